@@ -1,0 +1,35 @@
+//! CLIP in Rust, for the browser and the command line.
+//!
+//! Data flows one way: bytes -> tensors -> features -> answer.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`model`] | CLIP's forward pass in burn: config, transformer, image and text encoder |
+//! | [`weights`] | safetensors in and out, in OpenCLIP's and Hugging Face's naming |
+//! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
+//! | [`tokenizer`] | text -> token ids `[context_length]` |
+//! | [`zero_shot`] | prompt templates, ensembles, the classifier |
+//! | [`train`] | contrastive loss, schedule, optimiser, pre-training |
+//! | [`eval`] | how good a model is |
+//! | [`hub`] | where the files of a model come from |
+//! | [`engine`] | device + model as one session, and the messages it understands |
+//! | [`app`] | the page (Leptos); it speaks to the engine by messages |
+
+#[cfg(feature = "page")]
+pub mod app;
+pub mod engine;
+#[cfg(feature = "compute")]
+pub mod eval;
+#[cfg(feature = "compute")]
+pub mod hub;
+#[cfg(feature = "compute")]
+pub mod model;
+#[cfg(feature = "compute")]
+pub mod preprocess;
+#[cfg(feature = "compute")]
+pub mod tokenizer;
+#[cfg(feature = "training")]
+pub mod train;
+#[cfg(feature = "compute")]
+pub mod weights;
+pub mod zero_shot;

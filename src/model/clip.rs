@@ -1,0 +1,56 @@
+//! The two encoders side by side, and the space they share.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{ClipConfig, TextTransformer, TokenBatch, VisionTransformer};
+
+/// Contrastive Language-Image Pre-training: an image encoder and a text
+/// encoder whose outputs are compared by cosine.
+#[derive(Module, Debug)]
+pub struct Clip {
+    pub visual: VisionTransformer,
+    pub text: TextTransformer,
+    /// Logarithm of the inverse temperature, shape `[1]`.
+    pub logit_scale: Param<Tensor<1>>,
+}
+
+impl Clip {
+    /// `ln(1 / 0.07)`, where the paper starts.
+    pub const INITIAL_LOGIT_SCALE: f32 = 2.659_26;
+    /// The inverse temperature is never let past this (section 2.5).
+    pub const MAX_LOGIT_SCALE_EXP: f32 = 100.0;
+
+    /// A model with the paper's initialisation; see [`crate::weights`] to fill
+    /// it from a file.
+    pub fn init(config: &ClipConfig, device: &Device) -> Self {
+        Self {
+            visual: VisionTransformer::init(config, device),
+            text: TextTransformer::init(config, device),
+            logit_scale: Param::from_data([Self::INITIAL_LOGIT_SCALE], device),
+        }
+    }
+
+    /// `[batch, 3, image_size, image_size]`, normalised pixels, to unit vectors
+    /// `[batch, embed_dim]`.
+    pub fn image_features(&self, images: Tensor<4>) -> Tensor<2> {
+        normalize(self.visual.forward(images))
+    }
+
+    /// Token ids `[batch, length]` to unit vectors `[batch, embed_dim]`.
+    pub fn text_features(&self, tokens: TokenBatch) -> Tensor<2> {
+        normalize(self.text.forward(tokens))
+    }
+
+    /// Cosines scaled by the inverse temperature: `[images, texts]`.
+    pub fn logits(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
+        let scale = self.logit_scale.val().exp().unsqueeze::<2>();
+        image_features.matmul(text_features.transpose()) * scale
+    }
+}
+
+/// Rows to unit length.
+pub fn normalize(features: Tensor<2>) -> Tensor<2> {
+    let norm = features.clone().square().sum_dim(1).sqrt();
+    features / norm
+}

@@ -1,0 +1,355 @@
+//! The numbers that make one CLIP differ from another, and how they are
+//! written in the two places where people keep models.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A whole model's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClipConfig {
+    /// Length of `image_features` and `text_features`.
+    pub embed_dim: usize,
+    pub vision: VisionConfig,
+    pub text: TextConfig,
+}
+
+/// The image encoder's shape (a ViT).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VisionConfig {
+    /// Side of the square input, pixels.
+    pub image_size: usize,
+    /// Side of a patch, pixels. What is left over at the right and at the
+    /// bottom, where it does not divide `image_size`, is not seen.
+    pub patch_size: usize,
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub mlp_width: usize,
+    pub activation: Activation,
+    pub layer_norm_eps: f64,
+}
+
+impl VisionConfig {
+    /// Patches along one side.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+}
+
+/// The text encoder's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextConfig {
+    pub vocab_size: usize,
+    /// Longest text, in tokens.
+    pub context_length: usize,
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub mlp_width: usize,
+    pub activation: Activation,
+    pub layer_norm_eps: f64,
+    /// Where the text's features are read; `None`: at the highest id.
+    pub eos_token_id: Option<u32>,
+}
+
+impl TextConfig {
+    /// Index of the token that a text's features are read at: the first
+    /// end-of-text token, or the highest id where the config names none that
+    /// is there (as OpenAI's code does it for its vocabulary).
+    pub fn end_of_text(&self, ids: &[u32]) -> usize {
+        let named = self.eos_token_id;
+        let highest = ids.iter().max();
+        (ids.iter().position(|id| Some(*id) == named))
+            .or_else(|| ids.iter().position(|id| Some(id) == highest))
+            .unwrap_or(0)
+    }
+}
+
+/// The nonlinearity of the transformers' MLPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// `x * sigmoid(1.702 x)`: OpenAI's weights.
+    QuickGelu,
+    /// Exact GELU: most of LAION's weights.
+    Gelu,
+}
+
+impl Activation {
+    /// As Hugging Face's configs write it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::QuickGelu => "quick_gelu",
+            Self::Gelu => "gelu",
+        }
+    }
+}
+
+/// What is wrong with a config file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{file} is not valid JSON: {source}")]
+    Json {
+        file: &'static str,
+        source: serde_json::Error,
+    },
+    #[error("{file}: `{field}` is missing or not {expected}")]
+    Field {
+        file: &'static str,
+        field: String,
+        expected: &'static str,
+    },
+    #[error("{file}: {what}, which is not supported")]
+    Unsupported { file: &'static str, what: String },
+    #[error("{file}: {what}")]
+    Inconsistent { file: &'static str, what: String },
+}
+
+const HUGGING_FACE: &str = "config.json";
+const OPEN_CLIP: &str = "open_clip_config.json";
+
+impl ClipConfig {
+    /// Reads Hugging Face's `config.json` of a `CLIPModel`. What it leaves out
+    /// has transformers' default (ViT-B/32).
+    pub fn from_hugging_face(json: &[u8]) -> Result<Self, ConfigError> {
+        let root = Fields::parse(HUGGING_FACE, json)?;
+        if let Some(kind) = root.value.get("model_type").and_then(Value::as_str)
+            && kind != "clip"
+        {
+            return Err(root.unsupported(format!("the model is of type `{kind}`, not `clip`")));
+        }
+        let vision = root.child("vision_config")?;
+        let text = root.child("text_config")?;
+        let config = Self {
+            embed_dim: root.number_or("projection_dim", 512)?,
+            vision: VisionConfig {
+                image_size: vision.number_or("image_size", 224)?,
+                patch_size: vision.number_or("patch_size", 32)?,
+                width: vision.number_or("hidden_size", 768)?,
+                layers: vision.number_or("num_hidden_layers", 12)?,
+                heads: vision.number_or("num_attention_heads", 12)?,
+                mlp_width: vision.number_or("intermediate_size", 3072)?,
+                activation: vision.activation("hidden_act", Activation::QuickGelu)?,
+                layer_norm_eps: vision.float_or("layer_norm_eps", 1e-5)?,
+            },
+            text: TextConfig {
+                vocab_size: text.number_or("vocab_size", 49408)?,
+                context_length: text.number_or("max_position_embeddings", 77)?,
+                width: text.number_or("hidden_size", 512)?,
+                layers: text.number_or("num_hidden_layers", 12)?,
+                heads: text.number_or("num_attention_heads", 8)?,
+                mlp_width: text.number_or("intermediate_size", 2048)?,
+                activation: text.activation("hidden_act", Activation::QuickGelu)?,
+                layer_norm_eps: text.float_or("layer_norm_eps", 1e-5)?,
+                // Old configs say 2, which is not the end-of-text token of any
+                // CLIP; transformers then looks for the highest id, too.
+                eos_token_id: match text.number_or("eos_token_id", 49407)? {
+                    2 => None,
+                    id => Some(id as u32),
+                },
+            },
+        };
+        config.checked(HUGGING_FACE)
+    }
+
+    /// Reads OpenCLIP's `open_clip_config.json` (or the bare `model_cfg`).
+    pub fn from_open_clip(json: &[u8]) -> Result<Self, ConfigError> {
+        let root = Fields::parse(OPEN_CLIP, json)?;
+        let root = match root.value.get("model_cfg") {
+            Some(_) => root.child("model_cfg")?,
+            None => root,
+        };
+        let vision = root.child("vision_cfg")?;
+        let text = root.child("text_cfg")?;
+        if vision.value.get("timm_model_name").is_some_and(|v| !v.is_null()) {
+            return Err(root.unsupported("the image encoder is one of timm's".into()));
+        }
+        if text.value.get("hf_model_name").is_some_and(|v| !v.is_null()) {
+            return Err(root.unsupported("the text encoder is one of transformers'".into()));
+        }
+        if !vision.value.get("layers").is_none_or(Value::is_number) {
+            return Err(root.unsupported("the image encoder is a ResNet".into()));
+        }
+        let activation = match root.value.get("quick_gelu").and_then(Value::as_bool) {
+            Some(true) => Activation::QuickGelu,
+            _ => Activation::Gelu,
+        };
+        let vision_width = vision.number_or("width", 768)?;
+        let text_width = text.number_or("width", 512)?;
+        let config = Self {
+            embed_dim: root.number("embed_dim")?,
+            vision: VisionConfig {
+                image_size: vision.number_or("image_size", 224)?,
+                patch_size: vision.number_or("patch_size", 16)?,
+                width: vision_width,
+                layers: vision.number_or("layers", 12)?,
+                heads: vision_width / vision.number_or("head_width", 64)?.max(1),
+                mlp_width: vision.scaled("mlp_ratio", vision_width)?,
+                activation,
+                layer_norm_eps: 1e-5,
+            },
+            text: TextConfig {
+                vocab_size: text.number_or("vocab_size", 49408)?,
+                context_length: text.number_or("context_length", 77)?,
+                width: text_width,
+                layers: text.number_or("layers", 12)?,
+                heads: text.number_or("heads", 8)?,
+                mlp_width: text.scaled("mlp_ratio", text_width)?,
+                activation,
+                layer_norm_eps: 1e-5,
+                eos_token_id: None,
+            },
+        };
+        config.checked(OPEN_CLIP)
+    }
+
+    /// Hugging Face's `config.json` for this model, as transformers reads it.
+    pub fn to_hugging_face(&self) -> Value {
+        let end = self.text.eos_token_id.unwrap_or(2);
+        serde_json::json!({
+            "architectures": ["CLIPModel"],
+            "model_type": "clip",
+            "projection_dim": self.embed_dim,
+            "logit_scale_init_value": 2.6592,
+            "text_config": {
+                "model_type": "clip_text_model",
+                "vocab_size": self.text.vocab_size,
+                "max_position_embeddings": self.text.context_length,
+                "hidden_size": self.text.width,
+                "num_hidden_layers": self.text.layers,
+                "num_attention_heads": self.text.heads,
+                "intermediate_size": self.text.mlp_width,
+                "projection_dim": self.embed_dim,
+                "hidden_act": self.text.activation.name(),
+                "layer_norm_eps": self.text.layer_norm_eps,
+                "bos_token_id": end.saturating_sub(1),
+                "eos_token_id": end,
+                "pad_token_id": 0,
+            },
+            "vision_config": {
+                "model_type": "clip_vision_model",
+                "image_size": self.vision.image_size,
+                "patch_size": self.vision.patch_size,
+                "hidden_size": self.vision.width,
+                "num_hidden_layers": self.vision.layers,
+                "num_attention_heads": self.vision.heads,
+                "intermediate_size": self.vision.mlp_width,
+                "projection_dim": self.embed_dim,
+                "hidden_act": self.vision.activation.name(),
+                "layer_norm_eps": self.vision.layer_norm_eps,
+            },
+        })
+    }
+
+    /// Refuses shapes that no model can have, before anything is allocated.
+    fn checked(self, file: &'static str) -> Result<Self, ConfigError> {
+        let inconsistent = |what: String| Err(ConfigError::Inconsistent { file, what });
+        let numbers = [
+            ("embed_dim", self.embed_dim, 1 << 14),
+            ("image_size", self.vision.image_size, 1 << 12),
+            ("patch_size", self.vision.patch_size, 1 << 10),
+            ("image width", self.vision.width, 1 << 14),
+            ("image layers", self.vision.layers, 1 << 8),
+            ("image heads", self.vision.heads, 1 << 10),
+            ("image mlp width", self.vision.mlp_width, 1 << 16),
+            ("vocab_size", self.text.vocab_size, 1 << 22),
+            ("context_length", self.text.context_length, 1 << 14),
+            ("text width", self.text.width, 1 << 14),
+            ("text layers", self.text.layers, 1 << 8),
+            ("text heads", self.text.heads, 1 << 10),
+            ("text mlp width", self.text.mlp_width, 1 << 16),
+        ];
+        for (name, value, most) in numbers {
+            if value == 0 || value > most {
+                return inconsistent(format!("{name} is {value}; expected 1 to {most}"));
+            }
+        }
+        let divides = [
+            ("image width", self.vision.width, "heads", self.vision.heads),
+            ("text width", self.text.width, "heads", self.text.heads),
+        ];
+        for (name, value, by, divisor) in divides {
+            if value % divisor != 0 {
+                return inconsistent(format!(
+                    "{name} ({value}) is not a multiple of {by} ({divisor})"
+                ));
+            }
+        }
+        if self.vision.grid() == 0 {
+            return inconsistent("patch_size is larger than image_size".into());
+        }
+        Ok(self)
+    }
+}
+
+/// A JSON object, and the file it stands in for error messages.
+struct Fields {
+    file: &'static str,
+    value: Value,
+}
+
+impl Fields {
+    fn parse(file: &'static str, json: &[u8]) -> Result<Self, ConfigError> {
+        let value = serde_json::from_slice(json)
+            .map_err(|source| ConfigError::Json { file, source })?;
+        Ok(Self { file, value })
+    }
+
+    fn child(&self, field: &str) -> Result<Self, ConfigError> {
+        match self.value.get(field) {
+            Some(value @ Value::Object(_)) => Ok(Self {
+                file: self.file,
+                value: value.clone(),
+            }),
+            _ => Err(self.wrong(field, "an object")),
+        }
+    }
+
+    fn number(&self, field: &str) -> Result<usize, ConfigError> {
+        (self.value.get(field).and_then(Value::as_u64))
+            .map(|n| n as usize)
+            .ok_or_else(|| self.wrong(field, "a whole number"))
+    }
+
+    fn number_or(&self, field: &str, default: usize) -> Result<usize, ConfigError> {
+        match self.value.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(_) => self.number(field),
+        }
+    }
+
+    fn float_or(&self, field: &str, default: f64) -> Result<f64, ConfigError> {
+        match self.value.get(field) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => (value.as_f64()).ok_or_else(|| self.wrong(field, "a number")),
+        }
+    }
+
+    /// `width` times the ratio in `field` (4 when absent).
+    fn scaled(&self, field: &str, width: usize) -> Result<usize, ConfigError> {
+        Ok((self.float_or(field, 4.0)? * width as f64) as usize)
+    }
+
+    fn activation(&self, field: &str, default: Activation) -> Result<Activation, ConfigError> {
+        match self.value.get(field).and_then(Value::as_str) {
+            None => Ok(default),
+            Some("quick_gelu") => Ok(Activation::QuickGelu),
+            Some("gelu") => Ok(Activation::Gelu),
+            Some(other) => Err(self.unsupported(format!("`{field}` is `{other}`"))),
+        }
+    }
+
+    fn wrong(&self, field: &str, expected: &'static str) -> ConfigError {
+        ConfigError::Field {
+            file: self.file,
+            field: field.into(),
+            expected,
+        }
+    }
+
+    fn unsupported(&self, what: String) -> ConfigError {
+        ConfigError::Unsupported {
+            file: self.file,
+            what,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! CLIP in burn and nothing else: device in, tensors out.
+//!
+//! Names and order of operations are those of OpenAI's reference
+//! implementation (Radford et al. 2021, section 2.4), so that this code can be
+//! read beside it.
+
+mod clip;
+mod config;
+mod text;
+mod transformer;
+mod vit;
+
+pub use clip::{Clip, normalize};
+pub use config::{Activation, ClipConfig, ConfigError, TextConfig, VisionConfig};
+pub use text::{TextTransformer, TokenBatch};
+pub use transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer};
+pub use vit::VisionTransformer;

@@ -1,0 +1,99 @@
+//! The text encoder: a causal transformer read at the end-of-text token.
+
+use burn::module::{Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::ClipConfig;
+use super::transformer::{Transformer, TransformerConfig};
+
+/// CLIP's text encoder: token ids to a point of the shared space.
+#[derive(Module, Debug)]
+pub struct TextTransformer {
+    pub token_embedding: Embedding,
+    /// `[context_length, width]`
+    pub positional_embedding: Param<Tensor<2>>,
+    pub transformer: Transformer,
+    pub ln_final: LayerNorm,
+    /// `[width, embed_dim]`
+    pub text_projection: Param<Tensor<2>>,
+}
+
+/// Texts of one batch as token ids, cut at the longest one: attention is
+/// causal, so what follows a text's end cannot change its features.
+#[derive(Clone, Debug)]
+pub struct TokenBatch {
+    /// `[batch, length]`
+    pub ids: Tensor<2, Int>,
+    /// Index of each text's end-of-text token, `[batch]`.
+    pub ends: Vec<usize>,
+}
+
+impl TokenBatch {
+    /// From whole rows of ids and the index of the end-of-text token in each.
+    pub fn new(rows: &[(Vec<u32>, usize)], device: &Device) -> Self {
+        let length = rows.iter().map(|(_, end)| end + 1).max().unwrap_or(1);
+        let mut ids = Vec::with_capacity(rows.len() * length);
+        for (row, _) in rows {
+            ids.extend((0..length).map(|i| row.get(i).copied().unwrap_or(0) as i32));
+        }
+        Self {
+            ids: Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device),
+            ends: rows.iter().map(|(_, end)| *end).collect(),
+        }
+    }
+}
+
+impl TextTransformer {
+    pub(super) fn init(config: &ClipConfig, device: &Device) -> Self {
+        let text = &config.text;
+        let normal = |std| Initializer::Normal { mean: 0.0, std };
+        Self {
+            token_embedding: EmbeddingConfig::new(text.vocab_size, text.width)
+                .with_initializer(normal(0.02))
+                .init(device),
+            positional_embedding: normal(0.01).init([text.context_length, text.width], device),
+            transformer: Transformer::init(
+                &TransformerConfig {
+                    width: text.width,
+                    layers: text.layers,
+                    heads: text.heads,
+                    mlp_width: text.mlp_width,
+                    activation: text.activation,
+                    layer_norm_eps: text.layer_norm_eps,
+                },
+                device,
+            ),
+            ln_final: LayerNormConfig::new(text.width)
+                .with_epsilon(text.layer_norm_eps)
+                .init(device),
+            text_projection: normal((text.width as f64).powf(-0.5))
+                .init([text.width, config.embed_dim], device),
+        }
+    }
+
+    /// Token ids `[batch, length]` to `[batch, embed_dim]`, not yet of unit length.
+    pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
+        let [batch, length] = tokens.ids.dims();
+        let device = tokens.ids.device();
+        let positions = self.positional_embedding.val().narrow(0, 0, length);
+        let x = self.token_embedding.forward(tokens.ids) + positions.unsqueeze::<3>();
+        let x = self.transformer.forward(x, Some(causal_mask(length, &device)));
+        let [_, _, width] = x.dims();
+        let ends: Vec<i32> = (tokens.ends.iter().enumerate())
+            .map(|(row, end)| (row * length + end) as i32)
+            .collect();
+        let ends = Tensor::from_data(TensorData::new(ends, [batch]), &device);
+        let x = x.reshape([batch * length, width]).select(0, ends);
+        self.ln_final.forward(x).matmul(self.text_projection.val())
+    }
+}
+
+/// Zero on and below the diagonal, so far below every score above it that
+/// softmax gives nothing there. Finite: some GPUs make NaN of an infinity.
+fn causal_mask(length: usize, device: &Device) -> Tensor<2> {
+    let mask: Vec<f32> = (0..length * length)
+        .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
+        .collect();
+    Tensor::from_data(TensorData::new(mask, [length, length]), device)
+}

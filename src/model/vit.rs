@@ -1,0 +1,112 @@
+//! The Vision Transformer (Dosovitskiy et al. 2020) as CLIP changes it: one
+//! more layer norm, before the transformer.
+
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor};
+
+use super::ClipConfig;
+use super::transformer::{Transformer, TransformerConfig};
+
+/// CLIP's image encoder: pixels to a point of the shared space.
+#[derive(Module, Debug)]
+pub struct VisionTransformer {
+    /// The patch convolution. Its stride is its kernel, so it is a matrix
+    /// product over flattened patches: `[3 * patch_size², width]`, no bias.
+    pub conv1: Linear,
+    /// `[width]`
+    pub class_embedding: Param<Tensor<1>>,
+    /// `[patches + 1, width]`, the class token's first.
+    pub positional_embedding: Param<Tensor<2>>,
+    pub ln_pre: LayerNorm,
+    pub transformer: Transformer,
+    pub ln_post: LayerNorm,
+    /// `[width, embed_dim]`
+    pub proj: Param<Tensor<2>>,
+    patch_size: usize,
+}
+
+impl VisionTransformer {
+    pub(super) fn init(config: &ClipConfig, device: &Device) -> Self {
+        let vision = &config.vision;
+        let scale = (vision.width as f64).powf(-0.5);
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: scale,
+        };
+        let layer_norm = || {
+            LayerNormConfig::new(vision.width)
+                .with_epsilon(vision.layer_norm_eps)
+                .init(device)
+        };
+        let patches = vision.grid().pow(2);
+        Self {
+            conv1: LinearConfig::new(3 * vision.patch_size.pow(2), vision.width)
+                .with_bias(false)
+                .init(device),
+            class_embedding: normal.init([vision.width], device),
+            positional_embedding: normal.init([patches + 1, vision.width], device),
+            ln_pre: layer_norm(),
+            transformer: Transformer::init(
+                &TransformerConfig {
+                    width: vision.width,
+                    layers: vision.layers,
+                    heads: vision.heads,
+                    mlp_width: vision.mlp_width,
+                    activation: vision.activation,
+                    layer_norm_eps: vision.layer_norm_eps,
+                },
+                device,
+            ),
+            ln_post: layer_norm(),
+            proj: normal.init([vision.width, config.embed_dim], device),
+            patch_size: vision.patch_size,
+        }
+    }
+
+    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
+    /// unit length.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.encode(self.patch_tokens(images, None))
+    }
+
+    /// Pixels to tokens with their positions, class token first:
+    /// `[batch, kept + 1, width]`. Training may keep only some patches (Li et
+    /// al. 2022, "Scaling Language-Image Pre-training via Masking"); `keep`
+    /// holds their indices, `[kept]`.
+    pub fn patch_tokens(&self, images: Tensor<4>, keep: Option<Tensor<1, Int>>) -> Tensor<3> {
+        let [batch, channels, height, width] = images.dims();
+        let (p, rows, columns) = (
+            self.patch_size,
+            height / self.patch_size,
+            width / self.patch_size,
+        );
+        let patches = images
+            .narrow(2, 0, rows * p)
+            .narrow(3, 0, columns * p)
+            .reshape([batch, channels, rows, p, columns, p])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch, rows * columns, channels * p * p]);
+        let positions = self.positional_embedding.val();
+        let patch_positions = positions.clone().narrow(0, 1, rows * columns);
+        let (patches, patch_positions) = match keep {
+            Some(keep) => (
+                patches.select(1, keep.clone()),
+                patch_positions.select(0, keep),
+            ),
+            None => (patches, patch_positions),
+        };
+        let tokens = self.conv1.forward(patches) + patch_positions.unsqueeze::<3>();
+        let class = self.class_embedding.val().unsqueeze::<2>() + positions.narrow(0, 0, 1);
+        let class = class.unsqueeze::<3>().repeat_dim(0, batch);
+        Tensor::cat(vec![class, tokens], 1)
+    }
+
+    /// Tokens through the transformer; the class token becomes the image.
+    pub fn encode(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let x = self.ln_pre.forward(tokens);
+        let x = self.transformer.forward(x, None);
+        let class = x.narrow(1, 0, 1).squeeze_dim::<2>(1);
+        self.ln_post.forward(class).matmul(self.proj.val())
+    }
+}
