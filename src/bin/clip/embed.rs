@@ -1,0 +1,55 @@
+//! `clip embed`: features of pictures and texts, as JSON.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::Failure;
+use crate::session::{Session, image_features, number, numbers};
+
+#[derive(Args)]
+pub struct Embed {
+    #[command(flatten)]
+    session: Session,
+    /// Pictures: PNG, JPEG, WebP, GIF, BMP
+    #[arg(long, num_args = 1.., required_unless_present = "texts")]
+    images: Vec<PathBuf>,
+    /// Texts, taken as they are
+    #[arg(long, num_args = 1..)]
+    texts: Vec<String>,
+    /// Print JSON (the only form there is)
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &Embed) -> Result<(), Failure> {
+    if !arguments.json {
+        return Err("features are printed as JSON only: add --json".into());
+    }
+    let mut engine = arguments.session.open().await?;
+    let mut images = Vec::new();
+    for path in &arguments.images {
+        let features = image_features(&engine, path).await?;
+        images.push(json!({ "path": path, "features": numbers(&features) }));
+    }
+    let known = engine.text_features(&arguments.texts).await?;
+    let texts: Vec<_> = (arguments.texts.iter().zip(known))
+        .map(|(text, known)| {
+            json!({
+                "text": text,
+                "token_ids": known.tokens.ids,
+                "features": numbers(&known.features),
+            })
+        })
+        .collect();
+    let answer = json!({
+        "model": engine.model_info().name,
+        "device": engine.device_info().name,
+        "images": images,
+        "texts": texts,
+        "logit_scale": number(engine.logit_scale()),
+    });
+    println!("{answer}");
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `clip`: the library on the command line.
+
+mod classify;
+mod embed;
+mod evaluate;
+mod pretrain;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "clip", version, about = "CLIP: images and texts in one space")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rank labels for pictures, zero-shot
+    Classify(classify::Classify),
+    /// Features of pictures and texts
+    Embed(embed::Embed),
+    /// Train a CLIP from nothing on named drawings
+    Pretrain(pretrain::Pretrain),
+    /// Zero-shot accuracy on the drawings held out of training
+    Evaluate(evaluate::Evaluate),
+}
+
+/// Whatever went wrong, in one line for people.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
+        Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
+        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("clip: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

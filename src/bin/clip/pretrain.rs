@@ -1,0 +1,274 @@
+//! `clip pretrain`: how the bundled model was made.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use clap::Args;
+use clip::eval::{Accuracy, accuracy};
+use clip::model::{Activation, Clip, ClipConfig, TextConfig, TokenBatch, VisionConfig, normalize};
+use clip::train::{
+    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, pretrain,
+};
+use clip::weights::{Precision, save};
+
+use crate::Failure;
+
+#[derive(Args)]
+pub struct Pretrain {
+    /// Folder that scripts/drawings/fetch.py wrote
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder for the model, its curve and its settings
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long, default_value_t = 2400)]
+    steps: usize,
+    #[arg(long, default_value_t = 128)]
+    batch_size: usize,
+    #[arg(long, default_value_t = 1e-3)]
+    learning_rate: f64,
+    #[arg(long, default_value_t = 200)]
+    warmup_steps: usize,
+    #[arg(long, default_value_t = 0.1)]
+    weight_decay: f32,
+    /// Share of the patches seen in a step
+    #[arg(long, default_value_t = 0.4)]
+    patch_keep: f32,
+    #[arg(long, default_value_t = 64)]
+    image_size: usize,
+    #[arg(long, default_value_t = 8)]
+    patch_size: usize,
+    #[arg(long, default_value_t = 192)]
+    width: usize,
+    #[arg(long, default_value_t = 6)]
+    layers: usize,
+    #[arg(long, default_value_t = 128)]
+    text_width: usize,
+    #[arg(long, default_value_t = 3)]
+    text_layers: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Measure and save every so many steps
+    #[arg(long, default_value_t = 300)]
+    every: usize,
+}
+
+/// Width of an attention head in both encoders.
+const HEAD_WIDTH: usize = 64;
+const CONTEXT_LENGTH: usize = 32;
+const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
+const STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
+    fs::create_dir_all(&arguments.out)?;
+    let tokenizer_json = fs::read(arguments.data.join("tokenizer.json"))?;
+    let tokenizer = tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| e.to_string())?;
+    let config = config(arguments, tokenizer.get_vocab_size(true));
+    let encode = |text: &str| {
+        let encoding = tokenizer.encode(text, true).map_err(|e| e.to_string())?;
+        let mut ids = encoding.get_ids().to_vec();
+        let end = ids.last().copied().unwrap_or(0);
+        ids.truncate(CONTEXT_LENGTH);
+        if let Some(last) = ids.last_mut() {
+            *last = end;
+        }
+        let last = ids.len() - 1;
+        Ok((ids, last))
+    };
+    let augment = Augment {
+        image_size: arguments.image_size,
+        mean: MEAN,
+        std: STD,
+    };
+    let train = Drawings::open(&arguments.data, "train.jsonl")?;
+    let held_out = Drawings::open(&arguments.data, "held_out.jsonl")?;
+    let names = Drawings::shared_names(&arguments.data)?;
+    let exam = Exam::new(&held_out, &names, &augment);
+    println!(
+        "{} drawings of {} concepts; held out: {} drawings, {} names",
+        train.drawings.len(),
+        train.concept_count(),
+        exam.truth.len(),
+        names.len()
+    );
+
+    let options = PretrainOptions {
+        batch_size: arguments.batch_size,
+        schedule: WarmupCosine {
+            learning_rate: arguments.learning_rate,
+            warmup_steps: arguments.warmup_steps,
+            steps: arguments.steps,
+        },
+        optimizer: AdamWHyperParameters {
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-6,
+            weight_decay: arguments.weight_decay,
+        },
+        patch_keep: arguments.patch_keep,
+        seed: arguments.seed,
+    };
+    let mut curve = fs::File::create(arguments.out.join("curve.csv"))?;
+    writeln!(curve, "step,minutes,loss,logit_scale_exp,learning_rate,top_1,top_5,among_10")?;
+    let start = Instant::now();
+    let (mut sum, mut count) = (0.0f32, 0);
+    let mut failed = None;
+    let model = pretrain(
+        &config,
+        &train,
+        &augment,
+        &encode,
+        &options,
+        &Device::flex(),
+        |progress, model| {
+            (sum, count) = (sum + progress.loss, count + 1);
+            let last = progress.step == arguments.steps;
+            if progress.step % 20 == 0 || last {
+                println!(
+                    "step {} loss {:.4} scale {:.2} lr {:.6} {:.1} min",
+                    progress.step,
+                    sum / count as f32,
+                    progress.scale,
+                    progress.learning_rate,
+                    start.elapsed().as_secs_f64() / 60.0
+                );
+            }
+            if progress.step % arguments.every != 0 && !last {
+                return;
+            }
+            let model = model.valid();
+            let measured = exam
+                .sit(&model, &encode)
+                .and_then(|found| {
+                    writeln!(
+                        curve,
+                        "{},{:.2},{:.4},{:.3},{:.7},{:.4},{:.4},{:.4}",
+                        progress.step,
+                        start.elapsed().as_secs_f64() / 60.0,
+                        sum / count as f32,
+                        progress.scale,
+                        progress.learning_rate,
+                        found.top_1,
+                        found.top_5,
+                        found.among_10
+                    )?;
+                    println!("held out: {found:?}");
+                    write(&arguments.out, &model, &config, &tokenizer_json)
+                });
+            (sum, count) = (0.0, 0);
+            if let Err(error) = measured {
+                failed = Some(error);
+            }
+        },
+    )?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    write(&arguments.out, &model, &config, &tokenizer_json)
+}
+
+fn config(arguments: &Pretrain, vocab_size: usize) -> ClipConfig {
+    ClipConfig {
+        embed_dim: arguments.width,
+        vision: VisionConfig {
+            image_size: arguments.image_size,
+            patch_size: arguments.patch_size,
+            width: arguments.width,
+            layers: arguments.layers,
+            heads: arguments.width / HEAD_WIDTH,
+            mlp_width: 4 * arguments.width,
+            activation: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        },
+        text: TextConfig {
+            vocab_size,
+            context_length: CONTEXT_LENGTH,
+            width: arguments.text_width,
+            layers: arguments.text_layers,
+            heads: arguments.text_width / HEAD_WIDTH,
+            mlp_width: 4 * arguments.text_width,
+            activation: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+            eos_token_id: Some(vocab_size as u32 - 1),
+        },
+    }
+}
+
+/// A model's folder, as transformers opens it.
+fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
+    let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
+    fs::write(out.join("config.json"), json(&config.to_hugging_face())?)?;
+    fs::write(out.join("tokenizer.json"), tokenizer)?;
+    let size = config.vision.image_size;
+    let preprocessor = serde_json::json!({
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
+        "do_center_crop": true, "crop_size": {"height": size, "width": size},
+        "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true, "image_mean": MEAN, "image_std": STD,
+        "do_convert_rgb": true,
+        // Our own key: the colour that shows through where a drawing is empty.
+        "background": [255, 255, 255],
+    });
+    fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
+    fs::write(out.join("model.safetensors"), save(model, config, Precision::F16)?)?;
+    Ok(())
+}
+
+/// The held-out style: one drawing for each shared name, and all names as classes.
+struct Exam<'a> {
+    names: &'a [SharedName],
+    /// `[drawings, 3, size, size]`
+    pixels: Vec<f32>,
+    size: usize,
+    truth: Vec<usize>,
+}
+
+impl<'a> Exam<'a> {
+    fn new(drawings: &Drawings, names: &'a [SharedName], augment: &Augment) -> Self {
+        let (mut pixels, mut truth) = (Vec::new(), Vec::new());
+        for (drawing, sprite) in drawings.drawings.iter().zip(&drawings.sprites) {
+            if let Some(class) = names.iter().position(|n| n.concept == drawing.concept) {
+                pixels.extend(augment.plain(sprite));
+                truth.push(class);
+            }
+        }
+        Self {
+            names,
+            pixels,
+            size: augment.image_size,
+            truth,
+        }
+    }
+
+    fn sit(
+        &self,
+        model: &Clip,
+        encode: &dyn Fn(&str) -> Result<(Vec<u32>, usize), String>,
+    ) -> Result<Accuracy, Failure> {
+        const BATCH: usize = 128;
+        let device = Device::flex();
+        let rows = |tensor: Tensor<2>| tensor.into_data().try_into_vec::<f32>();
+        let mut texts = Vec::new();
+        for names in self.names.chunks(BATCH) {
+            let tokens = (names.iter())
+                .map(|name| encode(&format!("A drawing of a {}.", name.name)))
+                .collect::<Result<Vec<_>, _>>()?;
+            texts.push(model.text_features(TokenBatch::new(&tokens, &device)));
+        }
+        let texts = normalize(Tensor::cat(texts, 0)).transpose();
+        let mut similarities = Vec::new();
+        let image = 3 * self.size * self.size;
+        for pixels in self.pixels.chunks(BATCH * image) {
+            let shape = [pixels.len() / image, 3, self.size, self.size];
+            let images = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), &device);
+            let found = model.image_features(images).matmul(texts.clone());
+            similarities.extend(rows(found).map_err(|error| format!("{error:?}"))?);
+        }
+        Ok(accuracy(&similarities, self.names.len(), &self.truth))
+    }
+}

@@ -1,0 +1,168 @@
+//! CLIP from nothing: the loop that made the bundled model.
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use super::{AdamWHyperParameters, Augment, Drawings, WarmupCosine, adamw, contrastive_loss};
+use crate::model::{Clip, ClipConfig, TokenBatch, normalize};
+
+/// Everything that decides a run, beside the data.
+#[derive(Clone, Debug)]
+pub struct PretrainOptions {
+    pub batch_size: usize,
+    pub schedule: WarmupCosine,
+    pub optimizer: AdamWHyperParameters,
+    /// Share of the patches that a step sees; the last tenth of the run sees
+    /// all of them, as pictures in use do.
+    pub patch_keep: f32,
+    pub seed: u64,
+}
+
+/// A step's outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Counted from 1.
+    pub step: usize,
+    pub loss: f32,
+    /// `exp(logit_scale)`.
+    pub scale: f32,
+    pub learning_rate: f64,
+}
+
+/// Why training cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PretrainError {
+    #[error("a batch of {batch_size} is larger than the {concepts} concepts of the data")]
+    BatchTooLarge { batch_size: usize, concepts: usize },
+    #[error("the loss became {loss} in step {step}: try a smaller learning rate")]
+    Diverged { step: usize, loss: f32 },
+    #[error("a text could not be tokenised: {0}")]
+    Text(String),
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// Token ids of a text and the index of its end-of-text token.
+pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + 'a;
+
+/// Trains a new model on `data`. `report` sees every step and the model after
+/// it; it runs on an autodiff device until [`Module::valid`] is called on it.
+pub fn pretrain(
+    config: &ClipConfig,
+    data: &Drawings,
+    augment: &Augment,
+    encode: &Encode,
+    options: &PretrainOptions,
+    device: &Device,
+    mut report: impl FnMut(Progress, &Clip),
+) -> Result<Clip, PretrainError> {
+    let device = device.clone().autodiff();
+    device.seed(options.seed);
+    let mut rng = StdRng::seed_from_u64(options.seed);
+    let mut model = Clip::init(config, &device);
+    let mut optimizer = adamw(&model, options.optimizer);
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for step in 0..options.schedule.steps {
+        if batches.is_empty() {
+            batches = data.epoch(options.batch_size, &mut rng);
+        }
+        let batch = batches.pop().ok_or(PretrainError::BatchTooLarge {
+            batch_size: options.batch_size,
+            concepts: data.concept_count(),
+        })?;
+        let images = images(data, augment, &batch, &device, &mut rng);
+        let texts = texts(data, encode, &batch, &device, &mut rng)?;
+        let whole = step * 10 >= options.schedule.steps * 9;
+        let keep = (options.patch_keep < 1.0 && !whole)
+            .then(|| random_patches(config, options.patch_keep, &device, &mut rng));
+
+        let tokens = model.visual.patch_tokens(images, keep);
+        let image_features = normalize(model.visual.encode(tokens));
+        let text_features = model.text_features(texts);
+        let loss = contrastive_loss(model.logits(image_features, text_features));
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let learning_rate = options.schedule.at(step);
+        model = optimizer.step(learning_rate, model, gradients);
+        model.logit_scale = capped(model.logit_scale);
+
+        let loss = scalar(loss)?;
+        if !loss.is_finite() {
+            return Err(PretrainError::Diverged {
+                step: step + 1,
+                loss,
+            });
+        }
+        let progress = Progress {
+            step: step + 1,
+            loss,
+            scale: scalar(model.logit_scale.val())?.exp(),
+            learning_rate,
+        };
+        report(progress, &model);
+    }
+    Ok(model.valid())
+}
+
+fn images(
+    data: &Drawings,
+    augment: &Augment,
+    batch: &[usize],
+    device: &Device,
+    rng: &mut StdRng,
+) -> Tensor<4> {
+    let size = augment.image_size;
+    let pixels: Vec<f32> = (batch.iter())
+        .flat_map(|index| augment.random(&data.sprites[*index], rng))
+        .collect();
+    Tensor::from_data(TensorData::new(pixels, [batch.len(), 3, size, size]), device)
+}
+
+fn texts(
+    data: &Drawings,
+    encode: &Encode,
+    batch: &[usize],
+    device: &Device,
+    rng: &mut StdRng,
+) -> Result<TokenBatch, PretrainError> {
+    let rows = (batch.iter())
+        .map(|index| encode(&data.caption(*index, rng)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(PretrainError::Text)?;
+    Ok(TokenBatch::new(&rows, device))
+}
+
+/// The same random patches for a whole batch: `[kept]`.
+fn random_patches(
+    config: &ClipConfig,
+    share: f32,
+    device: &Device,
+    rng: &mut StdRng,
+) -> Tensor<1, Int> {
+    let count = config.vision.grid().pow(2);
+    let kept = ((count as f32 * share).round() as usize).clamp(1, count);
+    let mut patches: Vec<i32> = (0..count as i32).collect();
+    patches.shuffle(rng);
+    patches.truncate(kept);
+    Tensor::from_data(TensorData::new(patches, [kept]), device)
+}
+
+/// The temperature is clipped, "to prevent scaling the logits by more than 100".
+fn capped(logit_scale: Param<Tensor<1>>) -> Param<Tensor<1>> {
+    // Clamped below the gradient's tracking: the cap is no part of the next step.
+    logit_scale.map(|scale| {
+        let highest = Clip::MAX_LOGIT_SCALE_EXP.ln();
+        Tensor::from_inner(scale.inner().clamp(0.0, highest)).require_grad()
+    })
+}
+
+fn scalar(tensor: Tensor<1>) -> Result<f32, PretrainError> {
+    (tensor.into_data().try_into_vec::<f32>())
+        .map_err(|error| PretrainError::Device(format!("{error:?}")))?
+        .first()
+        .copied()
+        .ok_or_else(|| PretrainError::Device("an empty tensor came back".into()))
+}
