@@ -1,0 +1,239 @@
+//! Device and model as one session.
+
+use std::collections::HashMap;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+
+use super::OpenedDevice;
+use super::messages::{DeviceInfo, ModelInfo, Ranked};
+use crate::hub::ModelBundle;
+use crate::model::{Clip, ClipConfig, TokenBatch};
+use crate::preprocess::{Picture, PreprocessConfig, preprocess};
+use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
+use crate::weights::{TensorFile, WeightsError, load};
+use crate::zero_shot::{self, QuestionError};
+
+/// What can go wrong in a session.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the model cannot be used: {0}")]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error("the device failed while computing: {0}")]
+    Device(String),
+    #[error(
+        "the model gave numbers that are not finite: its weights are damaged, or the device \
+         computes wrongly (try the CPU)"
+    )]
+    NotFinite,
+}
+
+/// A model on a device.
+pub struct Engine {
+    model: Clip,
+    config: ClipConfig,
+    tokenizer: Tokenizer,
+    preprocess: PreprocessConfig,
+    opened: OpenedDevice,
+    info: ModelInfo,
+    /// Logarithm of the inverse temperature, read back once.
+    logit_scale: f32,
+    /// Features of every prompt seen so far: the next question with the same
+    /// labels, and every further picture, costs no text encoding.
+    prompts: HashMap<String, TextFeatures>,
+}
+
+/// What a text became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextFeatures {
+    pub tokens: TokenIds,
+    /// Of unit length, `[embed_dim]`.
+    pub features: Vec<f32>,
+}
+
+/// Texts encoded at once: enough to keep a device busy, few enough to cancel between.
+const TEXT_BATCH: usize = 32;
+
+impl Engine {
+    /// Puts a model's weights on a device. `progress` is told the parameters
+    /// done, of how many.
+    pub async fn load(
+        bundle: ModelBundle,
+        opened: OpenedDevice,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Self, EngineError> {
+        let file = TensorFile::open(&bundle.weights)?;
+        let model = load(&bundle.config, &file, &opened.device, progress)?;
+        let scale = read(model.logit_scale.val()).await?;
+        let info = ModelInfo {
+            name: bundle.name,
+            parameters: model.num_params() as u64,
+            bytes: bundle.bytes,
+            image_size: bundle.config.vision.image_size as u32,
+            context_length: bundle.config.text.context_length as u32,
+            embed_dim: bundle.config.embed_dim as u32,
+        };
+        Ok(Self {
+            model,
+            config: bundle.config,
+            tokenizer: bundle.tokenizer,
+            preprocess: bundle.preprocess,
+            opened,
+            info,
+            logit_scale: scale.first().copied().unwrap_or_default(),
+            prompts: HashMap::new(),
+        })
+    }
+
+    pub fn model_info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    pub fn device_info(&self) -> &DeviceInfo {
+        &self.opened.info
+    }
+
+    /// Says more about why it runs where it runs.
+    pub fn set_device_reason(&mut self, reason: String) {
+        self.opened.info.reason = reason;
+    }
+
+    /// One grey picture and one text through the encoders: a GPU compiles its
+    /// kernels now and not while somebody waits for an answer, and a device
+    /// that cannot compute shows it.
+    pub async fn warm_up(&mut self) -> Result<(), EngineError> {
+        let size = self.config.vision.image_size;
+        self.image_features(&[vec![0.0; 3 * size * size]]).await?;
+        self.text_features(&["A photo of a cat.".into()]).await?;
+        self.prompts.clear();
+        Ok(())
+    }
+
+    /// The model's parameter of that name: cosines are multiplied by its
+    /// exponential before the softmax.
+    pub fn logit_scale(&self) -> f32 {
+        self.logit_scale
+    }
+
+    /// A picture as the model sees it: `[3, image_size, image_size]`.
+    pub fn pixels(&self, picture: &Picture) -> Vec<f32> {
+        preprocess(picture, &self.preprocess)
+    }
+
+    /// Pictures, each `[3, image_size, image_size]`, to unit vectors `[embed_dim]`.
+    pub async fn image_features(
+        &self,
+        pictures: &[Vec<f32>],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let size = self.config.vision.image_size;
+        let pixels = TensorData::new(pictures.concat(), [pictures.len(), 3, size, size]);
+        let images = Tensor::from_data(pixels, &self.opened.device);
+        rows(self.model.image_features(images), self.config.embed_dim).await
+    }
+
+    /// A text as the model reads it.
+    pub fn tokens(&self, text: &str) -> Result<TokenIds, EngineError> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    /// Token ids, a row for each text, to unit vectors `[embed_dim]`.
+    pub async fn token_features(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let ends: Vec<(Vec<u32>, usize)> = (ids.iter())
+            .map(|ids| (ids.clone(), self.config.text.end_of_text(ids)))
+            .collect();
+        let tokens = TokenBatch::new(&ends, &self.opened.device);
+        rows(self.model.text_features(tokens), self.config.embed_dim).await
+    }
+
+    /// Whether a prompt's features are known already.
+    pub fn knows(&self, text: &str) -> bool {
+        self.prompts.contains_key(text)
+    }
+
+    /// Encodes the first of `texts` that are not known yet, one batch of them;
+    /// returns how many. Called until it returns 0, so that a worker can listen
+    /// in between.
+    pub async fn encode_some(&mut self, texts: &[String]) -> Result<usize, EngineError> {
+        let mut batch: Vec<&String> = Vec::new();
+        for text in texts.iter().filter(|text| !self.knows(text)) {
+            if batch.len() < TEXT_BATCH && !batch.contains(&text) {
+                batch.push(text);
+            }
+        }
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let tokens = (batch.iter())
+            .map(|text| self.tokens(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<Vec<u32>> = tokens.iter().map(|tokens| tokens.ids.clone()).collect();
+        let features = self.token_features(&ids).await?;
+        let count = batch.len();
+        for (text, (tokens, features)) in batch.into_iter().zip(tokens.into_iter().zip(features)) {
+            let known = TextFeatures { tokens, features };
+            self.prompts.insert(text.clone(), known);
+        }
+        Ok(count)
+    }
+
+    /// Texts to their features, from the cache where they are known.
+    pub async fn text_features(
+        &mut self,
+        texts: &[String],
+    ) -> Result<Vec<TextFeatures>, EngineError> {
+        while self.encode_some(texts).await? > 0 {}
+        Ok((texts.iter())
+            .filter_map(|text| self.prompts.get(text).cloned())
+            .collect())
+    }
+
+    /// One feature for each label: its prompts' mean on the unit sphere.
+    pub async fn classifier(
+        &mut self,
+        labels: &[String],
+        templates: &[String],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        zero_shot::check(labels, templates)?;
+        let mut classes = Vec::with_capacity(labels.len());
+        for label in labels {
+            let prompts = zero_shot::prompts(label, templates);
+            let features = self.text_features(&prompts).await?;
+            let features: Vec<&[f32]> = features.iter().map(|t| t.features.as_slice()).collect();
+            classes.push(zero_shot::ensemble(&features));
+        }
+        Ok(classes)
+    }
+
+    /// Labels ranked for a picture, given the label's features of [`Self::classifier`].
+    pub fn rank(
+        &self,
+        image_features: &[f32],
+        labels: &[String],
+        classifier: &[Vec<f32>],
+    ) -> Vec<Ranked> {
+        zero_shot::rank(image_features, labels, classifier, self.logit_scale.exp())
+    }
+}
+
+/// A matrix back from the device, row by row.
+async fn rows(features: Tensor<2>, embed_dim: usize) -> Result<Vec<Vec<f32>>, EngineError> {
+    let values = read(features).await?;
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(EngineError::NotFinite);
+    }
+    Ok(values.chunks(embed_dim).map(<[f32]>::to_vec).collect())
+}
+
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+    let data = (tensor.into_data_async().await)
+        .map_err(|error| EngineError::Device(format!("{error:?}")))?;
+    data.try_into_vec::<f32>()
+        .map_err(|error| EngineError::Device(format!("{error:?}")))
+}

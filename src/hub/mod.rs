@@ -1,0 +1,156 @@
+//! Where the files of a model come from, and what they say together.
+//!
+//! A model is a folder: config, weights, perhaps a tokenizer and the way its
+//! pictures are prepared. The same code opens one that ships with the program,
+//! a folder on disk and one that a page fetches, through [`ModelFiles`].
+
+#[cfg(target_arch = "wasm32")]
+mod fetched;
+#[cfg(not(target_arch = "wasm32"))]
+mod local;
+
+#[cfg(target_arch = "wasm32")]
+pub use fetched::Fetched;
+#[cfg(not(target_arch = "wasm32"))]
+pub use local::{Bundled, Folder};
+
+use crate::model::{ClipConfig, ConfigError};
+use crate::preprocess::{PreprocessConfig, PreprocessError};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+/// Reads files of one model by name.
+#[allow(async_fn_in_trait)] // one thread, in the worker and in the command
+pub trait ModelFiles {
+    /// For people: what this model is called.
+    fn name(&self) -> String;
+
+    /// A file's bytes; `None` where there is no such file. `progress` is told
+    /// the bytes read so far and how many there are (0 when unknown).
+    async fn read(
+        &self,
+        file: &str,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<Vec<u8>>, HubError>;
+
+    /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
+    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
+}
+
+/// Why a model's files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error("{file} could not be read: {why}")]
+    Read { file: String, why: String },
+    #[error(
+        "{0} holds no CLIP: expected config.json and model.safetensors, or \
+         open_clip_config.json and open_clip_model.safetensors"
+    )]
+    NoModel(String),
+    #[error("{config} is there, but its weights, {weights}, are not")]
+    NoWeights {
+        config: &'static str,
+        weights: &'static str,
+    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("the model's preprocessor config: {0}")]
+    Preprocess(#[from] PreprocessError),
+}
+
+/// A model's files, read and understood; the weights still as bytes.
+#[derive(Clone)]
+pub struct ModelBundle {
+    pub name: String,
+    pub config: ClipConfig,
+    pub preprocess: PreprocessConfig,
+    pub tokenizer: Tokenizer,
+    /// A safetensors file.
+    pub weights: Vec<u8>,
+    /// Size of all files together.
+    pub bytes: u64,
+}
+
+/// Reads a model. `progress` is told the bytes of the weights as they come.
+pub async fn open(
+    files: &impl ModelFiles,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<ModelBundle, HubError> {
+    let mut reader = Reader { files, bytes: 0 };
+    let found = match reader.optional("config.json").await? {
+        // timm's repositories hold a config.json of their own beside OpenCLIP's.
+        Some(json) if is_hugging_face(&json) => Some((json, Kind::HuggingFace)),
+        _ => (reader.optional("open_clip_config.json").await?).map(|json| (json, Kind::OpenClip)),
+    };
+    let Some((json, kind)) = found else {
+        return Err(HubError::NoModel(files.name()));
+    };
+    let (config, config_file, weights_file) = match kind {
+        Kind::HuggingFace => (
+            ClipConfig::from_hugging_face(&json)?,
+            "config.json",
+            "model.safetensors",
+        ),
+        Kind::OpenClip => (
+            ClipConfig::from_open_clip(&json)?,
+            "open_clip_config.json",
+            "open_clip_model.safetensors",
+        ),
+    };
+    let size = config.vision.image_size;
+    let preprocess = match (kind, reader.optional("preprocessor_config.json").await?) {
+        (Kind::HuggingFace, Some(json)) => PreprocessConfig::from_hugging_face(&json, size)?,
+        (Kind::HuggingFace, None) => PreprocessConfig::openai(size),
+        (Kind::OpenClip, _) => PreprocessConfig::from_open_clip(&json, size)?,
+    };
+    let tokenizer = reader.tokenizer(&config).await?;
+    let weights = (files.read(weights_file, progress).await?).ok_or(HubError::NoWeights {
+        config: config_file,
+        weights: weights_file,
+    })?;
+    Ok(ModelBundle {
+        name: files.name(),
+        config,
+        preprocess,
+        tokenizer,
+        bytes: reader.bytes + weights.len() as u64,
+        weights,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    HuggingFace,
+    OpenClip,
+}
+
+fn is_hugging_face(config: &[u8]) -> bool {
+    serde_json::from_slice(config).is_ok_and(|value: serde_json::Value| {
+        value.get("vision_config").is_some() || value.get("model_type").is_some()
+    })
+}
+
+/// Reads the small files and counts their bytes.
+struct Reader<'a, F> {
+    files: &'a F,
+    bytes: u64,
+}
+
+impl<F: ModelFiles> Reader<'_, F> {
+    async fn optional(&mut self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        let bytes = self.files.read(file, &mut |_, _| ()).await?;
+        self.bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
+        Ok(bytes)
+    }
+
+    /// The model's own tokenizer where its folder has one, else CLIP's.
+    async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Tokenizer, HubError> {
+        let length = config.text.context_length;
+        if let Some(json) = self.optional("tokenizer.json").await? {
+            return Ok(Tokenizer::from_json(&json, length)?);
+        }
+        let vocabulary = self.files.clip_vocabulary().await?;
+        Ok(Tokenizer::clip(&vocabulary, length)?)
+    }
+}

@@ -1,0 +1,215 @@
+//! The whole way from a model's folder to features and probabilities, against
+//! what open_clip and transformers computed (`tests/golden/`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clip::engine::messages::DeviceChoice;
+use clip::engine::{Engine, open_device};
+use clip::hub::{self, Folder, HubError};
+use clip::preprocess::decode;
+use clip::weights::{Precision, TensorFile, load, save};
+use clip::zero_shot;
+use pollster::block_on;
+use serde::Deserialize;
+
+/// Normalised features on the CPU.
+const CPU: f32 = 1e-4;
+/// Normalised features on a GPU, and probabilities everywhere.
+const GPU: f32 = 1e-3;
+
+#[derive(Deserialize)]
+struct Expected {
+    image_shape: Vec<usize>,
+    tokens: Vec<Vec<u32>>,
+    image_features: Vec<Vec<f32>>,
+    text_features: Vec<Vec<f32>>,
+    logit_scale: f32,
+    probabilities: Vec<Vec<f32>>,
+    pictures: Vec<String>,
+    picture_features: Vec<Vec<f32>>,
+}
+
+impl Expected {
+    fn read(folder: &Path) -> Self {
+        serde_json::from_slice(&fs::read(folder.join("expected.json")).unwrap()).unwrap()
+    }
+
+    /// The pictures as the script made them: a formula, no file.
+    fn images(&self) -> Vec<Vec<f32>> {
+        let [count, rest @ ..] = self.image_shape.as_slice() else {
+            panic!("no shape")
+        };
+        let size: usize = rest.iter().product();
+        let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
+        (0..*count).map(|n| (0..size).map(|i| value(n * size + i)).collect()).collect()
+    }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn open(folder: &Path, device: DeviceChoice) -> Engine {
+    block_on(async {
+        let bundle = hub::open(&Folder::new(folder).unwrap(), &mut |_, _| ()).await.unwrap();
+        let opened = open_device(device, |_| ()).await.unwrap();
+        Engine::load(bundle, opened, |_, _| ()).await.unwrap()
+    })
+}
+
+fn farthest(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let pairs = found.iter().zip(expected).flat_map(|(f, e)| {
+        assert_eq!(f.len(), e.len());
+        f.iter().zip(e)
+    });
+    pairs.map(|(f, e)| (f - e).abs()).fold(0.0, f32::max)
+}
+
+fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
+    let folder = golden("models").join(model);
+    let expected = Expected::read(&folder);
+    let mut engine = open(&folder, device);
+
+    let images = block_on(engine.image_features(&expected.images())).unwrap();
+    let distance = farthest(&images, &expected.image_features);
+    assert!(distance < tolerance, "{model}: image features differ by {distance}");
+
+    let texts = block_on(engine.token_features(&expected.tokens)).unwrap();
+    let distance = farthest(&texts, &expected.text_features);
+    assert!(distance < tolerance, "{model}: text features differ by {distance}");
+
+    assert!((engine.logit_scale() - expected.logit_scale).abs() < 1e-5);
+    let labels: Vec<String> = (0..texts.len()).map(|i| i.to_string()).collect();
+    for (image, expected) in images.iter().zip(&expected.probabilities) {
+        for ranked in engine.rank(image, &labels, &texts) {
+            let expected = expected[ranked.label.parse::<usize>().unwrap()];
+            assert!((ranked.probability - expected).abs() < GPU, "{model}: probabilities");
+        }
+    }
+
+    // From the picture's file on, with the folder's own preprocessing.
+    let pixels: Vec<Vec<f32>> = (expected.pictures.iter())
+        .map(|name| fs::read(golden("pictures").join(name)).unwrap())
+        .map(|file| engine.pixels(&decode(&file).unwrap()))
+        .collect();
+    let found = block_on(engine.image_features(&pixels)).unwrap();
+    // A pixel may differ by 1/255 where a JPEG decoder rounds otherwise.
+    let distance = farthest(&found, &expected.picture_features);
+    assert!(distance < 1e-2, "{model}: picture features differ by {distance}");
+}
+
+macro_rules! models {
+    ($($test:ident: $folder:literal),* $(,)?) => {
+        mod cpu {
+            use super::*;
+            $(#[test] fn $test() { agrees($folder, DeviceChoice::Cpu, CPU) })*
+        }
+
+        /// On whatever GPU there is; a software one will do.
+        #[cfg(feature = "gpu")]
+        mod gpu {
+            use super::*;
+
+            #[test]
+            fn every_layout() {
+                if let Err(error) = block_on(open_device(DeviceChoice::Gpu, |_| ())) {
+                    eprintln!("skipped: {error}");
+                    return;
+                }
+                $(agrees($folder, DeviceChoice::Gpu, GPU);)*
+            }
+        }
+    };
+}
+
+models! {
+    open_clip_quick_gelu_f32: "openclip-quick-f32",
+    open_clip_gelu_f16: "openclip-gelu-f16",
+    open_clip_custom_text_f16: "openclip-custom-text-f16",
+    hugging_face_legacy_eos_f32: "hf-legacy-eos-f32",
+    hugging_face_gelu_f16: "hf-gelu-f16",
+    hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
+}
+
+#[test]
+fn what_is_saved_loads_to_the_same_model() {
+    let folder = golden("models/openclip-quick-f32");
+    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), &mut |_, _| ())).unwrap();
+    let device = burn::tensor::Device::flex();
+    let file = TensorFile::open(&bundle.weights).unwrap();
+    let model = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
+    let saved = save(&model, &bundle.config, Precision::F32).unwrap();
+    let file = TensorFile::open(&saved).unwrap();
+    let again = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
+    assert_eq!(saved, save(&again, &bundle.config, Precision::F32).unwrap());
+    let expected = Expected::read(&folder);
+    let size = bundle.config.vision.image_size;
+    let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
+    let features = again.image_features(burn::tensor::Tensor::from_data(pixels, &device));
+    let features = features.into_data().try_into_vec::<f32>().unwrap();
+    let rows: Vec<Vec<f32>> = features.chunks(features.len() / 3).map(<[f32]>::to_vec).collect();
+    assert!(farthest(&rows, &expected.image_features) < CPU);
+}
+
+#[test]
+fn an_ensemble_averages_features_and_known_prompts_cost_nothing() {
+    let mut engine = open(&golden("models/hf-tokenizer-bf16"), DeviceChoice::Cpu);
+    let templates = ["a {label}".to_string(), "the {label}".to_string()];
+    let classifier = block_on(engine.classifier(&["cat".into()], &templates)).unwrap();
+    let prompts = zero_shot::prompts("cat", &templates);
+    assert_eq!(block_on(engine.encode_some(&prompts)).unwrap(), 0);
+    let known = block_on(engine.text_features(&prompts)).unwrap();
+    let mean = zero_shot::ensemble(&[&known[0].features, &known[1].features]);
+    assert_eq!(classifier, [mean]);
+}
+
+/// What a folder's files say when they are opened, in words.
+fn refusal(files: &[(&str, &[u8])]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    block_on(async {
+        let bundle = match hub::open(&Folder::new(folder.path()).unwrap(), &mut |_, _| ()).await {
+            Ok(bundle) => bundle,
+            Err(error) => return error.to_string(),
+        };
+        let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
+        match Engine::load(bundle, opened, |_, _| ()).await {
+            Ok(_) => "opened".into(),
+            Err(error) => error.to_string(),
+        }
+    })
+}
+
+#[test]
+fn damaged_models_are_refused_in_words() {
+    let folder = golden("models/hf-tokenizer-bf16");
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let (config, weights) = (read("config.json"), read("model.safetensors"));
+    let tokenizer = read("tokenizer.json");
+
+    assert!(refusal(&[]).contains("holds no CLIP"));
+    assert!(refusal(&[("config.json", b"{\"model_type\":")]).contains("holds no CLIP"));
+    let bert = br#"{"model_type":"bert"}"#;
+    assert!(refusal(&[("config.json", bert)]).contains("`bert`"));
+    let whole = [("config.json", &config[..]), ("tokenizer.json", &tokenizer)];
+    assert!(refusal(&whole).contains("model.safetensors"));
+    let with = |weights: &[u8]| {
+        let mut files = whole.to_vec();
+        files.push(("model.safetensors", weights));
+        refusal(&files)
+    };
+    assert_eq!(with(&weights), "opened");
+    assert!(with(&weights[..weights.len() / 2]).contains("not a readable safetensors file"));
+    assert!(with(b"<html>not found</html>").contains("not a readable safetensors file"));
+    let smaller = String::from_utf8(config.clone()).unwrap().replace("\"vocab_size\": 600", "\"vocab_size\": 500");
+    assert_ne!(smaller.as_bytes(), config);
+    let mut files = vec![("config.json", smaller.as_bytes()), ("tokenizer.json", &tokenizer)];
+    files.push(("model.safetensors", &weights));
+    assert!(refusal(&files).contains("token_embedding"));
+    let missing = Folder::new(Path::new("no/such/folder"));
+    assert!(matches!(missing, Err(HubError::Read { .. })));
+}
