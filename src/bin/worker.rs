@@ -26,7 +26,6 @@ mod worker {
     use clip::preprocess::decode;
     use clip::zero_shot;
     use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
-    use serde::Serialize;
     use wasm_bindgen::prelude::*;
     use wasm_bindgen_futures::{JsFuture, spawn_local};
     use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -269,10 +268,11 @@ mod worker {
     }
 
     async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, String> {
+        post(&Event::EncodingImage { image });
         let start = now();
         let picture = decode(file).map_err(|e| e.to_string())?;
         let pixels = engine.pixels(&picture);
-        let (width, height) = picture.size();
+        let (width, height) = (picture.width(), picture.height());
         let prepared = now();
         let features = (engine.image_features(&[pixels]).await)
             .map_err(|e| e.to_string())?
@@ -344,9 +344,7 @@ mod worker {
 
     fn post(event: &Event) {
         let posted = || -> Result<(), JsValue> {
-            // JSON's data model, so that 64-bit numbers arrive as numbers.
-            let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-            let message = event.serialize(&serializer)?;
+            let message = serde_wasm_bindgen::to_value(event)?;
             let envelope = Object::new();
             Reflect::set(&envelope, &"message".into(), &message)?;
             scope().map_or(Ok(()), |scope| scope.post_message(&envelope))

@@ -1,6 +1,7 @@
 //! Device and model as one session.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
@@ -26,6 +27,11 @@ pub enum EngineError {
     #[error("the device failed while computing: {0}")]
     Device(String),
     #[error(
+        "the tokenizer gave the id {id}, but the model's vocabulary ends at {vocab_size}: the \
+         model's own tokenizer.json is missing, or belongs to another model"
+    )]
+    Vocabulary { id: u32, vocab_size: usize },
+    #[error(
         "the model gave numbers that are not finite: its weights are damaged, or the device \
          computes wrongly (try the CPU)"
     )]
@@ -36,7 +42,7 @@ pub enum EngineError {
 pub struct Engine {
     model: Clip,
     config: ClipConfig,
-    tokenizer: Tokenizer,
+    tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
     info: ModelInfo,
@@ -145,6 +151,10 @@ impl Engine {
 
     /// Token ids, a row for each text, to unit vectors `[embed_dim]`.
     pub async fn token_features(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let vocab_size = self.config.text.vocab_size;
+        if let Some(&id) = (ids.iter().flatten()).find(|id| **id as usize >= vocab_size) {
+            return Err(EngineError::Vocabulary { id, vocab_size });
+        }
         let ends: Vec<(Vec<u32>, usize)> = (ids.iter())
             .map(|ids| (ids.clone(), self.config.text.end_of_text(ids)))
             .collect();

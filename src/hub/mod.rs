@@ -14,9 +14,11 @@ pub use fetched::Fetched;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{Bundled, Folder};
 
+use std::rc::Rc;
+
 use crate::model::{ClipConfig, ConfigError};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
 
 /// Reads files of one model by name.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
@@ -51,6 +53,11 @@ pub enum HubError {
         config: &'static str,
         weights: &'static str,
     },
+    #[error(
+        "the model sees pictures of {seen} x {seen} pixels, but its preprocessor config makes \
+         them {prepared} x {prepared}: the files do not belong together"
+    )]
+    ImageSize { prepared: usize, seen: usize },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -59,15 +66,16 @@ pub enum HubError {
     Preprocess(#[from] PreprocessError),
 }
 
-/// A model's files, read and understood; the weights still as bytes.
+/// A model's files, read and understood; the weights still as bytes. Cheap to
+/// clone: a device that fails is followed by another with the same files.
 #[derive(Clone)]
 pub struct ModelBundle {
     pub name: String,
     pub config: ClipConfig,
     pub preprocess: PreprocessConfig,
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Rc<Tokenizer>,
     /// A safetensors file.
-    pub weights: Vec<u8>,
+    pub weights: Rc<[u8]>,
     /// Size of all files together.
     pub bytes: u64,
 }
@@ -99,11 +107,19 @@ pub async fn open(
         ),
     };
     let size = config.vision.image_size;
-    let preprocess = match (kind, reader.optional("preprocessor_config.json").await?) {
-        (Kind::HuggingFace, Some(json)) => PreprocessConfig::from_hugging_face(&json, size)?,
-        (Kind::HuggingFace, None) => PreprocessConfig::openai(size),
-        (Kind::OpenClip, _) => PreprocessConfig::from_open_clip(&json, size)?,
+    let preprocess = match kind {
+        Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
+        Kind::HuggingFace => match reader.optional("preprocessor_config.json").await? {
+            Some(json) => PreprocessConfig::from_hugging_face(&json)?,
+            None => PreprocessConfig::openai(size),
+        },
     };
+    if preprocess.image_size != size {
+        return Err(HubError::ImageSize {
+            prepared: preprocess.image_size,
+            seen: size,
+        });
+    }
     let tokenizer = reader.tokenizer(&config).await?;
     let weights = (files.read(weights_file, progress).await?).ok_or(HubError::NoWeights {
         config: config_file,
@@ -113,9 +129,9 @@ pub async fn open(
         name: files.name(),
         config,
         preprocess,
-        tokenizer,
+        tokenizer: Rc::new(tokenizer),
         bytes: reader.bytes + weights.len() as u64,
-        weights,
+        weights: weights.into(),
     })
 }
 
@@ -147,8 +163,21 @@ impl<F: ModelFiles> Reader<'_, F> {
     /// The model's own tokenizer where its folder has one, else CLIP's.
     async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Tokenizer, HubError> {
         let length = config.text.context_length;
+        let special = SpecialIds {
+            end_of_text: config.text.eos_token_id,
+            pad: None,
+        };
         if let Some(json) = self.optional("tokenizer.json").await? {
-            return Ok(Tokenizer::from_json(&json, length)?);
+            return Ok(Tokenizer::from_json(&json, length, special)?);
+        }
+        // A vocabulary of CLIP's size is CLIP's; only others need their own files.
+        if config.text.vocab_size != CLIP_VOCABULARY_SIZE {
+            let vocabulary = self.optional("vocab.json").await?;
+            let merges = self.optional("merges.txt").await?;
+            if let (Some(vocabulary), Some(merges)) = (vocabulary, merges) {
+                let merges = String::from_utf8_lossy(&merges);
+                return Ok(Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?);
+            }
         }
         let vocabulary = self.files.clip_vocabulary().await?;
         Ok(Tokenizer::clip(&vocabulary, length)?)

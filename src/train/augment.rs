@@ -89,18 +89,18 @@ impl Augment {
     /// The picture with random changes, normalised, `[3, image_size, image_size]`.
     pub fn random(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
         let inked;
-        let sprite = match rng.random_bool(0.25) {
+        let sprite = match rng.random_bool(0.2) {
             true => {
                 inked = sprite.inked(rng.random_range(1i32..=2) as isize, rng.random_range(60.0..140.0));
                 &inked
             }
             false => sprite,
         };
-        let angle: f32 = match rng.random_bool(0.6) {
-            true => rng.random_range(-0.25..0.25),
+        let angle: f32 = match rng.random_bool(0.5) {
+            true => rng.random_range(-0.2..0.2),
             false => 0.0,
         };
-        let zoom: f32 = rng.random_range(0.72..1.12);
+        let zoom: f32 = rng.random_range(0.8..1.12);
         let aspect: f32 = rng.random_range(0.88..1.14);
         let shift: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.09..0.09));
         let colour = Colour::random(rng);
@@ -165,7 +165,7 @@ impl Colour {
             true => 0.0,
             false => rng.random_range(0.6..1.4),
         };
-        let hue: f32 = match rng.random_bool(0.3) {
+        let hue: f32 = match rng.random_bool(0.15) {
             true => rng.random_range(-0.5..0.5),
             false => rng.random_range(-0.1..0.1),
         };

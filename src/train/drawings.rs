@@ -99,7 +99,10 @@ impl Drawings {
             .filter(|(_, count)| *count <= TELLING_CONCEPTS)
             .map(|(text, _)| text.to_owned())
             .collect();
-        let concepts = concepts.into_values().collect();
+        // What one style alone draws cannot be learnt in any other.
+        let concepts = (concepts.into_values())
+            .filter(|drawings| drawings.len() > 1)
+            .collect();
         Ok(Self {
             drawings,
             sprites,
@@ -153,10 +156,11 @@ impl Drawings {
     }
 
     /// A caption for a drawing: mostly its name, sometimes a telling keyword,
-    /// sometimes in Chinese; bare or in a template.
-    pub fn caption(&self, index: usize, rng: &mut StdRng) -> String {
+    /// sometimes in Chinese; bare or in a template. `variety`, 0 to 1, scales
+    /// all that is not the bare name: a beginner is told names.
+    pub fn caption(&self, index: usize, variety: f64, rng: &mut StdRng) -> String {
         let drawing = &self.drawings[index];
-        let chinese = !drawing.texts_zh.is_empty() && rng.random_bool(0.15);
+        let chinese = !drawing.texts_zh.is_empty() && rng.random_bool(0.12 * variety);
         let (texts, templates) = match chinese {
             true => (&drawing.texts_zh, TEMPLATES_ZH),
             false => (&drawing.texts, TEMPLATES_EN),
@@ -165,11 +169,11 @@ impl Drawings {
             .filter(|text| self.telling.contains(*text))
             .collect();
         let label = match keywords.choose(rng) {
-            Some(keyword) if rng.random_bool(0.25) => keyword,
+            Some(keyword) if rng.random_bool(0.2 * variety) => keyword,
             _ => texts.first().unwrap_or(&drawing.name),
         };
         match templates.choose(rng) {
-            Some(template) if rng.random_bool(0.7) => template.replace("{label}", label),
+            Some(template) if rng.random_bool(0.7 * variety) => template.replace("{label}", label),
             _ => label.clone(),
         }
     }

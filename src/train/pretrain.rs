@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::{AdamWHyperParameters, Augment, Drawings, WarmupCosine, adamw, contrastive_loss};
-use crate::model::{Clip, ClipConfig, TokenBatch, normalize};
+use crate::model::{Clip, ClipConfig, TokenBatch, VisionTransformer, normalize};
 
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ pub fn pretrain(
     device.seed(options.seed);
     let mut rng = StdRng::seed_from_u64(options.seed);
     let mut model = Clip::init(config, &device);
+    model.visual = woken(model.visual);
     let mut optimizer = adamw(&model, options.optimizer);
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for step in 0..options.schedule.steps {
@@ -75,7 +76,8 @@ pub fn pretrain(
             concepts: data.concept_count(),
         })?;
         let images = images(data, augment, &batch, &device, &mut rng);
-        let texts = texts(data, encode, &batch, &device, &mut rng)?;
+        let variety = (2.0 * step as f64 / options.schedule.steps as f64).min(1.0);
+        let texts = texts(data, encode, &batch, variety, &device, &mut rng)?;
         let whole = step * 10 >= options.schedule.steps * 9;
         let keep = (options.patch_keep < 1.0 && !whole)
             .then(|| random_patches(config, options.patch_keep, &device, &mut rng));
@@ -125,11 +127,12 @@ fn texts(
     data: &Drawings,
     encode: &Encode,
     batch: &[usize],
+    variety: f64,
     device: &Device,
     rng: &mut StdRng,
 ) -> Result<TokenBatch, PretrainError> {
     let rows = (batch.iter())
-        .map(|index| encode(&data.caption(*index, rng)))
+        .map(|index| encode(&data.caption(*index, variety, rng)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(PretrainError::Text)?;
     Ok(TokenBatch::new(&rows, device))
@@ -148,6 +151,21 @@ fn random_patches(
     patches.shuffle(rng);
     patches.truncate(kept);
     Tensor::from_data(TensorData::new(patches, [kept]), device)
+}
+
+/// The reference's initialisation, changed for a short run. At the start every
+/// picture has almost the same features, because the class token that is read
+/// at the end is mostly itself; long runs get over that by and by. Here the
+/// residual stream starts small, so that what the blocks bring in from the
+/// patches outweighs it at once, and places are told apart from the first step.
+fn woken(mut visual: VisionTransformer) -> VisionTransformer {
+    visual.ln_pre.gamma = scaled(visual.ln_pre.gamma, 0.2);
+    visual.positional_embedding = scaled(visual.positional_embedding, 4.0);
+    visual
+}
+
+fn scaled<const D: usize>(param: Param<Tensor<D>>, by: f64) -> Param<Tensor<D>> {
+    param.map(|values| Tensor::from_inner(values.inner() * by).require_grad())
 }
 
 /// The temperature is clipped, "to prevent scaling the logits by more than 100".

@@ -60,8 +60,9 @@ pub struct Pretrain {
 /// Width of an attention head in both encoders.
 const HEAD_WIDTH: usize = 64;
 const CONTEXT_LENGTH: usize = 32;
-const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
-const STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+/// White paper is nothing: only ink is seen.
+const MEAN: [f32; 3] = [1.0; 3];
+const STD: [f32; 3] = [0.3; 3];
 
 pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
@@ -115,7 +116,7 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let mut curve = fs::File::create(arguments.out.join("curve.csv"))?;
     writeln!(curve, "step,minutes,loss,logit_scale_exp,learning_rate,top_1,top_5,among_10")?;
     let start = Instant::now();
-    let (mut sum, mut count) = (0.0f32, 0);
+    let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
     let model = pretrain(
         &config,
@@ -127,15 +128,17 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
         |progress, model| {
             (sum, count) = (sum + progress.loss, count + 1);
             let last = progress.step == arguments.steps;
+            recent.push(progress.loss);
             if progress.step % 20 == 0 || last {
                 println!(
                     "step {} loss {:.4} scale {:.2} lr {:.6} {:.1} min",
                     progress.step,
-                    sum / count as f32,
+                    recent.iter().sum::<f32>() / recent.len() as f32,
                     progress.scale,
                     progress.learning_rate,
                     start.elapsed().as_secs_f64() / 60.0
                 );
+                recent.clear();
             }
             if progress.step % arguments.every != 0 && !last {
                 return;

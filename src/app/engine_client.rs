@@ -1,0 +1,154 @@
+//! The worker, seen from the page: starts it, speaks to it, ends it.
+
+use js_sys::{Array, ArrayBuffer, Object, Reflect};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+use web_sys::{ErrorEvent, MessageEvent, WorkerOptions, WorkerType};
+
+use crate::engine::messages::{Event, Request};
+
+/// The script that loads the worker's WebAssembly.
+const LOADER: &str = "worker-loader.js";
+
+/// The messages' two fields.
+const MESSAGE: &str = "message";
+const BYTES: &str = "bytes";
+
+/// At most one worker.
+#[derive(Default)]
+pub struct EngineClient {
+    running: Option<Running>,
+}
+
+impl EngineClient {
+    /// Ends the worker, if there is one, and starts a fresh one. What it says,
+    /// and what the browser says about it, goes to `hear`.
+    pub fn start(&mut self, hear: impl Fn(Event) + Clone + 'static) -> Result<(), String> {
+        self.stop();
+        self.running = Some(Running::start(hear).map_err(|error| describe(&error))?);
+        Ok(())
+    }
+
+    /// Ends the worker at once, whatever it is at.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end();
+            // This may run inside one of the callbacks that `running` owns.
+            leptos::task::spawn_local(async move { drop(running) });
+        }
+    }
+
+    /// Sends a message, and moves `bytes` over with it.
+    pub fn send(&self, request: &Request, bytes: Option<ArrayBuffer>) -> Result<(), String> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        running
+            .send(request, bytes)
+            .map_err(|error| describe(&error))
+    }
+}
+
+struct Running {
+    worker: web_sys::Worker,
+    // The browser calls these for as long as the worker lives.
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(ErrorEvent)>,
+    _on_garbled: Closure<dyn FnMut(MessageEvent)>,
+}
+
+impl Running {
+    fn start(hear: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = web_sys::Worker::new_with_options(LOADER, &options)?;
+
+        let on_message = {
+            let hear = hear.clone();
+            Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
+                hear(read(&event.data()).unwrap_or_else(|error| Event::OpenFailed {
+                    error: format!(
+                        "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
+                    ),
+                }));
+            })
+        };
+        let on_error = {
+            let hear = hear.clone();
+            Closure::<dyn FnMut(_)>::new(move |event: ErrorEvent| {
+                event.prevent_default();
+                hear(Event::Died {
+                    error: error_text(&event),
+                });
+            })
+        };
+        let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
+            hear(Event::Died {
+                error: "a message from it could not be read".into(),
+            });
+        });
+
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        worker.set_onmessageerror(Some(on_garbled.as_ref().unchecked_ref()));
+        Ok(Self {
+            worker,
+            _on_message: on_message,
+            _on_error: on_error,
+            _on_garbled: on_garbled,
+        })
+    }
+
+    fn send(&self, request: &Request, bytes: Option<ArrayBuffer>) -> Result<(), JsValue> {
+        let message = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
+        let envelope = Object::new();
+        Reflect::set(&envelope, &MESSAGE.into(), &message)?;
+        match bytes {
+            Some(bytes) => {
+                Reflect::set(&envelope, &BYTES.into(), &bytes)?;
+                self.worker
+                    .post_message_with_transfer(&envelope, &Array::of1(&bytes))
+            }
+            None => self.worker.post_message(&envelope),
+        }
+    }
+
+    fn end(&self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.set_onmessageerror(None);
+        self.worker.terminate();
+    }
+}
+
+fn read(data: &JsValue) -> Result<Event, String> {
+    let message = Reflect::get(data, &MESSAGE.into()).map_err(|error| describe(&error))?;
+    serde_wasm_bindgen::from_value(message).map_err(|error| error.to_string())
+}
+
+/// The browser gives a script that cannot be loaded no text at all.
+fn error_text(event: &ErrorEvent) -> String {
+    let text = Reflect::get(event, &MESSAGE.into())
+        .ok()
+        .and_then(|text| text.as_string());
+    match text {
+        Some(text) if !text.is_empty() => {
+            // Browsers put the kind of error first: nothing a visitor could use.
+            let text = text
+                .rsplit_once("Error: ")
+                .map_or(text.as_str(), |(_, rest)| rest);
+            text.trim_start_matches("Uncaught ")
+                .trim_end_matches('.')
+                .to_string()
+        }
+        _ => "its program could not be loaded".into(),
+    }
+}
+
+/// A JavaScript error as text.
+pub fn describe(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => error.as_string().unwrap_or_else(|| format!("{error:?}")),
+    }
+}

@@ -1,0 +1,88 @@
+//! Numbers as people read them.
+
+/// A probability in per cent. Never rounds to a certainty that is not there.
+pub fn percent(probability: f32) -> String {
+    if probability >= 1.0 {
+        "100 %".into()
+    } else if probability >= 0.9995 {
+        "> 99.9 %".into()
+    } else if probability < 0.0005 {
+        "< 0.1 %".into()
+    } else {
+        format!("{:.1} %", probability * 100.0)
+    }
+}
+
+/// Bytes in decimal units, as browsers and shops count them.
+pub fn bytes(count: u64) -> String {
+    let count = count as f64;
+    if count < 1_000.0 {
+        format!("{count:.0} bytes")
+    } else if count < 999_500.0 {
+        format!("{:.0} kB", count / 1e3)
+    } else if count < 999_500_000.0 {
+        format!("{:.1} MB", count / 1e6)
+    } else {
+        format!("{:.2} GB", count / 1e9)
+    }
+}
+
+/// A count of parameters.
+pub fn parameters(count: u64) -> String {
+    let count = count as f64;
+    if count < 1e6 {
+        format!("{:.0} thousand parameters", count / 1e3)
+    } else if count < 1e9 {
+        format!("{:.1} million parameters", count / 1e6)
+    } else {
+        format!("{:.2} billion parameters", count / 1e9)
+    }
+}
+
+/// A duration given in milliseconds.
+pub fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 1_000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1_000.0)
+    }
+}
+
+/// `1 picture`, `2 pictures`.
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{number} {thing}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_keeps_its_distance_from_certainty() {
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.99996), "> 99.9 %");
+        assert_eq!(percent(0.9321), "93.2 %");
+        assert_eq!(percent(0.00049), "< 0.1 %");
+    }
+
+    #[test]
+    fn sizes_and_times() {
+        assert_eq!(bytes(12), "12 bytes");
+        assert_eq!(bytes(12_345), "12 kB");
+        assert_eq!(bytes(44_120_000), "44.1 MB");
+        assert_eq!(bytes(1_710_000_000), "1.71 GB");
+        assert_eq!(parameters(22_050_048), "22.1 million parameters");
+        assert_eq!(parameters(151_277_313), "151.3 million parameters");
+        assert_eq!(milliseconds(3.12), "3.1 ms");
+        assert_eq!(milliseconds(154.6), "155 ms");
+        assert_eq!(milliseconds(2_340.0), "2.3 s");
+        assert_eq!(count(1, "picture"), "1 picture");
+        assert_eq!(count(0, "picture"), "0 pictures");
+    }
+}

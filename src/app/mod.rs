@@ -1,0 +1,71 @@
+//! The page.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`session`] | what was asked and answered, as plain data; what to do next |
+//! | [`restart`] | what to do when the worker dies |
+//! | [`state`] | files, worker and signals around the session |
+//! | [`engine_client`] | the worker, seen from the page |
+//! | [`header`], [`images`], [`labels`], [`templates`], [`answers`], [`notices`] | what is seen |
+//! | [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
+
+pub mod answers;
+pub mod engine_client;
+pub mod export;
+pub mod format;
+pub mod header;
+pub mod images;
+pub mod labels;
+pub mod notices;
+pub mod restart;
+pub mod session;
+pub mod state;
+pub mod storage;
+pub mod templates;
+
+use leptos::prelude::*;
+
+use answers::Answers;
+use header::{EngineBar, Header};
+use images::{AddPictures, DropAnywhere};
+use labels::LabelPanel;
+use notices::{Notes, Notices};
+use state::App;
+use templates::TemplatePanel;
+
+/// What the bundled model can and cannot do.
+const KNOWS: &str = "The bundled model was trained from scratch on drawings and icons (emoji); it does not know photographs: those want one of the published models.";
+
+/// The whole page.
+#[component]
+pub fn Page() -> impl IntoView {
+    let app = App::new();
+    app.start();
+    view! {
+        <DropAnywhere app />
+        <div class="page">
+            <Header />
+            <EngineBar app />
+            <Notices app />
+            <main>
+                <AddPictures app />
+                <div class="side">
+                    <LabelPanel app />
+                    <TemplatePanel app />
+                    <div class="remarks">
+                        <Notes app />
+                        <aside class="knows" aria-label="What the model knows">
+                            <p>{KNOWS}</p>
+                        </aside>
+                    </div>
+                </div>
+                <Answers app />
+            </main>
+            <footer>
+                <p>
+                    "CLIP compares a picture with sentences and says which fits best, without having been taught the labels. Rust, WebAssembly and WebGPU; no server."
+                </p>
+            </footer>
+        </div>
+    }
+}

@@ -1,0 +1,379 @@
+//! The shell around [`Session`]: holds what is not plain data (files, the
+//! worker), and carries out what a step asks for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use js_sys::ArrayBuffer;
+use leptos::{prelude::*, task::spawn_local};
+use serde::Deserialize;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File, Response};
+
+use super::engine_client::{EngineClient, describe};
+use super::session::{Command, MODEL, Notice, Session};
+use super::templates::TemplateBook;
+use super::{labels, storage};
+use crate::engine::messages::{DeviceChoice, Event, ImageId, Request};
+
+/// A cancel that takes longer than this ends the worker instead.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(8);
+
+/// No picture anyone means to classify is larger; reading one would only
+/// exhaust the tab's memory.
+const LARGEST_FILE: f64 = 100e6;
+
+/// The list of sample pictures, relative to the page.
+const SAMPLES: &str = "samples/samples.json";
+
+/// A picture that comes with the page.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sample {
+    /// Relative to the page.
+    pub file: String,
+    /// What it shows.
+    pub alt: String,
+    /// Labels that make sense for it.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+impl Sample {
+    fn file_name(&self) -> String {
+        self.file
+            .rsplit('/')
+            .next()
+            .unwrap_or(&self.file)
+            .to_string()
+    }
+}
+
+/// A notice on the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Tells notices apart.
+    pub id: u32,
+    /// What it says.
+    pub notice: Notice,
+}
+
+/// Handles to everything; cheap to copy into components.
+#[derive(Clone, Copy)]
+pub struct App {
+    /// The conversation with the worker.
+    pub session: RwSignal<Session>,
+    /// The labels in the list.
+    pub labels: RwSignal<Vec<String>>,
+    /// The templates in the list.
+    pub templates: RwSignal<TemplateBook>,
+    /// Whether cosine similarities are shown.
+    pub similarity: RwSignal<bool>,
+    /// Pictures that come with the page.
+    pub samples: RwSignal<Vec<Sample>>,
+    /// Notices not yet dismissed.
+    pub notices: RwSignal<Vec<Posted>>,
+    /// The visitor changed the labels: samples leave them alone from then on.
+    labels_own: RwSignal<bool>,
+    next_notice: RwSignal<u32>,
+    files: StoredValue<HashMap<ImageId, Held>, LocalStorage>,
+    engine: StoredValue<EngineClient, LocalStorage>,
+}
+
+/// A picture's file. It stays here, so that any worker can be told again.
+struct Held {
+    blob: Blob,
+    url: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = web_sys::Url::revoke_object_url(&self.url);
+    }
+}
+
+impl App {
+    /// With what was kept over a reload.
+    pub fn new() -> Self {
+        let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
+        let labels_own = kept_labels.is_some();
+        let labels =
+            kept_labels.unwrap_or_else(|| labels::DEFAULT_LABELS.map(String::from).to_vec());
+        let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
+        let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
+        Self {
+            session: RwSignal::new(Session::new(choice)),
+            labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
+            templates: RwSignal::new(templates.restored()),
+            similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
+            samples: RwSignal::new(Vec::new()),
+            notices: RwSignal::new(Vec::new()),
+            labels_own: RwSignal::new(labels_own),
+            next_notice: RwSignal::new(0),
+            files: StoredValue::new_local(HashMap::new()),
+            engine: StoredValue::new_local(EngineClient::default()),
+        }
+    }
+
+    /// Starts the worker, and keeps it and the storage up with the page.
+    pub fn start(self) {
+        self.run(Session::start);
+        Effect::new(move |_| {
+            let labels = self.labels.get();
+            let templates = self.templates.with(TemplateBook::active);
+            self.run(|session| session.ask(labels, templates));
+        });
+        Effect::new(move |before: Option<()>| {
+            let book = self.templates.get();
+            if before.is_some() {
+                storage::save(storage::TEMPLATES, &book);
+            }
+        });
+        Effect::new(move |before: Option<()>| {
+            let shown = self.similarity.get();
+            if before.is_some() {
+                storage::save(storage::SIMILARITY, &shown);
+            }
+        });
+        spawn_local(async move {
+            // Without samples the page is as useful as before: no word about it.
+            if let Some(samples) = fetch_samples().await {
+                self.samples.set(samples);
+            }
+        });
+    }
+
+    /// Takes one step of the session and does what follows from it.
+    pub fn run(self, step: impl FnOnce(&mut Session) -> Vec<Command>) {
+        for command in self.session.try_update(step).unwrap_or_default() {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(self, command: Command) {
+        match command {
+            Command::Start(device) => self.start_worker(device),
+            Command::Stop => self.engine.update_value(EngineClient::stop),
+            Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
+            Command::Send(request) => self.send(&request, None),
+            Command::Release(image) => self.files.update_value(|files| {
+                files.remove(&image);
+            }),
+            Command::Say(notice) => self.say(notice),
+            Command::WatchCancel(which) => set_timeout(
+                move || self.run(|session| session.cancel_overdue(which)),
+                CANCEL_PATIENCE,
+            ),
+        }
+    }
+
+    fn start_worker(self, device: DeviceChoice) {
+        let hear = move |event: Event| self.run(|session| session.hear(event, now_ms()));
+        let started = self.engine.try_update_value(|engine| engine.start(hear));
+        match started {
+            Some(Ok(())) => {
+                self.send(&Request::Open { device, model: MODEL.into() }, None);
+            }
+            Some(Err(error)) => self.run(|session| {
+                let error = format!(
+                    "This browser did not start the background worker that computes ({error}). Reload the page, or use a current Chrome, Edge, Firefox or Safari."
+                );
+                session.hear(Event::OpenFailed { error }, now_ms())
+            }),
+            None => {}
+        }
+    }
+
+    fn send(self, request: &Request, bytes: Option<ArrayBuffer>) {
+        let sent = self
+            .engine
+            .try_with_value(|engine| engine.send(request, bytes));
+        if let Some(Err(error)) = sent {
+            self.run(|session| session.died(&error, now_ms()));
+        }
+    }
+
+    fn send_image(self, image: ImageId, name: String) {
+        let Some(Some(blob)) = self
+            .files
+            .try_with_value(|files| files.get(&image).map(|held| held.blob.clone()))
+        else {
+            return;
+        };
+        if blob.size() > LARGEST_FILE {
+            self.run(|session| {
+                session.reject(
+                    image,
+                    "This file is larger than 100 MB. Save a smaller copy and add that.".into(),
+                )
+            });
+            return;
+        }
+        spawn_local(async move {
+            let read = JsFuture::from(blob.array_buffer()).await;
+            // The page went on meanwhile: the picture may be gone, or with another worker.
+            let wanted = self
+                .session
+                .try_with_untracked(|session| session.expects(image));
+            if wanted != Some(true) {
+                return;
+            }
+            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
+                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Some(bytes)),
+                _ => self.run(|session| {
+                    session.reject(
+                        image,
+                        "This file could not be read: it is a folder, or was moved or changed since. Add it again.".into(),
+                    )
+                }),
+            }
+        });
+    }
+
+    /// Shows a notice, unless it is there already.
+    pub fn say(self, notice: Notice) {
+        let id = self.next_notice.get_untracked();
+        self.next_notice.set(id + 1);
+        self.notices.update(|notices| {
+            if !notices.iter().any(|posted| posted.notice == notice) {
+                notices.push(Posted { id, notice });
+            }
+        });
+    }
+
+    /// Adds picture files. What they really hold is found out by the worker.
+    pub fn add_files(self, files: impl IntoIterator<Item = File>) {
+        self.session.update(Session::begin_batch);
+        for file in files {
+            let name = file.name();
+            self.hold(file.into(), name);
+        }
+        self.run(Session::pump);
+    }
+
+    fn hold(self, blob: Blob, name: String) {
+        let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
+        let id = self
+            .session
+            .try_update(|session| session.add(name, url.clone()));
+        if let Some(id) = id {
+            self.files.update_value(|files| {
+                files.insert(id, Held { blob, url });
+            });
+        }
+    }
+
+    /// Adds a sample picture, and its labels unless the visitor has their own.
+    pub fn add_sample(self, sample: Sample) {
+        if !self.labels_own.get_untracked() || self.labels.with_untracked(Vec::is_empty) {
+            self.labels.update(|labels| {
+                *labels = labels::merge(std::mem::take(labels), sample.labels.clone()).0;
+            });
+        }
+        spawn_local(async move {
+            match fetch(&sample.file).await {
+                Ok(blob) => {
+                    self.session.update(Session::begin_batch);
+                    self.hold(blob, sample.file_name());
+                    self.run(Session::pump);
+                }
+                Err(error) => self.say(Notice::error(format!(
+                    "The sample picture could not be fetched ({error}). Check the connection and try again, or use a picture of your own."
+                ))),
+            }
+        });
+    }
+
+    /// Adds labels; returns those that were there already.
+    pub fn add_labels(self, more: Vec<String>) -> Vec<String> {
+        if more.is_empty() {
+            return Vec::new();
+        }
+        let (labels, twice) = labels::merge(self.labels.get_untracked(), more);
+        self.set_labels(labels);
+        twice
+    }
+
+    /// Removes one label.
+    pub fn remove_label(self, label: &str) {
+        let mut labels = self.labels.get_untracked();
+        labels.retain(|known| known != label);
+        self.set_labels(labels);
+    }
+
+    /// Removes the label added last.
+    pub fn remove_last_label(self) {
+        let mut labels = self.labels.get_untracked();
+        if labels.pop().is_some() {
+            self.set_labels(labels);
+        }
+    }
+
+    /// Replaces all labels by the visitor's own.
+    pub fn set_labels(self, labels: Vec<String>) {
+        storage::save(storage::LABELS, &labels);
+        self.labels_own.set(true);
+        self.labels.set(labels);
+    }
+
+    /// Fills the list with the labels of a first visit.
+    pub fn suggest_labels(self) {
+        self.set_labels(labels::DEFAULT_LABELS.map(String::from).to_vec());
+    }
+
+    /// The visitor chose a device.
+    pub fn choose(self, choice: DeviceChoice) {
+        storage::save(storage::DEVICE, &choice);
+        self.run(|session| session.choose(choice));
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn now_ms() -> f64 {
+    js_sys::Date::now()
+}
+
+async fn fetch_samples() -> Option<Vec<Sample>> {
+    let blob = fetch(SAMPLES).await.ok()?;
+    let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
+    serde_json::from_str(&text).ok()
+}
+
+async fn fetch(url: &str) -> Result<Blob, String> {
+    let window = web_sys::window().ok_or("no window")?;
+    let response = JsFuture::from(window.fetch_with_str(url))
+        .await
+        .map_err(|error| describe(&error))?;
+    let response: Response = response.dyn_into().map_err(|other| describe(&other))?;
+    if !response.ok() {
+        return Err(format!("status {}", response.status()));
+    }
+    let blob = response.blob().map_err(|error| describe(&error))?;
+    let blob = JsFuture::from(blob)
+        .await
+        .map_err(|error| describe(&error))?;
+    blob.dyn_into().map_err(|other| describe(&other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_samples_is_understood() {
+        let text = r#"[
+            {"file": "samples/cat.png", "alt": "a cat", "labels": ["cat", "dog"]},
+            {"file": "tree.png", "alt": "a tree"}
+        ]"#;
+        let samples: Vec<Sample> = serde_json::from_str(text).unwrap_or_default();
+        assert_eq!(samples.len(), 2);
+        assert_eq!(samples[0].file_name(), "cat.png");
+        assert_eq!(samples[1].file_name(), "tree.png");
+        assert!(samples[1].labels.is_empty());
+    }
+}

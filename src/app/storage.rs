@@ -1,0 +1,40 @@
+//! What is kept over a reload. A browser may forbid it (private windows,
+//! sandboxed frames): then nothing is kept, and nothing else changes.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The labels, as a list of texts.
+pub const LABELS: &str = "clip.labels";
+/// The prompt templates.
+pub const TEMPLATES: &str = "clip.templates";
+/// The chosen device.
+pub const DEVICE: &str = "clip.device";
+/// Whether cosine similarities are shown.
+pub const SIMILARITY: &str = "clip.similarity";
+/// `"light"` or `"dark"`, without quotes: the page's head reads it before the first paint.
+pub const THEME: &str = "clip.theme";
+
+fn storage() -> Option<web_sys::Storage> {
+    web_sys::window()?.local_storage().ok()?
+}
+
+/// What was kept under a key, if it is still understood.
+pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
+    let text = storage()?.get_item(key).ok()??;
+    serde_json::from_str(&text).ok()
+}
+
+/// Keeps a value.
+pub fn save<T: Serialize>(key: &str, value: &T) {
+    if let Ok(text) = serde_json::to_string(value) {
+        save_text(key, &text);
+    }
+}
+
+/// Keeps a text as it is.
+pub fn save_text(key: &str, text: &str) {
+    if let Some(storage) = storage() {
+        // Full or forbidden: the page works without.
+        let _ = storage.set_item(key, text);
+    }
+}

@@ -1,0 +1,313 @@
+//! A picture file's bytes to its pixels, upright.
+
+use std::error::Error as _;
+use std::io::{self, Cursor};
+
+use image::error::ImageError;
+use image::metadata::Orientation;
+use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::PreprocessError;
+use super::peek::{self, Storage};
+
+/// Larger pictures are refused: they would take gigabytes.
+pub const MAX_PIXELS: u64 = 200_000_000;
+
+/// What a decoder may allocate beside the pixels themselves.
+const MAX_ALLOCATION: u64 = 1 << 31;
+
+/// A decoded picture: 8 bits a channel, rows from top to bottom, as it is meant to be seen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+    channels: u8,
+    /// `[height, width, channels]`.
+    samples: Vec<u8>,
+    pub(super) alpha: Alpha,
+    /// Pillow would hold it as a palette or as black and white, and resize it without mixing pixels.
+    pub(super) stepped: bool,
+}
+
+/// What the last channel of a picture is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alpha {
+    None,
+    /// A channel in Pillow too: it weighs the colours in resizing.
+    Channel,
+    /// Made from a colour or index that stands for "clear": Pillow ignores it in resizing.
+    Key,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { width, height, channels, alpha, stepped, .. } = self;
+        write!(f, "Picture({width} x {height} x {channels}, alpha {alpha:?}, stepped {stepped})")
+    }
+}
+
+impl Picture {
+    /// From pixels: `samples` is `[height, width, channels]`, of 1 (grey), 2 (grey, alpha), 3 (RGB)
+    /// or 4 (RGB, alpha) channels.
+    pub fn new(width: u32, height: u32, channels: u8, samples: Vec<u8>) -> Result<Self, PreprocessError> {
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > MAX_PIXELS {
+            return Err(PreprocessError::TooLarge { width, height });
+        }
+        let length = u64::from(channels) * pixels;
+        if pixels == 0 || !(1..=4).contains(&channels) || samples.len() as u64 != length {
+            let samples = samples.len();
+            return Err(PreprocessError::Shape { width, height, channels, samples });
+        }
+        let alpha = if channels % 2 == 0 { Alpha::Channel } else { Alpha::None };
+        Ok(Self { width, height, channels, samples, alpha, stepped: false })
+    }
+
+    /// In pixels.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// In pixels.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
+    pub fn channels(&self) -> usize {
+        usize::from(self.channels)
+    }
+
+    /// `[height, width, channels]`.
+    pub fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// Row `y`, `[width, channels]`.
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        let length = self.width as usize * self.channels();
+        &self.samples[y * length..(y + 1) * length]
+    }
+}
+
+/// Read a picture: PNG, JPEG, WebP, GIF (its first frame) or BMP, turned as its EXIF data says.
+///
+/// The kind is told from the content, not from a name. At most [`MAX_PIXELS`].
+pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
+    if bytes.is_empty() {
+        return Err(PreprocessError::Empty);
+    }
+    let Some((format, name)) = supported(bytes) else {
+        return Err(match peek::unsupported(bytes) {
+            Some(kind) => PreprocessError::Unsupported(kind),
+            None => PreprocessError::Unknown,
+        });
+    };
+    let storage = match format {
+        ImageFormat::Png => peek::png(bytes),
+        ImageFormat::Gif => peek::gif(bytes),
+        ImageFormat::Bmp => peek::bmp(bytes),
+        _ => None,
+    };
+    if format == ImageFormat::Jpeg && !peek::jpeg_ends(bytes) {
+        return Err(PreprocessError::Truncated(name));
+    }
+    let failed = |error: ImageError| explain(error, name);
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // The number of pixels is checked below, before anything is allocated for them.
+    reader.no_limits();
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MAX_PIXELS {
+        return Err(PreprocessError::TooLarge { width, height });
+    }
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    decoder.set_limits(limits).map_err(failed)?;
+    // A damaged note on orientation is no reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let colour = decoder.color_type();
+    let mut samples = zeroed(decoder.total_bytes())?;
+    decoder.read_image(&mut samples).map_err(failed)?;
+
+    let (channels, wide) = match colour {
+        ColorType::L8 => (1, false),
+        ColorType::La8 => (2, false),
+        ColorType::Rgb8 => (3, false),
+        ColorType::Rgba8 => (4, false),
+        ColorType::L16 => (1, true),
+        ColorType::La16 => (2, true),
+        ColorType::Rgb16 => (3, true),
+        ColorType::Rgba16 => (4, true),
+        other => {
+            let reason = format!("its pixels are {other:?}");
+            return Err(PreprocessError::Broken { format: name, reason });
+        }
+    };
+    if wide {
+        keep_high_bytes(&mut samples);
+    }
+    let mut picture = Picture::new(width, height, channels, samples)?;
+    let Storage { stepped, keyed } = storage.unwrap_or_default();
+    picture.stepped = stepped;
+    if keyed && picture.alpha == Alpha::Channel {
+        picture.alpha = Alpha::Key;
+    }
+    upright(picture, orientation)
+}
+
+fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Some((ImageFormat::Png, "PNG"))
+    } else if bytes.starts_with(b"\xff\xd8\xff") {
+        Some((ImageFormat::Jpeg, "JPEG"))
+    } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+        Some((ImageFormat::WebP, "WebP"))
+    } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
+        Some((ImageFormat::Gif, "GIF"))
+    } else if bytes.starts_with(b"BM") {
+        Some((ImageFormat::Bmp, "BMP"))
+    } else {
+        None
+    }
+}
+
+/// A decoder's error in our words.
+fn explain(error: ImageError, format: &'static str) -> PreprocessError {
+    match error {
+        ImageError::Limits(_) => PreprocessError::Memory { bytes: MAX_ALLOCATION },
+        error if is_cut_off(&error) => PreprocessError::Truncated(format),
+        error => PreprocessError::Broken { format, reason: error.to_string() },
+    }
+}
+
+/// Whether an error comes down to an end of file, however deep.
+fn is_cut_off(error: &ImageError) -> bool {
+    let is_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    if let ImageError::IoError(error) = error {
+        return is_end(error);
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<io::Error>().is_some_and(is_end) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// Zeros, or an error where the memory is not to be had: asking for it plainly would abort.
+fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
+    let memory = PreprocessError::Memory { bytes };
+    let Ok(length) = usize::try_from(bytes) else {
+        return Err(memory);
+    };
+    let mut samples = Vec::new();
+    if samples.try_reserve_exact(length).is_err() {
+        return Err(memory);
+    }
+    samples.resize(length, 0);
+    Ok(samples)
+}
+
+/// 16-bit samples in the machine's byte order to 8 bits, in place.
+fn keep_high_bytes(samples: &mut Vec<u8>) {
+    for index in 0..samples.len() / 2 {
+        let value = u16::from_ne_bytes([samples[2 * index], samples[2 * index + 1]]);
+        samples[index] = (value >> 8) as u8;
+    }
+    samples.truncate(samples.len() / 2);
+    samples.shrink_to_fit();
+}
+
+/// Turn a picture as its orientation says it was taken.
+fn upright(picture: Picture, orientation: Orientation) -> Result<Picture, PreprocessError> {
+    // Whether the result's columns are the picture's rows, and which way it then runs.
+    let (turned, from_right, from_bottom) = match orientation {
+        Orientation::NoTransforms => return Ok(picture),
+        Orientation::FlipHorizontal => (false, true, false),
+        Orientation::Rotate180 => (false, true, true),
+        Orientation::FlipVertical => (false, false, true),
+        Orientation::Rotate90FlipH => (true, false, false),
+        Orientation::Rotate90 => (true, false, true),
+        Orientation::Rotate270FlipH => (true, true, true),
+        Orientation::Rotate270 => (true, true, false),
+    };
+    let channels = picture.channels();
+    let (old_width, old_height) = (picture.width as usize, picture.height as usize);
+    let width = if turned { old_height } else { old_width };
+    let mut samples = zeroed(picture.samples.len() as u64)?;
+    for (y, row) in samples.chunks_exact_mut(width * channels).enumerate() {
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            let (mut from_x, mut from_y) = if turned { (y, x) } else { (x, y) };
+            if from_right {
+                from_x = old_width - 1 - from_x;
+            }
+            if from_bottom {
+                from_y = old_height - 1 - from_y;
+            }
+            let at = (from_y * old_width + from_x) * channels;
+            pixel.copy_from_slice(&picture.samples[at..at + channels]);
+        }
+    }
+    let (width, height) = if turned { (picture.height, picture.width) } else { (picture.width, picture.height) };
+    debug_assert_eq!((width as usize) * (height as usize) * channels, samples.len());
+    Ok(Picture { width, height, samples, ..picture })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_as_exif_numbers_it() {
+        // EXIF names the side of the scene that row 0 and column 0 are: 1 top left, 2 top right,
+        // 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.
+        let picture = Picture::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).expect("picture");
+        for (exif, width, expected) in [
+            (1, 3, [1, 2, 3, 4, 5, 6]),
+            (2, 3, [3, 2, 1, 6, 5, 4]),
+            (3, 3, [6, 5, 4, 3, 2, 1]),
+            (4, 3, [4, 5, 6, 1, 2, 3]),
+            (5, 2, [1, 4, 2, 5, 3, 6]),
+            (6, 2, [4, 1, 5, 2, 6, 3]),
+            (7, 2, [6, 3, 5, 2, 4, 1]),
+            (8, 2, [3, 6, 2, 5, 1, 4]),
+        ] {
+            let orientation = Orientation::from_exif(exif).expect("orientation");
+            let turned = upright(picture.clone(), orientation).expect("picture");
+            assert_eq!((turned.width(), turned.samples()), (width, &expected[..]), "{exif}");
+        }
+    }
+
+    #[test]
+    fn refuses_shapes_that_do_not_fit() {
+        assert!(Picture::new(2, 2, 3, vec![0; 12]).is_ok());
+        for (width, height, channels) in [(2, 2, 4), (0, 2, 3), (2, 2, 0), (12, 1, 1), (1, 1, 12)] {
+            let result = Picture::new(width, height, channels, vec![0; 11]);
+            assert!(matches!(result, Err(PreprocessError::Shape { .. })));
+        }
+        let huge = Picture::new(u32::MAX, u32::MAX, 4, Vec::new());
+        assert!(matches!(huge, Err(PreprocessError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let message = |bytes: &[u8]| decode(bytes).expect_err("no picture").to_string();
+        assert!(message(b"").contains("empty"));
+        assert!(message(b"hello world").contains("no picture"));
+        assert!(message(b"\0\0\0\x18ftypheic....").contains("HEIC"));
+        assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("cut off"));
+        assert!(message(b"GIF89a").contains("cut off"));
+        assert!(message(b"BM").contains("cut off"));
+        assert!(message(b"RIFF\0\0\0\0WEBP").contains("WebP"));
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
+        assert!(message(&png).contains("cut off"), "{}", message(&png));
+        png.extend_from_slice(&[0x4b, 0x0e, 0x3b, 0xb4]); // not the checksum
+        assert!(message(&png).contains("PNG"));
+    }
+}

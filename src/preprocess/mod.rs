@@ -1,0 +1,276 @@
+//! Picture file -> `[3, height, width]` as the reference prepares it.
+//!
+//! [`decode`] reads the file, [`preprocess`] resizes, crops and normalises. Resizing is Pillow's,
+//! bit for bit: a browser's canvas gives other pixels, and with them other features.
+//!
+//! What is deliberately not the reference's:
+//! - EXIF orientation is applied; `Image.open` leaves that to its caller.
+//! - Pillow clips 16-bit grey at 255 when it converts to RGB, which whitens the picture; here the
+//!   high byte counts, as for every other 16-bit picture.
+//! - Pillow loads CMYK JPEGs as CMYK and OpenCLIP resizes them so; here they are RGB first.
+//! - JPEG and lossy WebP leave rounding to the decoder: pixels may differ by a few steps of 255
+//!   from those of libjpeg-turbo and libwebp.
+
+mod config;
+mod decode;
+mod peek;
+mod resize;
+
+use thiserror::Error;
+
+pub use config::{Crop, Interpolation, PreprocessConfig, Resize};
+pub use decode::{MAX_PIXELS, Picture, decode};
+
+use decode::Alpha;
+use resize::{Region, Rows};
+
+/// What can go wrong between a file's bytes and its pixels.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PreprocessError {
+    #[error("the file is empty")]
+    Empty,
+    #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
+    Unsupported(&'static str),
+    #[error("this is no picture that can be read here: JPEG, PNG, WebP, GIF and BMP can")]
+    Unknown,
+    #[error("the {0} picture is cut off: a part of the file is missing, fetch or copy it again")]
+    Truncated(&'static str),
+    #[error("the {format} picture is damaged ({reason}): open it in another program and save it anew")]
+    Broken { format: &'static str, reason: String },
+    #[error(
+        "the picture has {width} x {height} pixels, {megapixels} million; at most {limit} million are possible: make it smaller",
+        megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
+        limit = MAX_PIXELS / 1_000_000
+    )]
+    TooLarge { width: u32, height: u32 },
+    #[error("there is not enough memory for the picture, which needs {} MB: make it smaller", bytes / 1_000_000)]
+    Memory { bytes: u64 },
+    #[error("{samples} bytes are no {width} x {height} pixels of {channels} bytes")]
+    Shape { width: u32, height: u32, channels: u8, samples: usize },
+    #[error("the picture settings of the model cannot be used: {0}")]
+    Config(String),
+}
+
+/// The picture as the model takes it: `[3, image_size, image_size]`, red, green and blue planes, normalised.
+pub fn preprocess(picture: &Picture, config: &PreprocessConfig) -> Vec<f32> {
+    let pixels = preprocess_pixels(picture, config);
+    let planes = [0, 1, 2].into_iter().flat_map(|channel| {
+        let (mean, std) = (config.mean[channel], config.std[channel]);
+        let plane = pixels.iter().skip(channel).step_by(3);
+        plane.map(move |&value| (f32::from(value) / 255.0 - mean) / std)
+    });
+    planes.collect()
+}
+
+/// The picture before it is normalised: `[image_size, image_size, 3]`, RGB from 0 to 255.
+pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8> {
+    let side = config.image_size;
+    let (width, height) = (picture.width(), picture.height());
+    let (new_width, new_height) = config.resized(width, height);
+    let columns = config.window(new_width);
+    let rows = config.window(new_height);
+    let region = Region {
+        left: columns.start,
+        top: rows.start,
+        width: columns.length,
+        height: rows.length,
+    };
+
+    let source = Source::new(picture, config);
+    let interpolation = if source.stepped { Interpolation::Nearest } else { config.interpolation };
+    let same_size = (u64::from(width), u64::from(height)) == (new_width, new_height);
+    let cropped = if same_size || interpolation == Interpolation::Nearest {
+        resize::nearest(&source, (new_width, new_height), region)
+    } else if source.alpha {
+        // Colours are weighted by their alpha, or the colour behind clear pixels would bleed in.
+        let premultiplied = Premultiplied(&source);
+        let mut resized = resize::resample(&premultiplied, (new_width, new_height), region, interpolation);
+        unpremultiply(&mut resized, source.channels);
+        resized
+    } else {
+        resize::resample(&source, (new_width, new_height), region, interpolation)
+    };
+
+    let mut out = vec![config.fill; side * side * 3];
+    let channels = source.channels.max(1);
+    let cropped_rows = cropped.chunks_exact((region.width * channels).max(1));
+    let out_rows = out.chunks_exact_mut((side * 3).max(1)).skip(rows.offset);
+    for (from, to) in cropped_rows.zip(out_rows) {
+        let pixels = to.as_chunks_mut::<3>().0.iter_mut().skip(columns.offset);
+        for (pixel, samples) in pixels.zip(from.chunks_exact(channels)) {
+            *pixel = rgb(samples);
+        }
+    }
+    out
+}
+
+/// A pixel of any number of channels as RGB; alpha is dropped.
+fn rgb(samples: &[u8]) -> [u8; 3] {
+    match *samples {
+        [red, green, blue, ..] => [red, green, blue],
+        [grey, ..] => [grey; 3],
+        [] => [0; 3],
+    }
+}
+
+/// A picture's rows in the channels in which they are resized, as Pillow's mode and the config have it.
+struct Source<'a> {
+    picture: &'a Picture,
+    /// Colour under the clear parts, laid before resizing.
+    background: Option<[u8; 3]>,
+    /// Pillow does not mix the colours of a palette, nor black and white: it takes the nearest pixel.
+    stepped: bool,
+    /// Whether the last channel is alpha.
+    alpha: bool,
+    channels: usize,
+}
+
+impl<'a> Source<'a> {
+    fn new(picture: &'a Picture, config: &PreprocessConfig) -> Self {
+        let has_alpha = picture.alpha != Alpha::None;
+        let background = config.background.filter(|_| has_alpha);
+        let is_rgb = background.is_some() || config.convert_rgb_first;
+        let alpha = picture.alpha == Alpha::Channel && !is_rgb;
+        let colours = picture.channels() - usize::from(has_alpha);
+        Self {
+            picture,
+            background,
+            stepped: picture.stepped && !is_rgb,
+            alpha,
+            channels: match background {
+                Some(_) => 3,
+                None => colours + usize::from(alpha),
+            },
+        }
+    }
+}
+
+impl Rows for Source<'_> {
+    fn width(&self) -> u32 {
+        self.picture.width()
+    }
+
+    fn height(&self) -> u32 {
+        self.picture.height()
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn row<'b>(&'b self, y: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
+        let row = self.picture.row(y);
+        let channels = self.picture.channels();
+        if let Some(background) = self.background {
+            let pixels = row.chunks_exact(channels);
+            buffer.clear();
+            buffer.extend(pixels.flat_map(|pixel| over(pixel, background)));
+            buffer
+        } else if self.channels == channels {
+            row
+        } else {
+            buffer.clear();
+            let pixels = row.chunks_exact(channels);
+            buffer.extend(pixels.flat_map(|pixel| &pixel[..self.channels]));
+            buffer
+        }
+    }
+}
+
+/// A grey or RGB pixel with alpha over an opaque colour, in the integer arithmetic of Pillow's `alpha_composite`.
+fn over(pixel: &[u8], background: [u8; 3]) -> [u8; 3] {
+    let alpha = u32::from(pixel.last().copied().unwrap_or(255));
+    let colour = match *pixel {
+        [grey, _] => [grey; 3],
+        _ => rgb(pixel),
+    };
+    std::array::from_fn(|c| {
+        let mixed = u32::from(colour[c]) * alpha + u32::from(background[c]) * (255 - alpha);
+        let rounded = mixed + 0x80;
+        (((rounded >> 8) + rounded) >> 8) as u8
+    })
+}
+
+/// Rows whose colours are multiplied by their alpha, the last channel.
+struct Premultiplied<'a>(&'a Source<'a>);
+
+impl Rows for Premultiplied<'_> {
+    fn width(&self) -> u32 {
+        self.0.width()
+    }
+
+    fn height(&self) -> u32 {
+        self.0.height()
+    }
+
+    fn channels(&self) -> usize {
+        self.0.channels
+    }
+
+    fn row<'b>(&'b self, y: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
+        buffer.clear();
+        buffer.extend_from_slice(self.0.picture.row(y));
+        for pixel in buffer.chunks_exact_mut(self.0.channels) {
+            if let [colours @ .., alpha] = pixel {
+                for colour in colours {
+                    let product = u32::from(*colour) * u32::from(*alpha) + 128;
+                    *colour = (((product >> 8) + product) >> 8) as u8;
+                }
+            }
+        }
+        buffer
+    }
+}
+
+fn unpremultiply(samples: &mut [u8], channels: usize) {
+    for pixel in samples.chunks_exact_mut(channels.max(1)) {
+        if let [colours @ .., alpha @ 1..=254] = pixel {
+            for colour in colours {
+                *colour = (255 * u32::from(*colour) / u32::from(*alpha)).min(255) as u8;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_picture_is_normalised_plane_by_plane() {
+        let picture = Picture::new(2, 2, 3, [255, 0, 51].repeat(4)).expect("picture");
+        let config = PreprocessConfig { mean: [0.5, 0.5, 0.0], std: [0.5, 0.25, 1.0], ..PreprocessConfig::openai(3) };
+        let values = preprocess(&picture, &config);
+        assert_eq!(values.len(), 27);
+        assert!(values[..9].iter().all(|&v| v == 1.0));
+        assert!(values[9..18].iter().all(|&v| v == -2.0));
+        assert!(values[18..].iter().all(|&v| v == 0.2));
+    }
+
+    #[test]
+    fn extreme_shapes_and_sizes_do_not_fail() {
+        for (width, height) in [(1, 1), (1, 5000), (70_000, 1), (3, 2)] {
+            let picture = Picture::new(width, height, 1, vec![9; (width * height) as usize]).expect("picture");
+            for side in [1, 7, 224] {
+                for resize in [Resize::None, Resize::Squash(side), Resize::Shortest(side), Resize::Longest(side), Resize::Shortest(side + 3)] {
+                    for interpolation in Interpolation::ALL {
+                        let config = PreprocessConfig { resize, interpolation, fill: 9, ..PreprocessConfig::openai(side) };
+                        let pixels = preprocess_pixels(&picture, &config);
+                        assert_eq!(pixels.len(), side * side * 3);
+                        assert!(pixels.iter().all(|&v| v == 9), "{width} {height} {side} {resize:?} {interpolation:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clear_colours_do_not_bleed() {
+        let picture = Picture::new(2, 1, 4, vec![200, 100, 0, 255, 0, 0, 255, 0]).expect("picture");
+        let config = PreprocessConfig::openai(1);
+        // Half of 255 is 128 in whole numbers, hence not quite 200 and 100.
+        assert_eq!(preprocess_pixels(&picture, &PreprocessConfig { resize: Resize::Squash(1), ..config.clone() }), [199, 99, 0]);
+        let white = PreprocessConfig { resize: Resize::Squash(1), background: Some([255; 3]), ..config };
+        assert_eq!(preprocess_pixels(&picture, &white), [228, 178, 128]);
+    }
+}

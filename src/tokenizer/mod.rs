@@ -1,0 +1,239 @@
+//! Text -> token ids `[context_length]`.
+//!
+//! Two ways, as the model's files have it:
+//! - [`Tokenizer::clip`]: the byte-pair encoding that OpenAI's and OpenCLIP's models were trained
+//!   with. Ids equal those of `open_clip.tokenize` 3.3.
+//! - [`Tokenizer::from_json`] and [`Tokenizer::from_vocabulary`]: what a Hugging Face folder says.
+//!   Ids equal those of `transformers.CLIPTokenizer` 5.23. For most texts they are the same as
+//!   CLIP's own, but Hugging Face neither mends encodings nor unescapes HTML.
+//!
+//! A text gets a start token before and an end-of-text token after it. One that is too long is cut,
+//! and its last token set to end-of-text. What is left is padded; the text encoder's causal mask
+//! keeps it from looking there.
+
+mod clip;
+mod code_pages;
+mod entities;
+mod mend;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use clip::ClipBpe;
+
+/// Ids in CLIP's own vocabulary.
+pub const CLIP_VOCABULARY_SIZE: usize = clip::MERGES + 514;
+
+/// The longest context that makes sense: it bounds the memory that a broken config can ask for.
+const MAX_CONTEXT: usize = 1 << 16;
+
+/// What can go wrong with a tokenizer's files, or with a text.
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    #[error("the list of merges of CLIP's vocabulary cannot be used: {0}; fetch it again")]
+    Merges(String),
+    #[error("the tokenizer.json cannot be used: {0}; it should be the file that belongs to the model")]
+    Json(String),
+    #[error("the vocab.json cannot be used: {0}; it should be the file that belongs to the model")]
+    Vocabulary(String),
+    #[error("a context of {0} tokens is not possible: it takes at least 2, for start and end of text, and at most 65536")]
+    Context(usize),
+    #[error("the tokenizer does not say which token ends a text; name it in the model's config as eos_token_id")]
+    NoEnd,
+    #[error("the text cannot be turned into tokens: {0}")]
+    Encode(String),
+}
+
+/// The ids of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenIds {
+    /// `[context_length]`: start of text, the text, end of text, padding.
+    pub ids: Vec<u32>,
+    /// Number of ids before the padding, with start and end of text.
+    pub length: usize,
+    /// Whether the text was too long and its rest is missing.
+    pub truncated: bool,
+}
+
+/// Ids that a tokenizer file may leave open, from the model's other files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// The token that ends a text. Without it: the one that the tokenizer itself puts last.
+    pub end_of_text: Option<u32>,
+    /// The token that fills up. Without it: the one in the file's own padding section, or end of text.
+    pub pad: Option<u32>,
+}
+
+/// Turns texts into ids `[context_length]`.
+pub struct Tokenizer {
+    kind: Kind,
+    context_length: usize,
+    end_of_text: u32,
+    pad: u32,
+}
+
+enum Kind {
+    Clip(Box<ClipBpe>),
+    File(Box<tokenizers::Tokenizer>),
+}
+
+impl Tokenizer {
+    /// CLIP's own: 49,408 entries, padded with 0.
+    ///
+    /// `merges_gz`: the bytes of `assets/clip_vocabulary/merges.txt.gz`. `context_length`: 77 in
+    /// every published CLIP.
+    pub fn clip(merges_gz: &[u8], context_length: usize) -> Result<Self, TokenizerError> {
+        Ok(Self {
+            kind: Kind::Clip(Box::new(ClipBpe::new(merges_gz)?)),
+            context_length: checked(context_length)?,
+            end_of_text: clip::END_OF_TEXT,
+            pad: 0,
+        })
+    }
+
+    /// What a model's `tokenizer.json` says, but for cutting and padding: those follow `context_length`.
+    pub fn from_json(bytes: &[u8], context_length: usize, special: SpecialIds) -> Result<Self, TokenizerError> {
+        let context_length = checked(context_length)?;
+        let json = |error: tokenizers::Error| TokenizerError::Json(error.to_string());
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(json)?;
+        let own_pad = tokenizer.get_padding().map(|padding| padding.pad_id);
+        tokenizer.with_truncation(None).map_err(json)?.with_padding(None);
+
+        let empty = tokenizer.encode_fast("", true).map_err(json)?;
+        let named = || {
+            ["<|endoftext|>", "<end_of_text>", "</s>"]
+                .iter()
+                .find_map(|name| tokenizer.token_to_id(name))
+        };
+        let end_of_text = special
+            .end_of_text
+            .or_else(|| empty.get_ids().last().copied())
+            .or_else(named)
+            .ok_or(TokenizerError::NoEnd)?;
+        Ok(Self {
+            kind: Kind::File(Box::new(tokenizer)),
+            context_length,
+            end_of_text,
+            pad: special.pad.or(own_pad).unwrap_or(end_of_text),
+        })
+    }
+
+    /// A Hugging Face folder without `tokenizer.json`: its `vocab.json` and `merges.txt`, put
+    /// together as `transformers.CLIPTokenizer` does.
+    pub fn from_vocabulary(
+        vocabulary_json: &[u8],
+        merges: &str,
+        context_length: usize,
+        special: SpecialIds,
+    ) -> Result<Self, TokenizerError> {
+        const START: &str = "<|startoftext|>";
+        const END: &str = "<|endoftext|>";
+        const PIECES: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+        let vocabulary: Value =
+            serde_json::from_slice(vocabulary_json).map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
+        let id = |name: &str| {
+            let id = vocabulary.get(name).and_then(Value::as_u64);
+            id.ok_or_else(|| TokenizerError::Vocabulary(format!("it has no {name}")))
+        };
+        let (start, end) = (id(START)?, id(END)?);
+        let added = |id: u64, content: &str| {
+            json!({
+                "id": id, "content": content, "special": true, "normalized": false,
+                "single_word": false, "lstrip": false, "rstrip": false,
+            })
+        };
+        let file = json!({
+            "version": "1.0",
+            "added_tokens": [added(start, START), added(end, END)],
+            "normalizer": {"type": "Sequence", "normalizers": [
+                {"type": "NFC"},
+                {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+                {"type": "Lowercase"},
+            ]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": PIECES}, "behavior": "Removed", "invert": true},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            ]},
+            "post_processor": {
+                "type": "RobertaProcessing", "sep": [END, end], "cls": [START, start],
+                "trim_offsets": false, "add_prefix_space": false,
+            },
+            "model": {
+                "type": "BPE", "unk_token": END, "continuing_subword_prefix": "",
+                "end_of_word_suffix": clip::END_OF_WORD, "fuse_unk": false,
+                "vocab": vocabulary, "merges": clip::parse_merges(merges)?,
+            },
+        });
+        Self::from_json(file.to_string().as_bytes(), context_length, special)
+    }
+
+    /// The ids of a text, `[context_length]`.
+    pub fn encode(&self, text: &str) -> Result<TokenIds, TokenizerError> {
+        let mut ids = match &self.kind {
+            Kind::Clip(bpe) => {
+                let mut ids = vec![clip::START_OF_TEXT];
+                ids.extend(bpe.encode(text)?);
+                ids.push(clip::END_OF_TEXT);
+                ids
+            }
+            Kind::File(tokenizer) => tokenizer
+                .encode_fast(text, true)
+                .map_err(|error| TokenizerError::Encode(error.to_string()))?
+                .get_ids()
+                .to_vec(),
+        };
+        let truncated = ids.len() > self.context_length;
+        ids.truncate(self.context_length);
+        if let (true, Some(last)) = (truncated, ids.last_mut()) {
+            *last = self.end_of_text;
+        }
+        let length = ids.len();
+        ids.resize(self.context_length, self.pad);
+        Ok(TokenIds { ids, length, truncated })
+    }
+
+    /// [`Self::encode`] for each text.
+    pub fn encode_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<TokenIds>, TokenizerError> {
+        texts.iter().map(|text| self.encode(text.as_ref())).collect()
+    }
+
+    /// Number of ids that every text gets.
+    pub fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    /// The id that ends a text.
+    pub fn end_of_text(&self) -> u32 {
+        self.end_of_text
+    }
+
+    /// The id that fills up to the context length.
+    pub fn pad(&self) -> u32 {
+        self.pad
+    }
+
+    /// Number of entries: no id is as high. A model's token table needs at least as many rows.
+    pub fn vocabulary_size(&self) -> usize {
+        match &self.kind {
+            Kind::Clip(_) => CLIP_VOCABULARY_SIZE,
+            Kind::File(tokenizer) => {
+                let ids = tokenizer.get_vocab(true).into_values();
+                ids.max().map_or(0, |id| id as usize + 1)
+            }
+        }
+    }
+}
+
+fn checked(context_length: usize) -> Result<usize, TokenizerError> {
+    if (2..=MAX_CONTEXT).contains(&context_length) {
+        Ok(context_length)
+    } else {
+        Err(TokenizerError::Context(context_length))
+    }
+}
+
+/// What Python counts as white space: Unicode's, and the four separators of ASCII.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
+}

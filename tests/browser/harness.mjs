@@ -1,0 +1,272 @@
+// What the browser tests share: the server, a real Chromium with or without WebGPU,
+// and the few gestures of a visitor. Knows the page by its data-testid hooks only.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+import { chromium } from "playwright-core";
+
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const FIXTURES = join(ROOT, "tests/fixtures");
+export const WEBGPU = process.env.CLIP_WEBGPU !== "0";
+export const MODE = WEBGPU ? "WebGPU" : "no WebGPU";
+
+// The GPU of these tests is emulated on the CPU, and the CPU may be busy.
+export const SLOW = 180_000;
+
+// ---------------------------------------------------------------- server
+
+/** Serves dist/ on a free port; resolves to { url, stop }. */
+export async function startServer() {
+  const child = spawn("python3", [join(ROOT, "scripts/serve.py"), "--port", "0", join(ROOT, "dist")], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const url = await new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout.on("data", (data) => {
+      text += data;
+      const found = text.match(/http:\/\/\S+/);
+      if (found) resolve(found[0]);
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`scripts/serve.py ended with ${code}`)));
+  });
+  return { url, stop: () => child.kill() };
+}
+
+// ---------------------------------------------------------------- browser
+
+function findChromium() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+      if (folder && existsSync(join(folder, name))) return join(folder, name);
+    }
+  }
+  throw new Error("no Chromium found: run scripts/setup test, or name one in CHROMIUM=/path/to/chrome");
+}
+
+/** A fresh Chromium with a profile of its own. Without the flags its requestAdapter() finds nothing. */
+export function launchBrowser({ webgpu = WEBGPU } = {}) {
+  const gpu = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+  const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"];
+  return chromium.launch({
+    executablePath: findChromium(),
+    args: ["--no-sandbox", "--no-first-run", ...quiet, ...(webgpu ? gpu : [])],
+  });
+}
+
+/**
+ * Opens the page in a context of its own (no storage shared with other tests).
+ * `problems` collects what the console calls an error and what was thrown unseen.
+ */
+export async function openPage(browser, url, { prepare, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(SLOW);
+  const problems = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => problems.push(`thrown: ${error.stack ?? error}`));
+  page.on("crash", () => problems.push("the page crashed"));
+  await prepare?.(page);
+  await page.goto(url);
+  return { page, problems, close: () => context.close() };
+}
+
+// ---------------------------------------------------------------- gestures
+
+export const hook = (name) => `[data-testid="${name}"]`;
+
+export async function waitForState(page, state, timeout = SLOW) {
+  await page.locator(`${hook("worker-state")}[data-state="${state}"]`).waitFor({ state: "attached", timeout });
+}
+export const waitReady = (page) => waitForState(page, "ready");
+
+/** Drops files on the document as a file manager would. `files`: paths or { name, bytes, type }. */
+export async function drop(page, files) {
+  const loaded = await Promise.all(
+    files.map(async (file) => {
+      const { name, bytes, type } =
+        typeof file === "string" ? { name: file.split("/").at(-1), bytes: await readFile(file) } : file;
+      return { name, type: type ?? mime(name), base64: Buffer.from(bytes).toString("base64") };
+    }),
+  );
+  await page.evaluate(async (files) => {
+    const transfer = new DataTransfer();
+    for (const { name, type, base64 } of files) {
+      const bytes = await (await fetch(`data:application/octet-stream;base64,${base64}`)).arrayBuffer();
+      transfer.items.add(new File([bytes], name, { type }));
+    }
+    const target = document.body;
+    const fire = (kind) =>
+      target.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: transfer }));
+    fire("dragenter");
+    // A page that does not take over "dragover" would never get the drop.
+    if (fire("dragover")) throw new Error("the page does not accept drops: dragover was not prevented");
+    fire("drop");
+  }, loaded);
+}
+
+function mime(name) {
+  const types = { png: "image/png", jpg: "image/jpeg", webp: "image/webp", gif: "image/gif", bmp: "image/bmp" };
+  return types[name.split(".").at(-1)] ?? "";
+}
+
+export async function addLabels(page, labels) {
+  const input = page.locator(hook("label-input"));
+  for (const label of labels) {
+    await input.fill(label);
+    await input.press("Enter");
+  }
+}
+
+/** Takes away every label chip. */
+export async function clearLabels(page) {
+  await page.locator(hook("label-input")).waitFor();
+  if (await page.locator(hook("label-chip")).count()) await page.locator(hook("labels-clear")).click();
+  await page.waitForFunction((q) => !document.querySelector(q), hook("label-chip"));
+}
+
+export async function setLabels(page, labels) {
+  await clearLabels(page);
+  await addLabels(page, labels);
+}
+
+export const card = (page, name) => page.locator(`${hook("image-card")}[data-name="${name}"]`).last();
+
+/** A card's ranking, once it is about exactly these labels: [{ label, probability, similarity }]. */
+export async function ranking(page, name, labels, timeout = SLOW) {
+  const rows = card(page, name).locator(`${hook("ranking")}:not([data-stale="true"]) ${hook("ranking-row")}`);
+  const wanted = JSON.stringify([...labels].sort());
+  const end = Date.now() + timeout;
+  for (;;) {
+    const found = await rows.evaluateAll((all) =>
+      all.map((row) => ({
+        label: row.dataset.label,
+        probability: Number(row.dataset.probability),
+        similarity: Number(row.dataset.similarity),
+      })),
+    );
+    if (JSON.stringify(found.map((row) => row.label).sort()) === wanted) return found;
+    if (Date.now() > end) {
+      const text = await card(page, name).innerText({ timeout: 1000 }).catch(() => "(no such card)");
+      const state = await page.locator(hook("worker-state")).innerText({ timeout: 1000 }).catch(() => "(no state)");
+      assert.fail(`no ranking of ${wanted} for ${name} after ${timeout} ms; its card: ${text}; the page: ${state}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Prompt templates that are in use on the page. */
+export async function templates(page) {
+  const own = await page.locator(hook("template-custom")).count();
+  assert.equal(own, 0, "no test has templates of its own");
+  return page.locator("input[data-template]").evaluateAll((boxes) =>
+    boxes.filter((box) => box.checked).map((box) => box.dataset.template),
+  );
+}
+
+/** Picks a device and waits until the model runs there. */
+export async function chooseDevice(page, choice, words) {
+  await page.locator(hook("device-select")).selectOption(choice);
+  await page.locator(hook("device-name")).filter({ hasText: words }).waitFor();
+  await waitReady(page);
+}
+
+// ---------------------------------------------------------------- the native answer
+
+const CLIP = process.env.CLIP_BIN ?? join(process.env.CLIP_CACHE ?? `${process.env.HOME}/.cache/clip`, "target/release/clip");
+
+/** What the native command says, on the CPU: per picture, its ranking. */
+export async function nativeAnswer(images, labels, prompts) {
+  const templates = prompts.flatMap((prompt) => ["--template", prompt]);
+  const { stdout } = await promisify(execFile)(
+    CLIP,
+    ["classify", "--device", "cpu", "--images", ...images, "--labels", labels.join(","), ...templates, "--json"],
+    { cwd: ROOT, maxBuffer: 1 << 26 },
+  );
+  return JSON.parse(stdout).images.map((image) => image.labels);
+}
+
+/** The same label has the same probability in both, to `tolerance`. */
+export function assertClose(actual, expected, tolerance, what) {
+  assert.equal(actual.length, expected.length, `${what}: number of labels`);
+  for (const { label, probability } of expected) {
+    const found = actual.find((row) => row.label === label);
+    assert.ok(found, `${what}: no row for "${label}"`);
+    const off = Math.abs(found.probability - probability);
+    assert.ok(off <= tolerance, `${what}: "${label}" is ${found.probability} and should be ${probability} (off by ${off})`);
+  }
+}
+
+// ---------------------------------------------------------------- material
+
+/** A PNG of one colour, of any size, without holding its pixels in memory. */
+export async function plainPng(width, height, [red, green, blue]) {
+  const chunk = (type, data) => {
+    const out = Buffer.alloc(12 + data.length);
+    out.writeUInt32BE(data.length, 0);
+    out.write(type, 4, "latin1");
+    data.copy(out, 8);
+    out.writeUInt32BE(crc32(out.subarray(4, 8 + data.length)), 8 + data.length);
+    return out;
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 2], 8); // 8 bits, RGB
+  const row = Buffer.alloc(1 + 3 * width);
+  for (let x = 0; x < width; x++) row.set([red, green, blue], 1 + 3 * x);
+  const deflate = zlib.createDeflate({ level: 1 });
+  const parts = [];
+  const done = new Promise((resolve, reject) => deflate.on("data", (part) => parts.push(part)).on("end", resolve).on("error", reject));
+  for (let y = 0; y < height; y++) {
+    if (!deflate.write(row)) await new Promise((resolve) => deflate.once("drain", resolve));
+  }
+  deflate.end();
+  await done;
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", Buffer.concat(parts)), chunk("IEND", Buffer.alloc(0))]);
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+  return n;
+});
+function crc32(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+/** Bytes that look random and are the same in every run. */
+export function noise(length) {
+  const bytes = Buffer.alloc(length);
+  let state = 1;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** Writes bytes to a file for the native command; removed by `cleanUp`. */
+const temporary = [];
+export async function writeTemporary(name, bytes) {
+  const folder = await mkdtemp(join(tmpdir(), "clip-test-"));
+  temporary.push(folder);
+  const path = join(folder, name);
+  await writeFile(path, bytes);
+  return path;
+}
+export async function cleanUp() {
+  for (const folder of temporary.splice(0)) await rm(folder, { recursive: true, force: true });
+}

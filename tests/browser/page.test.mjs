@@ -1,0 +1,384 @@
+// The page as a visitor meets it, in a real Chromium; with WebGPU or without it,
+// as CLIP_WEBGPU says (scripts/test runs both). The model is the bundled one.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import * as h from "./harness.mjs";
+
+const { hook, FIXTURES, MODE, SLOW, WEBGPU } = h;
+const SCENE = join(FIXTURES, "scene.png");
+const LABELS = ["a red house", "the sun", "a bowl of fruit", "a fish"];
+const options = { timeout: 5 * SLOW };
+const suite = { timeout: 40 * SLOW };
+
+let server, browser;
+before(async () => {
+  server = await h.startServer();
+  browser = await h.launchBrowser();
+});
+after(async () => {
+  await browser?.close();
+  server?.stop();
+  await h.cleanUp();
+});
+
+/** What must not be in the console, whatever the visitor did. */
+const assertQuiet = (problems) => assert.deepEqual(problems, [], "the console should be quiet");
+
+// A page that never gets ready would let every test wait to its end.
+let works = false;
+const needsPage = () => works || assert.fail("not tried: the page never got ready");
+
+describe(`one visit (${MODE})`, suite, () => {
+  let page, problems, close;
+  before(async () => {
+    ({ page, problems, close } = await h.openPage(browser, server.url));
+  });
+  after(() => close?.());
+  afterEach(() => assertQuiet(problems.splice(0)));
+
+  test("gets ready and says where it runs", options, async () => {
+    await h.waitReady(page);
+    const device = await page.locator(hook("device-name")).textContent();
+    assert.match(device, WEBGPU ? /GPU/ : /^CPU/, "the device in words");
+    if (!WEBGPU) assert.match(await page.locator(hook("status")).textContent(), /WebGPU|GPU/, "and why not the GPU");
+    assert.notEqual(await page.title(), "");
+    assert.ok(await page.locator(hook("drop-zone")).isVisible());
+    works = true;
+  });
+
+  test("a picture without labels gets a hint, not a ranking", options, async () => {
+    needsPage();
+    await h.clearLabels(page);
+    await h.drop(page, [SCENE]);
+    const card = h.card(page, "scene.png");
+    await card.waitFor();
+    await card.filter({ hasText: /add a label/i }).waitFor();
+    assert.match(await page.locator(hook("label-hint")).innerText(), /add at least one label/i);
+    assert.equal(await card.locator(hook("ranking-row")).count(), 0);
+  });
+
+  test("a dropped picture and typed labels give a ranking", options, async () => {
+    needsPage();
+    await h.addLabels(page, LABELS);
+    const chips = await page.locator(hook("label-chip")).allInnerTexts();
+    assert.equal(chips.length, LABELS.length);
+    const rows = await h.ranking(page, "scene.png", LABELS);
+    const sum = rows.reduce((total, row) => total + row.probability, 0);
+    assert.ok(Math.abs(sum - 1) < 1e-4, `probabilities sum to ${sum}`);
+    for (const [i, row] of rows.entries()) {
+      assert.ok(row.similarity >= -1 && row.similarity <= 1, `similarity ${row.similarity}`);
+      if (i) assert.ok(row.probability <= rows[i - 1].probability, "most likely first");
+    }
+  });
+
+  test("every kind of picture file gets the native command's answer", options, async () => {
+    needsPage();
+    const names = [
+      "scene.png", "scene.jpg", "scene.webp", "scene.gif", "scene.bmp", "scene-animated.gif",
+      "scene-alpha.png", "scene-palette.png", "scene-grey16.png", "scene-orientation-6.jpg", "scene-cmyk.jpg",
+    ];
+    const files = names.map((name) => join(FIXTURES, name));
+    await h.drop(page, files.slice(1));
+    const native = await h.nativeAnswer(files, LABELS, await h.templates(page));
+    for (const [i, name] of names.entries()) {
+      h.assertClose(await h.ranking(page, name, LABELS, 3 * SLOW), native[i], 1e-3, name);
+    }
+    // A phone's picture is turned before it is looked at: almost the upright one's answer.
+    const upright = await h.ranking(page, "scene.jpg", LABELS);
+    const turned = await h.ranking(page, "scene-orientation-6.jpg", LABELS);
+    h.assertClose(turned, upright, 0.05, "orientation");
+  });
+
+  test("a broken file is told on its card, and the page goes on", options, async () => {
+    needsPage();
+    const whole = await readFile(SCENE);
+    await h.drop(page, [
+      { name: "noise.png", bytes: h.noise(4096) },
+      { name: "half.png", bytes: whole.subarray(0, whole.length >> 1) },
+      { name: "empty.png", bytes: Buffer.alloc(0) },
+      { name: "after.png", bytes: whole },
+    ]);
+    for (const name of ["noise.png", "half.png", "empty.png"]) {
+      const error = h.card(page, name).locator(hook("error"));
+      await error.waitFor();
+      const text = (await error.innerText()).trim();
+      assert.match(text, /[a-z]{3,} [a-z]{2,}/i, `${name}: a sentence, not "${text}"`);
+      assert.doesNotMatch(text, /unwrap|panicked|undefined|\[object/, `${name}: "${text}"`);
+      assert.equal(await h.card(page, name).locator(hook("ranking-row")).count(), 0);
+    }
+    const rows = await h.ranking(page, "after.png", LABELS);
+    h.assertClose(rows, await h.ranking(page, "scene.png", LABELS), 1e-4, "the file behind the broken ones");
+  });
+
+  test("a change of labels is answered anew for every picture", options, async () => {
+    needsPage();
+    const others = [...LABELS.slice(0, 2), "a bicycle"];
+    await h.setLabels(page, others);
+    const native = await h.nativeAnswer([SCENE], others, await h.templates(page));
+    h.assertClose(await h.ranking(page, "scene.png", others), native[0], 1e-3, "scene.png");
+    await h.ranking(page, "after.png", others);
+  });
+
+  test("an over-long label is cut with a note", options, async () => {
+    needsPage();
+    const long = "a very long description of a red house on a green field ".repeat(12).trim();
+    await h.setLabels(page, ["a fish", long]);
+    await h.ranking(page, "scene.png", ["a fish", long]);
+    const note = await page.locator(hook("notes")).innerText();
+    assert.match(note, /\b(cut|shortened|truncated|too long|longer)\b/i, "a note about the cut");
+  });
+
+  test("a picture of 100 megapixels gets an answer or a clear message", options, async () => {
+    needsPage();
+    await h.setLabels(page, LABELS);
+    const bytes = await h.plainPng(10_000, 10_000, [200, 60, 50]);
+    await h.drop(page, [{ name: "huge.png", bytes }]);
+    const card = h.card(page, "huge.png");
+    await card.locator(`${hook("ranking-row")}, ${hook("error")}`).first().waitFor({ timeout: 2 * SLOW });
+    const error = card.locator(hook("error"));
+    if (await error.count()) {
+      assert.match(await error.innerText(), /large|big|pixel|memory|size/i);
+    } else {
+      const path = await h.writeTemporary("huge.png", bytes);
+      const native = await h.nativeAnswer([path], LABELS, await h.templates(page));
+      h.assertClose(await h.ranking(page, "huge.png", LABELS), native[0], 1e-3, "huge.png");
+    }
+    await h.waitReady(page);
+    await h.drop(page, [{ name: "after-huge.png", bytes: await readFile(SCENE) }]);
+    await h.ranking(page, "after-huge.png", LABELS);
+  });
+
+  test("on the CPU and back: the same answers", { ...options, skip: !WEBGPU && "no GPU to switch from" }, async () => {
+    needsPage();
+    const onGpu = await h.ranking(page, "scene.png", LABELS);
+    for (const [choice, words] of [["cpu", /^CPU/], ["gpu", /GPU/]]) {
+      await h.chooseDevice(page, choice, words);
+      await h.drop(page, [{ name: `on-${choice}.png`, bytes: await readFile(SCENE) }]);
+      h.assertClose(await h.ranking(page, `on-${choice}.png`, LABELS), onGpu, 1e-3, choice);
+      h.assertClose(await h.ranking(page, "scene.png", LABELS), onGpu, 1e-3, `${choice}, picture from before`);
+    }
+  });
+
+  test("work can be cancelled and taken up again", options, async () => {
+    needsPage();
+    const names = Array.from({ length: 12 }, (_, i) => `many-${i}.png`);
+    const bytes = await readFile(SCENE);
+    await h.drop(page, names.map((name) => ({ name, bytes })));
+    await page.locator(hook("cancel")).click();
+    await h.waitReady(page);
+    const cancelled = page.locator(`${hook("image-card")}[data-state="cancelled"]`);
+    assert.ok((await cancelled.count()) > 0, "pictures that wait are dropped");
+    await page.locator(hook("resume")).click();
+    for (const name of names) await h.ranking(page, name, LABELS, 3 * SLOW);
+    assert.equal(await cancelled.count(), 0);
+  });
+
+  test("labels survive a reload", options, async () => {
+    needsPage();
+    await page.reload();
+    await h.waitReady(page);
+    const chips = await page.locator(hook("label-chip")).allInnerTexts();
+    assert.equal(chips.length, LABELS.length);
+    for (const [i, label] of LABELS.entries()) assert.ok(chips[i].includes(label), `${chips[i]} is ${label}`);
+  });
+
+  test("the samples work", options, async () => {
+    needsPage();
+    await page.locator(hook("sample")).first().click();
+    await page.locator(`${hook("image-card")} ${hook("ranking-row")}`).first().waitFor();
+  });
+});
+
+describe(`a page that stays awake (${MODE})`, suite, () => {
+  test("nothing stalls while the model loads and pictures are encoded", options, async () => {
+    needsPage();
+    const { page, problems, close } = await h.openPage(browser, server.url, {
+      prepare: (page) =>
+        page.addInitScript(() => {
+          // Timers measure the page's own thread. Frames also wait for the GPU process,
+          // which an emulated GPU keeps busy with the worker's kernels.
+          const gaps = (window.gaps = { timer: 0, frame: 0, frames: 0 });
+          let timer, frame;
+          const { port1, port2 } = new MessageChannel();
+          const tick = () => {
+            const now = performance.now();
+            if (timer) gaps.timer = Math.max(gaps.timer, now - timer);
+            timer = now;
+            setTimeout(() => port2.postMessage(0), 10);
+          };
+          port1.onmessage = tick;
+          const draw = (now) => {
+            if (frame) gaps.frame = Math.max(gaps.frame, now - frame);
+            frame = now;
+            gaps.frames++;
+            requestAnimationFrame(draw);
+          };
+          addEventListener("DOMContentLoaded", () => {
+            tick();
+            requestAnimationFrame(draw);
+          });
+        }),
+    });
+    try {
+      await h.drop(page, [SCENE, join(FIXTURES, "scene.jpg")]);
+      await h.setLabels(page, LABELS);
+      await h.ranking(page, "scene.jpg", LABELS);
+      const gaps = await page.evaluate(() => window.gaps);
+      assert.ok(gaps.timer < 500, `the page's thread stood still for ${gaps.timer.toFixed(0)} ms`);
+      if (!WEBGPU) assert.ok(gaps.frame < 500, `no frame for ${gaps.frame.toFixed(0)} ms`);
+      assert.ok(gaps.frames > 10, `${gaps.frames} frames`);
+      assertQuiet(problems);
+    } finally {
+      await close();
+    }
+  });
+});
+
+describe(`a worker that dies (${MODE})`, suite, () => {
+  // Code that runs in the worker before its own, and breaks it when told to.
+  const PRELUDE = `
+    const ask = globalThis.GPUAdapter?.prototype.requestDevice;
+    if (ask) GPUAdapter.prototype.requestDevice = async function (...args) {
+      return (globalThis.lastDevice = await ask.apply(this, args));
+    };
+    // A trap in the middle of wasm code cannot be ordered from outside; an import
+    // that throws what a trap throws, through the same frames, can.
+    let trap = false;
+    for (const name of ["instantiate", "instantiateStreaming"]) {
+      const native = WebAssembly[name];
+      WebAssembly[name] = (source, imports) => {
+        for (const module of Object.values(imports ?? {})) {
+          for (const [key, call] of Object.entries(module)) {
+            if (typeof call !== "function") continue;
+            module[key] = (...args) => {
+              if (trap) throw new WebAssembly.RuntimeError("unreachable");
+              return call(...args);
+            };
+          }
+        }
+        return native.call(WebAssembly, source, imports);
+      };
+    }
+    addEventListener("message", (event) => {
+      if (event.data !== "trap" && event.data !== "lose the GPU") return;
+      event.stopImmediatePropagation();
+      if (event.data === "trap") trap = true;
+      else lastDevice.destroy();
+    });`;
+
+  const saboteur = async (page) => {
+    await page.addInitScript(() => {
+      const workers = (window.workers = []);
+      const Native = Worker;
+      window.Worker = class extends Native {
+        constructor(address, options) {
+          const marked = new URL(address, document.baseURI);
+          if (marked.protocol.startsWith("http")) marked.searchParams.set("sabotaged", "1");
+          super(marked, options);
+          workers.push(this);
+        }
+      };
+    });
+    await page.route(/[?&]sabotaged=1/, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: PRELUDE + (await response.text()) });
+    });
+  };
+
+  const survives = async (order) => {
+    needsPage();
+    const { page, close } = await h.openPage(browser, server.url, { prepare: saboteur });
+    try {
+      await h.waitReady(page);
+      await h.drop(page, [SCENE]);
+      await h.setLabels(page, LABELS);
+      const first = await h.ranking(page, "scene.png", LABELS);
+      const before = await page.evaluate(() => window.workers.length);
+      // Watched from inside, since the page may be back on its feet in no time.
+      await page.evaluate((q) => {
+        window.said = [];
+        const look = () => {
+          const state = document.querySelector(q.state)?.dataset.state;
+          const text = [...document.querySelectorAll(q.words)].map((e) => e.textContent.trim()).join(" | ");
+          const now = `${state}: ${text}`;
+          if (window.said.at(-1) !== now) window.said.push(now);
+        };
+        look();
+        new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+      }, { state: hook("worker-state"), words: `${hook("notice")}, ${hook("error")}` });
+
+      await page.evaluate((order) => window.workers.at(-1).postMessage(order), order);
+      // A trap needs code to run in. A lost GPU is noticed by itself.
+      if (order === "trap") await h.drop(page, [{ name: "victim.png", bytes: await readFile(SCENE) }]);
+      await page.waitForFunction((n) => window.workers.length > n, before, { timeout: SLOW });
+      await h.waitReady(page);
+      await h.drop(page, [{ name: "after.png", bytes: await readFile(SCENE) }]);
+      h.assertClose(await h.ranking(page, "after.png", LABELS), first, 1e-3, "after the restart");
+      h.assertClose(await h.ranking(page, "scene.png", LABELS), first, 1e-3, "a picture from before");
+      const said = await page.evaluate(() => window.said);
+      assert.match(said.join("\n"), /lost|stopped|crash|died|restart|start(s|ed|ing) again|went away|failed/i, "the page says what happened");
+    } finally {
+      await close();
+    }
+  };
+
+  test("by a trap: told, restarted, answers again", options, () => survives("trap"));
+  test("by a lost GPU: told, restarted, answers again", { ...options, skip: !WEBGPU && "no GPU to lose" }, () =>
+    survives("lose the GPU"));
+});
+
+describe(`a keyboard alone (${MODE})`, suite, () => {
+  test("reaches the labels, adds and removes them", options, async () => {
+    needsPage();
+    const { page, problems, close } = await h.openPage(browser, server.url);
+    try {
+      await page.locator(hook("label-input")).waitFor();
+      await h.clearLabels(page);
+      await page.evaluate(() => document.activeElement?.blur());
+      const focused = (name) =>
+        page.evaluate((q) => !!document.activeElement?.closest(q), hook(name));
+      const tabTo = async (name, key = "Tab") => {
+        for (let i = 0; i < 60; i++) {
+          await page.keyboard.press(key);
+          if (await focused(name)) return;
+        }
+        assert.fail(`${key} never reaches ${name}`);
+      };
+      await tabTo("label-input");
+      for (const label of ["a red house", "a fish"]) {
+        await page.keyboard.type(label);
+        await page.keyboard.press("Enter");
+      }
+      assert.equal(await page.locator(hook("label-chip")).count(), 2);
+      assert.ok(await focused("label-input"), "Enter keeps the focus, for the next label");
+
+      const chips = page.locator(hook("label-chip"));
+      for (const key of ["Tab", "Shift+Tab"]) {
+        for (let i = 0; i < 6 && !(await focused("label-chip")); i++) await page.keyboard.press(key);
+        if (await focused("label-chip")) break;
+      }
+      assert.ok(await focused("label-chip"), "the chips can be reached");
+      await page.keyboard.press("Enter");
+      await page.waitForFunction((q) => document.querySelectorAll(q).length === 1, hook("label-chip"));
+      assert.equal(await chips.count(), 1);
+
+      // Picking a file must not need a mouse either.
+      const reach = await page.evaluate(
+        (q) => {
+          const input = document.querySelector(q.input);
+          const zone = document.querySelector(q.zone);
+          const stops = [input, zone, ...(zone?.querySelectorAll("button, [tabindex], label") ?? [])];
+          return stops.some((e) => e && e.tabIndex >= 0 && e.getClientRects().length > 0);
+        },
+        { input: hook("file-input"), zone: hook("drop-zone") },
+      );
+      assert.ok(reach, "file-input or something in drop-zone can be focused");
+      assertQuiet(problems);
+    } finally {
+      await close();
+    }
+  });
+});

@@ -1,0 +1,57 @@
+// Pictures of the page for people to look at:
+//
+//   node tests/browser/screenshots.mjs OUTDIR
+//
+// empty, answers, error, phone, dark; from the built page in dist/, on the CPU.
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import * as h from "./harness.mjs";
+
+const out = process.argv[2];
+if (!out) {
+  console.error("node tests/browser/screenshots.mjs OUTDIR");
+  process.exit(2);
+}
+await mkdir(out, { recursive: true });
+
+const LABELS = ["a house", "a red house", "the sun", "a bowl of fruit", "a fish"];
+const PICTURES = ["scene.png", "scene.jpg"].map((name) => join(h.FIXTURES, name));
+
+const server = await h.startServer();
+const browser = await h.launchBrowser({ webgpu: false });
+try {
+  await shoot("empty", {}, async (page) => {
+    await h.waitReady(page);
+  });
+  await shoot("answers", {}, answers);
+  await shoot("error", {}, async (page) => {
+    await answers(page);
+    await h.drop(page, [{ name: "broken.png", bytes: h.noise(4096) }]);
+    await h.card(page, "broken.png").locator(h.hook("error")).waitFor();
+  });
+  await shoot("phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true }, answers);
+  await shoot("dark", { colorScheme: "dark" }, answers);
+} finally {
+  await browser.close();
+  server.stop();
+}
+
+async function answers(page) {
+  await h.waitReady(page);
+  await h.drop(page, PICTURES);
+  await h.setLabels(page, LABELS);
+  for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
+}
+
+async function shoot(name, options, act) {
+  const { page, problems, close } = await h.openPage(browser, server.url, options);
+  try {
+    await act(page);
+    const path = join(out, `${name}.png`);
+    await page.screenshot({ path, fullPage: true, animations: "disabled" });
+    console.log(path, problems.length ? problems : "");
+  } finally {
+    await close();
+  }
+}

@@ -1,0 +1,24 @@
+"""Make the golden data: what the Python reference says, for the Rust tests to agree with.
+
+    venv/bin/python tests/golden/make.py [tokens] [pictures] [models]
+
+Run by hand, not by the tests; the outputs are committed. README.md beside this file describes them.
+"""
+
+import sys
+
+STEPS = ("tokens", "pictures", "models")
+
+
+def main() -> None:
+    steps = sys.argv[1:] or STEPS
+    unknown = [step for step in steps if step not in STEPS]
+    if unknown:
+        sys.exit(f"unknown step {unknown[0]!r}: choose from {', '.join(STEPS)}")
+    for step in STEPS:  # always in this order: models reads what pictures made
+        if step in steps:
+            __import__(f"make_{step}").make()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+//! Token ids against those of `open_clip` and `transformers` (`tests/golden/tokens.json`).
+#![cfg(feature = "compute")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+
+use clip::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, TokenIds, Tokenizer, TokenizerError};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    open_clip_77: Vec<Vec<u32>>,
+    open_clip_16: Vec<Vec<u32>>,
+    hugging_face_77: Vec<Vec<u32>>,
+    hugging_face_tiny_24: Vec<Vec<u32>>,
+}
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> Vec<u8> {
+    fs::read(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn golden() -> Golden {
+    serde_json::from_slice(&read("tests/golden/tokens.json")).expect("tokens.json")
+}
+
+fn merges_gz() -> Vec<u8> {
+    read("assets/clip_vocabulary/merges.txt.gz")
+}
+
+fn clip(context_length: usize) -> Tokenizer {
+    Tokenizer::clip(&merges_gz(), context_length).expect("CLIP's vocabulary")
+}
+
+fn compare(tokenizer: &Tokenizer, texts: &[String], expected: &[Vec<u32>]) {
+    assert!(texts.len() >= 200);
+    assert_eq!(texts.len(), expected.len());
+    for (text, expected) in texts.iter().zip(expected) {
+        let TokenIds { ids, length, truncated } = tokenizer.encode(text).expect("ids");
+        assert_eq!(&ids[..length], expected, "{text:?}");
+        assert!(ids[length..].iter().all(|&id| id == tokenizer.pad()));
+        assert_eq!(ids.len(), tokenizer.context_length());
+        assert!(!truncated || length == tokenizer.context_length());
+        assert_eq!(ids[length - 1], tokenizer.end_of_text());
+    }
+}
+
+#[test]
+fn clip_ids_are_those_of_open_clip() {
+    let golden = golden();
+    compare(&clip(77), &golden.texts, &golden.open_clip_77);
+    compare(&clip(16), &golden.texts, &golden.open_clip_16);
+}
+
+#[test]
+fn tokenizer_json_ids_are_those_of_transformers() {
+    let golden = golden();
+    let file = read("tests/golden/tiny_tokenizer.json");
+    let tokenizer = Tokenizer::from_json(&file, 24, SpecialIds::default()).expect("tokenizer.json");
+    assert_eq!((tokenizer.end_of_text(), tokenizer.pad(), tokenizer.vocabulary_size()), (599, 599, 600));
+    compare(&tokenizer, &golden.texts, &golden.hugging_face_tiny_24);
+}
+
+#[test]
+fn vocabulary_and_merges_ids_are_those_of_transformers() {
+    let golden = golden();
+    let tiny = read("tests/golden/tiny_vocabulary/vocab.json");
+    let merges = fs::read_to_string(root("tests/golden/tiny_vocabulary/merges.txt")).expect("merges.txt");
+    let tokenizer =
+        Tokenizer::from_vocabulary(&tiny, &merges, 24, SpecialIds::default()).expect("vocabulary");
+    compare(&tokenizer, &golden.texts, &golden.hugging_face_tiny_24);
+
+    // The vocabulary in full: the letters from the tiny one, the merges from the asset.
+    let mut vocabulary: BTreeMap<String, usize> = serde_json::from_slice(&tiny).expect("vocab.json");
+    vocabulary.retain(|_, id| *id < 512);
+    let mut merges = String::new();
+    flate2::read::GzDecoder::new(&merges_gz()[..]).read_to_string(&mut merges).expect("merges");
+    for line in merges.lines() {
+        vocabulary.insert(line.replace(' ', ""), vocabulary.len());
+    }
+    for special in ["<|startoftext|>", "<|endoftext|>"] {
+        vocabulary.insert(special.to_owned(), vocabulary.len());
+    }
+    assert_eq!(vocabulary.len(), CLIP_VOCABULARY_SIZE);
+    let vocabulary = json!(vocabulary).to_string();
+    let tokenizer = Tokenizer::from_vocabulary(vocabulary.as_bytes(), &merges, 77, SpecialIds::default())
+        .expect("vocabulary");
+    assert_eq!((tokenizer.end_of_text(), tokenizer.vocabulary_size()), (49_407, CLIP_VOCABULARY_SIZE));
+    compare(&tokenizer, &golden.texts, &golden.hugging_face_77);
+}
+
+#[test]
+fn long_texts_are_cut_and_say_so() {
+    let tokenizer = clip(8);
+    let fits = tokenizer.encode("one two three four five six").expect("ids");
+    assert_eq!((fits.length, fits.truncated), (8, false));
+    let cut = tokenizer.encode("one two three four five six seven").expect("ids");
+    assert_eq!((cut.length, cut.truncated), (8, true));
+    assert_eq!(cut.ids, fits.ids);
+    let short = &tokenizer.encode_batch(&["", "one"]).expect("ids")[0];
+    assert_eq!(short.ids, [49_406, 49_407, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((short.length, short.truncated), (2, false));
+}
+
+#[test]
+fn hints_win_over_the_file() {
+    let file = read("tests/golden/tiny_tokenizer.json");
+    let special = SpecialIds { end_of_text: Some(7), pad: Some(1) };
+    let tokenizer = Tokenizer::from_json(&file, 4, special).expect("tokenizer.json");
+    assert_eq!((tokenizer.end_of_text(), tokenizer.pad()), (7, 1));
+    assert_eq!(tokenizer.encode("a b c d e").expect("ids").ids[3], 7);
+}
+
+#[test]
+fn the_files_own_cutting_and_padding_is_not_used() {
+    let mut file: serde_json::Value =
+        serde_json::from_slice(&read("tests/golden/tiny_tokenizer.json")).expect("json");
+    file["truncation"] =
+        json!({"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0});
+    file["padding"] = json!({
+        "strategy": {"Fixed": 5}, "direction": "Left", "pad_to_multiple_of": null,
+        "pad_id": 3, "pad_type_id": 0, "pad_token": "!",
+    });
+    let tokenizer =
+        Tokenizer::from_json(file.to_string().as_bytes(), 8, SpecialIds::default()).expect("tokenizer.json");
+    let tokens = tokenizer.encode("the cat").expect("ids");
+    assert_eq!((tokens.ids[0], tokens.ids[7], tokens.truncated), (598, 3, false));
+    assert_eq!(tokens.ids[tokens.length - 1], 599);
+}
+
+#[test]
+fn broken_files_are_refused_with_a_reason() {
+    let special = SpecialIds::default();
+    let message = |result: Result<Tokenizer, TokenizerError>| match result {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error.to_string(),
+    };
+    assert!(message(Tokenizer::clip(&[], 77)).contains("merges"));
+    assert!(message(Tokenizer::clip(&merges_gz()[..1000], 77)).contains("merges"));
+    assert!(message(Tokenizer::clip(&merges_gz(), 1)).contains("context of 1"));
+    assert!(message(Tokenizer::from_json(b"{", 77, special)).contains("tokenizer.json"));
+    assert!(message(Tokenizer::from_json(b"{}", 77, special)).contains("tokenizer.json"));
+    assert!(message(Tokenizer::from_vocabulary(b"[]", "", 77, special)).contains("<|startoftext|>"));
+    assert!(message(Tokenizer::from_vocabulary(b"no", "", 77, special)).contains("vocab.json"));
+    // A tokenizer without start and end: then somebody has to say what ends a text.
+    let bare = json!({"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}});
+    let bare = bare.to_string();
+    assert!(matches!(
+        Tokenizer::from_json(bare.as_bytes(), 77, special),
+        Err(TokenizerError::NoEnd)
+    ));
+    let special = SpecialIds { end_of_text: Some(0), ..special };
+    assert!(Tokenizer::from_json(bare.as_bytes(), 77, special).is_ok());
+}
