@@ -58,9 +58,8 @@ fn file(name: &str) -> Vec<u8> {
 /// round differently, everything else is exact.
 fn tolerance(picture: &str) -> (u8, f64) {
     match picture {
-        _ if picture.contains("cmyk") => (6, 1.0),
-        _ if picture.ends_with(".jpg") => (3, 0.5),
-        "photo_120x90.webp" => (3, 0.5),
+        _ if picture.ends_with(".jpg") => (2, 0.4),
+        "photo_120x90.webp" => (1, 0.1),
         _ => (0, 0.0),
     }
 }
@@ -81,7 +80,6 @@ fn pixels_are_those_of_the_references() {
         let largest = differences().max().unwrap_or_default();
         let mean = differences().map(f64::from).sum::<f64>() / pixels.len() as f64;
         let (most, most_mean) = tolerance(picture);
-        println!("{picture} {config}: {largest} {mean:.3}");
         if largest > most || mean > most_mean {
             report.push(format!("{picture} {config}: largest {largest}, mean {mean:.3}, {decoded:?}"));
         }
@@ -127,6 +125,8 @@ fn files_cut_anywhere_are_refused_in_words() {
             let cut = &bytes[..bytes.len() * part / 100];
             match decode(cut) {
                 Err(PreprocessError::Truncated(_)) => {}
+                // Too little to tell what it was.
+                Err(PreprocessError::Unknown) if cut.len() < 12 => {}
                 other => panic!("{name} cut to {part} %: {other:?}"),
             }
         }
@@ -145,7 +145,8 @@ fn damaged_files_do_not_panic() {
         for _ in 0..40 {
             let mut bytes = whole.clone();
             for _ in 0..=random(4) {
-                let at = random(bytes.len().min(if random(2) == 0 { 64 } else { usize::MAX }));
+                let header_only = random(2) == 0;
+                let at = random(if header_only { bytes.len().min(64) } else { bytes.len() });
                 bytes[at] = random(256) as u8;
             }
             if let Ok(picture) = decode(&bytes) {

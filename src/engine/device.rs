@@ -12,7 +12,7 @@ pub struct OpenedDevice {
 
 /// Why the device that was asked for is not to be had.
 #[derive(Debug, thiserror::Error)]
-#[error("no GPU could be opened: {0}")]
+#[error("the GPU cannot be used: {0}")]
 pub struct DeviceError(String);
 
 /// Opens what was asked for. [`DeviceChoice::Auto`] takes the GPU where there
@@ -63,42 +63,68 @@ async fn gpu(
     chosen: bool,
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, String> {
-    use burn::tensor::wgpu::wgpu::DeviceType;
-
     #[cfg(target_arch = "wasm32")]
     if !browser_has_webgpu() {
         return Err("this browser has no WebGPU, or has it switched off".into());
     }
-    let (device, setup) = (Device::wgpu_options().init_with_setup_async().await)
-        .map_err(|error| format!("no usable graphics adapter ({error})"))?;
-    let adapter = setup.adapter.get_info();
+    let (device, name, imitation) = match GPU.get() {
+        Some(opened) => opened.clone(),
+        None => {
+            let opened = first_gpu(lost).await?;
+            GPU.get_or_init(|| opened).clone()
+        }
+    };
     // A program that imitates a GPU is slower than the CPU itself. In a browser
     // it only shows up when somebody asked for it, so there it is let be.
-    let imitation = adapter.device_type == DeviceType::Cpu;
     if imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
-        return Err(format!("the only GPU is imitated in software ({})", adapter.name));
+        return Err(format!("the only GPU is imitated in software ({name})"));
     }
-    (setup.device).set_device_lost_callback(move |reason, message| {
-        lost(format!("{reason:?}: {message}"));
-    });
-    let name = match adapter.name.is_empty() {
-        true => adapter.backend.to_string(),
-        false => adapter.name,
-    };
     Ok(OpenedDevice {
         device,
         info: DeviceInfo {
             gpu: true,
-            name: match cfg!(target_arch = "wasm32") {
-                true => format!("WebGPU: {name}"),
-                false => format!("{}: {name}", adapter.backend),
-            },
+            name,
             reason: match chosen {
                 true => "chosen by you".into(),
                 false => String::new(),
             },
         },
     })
+}
+
+/// The GPU, its name, and whether it is a program that imitates one. burn opens
+/// a GPU once in a process and refuses a second time, so it is kept.
+#[cfg(feature = "gpu")]
+static GPU: std::sync::OnceLock<(Device, String, bool)> = std::sync::OnceLock::new();
+
+#[cfg(feature = "gpu")]
+async fn first_gpu(
+    lost: impl Fn(String) + Send + 'static,
+) -> Result<(Device, String, bool), String> {
+    use burn::tensor::wgpu::{WgpuInitError, wgpu::DeviceType};
+
+    let (device, setup) = match Device::wgpu_options().init_with_setup_async().await {
+        Ok(opened) => opened,
+        // Which graphics interfaces were tried in vain helps nobody.
+        Err(WgpuInitError::AdapterUnavailable { .. }) if cfg!(target_arch = "wasm32") => {
+            return Err("this browser's WebGPU found no GPU".into());
+        }
+        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err("no GPU was found".into()),
+        Err(error) => return Err(format!("the GPU could not be opened ({error})")),
+    };
+    (setup.device).set_device_lost_callback(move |reason, message| {
+        lost(format!("{reason:?}: {message}"));
+    });
+    let adapter = setup.adapter.get_info();
+    let name = match adapter.name.is_empty() {
+        true => "an adapter without a name".into(),
+        false => adapter.name,
+    };
+    let name = match cfg!(target_arch = "wasm32") {
+        true => format!("WebGPU: {name}"),
+        false => format!("{}: {name}", adapter.backend),
+    };
+    Ok((device, name, adapter.device_type == DeviceType::Cpu))
 }
 
 /// Asked before wgpu is, whose own answer is less plain.

@@ -126,7 +126,7 @@ pub async fn open(
         weights: weights_file,
     })?;
     Ok(ModelBundle {
-        name: files.name(),
+        name: named(&json).unwrap_or_else(|| files.name()),
         config,
         preprocess,
         tokenizer: Rc::new(tokenizer),
@@ -145,6 +145,13 @@ fn is_hugging_face(config: &[u8]) -> bool {
     serde_json::from_slice(config).is_ok_and(|value: serde_json::Value| {
         value.get("vision_config").is_some() || value.get("model_type").is_some()
     })
+}
+
+/// What a model's config calls it.
+fn named(config: &[u8]) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_slice(config).ok()?;
+    let name = config.get("_name_or_path")?.as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Reads the small files and counts their bytes.

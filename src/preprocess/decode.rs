@@ -110,7 +110,13 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
         ImageFormat::Bmp => peek::bmp(bytes),
         _ => None,
     };
-    if format == ImageFormat::Jpeg && !peek::jpeg_ends(bytes) {
+    let whole = match format {
+        // Their decoders show what there is of the picture, or take the end for damage.
+        ImageFormat::Jpeg => peek::jpeg_ends(bytes),
+        ImageFormat::WebP => peek::webp_ends(bytes),
+        _ => true,
+    };
+    if !whole {
         return Err(PreprocessError::Truncated(name));
     }
     let failed = |error: ImageError| explain(error, name);
@@ -197,7 +203,8 @@ fn is_cut_off(error: &ImageError) -> bool {
         }
         source = cause.source();
     }
-    false
+    // The GIF decoder only says so.
+    error.to_string().to_ascii_lowercase().contains("end of file")
 }
 
 /// Zeros, or an error where the memory is not to be had: asking for it plainly would abort.
@@ -304,6 +311,7 @@ mod tests {
         assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("cut off"));
         assert!(message(b"GIF89a").contains("cut off"));
         assert!(message(b"BM").contains("cut off"));
+        assert!(message(b"RIFF\x40\0\0\0WEBP").contains("cut off"));
         assert!(message(b"RIFF\0\0\0\0WEBP").contains("WebP"));
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
         assert!(message(&png).contains("cut off"), "{}", message(&png));

@@ -166,6 +166,12 @@ pub(super) fn jpeg_ends(bytes: &[u8]) -> bool {
     bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9])
 }
 
+/// Whether a WebP is as long as its header says.
+pub(super) fn webp_ends(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..).and_then(|rest| rest.first_chunk());
+    length.is_some_and(|length| bytes.len() as u64 >= u64::from(u32::from_le_bytes(*length)) + 8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

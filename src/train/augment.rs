@@ -96,13 +96,13 @@ impl Augment {
             }
             false => sprite,
         };
-        let angle: f32 = match rng.random_bool(0.5) {
-            true => rng.random_range(-0.2..0.2),
+        let angle: f32 = match rng.random_bool(0.4) {
+            true => rng.random_range(-0.15..0.15),
             false => 0.0,
         };
-        let zoom: f32 = rng.random_range(0.8..1.12);
-        let aspect: f32 = rng.random_range(0.88..1.14);
-        let shift: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.09..0.09));
+        let zoom: f32 = rng.random_range(0.86..1.1);
+        let aspect: f32 = rng.random_range(0.92..1.08);
+        let shift: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.05..0.05));
         let colour = Colour::random(rng);
         let ground = Ground::random(rng);
         self.draw(sprite, angle, [zoom * aspect.sqrt(), zoom / aspect.sqrt()], shift, |at, ink| {
@@ -204,8 +204,8 @@ impl Ground {
         let mut pale = || std::array::from_fn(|_| rng.random_range(150.0..255.0));
         let (from, to) = (pale(), pale());
         match rng.random_range(0..10) {
-            0..6 => Self { from: [255.0; 3], to: [255.0; 3] },
-            6..9 => Self { from, to: from },
+            0..7 => Self { from: [255.0; 3], to: [255.0; 3] },
+            7..9 => Self { from, to: from },
             _ => Self { from, to },
         }
     }

@@ -1,6 +1,6 @@
 //! CLIP from nothing: the loop that made the bundled model.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
@@ -19,6 +19,12 @@ pub struct PretrainOptions {
     /// Share of the patches that a step sees; the last tenth of the run sees
     /// all of them, as pictures in use do.
     pub patch_keep: f32,
+    /// Batches of a step, each on a thread of its own; their gradients are
+    /// averaged. Negatives come from within a batch.
+    pub replicas: usize,
+    /// Whether the model knows nothing yet: then captions are bare names at
+    /// first, and other wordings come in over the first half of the run.
+    pub beginner: bool,
     pub seed: u64,
 }
 
@@ -49,55 +55,62 @@ pub enum PretrainError {
 /// Token ids of a text and the index of its end-of-text token.
 pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + 'a;
 
-/// Trains a new model on `data`. `report` sees every step and the model after
-/// it; it runs on an autodiff device until [`Module::valid`] is called on it.
+/// A new model, ready for [`pretrain`].
+pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
+    let device = device.clone().autodiff();
+    device.seed(seed);
+    let mut model = Clip::init(config, &device);
+    model.visual = woken(model.visual);
+    model
+}
+
+/// Trains `model` on `data`. `report` sees every step and the model after it;
+/// it runs on an autodiff device until [`Module::valid`] is called on it.
 pub fn pretrain(
+    mut model: Clip,
     config: &ClipConfig,
     data: &Drawings,
     augment: &Augment,
     encode: &Encode,
     options: &PretrainOptions,
-    device: &Device,
     mut report: impl FnMut(Progress, &Clip),
 ) -> Result<Clip, PretrainError> {
-    let device = device.clone().autodiff();
-    device.seed(options.seed);
+    let device = (model.logit_scale.val()).device();
     let mut rng = StdRng::seed_from_u64(options.seed);
-    let mut model = Clip::init(config, &device);
-    model.visual = woken(model.visual);
     let mut optimizer = adamw(&model, options.optimizer);
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for step in 0..options.schedule.steps {
-        if batches.is_empty() {
-            batches = data.epoch(options.batch_size, &mut rng);
+        let variety = match options.beginner {
+            true => (2.0 * step as f64 / options.schedule.steps as f64).min(1.0),
+            false => 1.0,
+        };
+        let whole = options.patch_keep >= 1.0 || step * 10 >= options.schedule.steps * 9;
+        let mut parts = Vec::with_capacity(options.replicas);
+        for _ in 0..options.replicas.max(1) {
+            if batches.is_empty() {
+                batches = data.epoch(options.batch_size, &mut rng);
+            }
+            let batch = batches.pop().ok_or(PretrainError::BatchTooLarge {
+                batch_size: options.batch_size,
+                concepts: data.concept_count(),
+            })?;
+            parts.push(Batch {
+                images: images(data, augment, &batch, &device, &mut rng),
+                texts: texts(data, encode, &batch, variety, &device, &mut rng)?,
+                patches: (!whole)
+                    .then(|| random_patches(config, options.patch_keep, &device, &mut rng)),
+            });
         }
-        let batch = batches.pop().ok_or(PretrainError::BatchTooLarge {
-            batch_size: options.batch_size,
-            concepts: data.concept_count(),
-        })?;
-        let images = images(data, augment, &batch, &device, &mut rng);
-        let variety = (2.0 * step as f64 / options.schedule.steps as f64).min(1.0);
-        let texts = texts(data, encode, &batch, variety, &device, &mut rng)?;
-        let whole = step * 10 >= options.schedule.steps * 9;
-        let keep = (options.patch_keep < 1.0 && !whole)
-            .then(|| random_patches(config, options.patch_keep, &device, &mut rng));
-
-        let tokens = model.visual.patch_tokens(images, keep);
-        let image_features = normalize(model.visual.encode(tokens));
-        let text_features = model.text_features(texts);
-        let loss = contrastive_loss(model.logits(image_features, text_features));
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        let learning_rate = options.schedule.at(step);
-        model = optimizer.step(learning_rate, model, gradients);
-        model.logit_scale = capped(model.logit_scale);
-
-        let loss = scalar(loss)?;
+        let (gradients, loss) = gradients(&model, parts)?;
         if !loss.is_finite() {
             return Err(PretrainError::Diverged {
                 step: step + 1,
                 loss,
             });
         }
+        let learning_rate = options.schedule.at(step);
+        model = optimizer.step(learning_rate, model, gradients);
+        model.logit_scale = capped(model.logit_scale);
         let progress = Progress {
             step: step + 1,
             loss,
@@ -107,6 +120,78 @@ pub fn pretrain(
         report(progress, &model);
     }
     Ok(model.valid())
+}
+
+/// Pairs of pictures and texts, on the device.
+struct Batch {
+    images: Tensor<4>,
+    texts: TokenBatch,
+    patches: Option<Tensor<1, Int>>,
+}
+
+impl Batch {
+    /// The loss, and what it asks of every parameter.
+    fn backward(self, model: &Clip) -> Result<(GradientsParams, f32), PretrainError> {
+        let tokens = model.visual.patch_tokens(self.images, self.patches);
+        let image_features = normalize(model.visual.encode(tokens));
+        let text_features = model.text_features(self.texts);
+        let loss = contrastive_loss(model.logits(image_features, text_features));
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        Ok((gradients, scalar(loss)?))
+    }
+}
+
+/// Mean gradients and mean loss of several batches, worked out side by side.
+fn gradients(model: &Clip, parts: Vec<Batch>) -> Result<(GradientsParams, f32), PretrainError> {
+    let count = parts.len();
+    let outcomes = std::thread::scope(|scope| {
+        let threads: Vec<_> = (parts.into_iter())
+            .map(|part| {
+                let model = model.clone().map(&mut Apart);
+                scope.spawn(move || part.backward(&model))
+            })
+            .collect();
+        (threads.into_iter())
+            .map(|thread| {
+                (thread.join())
+                    .unwrap_or_else(|_| Err(PretrainError::Device("a thread panicked".into())))
+            })
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let loss = outcomes.iter().map(|(_, loss)| loss).sum::<f32>() / count as f32;
+    let mut mean = Mean {
+        parts: outcomes.into_iter().map(|(part, _)| part).collect(),
+        result: GradientsParams::new(),
+    };
+    model.visit(&mut mean);
+    Ok((mean.result, loss))
+}
+
+/// The same parameters as leaves of a graph of their own: burn's autodiff locks
+/// graphs that share a leaf, and two threads would wait for each other.
+struct Apart;
+
+impl ModuleMapper for Apart {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        scaled(param, 1.0)
+    }
+}
+
+struct Mean {
+    parts: Vec<GradientsParams>,
+    result: GradientsParams,
+}
+
+impl ModuleVisitor for Mean {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let count = self.parts.len() as f64;
+        let sum = (self.parts.iter_mut())
+            .filter_map(|part| part.remove::<D>(param.id))
+            .reduce(|sum, gradient| sum + gradient);
+        if let Some(sum) = sum {
+            self.result.register(param.id, sum / count);
+        }
+    }
 }
 
 fn images(

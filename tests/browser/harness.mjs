@@ -72,7 +72,7 @@ export async function openPage(browser, url, { prepare, ...options } = {}) {
   page.setDefaultTimeout(SLOW);
   const problems = [];
   page.on("console", (message) => {
-    if (message.type() === "error") problems.push(`console: ${message.text()}`);
+    if (message.type() === "error") problems.push(`console: ${message.text()} (${message.location().url})`);
   });
   page.on("pageerror", (error) => problems.push(`thrown: ${error.stack ?? error}`));
   page.on("crash", () => problems.push("the page crashed"));

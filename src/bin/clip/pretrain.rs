@@ -11,9 +11,9 @@ use clap::Args;
 use clip::eval::{Accuracy, accuracy};
 use clip::model::{Activation, Clip, ClipConfig, TextConfig, TokenBatch, VisionConfig, normalize};
 use clip::train::{
-    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, pretrain,
+    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, fresh, pretrain,
 };
-use clip::weights::{Precision, save};
+use clip::weights::{Precision, TensorFile, load, save};
 
 use crate::Failure;
 
@@ -25,31 +25,37 @@ pub struct Pretrain {
     /// Folder for the model, its curve and its settings
     #[arg(long)]
     out: PathBuf,
-    #[arg(long, default_value_t = 2400)]
+    #[arg(long, default_value_t = 3000)]
     steps: usize,
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
     #[arg(long, default_value_t = 1e-3)]
     learning_rate: f64,
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 60)]
     warmup_steps: usize,
     #[arg(long, default_value_t = 0.1)]
     weight_decay: f32,
     /// Share of the patches seen in a step
-    #[arg(long, default_value_t = 0.4)]
+    #[arg(long, default_value_t = 1.0)]
     patch_keep: f32,
     #[arg(long, default_value_t = 64)]
     image_size: usize,
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 16)]
     patch_size: usize,
     #[arg(long, default_value_t = 192)]
     width: usize,
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     layers: usize,
     #[arg(long, default_value_t = 128)]
     text_width: usize,
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     text_layers: usize,
+    /// Batches of a step, each on a thread of its own
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// Folder of a model to go on from, of the same shape
+    #[arg(long)]
+    from: Option<PathBuf>,
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Measure and save every so many steps
@@ -59,6 +65,7 @@ pub struct Pretrain {
 
 /// Width of an attention head in both encoders.
 const HEAD_WIDTH: usize = 64;
+const NAME: &str = "clip-drawings";
 const CONTEXT_LENGTH: usize = 32;
 /// White paper is nothing: only ink is seen.
 const MEAN: [f32; 3] = [1.0; 3];
@@ -111,6 +118,8 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
             weight_decay: arguments.weight_decay,
         },
         patch_keep: arguments.patch_keep,
+        replicas: arguments.replicas,
+        beginner: arguments.from.is_none(),
         seed: arguments.seed,
     };
     let mut curve = fs::File::create(arguments.out.join("curve.csv"))?;
@@ -118,13 +127,21 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let start = Instant::now();
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
+    let model = match &arguments.from {
+        None => fresh(&config, arguments.seed, &Device::flex()),
+        Some(folder) => {
+            let weights = fs::read(folder.join("model.safetensors"))?;
+            let device = Device::flex().autodiff();
+            load(&config, &TensorFile::open(&weights)?, &device, |_, _| ())?.unfreeze()
+        }
+    };
     let model = pretrain(
+        model,
         &config,
         &train,
         &augment,
         &encode,
         &options,
-        &Device::flex(),
         |progress, model| {
             (sum, count) = (sum + progress.loss, count + 1);
             let last = progress.step == arguments.steps;
@@ -204,7 +221,9 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> ClipConfig {
 /// A model's folder, as transformers opens it.
 fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
     let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
-    fs::write(out.join("config.json"), json(&config.to_hugging_face())?)?;
+    let mut described = config.to_hugging_face();
+    described["_name_or_path"] = NAME.into();
+    fs::write(out.join("config.json"), json(&described)?)?;
     fs::write(out.join("tokenizer.json"), tokenizer)?;
     let size = config.vision.image_size;
     let preprocessor = serde_json::json!({

@@ -1,0 +1,64 @@
+// What a visitor downloads: sizes of the built page (dist/), the bundled model and
+// CLIP's vocabulary, as they are and compressed as hard as possible.
+//
+//   node benches/sizes.mjs
+//
+// Prints Markdown; scripts/bench puts it into benches/README.md. Brotli takes its
+// time, a minute or two.
+
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = zlib.constants;
+
+const gzip = async (data) => (await promisify(zlib.gzip)(data, { level: 9 })).length;
+const brotli = async (data) => {
+  const params = { [BROTLI_PARAM_QUALITY]: 11, [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: data.length };
+  return (await promisify(zlib.brotliCompress)(data, { params })).length;
+};
+const number = (bytes) => bytes.toLocaleString("en-US");
+
+/** Sums of a file, or of several: [raw, gzip, brotli]. */
+async function sizes(paths) {
+  const each = await Promise.all(
+    paths.map(async (path) => {
+      const data = await readFile(join(ROOT, path));
+      return Promise.all([data.length, gzip(data), brotli(data)]);
+    }),
+  );
+  return [0, 1, 2].map((i) => each.reduce((sum, file) => sum + file[i], 0));
+}
+
+// The page's names carry hashes; the worker's do not.
+const built = await readdir(join(ROOT, "dist")).catch(() => []);
+const inDist = (worker, ending) =>
+  built.filter((name) => name.endsWith(ending) && name.startsWith("worker") === worker).map((name) => `dist/${name}`);
+
+const parts = [
+  ["page, WebAssembly", inDist(false, ".wasm")],
+  ["page, JavaScript", inDist(false, ".js")],
+  ["worker, WebAssembly", inDist(true, ".wasm")],
+  ["worker, JavaScript", inDist(true, ".js")],
+];
+const isBuilt = parts.every(([, files]) => files.length > 0);
+if (!isBuilt) {
+  parts.length = 0;
+  console.error("sizes: no built page in dist/ (scripts/build makes it), so only the model is measured");
+}
+for (const name of ["config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"]) {
+  parts.push([`model, \`${name}\``, [`assets/model/${name}`]]);
+}
+
+const rows = await Promise.all(parts.map(async ([what, files]) => [what, ...(await sizes(files))]));
+if (isBuilt) rows.push(["**together**", ...[1, 2, 3].map((i) => rows.reduce((sum, row) => sum + row[i], 0))]);
+
+console.log("| bytes | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");
+for (const [what, ...columns] of rows) console.log(`| ${what} | ${columns.map(number).join(" | ")} |`);
+// Compressed already, and fetched only for models that bring no tokenizer of their own.
+const vocabulary = await readFile(join(ROOT, "assets/clip_vocabulary/merges.txt.gz"));
+const unpacked = zlib.gunzipSync(vocabulary).length;
+console.log(`| CLIP's vocabulary | ${number(unpacked)} | ${number(vocabulary.length)} (as it is shipped) | – |`);
