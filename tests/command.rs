@@ -42,37 +42,71 @@ fn the_bundled_model_knows_its_samples() {
     let mut right = 0;
     let samples = samples.as_array().unwrap();
     for sample in samples {
-        let labels: Vec<&str> =
-            sample["labels"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+        let labels: Vec<&str> = sample["labels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|l| l.as_str().unwrap())
+            .collect();
         let image = file(&format!("assets/{}", sample["file"].as_str().unwrap()));
         let answer = json(&[
-            "classify", "--images", &image, "--labels", &labels.join(","), "--device", "cpu",
+            "classify",
+            "--images",
+            &image,
+            "--labels",
+            &labels.join(","),
+            "--device",
+            "cpu",
             "--json",
         ]);
         let ranking = answer["images"][0]["labels"].as_array().unwrap();
         assert_eq!(ranking.len(), labels.len());
-        let probabilities: Vec<f64> =
-            ranking.iter().map(|r| r["probability"].as_f64().unwrap()).collect();
+        let probabilities: Vec<f64> = ranking
+            .iter()
+            .map(|r| r["probability"].as_f64().unwrap())
+            .collect();
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5);
         assert!(probabilities.is_sorted_by(|a, b| a >= b));
         right += usize::from(ranking[0]["label"] == labels[0]);
     }
-    assert!(right * 10 >= samples.len() * 8, "{right} of {} are right", samples.len());
+    assert!(
+        right * 10 >= samples.len() * 8,
+        "{right} of {} are right",
+        samples.len()
+    );
 }
 
 #[test]
 fn features_equal_the_reference() {
     let model = file("tests/golden/models/hf-tokenizer-bf16");
-    let expected: Value =
-        serde_json::from_slice(&std::fs::read(PathBuf::from(&model).join("expected.json")).unwrap())
-            .unwrap();
-    let picture = format!("tests/golden/pictures/{}", expected["pictures"][0].as_str().unwrap());
+    let expected: Value = serde_json::from_slice(
+        &std::fs::read(PathBuf::from(&model).join("expected.json")).unwrap(),
+    )
+    .unwrap();
+    let picture = format!(
+        "tests/golden/pictures/{}",
+        expected["pictures"][0].as_str().unwrap()
+    );
     let found = json(&[
-        "embed", "--model", &model, "--images", &file(&picture), "--texts", "a cat", "a dog",
-        "--device", "cpu", "--json",
+        "embed",
+        "--model",
+        &model,
+        "--images",
+        &file(&picture),
+        "--texts",
+        "a cat",
+        "a dog",
+        "--device",
+        "cpu",
+        "--json",
     ]);
     let numbers = |value: &Value| -> Vec<f64> {
-        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_f64().unwrap())
+            .collect()
     };
     let features = numbers(&found["images"][0]["features"]);
     let reference = numbers(&expected["picture_features"][0]);
@@ -83,7 +117,10 @@ fn features_equal_the_reference() {
     let scale = found["logit_scale"].as_f64().unwrap();
     assert!((scale - expected["logit_scale"].as_f64().unwrap()).abs() < 1e-6);
     assert_eq!(found["texts"][1]["text"], "a dog");
-    let length: f64 = numbers(&found["texts"][0]["features"]).iter().map(|v| v * v).sum();
+    let length: f64 = numbers(&found["texts"][0]["features"])
+        .iter()
+        .map(|v| v * v)
+        .sum();
     assert!((length - 1.0).abs() < 1e-5);
     assert_eq!(found["texts"][0]["token_ids"].as_array().unwrap().len(), 24);
 }
@@ -92,15 +129,44 @@ fn features_equal_the_reference() {
 fn bad_input_is_one_line_and_a_failure() {
     let cat = file("assets/samples/cat.png");
     let no_file = failure(&["classify", "--images", "no-such.png", "--labels", "cat"]);
-    assert!(no_file.contains("no-such.png") && no_file.lines().count() == 1, "{no_file}");
-    let no_picture = failure(&["classify", "--images", &file("README.md"), "--labels", "cat"]);
-    assert!(no_picture.contains("README.md") && no_picture.lines().count() == 1, "{no_picture}");
+    assert!(
+        no_file.contains("no-such.png") && no_file.lines().count() == 1,
+        "{no_file}"
+    );
+    let no_picture = failure(&[
+        "classify",
+        "--images",
+        &file("README.md"),
+        "--labels",
+        "cat",
+    ]);
+    assert!(
+        no_picture.contains("README.md") && no_picture.lines().count() == 1,
+        "{no_picture}"
+    );
     let no_labels = failure(&["classify", "--images", &cat, "--labels", " , "]);
     assert!(no_labels.contains("no labels"), "{no_labels}");
-    let template = ["classify", "--images", &cat, "--labels", "cat", "--template", "a photo"];
+    let template = [
+        "classify",
+        "--images",
+        &cat,
+        "--labels",
+        "cat",
+        "--template",
+        "a photo",
+    ];
     assert!(failure(&template).contains("{label}"));
-    let model = failure(&["embed", "--model", "no/such/model", "--texts", "a", "--json"]);
+    let model = failure(&[
+        "embed",
+        "--model",
+        "no/such/model",
+        "--texts",
+        "a",
+        "--json",
+    ]);
     assert!(model.contains("no/such/model"), "{model}");
     let empty = file("tests/golden/pictures");
-    assert!(failure(&["embed", "--model", &empty, "--texts", "a", "--json"]).contains("holds no CLIP"));
+    assert!(
+        failure(&["embed", "--model", &empty, "--texts", "a", "--json"]).contains("holds no CLIP")
+    );
 }

@@ -42,17 +42,23 @@ impl Expected {
         };
         let size: usize = rest.iter().product();
         let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
-        (0..*count).map(|n| (0..size).map(|i| value(n * size + i)).collect()).collect()
+        (0..*count)
+            .map(|n| (0..size).map(|i| value(n * size + i)).collect())
+            .collect()
     }
 }
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {
     block_on(async {
-        let bundle = hub::open(&Folder::new(folder).unwrap(), &mut |_, _| ()).await.unwrap();
+        let bundle = hub::open(&Folder::new(folder).unwrap(), &mut |_, _| ())
+            .await
+            .unwrap();
         let opened = open_device(device, |_| ()).await.unwrap();
         Engine::load(bundle, opened, |_, _| ()).await.unwrap()
     })
@@ -74,18 +80,27 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
 
     let images = block_on(engine.image_features(&expected.images())).unwrap();
     let distance = farthest(&images, &expected.image_features);
-    assert!(distance < tolerance, "{model}: image features differ by {distance}");
+    assert!(
+        distance < tolerance,
+        "{model}: image features differ by {distance}"
+    );
 
     let texts = block_on(engine.token_features(&expected.tokens)).unwrap();
     let distance = farthest(&texts, &expected.text_features);
-    assert!(distance < tolerance, "{model}: text features differ by {distance}");
+    assert!(
+        distance < tolerance,
+        "{model}: text features differ by {distance}"
+    );
 
     assert!((engine.logit_scale() - expected.logit_scale).abs() < 1e-5);
     let labels: Vec<String> = (0..texts.len()).map(|i| i.to_string()).collect();
     for (image, expected) in images.iter().zip(&expected.probabilities) {
         for ranked in engine.rank(image, &labels, &texts) {
             let expected = expected[ranked.label.parse::<usize>().unwrap()];
-            assert!((ranked.probability - expected).abs() < GPU, "{model}: probabilities");
+            assert!(
+                (ranked.probability - expected).abs() < GPU,
+                "{model}: probabilities"
+            );
         }
     }
 
@@ -97,7 +112,10 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
     let found = block_on(engine.image_features(&pixels)).unwrap();
     // A pixel may differ by 1/255 where a JPEG decoder rounds otherwise.
     let distance = farthest(&found, &expected.picture_features);
-    assert!(distance < 1e-2, "{model}: picture features differ by {distance}");
+    assert!(
+        distance < 1e-2,
+        "{model}: picture features differ by {distance}"
+    );
 }
 
 macro_rules! models {
@@ -149,7 +167,10 @@ fn what_is_saved_loads_to_the_same_model() {
     let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
     let features = again.image_features(burn::tensor::Tensor::from_data(pixels, &device));
     let features = features.into_data().try_into_vec::<f32>().unwrap();
-    let rows: Vec<Vec<f32>> = features.chunks(features.len() / 3).map(<[f32]>::to_vec).collect();
+    let rows: Vec<Vec<f32>> = features
+        .chunks(features.len() / 3)
+        .map(<[f32]>::to_vec)
+        .collect();
     assert!(farthest(&rows, &expected.image_features) < CPU);
 }
 
@@ -205,9 +226,14 @@ fn damaged_models_are_refused_in_words() {
     assert_eq!(with(&weights), "opened");
     assert!(with(&weights[..weights.len() / 2]).contains("not a readable safetensors file"));
     assert!(with(b"<html>not found</html>").contains("not a readable safetensors file"));
-    let smaller = String::from_utf8(config.clone()).unwrap().replace("\"vocab_size\": 600", "\"vocab_size\": 500");
+    let smaller = String::from_utf8(config.clone())
+        .unwrap()
+        .replace("\"vocab_size\": 600", "\"vocab_size\": 500");
     assert_ne!(smaller.as_bytes(), config);
-    let mut files = vec![("config.json", smaller.as_bytes()), ("tokenizer.json", &tokenizer)];
+    let mut files = vec![
+        ("config.json", smaller.as_bytes()),
+        ("tokenizer.json", &tokenizer),
+    ];
     files.push(("model.safetensors", &weights));
     assert!(refusal(&files).contains("token_embedding"));
     let missing = Folder::new(Path::new("no/such/folder"));

@@ -40,7 +40,8 @@ impl Reference {
             });
             PreprocessConfig::from_open_clip(file.to_string().as_bytes()).expect("config")
         } else {
-            PreprocessConfig::from_hugging_face(self.settings.to_string().as_bytes()).expect("config")
+            PreprocessConfig::from_hugging_face(self.settings.to_string().as_bytes())
+                .expect("config")
         }
     }
 }
@@ -67,12 +68,21 @@ fn tolerance(picture: &str) -> (u8, f64) {
 #[test]
 fn pixels_are_those_of_the_references() {
     let Golden { configs, cases } =
-        serde_json::from_slice(&fs::read(golden().join("pixels.json")).expect("pixels.json")).expect("json");
+        serde_json::from_slice(&fs::read(golden().join("pixels.json")).expect("pixels.json"))
+            .expect("json");
     assert!(cases.len() > 100);
     let mut report = Vec::new();
-    for Case { picture, config, expected } in &cases {
+    for Case {
+        picture,
+        config,
+        expected,
+    } in &cases
+    {
         let expected = fs::read(golden().join("pixels").join(expected)).expect("expected pixels");
-        let expected = image::load_from_memory(&expected).expect("PNG").into_rgb8().into_raw();
+        let expected = image::load_from_memory(&expected)
+            .expect("PNG")
+            .into_rgb8()
+            .into_raw();
         let decoded = decode(&file(picture)).unwrap_or_else(|error| panic!("{picture}: {error}"));
         let pixels = preprocess_pixels(&decoded, &configs[config].config());
         assert_eq!(pixels.len(), expected.len(), "{picture} {config}");
@@ -81,10 +91,18 @@ fn pixels_are_those_of_the_references() {
         let mean = differences().map(f64::from).sum::<f64>() / pixels.len() as f64;
         let (most, most_mean) = tolerance(picture);
         if largest > most || mean > most_mean {
-            report.push(format!("{picture} {config}: largest {largest}, mean {mean:.3}, {decoded:?}"));
+            report.push(format!(
+                "{picture} {config}: largest {largest}, mean {mean:.3}, {decoded:?}"
+            ));
         }
     }
-    assert!(report.is_empty(), "{} of {}:\n{}", report.len(), cases.len(), report.join("\n"));
+    assert!(
+        report.is_empty(),
+        "{} of {}:\n{}",
+        report.len(),
+        cases.len(),
+        report.join("\n")
+    );
 }
 
 /// 16-bit grey: Pillow clips it, here it is the 8-bit picture of its high bytes.
@@ -117,8 +135,15 @@ fn values_are_normalised_planes() {
 #[test]
 fn files_cut_anywhere_are_refused_in_words() {
     for name in [
-        "rgb_61x40.png", "rgba16_40x52.png", "photo_120x90.jpg", "photo_progressive_120x90.jpg", "photo_120x90.webp",
-        "rgba_20x24.webp", "palette_70x41.gif", "rgb_45x38.bmp", "palette_45x38.bmp",
+        "rgb_61x40.png",
+        "rgba16_40x52.png",
+        "photo_120x90.jpg",
+        "photo_progressive_120x90.jpg",
+        "photo_120x90.webp",
+        "rgba_20x24.webp",
+        "palette_70x41.gif",
+        "rgb_45x38.bmp",
+        "palette_45x38.bmp",
     ] {
         let bytes = file(name);
         for part in [1, 5, 9, 13, 40, 60, 75, 90] {
@@ -146,12 +171,19 @@ fn damaged_files_do_not_panic() {
             let mut bytes = whole.clone();
             for _ in 0..=random(4) {
                 let header_only = random(2) == 0;
-                let at = random(if header_only { bytes.len().min(64) } else { bytes.len() });
+                let at = random(if header_only {
+                    bytes.len().min(64)
+                } else {
+                    bytes.len()
+                });
                 bytes[at] = random(256) as u8;
             }
             if let Ok(picture) = decode(&bytes) {
                 // Whatever it shows now, it must be a picture.
-                assert_eq!(preprocess_pixels(&picture, &PreprocessConfig::openai(8)).len(), 192);
+                assert_eq!(
+                    preprocess_pixels(&picture, &PreprocessConfig::openai(8)).len(),
+                    192
+                );
             }
         }
     }
@@ -170,15 +202,30 @@ fn absurd_sizes_are_refused_at_once() {
     gif[6..10].copy_from_slice(&[255; 4]);
     for (bytes, side) in [(png, 65_536), (bmp, 65_280), (gif, 65_535)] {
         let error = decode(&bytes).expect_err("too large");
-        assert_eq!(error, PreprocessError::TooLarge { width: side, height: side });
-        assert!(error.to_string().contains(&format!("{side} x {side}")), "{error}");
+        assert_eq!(
+            error,
+            PreprocessError::TooLarge {
+                width: side,
+                height: side
+            }
+        );
+        assert!(
+            error.to_string().contains(&format!("{side} x {side}")),
+            "{error}"
+        );
         assert!(error.to_string().contains("at most 200 million"), "{error}");
     }
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            }
+        })
     })
 }
 
@@ -186,12 +233,25 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn flat_pictures_stay_flat() {
     for (width, height) in [(5, 9), (100, 30), (640, 480)] {
-        let picture =
-            clip::preprocess::Picture::new(width, height, 3, [10, 200, 90].repeat((width * height) as usize)).expect("picture");
+        let picture = clip::preprocess::Picture::new(
+            width,
+            height,
+            3,
+            [10, 200, 90].repeat((width * height) as usize),
+        )
+        .expect("picture");
         for side in [1, 3, 32, 65] {
             for interpolation in Interpolation::ALL {
-                for resize in [Resize::Shortest(side), Resize::Squash(side), Resize::Shortest(side + 5)] {
-                    let config = PreprocessConfig { interpolation, resize, ..PreprocessConfig::openai(side) };
+                for resize in [
+                    Resize::Shortest(side),
+                    Resize::Squash(side),
+                    Resize::Shortest(side + 5),
+                ] {
+                    let config = PreprocessConfig {
+                        interpolation,
+                        resize,
+                        ..PreprocessConfig::openai(side)
+                    };
                     let pixels = preprocess_pixels(&picture, &config);
                     assert!(pixels.chunks_exact(3).all(|pixel| pixel == [10, 200, 90]));
                 }

@@ -43,7 +43,11 @@ fn compare(tokenizer: &Tokenizer, texts: &[String], expected: &[Vec<u32>]) {
     assert!(texts.len() >= 200);
     assert_eq!(texts.len(), expected.len());
     for (text, expected) in texts.iter().zip(expected) {
-        let TokenIds { ids, length, truncated } = tokenizer.encode(text).expect("ids");
+        let TokenIds {
+            ids,
+            length,
+            truncated,
+        } = tokenizer.encode(text).expect("ids");
         assert_eq!(&ids[..length], expected, "{text:?}");
         assert!(ids[length..].iter().all(|&id| id == tokenizer.pad()));
         assert_eq!(ids.len(), tokenizer.context_length());
@@ -64,7 +68,14 @@ fn tokenizer_json_ids_are_those_of_transformers() {
     let golden = golden();
     let file = read("tests/golden/tiny_tokenizer.json");
     let tokenizer = Tokenizer::from_json(&file, 24, SpecialIds::default()).expect("tokenizer.json");
-    assert_eq!((tokenizer.end_of_text(), tokenizer.pad(), tokenizer.vocabulary_size()), (599, 599, 600));
+    assert_eq!(
+        (
+            tokenizer.end_of_text(),
+            tokenizer.pad(),
+            tokenizer.vocabulary_size()
+        ),
+        (599, 599, 600)
+    );
     compare(&tokenizer, &golden.texts, &golden.hugging_face_tiny_24);
 }
 
@@ -72,16 +83,20 @@ fn tokenizer_json_ids_are_those_of_transformers() {
 fn vocabulary_and_merges_ids_are_those_of_transformers() {
     let golden = golden();
     let tiny = read("tests/golden/tiny_vocabulary/vocab.json");
-    let merges = fs::read_to_string(root("tests/golden/tiny_vocabulary/merges.txt")).expect("merges.txt");
+    let merges =
+        fs::read_to_string(root("tests/golden/tiny_vocabulary/merges.txt")).expect("merges.txt");
     let tokenizer =
         Tokenizer::from_vocabulary(&tiny, &merges, 24, SpecialIds::default()).expect("vocabulary");
     compare(&tokenizer, &golden.texts, &golden.hugging_face_tiny_24);
 
     // The vocabulary in full: the letters from the tiny one, the merges from the asset.
-    let mut vocabulary: BTreeMap<String, usize> = serde_json::from_slice(&tiny).expect("vocab.json");
+    let mut vocabulary: BTreeMap<String, usize> =
+        serde_json::from_slice(&tiny).expect("vocab.json");
     vocabulary.retain(|_, id| *id < 512);
     let mut merges = String::new();
-    flate2::read::GzDecoder::new(&merges_gz()[..]).read_to_string(&mut merges).expect("merges");
+    flate2::read::GzDecoder::new(&merges_gz()[..])
+        .read_to_string(&mut merges)
+        .expect("merges");
     for line in merges.lines() {
         vocabulary.insert(line.replace(' ', ""), vocabulary.len());
     }
@@ -90,18 +105,26 @@ fn vocabulary_and_merges_ids_are_those_of_transformers() {
     }
     assert_eq!(vocabulary.len(), CLIP_VOCABULARY_SIZE);
     let vocabulary = json!(vocabulary).to_string();
-    let tokenizer = Tokenizer::from_vocabulary(vocabulary.as_bytes(), &merges, 77, SpecialIds::default())
-        .expect("vocabulary");
-    assert_eq!((tokenizer.end_of_text(), tokenizer.vocabulary_size()), (49_407, CLIP_VOCABULARY_SIZE));
+    let tokenizer =
+        Tokenizer::from_vocabulary(vocabulary.as_bytes(), &merges, 77, SpecialIds::default())
+            .expect("vocabulary");
+    assert_eq!(
+        (tokenizer.end_of_text(), tokenizer.vocabulary_size()),
+        (49_407, CLIP_VOCABULARY_SIZE)
+    );
     compare(&tokenizer, &golden.texts, &golden.hugging_face_77);
 }
 
 #[test]
 fn long_texts_are_cut_and_say_so() {
     let tokenizer = clip(8);
-    let fits = tokenizer.encode("one two three four five six").expect("ids");
+    let fits = tokenizer
+        .encode("one two three four five six")
+        .expect("ids");
     assert_eq!((fits.length, fits.truncated), (8, false));
-    let cut = tokenizer.encode("one two three four five six seven").expect("ids");
+    let cut = tokenizer
+        .encode("one two three four five six seven")
+        .expect("ids");
     assert_eq!((cut.length, cut.truncated), (8, true));
     assert_eq!(cut.ids, fits.ids);
     let short = &tokenizer.encode_batch(&["", "one"]).expect("ids")[0];
@@ -112,7 +135,10 @@ fn long_texts_are_cut_and_say_so() {
 #[test]
 fn hints_win_over_the_file() {
     let file = read("tests/golden/tiny_tokenizer.json");
-    let special = SpecialIds { end_of_text: Some(7), pad: Some(1) };
+    let special = SpecialIds {
+        end_of_text: Some(7),
+        pad: Some(1),
+    };
     let tokenizer = Tokenizer::from_json(&file, 4, special).expect("tokenizer.json");
     assert_eq!((tokenizer.end_of_text(), tokenizer.pad()), (7, 1));
     assert_eq!(tokenizer.encode("a b c d e").expect("ids").ids[3], 7);
@@ -128,10 +154,13 @@ fn the_files_own_cutting_and_padding_is_not_used() {
         "strategy": {"Fixed": 5}, "direction": "Left", "pad_to_multiple_of": null,
         "pad_id": 3, "pad_type_id": 0, "pad_token": "!",
     });
-    let tokenizer =
-        Tokenizer::from_json(file.to_string().as_bytes(), 8, SpecialIds::default()).expect("tokenizer.json");
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes(), 8, SpecialIds::default())
+        .expect("tokenizer.json");
     let tokens = tokenizer.encode("the cat").expect("ids");
-    assert_eq!((tokens.ids[0], tokens.ids[7], tokens.truncated), (598, 3, false));
+    assert_eq!(
+        (tokens.ids[0], tokens.ids[7], tokens.truncated),
+        (598, 3, false)
+    );
     assert_eq!(tokens.ids[tokens.length - 1], 599);
 }
 
@@ -147,7 +176,9 @@ fn broken_files_are_refused_with_a_reason() {
     assert!(message(Tokenizer::clip(&merges_gz(), 1)).contains("context of 1"));
     assert!(message(Tokenizer::from_json(b"{", 77, special)).contains("tokenizer.json"));
     assert!(message(Tokenizer::from_json(b"{}", 77, special)).contains("tokenizer.json"));
-    assert!(message(Tokenizer::from_vocabulary(b"[]", "", 77, special)).contains("<|startoftext|>"));
+    assert!(
+        message(Tokenizer::from_vocabulary(b"[]", "", 77, special)).contains("<|startoftext|>")
+    );
     assert!(message(Tokenizer::from_vocabulary(b"no", "", 77, special)).contains("vocab.json"));
     // A tokenizer without start and end: then somebody has to say what ends a text.
     let bare = json!({"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}});
@@ -156,6 +187,9 @@ fn broken_files_are_refused_with_a_reason() {
         Tokenizer::from_json(bare.as_bytes(), 77, special),
         Err(TokenizerError::NoEnd)
     ));
-    let special = SpecialIds { end_of_text: Some(0), ..special };
+    let special = SpecialIds {
+        end_of_text: Some(0),
+        ..special
+    };
     assert!(Tokenizer::from_json(bare.as_bytes(), 77, special).is_ok());
 }

@@ -18,9 +18,7 @@ mod worker {
     use std::collections::VecDeque;
     use std::rc::Rc;
 
-    use clip::engine::messages::{
-        DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, Request,
-    };
+    use clip::engine::messages::{DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, Request};
     use clip::engine::{Engine, open_device};
     use clip::hub::{self, Fetched};
     use clip::preprocess::decode;
@@ -313,7 +311,10 @@ mod worker {
         }
     }
 
-    async fn start_engine(choice: DeviceChoice, bundle: hub::ModelBundle) -> Result<Engine, String> {
+    async fn start_engine(
+        choice: DeviceChoice,
+        bundle: hub::ModelBundle,
+    ) -> Result<Engine, String> {
         let lost = |why| {
             post(&Event::Died {
                 error: format!("the GPU was lost ({why})"),
@@ -322,7 +323,8 @@ mod worker {
         let opened = open_device(choice, lost).await.map_err(|e| e.to_string())?;
         let DeviceInfo { gpu, .. } = opened.info;
         let progress = |done, total| loading(LoadStage::Weights, done as u64, total as u64);
-        let mut engine = (Engine::load(bundle, opened, progress).await).map_err(|e| e.to_string())?;
+        let mut engine =
+            (Engine::load(bundle, opened, progress).await).map_err(|e| e.to_string())?;
         if gpu {
             loading(LoadStage::WarmUp, 0, 0);
             engine.warm_up().await.map_err(|e| e.to_string())?;
@@ -337,8 +339,8 @@ mod worker {
     fn parse(data: &JsValue) -> Result<(Request, Option<Vec<u8>>), String> {
         let get = |key: &str| Reflect::get(data, &key.into()).map_err(|e| format!("{e:?}"));
         let request = serde_wasm_bindgen::from_value(get("message")?).map_err(|e| e.to_string())?;
-        let bytes = (get("bytes")?.dyn_ref::<ArrayBuffer>())
-            .map(|buffer| Uint8Array::new(buffer).to_vec());
+        let bytes =
+            (get("bytes")?.dyn_ref::<ArrayBuffer>()).map(|buffer| Uint8Array::new(buffer).to_vec());
         Ok((request, bytes))
     }
 
@@ -360,14 +362,20 @@ mod worker {
     }
 
     fn now() -> f64 {
-        scope().and_then(|scope| scope.performance()).map_or(0.0, |clock| clock.now())
+        scope()
+            .and_then(|scope| scope.performance())
+            .map_or(0.0, |clock| clock.now())
     }
 
     /// Lets the browser deliver messages that came in the meantime.
     async fn breathe() {
         let promise = Promise::new(&mut |resolve, _| {
             if let Some(scope) = scope() {
-                let _ = scope.set_timeout_with_callback_and_timeout_and_arguments(&resolve, 0, &Array::new());
+                let _ = scope.set_timeout_with_callback_and_timeout_and_arguments(
+                    &resolve,
+                    0,
+                    &Array::new(),
+                );
             }
         });
         // The promise is never rejected.

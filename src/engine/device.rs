@@ -59,10 +59,7 @@ async fn gpu(
 }
 
 #[cfg(feature = "gpu")]
-async fn gpu(
-    chosen: bool,
-    lost: impl Fn(String) + Send + 'static,
-) -> Result<OpenedDevice, String> {
+async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<OpenedDevice, String> {
     #[cfg(target_arch = "wasm32")]
     if !browser_has_webgpu() {
         return Err("this browser has no WebGPU, or has it switched off".into());
@@ -116,14 +113,13 @@ async fn first_gpu(
         lost(format!("{reason:?}: {message}"));
     });
     let adapter = setup.adapter.get_info();
-    let name = match adapter.name.is_empty() {
-        true => "an adapter without a name".into(),
-        false => adapter.name,
+    #[cfg(target_arch = "wasm32")]
+    let name = match browser_gpu_name().await {
+        Some(name) => format!("WebGPU: {name}"),
+        None => "WebGPU".into(),
     };
-    let name = match cfg!(target_arch = "wasm32") {
-        true => format!("WebGPU: {name}"),
-        false => format!("{}: {name}", adapter.backend),
-    };
+    #[cfg(not(target_arch = "wasm32"))]
+    let name = format!("{}: {}", adapter.backend, adapter.name);
     Ok((device, name, adapter.device_type == DeviceType::Cpu))
 }
 
@@ -135,4 +131,23 @@ fn browser_has_webgpu() -> bool {
     };
     let navigator = get(&js_sys::global(), "navigator");
     navigator.is_object() && get(&navigator, "gpu").is_object()
+}
+
+/// What the browser says of its GPU: `nvidia ada-lovelace`. wgpu passes on only
+/// a description, which browsers leave empty.
+#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+async fn browser_gpu_name() -> Option<String> {
+    use wasm_bindgen::{JsCast, JsValue};
+
+    let get = |object: &JsValue, key: &str| js_sys::Reflect::get(object, &key.into()).ok();
+    let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
+    let request: js_sys::Function = get(&gpu, "requestAdapter")?.dyn_into().ok()?;
+    let promise: js_sys::Promise = request.call0(&gpu).ok()?.dyn_into().ok()?;
+    let adapter = wasm_bindgen_futures::JsFuture::from(promise).await.ok()?;
+    let info = get(&adapter, "info")?;
+    let words: Vec<String> = (["vendor", "architecture"].iter())
+        .filter_map(|key| get(&info, key)?.as_string())
+        .filter(|word| !word.is_empty())
+        .collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }

@@ -60,7 +60,10 @@ pub enum Event {
         total: u64,
     },
     /// The model is loaded; pictures and questions are worked on from here.
-    Ready { model: ModelInfo, device: DeviceInfo },
+    Ready {
+        model: ModelInfo,
+        device: DeviceInfo,
+    },
     /// The model could not be opened on any device; this worker is of no more use.
     OpenFailed { error: String },
     /// Work on a picture begins. Should the worker die before the next event
@@ -80,7 +83,11 @@ pub enum Event {
     /// A picture cannot be used; the others go on.
     ImageFailed { image: ImageId, error: String },
     /// Prompts of the current question that are being encoded.
-    EncodingTexts { question: u32, done: u32, total: u32 },
+    EncodingTexts {
+        question: u32,
+        done: u32,
+        total: u32,
+    },
     /// All prompts of a question are encoded (or known from before).
     TextsEncoded {
         question: u32,
@@ -93,7 +100,11 @@ pub enum Event {
     /// A question cannot be answered (no labels, a template without `{label}`).
     QuestionFailed { question: u32, error: String },
     /// The labels ranked for one picture, most likely first.
-    Answer { question: u32, image: ImageId, ranking: Vec<Ranked> },
+    Answer {
+        question: u32,
+        image: ImageId,
+        ranking: Vec<Ranked>,
+    },
     /// [`Request::Cancel`] took effect; these pictures were dropped.
     Cancelled { images: Vec<ImageId> },
     /// The GPU went away or the worker's code trapped: the page starts a fresh worker.

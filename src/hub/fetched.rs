@@ -47,10 +47,7 @@ impl ModelFiles for Fetched {
     }
 }
 
-async fn fetch(
-    url: &str,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Option<Vec<u8>>, HubError> {
+async fn fetch(url: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Option<Vec<u8>>, HubError> {
     let failed = |why: String| HubError::Read {
         file: url.to_owned(),
         why,
@@ -70,7 +67,11 @@ async fn fetch(
         return Err(failed(format!("the server answered {}", response.status())));
     }
     // A compressed answer's length is not that of what comes out.
-    let encoded = response.headers().get("content-encoding").map_err(js)?.is_some();
+    let encoded = response
+        .headers()
+        .get("content-encoding")
+        .map_err(js)?
+        .is_some();
     let length = response.headers().get("content-length").map_err(js)?;
     let total = (length.filter(|_| !encoded))
         .and_then(|length| length.parse().ok())
@@ -78,7 +79,8 @@ async fn fetch(
     let Some(body) = response.body() else {
         return Err(failed("the answer has no body".into()));
     };
-    let reader: ReadableStreamDefaultReader = body.get_reader().dyn_into().map_err(|e| js(e.into()))?;
+    let reader: ReadableStreamDefaultReader =
+        body.get_reader().dyn_into().map_err(|e| js(e.into()))?;
     // The header is the server's word: it is a hint for room, within reason.
     let mut bytes = Vec::with_capacity(total.min(1 << 28) as usize);
     loop {

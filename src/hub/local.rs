@@ -69,7 +69,11 @@ impl Folder {
 
 impl ModelFiles for Folder {
     fn name(&self) -> String {
-        self.weights.as_ref().unwrap_or(&self.folder).display().to_string()
+        self.weights
+            .as_ref()
+            .unwrap_or(&self.folder)
+            .display()
+            .to_string()
     }
 
     async fn read(

@@ -183,7 +183,12 @@ impl<F: ModelFiles> Reader<'_, F> {
             let merges = self.optional("merges.txt").await?;
             if let (Some(vocabulary), Some(merges)) = (vocabulary, merges) {
                 let merges = String::from_utf8_lossy(&merges);
-                return Ok(Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?);
+                return Ok(Tokenizer::from_vocabulary(
+                    &vocabulary,
+                    &merges,
+                    length,
+                    special,
+                )?);
             }
         }
         let vocabulary = self.files.clip_vocabulary().await?;

@@ -160,10 +160,18 @@ impl ClipConfig {
         };
         let vision = root.child("vision_cfg")?;
         let text = root.child("text_cfg")?;
-        if vision.value.get("timm_model_name").is_some_and(|v| !v.is_null()) {
+        if vision
+            .value
+            .get("timm_model_name")
+            .is_some_and(|v| !v.is_null())
+        {
             return Err(root.unsupported("the image encoder is one of timm's".into()));
         }
-        if text.value.get("hf_model_name").is_some_and(|v| !v.is_null()) {
+        if text
+            .value
+            .get("hf_model_name")
+            .is_some_and(|v| !v.is_null())
+        {
             return Err(root.unsupported("the text encoder is one of transformers'".into()));
         }
         if !vision.value.get("layers").is_none_or(Value::is_number) {
@@ -289,8 +297,8 @@ struct Fields {
 
 impl Fields {
     fn parse(file: &'static str, json: &[u8]) -> Result<Self, ConfigError> {
-        let value = serde_json::from_slice(json)
-            .map_err(|source| ConfigError::Json { file, source })?;
+        let value =
+            serde_json::from_slice(json).map_err(|source| ConfigError::Json { file, source })?;
         Ok(Self { file, value })
     }
 

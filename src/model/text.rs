@@ -78,7 +78,9 @@ impl TextTransformer {
         let device = tokens.ids.device();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
         let x = self.token_embedding.forward(tokens.ids) + positions.unsqueeze::<3>();
-        let x = self.transformer.forward(x, Some(causal_mask(length, &device)));
+        let x = self
+            .transformer
+            .forward(x, Some(causal_mask(length, &device)));
         let [_, _, width] = x.dims();
         let ends: Vec<i32> = (tokens.ends.iter().enumerate())
             .map(|(row, end)| (row * length + end) as i32)

@@ -62,8 +62,14 @@ pub enum Interpolation {
 
 impl Interpolation {
     /// In the order of Pillow's codes.
-    pub const ALL: [Self; 6] =
-        [Self::Nearest, Self::Lanczos, Self::Bilinear, Self::Bicubic, Self::Box, Self::Hamming];
+    pub const ALL: [Self; 6] = [
+        Self::Nearest,
+        Self::Lanczos,
+        Self::Bilinear,
+        Self::Bicubic,
+        Self::Box,
+        Self::Hamming,
+    ];
 }
 
 /// Part of one side of the resized picture, and where it lies in the square.
@@ -76,7 +82,7 @@ pub(super) struct Window {
 
 /// Of OpenAI's training data, red, green and blue.
 const OPENAI_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// The side of OpenAI's smaller models, which Hugging Face's class assumes.
 const DEFAULT_SIDE: usize = 224;
@@ -164,10 +170,18 @@ impl PreprocessConfig {
             (false, _) => (Resize::None, crop),
             (true, Value::Null) => (Resize::Shortest(DEFAULT_SIDE), crop),
             (true, Value::Object(sides)) if sides.contains_key("shortest_edge") => {
-                if sides.get("longest_edge").is_some_and(|edge| !edge.is_null()) {
-                    return Err(config("a size with shortest_edge and longest_edge is not supported"));
+                if sides
+                    .get("longest_edge")
+                    .is_some_and(|edge| !edge.is_null())
+                {
+                    return Err(config(
+                        "a size with shortest_edge and longest_edge is not supported",
+                    ));
                 }
-                (Resize::Shortest(pixels(&file["size"]["shortest_edge"])?), crop)
+                (
+                    Resize::Shortest(pixels(&file["size"]["shortest_edge"])?),
+                    crop,
+                )
             }
             (true, size @ Value::Number(_)) if is_clip => (Resize::Shortest(pixels(size)?), crop),
             (true, size) => {
@@ -233,7 +247,11 @@ impl PreprocessConfig {
                 let size = size as u64;
                 // As Python divides, then cuts.
                 let longer = ((size * long) as f64 / short as f64) as u64;
-                if width <= height { (size, longer) } else { (longer, size) }
+                if width <= height {
+                    (size, longer)
+                } else {
+                    (longer, size)
+                }
             }
             Resize::Longest(size) => {
                 let ratio = long as f64 / size as f64;
@@ -251,7 +269,11 @@ impl PreprocessConfig {
             // An odd rest leaves half a pixel, which torchvision rounds to the even number.
             let up = self.crop == Crop::TorchVision && rest % 4 == 3;
             let start = rest / 2 + u64::from(up);
-            Window { start, length: self.image_size, offset: 0 }
+            Window {
+                start,
+                length: self.image_size,
+                offset: 0,
+            }
         } else {
             let rest = side - size;
             let offset = match self.crop {
@@ -259,7 +281,11 @@ impl PreprocessConfig {
                 Crop::HuggingFace => rest.div_ceil(2),
             };
             // Both are less than `image_size`.
-            Window { start: 0, length: size as usize, offset: offset as usize }
+            Window {
+                start: 0,
+                length: size as usize,
+                offset: offset as usize,
+            }
         }
     }
 }
@@ -286,10 +312,16 @@ fn parse(json: &[u8]) -> Result<Value, PreprocessError> {
 }
 
 fn pixels(value: &Value) -> Result<usize, PreprocessError> {
-    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+    let number = value
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok());
     number
         .filter(|side| (1..=MAX_SIDE).contains(side))
-        .ok_or_else(|| PreprocessError::Config(format!("{value} is no number of pixels from 1 to {MAX_SIDE}")))
+        .ok_or_else(|| {
+            PreprocessError::Config(format!(
+                "{value} is no number of pixels from 1 to {MAX_SIDE}"
+            ))
+        })
 }
 
 /// The side of a square: a number, or an object with equal `height` and `width`.
@@ -298,7 +330,9 @@ fn side(value: &Value) -> Result<usize, PreprocessError> {
         Value::Object(sides) => match (sides.get("height"), sides.get("width")) {
             (Some(height), Some(width)) if height == width => pixels(height),
             (Some(_), Some(_)) => Err(not_square()),
-            _ => Err(PreprocessError::Config(format!("{value} is no size: height and width make one"))),
+            _ => Err(PreprocessError::Config(format!(
+                "{value} is no size: height and width make one"
+            ))),
         },
         number => pixels(number),
     }
@@ -324,7 +358,10 @@ fn text<'a>(object: &'a Value, key: &str) -> Result<Option<&'a str>, PreprocessE
 fn colours(value: &Value, key: &str) -> Result<Option<[f32; 3]>, PreprocessError> {
     let numbers: Option<Vec<f32>> = match value {
         Value::Null => return Ok(None),
-        Value::Array(values) => values.iter().map(|v| v.as_f64().map(|v| v as f32)).collect(),
+        Value::Array(values) => values
+            .iter()
+            .map(|v| v.as_f64().map(|v| v as f32))
+            .collect(),
         value => value.as_f64().map(|value| vec![value as f32; 3]),
     };
     match numbers.as_deref() {
@@ -393,7 +430,10 @@ mod tests {
             r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 240, "width": 240}, "background": null}"#,
         )
         .expect("config");
-        assert_eq!((larger.image_size, larger.resize, larger.background), (240, Resize::Shortest(256), None));
+        assert_eq!(
+            (larger.image_size, larger.resize, larger.background),
+            (240, Resize::Shortest(256), None)
+        );
 
         let siglip = hugging_face(
             r#"{"image_processor_type": "SiglipImageProcessor", "size": {"height": 256, "width": 256}, "resample": 2,
@@ -401,9 +441,18 @@ mod tests {
                 "rescale_factor": 0.00392156862745098}"#,
         )
         .expect("config");
-        assert_eq!((siglip.image_size, siglip.resize), (256, Resize::Squash(256)));
-        assert_eq!((siglip.interpolation, siglip.mean, siglip.std), (Interpolation::Bilinear, [0.5; 3], [0.5; 3]));
-        assert_eq!((siglip.convert_rgb_first, siglip.background), (false, Some([1, 2, 3])));
+        assert_eq!(
+            (siglip.image_size, siglip.resize),
+            (256, Resize::Squash(256))
+        );
+        assert_eq!(
+            (siglip.interpolation, siglip.mean, siglip.std),
+            (Interpolation::Bilinear, [0.5; 3], [0.5; 3])
+        );
+        assert_eq!(
+            (siglip.convert_rgb_first, siglip.background),
+            (false, Some([1, 2, 3]))
+        );
 
         let bare = hugging_face(r#"{"do_rescale": false, "do_normalize": false}"#).expect("config");
         assert_eq!((bare.mean, bare.std), ([0.0; 3], [1.0 / 255.0; 3]));
@@ -421,38 +470,83 @@ mod tests {
                 "resize_mode": "longest", "fill_color": 127, "size": 99}}"#,
         )
         .expect("config");
-        assert_eq!((other.image_size, other.resize, other.fill), (256, Resize::Longest(256), 127));
-        assert_eq!((other.mean, other.std, other.interpolation), ([0.0, 0.5, 1.0], [1.0, 1.0, 2.0], Interpolation::Bilinear));
+        assert_eq!(
+            (other.image_size, other.resize, other.fill),
+            (256, Resize::Longest(256), 127)
+        );
+        assert_eq!(
+            (other.mean, other.std, other.interpolation),
+            ([0.0, 0.5, 1.0], [1.0, 1.0, 2.0], Interpolation::Bilinear)
+        );
     }
 
     #[test]
     fn refuses_what_it_does_not_know() {
         for json in [
-            "", "[]", r#"{"size": 0}"#, r#"{"size": -3}"#, r#"{"size": 1e9}"#, r#"{"size": {"height": 2, "width": 3}}"#,
-            r#"{"size": {"longest_edge": 2}}"#, r#"{"size": {"shortest_edge": 2, "longest_edge": 3}}"#,
-            r#"{"do_center_crop": false}"#, r#"{"crop_size": "large"}"#, r#"{"resample": 6}"#, r#"{"resample": "bicubic"}"#,
-            r#"{"image_mean": [1, 2]}"#, r#"{"image_std": [1, 0, 1]}"#, r#"{"do_resize": 1}"#, r#"{"background": [1, 2, 256]}"#,
+            "",
+            "[]",
+            r#"{"size": 0}"#,
+            r#"{"size": -3}"#,
+            r#"{"size": 1e9}"#,
+            r#"{"size": {"height": 2, "width": 3}}"#,
+            r#"{"size": {"longest_edge": 2}}"#,
+            r#"{"size": {"shortest_edge": 2, "longest_edge": 3}}"#,
+            r#"{"do_center_crop": false}"#,
+            r#"{"crop_size": "large"}"#,
+            r#"{"resample": 6}"#,
+            r#"{"resample": "bicubic"}"#,
+            r#"{"image_mean": [1, 2]}"#,
+            r#"{"image_std": [1, 0, 1]}"#,
+            r#"{"do_resize": 1}"#,
+            r#"{"background": [1, 2, 256]}"#,
             r#"{"rescale_factor": 0}"#,
         ] {
-            assert!(matches!(hugging_face(json), Err(PreprocessError::Config(_))), "{json}");
+            assert!(
+                matches!(hugging_face(json), Err(PreprocessError::Config(_))),
+                "{json}"
+            );
         }
         for json in [
-            "null", r#"{"preprocess_cfg": {"resize_mode": "odd"}}"#, r#"{"preprocess_cfg": {"interpolation": 3}}"#,
-            r#"{"model_cfg": {"vision_cfg": {"image_size": [2, 3]}}}"#, r#"{"preprocess_cfg": {"fill_color": 256}}"#,
+            "null",
+            r#"{"preprocess_cfg": {"resize_mode": "odd"}}"#,
+            r#"{"preprocess_cfg": {"interpolation": 3}}"#,
+            r#"{"model_cfg": {"vision_cfg": {"image_size": [2, 3]}}}"#,
+            r#"{"preprocess_cfg": {"fill_color": 256}}"#,
         ] {
-            assert!(matches!(open_clip(json), Err(PreprocessError::Config(_))), "{json}");
+            assert!(
+                matches!(open_clip(json), Err(PreprocessError::Config(_))),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn crops_where_the_references_do() {
         let torch = PreprocessConfig::openai(4);
-        let face = PreprocessConfig { crop: Crop::HuggingFace, ..torch.clone() };
-        let starts = |config: &PreprocessConfig| [4, 5, 6, 7, 8, 9].map(|size| config.window(size).start);
+        let face = PreprocessConfig {
+            crop: Crop::HuggingFace,
+            ..torch.clone()
+        };
+        let starts =
+            |config: &PreprocessConfig| [4, 5, 6, 7, 8, 9].map(|size| config.window(size).start);
         assert_eq!(starts(&torch), [0, 0, 1, 2, 2, 2]); // round(0.5) is 0, round(1.5) is 2, round(2.5) is 2
         assert_eq!(starts(&face), [0, 0, 1, 1, 2, 2]);
-        assert_eq!(torch.window(1), Window { start: 0, length: 1, offset: 1 });
-        assert_eq!(face.window(1), Window { start: 0, length: 1, offset: 2 });
+        assert_eq!(
+            torch.window(1),
+            Window {
+                start: 0,
+                length: 1,
+                offset: 1
+            }
+        );
+        assert_eq!(
+            face.window(1),
+            Window {
+                start: 0,
+                length: 1,
+                offset: 2
+            }
+        );
     }
 
     #[test]
@@ -461,7 +555,10 @@ mod tests {
         assert_eq!(config.resized(500, 333), (336, 224));
         assert_eq!(config.resized(333, 500), (224, 336));
         assert_eq!(config.resized(1, 100_000_000), (224, 22_400_000_000));
-        let longest = PreprocessConfig { resize: Resize::Longest(40), ..config };
+        let longest = PreprocessConfig {
+            resize: Resize::Longest(40),
+            ..config
+        };
         assert_eq!(longest.resized(7, 5), (40, 29));
         assert_eq!(longest.resized(1, 1000), (1, 40));
     }

@@ -42,15 +42,30 @@ pub(super) enum Alpha {
 
 impl std::fmt::Debug for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { width, height, channels, alpha, stepped, .. } = self;
-        write!(f, "Picture({width} x {height} x {channels}, alpha {alpha:?}, stepped {stepped})")
+        let Self {
+            width,
+            height,
+            channels,
+            alpha,
+            stepped,
+            ..
+        } = self;
+        write!(
+            f,
+            "Picture({width} x {height} x {channels}, alpha {alpha:?}, stepped {stepped})"
+        )
     }
 }
 
 impl Picture {
     /// From pixels: `samples` is `[height, width, channels]`, of 1 (grey), 2 (grey, alpha), 3 (RGB)
     /// or 4 (RGB, alpha) channels.
-    pub fn new(width: u32, height: u32, channels: u8, samples: Vec<u8>) -> Result<Self, PreprocessError> {
+    pub fn new(
+        width: u32,
+        height: u32,
+        channels: u8,
+        samples: Vec<u8>,
+    ) -> Result<Self, PreprocessError> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels > MAX_PIXELS {
             return Err(PreprocessError::TooLarge { width, height });
@@ -58,10 +73,26 @@ impl Picture {
         let length = u64::from(channels) * pixels;
         if pixels == 0 || !(1..=4).contains(&channels) || samples.len() as u64 != length {
             let samples = samples.len();
-            return Err(PreprocessError::Shape { width, height, channels, samples });
+            return Err(PreprocessError::Shape {
+                width,
+                height,
+                channels,
+                samples,
+            });
         }
-        let alpha = if channels % 2 == 0 { Alpha::Channel } else { Alpha::None };
-        Ok(Self { width, height, channels, samples, alpha, stepped: false })
+        let alpha = if channels.is_multiple_of(2) {
+            Alpha::Channel
+        } else {
+            Alpha::None
+        };
+        Ok(Self {
+            width,
+            height,
+            channels,
+            samples,
+            alpha,
+            stepped: false,
+        })
     }
 
     /// In pixels.
@@ -150,7 +181,10 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
         ColorType::Rgba16 => (4, true),
         other => {
             let reason = format!("its pixels are {other:?}");
-            return Err(PreprocessError::Broken { format: name, reason });
+            return Err(PreprocessError::Broken {
+                format: name,
+                reason,
+            });
         }
     };
     if wide {
@@ -184,9 +218,14 @@ fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 /// A decoder's error in our words.
 fn explain(error: ImageError, format: &'static str) -> PreprocessError {
     match error {
-        ImageError::Limits(_) => PreprocessError::Memory { bytes: MAX_ALLOCATION },
+        ImageError::Limits(_) => PreprocessError::Memory {
+            bytes: MAX_ALLOCATION,
+        },
         error if is_cut_off(&error) => PreprocessError::Truncated(format),
-        error => PreprocessError::Broken { format, reason: error.to_string() },
+        error => PreprocessError::Broken {
+            format,
+            reason: error.to_string(),
+        },
     }
 }
 
@@ -204,7 +243,10 @@ fn is_cut_off(error: &ImageError) -> bool {
         source = cause.source();
     }
     // The GIF decoder only says so.
-    error.to_string().to_ascii_lowercase().contains("end of file")
+    error
+        .to_string()
+        .to_ascii_lowercase()
+        .contains("end of file")
 }
 
 /// Zeros, or an error where the memory is not to be had: asking for it plainly would abort.
@@ -261,9 +303,21 @@ fn upright(picture: Picture, orientation: Orientation) -> Result<Picture, Prepro
             pixel.copy_from_slice(&picture.samples[at..at + channels]);
         }
     }
-    let (width, height) = if turned { (picture.height, picture.width) } else { (picture.width, picture.height) };
-    debug_assert_eq!((width as usize) * (height as usize) * channels, samples.len());
-    Ok(Picture { width, height, samples, ..picture })
+    let (width, height) = if turned {
+        (picture.height, picture.width)
+    } else {
+        (picture.width, picture.height)
+    };
+    debug_assert_eq!(
+        (width as usize) * (height as usize) * channels,
+        samples.len()
+    );
+    Ok(Picture {
+        width,
+        height,
+        samples,
+        ..picture
+    })
 }
 
 #[cfg(test)]
@@ -287,7 +341,11 @@ mod tests {
         ] {
             let orientation = Orientation::from_exif(exif).expect("orientation");
             let turned = upright(picture.clone(), orientation).expect("picture");
-            assert_eq!((turned.width(), turned.samples()), (width, &expected[..]), "{exif}");
+            assert_eq!(
+                (turned.width(), turned.samples()),
+                (width, &expected[..]),
+                "{exif}"
+            );
         }
     }
 
@@ -313,7 +371,8 @@ mod tests {
         assert!(message(b"BM").contains("cut off"));
         assert!(message(b"RIFF\x40\0\0\0WEBP").contains("cut off"));
         assert!(message(b"RIFF\0\0\0\0WEBP").contains("WebP"));
-        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
+        let mut png =
+            b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x02\0\0\0".to_vec();
         assert!(message(&png).contains("cut off"), "{}", message(&png));
         png.extend_from_slice(&[0x4b, 0x0e, 0x3b, 0xb4]); // not the checksum
         assert!(message(&png).contains("PNG"));

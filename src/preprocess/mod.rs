@@ -35,8 +35,13 @@ pub enum PreprocessError {
     Unknown,
     #[error("the {0} picture is cut off: a part of the file is missing, fetch or copy it again")]
     Truncated(&'static str),
-    #[error("the {format} picture is damaged ({reason}): open it in another program and save it anew")]
-    Broken { format: &'static str, reason: String },
+    #[error(
+        "the {format} picture is damaged ({reason}): open it in another program and save it anew"
+    )]
+    Broken {
+        format: &'static str,
+        reason: String,
+    },
     #[error(
         "the picture has {width} x {height} pixels, {megapixels} million; at most {limit} million are possible: make it smaller",
         megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
@@ -46,7 +51,12 @@ pub enum PreprocessError {
     #[error("there is not enough memory for the picture, which needs {} MB: make it smaller", bytes / 1_000_000)]
     Memory { bytes: u64 },
     #[error("{samples} bytes are no {width} x {height} pixels of {channels} bytes")]
-    Shape { width: u32, height: u32, channels: u8, samples: usize },
+    Shape {
+        width: u32,
+        height: u32,
+        channels: u8,
+        samples: usize,
+    },
     #[error("the picture settings of the model cannot be used: {0}")]
     Config(String),
 }
@@ -77,14 +87,23 @@ pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8
     };
 
     let source = Source::new(picture, config);
-    let interpolation = if source.stepped { Interpolation::Nearest } else { config.interpolation };
+    let interpolation = if source.stepped {
+        Interpolation::Nearest
+    } else {
+        config.interpolation
+    };
     let same_size = (u64::from(width), u64::from(height)) == (new_width, new_height);
     let cropped = if same_size || interpolation == Interpolation::Nearest {
         resize::nearest(&source, (new_width, new_height), region)
     } else if source.alpha {
         // Colours are weighted by their alpha, or the colour behind clear pixels would bleed in.
         let premultiplied = Premultiplied(&source);
-        let mut resized = resize::resample(&premultiplied, (new_width, new_height), region, interpolation);
+        let mut resized = resize::resample(
+            &premultiplied,
+            (new_width, new_height),
+            region,
+            interpolation,
+        );
         unpremultiply(&mut resized, source.channels);
         resized
     } else {
@@ -239,7 +258,11 @@ mod tests {
     #[test]
     fn a_plain_picture_is_normalised_plane_by_plane() {
         let picture = Picture::new(2, 2, 3, [255, 0, 51].repeat(4)).expect("picture");
-        let config = PreprocessConfig { mean: [0.5, 0.5, 0.0], std: [0.5, 0.25, 1.0], ..PreprocessConfig::openai(3) };
+        let config = PreprocessConfig {
+            mean: [0.5, 0.5, 0.0],
+            std: [0.5, 0.25, 1.0],
+            ..PreprocessConfig::openai(3)
+        };
         let values = preprocess(&picture, &config);
         assert_eq!(values.len(), 27);
         assert!(values[..9].iter().all(|&v| v == 1.0));
@@ -250,14 +273,29 @@ mod tests {
     #[test]
     fn extreme_shapes_and_sizes_do_not_fail() {
         for (width, height) in [(1, 1), (1, 5000), (70_000, 1), (3, 2)] {
-            let picture = Picture::new(width, height, 1, vec![9; (width * height) as usize]).expect("picture");
+            let picture = Picture::new(width, height, 1, vec![9; (width * height) as usize])
+                .expect("picture");
             for side in [1, 7, 224] {
-                for resize in [Resize::None, Resize::Squash(side), Resize::Shortest(side), Resize::Longest(side), Resize::Shortest(side + 3)] {
+                for resize in [
+                    Resize::None,
+                    Resize::Squash(side),
+                    Resize::Shortest(side),
+                    Resize::Longest(side),
+                    Resize::Shortest(side + 3),
+                ] {
                     for interpolation in Interpolation::ALL {
-                        let config = PreprocessConfig { resize, interpolation, fill: 9, ..PreprocessConfig::openai(side) };
+                        let config = PreprocessConfig {
+                            resize,
+                            interpolation,
+                            fill: 9,
+                            ..PreprocessConfig::openai(side)
+                        };
                         let pixels = preprocess_pixels(&picture, &config);
                         assert_eq!(pixels.len(), side * side * 3);
-                        assert!(pixels.iter().all(|&v| v == 9), "{width} {height} {side} {resize:?} {interpolation:?}");
+                        assert!(
+                            pixels.iter().all(|&v| v == 9),
+                            "{width} {height} {side} {resize:?} {interpolation:?}"
+                        );
                     }
                 }
             }
@@ -269,8 +307,21 @@ mod tests {
         let picture = Picture::new(2, 1, 4, vec![200, 100, 0, 255, 0, 0, 255, 0]).expect("picture");
         let config = PreprocessConfig::openai(1);
         // Half of 255 is 128 in whole numbers, hence not quite 200 and 100.
-        assert_eq!(preprocess_pixels(&picture, &PreprocessConfig { resize: Resize::Squash(1), ..config.clone() }), [199, 99, 0]);
-        let white = PreprocessConfig { resize: Resize::Squash(1), background: Some([255; 3]), ..config };
+        assert_eq!(
+            preprocess_pixels(
+                &picture,
+                &PreprocessConfig {
+                    resize: Resize::Squash(1),
+                    ..config.clone()
+                }
+            ),
+            [199, 99, 0]
+        );
+        let white = PreprocessConfig {
+            resize: Resize::Squash(1),
+            background: Some([255; 3]),
+            ..config
+        };
         assert_eq!(preprocess_pixels(&picture, &white), [228, 178, 128]);
     }
 }

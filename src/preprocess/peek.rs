@@ -3,7 +3,9 @@
 /// Kinds of files that are met where a picture is expected, named so that the visitor knows what to do.
 pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     let start = |magic: &[u8]| bytes.starts_with(magic);
-    let brand = (bytes.get(4..8) == Some(b"ftyp")).then(|| bytes.get(8..12)).flatten();
+    let brand = (bytes.get(4..8) == Some(b"ftyp"))
+        .then(|| bytes.get(8..12))
+        .flatten();
     match brand {
         Some(b"avif" | b"avis") => return Some("an AVIF picture"),
         Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
@@ -80,7 +82,9 @@ pub(super) fn png(bytes: &[u8]) -> Option<Storage> {
             _ => {}
         }
         // Length, kind and checksum.
-        at = at.checked_add(usize::try_from(length).ok()?)?.checked_add(12)?;
+        at = at
+            .checked_add(usize::try_from(length).ok()?)?
+            .checked_add(12)?;
     }
     let stepped = colour == PALETTE || (colour == GREY && depth == 1);
     Some(Storage { stepped, keyed })
@@ -116,7 +120,10 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Storage> {
     }
     let mut entries = (0..=255u8).zip(colours.unwrap_or_default().as_chunks::<3>().0);
     let grey = entries.all(|(index, colour)| *colour == [index; 3]);
-    Some(Storage { stepped: !grey, keyed: true })
+    Some(Storage {
+        stepped: !grey,
+        keyed: true,
+    })
 }
 
 fn palette_length(flags: u8) -> Option<usize> {
@@ -144,8 +151,12 @@ pub(super) fn bmp(bytes: &[u8]) -> Option<Storage> {
     let palette = bytes.get(start..start.checked_add(colours * entry)?)?;
     let step = if colours == 2 { 255 } else { 1 };
     let mut entries = palette.chunks_exact(entry).enumerate();
-    let grey = entries.all(|(index, colour)| colour[..3].iter().all(|&c| usize::from(c) == index * step));
-    Some(Storage { stepped: !grey || colours <= 2, keyed: false })
+    let grey =
+        entries.all(|(index, colour)| colour[..3].iter().all(|&c| usize::from(c) == index * step));
+    Some(Storage {
+        stepped: !grey || colours <= 2,
+        keyed: false,
+    })
 }
 
 /// Whether a JPEG's pixels go on to an end marker: a picture that lacks it has been cut off.
@@ -157,7 +168,9 @@ pub(super) fn jpeg_ends(bytes: &[u8]) -> bool {
         match bytes.get(at..) {
             Some([0xff, 0xff, ..]) => at += 1,
             Some([0xff, START_OF_SCAN, ..]) => break,
-            Some([0xff, _, high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            Some([0xff, _, high, low, ..]) => {
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]))
+            }
             // Not as it should be: let the decoder judge.
             Some([_, _, ..]) => return true,
             _ => return false,
@@ -189,9 +202,18 @@ mod tests {
             (b"II*\0", "TIFF"),
             (b"PK\x03\x04", "ZIP"),
         ] {
-            assert!(unsupported(bytes).is_some_and(|kind| kind.contains(name)), "{name}");
+            assert!(
+                unsupported(bytes).is_some_and(|kind| kind.contains(name)),
+                "{name}"
+            );
         }
-        for bytes in [&b""[..], b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"<b>"] {
+        for bytes in [
+            &b""[..],
+            b"hello",
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"<b>",
+        ] {
             assert_eq!(unsupported(bytes), None);
         }
     }
@@ -200,8 +222,10 @@ mod tests {
     fn broken_headers_end_nowhere() {
         // Every beginning of a header, and lengths that point beyond the end.
         let png_head = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0....\xff\xff\xff\xffabcd";
-        let gif_head = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04....\0,\0\0\0\0\x01\0\x01\0\x87";
-        let bmp_head = b"BM..........\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x01\0\x08\0....................";
+        let gif_head =
+            b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04....\0,\0\0\0\0\x01\0\x01\0\x87";
+        let bmp_head =
+            b"BM..........\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x01\0\x08\0....................";
         for end in 0..60 {
             let cut = |bytes: &'static [u8]| &bytes[..end.min(bytes.len())];
             assert_eq!(png(cut(png_head)), None);
@@ -209,7 +233,11 @@ mod tests {
             let _ = gif(cut(gif_head));
             let _ = jpeg_ends(cut(b"\xff\xd8\xff\xe0\0\x04ab\xff\xda\0\x02pixels"));
         }
-        assert!(!jpeg_ends(b"\xff\xd8\xff\xe0\0\x06ab\xff\xd9\xff\xda\0\x02pixels"));
-        assert!(jpeg_ends(b"\xff\xd8\xff\xe0\0\x04ab\xff\xda\0\x02pixels\xff\xd9"));
+        assert!(!jpeg_ends(
+            b"\xff\xd8\xff\xe0\0\x06ab\xff\xd9\xff\xda\0\x02pixels"
+        ));
+        assert!(jpeg_ends(
+            b"\xff\xd8\xff\xe0\0\x04ab\xff\xda\0\x02pixels\xff\xd9"
+        ));
     }
 }

@@ -39,6 +39,9 @@ struct Weights {
     weights: Vec<i32>,
 }
 
+/// 0.54 and 0.46, of single precision in Pillow.
+const HAMMING: (f64, f64) = (0.54_f32 as f64, 0.46_f32 as f64);
+
 impl Interpolation {
     /// How far from its centre the filter reaches, in samples of the larger of the two pictures.
     fn support(self) -> f64 {
@@ -62,7 +65,7 @@ impl Interpolation {
             Self::Box => f64::from(u8::from(-0.5 < x && x <= 0.5)),
             Self::Bilinear => (1.0 - distance).max(0.0),
             Self::Hamming if distance < 1.0 => {
-                sinc(distance) * (0.54 + 0.46 * (distance * std::f64::consts::PI).cos())
+                sinc(distance) * (HAMMING.0 + HAMMING.1 * (distance * std::f64::consts::PI).cos())
             }
             // Keys' cubic with a = -0.5.
             Self::Bicubic if distance < 1.0 => (1.5 * distance - 2.5) * distance * distance + 1.0,
@@ -96,7 +99,10 @@ fn weights(filter: Interpolation, old: u32, new: u64, start: u64, count: usize) 
                 let scaled = weight / norm * f64::from(1 << PRECISION);
                 (scaled + 0.5_f64.copysign(scaled)) as i32
             };
-            Weights { first, weights: raw.into_iter().map(fixed).collect() }
+            Weights {
+                first,
+                weights: raw.into_iter().map(fixed).collect(),
+            }
         })
         .collect()
 }
@@ -138,7 +144,11 @@ fn resample_channels<const CHANNELS: usize>(
             sums.fill(HALF);
             for (y, &weight) in (*first..).zip(weights) {
                 let row = rows.row(y, &mut buffer);
-                add(&mut sums, &row[needed.start * CHANNELS..needed.end * CHANNELS], weight);
+                add(
+                    &mut sums,
+                    &row[needed.start * CHANNELS..needed.end * CHANNELS],
+                    weight,
+                );
             }
             line.clear();
             line.extend(sums.iter().copied().map(to_sample));
@@ -150,7 +160,12 @@ fn resample_channels<const CHANNELS: usize>(
     let needed = span(&lines);
     let mut narrow: Vec<[u8; CHANNELS]> = Vec::with_capacity(needed.len() * region.width);
     for y in needed.clone() {
-        across(rows.row(y, &mut buffer).as_chunks().0, 0, &columns, &mut narrow);
+        across(
+            rows.row(y, &mut buffer).as_chunks().0,
+            0,
+            &columns,
+            &mut narrow,
+        );
     }
     let narrow = narrow.as_flattened();
     let length = region.width * CHANNELS;
@@ -206,7 +221,11 @@ fn add(sums: &mut [i32], samples: &[u8], weight: i32) {
 }
 
 /// The same by taking the nearest pixel.
-pub(super) fn nearest(rows: &impl Rows, (new_width, new_height): (u64, u64), region: Region) -> Vec<u8> {
+pub(super) fn nearest(
+    rows: &impl Rows,
+    (new_width, new_height): (u64, u64),
+    region: Region,
+) -> Vec<u8> {
     let channels = rows.channels();
     let columns = nearest_indices(rows.width(), new_width, region.left, region.width);
     let lines = nearest_indices(rows.height(), new_height, region.top, region.height);
@@ -246,7 +265,10 @@ mod tests {
 
     #[test]
     fn weights_add_up() {
-        for filter in Interpolation::ALL.into_iter().filter(|f| *f != Interpolation::Nearest) {
+        for filter in Interpolation::ALL
+            .into_iter()
+            .filter(|f| *f != Interpolation::Nearest)
+        {
             for (old, new) in [(1, 1), (10, 3), (3, 10), (1000, 7), (5, 4)] {
                 for Weights { first, weights } in weights(filter, old, new, 0, new as usize) {
                     let sum: i32 = weights.iter().sum();
@@ -269,7 +291,10 @@ mod tests {
 
     #[test]
     fn the_same_size_is_the_same_picture() {
-        for filter in Interpolation::ALL.into_iter().filter(|f| *f != Interpolation::Nearest) {
+        for filter in Interpolation::ALL
+            .into_iter()
+            .filter(|f| *f != Interpolation::Nearest)
+        {
             for (index, w) in weights(filter, 9, 9, 0, 9).iter().enumerate() {
                 for (offset, &weight) in w.weights.iter().enumerate() {
                     assert_eq!(weight, i32::from(w.first + offset == index) << PRECISION);

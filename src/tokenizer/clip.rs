@@ -32,8 +32,7 @@ pub(super) const END_OF_WORD: &str = "</w>";
 ///
 /// U+0345, an accent with a letter for capital, falls through: Python's case-insensitive classes
 /// have it neither among the letters nor among what is none.
-const PIECES: &str =
-    r"<start_of_text>|<end_of_text>|(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+";
+const PIECES: &str = r"<start_of_text>|<end_of_text>|(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+";
 
 pub(super) struct ClipBpe {
     bpe: BPE,
@@ -50,7 +49,9 @@ impl ClipBpe {
         let mut alphabet = letters;
         alphabet.sort_unstable(); // by letter, not by byte: the printable ones come first
         let bytes = alphabet.iter().map(char::to_string);
-        let ends = alphabet.iter().map(|letter| format!("{letter}{END_OF_WORD}"));
+        let ends = alphabet
+            .iter()
+            .map(|letter| format!("{letter}{END_OF_WORD}"));
         let merged = merges.iter().map(|(left, right)| format!("{left}{right}"));
         // An id is a position in this order; the special tokens at the end never come out of a merge.
         let vocabulary: Vocab = bytes.chain(ends).chain(merged).zip(0..).collect();
@@ -65,7 +66,11 @@ impl ClipBpe {
             true,
         )
         .map_err(|error| TokenizerError::Merges(error.to_string()))?;
-        Ok(Self { bpe, pieces, letters })
+        Ok(Self {
+            bpe,
+            pieces,
+            letters,
+        })
     }
 
     /// The ids of a text, without start and end.
@@ -78,7 +83,10 @@ impl ClipBpe {
                 ids.push(*id);
                 continue;
             }
-            let spelled: String = piece.bytes().map(|b| self.letters[usize::from(b)]).collect();
+            let spelled: String = piece
+                .bytes()
+                .map(|b| self.letters[usize::from(b)])
+                .collect();
             let tokens = self
                 .bpe
                 .tokenize(&spelled)
@@ -94,7 +102,10 @@ fn clean(text: &str) -> String {
     let mended = mend(text);
     let once = unescape(&mended);
     let twice = unescape(&once);
-    let words: Vec<&str> = twice.split(is_space).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = twice
+        .split(is_space)
+        .filter(|word| !word.is_empty())
+        .collect();
     words.join(" ").to_lowercase()
 }
 
@@ -119,7 +130,10 @@ fn read_merges(gz: &[u8]) -> Result<Merges, TokenizerError> {
     if merges.len() == MERGES {
         Ok(merges)
     } else {
-        Err(TokenizerError::Merges(format!("it has {} merges, CLIP has {MERGES}", merges.len())))
+        Err(TokenizerError::Merges(format!(
+            "it has {} merges, CLIP has {MERGES}",
+            merges.len()
+        )))
     }
 }
 
@@ -161,7 +175,10 @@ mod tests {
     #[test]
     fn refuses_what_are_no_merges() {
         for bytes in [&b""[..], b"i n\n", &[0x1f, 0x8b, 8, 0]] {
-            assert!(matches!(ClipBpe::new(bytes), Err(TokenizerError::Merges(_))));
+            assert!(matches!(
+                ClipBpe::new(bytes),
+                Err(TokenizerError::Merges(_))
+            ));
         }
         assert!(parse_merges("#version: 0.2\ni n\nth\n").is_err());
     }

@@ -120,9 +120,7 @@ const fn page(upper: &'static str, lossy: bool) -> CodePage {
 impl CodePage {
     /// The character that a byte from 0x80 on stands for.
     pub fn decode(&self, byte: u8) -> Option<char> {
-        self.upper
-            .chars()
-            .nth(usize::from(byte.checked_sub(0x80)?))
+        self.upper.chars().nth(usize::from(byte.checked_sub(0x80)?))
     }
 
     /// The characters of a range of bytes from 0x80 on.

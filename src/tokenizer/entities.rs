@@ -157,10 +157,7 @@ mod tests {
             ("a & b", "a & b"),
             ("&lt;&amp;lt;", "<&lt;"),
             ("&notit; &notin; &not", "¬it; ∉ ¬"),
-            (
-                "&#65;&#x41 &#X41g &#; &#x; &#xg;",
-                "AA Ag &#; &#x; &#xg;",
-            ),
+            ("&#65;&#x41 &#X41g &#; &#x; &#xg;", "AA Ag &#; &#x; &#xg;"),
             ("&#128;&#129;&#150;", "€\u{81}–"),
             (
                 "&#0;&#1;&#xb;&#xfdd0;&#xffff;&#x1fffe;|&#13;|&#xd800;&#x110000;&#99999999999;",
@@ -178,7 +175,10 @@ mod tests {
         for (text, expected) in [
             ("&amp &reg AT&T &notit;", "&amp &reg AT&T &notit;"),
             ("&amp;lt; &EACUTE; &SZLIG; &LT;", "&lt; É SS <"),
-            ("&LTIMES; &nTILDE; &#59; &semi;", "&LTIMES; &nTILDE; &#59; ;"),
+            (
+                "&LTIMES; &nTILDE; &#59; &semi;",
+                "&LTIMES; &nTILDE; &#59; ;",
+            ),
             ("&#233; &#xE9; &#;", "é é &#;"),
         ] {
             assert_eq!(unescape_certain(text), expected, "{text}");

@@ -214,8 +214,7 @@ fn decode_utf8(bytes: &[u8]) -> Option<String> {
                 d @ 0x80..=0xbf,
                 ..,
             ] => {
-                let [a, b, c, d] =
-                    [a & 0x0f, b & 0x3f, c & 0x0f, d & 0x3f].map(u32::from);
+                let [a, b, c, d] = [a & 0x0f, b & 0x3f, c & 0x0f, d & 0x3f].map(u32::from);
                 let character = char::from_u32(0x1_0000 + (a << 16) + (b << 10) + (c << 6) + d)?;
                 plain.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = &rest[6..];
@@ -330,7 +329,11 @@ fn mend_parts(characters: &[char]) -> String {
     let mut at = 0;
     while let Some(&character) = characters.get(at) {
         let inside = at > 0 && is_continuation(characters[at - 1], true);
-        let length = if inside { 0 } else { stretch(&characters[at..]) };
+        let length = if inside {
+            0
+        } else {
+            stretch(&characters[at..])
+        };
         let part = &characters[at..at + length];
         if length == 0 {
             out.push(character);
@@ -422,14 +425,8 @@ const KINDS: [(u16, &str); 14] = [
     (NUMBER, "±-³µ¹¼-¾×÷⁄№∂∆∏∑√∞∩∫≈≠-≡≤-≥"),
     // Letters of faces like (òÖó): they may stand anywhere.
     (FACE, "°Ò-ÖÙ-Üò-öø-üŌŐŪŲ"),
-    (
-        UPPER,
-        "À-ÑØÜ-ÝĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĻĽŁŃŅŇŒŘŚŞŠŢŤŮŰŸ-ŹŻŽҐ",
-    ),
-    (
-        LOWER,
-        "ß-ñüāăąćčďđēėęěğģīįķĺļľłœŕśşšťźżžґﬁ-ﬂ",
-    ),
+    (UPPER, "À-ÑØÜ-ÝĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĻĽŁŃŅŇŒŘŚŞŠŢŤŮŰŸ-ŹŻŽҐ"),
+    (LOWER, "ß-ñüāăąćčďđēėęěğģīįķĺļľłœŕśşšťźżžґﬁ-ﬂ"),
     (UPPER_COMMON, "ÞΆΈ-ΊΌΎ-ΏΑ-ΫЁ-Я"),
     (LOWER_COMMON, "ά-ωа-џ"),
     (BOX, "│┌┐┘├┤┬┼═-╬▀▄█▌▐-▓"),
@@ -477,7 +474,10 @@ fn is_bad_at(text: &[char], kinds: &[u16], at: usize) -> bool {
     let latin = |i: usize| text.get(at + i).is_some_and(char::is_ascii_alphabetic);
     let small = |i: usize| text.get(at + i).is_some_and(char::is_ascii_lowercase);
     let space = |i: usize| text.get(at + i).is_some_and(|&c| is_space(c));
-    let word = |i: usize| text.get(at + i).is_some_and(|&c| c.is_alphanumeric() || c == '_');
+    let word = |i: usize| {
+        text.get(at + i)
+            .is_some_and(|&c| c.is_alphanumeric() || c == '_')
+    };
     let exists = |i: usize| at + i < text.len();
 
     const SIGNS: u16 = LOWER | UPPER | BOX | START | END | MONEY | NUMBER | LAW;

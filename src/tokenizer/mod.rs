@@ -32,13 +32,19 @@ const MAX_CONTEXT: usize = 1 << 16;
 pub enum TokenizerError {
     #[error("the list of merges of CLIP's vocabulary cannot be used: {0}; fetch it again")]
     Merges(String),
-    #[error("the tokenizer.json cannot be used: {0}; it should be the file that belongs to the model")]
+    #[error(
+        "the tokenizer.json cannot be used: {0}; it should be the file that belongs to the model"
+    )]
     Json(String),
     #[error("the vocab.json cannot be used: {0}; it should be the file that belongs to the model")]
     Vocabulary(String),
-    #[error("a context of {0} tokens is not possible: it takes at least 2, for start and end of text, and at most 65536")]
+    #[error(
+        "a context of {0} tokens is not possible: it takes at least 2, for start and end of text, and at most 65536"
+    )]
     Context(usize),
-    #[error("the tokenizer does not say which token ends a text; name it in the model's config as eos_token_id")]
+    #[error(
+        "the tokenizer does not say which token ends a text; name it in the model's config as eos_token_id"
+    )]
     NoEnd,
     #[error("the text cannot be turned into tokens: {0}")]
     Encode(String),
@@ -92,12 +98,19 @@ impl Tokenizer {
     }
 
     /// What a model's `tokenizer.json` says, but for cutting and padding: those follow `context_length`.
-    pub fn from_json(bytes: &[u8], context_length: usize, special: SpecialIds) -> Result<Self, TokenizerError> {
+    pub fn from_json(
+        bytes: &[u8],
+        context_length: usize,
+        special: SpecialIds,
+    ) -> Result<Self, TokenizerError> {
         let context_length = checked(context_length)?;
         let json = |error: tokenizers::Error| TokenizerError::Json(error.to_string());
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(json)?;
         let own_pad = tokenizer.get_padding().map(|padding| padding.pad_id);
-        tokenizer.with_truncation(None).map_err(json)?.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(json)?
+            .with_padding(None);
 
         let empty = tokenizer.encode_fast("", true).map_err(json)?;
         let named = || {
@@ -130,8 +143,8 @@ impl Tokenizer {
         const END: &str = "<|endoftext|>";
         const PIECES: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-        let vocabulary: Value =
-            serde_json::from_slice(vocabulary_json).map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
+        let vocabulary: Value = serde_json::from_slice(vocabulary_json)
+            .map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
         let id = |name: &str| {
             let id = vocabulary.get(name).and_then(Value::as_u64);
             id.ok_or_else(|| TokenizerError::Vocabulary(format!("it has no {name}")))
@@ -190,12 +203,22 @@ impl Tokenizer {
         }
         let length = ids.len();
         ids.resize(self.context_length, self.pad);
-        Ok(TokenIds { ids, length, truncated })
+        Ok(TokenIds {
+            ids,
+            length,
+            truncated,
+        })
     }
 
     /// [`Self::encode`] for each text.
-    pub fn encode_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<TokenIds>, TokenizerError> {
-        texts.iter().map(|text| self.encode(text.as_ref())).collect()
+    pub fn encode_batch<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+    ) -> Result<Vec<TokenIds>, TokenizerError> {
+        texts
+            .iter()
+            .map(|text| self.encode(text.as_ref()))
+            .collect()
     }
 
     /// Number of ids that every text gets.

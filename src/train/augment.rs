@@ -61,7 +61,9 @@ impl Sprite {
                     .iter()
                     .map(|(dx, dy)| {
                         let there = self.pixel(x + dx, y + dy);
-                        (0..4).map(|i| (here[i] - there[i]).abs()).fold(0.0, f32::max)
+                        (0..4)
+                            .map(|i| (here[i] - there[i]).abs())
+                            .fold(0.0, f32::max)
                     })
                     .fold(0.0, f32::max);
                 if edge > threshold {
@@ -69,10 +71,7 @@ impl Sprite {
                 }
             }
         }
-        Self {
-            pixels,
-            ..*self
-        }
+        Self { pixels, ..*self }
     }
 }
 
@@ -91,7 +90,10 @@ impl Augment {
         let inked;
         let sprite = match rng.random_bool(0.2) {
             true => {
-                inked = sprite.inked(rng.random_range(1i32..=2) as isize, rng.random_range(60.0..140.0));
+                inked = sprite.inked(
+                    rng.random_range(1i32..=2) as isize,
+                    rng.random_range(60.0..140.0),
+                );
                 &inked
             }
             false => sprite,
@@ -105,11 +107,17 @@ impl Augment {
         let shift: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.05..0.05));
         let colour = Colour::random(rng);
         let ground = Ground::random(rng);
-        self.draw(sprite, angle, [zoom * aspect.sqrt(), zoom / aspect.sqrt()], shift, |at, ink| {
-            let ink = colour.change(ink);
-            let ground = ground.at(at);
-            std::array::from_fn(|i| ink[i] + ground[i] * (255.0 - ink[3]) / 255.0)
-        })
+        self.draw(
+            sprite,
+            angle,
+            [zoom * aspect.sqrt(), zoom / aspect.sqrt()],
+            shift,
+            |at, ink| {
+                let ink = colour.change(ink);
+                let ground = ground.at(at);
+                std::array::from_fn(|i| ink[i] + ground[i] * (255.0 - ink[3]) / 255.0)
+            },
+        )
     }
 
     /// The picture as it is, on white, normalised: for measuring.
@@ -204,7 +212,10 @@ impl Ground {
         let mut pale = || std::array::from_fn(|_| rng.random_range(150.0..255.0));
         let (from, to) = (pale(), pale());
         match rng.random_range(0..10) {
-            0..7 => Self { from: [255.0; 3], to: [255.0; 3] },
+            0..7 => Self {
+                from: [255.0; 3],
+                to: [255.0; 3],
+            },
             7..9 => Self { from, to: from },
             _ => Self { from, to },
         }
@@ -223,7 +234,12 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_picture() {
         let picture = image::RgbaImage::from_fn(8, 8, |x, y| {
-            image::Rgba([(x * 30) as u8, (y * 30) as u8, 90, if x > 2 { 255 } else { 0 }])
+            image::Rgba([
+                (x * 30) as u8,
+                (y * 30) as u8,
+                90,
+                if x > 2 { 255 } else { 0 },
+            ])
         });
         let augment = Augment {
             image_size: 16,

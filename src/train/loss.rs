@@ -24,7 +24,10 @@ mod tests {
 
     fn loss(rows: [[f32; 2]; 2]) -> f32 {
         let logits = Tensor::<2>::from_data(rows, &Device::flex());
-        contrastive_loss(logits).into_data().try_into_vec::<f32>().unwrap()[0]
+        contrastive_loss(logits)
+            .into_data()
+            .try_into_vec::<f32>()
+            .unwrap()[0]
     }
 
     #[test]

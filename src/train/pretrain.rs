@@ -205,7 +205,10 @@ fn images(
     let pixels: Vec<f32> = (batch.iter())
         .flat_map(|index| augment.random(&data.sprites[*index], rng))
         .collect();
-    Tensor::from_data(TensorData::new(pixels, [batch.len(), 3, size, size]), device)
+    Tensor::from_data(
+        TensorData::new(pixels, [batch.len(), 3, size, size]),
+        device,
+    )
 }
 
 fn texts(

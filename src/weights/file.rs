@@ -11,7 +11,9 @@ use crate::weights::layout::Change;
 pub enum WeightsError {
     #[error("not a readable safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    #[error("these weights are not a CLIP: no `visual.conv1.weight` and no `vision_model.…` in the file")]
+    #[error(
+        "these weights are not a CLIP: no `visual.conv1.weight` and no `vision_model.…` in the file"
+    )]
     NotClip,
     #[error("the weights lack `{0}`, which the model's config calls for")]
     Missing(String),
@@ -38,8 +40,8 @@ pub struct TensorFile<'a> {
 impl<'a> TensorFile<'a> {
     pub fn open(bytes: &'a [u8]) -> Result<Self, WeightsError> {
         let tensors = SafeTensors::deserialize(bytes)?;
-        let layout = Layout::detect(tensors.iter().map(|(name, _)| name))
-            .ok_or(WeightsError::NotClip)?;
+        let layout =
+            Layout::detect(tensors.iter().map(|(name, _)| name)).ok_or(WeightsError::NotClip)?;
         Ok(Self { tensors, layout })
     }
 
@@ -53,13 +55,13 @@ impl<'a> TensorFile<'a> {
         path: &str,
         expected: &[usize],
     ) -> Result<Vec<f32>, WeightsError> {
-        let Source { names, change } = (self.layout.source(path))
-            .ok_or_else(|| WeightsError::Unknown(path.into()))?;
+        let Source { names, change } =
+            (self.layout.source(path)).ok_or_else(|| WeightsError::Unknown(path.into()))?;
         let mut values = Vec::with_capacity(expected.iter().product());
         let mut shape: Vec<usize> = Vec::new();
         for name in &names {
-            let tensor = (self.tensors.tensor(name))
-                .map_err(|_| WeightsError::Missing(name.clone()))?;
+            let tensor =
+                (self.tensors.tensor(name)).map_err(|_| WeightsError::Missing(name.clone()))?;
             match shape.first_mut() {
                 None => shape = tensor.shape().to_vec(),
                 Some(rows) => *rows += tensor.shape().first().copied().unwrap_or(0),
@@ -107,12 +109,12 @@ fn append_f32(
 ) -> Result<(), WeightsError> {
     match dtype {
         Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
-        Dtype::F16 => values.extend(
-            (bytes.as_chunks().0.iter()).map(|b| f16::from_le_bytes(*b).to_f32()),
-        ),
-        Dtype::BF16 => values.extend(
-            (bytes.as_chunks().0.iter()).map(|b| bf16::from_le_bytes(*b).to_f32()),
-        ),
+        Dtype::F16 => {
+            values.extend((bytes.as_chunks().0.iter()).map(|b| f16::from_le_bytes(*b).to_f32()))
+        }
+        Dtype::BF16 => {
+            values.extend((bytes.as_chunks().0.iter()).map(|b| bf16::from_le_bytes(*b).to_f32()))
+        }
         other => {
             return Err(WeightsError::Dtype {
                 name: name.into(),

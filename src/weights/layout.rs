@@ -40,42 +40,173 @@ use Change::{FlattenTranspose, Keep, Scalar, Transpose};
 
 const TOP: &[Row] = &[
     ("logit_scale", "logit_scale", &["logit_scale"], Scalar),
-    ("visual.conv1.weight", "visual.conv1.weight", &["vision_model.embeddings.patch_embedding.weight"], FlattenTranspose),
-    ("visual.class_embedding", "visual.class_embedding", &["vision_model.embeddings.class_embedding"], Keep),
-    ("visual.positional_embedding", "visual.positional_embedding", &["vision_model.embeddings.position_embedding.weight"], Keep),
+    (
+        "visual.conv1.weight",
+        "visual.conv1.weight",
+        &["vision_model.embeddings.patch_embedding.weight"],
+        FlattenTranspose,
+    ),
+    (
+        "visual.class_embedding",
+        "visual.class_embedding",
+        &["vision_model.embeddings.class_embedding"],
+        Keep,
+    ),
+    (
+        "visual.positional_embedding",
+        "visual.positional_embedding",
+        &["vision_model.embeddings.position_embedding.weight"],
+        Keep,
+    ),
     // transformers spells it so.
-    ("visual.ln_pre.gamma", "visual.ln_pre.weight", &["vision_model.pre_layrnorm.weight"], Keep),
-    ("visual.ln_pre.beta", "visual.ln_pre.bias", &["vision_model.pre_layrnorm.bias"], Keep),
-    ("visual.ln_post.gamma", "visual.ln_post.weight", &["vision_model.post_layernorm.weight"], Keep),
-    ("visual.ln_post.beta", "visual.ln_post.bias", &["vision_model.post_layernorm.bias"], Keep),
+    (
+        "visual.ln_pre.gamma",
+        "visual.ln_pre.weight",
+        &["vision_model.pre_layrnorm.weight"],
+        Keep,
+    ),
+    (
+        "visual.ln_pre.beta",
+        "visual.ln_pre.bias",
+        &["vision_model.pre_layrnorm.bias"],
+        Keep,
+    ),
+    (
+        "visual.ln_post.gamma",
+        "visual.ln_post.weight",
+        &["vision_model.post_layernorm.weight"],
+        Keep,
+    ),
+    (
+        "visual.ln_post.beta",
+        "visual.ln_post.bias",
+        &["vision_model.post_layernorm.bias"],
+        Keep,
+    ),
     // OpenCLIP multiplies by these as they are; transformers has linear layers.
-    ("visual.proj", "visual.proj", &["visual_projection.weight"], Keep),
-    ("text.text_projection", "text_projection", &["text_projection.weight"], Keep),
-    ("text.token_embedding.weight", "token_embedding.weight", &["text_model.embeddings.token_embedding.weight"], Keep),
-    ("text.positional_embedding", "positional_embedding", &["text_model.embeddings.position_embedding.weight"], Keep),
-    ("text.ln_final.gamma", "ln_final.weight", &["text_model.final_layer_norm.weight"], Keep),
-    ("text.ln_final.beta", "ln_final.bias", &["text_model.final_layer_norm.bias"], Keep),
+    (
+        "visual.proj",
+        "visual.proj",
+        &["visual_projection.weight"],
+        Keep,
+    ),
+    (
+        "text.text_projection",
+        "text_projection",
+        &["text_projection.weight"],
+        Keep,
+    ),
+    (
+        "text.token_embedding.weight",
+        "token_embedding.weight",
+        &["text_model.embeddings.token_embedding.weight"],
+        Keep,
+    ),
+    (
+        "text.positional_embedding",
+        "positional_embedding",
+        &["text_model.embeddings.position_embedding.weight"],
+        Keep,
+    ),
+    (
+        "text.ln_final.gamma",
+        "ln_final.weight",
+        &["text_model.final_layer_norm.weight"],
+        Keep,
+    ),
+    (
+        "text.ln_final.beta",
+        "ln_final.bias",
+        &["text_model.final_layer_norm.bias"],
+        Keep,
+    ),
 ];
 
 const BLOCK: &[Row] = &[
-    ("@.ln_1.gamma", "@.ln_1.weight", &["@.layer_norm1.weight"], Keep),
+    (
+        "@.ln_1.gamma",
+        "@.ln_1.weight",
+        &["@.layer_norm1.weight"],
+        Keep,
+    ),
     ("@.ln_1.beta", "@.ln_1.bias", &["@.layer_norm1.bias"], Keep),
-    ("@.attn.in_proj.weight", "@.attn.in_proj_weight", &["@.self_attn.q_proj.weight", "@.self_attn.k_proj.weight", "@.self_attn.v_proj.weight"], Transpose),
-    ("@.attn.in_proj.bias", "@.attn.in_proj_bias", &["@.self_attn.q_proj.bias", "@.self_attn.k_proj.bias", "@.self_attn.v_proj.bias"], Keep),
-    ("@.attn.out_proj.weight", "@.attn.out_proj.weight", &["@.self_attn.out_proj.weight"], Transpose),
-    ("@.attn.out_proj.bias", "@.attn.out_proj.bias", &["@.self_attn.out_proj.bias"], Keep),
-    ("@.ln_2.gamma", "@.ln_2.weight", &["@.layer_norm2.weight"], Keep),
+    (
+        "@.attn.in_proj.weight",
+        "@.attn.in_proj_weight",
+        &[
+            "@.self_attn.q_proj.weight",
+            "@.self_attn.k_proj.weight",
+            "@.self_attn.v_proj.weight",
+        ],
+        Transpose,
+    ),
+    (
+        "@.attn.in_proj.bias",
+        "@.attn.in_proj_bias",
+        &[
+            "@.self_attn.q_proj.bias",
+            "@.self_attn.k_proj.bias",
+            "@.self_attn.v_proj.bias",
+        ],
+        Keep,
+    ),
+    (
+        "@.attn.out_proj.weight",
+        "@.attn.out_proj.weight",
+        &["@.self_attn.out_proj.weight"],
+        Transpose,
+    ),
+    (
+        "@.attn.out_proj.bias",
+        "@.attn.out_proj.bias",
+        &["@.self_attn.out_proj.bias"],
+        Keep,
+    ),
+    (
+        "@.ln_2.gamma",
+        "@.ln_2.weight",
+        &["@.layer_norm2.weight"],
+        Keep,
+    ),
     ("@.ln_2.beta", "@.ln_2.bias", &["@.layer_norm2.bias"], Keep),
-    ("@.mlp.c_fc.weight", "@.mlp.c_fc.weight", &["@.mlp.fc1.weight"], Transpose),
-    ("@.mlp.c_fc.bias", "@.mlp.c_fc.bias", &["@.mlp.fc1.bias"], Keep),
-    ("@.mlp.c_proj.weight", "@.mlp.c_proj.weight", &["@.mlp.fc2.weight"], Transpose),
-    ("@.mlp.c_proj.bias", "@.mlp.c_proj.bias", &["@.mlp.fc2.bias"], Keep),
+    (
+        "@.mlp.c_fc.weight",
+        "@.mlp.c_fc.weight",
+        &["@.mlp.fc1.weight"],
+        Transpose,
+    ),
+    (
+        "@.mlp.c_fc.bias",
+        "@.mlp.c_fc.bias",
+        &["@.mlp.fc1.bias"],
+        Keep,
+    ),
+    (
+        "@.mlp.c_proj.weight",
+        "@.mlp.c_proj.weight",
+        &["@.mlp.fc2.weight"],
+        Transpose,
+    ),
+    (
+        "@.mlp.c_proj.bias",
+        "@.mlp.c_proj.bias",
+        &["@.mlp.fc2.bias"],
+        Keep,
+    ),
 ];
 
 /// A tower's blocks: our path, OpenCLIP's, Hugging Face's.
 const TOWERS: &[[&str; 3]] = &[
-    ["visual.transformer.resblocks.", "visual.transformer.resblocks.", "vision_model.encoder.layers."],
-    ["text.transformer.resblocks.", "transformer.resblocks.", "text_model.encoder.layers."],
+    [
+        "visual.transformer.resblocks.",
+        "visual.transformer.resblocks.",
+        "vision_model.encoder.layers.",
+    ],
+    [
+        "text.transformer.resblocks.",
+        "transformer.resblocks.",
+        "text_model.encoder.layers.",
+    ],
 ];
 
 impl Layout {
@@ -141,14 +272,18 @@ mod tests {
     fn one_parameter_in_every_layout() {
         let path = "text.transformer.resblocks.3.attn.in_proj.weight";
         let names = |layout: Layout| layout.source(path).unwrap().names;
-        assert_eq!(names(Layout::OpenClip), ["transformer.resblocks.3.attn.in_proj_weight"]);
+        assert_eq!(
+            names(Layout::OpenClip),
+            ["transformer.resblocks.3.attn.in_proj_weight"]
+        );
         assert_eq!(
             names(Layout::OpenClipCustomText),
             ["text.transformer.resblocks.3.attn.in_proj_weight"]
         );
         assert_eq!(
             names(Layout::HuggingFace),
-            ["q", "k", "v"].map(|p| format!("text_model.encoder.layers.3.self_attn.{p}_proj.weight"))
+            ["q", "k", "v"]
+                .map(|p| format!("text_model.encoder.layers.3.self_attn.{p}_proj.weight"))
         );
     }
 
@@ -161,7 +296,10 @@ mod tests {
 
     #[test]
     fn other_models_are_not_taken_for_clip() {
-        assert_eq!(Layout::detect(["bert.embeddings.word_embeddings.weight"]), None);
+        assert_eq!(
+            Layout::detect(["bert.embeddings.word_embeddings.weight"]),
+            None
+        );
         assert_eq!(Layout::HuggingFace.source("visual.no_such"), None);
     }
 }

@@ -8,9 +8,9 @@ use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::WeightsError;
 use super::file::transpose;
 use super::layout::{Change, Layout, Source};
-use super::WeightsError;
 use crate::model::{Clip, ClipConfig};
 
 /// How numbers are stored in a file.
@@ -22,7 +22,11 @@ pub enum Precision {
 
 /// The model as a safetensors file in Hugging Face's layout: beside
 /// [`ClipConfig::to_hugging_face`] as `config.json`, transformers opens it.
-pub fn save(model: &Clip, config: &ClipConfig, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+pub fn save(
+    model: &Clip,
+    config: &ClipConfig,
+    precision: Precision,
+) -> Result<Vec<u8>, WeightsError> {
     let mut collector = Collector {
         patch_size: config.vision.patch_size,
         path: Vec::new(),

@@ -99,8 +99,14 @@ mod tests {
     fn questions_without_an_answer_are_refused() {
         let template = strings(&["A photo of a {label}."]);
         assert_eq!(check(&[], &template), Err(QuestionError::NoLabels));
-        assert_eq!(check(&strings(&[" "]), &template), Err(QuestionError::NoLabels));
-        assert_eq!(check(&strings(&["cat"]), &[]), Err(QuestionError::NoTemplates));
+        assert_eq!(
+            check(&strings(&[" "]), &template),
+            Err(QuestionError::NoLabels)
+        );
+        assert_eq!(
+            check(&strings(&["cat"]), &[]),
+            Err(QuestionError::NoTemplates)
+        );
         assert!(check(&strings(&["cat"]), &strings(&["a photo"])).is_err());
         assert!(check(&strings(&["cat", "cat"]), &template).is_err());
         assert_eq!(check(&strings(&["cat", "dog"]), &template), Ok(()));

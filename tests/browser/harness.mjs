@@ -140,6 +140,12 @@ export async function setLabels(page, labels) {
   await addLabels(page, labels);
 }
 
+/** Takes away every picture, and with it what work waits for them. */
+export async function clearPictures(page) {
+  if (await page.locator(hook("image-card")).count()) await page.locator(hook("images-clear")).click();
+  await page.waitForFunction((q) => !document.querySelector(q), hook("image-card"));
+}
+
 export const card = (page, name) => page.locator(`${hook("image-card")}[data-name="${name}"]`).last();
 
 /** A card's ranking, once it is about exactly these labels: [{ label, probability, similarity }]. */

@@ -56,7 +56,10 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
         println!("{}", path.display());
         for ranked in ranking {
             let percent = ranked.probability * 100.0;
-            println!("  {percent:6.2} %  {:+.4}  {}", ranked.similarity, ranked.label);
+            println!(
+                "  {percent:6.2} %  {:+.4}  {}",
+                ranked.similarity, ranked.label
+            );
         }
     }
     match arguments.json {

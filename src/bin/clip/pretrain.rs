@@ -11,7 +11,8 @@ use clap::Args;
 use clip::eval::{Accuracy, accuracy};
 use clip::model::{Activation, Clip, ClipConfig, TextConfig, TokenBatch, VisionConfig, normalize};
 use clip::train::{
-    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, fresh, pretrain,
+    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, fresh,
+    pretrain,
 };
 use clip::weights::{Precision, TensorFile, load, save};
 
@@ -74,7 +75,8 @@ const STD: [f32; 3] = [0.3; 3];
 pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
     let tokenizer_json = fs::read(arguments.data.join("tokenizer.json"))?;
-    let tokenizer = tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| e.to_string())?;
+    let tokenizer =
+        tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| e.to_string())?;
     let config = config(arguments, tokenizer.get_vocab_size(true));
     let encode = |text: &str| {
         let encoding = tokenizer.encode(text, true).map_err(|e| e.to_string())?;
@@ -123,7 +125,10 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
         seed: arguments.seed,
     };
     let mut curve = fs::File::create(arguments.out.join("curve.csv"))?;
-    writeln!(curve, "step,minutes,loss,logit_scale_exp,learning_rate,top_1,top_5,among_10")?;
+    writeln!(
+        curve,
+        "step,minutes,loss,logit_scale_exp,learning_rate,top_1,top_5,among_10"
+    )?;
     let start = Instant::now();
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
@@ -161,24 +166,22 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 return;
             }
             let model = model.valid();
-            let measured = exam
-                .sit(&model, &encode)
-                .and_then(|found| {
-                    writeln!(
-                        curve,
-                        "{},{:.2},{:.4},{:.3},{:.7},{:.4},{:.4},{:.4}",
-                        progress.step,
-                        start.elapsed().as_secs_f64() / 60.0,
-                        sum / count as f32,
-                        progress.scale,
-                        progress.learning_rate,
-                        found.top_1,
-                        found.top_5,
-                        found.among_10
-                    )?;
-                    println!("held out: {found:?}");
-                    write(&arguments.out, &model, &config, &tokenizer_json)
-                });
+            let measured = exam.sit(&model, &encode).and_then(|found| {
+                writeln!(
+                    curve,
+                    "{},{:.2},{:.4},{:.3},{:.7},{:.4},{:.4},{:.4}",
+                    progress.step,
+                    start.elapsed().as_secs_f64() / 60.0,
+                    sum / count as f32,
+                    progress.scale,
+                    progress.learning_rate,
+                    found.top_1,
+                    found.top_5,
+                    found.among_10
+                )?;
+                println!("held out: {found:?}");
+                write(&arguments.out, &model, &config, &tokenizer_json)
+            });
             (sum, count) = (0.0, 0);
             if let Err(error) = measured {
                 failed = Some(error);
@@ -237,7 +240,10 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
         "background": [255, 255, 255],
     });
     fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
-    fs::write(out.join("model.safetensors"), save(model, config, Precision::F16)?)?;
+    fs::write(
+        out.join("model.safetensors"),
+        save(model, config, Precision::F16)?,
+    )?;
     Ok(())
 }
 
