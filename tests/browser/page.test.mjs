@@ -181,17 +181,17 @@ describe(`one visit (${MODE})`, suite, () => {
 
   test("work can be cancelled and taken up again", options, async () => {
     needsPage();
-    const names = Array.from({ length: WEBGPU ? 3 : 20 }, (_, i) => `many-${i}.png`);
     const bytes = await readFile(SCENE);
     await h.setLabels(page, LABELS);
     await h.waitReady(page);
-    await h.drop(page, names.map((name) => ({ name, bytes })));
+    await h.drop(page, Array.from({ length: 20 }, (_, i) => ({ name: `many-${i}.png`, bytes })));
     await page.locator(hook("cancel")).click();
     await h.waitReady(page);
     const cancelled = page.locator(`${hook("image-card")}[data-state="cancelled"]`);
     assert.ok((await cancelled.count()) > 0, "pictures that wait are dropped");
+    const one = await cancelled.first().getAttribute("data-name");
     await page.locator(hook("resume")).click();
-    for (const name of names) await h.ranking(page, name, LABELS);
+    await h.ranking(page, one, LABELS);
     assert.equal(await cancelled.count(), 0);
   });
 
@@ -215,49 +215,56 @@ describe(`one visit (${MODE})`, suite, () => {
 describe(`a page that stays awake (${MODE})`, suite, () => {
   // Timers measure the page's own thread. Frames also wait for the GPU process,
   // which an emulated GPU keeps busy with the worker's kernels.
-  const measureGaps = (page) =>
-    page.addInitScript((mounted) => {
-      const gaps = (window.gaps = { timer: 0, frame: 0, frames: 0 });
-      const last = {};
-      const note = (kind) => {
-        const now = performance.now();
-        if (last[kind]) gaps[kind] = Math.max(gaps[kind], now - last[kind]);
-        if (last[kind] || document.querySelector(mounted)) last[kind] = now;
-      };
-      setInterval(() => note("timer"), 10);
-      const draw = () => {
-        note("frame");
-        gaps.frames++;
-        requestAnimationFrame(draw);
-      };
+  const measureGaps = (mounted) => {
+    const gaps = (window.gaps = { timer: 0, frame: 0, frames: 0 });
+    const last = {};
+    const note = (kind) => {
+      const now = performance.now();
+      if (last[kind]) gaps[kind] = Math.max(gaps[kind], now - last[kind]);
+      if (last[kind] || document.querySelector(mounted)) last[kind] = now;
+    };
+    setInterval(() => note("timer"), 10);
+    const draw = () => {
+      note("frame");
+      gaps.frames++;
       requestAnimationFrame(draw);
-    }, hook("label-input"));
+    };
+    requestAnimationFrame(draw);
+  };
 
   const visit = async () => {
-    const { page, problems, close } = await h.openPage(browser, server.url, { prepare: measureGaps });
+    // An empty page beside it tells how much is the machine's doing.
+    const control = await browser.newPage();
+    await control.evaluate(measureGaps, "body");
+    const { page, problems, close } = await h.openPage(browser, server.url, {
+      prepare: (page) => page.addInitScript(measureGaps, hook("label-input")),
+    });
     try {
       await h.drop(page, [SCENE, join(FIXTURES, "scene.jpg")]);
       await h.setLabels(page, LABELS);
       await h.ranking(page, "scene.jpg", LABELS);
       assertQuiet(problems);
-      return await page.evaluate(() => window.gaps);
+      const gaps = await page.evaluate(() => window.gaps);
+      return { ...gaps, empty: await control.evaluate(() => window.gaps.timer) };
     } finally {
       await close();
+      await control.close();
     }
   };
 
   test("nothing stalls while the model loads and pictures are encoded", options, async (t) => {
     needsPage();
-    // Other programs can hold up any page for a moment; what the page itself does shows every time.
-    const worst = ({ timer, frame }) => Math.max(timer, WEBGPU ? 0 : frame);
-    let best;
-    for (let i = 0; i < 3 && !(best && worst(best) < 500); i++) {
-      const gaps = await visit();
-      t.diagnostic(`longest gap between timers ${gaps.timer.toFixed(0)} ms, between frames ${gaps.frame.toFixed(0)} ms`);
-      if (!best || worst(gaps) < worst(best)) best = gaps;
+    const stalls = [];
+    // Other programs can hold up any page for a moment; what this one does shows every time.
+    for (let i = 0; i < 3; i++) {
+      const { timer, frame, frames, empty } = await visit();
+      t.diagnostic(`longest gap: timers ${timer.toFixed(0)} ms, frames ${frame.toFixed(0)} ms; an empty page ${empty.toFixed(0)} ms`);
+      assert.ok(frames > 10, `${frames} frames`);
+      const worst = Math.max(timer, WEBGPU ? 0 : frame);
+      if (worst < Math.max(500, 2 * empty)) return;
+      stalls.push(`${worst.toFixed(0)} ms`);
     }
-    assert.ok(worst(best) < 500, `the page stood still for ${worst(best).toFixed(0)} ms`);
-    assert.ok(best.frames > 10, `${best.frames} frames`);
+    assert.fail(`the page stood still for ${stalls.join(", ")}`);
   });
 });
 
