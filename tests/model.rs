@@ -76,7 +76,7 @@ fn farthest(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
 fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
     let folder = golden("models").join(model);
     let expected = Expected::read(&folder);
-    let mut engine = open(&folder, device);
+    let engine = open(&folder, device);
 
     let images = block_on(engine.image_features(&expected.images())).unwrap();
     let distance = farthest(&images, &expected.image_features);
