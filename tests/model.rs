@@ -8,7 +8,7 @@ use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::preprocess::decode;
-use clip::weights::{Precision, TensorFile, load, save};
+use clip::weights::{Layout, Precision, TensorFile, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -146,24 +146,27 @@ models! {
     open_clip_quick_gelu_f32: "openclip-quick-f32",
     open_clip_gelu_f16: "openclip-gelu-f16",
     open_clip_custom_text_f16: "openclip-custom-text-f16",
+    open_clip_resnet_f16: "openclip-resnet-f16",
     hugging_face_legacy_eos_f32: "hf-legacy-eos-f32",
     hugging_face_gelu_f16: "hf-gelu-f16",
     hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
 }
 
-#[test]
-fn what_is_saved_loads_to_the_same_model() {
-    let folder = golden("models/openclip-quick-f32");
+/// Saves a model of `folder` in `layout` and opens that again.
+fn saved_and_opened(folder: &str, layout: Layout) {
+    let folder = golden("models").join(folder);
     let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), &mut |_, _| ())).unwrap();
     let device = burn::tensor::Device::flex();
     let file = TensorFile::open(&bundle.weights).unwrap();
     let model = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
-    let saved = save(&model, &bundle.config, Precision::F32).unwrap();
-    let file = TensorFile::open(&saved).unwrap();
+    let saved = |model| save(model, &bundle.config, layout, Precision::F32).unwrap();
+    let bytes = saved(&model);
+    let file = TensorFile::open(&bytes).unwrap();
+    assert_eq!(file.layout(), layout);
     let again = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
-    assert_eq!(saved, save(&again, &bundle.config, Precision::F32).unwrap());
+    assert_eq!(bytes, saved(&again));
     let expected = Expected::read(&folder);
-    let size = bundle.config.vision.image_size;
+    let size = bundle.config.vision.image_size();
     let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
     let features = again.image_features(burn::tensor::Tensor::from_data(pixels, &device));
     let features = features.into_data().try_into_vec::<f32>().unwrap();
@@ -172,6 +175,13 @@ fn what_is_saved_loads_to_the_same_model() {
         .map(<[f32]>::to_vec)
         .collect();
     assert!(farthest(&rows, &expected.image_features) < CPU);
+}
+
+#[test]
+fn what_is_saved_loads_to_the_same_model() {
+    saved_and_opened("openclip-quick-f32", Layout::HuggingFace);
+    saved_and_opened("openclip-quick-f32", Layout::OpenClip);
+    saved_and_opened("openclip-resnet-f16", Layout::OpenClip);
 }
 
 #[test]

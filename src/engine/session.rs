@@ -79,7 +79,7 @@ impl Engine {
             name: bundle.name,
             parameters: model.num_params() as u64,
             bytes: bundle.bytes,
-            image_size: bundle.config.vision.image_size as u32,
+            image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
         };
@@ -112,7 +112,7 @@ impl Engine {
     /// kernels now and not while somebody waits for an answer, and a device
     /// that cannot compute shows it.
     pub async fn warm_up(&mut self) -> Result<(), EngineError> {
-        let size = self.config.vision.image_size;
+        let size = self.config.vision.image_size();
         self.image_features(&[vec![0.0; 3 * size * size]]).await?;
         self.text_features(&["A photo of a cat.".into()]).await?;
         self.prompts.clear();
@@ -138,7 +138,7 @@ impl Engine {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let size = self.config.vision.image_size;
+        let size = self.config.vision.image_size();
         let pixels = TensorData::new(pictures.concat(), [pictures.len(), 3, size, size]);
         let images = Tensor::from_data(pixels, &self.opened.device);
         rows(self.model.image_features(images), self.config.embed_dim).await

@@ -106,7 +106,7 @@ pub async fn open(
             "open_clip_model.safetensors",
         ),
     };
-    let size = config.vision.image_size;
+    let size = config.vision.image_size();
     let preprocess = match kind {
         Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
         Kind::HuggingFace => match reader.optional("preprocessor_config.json").await? {

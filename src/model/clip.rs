@@ -3,13 +3,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{ClipConfig, TextTransformer, TokenBatch, VisionTransformer};
+use super::{
+    ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
+};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
 #[derive(Module, Debug)]
 pub struct Clip {
-    pub visual: VisionTransformer,
+    pub visual: ImageEncoder,
     pub text: TextTransformer,
     /// Logarithm of the inverse temperature, shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
@@ -25,7 +27,7 @@ impl Clip {
     /// it from a file.
     pub fn init(config: &ClipConfig, device: &Device) -> Self {
         Self {
-            visual: VisionTransformer::init(config, device),
+            visual: ImageEncoder::init(config, device),
             text: TextTransformer::init(config, device),
             logit_scale: Param::from_data([Self::INITIAL_LOGIT_SCALE], device),
         }
@@ -46,6 +48,36 @@ impl Clip {
     pub fn logits(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
         let scale = self.logit_scale.val().exp().unsqueeze::<2>();
         image_features.matmul(text_features.transpose()) * scale
+    }
+}
+
+/// One of the paper's two kinds of image encoder.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a model has one of them
+pub enum ImageEncoder {
+    Vit(VisionTransformer),
+    ResNet(ModifiedResNet),
+}
+
+impl ImageEncoder {
+    fn init(config: &ClipConfig, device: &Device) -> Self {
+        match &config.vision {
+            VisionConfig::Vit(vision) => {
+                Self::Vit(VisionTransformer::init(vision, config.embed_dim, device))
+            }
+            VisionConfig::ResNet(vision) => {
+                Self::ResNet(ModifiedResNet::init(vision, config.embed_dim, device))
+            }
+        }
+    }
+
+    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
+    /// unit length.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        match self {
+            Self::Vit(encoder) => encoder.forward(images),
+            Self::ResNet(encoder) => encoder.forward(images),
+        }
     }
 }
 

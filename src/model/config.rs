@@ -13,9 +13,26 @@ pub struct ClipConfig {
     pub text: TextConfig,
 }
 
-/// The image encoder's shape (a ViT).
+/// The image encoder's shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VisionConfig {
+pub enum VisionConfig {
+    Vit(VitConfig),
+    ResNet(ResNetConfig),
+}
+
+impl VisionConfig {
+    /// Side of the square input, pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Vit(vision) => vision.image_size,
+            Self::ResNet(vision) => vision.image_size,
+        }
+    }
+}
+
+/// A Vision Transformer's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VitConfig {
     /// Side of the square input, pixels.
     pub image_size: usize,
     /// Side of a patch, pixels. What is left over at the right and at the
@@ -29,10 +46,38 @@ pub struct VisionConfig {
     pub layer_norm_eps: f64,
 }
 
-impl VisionConfig {
+impl VitConfig {
     /// Patches along one side.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
+    }
+}
+
+/// A modified ResNet's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResNetConfig {
+    /// Side of the square input, pixels; a multiple of [`Self::REDUCTION`].
+    pub image_size: usize,
+    /// Bottlenecks of the four stages.
+    pub layers: [usize; 4],
+    /// Channels that the stem puts out.
+    pub width: usize,
+    /// Of the attention pool.
+    pub heads: usize,
+}
+
+impl ResNetConfig {
+    /// Pixels of the input along a side for one place before the attention pool.
+    pub const REDUCTION: usize = 32;
+
+    /// Places before the attention pool along one side.
+    pub fn grid(&self) -> usize {
+        self.image_size / Self::REDUCTION
+    }
+
+    /// Channels before the attention pool.
+    pub fn channels(&self) -> usize {
+        32 * self.width
     }
 }
 
@@ -121,7 +166,7 @@ impl ClipConfig {
         let text = root.child("text_config")?;
         let config = Self {
             embed_dim: root.number_or("projection_dim", 512)?,
-            vision: VisionConfig {
+            vision: VisionConfig::Vit(VitConfig {
                 image_size: vision.number_or("image_size", 224)?,
                 patch_size: vision.number_or("patch_size", 32)?,
                 width: vision.number_or("hidden_size", 768)?,
@@ -130,7 +175,7 @@ impl ClipConfig {
                 mlp_width: vision.number_or("intermediate_size", 3072)?,
                 activation: vision.activation("hidden_act", Activation::QuickGelu)?,
                 layer_norm_eps: vision.float_or("layer_norm_eps", 1e-5)?,
-            },
+            }),
             text: TextConfig {
                 vocab_size: text.number_or("vocab_size", 49408)?,
                 context_length: text.number_or("max_position_embeddings", 77)?,
@@ -174,27 +219,14 @@ impl ClipConfig {
         {
             return Err(root.unsupported("the text encoder is one of transformers'".into()));
         }
-        if !vision.value.get("layers").is_none_or(Value::is_number) {
-            return Err(root.unsupported("the image encoder is a ResNet".into()));
-        }
         let activation = match root.value.get("quick_gelu").and_then(Value::as_bool) {
             Some(true) => Activation::QuickGelu,
             _ => Activation::Gelu,
         };
-        let vision_width = vision.number_or("width", 768)?;
         let text_width = text.number_or("width", 512)?;
         let config = Self {
             embed_dim: root.number("embed_dim")?,
-            vision: VisionConfig {
-                image_size: vision.number_or("image_size", 224)?,
-                patch_size: vision.number_or("patch_size", 16)?,
-                width: vision_width,
-                layers: vision.number_or("layers", 12)?,
-                heads: vision_width / vision.number_or("head_width", 64)?.max(1),
-                mlp_width: vision.scaled("mlp_ratio", vision_width)?,
-                activation,
-                layer_norm_eps: 1e-5,
-            },
+            vision: vision.open_clip_vision(activation)?,
             text: TextConfig {
                 vocab_size: text.number_or("vocab_size", 49408)?,
                 context_length: text.number_or("context_length", 77)?,
@@ -210,10 +242,14 @@ impl ClipConfig {
         config.checked(OPEN_CLIP)
     }
 
-    /// Hugging Face's `config.json` for this model, as transformers reads it.
-    pub fn to_hugging_face(&self) -> Value {
+    /// Hugging Face's `config.json` for this model, as transformers reads it;
+    /// `None` for a ResNet, which transformers does not have.
+    pub fn to_hugging_face(&self) -> Option<Value> {
+        let VisionConfig::Vit(vision) = &self.vision else {
+            return None;
+        };
         let end = self.text.eos_token_id.unwrap_or(2);
-        serde_json::json!({
+        Some(serde_json::json!({
             "architectures": ["CLIPModel"],
             "model_type": "clip",
             "projection_dim": self.embed_dim,
@@ -235,30 +271,59 @@ impl ClipConfig {
             },
             "vision_config": {
                 "model_type": "clip_vision_model",
-                "image_size": self.vision.image_size,
-                "patch_size": self.vision.patch_size,
-                "hidden_size": self.vision.width,
-                "num_hidden_layers": self.vision.layers,
-                "num_attention_heads": self.vision.heads,
-                "intermediate_size": self.vision.mlp_width,
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                "hidden_size": vision.width,
+                "num_hidden_layers": vision.layers,
+                "num_attention_heads": vision.heads,
+                "intermediate_size": vision.mlp_width,
                 "projection_dim": self.embed_dim,
-                "hidden_act": self.vision.activation.name(),
-                "layer_norm_eps": self.vision.layer_norm_eps,
+                "hidden_act": vision.activation.name(),
+                "layer_norm_eps": vision.layer_norm_eps,
+            },
+        }))
+    }
+
+    /// OpenCLIP's `model_cfg` for this model. It knows one activation for both
+    /// towers and the usual epsilon.
+    pub fn to_open_clip(&self) -> Value {
+        let vision = match &self.vision {
+            VisionConfig::Vit(vision) => serde_json::json!({
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                "width": vision.width,
+                "layers": vision.layers,
+                "head_width": vision.width / vision.heads,
+                "mlp_ratio": vision.mlp_width as f64 / vision.width as f64,
+            }),
+            VisionConfig::ResNet(vision) => serde_json::json!({
+                "image_size": vision.image_size,
+                "layers": vision.layers,
+                "width": vision.width,
+                "head_width": vision.channels() / vision.heads,
+            }),
+        };
+        serde_json::json!({
+            "embed_dim": self.embed_dim,
+            "quick_gelu": self.text.activation == Activation::QuickGelu,
+            "vision_cfg": vision,
+            "text_cfg": {
+                "context_length": self.text.context_length,
+                "vocab_size": self.text.vocab_size,
+                "width": self.text.width,
+                "heads": self.text.heads,
+                "layers": self.text.layers,
+                "mlp_ratio": self.text.mlp_width as f64 / self.text.width as f64,
             },
         })
     }
 
     /// Refuses shapes that no model can have, before anything is allocated.
-    fn checked(self, file: &'static str) -> Result<Self, ConfigError> {
+    pub fn checked(self, file: &'static str) -> Result<Self, ConfigError> {
         let inconsistent = |what: String| Err(ConfigError::Inconsistent { file, what });
-        let numbers = [
+        let mut numbers = vec![
             ("embed_dim", self.embed_dim, 1 << 14),
-            ("image_size", self.vision.image_size, 1 << 12),
-            ("patch_size", self.vision.patch_size, 1 << 10),
-            ("image width", self.vision.width, 1 << 14),
-            ("image layers", self.vision.layers, 1 << 8),
-            ("image heads", self.vision.heads, 1 << 10),
-            ("image mlp width", self.vision.mlp_width, 1 << 16),
+            ("image_size", self.vision.image_size(), 1 << 12),
             ("vocab_size", self.text.vocab_size, 1 << 22),
             ("context_length", self.text.context_length, 1 << 14),
             ("text width", self.text.width, 1 << 14),
@@ -266,24 +331,48 @@ impl ClipConfig {
             ("text heads", self.text.heads, 1 << 10),
             ("text mlp width", self.text.mlp_width, 1 << 16),
         ];
+        // What, its size, and the parts that it falls into.
+        let mut divides = vec![("text width", self.text.width, "heads", self.text.heads)];
+        match &self.vision {
+            VisionConfig::Vit(vision) => {
+                numbers.extend([
+                    ("patch_size", vision.patch_size, vision.image_size),
+                    ("image width", vision.width, 1 << 14),
+                    ("image layers", vision.layers, 1 << 8),
+                    ("image heads", vision.heads, 1 << 10),
+                    ("image mlp width", vision.mlp_width, 1 << 16),
+                ]);
+                divides.push(("image width", vision.width, "heads", vision.heads));
+            }
+            VisionConfig::ResNet(vision) => {
+                numbers.extend([
+                    ("image width", vision.width, 1 << 10),
+                    ("image heads", vision.heads, 1 << 10),
+                ]);
+                numbers.extend(vision.layers.map(|blocks| ("image layers", blocks, 1 << 8)));
+                divides.extend([
+                    ("image width", vision.width, "halves", 2),
+                    ("image channels", vision.channels(), "heads", vision.heads),
+                    (
+                        "image_size",
+                        vision.image_size,
+                        "places",
+                        ResNetConfig::REDUCTION,
+                    ),
+                ]);
+            }
+        }
         for (name, value, most) in numbers {
             if value == 0 || value > most {
                 return inconsistent(format!("{name} is {value}; expected 1 to {most}"));
             }
         }
-        let divides = [
-            ("image width", self.vision.width, "heads", self.vision.heads),
-            ("text width", self.text.width, "heads", self.text.heads),
-        ];
         for (name, value, by, divisor) in divides {
             if value % divisor != 0 {
                 return inconsistent(format!(
-                    "{name} ({value}) is not a multiple of {by} ({divisor})"
+                    "{name} ({value}) cannot be divided into {divisor} {by}"
                 ));
             }
-        }
-        if self.vision.grid() == 0 {
-            return inconsistent("patch_size is larger than image_size".into());
         }
         Ok(self)
     }
@@ -330,6 +419,37 @@ impl Fields {
             None | Some(Value::Null) => Ok(default),
             Some(value) => (value.as_f64()).ok_or_else(|| self.wrong(field, "a number")),
         }
+    }
+
+    /// The image encoder that OpenCLIP's `vision_cfg` describes: a ResNet where
+    /// `layers` is a list.
+    fn open_clip_vision(&self, activation: Activation) -> Result<VisionConfig, ConfigError> {
+        let image_size = self.number_or("image_size", 224)?;
+        let head_width = self.number_or("head_width", 64)?.max(1);
+        let Some(Value::Array(stages)) = self.value.get("layers") else {
+            let width = self.number_or("width", 768)?;
+            return Ok(VisionConfig::Vit(VitConfig {
+                image_size,
+                patch_size: self.number_or("patch_size", 16)?,
+                width,
+                layers: self.number_or("layers", 12)?,
+                heads: width / head_width,
+                mlp_width: self.scaled("mlp_ratio", width)?,
+                activation,
+                layer_norm_eps: 1e-5,
+            }));
+        };
+        let width = self.number_or("width", 64)?;
+        let layers: Vec<usize> = (stages.iter())
+            .filter_map(|stage| stage.as_u64().map(|n| n as usize))
+            .collect();
+        Ok(VisionConfig::ResNet(ResNetConfig {
+            image_size,
+            layers: (layers.try_into())
+                .map_err(|_| self.wrong("layers", "a number or a list of four"))?,
+            width,
+            heads: width * 32 / head_width,
+        }))
     }
 
     /// `width` times the ratio in `field` (4 when absent).

@@ -6,12 +6,16 @@
 
 mod clip;
 mod config;
+mod resnet;
 mod text;
 mod transformer;
 mod vit;
 
-pub use clip::{Clip, normalize};
-pub use config::{Activation, ClipConfig, ConfigError, TextConfig, VisionConfig};
+pub use clip::{Clip, ImageEncoder, normalize};
+pub use config::{
+    Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
+};
+pub use resnet::ModifiedResNet;
 pub use text::{TextTransformer, TokenBatch};
 pub use transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer};
 pub use vit::VisionTransformer;

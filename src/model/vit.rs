@@ -3,9 +3,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 
-use super::ClipConfig;
+use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
 
 /// CLIP's image encoder: pixels to a point of the shared space.
@@ -27,8 +27,7 @@ pub struct VisionTransformer {
 }
 
 impl VisionTransformer {
-    pub(super) fn init(config: &ClipConfig, device: &Device) -> Self {
-        let vision = &config.vision;
+    pub(super) fn init(vision: &VitConfig, embed_dim: usize, device: &Device) -> Self {
         let scale = (vision.width as f64).powf(-0.5);
         let normal = Initializer::Normal {
             mean: 0.0,
@@ -59,7 +58,7 @@ impl VisionTransformer {
                 device,
             ),
             ln_post: layer_norm(),
-            proj: normal.init([vision.width, config.embed_dim], device),
+            proj: normal.init([vision.width, embed_dim], device),
             patch_size: vision.patch_size,
         }
     }
@@ -67,14 +66,15 @@ impl VisionTransformer {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
     /// unit length.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.encode(self.patch_tokens(images, None))
+        let x = self.ln_pre.forward(self.tokens(images));
+        let x = self.transformer.forward(x, None);
+        let class = x.narrow(1, 0, 1).squeeze_dim::<2>(1);
+        self.ln_post.forward(class).matmul(self.proj.val())
     }
 
     /// Pixels to tokens with their positions, class token first:
-    /// `[batch, kept + 1, width]`. Training may keep only some patches (Li et
-    /// al. 2022, "Scaling Language-Image Pre-training via Masking"); `keep`
-    /// holds their indices, `[kept]`.
-    pub fn patch_tokens(&self, images: Tensor<4>, keep: Option<Tensor<1, Int>>) -> Tensor<3> {
+    /// `[batch, patches + 1, width]`.
+    fn tokens(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, channels, height, width] = images.dims();
         let (p, rows, columns) = (
             self.patch_size,
@@ -87,26 +87,9 @@ impl VisionTransformer {
             .reshape([batch, channels, rows, p, columns, p])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * p * p]);
-        let positions = self.positional_embedding.val();
-        let patch_positions = positions.clone().narrow(0, 1, rows * columns);
-        let (patches, patch_positions) = match keep {
-            Some(keep) => (
-                patches.select(1, keep.clone()),
-                patch_positions.select(0, keep),
-            ),
-            None => (patches, patch_positions),
-        };
-        let tokens = self.conv1.forward(patches) + patch_positions.unsqueeze::<3>();
-        let class = self.class_embedding.val().unsqueeze::<2>() + positions.narrow(0, 0, 1);
-        let class = class.unsqueeze::<3>().repeat_dim(0, batch);
-        Tensor::cat(vec![class, tokens], 1)
-    }
-
-    /// Tokens through the transformer; the class token becomes the image.
-    pub fn encode(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let x = self.ln_pre.forward(tokens);
-        let x = self.transformer.forward(x, None);
-        let class = x.narrow(1, 0, 1).squeeze_dim::<2>(1);
-        self.ln_post.forward(class).matmul(self.proj.val())
+        let class = self.class_embedding.val().unsqueeze::<3>();
+        let class = class.repeat_dim(0, batch);
+        Tensor::cat(vec![class, self.conv1.forward(patches)], 1)
+            + self.positional_embedding.val().unsqueeze::<3>()
     }
 }

@@ -88,7 +88,7 @@ impl Augment {
     /// The picture with random changes, normalised, `[3, image_size, image_size]`.
     pub fn random(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
         let inked;
-        let sprite = match rng.random_bool(0.2) {
+        let sprite = match rng.random_bool(0.35) {
             true => {
                 inked = sprite.inked(
                     rng.random_range(1i32..=2) as isize,

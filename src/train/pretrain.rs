@@ -2,13 +2,12 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 
 use super::{AdamWHyperParameters, Augment, Drawings, WarmupCosine, adamw, contrastive_loss};
-use crate::model::{Clip, ClipConfig, TokenBatch, VisionTransformer, normalize};
+use crate::model::{Clip, ClipConfig, ImageEncoder, TokenBatch, VisionTransformer};
 
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
@@ -16,9 +15,6 @@ pub struct PretrainOptions {
     pub batch_size: usize,
     pub schedule: WarmupCosine,
     pub optimizer: AdamWHyperParameters,
-    /// Share of the patches that a step sees; the last tenth of the run sees
-    /// all of them, as pictures in use do.
-    pub patch_keep: f32,
     /// Batches of a step, each on a thread of its own; their gradients are
     /// averaged. Negatives come from within a batch.
     pub replicas: usize,
@@ -60,7 +56,10 @@ pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
     let device = device.clone().autodiff();
     device.seed(seed);
     let mut model = Clip::init(config, &device);
-    model.visual = woken(model.visual);
+    model.visual = match model.visual {
+        ImageEncoder::Vit(visual) => ImageEncoder::Vit(woken(visual)),
+        resnet => resnet,
+    };
     model
 }
 
@@ -68,7 +67,6 @@ pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
 /// it runs on an autodiff device until [`Module::valid`] is called on it.
 pub fn pretrain(
     mut model: Clip,
-    config: &ClipConfig,
     data: &Drawings,
     augment: &Augment,
     encode: &Encode,
@@ -84,7 +82,6 @@ pub fn pretrain(
             true => (2.0 * step as f64 / options.schedule.steps as f64).min(1.0),
             false => 1.0,
         };
-        let whole = options.patch_keep >= 1.0 || step * 10 >= options.schedule.steps * 9;
         let mut parts = Vec::with_capacity(options.replicas);
         for _ in 0..options.replicas.max(1) {
             if batches.is_empty() {
@@ -97,11 +94,12 @@ pub fn pretrain(
             parts.push(Batch {
                 images: images(data, augment, &batch, &device, &mut rng),
                 texts: texts(data, encode, &batch, variety, &device, &mut rng)?,
-                patches: (!whole)
-                    .then(|| random_patches(config, options.patch_keep, &device, &mut rng)),
             });
         }
         let (gradients, loss) = gradients(&model, parts)?;
+        // Every thread has noted its batch-norm statistics for itself; this is
+        // what averages them into the model.
+        drop(model.valid());
         if !loss.is_finite() {
             return Err(PretrainError::Diverged {
                 step: step + 1,
@@ -126,14 +124,12 @@ pub fn pretrain(
 struct Batch {
     images: Tensor<4>,
     texts: TokenBatch,
-    patches: Option<Tensor<1, Int>>,
 }
 
 impl Batch {
     /// The loss, and what it asks of every parameter.
     fn backward(self, model: &Clip) -> Result<(GradientsParams, f32), PretrainError> {
-        let tokens = model.visual.patch_tokens(self.images, self.patches);
-        let image_features = normalize(model.visual.encode(tokens));
+        let image_features = model.image_features(self.images);
         let text_features = model.text_features(self.texts);
         let loss = contrastive_loss(model.logits(image_features, text_features));
         let gradients = GradientsParams::from_grads(loss.backward(), model);
@@ -226,22 +222,7 @@ fn texts(
     Ok(TokenBatch::new(&rows, device))
 }
 
-/// The same random patches for a whole batch: `[kept]`.
-fn random_patches(
-    config: &ClipConfig,
-    share: f32,
-    device: &Device,
-    rng: &mut StdRng,
-) -> Tensor<1, Int> {
-    let count = config.vision.grid().pow(2);
-    let kept = ((count as f32 * share).round() as usize).clamp(1, count);
-    let mut patches: Vec<i32> = (0..count as i32).collect();
-    patches.shuffle(rng);
-    patches.truncate(kept);
-    Tensor::from_data(TensorData::new(patches, [kept]), device)
-}
-
-/// The reference's initialisation, changed for a short run. At the start every
+/// The reference's initialisation of a ViT, changed for a short run. At the start every
 /// picture has almost the same features, because the class token that is read
 /// at the end is mostly itself; long runs get over that by and by. Here the
 /// residual stream starts small, so that what the blocks bring in from the

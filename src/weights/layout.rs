@@ -41,51 +41,51 @@ use Change::{FlattenTranspose, Keep, Scalar, Transpose};
 const TOP: &[Row] = &[
     ("logit_scale", "logit_scale", &["logit_scale"], Scalar),
     (
-        "visual.conv1.weight",
+        "visual.Vit.conv1.weight",
         "visual.conv1.weight",
         &["vision_model.embeddings.patch_embedding.weight"],
         FlattenTranspose,
     ),
     (
-        "visual.class_embedding",
+        "visual.Vit.class_embedding",
         "visual.class_embedding",
         &["vision_model.embeddings.class_embedding"],
         Keep,
     ),
     (
-        "visual.positional_embedding",
+        "visual.Vit.positional_embedding",
         "visual.positional_embedding",
         &["vision_model.embeddings.position_embedding.weight"],
         Keep,
     ),
     // transformers spells it so.
     (
-        "visual.ln_pre.gamma",
+        "visual.Vit.ln_pre.gamma",
         "visual.ln_pre.weight",
         &["vision_model.pre_layrnorm.weight"],
         Keep,
     ),
     (
-        "visual.ln_pre.beta",
+        "visual.Vit.ln_pre.beta",
         "visual.ln_pre.bias",
         &["vision_model.pre_layrnorm.bias"],
         Keep,
     ),
     (
-        "visual.ln_post.gamma",
+        "visual.Vit.ln_post.gamma",
         "visual.ln_post.weight",
         &["vision_model.post_layernorm.weight"],
         Keep,
     ),
     (
-        "visual.ln_post.beta",
+        "visual.Vit.ln_post.beta",
         "visual.ln_post.bias",
         &["vision_model.post_layernorm.bias"],
         Keep,
     ),
     // OpenCLIP multiplies by these as they are; transformers has linear layers.
     (
-        "visual.proj",
+        "visual.Vit.proj",
         "visual.proj",
         &["visual_projection.weight"],
         Keep,
@@ -198,7 +198,7 @@ const BLOCK: &[Row] = &[
 /// A tower's blocks: our path, OpenCLIP's, Hugging Face's.
 const TOWERS: &[[&str; 3]] = &[
     [
-        "visual.transformer.resblocks.",
+        "visual.Vit.transformer.resblocks.",
         "visual.transformer.resblocks.",
         "vision_model.encoder.layers.",
     ],
@@ -229,6 +229,9 @@ impl Layout {
     /// Where the parameter at `path` (as burn names it) stands in a file of
     /// this layout; `None` if this table does not know the parameter.
     pub fn source(self, path: &str) -> Option<Source> {
+        if let Some(rest) = path.strip_prefix("visual.ResNet.") {
+            return (self != Self::HuggingFace).then(|| resnet(rest));
+        }
         for [ours, open_clip, hugging_face] in TOWERS {
             let Some(rest) = path.strip_prefix(ours) else {
                 continue;
@@ -255,12 +258,28 @@ impl Layout {
             Self::OpenClipCustomText if is_text => vec![format!("text.{}", names[0])],
             _ => names,
         };
-        let projection = *ours == "visual.proj" || *ours == "text.text_projection";
+        let projection = *ours == "visual.Vit.proj" || *ours == "text.text_projection";
         let change = match self {
             Self::HuggingFace if projection => Transpose,
             _ => *change,
         };
         Source { names, change }
+    }
+}
+
+/// Where a parameter of the ResNet stands in OpenCLIP's layout, which our
+/// names follow but for burn's own.
+fn resnet(path: &str) -> Source {
+    let name = (path.replace(".gamma", ".weight"))
+        .replace(".beta", ".bias")
+        .replace("downsample.conv", "downsample.0")
+        .replace("downsample.bn", "downsample.1");
+    Source {
+        change: match name.ends_with("_proj.weight") {
+            true => Transpose,
+            false => Keep,
+        },
+        names: vec![format!("visual.{name}")],
     }
 }
 
@@ -289,9 +308,17 @@ mod tests {
 
     #[test]
     fn only_transformers_projections_are_transposed() {
-        let change = |layout: Layout| layout.source("visual.proj").unwrap().change;
+        let change = |layout: Layout| layout.source("visual.Vit.proj").unwrap().change;
         assert_eq!(change(Layout::OpenClip), Keep);
         assert_eq!(change(Layout::HuggingFace), Transpose);
+    }
+
+    #[test]
+    fn a_resnet_has_names_in_open_clip_only() {
+        let path = "visual.ResNet.layer2.0.downsample.bn.running_mean";
+        let names = Layout::OpenClip.source(path).unwrap().names;
+        assert_eq!(names, ["visual.layer2.0.downsample.1.running_mean"]);
+        assert_eq!(Layout::HuggingFace.source(path), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From a model into a file, as transformers names things.
+//! From a model into a file, as transformers or OpenCLIP names things.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use super::WeightsError;
 use super::file::transpose;
 use super::layout::{Change, Layout, Source};
-use crate::model::{Clip, ClipConfig};
+use crate::model::{Clip, ClipConfig, VisionConfig};
 
 /// How numbers are stored in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,21 @@ pub enum Precision {
     F16,
 }
 
-/// The model as a safetensors file in Hugging Face's layout: beside
-/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers opens it.
+/// The model as a safetensors file. In Hugging Face's layout, beside
+/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers opens it;
+/// ResNets have names in OpenCLIP's layout only.
 pub fn save(
     model: &Clip,
     config: &ClipConfig,
+    layout: Layout,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
     let mut collector = Collector {
-        patch_size: config.vision.patch_size,
+        layout,
+        patch_size: match &config.vision {
+            VisionConfig::Vit(vision) => vision.patch_size,
+            VisionConfig::ResNet(_) => 1,
+        },
         path: Vec::new(),
         tensors: BTreeMap::new(),
         error: None,
@@ -62,6 +68,8 @@ fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
 }
 
 struct Collector {
+    layout: Layout,
+    /// Of the patch convolution, which the model holds as a matrix.
     patch_size: usize,
     path: Vec<String>,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
@@ -72,7 +80,7 @@ impl Collector {
     fn add(&mut self, shape: Vec<usize>, values: Vec<f32>) -> Result<(), WeightsError> {
         let path = self.path.join(".");
         let Source { names, change } =
-            (Layout::HuggingFace.source(&path)).ok_or(WeightsError::Unknown(path))?;
+            (self.layout.source(&path)).ok_or(WeightsError::Unknown(path))?;
         let p = self.patch_size;
         let (shape, values) = match (change, shape.as_slice()) {
             (Change::Transpose, &[rows, columns]) => {

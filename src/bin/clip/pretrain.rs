@@ -9,12 +9,15 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
 use clip::eval::{Accuracy, accuracy};
-use clip::model::{Activation, Clip, ClipConfig, TextConfig, TokenBatch, VisionConfig, normalize};
+use clip::model::{
+    Activation, Clip, ClipConfig, ResNetConfig, TextConfig, TokenBatch, VisionConfig, VitConfig,
+    normalize,
+};
 use clip::train::{
     AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, fresh,
     pretrain,
 };
-use clip::weights::{Precision, TensorFile, load, save};
+use clip::weights::{Layout, Precision, TensorFile, load, save};
 
 use crate::Failure;
 
@@ -36,17 +39,19 @@ pub struct Pretrain {
     warmup_steps: usize,
     #[arg(long, default_value_t = 0.1)]
     weight_decay: f32,
-    /// Share of the patches seen in a step
-    #[arg(long, default_value_t = 1.0)]
-    patch_keep: f32,
     #[arg(long, default_value_t = 64)]
     image_size: usize,
+    #[arg(long, default_value_t = 192)]
+    embed_dim: usize,
+    /// Blocks of the image encoder: one number for a ViT, four for a ResNet
+    #[arg(long, value_delimiter = ',', default_value = "1,1,1,1")]
+    layers: Vec<usize>,
+    /// Width of the image encoder
+    #[arg(long, default_value_t = 16)]
+    width: usize,
+    /// Of a ViT
     #[arg(long, default_value_t = 16)]
     patch_size: usize,
-    #[arg(long, default_value_t = 192)]
-    width: usize,
-    #[arg(long, default_value_t = 4)]
-    layers: usize,
     #[arg(long, default_value_t = 128)]
     text_width: usize,
     #[arg(long, default_value_t = 2)]
@@ -77,7 +82,7 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let tokenizer_json = fs::read(arguments.data.join("tokenizer.json"))?;
     let tokenizer =
         tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| e.to_string())?;
-    let config = config(arguments, tokenizer.get_vocab_size(true));
+    let config = config(arguments, tokenizer.get_vocab_size(true))?;
     let encode = |text: &str| {
         let encoding = tokenizer.encode(text, true).map_err(|e| e.to_string())?;
         let mut ids = encoding.get_ids().to_vec();
@@ -119,7 +124,6 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
             epsilon: 1e-6,
             weight_decay: arguments.weight_decay,
         },
-        patch_keep: arguments.patch_keep,
         replicas: arguments.replicas,
         beginner: arguments.from.is_none(),
         seed: arguments.seed,
@@ -135,14 +139,13 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let model = match &arguments.from {
         None => fresh(&config, arguments.seed, &Device::flex()),
         Some(folder) => {
-            let weights = fs::read(folder.join("model.safetensors"))?;
+            let weights = fs::read(folder.join(weights_file(&config)))?;
             let device = Device::flex().autodiff();
             load(&config, &TensorFile::open(&weights)?, &device, |_, _| ())?.unfreeze()
         }
     };
     let model = pretrain(
         model,
-        &config,
         &train,
         &augment,
         &encode,
@@ -194,19 +197,30 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
     write(&arguments.out, &model, &config, &tokenizer_json)
 }
 
-fn config(arguments: &Pretrain, vocab_size: usize) -> ClipConfig {
-    ClipConfig {
-        embed_dim: arguments.width,
-        vision: VisionConfig {
-            image_size: arguments.image_size,
+fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure> {
+    let (image_size, width) = (arguments.image_size, arguments.width);
+    let vision = match *arguments.layers.as_slice() {
+        [layers] => VisionConfig::Vit(VitConfig {
+            image_size,
             patch_size: arguments.patch_size,
-            width: arguments.width,
-            layers: arguments.layers,
-            heads: arguments.width / HEAD_WIDTH,
-            mlp_width: 4 * arguments.width,
+            width,
+            layers,
+            heads: width / HEAD_WIDTH,
+            mlp_width: 4 * width,
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
-        },
+        }),
+        [a, b, c, d] => VisionConfig::ResNet(ResNetConfig {
+            image_size,
+            layers: [a, b, c, d],
+            width,
+            heads: width * 32 / HEAD_WIDTH,
+        }),
+        _ => return Err("--layers takes one number (a ViT) or four (a ResNet)".into()),
+    };
+    let config = ClipConfig {
+        embed_dim: arguments.embed_dim,
+        vision,
         text: TextConfig {
             vocab_size,
             context_length: CONTEXT_LENGTH,
@@ -218,32 +232,57 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> ClipConfig {
             layer_norm_eps: 1e-5,
             eos_token_id: Some(vocab_size as u32 - 1),
         },
+    };
+    Ok(config.checked("the options")?)
+}
+
+/// transformers has no ResNets in its CLIP; OpenCLIP's files then.
+fn weights_file(config: &ClipConfig) -> &'static str {
+    match config.vision {
+        VisionConfig::Vit(_) => "model.safetensors",
+        VisionConfig::ResNet(_) => "open_clip_model.safetensors",
     }
 }
 
-/// A model's folder, as transformers opens it.
+/// A model's folder, as transformers (ViT) or OpenCLIP (ResNet) opens it.
 fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
     let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
-    let mut described = config.to_hugging_face();
-    described["_name_or_path"] = NAME.into();
-    fs::write(out.join("config.json"), json(&described)?)?;
+    let size = config.vision.image_size();
+    // Our own key: the colour that shows through where a drawing is empty.
+    let background = [255, 255, 255];
+    let layout = match config.to_hugging_face() {
+        Some(mut described) => {
+            described["_name_or_path"] = NAME.into();
+            let preprocessor = serde_json::json!({
+                "image_processor_type": "CLIPImageProcessor",
+                "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
+                "do_center_crop": true, "crop_size": {"height": size, "width": size},
+                "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+                "do_normalize": true, "image_mean": MEAN, "image_std": STD,
+                "do_convert_rgb": true,
+                "background": background,
+            });
+            fs::write(out.join("config.json"), json(&described)?)?;
+            fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
+            Layout::HuggingFace
+        }
+        None => {
+            let described = serde_json::json!({
+                "_name_or_path": NAME,
+                "model_cfg": config.to_open_clip(),
+                "preprocess_cfg": {
+                    "mean": MEAN, "std": STD,
+                    "interpolation": "bicubic", "resize_mode": "shortest",
+                    "background": background,
+                },
+            });
+            fs::write(out.join("open_clip_config.json"), json(&described)?)?;
+            Layout::OpenClip
+        }
+    };
     fs::write(out.join("tokenizer.json"), tokenizer)?;
-    let size = config.vision.image_size;
-    let preprocessor = serde_json::json!({
-        "image_processor_type": "CLIPImageProcessor",
-        "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
-        "do_center_crop": true, "crop_size": {"height": size, "width": size},
-        "do_rescale": true, "rescale_factor": 1.0 / 255.0,
-        "do_normalize": true, "image_mean": MEAN, "image_std": STD,
-        "do_convert_rgb": true,
-        // Our own key: the colour that shows through where a drawing is empty.
-        "background": [255, 255, 255],
-    });
-    fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
-    fs::write(
-        out.join("model.safetensors"),
-        save(model, config, Precision::F16)?,
-    )?;
+    let weights = save(model, config, layout, Precision::F16)?;
+    fs::write(out.join(weights_file(config)), weights)?;
     Ok(())
 }
 
