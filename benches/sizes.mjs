@@ -49,7 +49,7 @@ if (!isBuilt) {
   parts.length = 0;
   console.error("sizes: no built page in dist/ (scripts/build makes it), so only the model is measured");
 }
-for (const name of ["config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"]) {
+for (const name of ["open_clip_config.json", "tokenizer.json", "open_clip_model.safetensors"]) {
   parts.push([`model, \`${name}\``, [`assets/model/${name}`]]);
 }
 

@@ -11,15 +11,18 @@ use super::{HubError, ModelFiles};
 pub struct Fetched {
     /// Address of the folder, with a slash at its end.
     base: String,
+    /// What is in it: nothing else is asked for.
+    files: &'static [&'static str],
     /// Address of CLIP's own vocabulary.
     clip_vocabulary: String,
 }
 
 impl Fetched {
     /// Addresses as `fetch` in a worker takes them.
-    pub fn new(base: String, clip_vocabulary: String) -> Self {
+    pub fn new(base: String, files: &'static [&'static str], clip_vocabulary: String) -> Self {
         Self {
             base,
+            files,
             clip_vocabulary,
         }
     }
@@ -36,7 +39,10 @@ impl ModelFiles for Fetched {
         file: &str,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<Vec<u8>>, HubError> {
-        fetch(&format!("{}{file}", self.base), progress).await
+        match self.files.contains(&file) {
+            true => fetch(&format!("{}{file}", self.base), progress).await,
+            false => Ok(None),
+        }
     }
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {

@@ -8,7 +8,7 @@ use super::{HubError, ModelFiles};
 
 const CLIP_VOCABULARY: &[u8] = include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
 
-/// The model that ships with the project (`assets/model`).
+/// The model that ships with the project: [`super::BUNDLED_FILES`].
 pub struct Bundled;
 
 impl ModelFiles for Bundled {
@@ -22,12 +22,11 @@ impl ModelFiles for Bundled {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<Vec<u8>>, HubError> {
         let bytes: &[u8] = match file {
-            "config.json" => include_bytes!("../../assets/model/config.json"),
-            "preprocessor_config.json" => {
-                include_bytes!("../../assets/model/preprocessor_config.json")
-            }
+            "open_clip_config.json" => include_bytes!("../../assets/model/open_clip_config.json"),
             "tokenizer.json" => include_bytes!("../../assets/model/tokenizer.json"),
-            "model.safetensors" => include_bytes!("../../assets/model/model.safetensors"),
+            "open_clip_model.safetensors" => {
+                include_bytes!("../../assets/model/open_clip_model.safetensors")
+            }
             _ => return Ok(None),
         };
         progress(bytes.len() as u64, bytes.len() as u64);
@@ -104,5 +103,18 @@ fn read_error(path: &Path, error: &std::io::Error) -> HubError {
     HubError::Read {
         file: path.display().to_string(),
         why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_model_is_whole() {
+        for file in super::super::BUNDLED_FILES {
+            let read = pollster::block_on(Bundled.read(file, &mut |_, _| ()));
+            assert!(read.unwrap().is_some(), "{file}");
+        }
     }
 }

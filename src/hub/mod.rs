@@ -20,6 +20,13 @@ use crate::model::{ClipConfig, ConfigError};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
 
+/// The files of the model that ships with the project (`assets/model`).
+pub const BUNDLED_FILES: &[&str] = &[
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "tokenizer.json",
+];
+
 /// Reads files of one model by name.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
 pub trait ModelFiles {

@@ -29,10 +29,21 @@ enum Command {
     Evaluate(evaluate::Evaluate),
 }
 
+/// Linux drivers look for a desktop's socket in this folder and complain on
+/// stderr, once for each, where no desktop has named it (servers, containers).
+fn quiet_graphics_drivers() {
+    const FOLDER: &str = "XDG_RUNTIME_DIR";
+    if cfg!(target_os = "linux") && std::env::var_os(FOLDER).is_none() {
+        // SAFETY: no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var(FOLDER, std::env::temp_dir()) };
+    }
+}
+
 /// Whatever went wrong, in one line for people.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    quiet_graphics_drivers();
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
