@@ -290,7 +290,11 @@ mod worker {
     /// goes to the CPU when the GPU fails its first run.
     async fn open(choice: DeviceChoice, model: &str) -> Result<Engine, String> {
         let mut shown = 0.0;
-        let files = Fetched::new(model.into(), hub::BUNDLED_FILES, "clip_vocabulary/merges.txt.gz".into());
+        let files = Fetched::new(
+            model.into(),
+            hub::BUNDLED_FILES,
+            "clip_vocabulary/merges.txt.gz".into(),
+        );
         let mut downloading = |done, total| {
             // Chunks come by the thousand; a bar needs ten a second.
             if now() - shown > 100.0 || done == total {

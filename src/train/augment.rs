@@ -88,41 +88,29 @@ impl Augment {
     /// The picture with random changes, normalised, `[3, image_size, image_size]`.
     pub fn random(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
         let inked;
-        let sprite = match rng.random_bool(0.35) {
+        let sprite = match rng.random_bool(0.4) {
             true => {
                 inked = sprite.inked(
-                    rng.random_range(1i32..=2) as isize,
+                    rng.random_range(1i32..=3) as isize,
                     rng.random_range(60.0..140.0),
                 );
                 &inked
             }
             false => sprite,
         };
-        let angle: f32 = match rng.random_bool(0.4) {
-            true => rng.random_range(-0.15..0.15),
-            false => 0.0,
-        };
-        let zoom: f32 = rng.random_range(0.86..1.1);
-        let aspect: f32 = rng.random_range(0.92..1.08);
-        let shift: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.05..0.05));
+        let place = Place::random(rng);
         let colour = Colour::random(rng);
         let ground = Ground::random(rng);
-        self.draw(
-            sprite,
-            angle,
-            [zoom * aspect.sqrt(), zoom / aspect.sqrt()],
-            shift,
-            |at, ink| {
-                let ink = colour.change(ink);
-                let ground = ground.at(at);
-                std::array::from_fn(|i| ink[i] + ground[i] * (255.0 - ink[3]) / 255.0)
-            },
-        )
+        self.draw(sprite, &place, |at, ink| {
+            let ink = colour.change(ink);
+            let ground = ground.at(at);
+            std::array::from_fn(|i| ink[i] + ground[i] * (255.0 - ink[3]) / 255.0)
+        })
     }
 
     /// The picture as it is, on white, normalised: for measuring.
     pub fn plain(&self, sprite: &Sprite) -> Vec<f32> {
-        self.draw(sprite, 0.0, [1.0; 2], [0.0; 2], |_, ink| {
+        self.draw(sprite, &Place::PLAIN, |_, ink| {
             std::array::from_fn(|i| ink[i] + 255.0 - ink[3])
         })
     }
@@ -130,24 +118,21 @@ impl Augment {
     fn draw(
         &self,
         sprite: &Sprite,
-        angle: f32,
-        zoom: [f32; 2],
-        shift: [f32; 2],
+        place: &Place,
         paint: impl Fn([f32; 2], [f32; 4]) -> [f32; 3],
     ) -> Vec<f32> {
         const SUB: usize = 2; // samples per pixel and axis, against jagged edges
         let size = self.image_size;
-        let (sin, cos) = angle.sin_cos();
         let mut out = vec![0.0; 3 * size * size];
         for y in 0..size {
             for x in 0..size {
                 let mut ink = [0.0f32; 4];
                 for sub in 0..SUB * SUB {
                     let offset = |i: usize| (i as f32 + 0.5) / SUB as f32;
-                    let u = (x as f32 + offset(sub % SUB)) / size as f32 - 0.5 - shift[0];
-                    let v = (y as f32 + offset(sub / SUB)) / size as f32 - 0.5 - shift[1];
-                    let (u, v) = (u * cos + v * sin, v * cos - u * sin);
-                    let (u, v) = (u / zoom[0] + 0.5, v / zoom[1] + 0.5);
+                    let [u, v] = place.source([
+                        (x as f32 + offset(sub % SUB)) / size as f32,
+                        (y as f32 + offset(sub / SUB)) / size as f32,
+                    ]);
                     let sample = sprite.sample(u * sprite.width as f32, v * sprite.height as f32);
                     (0..4).for_each(|i| ink[i] += sample[i] / (SUB * SUB) as f32);
                 }
@@ -161,6 +146,62 @@ impl Augment {
             }
         }
         out
+    }
+}
+
+/// Where a drawing lies in the picture, and how it is bent. Sets differ in the
+/// margins that they leave and in the proportions of what they show.
+struct Place {
+    sin_cos: (f32, f32),
+    zoom: [f32; 2],
+    shift: [f32; 2],
+    /// A slow wave across: how far, how often, and where it begins; along x by
+    /// y and along y by x.
+    waves: [[f32; 3]; 2],
+}
+
+impl Place {
+    const PLAIN: Self = Self {
+        sin_cos: (0.0, 1.0),
+        zoom: [1.0; 2],
+        shift: [0.0; 2],
+        waves: [[0.0; 3]; 2],
+    };
+
+    fn random(rng: &mut StdRng) -> Self {
+        let angle: f32 = match rng.random_bool(0.5) {
+            true => rng.random_range(-0.2..0.2),
+            false => 0.0,
+        };
+        let zoom: f32 = rng.random_range(0.68..1.12);
+        let aspect: f32 = rng.random_range(0.86..1.16);
+        let wave = |rng: &mut StdRng| match rng.random_bool(0.5) {
+            true => [
+                rng.random_range(0.0..0.035),
+                rng.random_range(2.0..8.0),
+                rng.random_range(0.0..std::f32::consts::TAU),
+            ],
+            false => [0.0; 3],
+        };
+        Self {
+            sin_cos: angle.sin_cos(),
+            zoom: [zoom * aspect.sqrt(), zoom / aspect.sqrt()],
+            shift: std::array::from_fn(|_| rng.random_range(-0.06..0.06)),
+            waves: [wave(rng), wave(rng)],
+        }
+    }
+
+    /// The place in the drawing, 0 to 1, that is seen at `x, y` of the picture.
+    fn source(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        let (sin, cos) = self.sin_cos;
+        let (u, v) = (x - 0.5 - self.shift[0], y - 0.5 - self.shift[1]);
+        let (u, v) = (u * cos + v * sin, v * cos - u * sin);
+        let bend = |[far, often, begin]: [f32; 3], at: f32| match far > 0.0 {
+            true => far * (often * at + begin).sin(),
+            false => 0.0,
+        };
+        let (u, v) = (u + bend(self.waves[0], v), v + bend(self.waves[1], u));
+        [u / self.zoom[0] + 0.5, v / self.zoom[1] + 0.5]
     }
 }
 

@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::{AdamWHyperParameters, Augment, Drawings, WarmupCosine, adamw, contrastive_loss};
 use crate::model::{Clip, ClipConfig, ImageEncoder, TokenBatch, VisionTransformer};
@@ -49,7 +49,7 @@ pub enum PretrainError {
 }
 
 /// Token ids of a text and the index of its end-of-text token.
-pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + 'a;
+pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + Sync + 'a;
 
 /// A new model, ready for [`pretrain`].
 pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
@@ -73,7 +73,7 @@ pub fn pretrain(
     options: &PretrainOptions,
     mut report: impl FnMut(Progress, &Clip),
 ) -> Result<Clip, PretrainError> {
-    let device = (model.logit_scale.val()).device();
+    let device = &(model.logit_scale.val()).device();
     let mut rng = StdRng::seed_from_u64(options.seed);
     let mut optimizer = adamw(&model, options.optimizer);
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -91,9 +91,12 @@ pub fn pretrain(
                 batch_size: options.batch_size,
                 concepts: data.concept_count(),
             })?;
-            parts.push(Batch {
-                images: images(data, augment, &batch, &device, &mut rng),
-                texts: texts(data, encode, &batch, variety, &device, &mut rng)?,
+            let mut rng = StdRng::seed_from_u64(rng.random());
+            parts.push(move || {
+                Ok(Batch {
+                    images: images(data, augment, &batch, device, &mut rng),
+                    texts: texts(data, encode, &batch, variety, device, &mut rng)?,
+                })
             });
         }
         let (gradients, loss) = gradients(&model, parts)?;
@@ -137,14 +140,18 @@ impl Batch {
     }
 }
 
-/// Mean gradients and mean loss of several batches, worked out side by side.
-fn gradients(model: &Clip, parts: Vec<Batch>) -> Result<(GradientsParams, f32), PretrainError> {
+/// Mean gradients and mean loss of several batches, made and worked out side by
+/// side.
+fn gradients(
+    model: &Clip,
+    parts: Vec<impl FnOnce() -> Result<Batch, PretrainError> + Send>,
+) -> Result<(GradientsParams, f32), PretrainError> {
     let count = parts.len();
     let outcomes = std::thread::scope(|scope| {
         let threads: Vec<_> = (parts.into_iter())
             .map(|part| {
                 let model = model.clone().map(&mut Apart);
-                scope.spawn(move || part.backward(&model))
+                scope.spawn(move || part()?.backward(&model))
             })
             .collect();
         (threads.into_iter())
