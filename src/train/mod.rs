@@ -12,5 +12,5 @@ pub use augment::{Augment, Sprite};
 pub use drawings::{Drawing, Drawings, DrawingsError, SharedName};
 pub use loss::contrastive_loss;
 pub use optimizer::{AdamWHyperParameters, adamw};
-pub use pretrain::{PretrainError, PretrainOptions, Progress, fresh, pretrain};
+pub use pretrain::{Encode, PretrainError, PretrainOptions, Progress, fresh, pretrain};
 pub use schedule::WarmupCosine;

@@ -2,7 +2,8 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR
 //
-// empty, answers, error, phone, dark; from the built page in dist/, on the CPU.
+// empty, answers, error, phone, dark; from the built page in dist/, on the CPU, with
+// the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,8 +16,8 @@ if (!out) {
 }
 await mkdir(out, { recursive: true });
 
-const LABELS = ["a house", "a red house", "the sun", "a bowl of fruit", "a fish"];
-const PICTURES = ["scene.png", "scene.jpg"].map((name) => join(h.FIXTURES, name));
+const LABELS = ["cat", "pizza", "bicycle", "rocket", "grapes", "umbrella"];
+const PICTURES = ["pizza", "rocket", "umbrella", "bicycle"].map((name) => `assets/samples/${name}.png`);
 
 const server = await h.startServer();
 const browser = await h.launchBrowser({ webgpu: false });
@@ -39,7 +40,7 @@ try {
 
 async function answers(page) {
   await h.waitReady(page);
-  await h.drop(page, PICTURES);
+  await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
   await h.setLabels(page, LABELS);
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
 }

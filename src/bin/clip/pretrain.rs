@@ -14,8 +14,8 @@ use clip::model::{
     normalize,
 };
 use clip::train::{
-    AdamWHyperParameters, Augment, Drawings, PretrainOptions, SharedName, WarmupCosine, fresh,
-    pretrain,
+    AdamWHyperParameters, Augment, Drawings, Encode, PretrainOptions, SharedName, WarmupCosine,
+    fresh, pretrain,
 };
 use clip::weights::{Layout, Precision, TensorFile, load, save};
 
@@ -312,11 +312,7 @@ impl<'a> Exam<'a> {
         }
     }
 
-    fn sit(
-        &self,
-        model: &Clip,
-        encode: &dyn Fn(&str) -> Result<(Vec<u32>, usize), String>,
-    ) -> Result<Accuracy, Failure> {
+    fn sit(&self, model: &Clip, encode: &Encode) -> Result<Accuracy, Failure> {
         const BATCH: usize = 128;
         let device = Device::flex();
         let rows = |tensor: Tensor<2>| tensor.into_data().try_into_vec::<f32>();
