@@ -18,7 +18,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, open_device};
-use clip::hub::{self, Bundled, Folder, HubError, ModelBundle};
+use clip::hub::{self, Bundled, Folder, ModelFiles};
 use clip::preprocess::{PreprocessError, decode};
 use pollster::block_on;
 
@@ -88,8 +88,10 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         .runs
         .unwrap_or(if imitated { RUNS_IMITATED } else { RUNS });
 
-    let bundle = block_on(read(options.model.as_deref()))?;
-    let mut engine = block_on(Engine::load(bundle, opened, |_, _| ()))?;
+    let mut engine = match options.model.as_deref() {
+        None => block_on(load(&Bundled, opened))?,
+        Some(path) => block_on(load(&Folder::new(path)?, opened))?,
+    };
     block_on(engine.warm_up())?;
 
     let files = samples()?;
@@ -146,11 +148,9 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
     Ok(())
 }
 
-async fn read(model: Option<&Path>) -> Result<ModelBundle, HubError> {
-    match model {
-        None => hub::open(&Bundled, &mut |_, _| ()).await,
-        Some(path) => hub::open(&Folder::new(path)?, &mut |_, _| ()).await,
-    }
+async fn load(files: &impl ModelFiles, opened: OpenedDevice) -> Result<Engine, EngineError> {
+    let bundle = hub::open(files, None).await?;
+    Engine::load(files, bundle, opened, &mut |_| ()).await
 }
 
 /// The files of the page's sample pictures.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
+use clip::model::{Activation, ClipConfig, VisionConfig};
 use clip::preprocess::decode;
-use clip::weights::{Layout, Precision, TensorFile, load, save};
+use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -56,11 +57,10 @@ fn golden(name: &str) -> PathBuf {
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {
     block_on(async {
-        let bundle = hub::open(&Folder::new(folder).unwrap(), &mut |_, _| ())
-            .await
-            .unwrap();
+        let files = Folder::new(folder).unwrap();
+        let bundle = hub::open(&files, None).await.unwrap();
         let opened = open_device(device, |_| ()).await.unwrap();
-        Engine::load(bundle, opened, |_, _| ()).await.unwrap()
+        (Engine::load(&files, bundle, opened, &mut |_| ()).await).unwrap()
     })
 }
 
@@ -155,15 +155,15 @@ models! {
 /// Saves a model of `folder` in `layout` and opens that again.
 fn saved_and_opened(folder: &str, layout: Layout) {
     let folder = golden("models").join(folder);
-    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), &mut |_, _| ())).unwrap();
+    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
     let device = burn::tensor::Device::flex();
-    let file = TensorFile::open(&bundle.weights).unwrap();
-    let model = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
+    let weights = fs::read(folder.join(&bundle.weights)).unwrap();
+    let model = load(&bundle.config, &weights, &device).unwrap();
     let saved = |model| save(model, &bundle.config, layout, Precision::F32).unwrap();
     let bytes = saved(&model);
-    let file = TensorFile::open(&bytes).unwrap();
-    assert_eq!(file.layout(), layout);
-    let again = load(&bundle.config, &file, &device, |_, _| ()).unwrap();
+    let (header, _) = HeaderReader::default().push(&bytes).unwrap().unwrap();
+    assert_eq!(header.layout(), layout);
+    let again = load(&bundle.config, &bytes, &device).unwrap();
     assert_eq!(bytes, saved(&again));
     let expected = Expected::read(&folder);
     let size = bundle.config.vision.image_size();
@@ -185,6 +185,89 @@ fn what_is_saved_loads_to_the_same_model() {
 }
 
 #[test]
+fn a_file_in_pieces_gives_the_same_model() {
+    let folder = golden("models/hf-gelu-f16");
+    let config = block_on(hub::open(&Folder::new(&folder).unwrap(), None))
+        .unwrap()
+        .config;
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let device = burn::tensor::Device::flex();
+    let saved = |model| save(&model, &config, Layout::HuggingFace, Precision::F32).unwrap();
+    let whole = saved(load(&config, &bytes, &device).unwrap());
+    // Numbers cut in two, tensors cut in pieces, several tensors in a piece.
+    for size in [1, 7, 1000, 65_536] {
+        let mut loader = Loader::new(&config, &device, 0);
+        for piece in bytes.chunks(size) {
+            loader.push(piece).unwrap();
+        }
+        assert!(saved(loader.finish().unwrap()) == whole, "pieces of {size}");
+    }
+}
+
+/// What no shape shows, and tiny models have otherwise than published ones.
+fn without_heads(mut config: ClipConfig) -> ClipConfig {
+    match &mut config.vision {
+        VisionConfig::Vit(vision) => vision.heads = 0,
+        VisionConfig::ResNet(vision) => vision.heads = 0,
+    }
+    config.text.heads = 0;
+    config.text.eos_token_id = None;
+    config
+}
+
+#[test]
+fn the_architecture_is_read_from_names_and_shapes() {
+    for name in [
+        "openclip-quick-f32",
+        "openclip-gelu-f16",
+        "openclip-custom-text-f16",
+        "openclip-resnet-f16",
+        "hf-legacy-eos-f32",
+        "hf-gelu-f16",
+    ] {
+        let files = Folder::new(&golden("models").join(name)).unwrap();
+        let bundle = block_on(hub::open(&files, None)).unwrap();
+        let weights = fs::read(golden("models").join(name).join(&bundle.weights)).unwrap();
+        let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+        let activation = bundle.config.text.activation;
+        let inferred = infer(&header, Some(activation)).unwrap();
+        let expected = without_heads(bundle.config);
+        assert_eq!(without_heads(inferred.config), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_lone_file_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("assets/model")
+            .join(from);
+        fs::copy(from, folder.path().join(to)).unwrap();
+    };
+    copy("open_clip_model.safetensors", "weights.safetensors");
+    copy("tokenizer.json", "tokenizer.json");
+    let bundled = block_on(hub::open(&hub::Bundled, None)).unwrap();
+    let files = Folder::new(&folder.path().join("weights.safetensors")).unwrap();
+    let lone = block_on(hub::open(&files, Some(Activation::QuickGelu))).unwrap();
+    assert_eq!(lone.config, bundled.config);
+    assert_eq!(lone.notes.len(), 1);
+    let guessed = block_on(hub::open(&files, None)).unwrap();
+    assert!(guessed.notes[0].contains("taken for granted"));
+    block_on(async {
+        let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
+        let mut engine = Engine::load(&files, lone, opened, &mut |_| ())
+            .await
+            .unwrap();
+        let texts = engine.text_features(&["cat".into()]).await.unwrap();
+        let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
+        let mut engine = (Engine::load(&hub::Bundled, bundled, opened, &mut |_| ()).await).unwrap();
+        let expected = engine.text_features(&["cat".into()]).await.unwrap();
+        assert_eq!(texts[0].features, expected[0].features);
+    });
+}
+
+#[test]
 fn an_ensemble_averages_features_and_known_prompts_cost_nothing() {
     let mut engine = open(&golden("models/hf-tokenizer-bf16"), DeviceChoice::Cpu);
     let templates = ["a {label}".to_string(), "the {label}".to_string()];
@@ -203,12 +286,13 @@ fn refusal(files: &[(&str, &[u8])]) -> String {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     block_on(async {
-        let bundle = match hub::open(&Folder::new(folder.path()).unwrap(), &mut |_, _| ()).await {
+        let files = Folder::new(folder.path()).unwrap();
+        let bundle = match hub::open(&files, None).await {
             Ok(bundle) => bundle,
             Err(error) => return error.to_string(),
         };
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        match Engine::load(bundle, opened, |_, _| ()).await {
+        match Engine::load(&files, bundle, opened, &mut |_| ()).await {
             Ok(_) => "opened".into(),
             Err(error) => error.to_string(),
         }
@@ -234,8 +318,15 @@ fn damaged_models_are_refused_in_words() {
         refusal(&files)
     };
     assert_eq!(with(&weights), "opened");
-    assert!(with(&weights[..weights.len() / 2]).contains("not a readable safetensors file"));
-    assert!(with(b"<html>not found</html>").contains("not a readable safetensors file"));
+    assert!(with(&weights[..weights.len() / 2]).contains("the weights end after"));
+    assert!(with(&[&weights[..], &[0; 7]].concat()).contains("it is damaged"));
+    assert!(with(&weights[..20]).contains("ends before its header"));
+    assert!(with(b"<html>not found</html>").contains("web page"));
+    assert!(with(b"").contains("empty"));
+    let mut not_a_number = weights.clone();
+    let end = not_a_number.len();
+    not_a_number[end - 2..].copy_from_slice(&[0xff, 0xff]);
+    assert!(with(&not_a_number).contains("not finite"));
     let smaller = String::from_utf8(config.clone())
         .unwrap()
         .replace("\"vocab_size\": 600", "\"vocab_size\": 500");

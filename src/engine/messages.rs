@@ -140,6 +140,8 @@ pub struct ModelInfo {
     pub context_length: u32,
     /// Length of `image_features` and `text_features`.
     pub embed_dim: u32,
+    /// What had to be taken for granted to open it. Shown, not fatal.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

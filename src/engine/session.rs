@@ -8,18 +8,17 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, ModelInfo, Ranked};
-use crate::hub::ModelBundle;
+use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
 use crate::model::{Clip, ClipConfig, TokenBatch};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
-use crate::weights::{TensorFile, WeightsError, load};
 use crate::zero_shot::{self, QuestionError};
 
 /// What can go wrong in a session.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("the model cannot be used: {0}")]
-    Weights(#[from] WeightsError),
+    Model(#[from] HubError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
@@ -65,23 +64,23 @@ pub struct TextFeatures {
 const TEXT_BATCH: usize = 32;
 
 impl Engine {
-    /// Puts a model's weights on a device. `progress` is told the parameters
-    /// done, of how many.
+    /// Streams a model's weights to a device.
     pub async fn load(
+        files: &impl ModelFiles,
         bundle: ModelBundle,
         opened: OpenedDevice,
-        progress: impl FnMut(usize, usize),
+        progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let file = TensorFile::open(&bundle.weights)?;
-        let model = load(&bundle.config, &file, &opened.device, progress)?;
+        let (model, weights_bytes) = hub::load(files, &bundle, &opened.device, progress).await?;
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
             parameters: model.num_params() as u64,
-            bytes: bundle.bytes,
+            bytes: bundle.bytes + weights_bytes,
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
+            notes: bundle.notes,
         };
         Ok(Self {
             model,

@@ -1,36 +1,50 @@
 //! Models on disk, and the one inside the program.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{HubError, ModelFiles};
+use super::{HubError, ModelFiles, Piece, Take};
 
-const CLIP_VOCABULARY: &[u8] = include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
+pub(super) const CLIP_VOCABULARY: &[u8] = include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
 
 /// The model that ships with the project: [`super::BUNDLED_FILES`].
 pub struct Bundled;
+
+impl Bundled {
+    fn file(name: &str) -> Option<&'static [u8]> {
+        match name {
+            "open_clip_config.json" => {
+                Some(include_bytes!("../../assets/model/open_clip_config.json"))
+            }
+            "tokenizer.json" => Some(include_bytes!("../../assets/model/tokenizer.json")),
+            "open_clip_model.safetensors" => Some(include_bytes!(
+                "../../assets/model/open_clip_model.safetensors"
+            )),
+            _ => None,
+        }
+    }
+}
 
 impl ModelFiles for Bundled {
     fn name(&self) -> String {
         "bundled".into()
     }
 
-    async fn read(
-        &self,
-        file: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<Vec<u8>>, HubError> {
-        let bytes: &[u8] = match file {
-            "open_clip_config.json" => include_bytes!("../../assets/model/open_clip_config.json"),
-            "tokenizer.json" => include_bytes!("../../assets/model/tokenizer.json"),
-            "open_clip_model.safetensors" => {
-                include_bytes!("../../assets/model/open_clip_model.safetensors")
-            }
-            _ => return Ok(None),
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        Ok(Self::file(file).map(<[u8]>::to_vec))
+    }
+
+    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+        let Some(bytes) = Self::file(file) else {
+            return Ok(false);
         };
-        progress(bytes.len() as u64, bytes.len() as u64);
-        Ok(Some(bytes.to_vec()))
+        let _ = take(Piece {
+            offset: 0,
+            bytes,
+            total: bytes.len() as u64,
+        })?; // there is no more to stop
+        Ok(true)
     }
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
@@ -75,27 +89,56 @@ impl ModelFiles for Folder {
             .to_string()
     }
 
-    async fn read(
-        &self,
-        file: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<Vec<u8>>, HubError> {
-        let path = match &self.weights {
-            Some(weights) if file.ends_with(".safetensors") => weights.clone(),
-            _ => self.folder.join(file),
-        };
+    fn weights(&self) -> Option<String> {
+        let weights = self.weights.as_ref()?;
+        Some(weights.file_name()?.to_string_lossy().into_owned())
+    }
+
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        let path = self.folder.join(file);
         match fs::read(&path) {
-            Ok(bytes) => {
-                progress(bytes.len() as u64, bytes.len() as u64);
-                Ok(Some(bytes))
-            }
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(read_error(&path, &error)),
         }
     }
 
+    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+        stream_file(&self.folder.join(file), take)
+    }
+
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
         Ok(CLIP_VOCABULARY.to_vec())
+    }
+}
+
+/// Gives a file to `take`; `false` where there is none.
+pub(super) fn stream_file(path: &Path, take: &mut Take<'_>) -> Result<bool, HubError> {
+    const PIECE: usize = 1 << 22;
+    let failed = |error: std::io::Error| read_error(path, &error);
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(failed)?,
+    };
+    let total = file.metadata().map_err(failed)?.len();
+    let mut piece = vec![0; PIECE];
+    let mut offset = 0;
+    loop {
+        let count = file.read(&mut piece).map_err(failed)?;
+        if count == 0 {
+            return Ok(true);
+        }
+        let bytes = &piece[..count];
+        if take(Piece {
+            offset,
+            bytes,
+            total,
+        })?
+        .is_break()
+        {
+            return Ok(true);
+        }
+        offset += count as u64;
     }
 }
 
@@ -113,7 +156,7 @@ mod tests {
     #[test]
     fn the_bundled_model_is_whole() {
         for file in super::super::BUNDLED_FILES {
-            let read = pollster::block_on(Bundled.read(file, &mut |_, _| ()));
+            let read = pollster::block_on(Bundled.read(file));
             assert!(read.unwrap().is_some(), "{file}");
         }
     }

@@ -1,24 +1,41 @@
 //! Where the files of a model come from, and what they say together.
 //!
 //! A model is a folder: config, weights, perhaps a tokenizer and the way its
-//! pictures are prepared. The same code opens one that ships with the program,
-//! a folder on disk and one that a page fetches, through [`ModelFiles`].
+//! pictures are prepared; or weights alone. The same code opens one that ships
+//! with the program, a folder on disk, one that is dropped on the page, and one
+//! on a hub, through [`ModelFiles`].
 
 #[cfg(target_arch = "wasm32")]
+mod dropped;
+#[cfg(target_arch = "wasm32")]
 mod fetched;
+#[cfg(target_arch = "wasm32")]
+pub mod kept;
 #[cfg(not(target_arch = "wasm32"))]
 mod local;
+mod place;
+#[cfg(all(feature = "command", not(target_arch = "wasm32")))]
+mod remote;
 
+#[cfg(target_arch = "wasm32")]
+pub use dropped::Dropped;
 #[cfg(target_arch = "wasm32")]
 pub use fetched::Fetched;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{Bundled, Folder};
+pub use place::{Place, PlaceError};
+#[cfg(all(feature = "command", not(target_arch = "wasm32")))]
+pub use remote::Remote;
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use crate::model::{ClipConfig, ConfigError};
+use burn::tensor::Device;
+
+use crate::model::{Activation, Clip, ClipConfig, ConfigError};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
+use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
 
 /// The files of the model that ships with the project (`assets/model`).
 pub const BUNDLED_FILES: &[&str] = &[
@@ -27,19 +44,42 @@ pub const BUNDLED_FILES: &[&str] = &[
     "tokenizer.json",
 ];
 
+/// Bytes of a file on their way.
+pub struct Piece<'a> {
+    /// Where in the file they lie. 0 begins anew: what came before is void (the
+    /// file changed under way).
+    pub offset: u64,
+    pub bytes: &'a [u8],
+    /// Length of the whole file; 0 when unknown.
+    pub total: u64,
+}
+
+impl Piece<'_> {
+    /// The whole file up to and with this piece.
+    pub fn done(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// Takes a file piece by piece; `Break` when it has seen enough.
+pub type Take<'a> = dyn FnMut(Piece) -> Result<ControlFlow<()>, HubError> + 'a;
+
 /// Reads files of one model by name.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
 pub trait ModelFiles {
     /// For people: what this model is called.
     fn name(&self) -> String;
 
-    /// A file's bytes; `None` where there is no such file. `progress` is told
-    /// the bytes read so far and how many there are (0 when unknown).
-    async fn read(
-        &self,
-        file: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<Vec<u8>>, HubError>;
+    /// The weights file, where somebody named it.
+    fn weights(&self) -> Option<String> {
+        None
+    }
+
+    /// A small file whole; `None` where there is no such file.
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError>;
+
+    /// Gives a file to `take` as it comes; `false` where there is no such file.
+    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError>;
 
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
@@ -52,14 +92,21 @@ pub enum HubError {
     Read { file: String, why: String },
     #[error(
         "{0} holds no CLIP: expected config.json and model.safetensors, or \
-         open_clip_config.json and open_clip_model.safetensors"
+         open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone"
     )]
     NoModel(String),
-    #[error("{config} is there, but its weights, {weights}, are not")]
+    #[error(
+        "{config} is there, but its weights, {weights}, are not (weights in another format, such \
+         as pytorch_model.bin, cannot be read)"
+    )]
     NoWeights {
         config: &'static str,
-        weights: &'static str,
+        weights: String,
     },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("{0}")]
+    Refused(String),
     #[error(
         "the model sees pictures of {seen} x {seen} pixels, but its preprocessor config makes \
          them {prepared} x {prepared}: the files do not belong together"
@@ -73,44 +120,49 @@ pub enum HubError {
     Preprocess(#[from] PreprocessError),
 }
 
-/// A model's files, read and understood; the weights still as bytes. Cheap to
-/// clone: a device that fails is followed by another with the same files.
+/// A model's small files, read and understood. Cheap to clone: a device that
+/// fails is followed by another with the same files.
 #[derive(Clone)]
 pub struct ModelBundle {
     pub name: String,
     pub config: ClipConfig,
     pub preprocess: PreprocessConfig,
     pub tokenizer: Rc<Tokenizer>,
-    /// A safetensors file.
-    pub weights: Rc<[u8]>,
-    /// Size of all files together.
+    /// Name of the safetensors file.
+    pub weights: String,
+    /// The config that speaks of it; none where there is none.
+    config_file: Option<&'static str>,
+    /// Size of the small files together.
     pub bytes: u64,
+    /// What was taken for granted, in words.
+    pub notes: Vec<String>,
 }
 
-/// Reads a model. `progress` is told the bytes of the weights as they come.
+/// Reads everything of a model but its weights. `activation` is for weights
+/// without a config, which do not show it.
 pub async fn open(
     files: &impl ModelFiles,
-    progress: &mut dyn FnMut(u64, u64),
+    activation: Option<Activation>,
 ) -> Result<ModelBundle, HubError> {
     let mut reader = Reader { files, bytes: 0 };
-    let found = match reader.optional("config.json").await? {
+    let found = match reader.optional(HUGGING_FACE_CONFIG).await? {
         // timm's repositories hold a config.json of their own beside OpenCLIP's.
         Some(json) if is_hugging_face(&json) => Some((json, Kind::HuggingFace)),
-        _ => (reader.optional("open_clip_config.json").await?).map(|json| (json, Kind::OpenClip)),
+        _ => (reader.optional(OPEN_CLIP_CONFIG).await?).map(|json| (json, Kind::OpenClip)),
     };
     let Some((json, kind)) = found else {
-        return Err(HubError::NoModel(files.name()));
+        return reader.lone_weights(activation).await;
     };
     let (config, config_file, weights_file) = match kind {
         Kind::HuggingFace => (
             ClipConfig::from_hugging_face(&json)?,
-            "config.json",
-            "model.safetensors",
+            HUGGING_FACE_CONFIG,
+            HUGGING_FACE_WEIGHTS,
         ),
         Kind::OpenClip => (
             ClipConfig::from_open_clip(&json)?,
-            "open_clip_config.json",
-            "open_clip_model.safetensors",
+            OPEN_CLIP_CONFIG,
+            OPEN_CLIP_WEIGHTS,
         ),
     };
     let size = config.vision.image_size();
@@ -127,20 +179,73 @@ pub async fn open(
             seen: size,
         });
     }
-    let tokenizer = reader.tokenizer(&config).await?;
-    let weights = (files.read(weights_file, progress).await?).ok_or(HubError::NoWeights {
-        config: config_file,
-        weights: weights_file,
-    })?;
     Ok(ModelBundle {
         name: named(&json).unwrap_or_else(|| files.name()),
+        tokenizer: reader.tokenizer(&config).await?,
         config,
         preprocess,
-        tokenizer: Rc::new(tokenizer),
-        bytes: reader.bytes + weights.len() as u64,
-        weights: weights.into(),
+        weights: files.weights().unwrap_or_else(|| weights_file.into()),
+        config_file: Some(config_file),
+        bytes: reader.bytes,
+        notes: Vec::new(),
     })
 }
+
+/// How far the weights are.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadProgress {
+    pub bytes: u64,
+    /// 0 when unknown.
+    pub total_bytes: u64,
+    pub parameters: usize,
+    pub total_parameters: usize,
+}
+
+/// Streams a model's weights to `device`: what is held on the way is one
+/// parameter. Returns the model and the size of its file.
+pub async fn load(
+    files: &impl ModelFiles,
+    bundle: &ModelBundle,
+    device: &Device,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<(Clip, u64), HubError> {
+    let mut loader = None;
+    let mut done = 0;
+    let mut take = |piece: Piece| {
+        if piece.offset == 0 {
+            loader = None;
+        }
+        let loader =
+            loader.get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total));
+        loader.push(piece.bytes)?;
+        done = piece.done();
+        let (parameters, total_parameters) = loader.progress();
+        progress(LoadProgress {
+            bytes: done,
+            total_bytes: piece.total,
+            parameters,
+            total_parameters,
+        });
+        Ok(ControlFlow::Continue(()))
+    };
+    let found = files.stream(&bundle.weights, &mut take).await?;
+    match (found, loader) {
+        (false, _) => Err(match bundle.config_file {
+            None => HubError::NoModel(files.name()),
+            Some(config) => HubError::NoWeights {
+                config,
+                weights: bundle.weights.clone(),
+            },
+        }),
+        (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
+        (true, Some(loader)) => Ok((loader.finish()?, done)),
+    }
+}
+
+const HUGGING_FACE_CONFIG: &str = "config.json";
+const HUGGING_FACE_WEIGHTS: &str = "model.safetensors";
+const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
+const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -169,20 +274,63 @@ struct Reader<'a, F> {
 
 impl<F: ModelFiles> Reader<'_, F> {
     async fn optional(&mut self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
-        let bytes = self.files.read(file, &mut |_, _| ()).await?;
+        let bytes = self.files.read(file).await?;
         self.bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
         Ok(bytes)
     }
 
+    /// Weights without a config: what they say themselves.
+    async fn lone_weights(
+        mut self,
+        activation: Option<Activation>,
+    ) -> Result<ModelBundle, HubError> {
+        let candidates = match self.files.weights() {
+            Some(weights) => vec![weights],
+            None => vec![HUGGING_FACE_WEIGHTS.into(), OPEN_CLIP_WEIGHTS.into()],
+        };
+        for weights in candidates {
+            let mut reader = HeaderReader::default();
+            let mut header = None;
+            let mut take = |piece: Piece| {
+                if piece.offset == 0 {
+                    reader = HeaderReader::default();
+                }
+                header = reader.push(piece.bytes)?.map(|(header, _)| header);
+                Ok(match header {
+                    Some(_) => ControlFlow::Break(()),
+                    None => ControlFlow::Continue(()),
+                })
+            };
+            if !self.files.stream(&weights, &mut take).await? {
+                continue;
+            }
+            let header = header.ok_or(WeightsError::NotSafetensors(
+                "it ends before its header does",
+            ))?;
+            let Inferred { config, note } = weights::infer(&header, activation)?;
+            return Ok(ModelBundle {
+                name: self.files.name(),
+                preprocess: PreprocessConfig::openai(config.vision.image_size()),
+                tokenizer: self.tokenizer(&config).await?,
+                config,
+                weights,
+                config_file: None,
+                bytes: self.bytes,
+                notes: vec![note],
+            });
+        }
+        Err(HubError::NoModel(self.files.name()))
+    }
+
     /// The model's own tokenizer where its folder has one, else CLIP's.
-    async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Tokenizer, HubError> {
+    async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Rc<Tokenizer>, HubError> {
         let length = config.text.context_length;
         let special = SpecialIds {
             end_of_text: config.text.eos_token_id,
             pad: None,
         };
         if let Some(json) = self.optional("tokenizer.json").await? {
-            return Ok(Tokenizer::from_json(&json, length, special)?);
+            return Ok(Rc::new(Tokenizer::from_json(&json, length, special)?));
         }
         // A vocabulary of CLIP's size is CLIP's; only others need their own files.
         if config.text.vocab_size != CLIP_VOCABULARY_SIZE {
@@ -190,15 +338,12 @@ impl<F: ModelFiles> Reader<'_, F> {
             let merges = self.optional("merges.txt").await?;
             if let (Some(vocabulary), Some(merges)) = (vocabulary, merges) {
                 let merges = String::from_utf8_lossy(&merges);
-                return Ok(Tokenizer::from_vocabulary(
-                    &vocabulary,
-                    &merges,
-                    length,
-                    special,
-                )?);
+                let tokenizer =
+                    Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?;
+                return Ok(Rc::new(tokenizer));
             }
         }
         let vocabulary = self.files.clip_vocabulary().await?;
-        Ok(Tokenizer::clip(&vocabulary, length)?)
+        Ok(Rc::new(Tokenizer::clip(&vocabulary, length)?))
     }
 }

@@ -1,56 +1,359 @@
-//! From a file into a model.
+//! From a file into a model, piece by piece as the bytes come.
 
-use burn::module::{Module, ModuleMapper, Param};
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use half::{bf16, f16};
+use safetensors::Dtype;
 
-use super::{TensorFile, WeightsError};
+use super::header::{Header, HeaderReader};
+use super::layout::{Change, Source};
+use super::{WeightsError, transpose};
 use crate::model::{Clip, ClipConfig};
 
-/// Builds the model that `config` describes with the weights in `file` on
-/// `device`. `progress` is told how many parameters are done, of how many.
-pub fn load(
-    config: &ClipConfig,
-    file: &TensorFile,
-    device: &Device,
-    mut progress: impl FnMut(usize, usize),
-) -> Result<Clip, WeightsError> {
-    // burn's parameters are lazy: the initialisation is described, not run.
-    let model = Clip::init(config, device);
-    let mut counter = Counter(0);
-    model.visit(&mut counter);
-    let mut loader = Loader {
-        file,
-        device,
-        path: Vec::new(),
-        done: 0,
-        progress: &mut |done| progress(done, counter.0),
-        error: None,
-    };
-    let model = model.map(&mut loader);
-    match loader.error {
-        None => Ok(model),
-        Some(error) => Err(error),
+/// Builds the model that `config` describes from a whole safetensors file.
+pub fn load(config: &ClipConfig, file: &[u8], device: &Device) -> Result<Clip, WeightsError> {
+    let mut loader = Loader::new(config, device, file.len() as u64);
+    loader.push(file)?;
+    loader.finish()
+}
+
+/// Takes a safetensors file in pieces of any size. Every parameter goes to the
+/// device when its last byte has come, and the bytes are let go: what is held
+/// meanwhile is one parameter. All names, shapes and types are checked before
+/// the first of them is made room for.
+pub struct Loader {
+    model: Clip,
+    device: Device,
+    /// What the sender says of the file's length; 0 when it says nothing.
+    announced: u64,
+    head: HeaderReader,
+    body: Option<Body>,
+}
+
+impl Loader {
+    /// `file_bytes` is the length that the file is said to have, 0 when unknown.
+    pub fn new(config: &ClipConfig, device: &Device, file_bytes: u64) -> Self {
+        Self {
+            // burn's parameters are lazy: the initialisation is described, not run.
+            model: Clip::init(config, device),
+            device: device.clone(),
+            announced: file_bytes,
+            head: HeaderReader::default(),
+            body: None,
+        }
+    }
+
+    /// The next bytes of the file.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), WeightsError> {
+        if let Some(body) = &mut self.body {
+            return body.push(bytes, &self.device);
+        }
+        if let Some((header, rest)) = self.head.push(bytes)? {
+            let (found, expected) = (self.announced, header.file_bytes());
+            match found {
+                1.. if found < expected => {
+                    return Err(WeightsError::Truncated { found, expected });
+                }
+                1.. if found > expected => return Err(WeightsError::Length { found, expected }),
+                _ => (),
+            }
+            let body = self.body.insert(Body::plan(&self.model, &header)?);
+            body.push(rest, &self.device)?;
+        }
+        Ok(())
+    }
+
+    /// Parameters that are on the device, of how many (0 before the header is whole).
+    pub fn progress(&self) -> (usize, usize) {
+        let done = |body: &Body| (body.loaded.len(), body.parameters.len());
+        self.body.as_ref().map_or((0, 0), done)
+    }
+
+    /// The model, once the file has come to its end.
+    pub fn finish(self) -> Result<Clip, WeightsError> {
+        let Some(body) = self.body else {
+            return Err(WeightsError::NotSafetensors(
+                "it ends before its header does",
+            ));
+        };
+        if body.position != body.file_bytes {
+            return Err(WeightsError::Truncated {
+                found: body.position,
+                expected: body.file_bytes,
+            });
+        }
+        let mut filler = Filler {
+            path: Vec::new(),
+            loaded: body.loaded,
+            missing: None,
+        };
+        let model = self.model.map(&mut filler);
+        match filler.missing {
+            None => Ok(model),
+            Some(path) => Err(WeightsError::Missing(path)),
+        }
     }
 }
 
-struct Counter(usize);
+/// A parameter on its way.
+struct Parameter {
+    path: String,
+    change: Change,
+    /// Rows and columns of what the file has, all parts joined.
+    rows: usize,
+    columns: usize,
+    /// Values by part; parts may come in any order.
+    parts: Vec<Option<Vec<f32>>>,
+}
 
-impl burn::module::ModuleVisitor for Counter {
-    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
-        self.0 += 1;
+/// A tensor of the file.
+struct Piece {
+    name: String,
+    dtype: Dtype,
+    /// Where its bytes end in the file.
+    end: u64,
+    values: usize,
+    /// Which part of which parameter it is; none if the model has no use for it.
+    wanted: Option<(usize, usize)>,
+}
+
+struct Body {
+    file_bytes: u64,
+    position: u64,
+    /// In the file's order, the next one last.
+    pieces: Vec<Piece>,
+    parameters: Vec<Parameter>,
+    /// Values of the current piece so far, and the bytes of a number cut in two.
+    values: Vec<f32>,
+    cut: Vec<u8>,
+    /// Flat, by path: shape is given when all are there.
+    loaded: HashMap<String, Tensor<1>>,
+}
+
+impl Body {
+    /// What of the file goes where. Everything is checked here.
+    fn plan(model: &Clip, header: &Header) -> Result<Self, WeightsError> {
+        let mut planner = Planner {
+            header,
+            path: Vec::new(),
+            parameters: Vec::new(),
+            wanted: HashMap::new(),
+            error: None,
+        };
+        model.visit(&mut planner);
+        if let Some(error) = planner.error {
+            return Err(error);
+        }
+        let mut pieces: Vec<Piece> = (header.names().into_iter())
+            .filter_map(|name| {
+                let info = header.info(&name)?;
+                Some(Piece {
+                    dtype: info.dtype,
+                    end: header.data_start + info.data_offsets.1 as u64,
+                    values: info.shape.iter().product(),
+                    wanted: planner.wanted.get(&name).copied(),
+                    name,
+                })
+            })
+            .collect();
+        pieces.reverse();
+        Ok(Self {
+            file_bytes: header.file_bytes(),
+            position: header.data_start,
+            pieces,
+            parameters: planner.parameters,
+            values: Vec::new(),
+            cut: Vec::new(),
+            loaded: HashMap::new(),
+        })
+    }
+
+    fn push(&mut self, mut bytes: &[u8], device: &Device) -> Result<(), WeightsError> {
+        loop {
+            let Some(piece) = self.pieces.last() else {
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                return Err(WeightsError::Length {
+                    found: self.position + bytes.len() as u64,
+                    expected: self.file_bytes,
+                });
+            };
+            let missing = piece.end - self.position;
+            let count = usize::try_from(missing).unwrap_or(usize::MAX).min(bytes.len());
+            let (now, later) = bytes.split_at(count);
+            if piece.wanted.is_some() {
+                if self.values.capacity() == 0 {
+                    self.values.reserve_exact(piece.values);
+                }
+                append_f32(piece, now, &mut self.cut, &mut self.values)?;
+            }
+            self.position += count as u64;
+            bytes = later;
+            if self.position < piece.end {
+                return Ok(()); // all bytes are taken
+            }
+            if let Some((parameter, part)) = piece.wanted {
+                let values = std::mem::take(&mut self.values);
+                self.parameters[parameter].parts[part] = Some(values);
+                self.send(parameter, device);
+            }
+            self.pieces.pop();
+        }
+    }
+
+    /// To the device, if all of its parts are there.
+    fn send(&mut self, parameter: usize, device: &Device) {
+        let parameter = &mut self.parameters[parameter];
+        if parameter.parts.iter().any(Option::is_none) {
+            return;
+        }
+        let mut parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
+        let mut values = parts.next().unwrap_or_default();
+        parts.for_each(|part| values.extend(part));
+        if matches!(
+            parameter.change,
+            Change::Transpose | Change::FlattenTranspose
+        ) {
+            values = transpose(&values, parameter.rows, parameter.columns);
+        }
+        let count = values.len();
+        let tensor = Tensor::from_data(TensorData::new(values, [count]), device);
+        self.loaded.insert(parameter.path.clone(), tensor);
     }
 }
 
-struct Loader<'a> {
-    file: &'a TensorFile<'a>,
-    device: &'a Device,
+/// Appends numbers of a piece; one that is cut in two waits in `cut` for its rest.
+fn append_f32(
+    piece: &Piece,
+    mut bytes: &[u8],
+    cut: &mut Vec<u8>,
+    values: &mut Vec<f32>,
+) -> Result<(), WeightsError> {
+    let size = if piece.dtype == Dtype::F32 { 4 } else { 2 };
+    let start = values.len();
+    if !cut.is_empty() {
+        let (rest, later) = bytes.split_at((size - cut.len()).min(bytes.len()));
+        cut.extend_from_slice(rest);
+        bytes = later;
+        if cut.len() == size {
+            decode(piece.dtype, cut, values);
+            cut.clear();
+        }
+    }
+    let whole = bytes.len() - bytes.len() % size;
+    decode(piece.dtype, &bytes[..whole], values);
+    cut.extend_from_slice(&bytes[whole..]);
+    match values[start..].iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(WeightsError::NotFinite(piece.name.clone())),
+    }
+}
+
+/// Whole numbers of a type that [`Planner`] let pass.
+fn decode(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
+    match dtype {
+        Dtype::F16 => {
+            values.extend((bytes.as_chunks().0.iter()).map(|b| f16::from_le_bytes(*b).to_f32()))
+        }
+        Dtype::BF16 => {
+            values.extend((bytes.as_chunks().0.iter()).map(|b| bf16::from_le_bytes(*b).to_f32()))
+        }
+        _ => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
+    }
+}
+
+/// Finds every parameter's tensors in a header.
+struct Planner<'a> {
+    header: &'a Header,
     path: Vec<String>,
-    done: usize,
-    progress: &'a mut dyn FnMut(usize),
+    parameters: Vec<Parameter>,
+    /// Which part of which parameter a name is.
+    wanted: HashMap<String, (usize, usize)>,
     error: Option<WeightsError>,
 }
 
-impl ModuleMapper for Loader<'_> {
+impl Planner<'_> {
+    fn add(&mut self, path: String, expected: &[usize]) -> Result<(), WeightsError> {
+        let Some(Source { names, change }) = self.header.layout().source(&path) else {
+            return Err(WeightsError::Unknown(path));
+        };
+        let mut shape: Vec<usize> = Vec::new();
+        for (part, name) in names.iter().enumerate() {
+            let info = (self.header.info(name)).ok_or_else(|| WeightsError::Missing(name.clone()))?;
+            if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                return Err(WeightsError::Dtype {
+                    name: name.clone(),
+                    found: format!("{:?}", info.dtype),
+                });
+            }
+            if part == 0 {
+                shape = info.shape.clone();
+            } else if info.shape.get(1..) == shape.get(1..) && !shape.is_empty() {
+                shape[0] += info.shape[0];
+            } else {
+                return Err(WeightsError::Shape {
+                    name: name.clone(),
+                    found: info.shape.clone(),
+                    expected: shape,
+                });
+            }
+            let place = (self.parameters.len(), part);
+            self.wanted.insert(name.clone(), place);
+        }
+        let rows = shape.first().copied().unwrap_or(1);
+        let columns: usize = shape.iter().skip(1).product();
+        let (becomes, rank_fits) = match change {
+            Change::Keep => (shape.clone(), true),
+            Change::Scalar => (vec![rows * columns], true),
+            Change::Transpose => (vec![columns, rows], shape.len() == 2),
+            Change::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
+        };
+        if becomes != expected || !rank_fits {
+            return Err(WeightsError::Shape {
+                name: names.join(" + "),
+                found: shape,
+                expected: expected.to_vec(),
+            });
+        }
+        self.parameters.push(Parameter {
+            path,
+            change,
+            rows,
+            columns,
+            parts: names.iter().map(|_| None).collect(),
+        });
+        Ok(())
+    }
+}
+
+impl ModuleVisitor for Planner<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.error.is_none() {
+            let shape = param.lazy_shape();
+            self.error = self.add(self.path.join("."), shape.as_slice()).err();
+        }
+    }
+}
+
+/// Puts what was loaded into the model.
+struct Filler {
+    path: Vec<String>,
+    loaded: HashMap<String, Tensor<1>>,
+    missing: Option<String>,
+}
+
+impl ModuleMapper for Filler {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -60,21 +363,12 @@ impl ModuleMapper for Loader<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
+        let path = self.path.join(".");
+        let Some(values) = self.loaded.remove(&path) else {
+            self.missing.get_or_insert(path);
             return param;
-        }
+        };
         let shape = param.lazy_shape();
-        match self.file.parameter(&self.path.join("."), shape.as_slice()) {
-            Ok(values) => {
-                let tensor = Tensor::from_data(TensorData::new(values, shape), self.device);
-                self.done += 1;
-                (self.progress)(self.done);
-                Param::initialized(param.id, tensor)
-            }
-            Err(error) => {
-                self.error = Some(error);
-                param
-            }
-        }
+        Param::initialized(param.id, values.reshape(shape))
     }
 }

@@ -1,14 +1,36 @@
 //! Weights as safetensors, in the two namings that CLIP's files have.
 //!
-//! [`load`] fills a [`Clip`] from a file, [`save`] writes one. Which tensor of
-//! a file is which parameter is data, in [`layout`].
+//! [`Loader`] fills a [`crate::model::Clip`] from a file while its bytes come,
+//! [`save`] writes one. Which tensor of a file is which parameter is data, in
+//! [`layout`].
 
-mod file;
+mod error;
+mod header;
+mod infer;
 mod layout;
 mod load;
 mod save;
 
-pub use file::{TensorFile, WeightsError};
+pub use error::WeightsError;
+pub use header::{Header, HeaderReader};
+pub use infer::{Inferred, infer};
 pub use layout::Layout;
-pub use load::load;
+pub use load::{Loader, load};
 pub use save::{Precision, save};
+
+/// `[rows, columns]` to `[columns, rows]`, both row by row.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    // In tiles that fit a processor's first cache.
+    const TILE: usize = 32;
+    let mut turned = vec![0.0; values.len()];
+    for top in (0..rows).step_by(TILE) {
+        for left in (0..columns).step_by(TILE) {
+            for row in top..(top + TILE).min(rows) {
+                for column in left..(left + TILE).min(columns) {
+                    turned[column * rows + row] = values[row * columns + column];
+                }
+            }
+        }
+    }
+    turned
+}

@@ -8,9 +8,8 @@ use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::WeightsError;
-use super::file::transpose;
 use super::layout::{Change, Layout, Source};
+use super::{WeightsError, transpose};
 use crate::model::{Clip, ClipConfig, VisionConfig};
 
 /// How numbers are stored in a file.

@@ -17,7 +17,7 @@ use clip::train::{
     AdamWHyperParameters, Augment, Drawings, Encode, PretrainOptions, SharedName, WarmupCosine,
     fresh, pretrain,
 };
-use clip::weights::{Layout, Precision, TensorFile, load, save};
+use clip::weights::{Layout, Precision, load, save};
 
 use crate::Failure;
 
@@ -141,7 +141,7 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
         Some(folder) => {
             let weights = fs::read(folder.join(weights_file(&config)))?;
             let device = Device::flex().autodiff();
-            load(&config, &TensorFile::open(&weights)?, &device, |_, _| ())?.unfreeze()
+            load(&config, &weights, &device)?.unfreeze()
         }
     };
     let model = pretrain(

@@ -1,21 +1,26 @@
 //! What every subcommand that uses a model begins with.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
-use clip::hub::{self, Bundled, Folder};
+use clip::hub::{self, Bundled, Folder, ModelFiles, Place, Remote};
+use clip::model::Activation;
 use clip::preprocess::decode;
 
 use crate::Failure;
 
 #[derive(Args)]
 pub struct Session {
-    /// Folder of a model, or its weights file; the bundled one when left out
+    /// Folder of a model, its weights file, or its name on the hub
+    /// (owner/name, owner/name@revision); the bundled one when left out
     #[arg(long)]
-    model: Option<PathBuf>,
+    model: Option<String>,
+    /// Activation of weights without a config, which do not show it
+    #[arg(long, value_enum)]
+    activation: Option<ActivationName>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     device: Choice,
@@ -28,14 +33,42 @@ enum Choice {
     Gpu,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum ActivationName {
+    /// OpenAI's
+    #[value(name = "quick_gelu")]
+    QuickGelu,
+    /// Most of LAION's
+    Gelu,
+}
+
 impl Session {
     /// Opens the model on the device.
     pub async fn open(&self) -> Result<Engine, Failure> {
-        let quiet = &mut |_, _| ();
-        let bundle = match &self.model {
-            None => hub::open(&Bundled, quiet).await?,
-            Some(path) => hub::open(&Folder::new(path)?, quiet).await?,
-        };
+        match self.model.as_deref() {
+            None => self.open_from(&Bundled).await,
+            Some(model) if Path::new(model).exists() => {
+                self.open_from(&Folder::new(Path::new(model))?).await
+            }
+            Some(model) => match Place::parse(model) {
+                Ok(place) => self.open_from(&Remote::new(&place)?).await,
+                // Meant as a path, most likely.
+                Err(error) => {
+                    Err(format!("there is no file or folder {model}, and {error}").into())
+                }
+            },
+        }
+    }
+
+    async fn open_from(&self, files: &impl ModelFiles) -> Result<Engine, Failure> {
+        let activation = self.activation.map(|name| match name {
+            ActivationName::QuickGelu => Activation::QuickGelu,
+            ActivationName::Gelu => Activation::Gelu,
+        });
+        let bundle = hub::open(files, activation).await?;
+        for note in &bundle.notes {
+            eprintln!("clip: note: {note}");
+        }
         let choice = match self.device {
             Choice::Auto => DeviceChoice::Auto,
             Choice::Cpu => DeviceChoice::Cpu,
@@ -43,7 +76,7 @@ impl Session {
         };
         let lost = |why| eprintln!("clip: the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
-        Ok(Engine::load(bundle, opened, |_, _| ()).await?)
+        Ok(Engine::load(files, bundle, opened, &mut |_| ()).await?)
     }
 }
 

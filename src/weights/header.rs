@@ -1,0 +1,175 @@
+//! The head of a safetensors file: what is in it, before any of it is there.
+
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::{Layout, WeightsError};
+
+/// Bytes of the number that says how long the header is.
+const LENGTH_BYTES: usize = 8;
+/// A CLIP's header has some 100 kB; the format allows 100 MB.
+const MAX_HEADER_BYTES: usize = 16 << 20;
+
+/// Names, shapes, types and places of a file's tensors, checked: they follow
+/// each other without gap or overlap, and each is as long as its shape says.
+#[derive(Clone, Debug)]
+pub struct Header {
+    metadata: Metadata,
+    layout: Layout,
+    /// Where the first tensor's bytes begin.
+    pub(super) data_start: u64,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
+        let metadata: Metadata = serde_json::from_slice(&bytes[LENGTH_BYTES..])
+            .map_err(|error| WeightsError::Header(error.to_string()))?;
+        let layout = Layout::detect(metadata.offset_keys().iter().map(String::as_str))
+            .ok_or(WeightsError::NotClip)?;
+        Ok(Self {
+            metadata,
+            layout,
+            data_start: bytes.len() as u64,
+        })
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Length of the whole file.
+    pub fn file_bytes(&self) -> u64 {
+        self.data_start + self.metadata.data_len() as u64
+    }
+
+    /// Shape of the tensor of that name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.info(name).map(|info| info.shape.as_slice())
+    }
+
+    pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.metadata.info(name)
+    }
+
+    /// In the order in which they lie in the file.
+    pub fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+}
+
+/// Collects a file's first bytes until the header is whole.
+#[derive(Default)]
+pub struct HeaderReader {
+    bytes: Vec<u8>,
+}
+
+impl HeaderReader {
+    /// Takes the next bytes. Once the header is whole, it and the bytes behind it.
+    pub fn push<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(Header, &'a [u8])>, WeightsError> {
+        let bytes = self.fill(LENGTH_BYTES, bytes);
+        let Some(length) = self.bytes.first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let length = match usize::try_from(u64::from_le_bytes(*length)) {
+            Ok(length) if length <= MAX_HEADER_BYTES => length,
+            _ => return Err(WeightsError::NotSafetensors(looks_like(&self.bytes))),
+        };
+        let bytes = self.fill(LENGTH_BYTES + length, bytes);
+        match self.bytes.len() == LENGTH_BYTES + length {
+            true => Ok(Some((Header::parse(&self.bytes)?, bytes))),
+            false => Ok(None),
+        }
+    }
+
+    /// Moves bytes over until there are `count`; returns what is left.
+    fn fill<'a>(&mut self, count: usize, bytes: &'a [u8]) -> &'a [u8] {
+        let missing = count.saturating_sub(self.bytes.len()).min(bytes.len());
+        let (taken, rest) = bytes.split_at(missing);
+        self.bytes.extend_from_slice(taken);
+        rest
+    }
+}
+
+/// What people hand over instead of safetensors, told by its first bytes.
+fn looks_like(start: &[u8]) -> &'static str {
+    match start {
+        [b'<', ..] => "it is a web page: the address may need a login, or a proxy answered",
+        [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => {
+            "it is PyTorch's pickle format: look for a file that ends in .safetensors"
+        }
+        [b'G', b'G', b'U', b'F', ..] => "it is a GGUF file",
+        b"version " => {
+            "it is a pointer of Git LFS to the real file: run `git lfs pull`, or download it"
+        }
+        [b'{', ..] => "it is a JSON file",
+        _ => "its first bytes are not those of any",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+    }
+
+    #[test]
+    fn a_header_in_pieces_is_the_same() {
+        let mut bytes = file(
+            r#"{"visual.proj":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"__metadata__":{"format":"pt"}}"#,
+        );
+        let head = bytes.len();
+        bytes.extend([7; 8]);
+        for step in [1, 3, 50, bytes.len()] {
+            let mut reader = HeaderReader::default();
+            let mut found = None;
+            let mut behind = Vec::new();
+            for piece in bytes.chunks(step) {
+                match found {
+                    Some(_) => behind.extend_from_slice(piece),
+                    None => {
+                        if let Some((header, rest)) = reader.push(piece).unwrap() {
+                            behind.extend_from_slice(rest);
+                            found = Some(header);
+                        }
+                    }
+                }
+            }
+            let header = found.unwrap();
+            assert_eq!(header.data_start as usize, head);
+            assert_eq!(header.file_bytes() as usize, bytes.len());
+            assert_eq!(header.shape("visual.proj"), Some(&[2, 1][..]));
+            assert_eq!(behind, [7; 8]);
+        }
+    }
+
+    #[test]
+    fn hostile_headers_are_refused_in_words() {
+        let refused = |bytes: &[u8]| match HeaderReader::default().push(bytes) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("taken"),
+        };
+        let tensor = |shape: &str, offsets: &str| {
+            refused(&file(&format!(
+                r#"{{"visual.proj":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#
+            )))
+        };
+        assert!(refused(b"<!DOCTYPE html>").contains("web page"));
+        assert!(refused(b"version https://git-lfs").contains("git lfs"));
+        assert!(refused(b"PK\x03\x04\0\0\0\0\x7f").contains("PyTorch"));
+        assert!(refused(&file("{")).contains("header"));
+        // As long as it says it is, but not where it says.
+        assert!(tensor("[2]", "[4,12]").contains("header"));
+        assert!(tensor("[2]", "[0,4]").contains("header"));
+        assert!(tensor("[2]", "[8,0]").contains("header"));
+        // More numbers than there are.
+        assert!(tensor("[4294967296,4294967296,4294967296]", "[0,8]").contains("header"));
+        assert!(tensor("[-1]", "[0,4]").contains("header"));
+        let overlapping = r#"{"visual.proj":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+        assert!(refused(&file(overlapping)).contains("header"));
+        assert!(refused(&file("{}")).contains("CLIP"));
+    }
+}

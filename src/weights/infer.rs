@@ -1,0 +1,135 @@
+//! The architecture of a lone file, from its names and shapes, as OpenAI's
+//! `build_model` finds it.
+
+use super::{Header, Layout, WeightsError};
+use crate::model::{Activation, ClipConfig, ResNetConfig, TextConfig, VisionConfig, VitConfig};
+
+/// Every published model of this kind has heads of this width.
+const HEAD_WIDTH: usize = 64;
+const FILE: &str = "the weights";
+
+/// What the names and shapes say, and what they leave open.
+#[derive(Clone, Debug)]
+pub struct Inferred {
+    pub config: ClipConfig,
+    /// What was taken for granted, in words.
+    pub note: String,
+}
+
+/// The architecture that `header` shows. Which of two activations the model was
+/// trained with does not show: it is `activation`, or else what the file's
+/// naming makes likely.
+pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred, WeightsError> {
+    let shapes = Shapes(header);
+    let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
+    let text_blocks = "text.transformer.resblocks.";
+    let taken = activation.unwrap_or_else(|| likely(header));
+    let text = TextConfig {
+        vocab_size: shapes.dimension("text.token_embedding.weight", 0)?,
+        context_length: shapes.dimension("text.positional_embedding", 0)?,
+        width: text_width,
+        layers: shapes.blocks(text_blocks, ".ln_1.gamma"),
+        heads: (text_width / HEAD_WIDTH).max(1),
+        mlp_width: shapes.dimension(&format!("{text_blocks}0.mlp.c_fc.bias"), 0)?,
+        activation: taken,
+        layer_norm_eps: 1e-5,
+        eos_token_id: None,
+    };
+    let projection = match header.layout() {
+        Layout::HuggingFace => 0, // a linear layer: [out, in]
+        _ => 1,
+    };
+    let config = ClipConfig {
+        embed_dim: shapes.dimension("text.text_projection", projection)?,
+        vision: match shapes.get("visual.Vit.class_embedding") {
+            Some(_) => VisionConfig::Vit(shapes.vit(taken)?),
+            None => VisionConfig::ResNet(shapes.resnet()?),
+        },
+        text,
+    };
+    let config = (config.checked(FILE)).map_err(|e| WeightsError::NotInferred(e.to_string()))?;
+    let name = match taken {
+        Activation::QuickGelu => "QuickGELU",
+        Activation::Gelu => "GELU",
+    };
+    let note = match activation {
+        Some(_) => format!("no config beside the weights: architecture read from their shapes, with {name} as asked for"),
+        None => format!(
+            "no config beside the weights: architecture read from their shapes, {name} and CLIP's \
+             usual preprocessing taken for granted; choose the other activation if answers look wrong"
+        ),
+    };
+    Ok(Inferred { config, note })
+}
+
+/// OpenAI's own files and transformers' default have QuickGELU, and OpenAI's
+/// are in half precision or carry their input size; most of OpenCLIP's have GELU.
+fn likely(header: &Header) -> Activation {
+    match header.layout() {
+        Layout::HuggingFace => Activation::QuickGelu,
+        _ if header.shape("input_resolution").is_some() => Activation::QuickGelu,
+        _ => Activation::Gelu,
+    }
+}
+
+/// Shapes by our own names for parameters.
+struct Shapes<'a>(&'a Header);
+
+impl Shapes<'_> {
+    fn get(&self, path: &str) -> Option<&[usize]> {
+        let source = self.0.layout().source(path)?;
+        self.0.shape(source.names.first()?)
+    }
+
+    fn dimension(&self, path: &str, axis: usize) -> Result<usize, WeightsError> {
+        (self.get(path).and_then(|shape| shape.get(axis)).copied())
+            .ok_or_else(|| WeightsError::NotInferred(format!("it has no `{path}` of a CLIP")))
+    }
+
+    /// How many blocks there are.
+    fn blocks(&self, prefix: &str, parameter: &str) -> usize {
+        (0..)
+            .take_while(|block| self.get(&format!("{prefix}{block}{parameter}")).is_some())
+            .count()
+    }
+
+    /// Side of a square grid of positions, one more of which is no place.
+    fn grid(&self, path: &str) -> Result<usize, WeightsError> {
+        let positions = self.dimension(path, 0)?;
+        let side = positions.saturating_sub(1).isqrt();
+        match side * side + 1 == positions && side > 0 {
+            true => Ok(side),
+            false => Err(WeightsError::NotInferred(format!(
+                "{positions} positions are no square and one more"
+            ))),
+        }
+    }
+
+    fn vit(&self, activation: Activation) -> Result<VitConfig, WeightsError> {
+        let blocks = "visual.Vit.transformer.resblocks.";
+        let width = self.dimension("visual.Vit.class_embedding", 0)?;
+        let patch_size = self.dimension("visual.Vit.conv1.weight", 3)?;
+        Ok(VitConfig {
+            image_size: patch_size * self.grid("visual.Vit.positional_embedding")?,
+            patch_size,
+            width,
+            layers: self.blocks(blocks, ".ln_1.gamma"),
+            heads: (width / HEAD_WIDTH).max(1),
+            mlp_width: self.dimension(&format!("{blocks}0.mlp.c_fc.bias"), 0)?,
+            activation,
+            layer_norm_eps: 1e-5,
+        })
+    }
+
+    fn resnet(&self) -> Result<ResNetConfig, WeightsError> {
+        let stage = |number| self.blocks(&format!("visual.ResNet.layer{number}."), ".bn1.gamma");
+        let width = self.dimension("visual.ResNet.layer1.0.bn1.gamma", 0)?;
+        let grid = self.grid("visual.ResNet.attnpool.positional_embedding")?;
+        Ok(ResNetConfig {
+            image_size: ResNetConfig::REDUCTION * grid,
+            layers: [stage(1), stage(2), stage(3), stage(4)],
+            width,
+            heads: (width * 32 / HEAD_WIDTH).max(1),
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! The command and a hub that behaves, and misbehaves, like the real one
+//! (`tests/hub/server.py`).
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A hub with one repository, and a cache of its own.
+struct Hub {
+    server: Child,
+    url: String,
+    models: TempDir,
+    home: TempDir,
+}
+
+const MODEL: &str = "someone/tiny-clip";
+
+impl Hub {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let models = tempfile::tempdir().unwrap();
+        let repository = models.path().join(MODEL);
+        fs::create_dir_all(&repository).unwrap();
+        let golden = root.join("tests/golden/models/hf-tokenizer-bf16");
+        for file in [
+            "config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+            "tokenizer.json",
+        ] {
+            fs::copy(golden.join(file), repository.join(file)).unwrap();
+        }
+        let mut server = Command::new("python3")
+            .arg(root.join("tests/hub/server.py"))
+            .args(["--port", "0", "--models"])
+            .arg(models.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(server.stdout.take().unwrap())
+            .read_line(&mut url)
+            .unwrap();
+        Self {
+            server,
+            url: url.trim().into(),
+            models,
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `clip embed` of one text with a model of the hub that behaves as told.
+    fn embed(&self, behaviour: &str, model: &str) -> Result<Value, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args([
+                "embed", "--device", "cpu", "--texts", "a cat", "--json", "--model", model,
+            ])
+            .env("HF_ENDPOINT", format!("{}{behaviour}", self.url))
+            .env("HF_HOME", self.home.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!errors.contains("panicked"), "{errors}");
+        match output.status.success() {
+            true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+            false => Err(errors),
+        }
+    }
+
+    fn log(&self) -> Vec<Value> {
+        let log = ureq::get(format!("{}/log", self.url)).call().unwrap();
+        serde_json::from_reader(log.into_body().into_reader()).unwrap()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn features(answer: &Value) -> &Value {
+    &answer["texts"][0]["features"]
+}
+
+#[test]
+fn a_model_comes_from_the_hub_and_is_kept_where_others_keep_theirs() {
+    let hub = Hub::start();
+    let folder = hub.models.path().join(MODEL);
+    let expected = hub.embed("", folder.to_str().unwrap()).unwrap();
+    let fetched = hub.embed("", MODEL).unwrap();
+    assert_eq!(features(&fetched), features(&expected));
+    let kept = hub.home.path().join("hub/models--someone--tiny-clip");
+    assert!(kept.join("refs/main").exists());
+    assert_eq!(fs::read_dir(kept.join("snapshots")).unwrap().count(), 1);
+
+    // Again: the weights are not fetched a second time.
+    let sent = |log: &[Value]| -> u64 { log.iter().filter_map(|r| r["bytes"].as_u64()).sum() };
+    let before = sent(&hub.log());
+    assert_eq!(
+        features(&hub.embed("", MODEL).unwrap()),
+        features(&expected)
+    );
+    let weights = fs::metadata(folder.join("model.safetensors"))
+        .unwrap()
+        .len();
+    assert!(sent(&hub.log()) - before < weights / 2);
+
+    // And without a network.
+    assert_eq!(
+        features(&hub.embed("/offline", MODEL).unwrap()),
+        features(&expected)
+    );
+    let commit = fs::read_to_string(kept.join("refs/main")).unwrap();
+    let pinned = format!("{MODEL}@{commit}");
+    assert_eq!(
+        features(&hub.embed("", &pinned).unwrap()),
+        features(&expected)
+    );
+}
+
+#[test]
+fn a_broken_download_is_taken_up_where_it_stopped() {
+    let hub = Hub::start();
+    let folder = hub.models.path().join(MODEL);
+    let expected = hub.embed("", folder.to_str().unwrap()).unwrap();
+    let fetched = hub.embed("/break-once-30000", MODEL).unwrap();
+    assert_eq!(features(&fetched), features(&expected));
+    let ranges: Vec<String> = (hub.log().iter())
+        .filter_map(|request| request["range"].as_str().map(str::to_owned))
+        .collect();
+    assert!(
+        ranges.iter().any(|range| range == "bytes=30000-"),
+        "{ranges:?}"
+    );
+}
+
+#[test]
+fn a_newer_file_on_the_hub_is_fetched() {
+    let hub = Hub::start();
+    let folder = hub.models.path().join(MODEL);
+    let first = hub.embed("", MODEL).unwrap();
+    let weights = folder.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    // Another temperature: logit_scale lies first, as bf16.
+    let data = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    bytes[data..data + 2].copy_from_slice(&[0x00, 0x40]);
+    fs::write(&weights, bytes).unwrap();
+    let second = hub.embed("", MODEL).unwrap();
+    assert_ne!(first["logit_scale"], 2.0);
+    assert_eq!(second["logit_scale"], 2.0);
+}
+
+#[test]
+fn what_goes_wrong_is_said() {
+    let hub = Hub::start();
+    let says = |behaviour: &str, model: &str, word: &str| {
+        let error = hub.embed(behaviour, model).unwrap_err();
+        assert!(error.contains(word), "{behaviour} {model}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    };
+    says("", "someone/else", "no such repository");
+    says("", "no-such-folder", "neither");
+    says("/gated", MODEL, "agree");
+    says("/error-500", MODEL, "500");
+    says("/error-429", MODEL, "wait");
+    says("/offline", MODEL, MODEL);
+    says("/html", MODEL, MODEL);
+    says("/truncated-20000", MODEL, "end after 20000");
+}
