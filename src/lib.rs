@@ -11,12 +11,14 @@
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
 //! | [`train`] | contrastive loss, schedule, optimiser, pre-training |
 //! | [`eval`] | how good a model is |
+//! | [`catalogue`] | published models by name |
 //! | [`hub`] | where the files of a model come from |
 //! | [`engine`] | device + model as one session, and the messages it understands |
 //! | [`app`] | the page (Leptos); it speaks to the engine by messages |
 
 #[cfg(feature = "page")]
 pub mod app;
+pub mod catalogue;
 pub mod engine;
 #[cfg(feature = "compute")]
 pub mod eval;

@@ -100,7 +100,7 @@ fn a_model_comes_from_the_hub_and_is_kept_where_others_keep_theirs() {
     assert_eq!(fs::read_dir(kept.join("snapshots")).unwrap().count(), 1);
 
     // Again: the weights are not fetched a second time.
-    let sent = |log: &[Value]| -> u64 { log.iter().filter_map(|r| r["bytes"].as_u64()).sum() };
+    let sent = |log: &[Value]| -> u64 { log.iter().filter_map(|r| r["sent"].as_u64()).sum() };
     let before = sent(&hub.log());
     assert_eq!(
         features(&hub.embed("", MODEL).unwrap()),

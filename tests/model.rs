@@ -157,7 +157,7 @@ fn saved_and_opened(folder: &str, layout: Layout) {
     let folder = golden("models").join(folder);
     let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
     let device = burn::tensor::Device::flex();
-    let weights = fs::read(folder.join(&bundle.weights)).unwrap();
+    let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
     let model = load(&bundle.config, &weights, &device).unwrap();
     let saved = |model| save(model, &bundle.config, layout, Precision::F32).unwrap();
     let bytes = saved(&model);
@@ -227,7 +227,7 @@ fn the_architecture_is_read_from_names_and_shapes() {
     ] {
         let files = Folder::new(&golden("models").join(name)).unwrap();
         let bundle = block_on(hub::open(&files, None)).unwrap();
-        let weights = fs::read(golden("models").join(name).join(&bundle.weights)).unwrap();
+        let weights = fs::read(golden("models").join(name).join(&bundle.weights[0])).unwrap();
         let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
         let activation = bundle.config.text.activation;
         let inferred = infer(&header, Some(activation)).unwrap();

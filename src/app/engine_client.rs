@@ -3,7 +3,7 @@
 use js_sys::{Array, ArrayBuffer, Object, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::{ErrorEvent, MessageEvent, WorkerOptions, WorkerType};
+use web_sys::{ErrorEvent, File, MessageEvent, WorkerOptions, WorkerType};
 
 use crate::engine::messages::{Event, Request};
 
@@ -13,6 +13,16 @@ const LOADER: &str = "worker-loader.js";
 /// The messages' two fields.
 const MESSAGE: &str = "message";
 const BYTES: &str = "bytes";
+const FILES: &str = "files";
+
+/// What travels beside a message.
+pub enum Beside {
+    Nothing,
+    /// Moved over, not copied.
+    Bytes(ArrayBuffer),
+    /// Handles: their bytes stay where they are.
+    Files(Vec<File>),
+}
 
 /// At most one worker.
 #[derive(Default)]
@@ -38,13 +48,13 @@ impl EngineClient {
         }
     }
 
-    /// Sends a message, and moves `bytes` over with it.
-    pub fn send(&self, request: &Request, bytes: Option<ArrayBuffer>) -> Result<(), String> {
+    /// Sends a message and what goes with it.
+    pub fn send(&self, request: &Request, beside: Beside) -> Result<(), String> {
         let Some(running) = &self.running else {
             return Ok(());
         };
         running
-            .send(request, bytes)
+            .send(request, beside)
             .map_err(|error| describe(&error))
     }
 }
@@ -99,17 +109,22 @@ impl Running {
         })
     }
 
-    fn send(&self, request: &Request, bytes: Option<ArrayBuffer>) -> Result<(), JsValue> {
+    fn send(&self, request: &Request, beside: Beside) -> Result<(), JsValue> {
         let message = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
         let envelope = Object::new();
         Reflect::set(&envelope, &MESSAGE.into(), &message)?;
-        match bytes {
-            Some(bytes) => {
+        match beside {
+            Beside::Bytes(bytes) => {
                 Reflect::set(&envelope, &BYTES.into(), &bytes)?;
                 self.worker
                     .post_message_with_transfer(&envelope, &Array::of1(&bytes))
             }
-            None => self.worker.post_message(&envelope),
+            Beside::Files(files) => {
+                let files = Array::from_iter(files);
+                Reflect::set(&envelope, &FILES.into(), &files)?;
+                self.worker.post_message(&envelope)
+            }
+            Beside::Nothing => self.worker.post_message(&envelope),
         }
     }
 

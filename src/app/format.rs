@@ -50,6 +50,17 @@ pub fn milliseconds(ms: f64) -> String {
     }
 }
 
+/// How long something will still take, as roughly as it is known.
+pub fn time_left(seconds: f64) -> String {
+    if seconds < 90.0 {
+        format!("{:.0} s left", seconds.max(1.0))
+    } else if seconds < 5_400.0 {
+        format!("{:.0} min left", seconds / 60.0)
+    } else {
+        format!("{:.0} h left", seconds / 3_600.0)
+    }
+}
+
 /// `1 picture`, `2 pictures`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 {

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::session::{Session, Texts, Worker};
 use super::state::App;
 use super::{format, storage};
-use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo};
+use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
 
 /// Value of `data-state`: what kind of state the worker is in.
 pub fn state_name(session: &Session) -> &'static str {
@@ -23,9 +23,9 @@ pub fn status_parts(session: &Session) -> [String; 3] {
     let on_cpu = session.on_cpu();
     let alone = |text: String| [text, String::new(), String::new()];
     match (&session.worker, &session.device) {
-        (Worker::Loading { stage, done, total }, _) => {
-            alone(loading_text(*stage, *done, *total, on_cpu))
-        }
+        (Worker::Loading { stage, done, total }, _) => alone(
+            loading_text(*stage, *done, *total, on_cpu) + &speed_text(session, *stage, *total),
+        ),
         (Worker::Failed(_), _) => alone("Not running".into()),
         (Worker::Stopped, _) => alone("Loading was stopped".into()),
         (Worker::Ready, None) => alone("Running".into()),
@@ -70,11 +70,20 @@ fn loading_text(stage: Option<LoadStage>, done: u64, total: u64, on_cpu: bool) -
             format!("Loading the model: {}", format::bytes(done))
         }
         Some(LoadStage::Download) => "Loading the model…".into(),
-        Some(LoadStage::Weights) if total > 0 => {
-            format!("Unpacking the model: {done} of {total} parts")
-        }
-        Some(LoadStage::Weights) => "Unpacking the model…".into(),
         Some(LoadStage::WarmUp) => "Warming up: the first run takes a moment…".into(),
+    }
+}
+
+/// How fast it comes and how long that will take, where either says something.
+fn speed_text(session: &Session, stage: Option<LoadStage>, total: u64) -> String {
+    let left = (session.meter.seconds_left(total)).filter(|left| *left >= 2.0);
+    match (stage, session.meter.bytes_per_second(), left) {
+        (Some(LoadStage::Download), Some(speed), Some(left)) => format!(
+            " · {}/s · {}",
+            format::bytes(speed as u64),
+            format::time_left(left)
+        ),
+        _ => String::new(),
     }
 }
 
@@ -100,7 +109,7 @@ fn work_text(session: &Session) -> String {
 fn progress(session: &Session) -> Option<f64> {
     let (done, total) = match &session.worker {
         Worker::Loading {
-            stage: Some(LoadStage::Download | LoadStage::Weights),
+            stage: Some(LoadStage::Download),
             done,
             total,
         } => (*done as f64, *total as f64),
@@ -240,6 +249,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
         })
     });
     let question_error = Memo::new(move |_| session.with(|s| s.question_error.clone()));
+    let bundled = Memo::new(move |_| session.with(|s| s.source == ModelSource::Bundled));
     let offer_cpu = Memo::new(move |_| session.with(|s| s.choice == DeviceChoice::Gpu));
 
     view! {
@@ -352,6 +362,18 @@ pub fn EngineBar(app: App) -> impl IntoView {
                                     >
                                         "Try again"
                                     </button>
+                                    {(!bundled.get())
+                                        .then(|| {
+                                            view! {
+                                                <button
+                                                    type="button"
+                                                    class="button secondary"
+                                                    on:click=move |_| app.open_place(None, None)
+                                                >
+                                                    "Use the bundled model"
+                                                </button>
+                                            }
+                                        })}
                                     {offer_cpu
                                         .get()
                                         .then(|| {

@@ -1,16 +1,18 @@
 //! How pictures come onto the page: dropped, pasted, picked, or from the samples.
 
-use leptos::{ev, html, prelude::*};
+use leptos::{ev, html, prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
 use web_sys::{DataTransfer, File, FileList, HtmlElement};
 
+use super::models;
 use super::session::Notice;
 use super::state::{App, Sample};
 
 /// What the file dialog offers.
 const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
 
-fn files(list: Option<FileList>) -> Vec<File> {
+/// A list of the browser's as one of ours.
+pub fn files(list: Option<FileList>) -> Vec<File> {
     list.map(|list| {
         (0..list.length())
             .filter_map(|place| list.get(place))
@@ -70,6 +72,11 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         if !carries_picture(data.as_ref()) {
             return;
         }
+        if let Some(entries) = data.as_ref().and_then(models::dropped) {
+            event.prevent_default();
+            spawn_local(async move { app.take(models::files_in(entries).await) });
+            return;
+        }
         let files = files(data.and_then(|data| data.files()));
         if files.is_empty() && in_text_field(&event) {
             return;
@@ -80,7 +87,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
                 "That was a link, not a picture file. Save the picture first and drop the file, or copy the picture and paste it here.",
             ));
         } else {
-            app.add_files(files);
+            app.take(files);
         }
     });
     let paste = window_event_listener(ev::paste, move |event| {

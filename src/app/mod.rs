@@ -3,10 +3,11 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`session`] | what was asked and answered, as plain data; what to do next |
+//! | [`meter`] | how fast a download goes |
 //! | [`restart`] | what to do when the worker dies |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`engine_client`] | the worker, seen from the page |
-//! | [`header`], [`images`], [`labels`], [`templates`], [`answers`], [`notices`] | what is seen |
+//! | [`header`], [`images`], [`labels`], [`templates`], [`models`], [`answers`], [`notices`] | what is seen |
 //! | [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
 
 pub mod answers;
@@ -16,6 +17,8 @@ pub mod format;
 pub mod header;
 pub mod images;
 pub mod labels;
+pub mod meter;
+pub mod models;
 pub mod notices;
 pub mod restart;
 pub mod session;
@@ -29,12 +32,10 @@ use answers::Answers;
 use header::{EngineBar, Header};
 use images::{AddPictures, DropAnywhere};
 use labels::LabelPanel;
+use models::{Knows, ModelPanel};
 use notices::{Notes, Notices};
 use state::App;
 use templates::TemplatePanel;
-
-/// What the bundled model can and cannot do.
-const KNOWS: &str = "The bundled model was trained from scratch on drawings and icons (emoji); it does not know photographs: those want one of the published models.";
 
 /// The whole page.
 #[component]
@@ -52,11 +53,10 @@ pub fn Page() -> impl IntoView {
                 <div class="side">
                     <LabelPanel app />
                     <TemplatePanel app />
+                    <ModelPanel app />
                     <div class="remarks">
                         <Notes app />
-                        <aside class="knows" aria-label="What the model knows">
-                            <p>{KNOWS}</p>
-                        </aside>
+                        <Knows app />
                     </div>
                 </div>
                 <Answers app />

@@ -5,13 +5,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::meter::Meter;
 use super::restart::{Deaths, Verdict};
 use crate::engine::messages::{
-    DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelInfo, Ranked, Request,
+    ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, KeptModel, LoadStage, ModelInfo,
+    ModelSource, Ranked, Request,
 };
-
-/// Where the bundled model lies, relative to the page.
-pub const MODEL: &str = "model/";
 
 /// Pictures that are with the worker at once: one being encoded and the next.
 /// More would only fill the memory with files that wait.
@@ -207,6 +206,14 @@ pub struct Session {
     pub worker: Worker,
     /// What the visitor chose.
     pub choice: DeviceChoice,
+    /// Where the model comes from.
+    pub source: ModelSource,
+    /// For weights that do not say it themselves.
+    pub activation: Option<ActivationChoice>,
+    /// Models that this browser keeps.
+    pub kept: Vec<KeptModel>,
+    /// How fast the model comes.
+    pub meter: Meter,
     /// The GPU died too often: `Auto` means the CPU until the visitor chooses anew.
     pub gave_up_gpu: bool,
     /// The model, once one was loaded.
@@ -239,6 +246,10 @@ impl Session {
         Self {
             worker: Worker::STARTING,
             choice,
+            source: ModelSource::Bundled,
+            activation: None,
+            kept: Vec::new(),
+            meter: Meter::default(),
             gave_up_gpu: false,
             model: None,
             device: None,
@@ -329,6 +340,7 @@ impl Session {
     pub fn start(&mut self) -> Vec<Command> {
         self.worker = Worker::STARTING;
         self.device = None;
+        self.meter = Meter::default();
         self.cancelling = false;
         for picture in &mut self.pictures {
             if picture.with_worker() || picture.state == PictureState::Encoded {
@@ -351,6 +363,27 @@ impl Session {
         self.deaths.forget();
         self.gave_up_gpu = false;
         self.start()
+    }
+
+    /// The visitor chose a model. What another one answered is no answer of its.
+    pub fn open_model(
+        &mut self,
+        source: ModelSource,
+        activation: Option<ActivationChoice>,
+    ) -> Vec<Command> {
+        self.source = source;
+        self.activation = activation;
+        self.model = None;
+        self.notes.clear();
+        for picture in &mut self.pictures {
+            picture.answer = None;
+        }
+        self.start_over()
+    }
+
+    /// Deletes what this browser keeps of a model.
+    pub fn delete_kept(&mut self, model: String) -> Vec<Command> {
+        vec![Command::Send(Request::DeleteKept { model })]
     }
 
     /// The visitor chose a device.
@@ -563,6 +596,9 @@ impl Session {
     pub fn hear(&mut self, event: Event, now_ms: f64) -> Vec<Command> {
         match event {
             Event::Loading { stage, done, total } => {
+                if stage == LoadStage::Download {
+                    self.meter.note(done, now_ms);
+                }
                 self.worker = Worker::Loading {
                     stage: Some(stage),
                     done,
@@ -571,12 +607,17 @@ impl Session {
             }
             Event::Ready { model, device } => {
                 self.worker = Worker::Ready;
+                let mut commands: Vec<Command> = (model.notes.iter())
+                    .map(|note| Command::Say(Notice::info(note.clone())))
+                    .collect();
                 self.model = Some(model);
                 self.device = Some(device);
-                let mut commands: Vec<Command> = self.classify().into_iter().collect();
+                commands.extend(self.classify());
                 commands.extend(self.pump());
                 return commands;
             }
+            Event::Kept { models } => self.kept = models,
+            Event::Remark { text } => return vec![Command::Say(Notice::info(text))],
             Event::OpenFailed { error } => {
                 self.worker = Worker::Failed(error);
                 self.device = None;
@@ -772,6 +813,7 @@ mod tests {
                 image_size: 64,
                 context_length: 32,
                 embed_dim: 8,
+                notes: Vec::new(),
             },
             device: DeviceInfo {
                 gpu,

@@ -11,11 +11,14 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, Response};
 
-use super::engine_client::{EngineClient, describe};
-use super::session::{Command, MODEL, Notice, Session};
+use super::engine_client::{Beside, EngineClient, describe};
+use super::session::{Command, Notice, Session};
 use super::templates::TemplateBook;
-use super::{labels, storage};
-use crate::engine::messages::{DeviceChoice, Event, ImageId, Request};
+use super::{labels, models, storage};
+use crate::engine::Place;
+use crate::engine::messages::{
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request,
+};
 
 /// A cancel that takes longer than this ends the worker instead.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(8);
@@ -77,6 +80,8 @@ pub struct App {
     labels_own: RwSignal<bool>,
     next_notice: RwSignal<u32>,
     files: StoredValue<HashMap<ImageId, Held>, LocalStorage>,
+    /// Of a model that the visitor brought.
+    model_files: StoredValue<Vec<File>, LocalStorage>,
     engine: StoredValue<EngineClient, LocalStorage>,
 }
 
@@ -101,8 +106,12 @@ impl App {
             kept_labels.unwrap_or_else(|| labels::DEFAULT_LABELS.map(String::from).to_vec());
         let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
+        let mut session = Session::new(choice);
+        if let Some(place) = storage::load::<Place>(storage::MODEL) {
+            session.source = ModelSource::Place(place);
+        }
         Self {
-            session: RwSignal::new(Session::new(choice)),
+            session: RwSignal::new(session),
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
@@ -111,6 +120,7 @@ impl App {
             labels_own: RwSignal::new(labels_own),
             next_notice: RwSignal::new(0),
             files: StoredValue::new_local(HashMap::new()),
+            model_files: StoredValue::new_local(Vec::new()),
             engine: StoredValue::new_local(EngineClient::default()),
         }
     }
@@ -155,7 +165,7 @@ impl App {
             Command::Start(device) => self.start_worker(device),
             Command::Stop => self.engine.update_value(EngineClient::stop),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
-            Command::Send(request) => self.send(&request, None),
+            Command::Send(request) => self.send(&request, Beside::Nothing),
             Command::Release(image) => self.files.update_value(|files| {
                 files.remove(&image);
             }),
@@ -172,7 +182,14 @@ impl App {
         let started = self.engine.try_update_value(|engine| engine.start(hear));
         match started {
             Some(Ok(())) => {
-                self.send(&Request::Open { device, model: MODEL.into() }, None);
+                let (source, activation) =
+                    self.session.with_untracked(|s| (s.source.clone(), s.activation));
+                let beside = match source {
+                    ModelSource::Files => Beside::Files(self.model_files.get_value()),
+                    _ => Beside::Nothing,
+                };
+                let hub = storage::load_text(storage::HUB).unwrap_or_else(|| Place::HUB.into());
+                self.send(&Request::Open { device, source, hub, activation }, beside);
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(
@@ -184,10 +201,10 @@ impl App {
         }
     }
 
-    fn send(self, request: &Request, bytes: Option<ArrayBuffer>) {
+    fn send(self, request: &Request, beside: Beside) {
         let sent = self
             .engine
-            .try_with_value(|engine| engine.send(request, bytes));
+            .try_with_value(|engine| engine.send(request, beside));
         if let Some(Err(error)) = sent {
             self.run(|session| session.died(&error, now_ms()));
         }
@@ -219,7 +236,7 @@ impl App {
                 return;
             }
             match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Some(bytes)),
+                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Beside::Bytes(bytes)),
                 _ => self.run(|session| {
                     session.reject(
                         image,
@@ -239,6 +256,17 @@ impl App {
                 notices.push(Posted { id, notice });
             }
         });
+    }
+
+    /// Takes what was dropped: pictures, or a model.
+    pub fn take(self, files: Vec<File>) {
+        let (model, pictures) = models::sorted(files);
+        if !model.is_empty() {
+            self.open_files(model, None);
+        }
+        if !pictures.is_empty() {
+            self.add_files(pictures);
+        }
     }
 
     /// Adds picture files. What they really hold is found out by the worker.
@@ -321,6 +349,36 @@ impl App {
         self.set_labels(labels::DEFAULT_LABELS.map(String::from).to_vec());
     }
 
+    /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
+    pub fn open_place(self, place: Option<Place>, activation: Option<ActivationChoice>) {
+        match &place {
+            Some(place) => {
+                storage::save(storage::MODEL, place);
+                ask_to_keep();
+            }
+            None => storage::forget(storage::MODEL),
+        }
+        self.model_files.set_value(Vec::new());
+        let source = place.map_or(ModelSource::Bundled, ModelSource::Place);
+        self.run(|session| session.open_model(source, activation));
+    }
+
+    /// The visitor brought a model's files.
+    pub fn open_files(self, files: Vec<File>, activation: Option<ActivationChoice>) {
+        if !files
+            .iter()
+            .any(|file| file.name().ends_with(".safetensors"))
+        {
+            self.say(Notice::error(
+                "There is no .safetensors file among these: a model needs its weights in that format, and if it has them its config.json or open_clip_config.json.",
+            ));
+            return;
+        }
+        storage::forget(storage::MODEL);
+        self.model_files.set_value(files);
+        self.run(|session| session.open_model(ModelSource::Files, activation));
+    }
+
     /// The visitor chose a device.
     pub fn choose(self, choice: DeviceChoice) {
         storage::save(storage::DEVICE, &choice);
@@ -331,6 +389,22 @@ impl App {
 impl Default for App {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Asks the browser not to clear kept models away when room gets scarce. It
+/// decides by itself, or asks the visitor; either answer will do.
+fn ask_to_keep() {
+    let storage = web_sys::window().map(|window| window.navigator());
+    let has = storage.as_ref().is_some_and(|navigator| {
+        js_sys::Reflect::get(navigator, &"storage".into()).is_ok_and(|s| s.is_object())
+    });
+    if let Some(navigator) = storage.filter(|_| has)
+        && let Ok(asked) = navigator.storage().persist()
+    {
+        spawn_local(async move {
+            let _ = JsFuture::from(asked).await;
+        });
     }
 }
 

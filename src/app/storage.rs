@@ -9,6 +9,10 @@ pub const LABELS: &str = "clip.labels";
 pub const TEMPLATES: &str = "clip.templates";
 /// The chosen device.
 pub const DEVICE: &str = "clip.device";
+/// The model's place on the network; nothing for the bundled one.
+pub const MODEL: &str = "clip.model";
+/// Address of the hub, without quotes, for those who use a mirror.
+pub const HUB: &str = "clip.hub";
 /// Whether cosine similarities are shown.
 pub const SIMILARITY: &str = "clip.similarity";
 /// `"light"` or `"dark"`, without quotes: the page's head reads it before the first paint.
@@ -20,8 +24,19 @@ fn storage() -> Option<web_sys::Storage> {
 
 /// What was kept under a key, if it is still understood.
 pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
-    let text = storage()?.get_item(key).ok()??;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(&load_text(key)?).ok()
+}
+
+/// A text as it was kept.
+pub fn load_text(key: &str) -> Option<String> {
+    storage()?.get_item(key).ok()?
+}
+
+/// Keeps nothing under a key any more.
+pub fn forget(key: &str) {
+    if let Some(storage) = storage() {
+        let _ = storage.remove_item(key);
+    }
 }
 
 /// Keeps a value.

@@ -18,15 +18,20 @@ mod worker {
     use std::collections::VecDeque;
     use std::rc::Rc;
 
-    use clip::engine::messages::{DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, Request};
-    use clip::engine::{Engine, open_device};
-    use clip::hub::{self, Fetched};
+    use clip::engine::messages::{
+        ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
+    };
+    use clip::engine::{Engine, EngineError, open_device};
+    use clip::hub::kept::Shelf;
+    use clip::hub::{self, Dropped, Fetched, LoadProgress, ModelFiles};
+    use clip::model::Activation;
     use clip::preprocess::decode;
     use clip::zero_shot;
+    use gloo_timers::future::TimeoutFuture;
     use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
     use wasm_bindgen::prelude::*;
     use wasm_bindgen_futures::{JsFuture, spawn_local};
-    use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+    use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
     /// Starts listening. Everything else happens in [`run`].
     pub fn start() {
@@ -54,17 +59,27 @@ mod worker {
         spawn_local(run(inbox));
     }
 
+    /// Folder of the bundled model, relative to the page.
+    const BUNDLED: &str = "model/";
+
     type Inbox = Rc<RefCell<Mailbox>>;
 
     #[derive(Default)]
     struct Mailbox {
-        messages: VecDeque<(Request, Option<Vec<u8>>)>,
+        messages: VecDeque<Message>,
         /// Ends the wait of [`wait`].
         wake: Option<Function>,
     }
 
+    /// A request and what travelled beside it.
+    struct Message {
+        request: Request,
+        bytes: Option<Vec<u8>>,
+        files: Vec<File>,
+    }
+
     impl Mailbox {
-        fn push(&mut self, message: (Request, Option<Vec<u8>>)) {
+        fn push(&mut self, message: Message) {
             self.messages.push_back(message);
             if let Some(wake) = self.wake.take() {
                 // A promise's resolver does not throw.
@@ -100,12 +115,13 @@ mod worker {
         let mut state = State::default();
         loop {
             let message = inbox.borrow_mut().messages.pop_front();
-            if let Some((request, bytes)) = message {
-                state.take(request, bytes).await;
+            if let Some(message) = message {
+                state.take(message).await;
                 continue;
             }
             if state.work().await {
-                breathe().await;
+                // Lets the browser deliver messages that came in the meantime.
+                TimeoutFuture::new(0).await;
             } else {
                 wait(&inbox).await;
             }
@@ -113,19 +129,35 @@ mod worker {
     }
 
     impl State {
-        async fn take(&mut self, request: Request, bytes: Option<Vec<u8>>) {
-            match request {
-                Request::Open { device, model } => match open(device, &model).await {
-                    Ok(engine) => {
-                        post(&Event::Ready {
-                            model: engine.model_info().clone(),
-                            device: engine.device_info().clone(),
-                        });
-                        self.engine = Some(engine);
+        async fn take(&mut self, message: Message) {
+            match message.request {
+                Request::Open {
+                    device,
+                    source,
+                    hub,
+                    activation,
+                } => {
+                    let opened = open(device, source, &hub, activation, message.files).await;
+                    // Before a failure, after which nobody listens any more.
+                    tell_kept().await;
+                    match opened {
+                        Ok(engine) => {
+                            post(&Event::Ready {
+                                model: engine.model_info().clone(),
+                                device: engine.device_info().clone(),
+                            });
+                            self.engine = Some(engine);
+                        }
+                        Err(error) => post(&Event::OpenFailed { error }),
                     }
-                    Err(error) => post(&Event::OpenFailed { error }),
-                },
-                Request::AddImage { image, name } => match bytes {
+                }
+                Request::DeleteKept { model } => {
+                    if let Some(shelf) = Shelf::open().await {
+                        shelf.remove(&model).await;
+                    }
+                    tell_kept().await;
+                }
+                Request::AddImage { image, name } => match message.bytes {
                     Some(bytes) => self.waiting.push_back((image, bytes)),
                     None => post(&Event::ImageFailed {
                         image,
@@ -286,52 +318,103 @@ mod worker {
         Ok(features)
     }
 
-    /// Opens the model on the device that was asked for; left to itself, it
-    /// goes to the CPU when the GPU fails its first run.
-    async fn open(choice: DeviceChoice, model: &str) -> Result<Engine, String> {
-        let mut shown = 0.0;
-        let files = Fetched::new(
-            model.into(),
-            hub::BUNDLED_FILES,
-            "clip_vocabulary/merges.txt.gz".into(),
-        );
-        let mut downloading = |done, total| {
-            // Chunks come by the thousand; a bar needs ten a second.
-            if now() - shown > 100.0 || done == total {
-                shown = now();
-                loading(LoadStage::Download, done, total);
-            }
+    async fn tell_kept() {
+        let models = match Shelf::open().await {
+            Some(shelf) => shelf.list().await,
+            None => Vec::new(),
         };
-        loading(LoadStage::Download, 0, 0);
-        let bundle = (hub::open(&files, &mut downloading).await).map_err(|e| e.to_string())?;
-        loading(LoadStage::Device, 0, 0);
-        match start_engine(choice, bundle.clone()).await {
-            Err(error) if choice == DeviceChoice::Auto => {
-                let mut engine = start_engine(DeviceChoice::Cpu, bundle).await?;
-                engine.set_device_reason(format!("the GPU did not work: {error}"));
-                Ok(engine)
+        post(&Event::Kept { models });
+    }
+
+    /// Opens the model on the device that was asked for.
+    async fn open(
+        device: DeviceChoice,
+        source: ModelSource,
+        hub: &str,
+        activation: Option<ActivationChoice>,
+        files: Vec<File>,
+    ) -> Result<Engine, String> {
+        let activation = activation.map(|choice| match choice {
+            ActivationChoice::QuickGelu => Activation::QuickGelu,
+            ActivationChoice::Gelu => Activation::Gelu,
+        });
+        match source {
+            ModelSource::Bundled => open_from(&Fetched::bundled(BUNDLED), device, activation).await,
+            ModelSource::Files => {
+                let page = Fetched::bundled(BUNDLED);
+                open_from(&Dropped::new(files, page), device, activation).await
             }
-            started => started,
+            ModelSource::Place(place) => {
+                let shelf = Shelf::open().await.map(Rc::new);
+                let tell = Rc::new(|text| post(&Event::Remark { text }));
+                if shelf.is_none() {
+                    tell("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
+                }
+                let files = Fetched::place(&place, hub, shelf, tell);
+                open_from(&files, device, activation).await
+            }
         }
     }
 
+    /// Left to itself, it goes to the CPU when the GPU fails its first run.
+    async fn open_from(
+        files: &impl ModelFiles,
+        choice: DeviceChoice,
+        activation: Option<Activation>,
+    ) -> Result<Engine, String> {
+        loading(LoadStage::Download, 0, 0);
+        let bundle = (hub::open(files, activation).await).map_err(|e| e.to_string())?;
+        match start_engine(files, choice, bundle.clone()).await {
+            Err(error) if choice == DeviceChoice::Auto && error.gpu => {
+                let started = start_engine(files, DeviceChoice::Cpu, bundle).await;
+                let mut engine = started.map_err(|failed| failed.error)?;
+                engine.set_device_reason(format!("the GPU did not work: {}", error.error));
+                Ok(engine)
+            }
+            started => started.map_err(|failed| failed.error),
+        }
+    }
+
+    struct Failed {
+        error: String,
+        /// Whether it was on the GPU, so that the CPU may do better.
+        gpu: bool,
+    }
+
     async fn start_engine(
+        files: &impl ModelFiles,
         choice: DeviceChoice,
         bundle: hub::ModelBundle,
-    ) -> Result<Engine, String> {
+    ) -> Result<Engine, Failed> {
         let lost = |why| {
             post(&Event::Died {
                 error: format!("the GPU was lost ({why})"),
             });
         };
-        let opened = open_device(choice, lost).await.map_err(|e| e.to_string())?;
+        loading(LoadStage::Device, 0, 0);
+        let opened = (open_device(choice, lost).await).map_err(|error| Failed {
+            error: error.to_string(),
+            gpu: true,
+        })?;
         let DeviceInfo { gpu, .. } = opened.info;
-        let progress = |done, total| loading(LoadStage::Weights, done as u64, total as u64);
+        let failed = |error: EngineError| Failed {
+            // The files would be no better on the CPU.
+            gpu: gpu && !matches!(error, EngineError::Model(_)),
+            error: error.to_string(),
+        };
+        let mut shown = 0.0;
+        let mut progress = |at: LoadProgress| {
+            // Pieces come by the thousand; a bar needs ten a second.
+            if now() - shown > 100.0 || at.bytes == at.total_bytes {
+                shown = now();
+                loading(LoadStage::Download, at.bytes, at.total_bytes);
+            }
+        };
         let mut engine =
-            (Engine::load(bundle, opened, progress).await).map_err(|e| e.to_string())?;
+            (Engine::load(files, bundle, opened, &mut progress).await).map_err(failed)?;
         if gpu {
             loading(LoadStage::WarmUp, 0, 0);
-            engine.warm_up().await.map_err(|e| e.to_string())?;
+            engine.warm_up().await.map_err(failed)?;
         }
         Ok(engine)
     }
@@ -340,12 +423,20 @@ mod worker {
         post(&Event::Loading { stage, done, total });
     }
 
-    fn parse(data: &JsValue) -> Result<(Request, Option<Vec<u8>>), String> {
+    fn parse(data: &JsValue) -> Result<Message, String> {
         let get = |key: &str| Reflect::get(data, &key.into()).map_err(|e| format!("{e:?}"));
         let request = serde_wasm_bindgen::from_value(get("message")?).map_err(|e| e.to_string())?;
         let bytes =
             (get("bytes")?.dyn_ref::<ArrayBuffer>()).map(|buffer| Uint8Array::new(buffer).to_vec());
-        Ok((request, bytes))
+        let files = match get("files")?.dyn_into::<Array>() {
+            Ok(files) => (files.iter().filter_map(|file| file.dyn_into().ok())).collect(),
+            Err(_) => Vec::new(),
+        };
+        Ok(Message {
+            request,
+            bytes,
+            files,
+        })
     }
 
     fn post(event: &Event) {
@@ -369,21 +460,6 @@ mod worker {
         scope()
             .and_then(|scope| scope.performance())
             .map_or(0.0, |clock| clock.now())
-    }
-
-    /// Lets the browser deliver messages that came in the meantime.
-    async fn breathe() {
-        let promise = Promise::new(&mut |resolve, _| {
-            if let Some(scope) = scope() {
-                let _ = scope.set_timeout_with_callback_and_timeout_and_arguments(
-                    &resolve,
-                    0,
-                    &Array::new(),
-                );
-            }
-        });
-        // The promise is never rejected.
-        let _ = JsFuture::from(promise).await;
     }
 
     /// Until the next message.

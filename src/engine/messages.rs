@@ -6,9 +6,12 @@
 //!
 //! A message crosses as a JavaScript object `{ message, bytes }`: `message` is
 //! the serde form of [`Request`] or [`Event`], `bytes` (an `ArrayBuffer`, only
-//! with [`Request::AddImage`]) is transferred, not copied.
+//! with [`Request::AddImage`]) is transferred, not copied. With
+//! [`ModelSource::Files`] go `files`, an array of `File`s.
 
 use serde::{Deserialize, Serialize};
+
+use super::Place;
 
 /// Where the visitor wants the model to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,15 +24,50 @@ pub enum DeviceChoice {
     Cpu,
 }
 
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelSource {
+    /// It ships with the page.
+    #[default]
+    Bundled,
+    /// Over the network.
+    Place(Place),
+    /// Files of the visitor, which travel beside the message.
+    Files,
+}
+
+/// The two activations that CLIPs have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationChoice {
+    QuickGelu,
+    Gelu,
+}
+
+/// A model that this browser keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptModel {
+    /// As it was asked for.
+    pub model: String,
+    pub bytes: u64,
+    /// `false` for a download that broke off.
+    pub complete: bool,
+}
+
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Choose a device and load a model. First message to a worker, sent once.
     Open {
         device: DeviceChoice,
-        /// Folder of the model relative to the page, such as `model/`.
-        model: String,
+        source: ModelSource,
+        /// Address of the hub that names are looked up on.
+        hub: String,
+        /// For weights without a config, which do not show it.
+        activation: Option<ActivationChoice>,
     },
+    /// Delete all that is kept of a model.
+    DeleteKept { model: String },
     /// Encode one picture, whose file travels beside the message.
     AddImage { image: ImageId, name: String },
     /// Forget a picture, encoded or still waiting.
@@ -64,6 +102,11 @@ pub enum Event {
         model: ModelInfo,
         device: DeviceInfo,
     },
+    /// The models that this browser keeps. Comes after every [`Request::Open`]
+    /// and [`Request::DeleteKept`].
+    Kept { models: Vec<KeptModel> },
+    /// Something the visitor should know, such as that a model could not be kept.
+    Remark { text: String },
     /// The model could not be opened on any device; this worker is of no more use.
     OpenFailed { error: String },
     /// Work on a picture begins. Should the worker die before the next event
@@ -118,10 +161,8 @@ pub type ImageId = u32;
 pub enum LoadStage {
     /// Asking the browser for a GPU.
     Device,
-    /// Fetching the model's files; `done` and `total` in bytes.
+    /// The model's files to the device; `done` and `total` in bytes.
     Download,
-    /// Weights to the device; `done` and `total` in tensors.
-    Weights,
     /// First run, in which a GPU compiles its kernels.
     WarmUp,
 }

@@ -6,8 +6,11 @@
 #[cfg(feature = "compute")]
 mod device;
 pub mod messages;
+mod place;
 #[cfg(feature = "compute")]
 mod session;
+
+pub use place::{Place, PlaceError};
 
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, OpenedDevice, open_device};

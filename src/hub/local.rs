@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{HubError, ModelFiles, Piece, Take};
 
-pub(super) const CLIP_VOCABULARY: &[u8] = include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
+pub(super) const CLIP_VOCABULARY: &[u8] =
+    include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
 
 /// The model that ships with the project: [`super::BUNDLED_FILES`].
 pub struct Bundled;

@@ -13,7 +13,6 @@ mod fetched;
 pub mod kept;
 #[cfg(not(target_arch = "wasm32"))]
 mod local;
-mod place;
 #[cfg(all(feature = "command", not(target_arch = "wasm32")))]
 mod remote;
 
@@ -23,7 +22,6 @@ pub use dropped::Dropped;
 pub use fetched::Fetched;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{Bundled, Folder};
-pub use place::{Place, PlaceError};
 #[cfg(all(feature = "command", not(target_arch = "wasm32")))]
 pub use remote::Remote;
 
@@ -128,8 +126,8 @@ pub struct ModelBundle {
     pub config: ClipConfig,
     pub preprocess: PreprocessConfig,
     pub tokenizer: Rc<Tokenizer>,
-    /// Name of the safetensors file.
-    pub weights: String,
+    /// Names that the safetensors file may have.
+    pub weights: Vec<String>,
     /// The config that speaks of it; none where there is none.
     config_file: Option<&'static str>,
     /// Size of the small files together.
@@ -153,16 +151,16 @@ pub async fn open(
     let Some((json, kind)) = found else {
         return reader.lone_weights(activation).await;
     };
-    let (config, config_file, weights_file) = match kind {
+    let (config, config_file, weights_files) = match kind {
         Kind::HuggingFace => (
             ClipConfig::from_hugging_face(&json)?,
             HUGGING_FACE_CONFIG,
-            HUGGING_FACE_WEIGHTS,
+            [HUGGING_FACE_WEIGHTS].as_slice(),
         ),
         Kind::OpenClip => (
             ClipConfig::from_open_clip(&json)?,
             OPEN_CLIP_CONFIG,
-            OPEN_CLIP_WEIGHTS,
+            OPEN_CLIP_WEIGHTS.as_slice(),
         ),
     };
     let size = config.vision.image_size();
@@ -184,7 +182,10 @@ pub async fn open(
         tokenizer: reader.tokenizer(&config).await?,
         config,
         preprocess,
-        weights: files.weights().unwrap_or_else(|| weights_file.into()),
+        weights: match files.weights() {
+            Some(named) => vec![named],
+            None => weights_files.iter().map(|name| (*name).into()).collect(),
+        },
         config_file: Some(config_file),
         bytes: reader.bytes,
         notes: Vec::new(),
@@ -215,8 +216,7 @@ pub async fn load(
         if piece.offset == 0 {
             loader = None;
         }
-        let loader =
-            loader.get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total));
+        let loader = loader.get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total));
         loader.push(piece.bytes)?;
         done = piece.done();
         let (parameters, total_parameters) = loader.progress();
@@ -228,13 +228,16 @@ pub async fn load(
         });
         Ok(ControlFlow::Continue(()))
     };
-    let found = files.stream(&bundle.weights, &mut take).await?;
+    let mut found = false;
+    for weights in &bundle.weights {
+        found = found || files.stream(weights, &mut take).await?;
+    }
     match (found, loader) {
         (false, _) => Err(match bundle.config_file {
             None => HubError::NoModel(files.name()),
             Some(config) => HubError::NoWeights {
                 config,
-                weights: bundle.weights.clone(),
+                weights: bundle.weights.join(" or "),
             },
         }),
         (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
@@ -245,7 +248,11 @@ pub async fn load(
 const HUGGING_FACE_CONFIG: &str = "config.json";
 const HUGGING_FACE_WEIGHTS: &str = "model.safetensors";
 const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
-const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
+/// The second is what a conversion of OpenCLIP's older files is called.
+const OPEN_CLIP_WEIGHTS: [&str; 2] = [
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+];
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -286,7 +293,9 @@ impl<F: ModelFiles> Reader<'_, F> {
     ) -> Result<ModelBundle, HubError> {
         let candidates = match self.files.weights() {
             Some(weights) => vec![weights],
-            None => vec![HUGGING_FACE_WEIGHTS.into(), OPEN_CLIP_WEIGHTS.into()],
+            None => ([HUGGING_FACE_WEIGHTS].iter().chain(&OPEN_CLIP_WEIGHTS))
+                .map(|name| (*name).into())
+                .collect(),
         };
         for weights in candidates {
             let mut reader = HeaderReader::default();
@@ -313,7 +322,7 @@ impl<F: ModelFiles> Reader<'_, F> {
                 preprocess: PreprocessConfig::openai(config.vision.image_size()),
                 tokenizer: self.tokenizer(&config).await?,
                 config,
-                weights,
+                weights: vec![weights],
                 config_file: None,
                 bytes: self.bytes,
                 notes: vec![note],
@@ -338,8 +347,7 @@ impl<F: ModelFiles> Reader<'_, F> {
             let merges = self.optional("merges.txt").await?;
             if let (Some(vocabulary), Some(merges)) = (vocabulary, merges) {
                 let merges = String::from_utf8_lossy(&merges);
-                let tokenizer =
-                    Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?;
+                let tokenizer = Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?;
                 return Ok(Rc::new(tokenizer));
             }
         }

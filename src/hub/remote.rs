@@ -6,7 +6,8 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
-use super::{HubError, ModelFiles, Place, Take};
+use super::{HubError, ModelFiles, Take};
+use crate::engine::Place;
 
 /// A repository on the hub. A file that is kept already is used as it is unless
 /// the hub has a newer one; without a network, what is kept has to do.
@@ -123,8 +124,12 @@ fn status(error: &ApiError) -> Option<u16> {
 
 fn failed(name: &str, file: &str, error: ApiError) -> HubError {
     let why = match status(&error) {
-        Some(401) => "the hub has no such repository, or it is private (then run `hf auth login`)".into(),
-        Some(403) => "its owner wants you to agree to something first: see its page on the hub".into(),
+        Some(401) => {
+            "the hub has no such repository, or it is private (then run `hf auth login`)".into()
+        }
+        Some(403) => {
+            "its owner wants you to agree to something first: see its page on the hub".into()
+        }
         Some(429) => "the hub asks for fewer requests: wait a while".into(),
         Some(code) => format!("the hub answered {code}"),
         None => error.to_string(),

@@ -53,7 +53,9 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         Activation::Gelu => "GELU",
     };
     let note = match activation {
-        Some(_) => format!("no config beside the weights: architecture read from their shapes, with {name} as asked for"),
+        Some(_) => format!(
+            "no config beside the weights: architecture read from their shapes, with {name} as asked for"
+        ),
         None => format!(
             "no config beside the weights: architecture read from their shapes, {name} and CLIP's \
              usual preprocessing taken for granted; choose the other activation if answers look wrong"

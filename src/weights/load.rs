@@ -182,7 +182,9 @@ impl Body {
                 });
             };
             let missing = piece.end - self.position;
-            let count = usize::try_from(missing).unwrap_or(usize::MAX).min(bytes.len());
+            let count = usize::try_from(missing)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
             let (now, later) = bytes.split_at(count);
             if piece.wanted.is_some() {
                 if self.values.capacity() == 0 {
@@ -282,7 +284,8 @@ impl Planner<'_> {
         };
         let mut shape: Vec<usize> = Vec::new();
         for (part, name) in names.iter().enumerate() {
-            let info = (self.header.info(name)).ok_or_else(|| WeightsError::Missing(name.clone()))?;
+            let info =
+                (self.header.info(name)).ok_or_else(|| WeightsError::Missing(name.clone()))?;
             if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
                 return Err(WeightsError::Dtype {
                     name: name.clone(),

@@ -67,7 +67,9 @@ export function launchBrowser({ webgpu = WEBGPU } = {}) {
  * `problems` collects what the console calls an error and what was thrown unseen.
  */
 export async function openPage(browser, url, { prepare, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  // A service worker's requests are out of the tests' reach: only its own test has one.
+  const usual = { viewport: { width: 1280, height: 900 }, serviceWorkers: "block" };
+  const context = await browser.newContext({ ...usual, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(SLOW);
   const problems = [];
@@ -192,11 +194,12 @@ export async function chooseDevice(page, choice, words) {
 const CLIP = process.env.CLIP_BIN ?? join(process.env.CLIP_CACHE ?? `${process.env.HOME}/.cache/clip`, "target/release/clip");
 
 /** What the native command says, on the CPU: per picture, its ranking. */
-export async function nativeAnswer(images, labels, prompts) {
+export async function nativeAnswer(images, labels, prompts, model) {
   const templates = prompts.flatMap((prompt) => ["--template", prompt]);
+  const other = model ? ["--model", model] : [];
   const { stdout } = await promisify(execFile)(
     CLIP,
-    ["classify", "--device", "cpu", "--images", ...images, "--labels", labels.join(","), ...templates, "--json"],
+    ["classify", "--device", "cpu", "--images", ...images, "--labels", labels.join(","), ...templates, ...other, "--json"],
     { cwd: ROOT, maxBuffer: 1 << 26 },
   );
   return JSON.parse(stdout).images.map((image) => image.labels);

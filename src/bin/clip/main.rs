@@ -3,6 +3,7 @@
 mod classify;
 mod embed;
 mod evaluate;
+mod models;
 mod pretrain;
 mod session;
 
@@ -23,6 +24,8 @@ enum Command {
     Classify(classify::Classify),
     /// Features of pictures and texts
     Embed(embed::Embed),
+    /// Published models by name, with their size and accuracy
+    Models,
     /// Train a CLIP from nothing on named drawings
     Pretrain(pretrain::Pretrain),
     /// Zero-shot accuracy on the drawings held out of training
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
+        Command::Models => models::run(),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
     };

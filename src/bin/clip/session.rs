@@ -5,8 +5,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, open_device};
-use clip::hub::{self, Bundled, Folder, ModelFiles, Place, Remote};
+use clip::engine::{Engine, Place, open_device};
+use clip::hub::{self, Bundled, Folder, ModelFiles, Remote};
 use clip::model::Activation;
 use clip::preprocess::decode;
 

@@ -30,7 +30,9 @@ impl Place {
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         let text = text.trim();
         let wrong = || PlaceError(text.into());
-        let page = text.strip_prefix(Self::HUB).and_then(|t| t.strip_prefix('/'));
+        let page = text
+            .strip_prefix(Self::HUB)
+            .and_then(|t| t.strip_prefix('/'));
         if let Some(path) = page {
             let mut parts = path.trim_end_matches('/').splitn(4, '/');
             let id = match (parts.next(), parts.next()) {
@@ -102,7 +104,10 @@ mod tests {
         assert_eq!(parse(" a/b "), hub("a/b", "main"));
         assert_eq!(parse("a/b@refs/pr/3"), hub("a/b", "refs/pr/3"));
         assert_eq!(parse("https://huggingface.co/a/b"), hub("a/b", "main"));
-        assert_eq!(parse("https://huggingface.co/a/b/tree/v1"), hub("a/b", "v1"));
+        assert_eq!(
+            parse("https://huggingface.co/a/b/tree/v1"),
+            hub("a/b", "v1")
+        );
         assert_eq!(
             parse("https://huggingface.co/a/b/blob/main/x.safetensors"),
             Place::Url("https://huggingface.co/a/b/resolve/main/x.safetensors".into())
@@ -113,7 +118,15 @@ mod tests {
         );
         let signed = "https://x.org/a.safetensors?signature=1";
         assert_eq!(parse(signed), Place::Url(signed.into()));
-        for wrong in ["", "clip", "a/b/c", "a/..", "ftp://x/y", "a b/c", "https://huggingface.co/a"] {
+        for wrong in [
+            "",
+            "clip",
+            "a/b/c",
+            "a/..",
+            "ftp://x/y",
+            "a b/c",
+            "https://huggingface.co/a",
+        ] {
             assert!(Place::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse("a/b@v1").to_string(), "a/b@v1");

@@ -1,0 +1,380 @@
+//! Which model: the bundled one, a published one, any other, the visitor's own
+//! files; and what this browser keeps of them.
+
+use leptos::{html, prelude::*};
+use wasm_bindgen::JsCast;
+use web_sys::{File, KeyboardEvent};
+
+use super::format;
+use super::images::files;
+use super::session::Session;
+use super::state::App;
+use crate::catalogue::{Published, published};
+use crate::engine::Place;
+use crate::engine::messages::{ActivationChoice, KeptModel, ModelSource};
+
+/// What the bundled model can and cannot do.
+const KNOWS: &str = "The bundled model was trained from scratch on drawings and icons (emoji); it does not know photographs: those want one of the published models.";
+
+/// What the model in use can and cannot do, and the way to another.
+#[component]
+pub fn Knows(app: App) -> impl IntoView {
+    let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
+    let offer = published().into_iter().find(|model| model.recommended);
+    view! {
+        <Show when=move || bundled.get()>
+            <aside class="knows" aria-label="What the model knows">
+                <p>{KNOWS}</p>
+                {offer
+                    .clone()
+                    .map(|model| {
+                        let size = format::bytes(model.bytes);
+                        let place = model.place();
+                        view! {
+                            <button
+                                type="button"
+                                class="button secondary small"
+                                data-testid="load-recommended"
+                                on:click=move |_| app.open_place(Some(place.clone()), None)
+                            >
+                                {format!("Load one for photographs ({size})")}
+                            </button>
+                        }
+                    })}
+            </aside>
+        </Show>
+    }
+}
+
+/// The panel with everything about models.
+#[component]
+pub fn ModelPanel(app: App) -> impl IntoView {
+    let current = Memo::new(move |_| app.session.with(source_text));
+    let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
+    view! {
+        <details class="panel models" data-testid="models">
+            <summary>
+                <span class="summary-title">"Model"</span>
+                <span class="summary-value" data-testid="model-source">
+                    {move || current.get()}
+                </span>
+            </summary>
+            <Show when=move || !bundled.get()>
+                <p>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="load-bundled"
+                        on:click=move |_| app.open_place(None, None)
+                    >
+                        "Back to the bundled model"
+                    </button>
+                </p>
+            </Show>
+            <Catalogue app />
+            <Other app />
+            <Kept app />
+        </details>
+    }
+}
+
+fn source_text(session: &Session) -> String {
+    match &session.source {
+        ModelSource::Bundled => "bundled: drawings and icons".into(),
+        ModelSource::Files => "your files".into(),
+        ModelSource::Place(place) => {
+            let known = published()
+                .into_iter()
+                .find(|model| model.place() == *place);
+            known.map_or_else(|| place.to_string(), |model| model.name)
+        }
+    }
+}
+
+/// Published models, one click each.
+#[component]
+fn Catalogue(app: App) -> impl IntoView {
+    let row = move |model: Published| {
+        let place = model.place();
+        let this = place.clone();
+        let in_use = Memo::new(move |_| {
+            app.session
+                .with(|s| matches!(&s.source, ModelSource::Place(place) if *place == this))
+        });
+        let about = [
+            model.id.as_str(),
+            model.license.as_str(),
+            model.note.as_str(),
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" · ");
+        view! {
+            <tr class:recommended=model.recommended aria-current=move || in_use.get().to_string()>
+                <th scope="row">
+                    {model.name.clone()}
+                    {model.recommended.then(|| view! { <em>" for photographs"</em> })}
+                    <small>{about}</small>
+                </th>
+                <td>{format!("{:.0} M", model.parameters as f64 / 1e6)}</td>
+                <td>{format::bytes(model.bytes)}</td>
+                <td>{model.image_size}</td>
+                <td title=model.imagenet_source.clone()>
+                    {format!("{:.1} %", model.imagenet_top_1 * 100.0)}
+                </td>
+                <td>
+                    <button
+                        type="button"
+                        class="quiet"
+                        data-testid="load-published"
+                        data-model=model.id.clone()
+                        aria-label=format!("Load {}", model.name)
+                        disabled=move || in_use.get()
+                        on:click=move |_| app.open_place(Some(place.clone()), None)
+                    >
+                        {move || if in_use.get() { "In use" } else { "Load" }}
+                    </button>
+                </td>
+            </tr>
+        }
+    };
+    let mut all = published();
+    all.sort_by_key(|model| !model.recommended);
+    view! {
+        <div class="table" tabindex="0" role="region" aria-label="Published models">
+            <table>
+                <thead>
+                    <tr>
+                        <th scope="col">"Published model"</th>
+                        <th scope="col">"Parameters"</th>
+                        <th scope="col">"Download"</th>
+                        <th scope="col">"Sees, pixels"</th>
+                        <th scope="col" title="Zero-shot top-1 accuracy, as published">
+                            "ImageNet"
+                        </th>
+                        <th scope="col">
+                            <span class="sr-only">"Load"</span>
+                        </th>
+                    </tr>
+                </thead>
+                <tbody>{all.into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}
+
+/// Any other model: by name, by address, or files.
+#[component]
+fn Other(app: App) -> impl IntoView {
+    let input = NodeRef::<html::Input>::new();
+    let picker = NodeRef::<html::Input>::new();
+    let problem = RwSignal::new(String::new());
+    let activation = RwSignal::new(None);
+    let load = move || {
+        let Some(input) = input.get_untracked() else {
+            return;
+        };
+        match Place::parse(&input.value()) {
+            Ok(place) => {
+                problem.set(String::new());
+                app.open_place(Some(place), activation.get_untracked());
+            }
+            Err(error) => problem.set(error.to_string()),
+        }
+    };
+    let on_key = move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.is_composing() {
+            event.prevent_default();
+            load();
+        }
+    };
+    let picked = move |_| {
+        if let Some(picker) = picker.get_untracked() {
+            app.open_files(files(picker.files()), activation.get_untracked());
+            picker.set_value("");
+        }
+    };
+    view! {
+        <h3>"Any other CLIP"</h3>
+        <div class="field-row">
+            <input
+                node_ref=input
+                type="text"
+                data-testid="model-input"
+                aria-label="Name on the hub, or address of a .safetensors file or folder"
+                placeholder="owner/name, or https://…/model.safetensors"
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck="false"
+                aria-invalid=move || (!problem.with(String::is_empty)).to_string()
+                on:keydown=on_key
+            />
+            <button
+                type="button"
+                class="button small"
+                data-testid="model-load"
+                on:click=move |_| load()
+            >
+                "Load"
+            </button>
+        </div>
+        <p class="problem" role="alert" data-testid="model-problem">
+            {move || problem.get()}
+        </p>
+        <p class="ways">
+            <label class="button secondary small" for="model-files">
+                "Choose a model's files"
+            </label>
+            <input
+                node_ref=picker
+                id="model-files"
+                data-testid="model-files"
+                class="sr-only"
+                type="file"
+                multiple
+                accept=".safetensors,.json,.txt"
+                on:change=picked
+            />
+            <span>"or drop its files or folder anywhere."</span>
+            <label class="device">
+                <span>"Without a config, assume"</span>
+                <select
+                    data-testid="activation"
+                    on:change=move |event| {
+                        activation
+                            .set(
+                                match event_target_value(&event).as_str() {
+                                    "quick_gelu" => Some(ActivationChoice::QuickGelu),
+                                    "gelu" => Some(ActivationChoice::Gelu),
+                                    _ => None,
+                                },
+                            )
+                    }
+                >
+                    <option value="">"the likely activation"</option>
+                    <option value="quick_gelu">"QuickGELU (OpenAI)"</option>
+                    <option value="gelu">"GELU (most others)"</option>
+                </select>
+            </label>
+        </p>
+    }
+}
+
+/// What this browser keeps, and the means to delete it.
+#[component]
+fn Kept(app: App) -> impl IntoView {
+    let kept = Memo::new(move |_| app.session.with(|s| s.kept.clone()));
+    let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
+    let row = move |model: KeptModel| {
+        let name = model.model.clone();
+        let place = Place::parse(&name).ok();
+        let size = match model.complete {
+            true => format::bytes(model.bytes),
+            false => format!("{} so far", format::bytes(model.bytes)),
+        };
+        view! {
+            <li data-testid="kept-model" data-model=name.clone()>
+                <span class="kept-name">{name.clone()}</span>
+                <span class="kept-size">{size}</span>
+                {place
+                    .map(|place| {
+                        view! {
+                            <button
+                                type="button"
+                                class="quiet"
+                                on:click=move |_| app.open_place(Some(place.clone()), None)
+                            >
+                                {if model.complete { "Load" } else { "Go on" }}
+                            </button>
+                        }
+                    })}
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="kept-delete"
+                    aria-label=format!("Delete {name}")
+                    on:click=move |_| app.run(|session| session.delete_kept(model.model.clone()))
+                >
+                    "Delete"
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || kept.with(|kept| !kept.is_empty())>
+            <h3>
+                "Kept in this browser" <span class="count">{move || format::bytes(total())}</span>
+            </h3>
+            <ul class="kept">
+                <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
+            </ul>
+            <p class="help">"They load without a network. Deleting frees the room at once."</p>
+        </Show>
+    }
+}
+
+/// A drop's files: a model's, if there are weights among them, and pictures.
+pub fn sorted(files: Vec<File>) -> (Vec<File>, Vec<File>) {
+    let weights = files
+        .iter()
+        .any(|file| file.name().ends_with(".safetensors"));
+    files.into_iter().partition(|file| {
+        let name = file.name();
+        weights
+            && [".safetensors", ".json", ".txt"]
+                .iter()
+                .any(|end| name.ends_with(end))
+    })
+}
+
+/// All files of a drop, folders opened. Must be called while the drop's event
+/// is handled; later its data is gone.
+pub fn dropped(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEntry>> {
+    let items = data.items();
+    let entries: Vec<web_sys::FileSystemEntry> = (0..items.length())
+        .filter_map(|place| items.get(place)?.webkit_get_as_entry().ok()?)
+        .collect();
+    entries
+        .iter()
+        .any(|entry| entry.is_directory())
+        .then_some(entries)
+}
+
+/// The files in dropped folders.
+pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<File> {
+    /// Nobody means to drop more at once.
+    const MOST: usize = 2_000;
+    let mut files = Vec::new();
+    let mut open = entries;
+    while let Some(entry) = open.pop() {
+        if files.len() >= MOST {
+            break;
+        }
+        if let Some(folder) = entry.dyn_ref::<web_sys::FileSystemDirectoryEntry>() {
+            let reader = folder.create_reader();
+            // It gives some at a time, and none when it is done.
+            loop {
+                let read = js_sys::Promise::new(&mut |resolve, reject| {
+                    let _ = reader.read_entries_with_callback_and_callback(&resolve, &reject);
+                });
+                let Ok(part) = wasm_bindgen_futures::JsFuture::from(read).await else {
+                    break;
+                };
+                let part = js_sys::Array::from(&part);
+                if part.length() == 0 {
+                    break;
+                }
+                open.extend(part.iter().map(|entry| entry.unchecked_into()));
+            }
+        } else if let Some(file) = entry.dyn_ref::<web_sys::FileSystemFileEntry>() {
+            let read = js_sys::Promise::new(&mut |resolve, reject| {
+                file.file_with_callback_and_callback(&resolve, &reject);
+            });
+            if let Ok(file) = wasm_bindgen_futures::JsFuture::from(read).await {
+                files.push(file.unchecked_into());
+            }
+        }
+    }
+    files
+}

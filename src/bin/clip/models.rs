@@ -1,0 +1,20 @@
+//! `clip models`: what there is to name after `--model`.
+
+use clip::catalogue::published;
+
+use crate::Failure;
+
+pub fn run() -> Result<(), Failure> {
+    println!("  ImageNet  parameters  download  name after --model");
+    for model in published() {
+        println!(
+            "  {:6.1} %  {:>8.0} M  {:>5.0} MB  {}  ({})",
+            model.imagenet_top_1 * 100.0,
+            model.parameters as f64 / 1e6,
+            model.bytes as f64 / 1e6,
+            model.place(),
+            model.name,
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Published CLIPs that the page and the command offer by name
+//! (`assets/catalogue.json`; where its facts come from, `assets/catalogue.md`).
+
+use serde::Deserialize;
+
+use crate::engine::Place;
+
+/// A published model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Published {
+    /// Repository on the hub.
+    pub id: String,
+    /// The revision that holds safetensors.
+    pub revision: String,
+    pub name: String,
+    /// Who trained it, on what.
+    pub family: String,
+    /// Of both encoders together.
+    pub parameters: u64,
+    /// Size of the download.
+    pub bytes: u64,
+    /// Side of the square it sees, pixels.
+    pub image_size: u32,
+    /// Zero-shot accuracy on ImageNet, 0 to 1, as published.
+    pub imagenet_top_1: f32,
+    /// Where that is published.
+    pub imagenet_source: String,
+    pub license: String,
+    #[serde(default)]
+    pub note: String,
+    /// The one to begin with for photographs.
+    #[serde(default)]
+    pub recommended: bool,
+}
+
+impl Published {
+    pub fn place(&self) -> Place {
+        Place::Hub {
+            id: self.id.clone(),
+            revision: self.revision.clone(),
+        }
+    }
+}
+
+/// All of them; empty if the file that is built in were damaged, which a test
+/// rules out.
+pub fn published() -> Vec<Published> {
+    serde_json::from_str(include_str!("../assets/catalogue.json")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_can_be_asked_for() {
+        let all = published();
+        assert!(all.len() > 20);
+        for model in &all {
+            let place = model.place();
+            assert_eq!(Place::parse(&place.to_string()), Ok(place));
+            assert!(model.bytes > model.parameters);
+            assert!((0.2..0.9).contains(&model.imagenet_top_1), "{}", model.name);
+        }
+        assert_eq!(all.iter().filter(|model| model.recommended).count(), 1);
+    }
+
+    #[test]
+    fn the_papers_nine_are_there() {
+        let all = published();
+        let of_openai: Vec<&str> = (all.iter())
+            .filter(|model| model.family == "OpenAI")
+            .map(|model| model.name.trim_end_matches(" (OpenAI)"))
+            .collect();
+        for name in [
+            "RN50",
+            "RN101",
+            "RN50x4",
+            "RN50x16",
+            "RN50x64",
+            "ViT-B/32",
+            "ViT-B/16",
+            "ViT-L/14",
+            "ViT-L/14@336px",
+        ] {
+            assert!(of_openai.contains(&name), "{name}");
+        }
+    }
+}

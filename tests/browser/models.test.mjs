@@ -1,0 +1,296 @@
+// Models other than the bundled one: from a hub that behaves and misbehaves, from
+// an address, from the visitor's own files; and what the browser keeps of them.
+// On the CPU: fetching is the same on every device, and this one is the faster.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import * as h from "./harness.mjs";
+
+const { hook, SLOW } = h;
+const GOLDEN = join(h.ROOT, "tests/golden/models");
+const SCENE = join(h.FIXTURES, "scene.png");
+const LABELS = ["a red house", "the sun", "a fish"];
+const ID = "someone/tiny-clip";
+const FILES = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
+const options = { timeout: 2 * SLOW };
+const skip = h.WEBGPU && "fetching is the same with WebGPU";
+
+let server, browser, hub, models;
+before(async () => {
+  if (skip) return;
+  models = await mkdtemp(join(tmpdir(), "clip-hub-"));
+  await repository(ID);
+  hub = await startHub(models);
+  server = await h.startServer();
+  browser = await h.launchBrowser({ webgpu: false });
+});
+after(async () => {
+  await browser?.close();
+  server?.stop();
+  hub?.stop();
+  if (models) await rm(models, { recursive: true, force: true });
+});
+
+/** A repository of the tiny golden model, padded so that a download takes several pieces. */
+async function repository(id) {
+  const folder = join(models, id);
+  await mkdir(folder, { recursive: true });
+  for (const file of FILES) await cp(join(GOLDEN, "hf-tokenizer-bf16", file), join(folder, file));
+  const weights = join(folder, "model.safetensors");
+  await writeFile(weights, padded(await readFile(weights), 9 << 20));
+  return folder;
+}
+
+/** The same tensors, and one more of so many bytes, which the model has no use for. */
+function padded(file, bytes) {
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  const end = Math.max(...Object.values(header).flatMap((t) => t.data_offsets?.[1] ?? []));
+  header.padding = { dtype: "U8", shape: [bytes], data_offsets: [end, end + bytes] };
+  const text = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text, file.subarray(8 + length), h.noise(bytes)]);
+}
+
+async function startHub(folder) {
+  const child = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0", "--models", folder], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const url = await new Promise((resolve, reject) => {
+    child.stdout.once("data", (data) => resolve(String(data).trim()));
+    child.once("exit", (code) => reject(new Error(`tests/hub/server.py ended with ${code}`)));
+  });
+  const log = async () => (await (await fetch(`${url}/log`)).json()).filter((r) => /cdn/.test(r.path) && r.method === "GET");
+  const reset = () => fetch(`${url}/reset`, { method: "POST" });
+  return { url, log, reset, stop: () => child.kill() };
+}
+
+/** A visitor whose hub behaves as told. */
+async function visit(behaviour, act, extra = {}) {
+  await hub.reset();
+  const prepare = (page) =>
+    page.addInitScript((hub) => localStorage.setItem("clip.hub", hub), hub.url + behaviour);
+  const opened = await h.openPage(browser, server.url, { prepare, ...extra });
+  try {
+    await opened.page.locator(hook("model-input")).waitFor({ state: "attached" });
+    await opened.page.locator(`${hook("models")} summary`).click();
+    return await act(opened.page, opened);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function load(page, name) {
+  await page.locator(hook("model-input")).fill(name);
+  await page.locator(hook("model-load")).click();
+}
+
+/** Waits until that model is the one that runs. */
+async function ready(page, name) {
+  await page.locator(hook("model-info")).filter({ hasText: name }).waitFor();
+  await h.waitReady(page);
+}
+
+async function answer(page) {
+  await h.setLabels(page, LABELS);
+  await h.drop(page, [SCENE]);
+  return h.ranking(page, "scene.png", LABELS);
+}
+
+async function failure(page) {
+  await h.waitForState(page, "failed");
+  return page.locator(`.engine ${hook("error")}`).innerText();
+}
+
+let native;
+const expected = async () => (native ??= await h.nativeAnswer([SCENE], LABELS, ["A photo of a {label}."], join(models, ID)));
+
+describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
+  test("one is fetched, answers as the native command, and is kept", options, async () => {
+    await visit("", async (page) => {
+      await load(page, ID);
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "fetched");
+      const kept = page.locator(`${hook("kept-model")}[data-model="${ID}"]`);
+      await kept.waitFor();
+      assert.match(await kept.innerText(), /9\.\d MB/);
+      assert.equal((await hub.log()).length, 1, "the weights came once");
+
+      // Again: nothing of it comes over the network.
+      await page.reload();
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "kept");
+      assert.equal((await hub.log()).length, 1, "the weights did not come again");
+
+      // And without a hub.
+      await page.evaluate((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.reload();
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "offline");
+
+      await page.locator(`${hook("models")} summary`).click();
+      await kept.locator(hook("kept-delete")).click();
+      await kept.waitFor({ state: "detached" });
+    });
+  });
+
+  test("a connection that breaks is taken up where it stopped", options, async () => {
+    await visit("/break-5000000", async (page) => {
+      await load(page, ID);
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "in two parts");
+      const ranges = (await hub.log()).map((request) => request.range);
+      assert.deepEqual(ranges.slice(0, 2), [null, "bytes=5000000-"]);
+    });
+  });
+
+  test("a visit that breaks off is taken up in the next one", options, async () => {
+    await visit("/slow-3000000", async (page) => {
+      await load(page, ID);
+      // Its first chunk is kept by then.
+      await page.locator(hook("status")).filter({ hasText: /[5-9]\.\d MB of/ }).waitFor();
+      await page.locator(hook("cancel")).click();
+      await h.waitForState(page, "stopped");
+      await page.reload();
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "in two visits");
+      const ranges = (await hub.log()).map((request) => request.range);
+      assert.match(ranges.at(-1), /^bytes=(4194304|8388608)-$/);
+    });
+  });
+
+  test("a file that changes under way is noticed", options, async () => {
+    await visit("/changed-5000000", async (page) => {
+      await load(page, ID);
+      await ready(page, ID);
+      await answer(page);
+      const whole = (await hub.log()).filter((request) => request.range === null && request.status === 200);
+      assert.ok(whole.length >= 2, "it was fetched anew from its beginning");
+    });
+  });
+
+  test("a file that changed since the last visit is noticed", options, async () => {
+    const other = "someone/changing-clip";
+    const folder = await repository(other);
+    await visit("", async (page) => {
+      await load(page, other);
+      await ready(page, other);
+      const weights = join(folder, "model.safetensors");
+      const bytes = await readFile(weights);
+      bytes[bytes.length - 1] ^= 1;
+      await writeFile(weights, bytes);
+      await page.reload();
+      await ready(page, other);
+      await page.locator(hook("notice")).filter({ hasText: /changed since/ }).waitFor();
+      assert.equal((await hub.log()).length, 2);
+    });
+  });
+
+  test("servers without ranges and without ETags work, too", options, async () => {
+    for (const behaviour of ["/no-range-break-once-5000000", "/no-etag", "/error-503-once"]) {
+      await visit(behaviour, async (page) => {
+        await load(page, ID);
+        await ready(page, ID);
+        h.assertClose(await answer(page), (await expected())[0], 1e-3, behaviour);
+      });
+    }
+  });
+
+  test("what goes wrong is said, and the bundled model is a click away", options, async () => {
+    const wrong = [
+      ["", "someone/else", /no such model|private/],
+      ["/gated", ID, /agree/],
+      ["/error-500", ID, /500/],
+      ["/html", ID, /web page|holds no CLIP|not valid JSON/],
+      ["/truncated-4000000", ID, /end after 4000000/],
+      ["/offline", ID, /out of reach/],
+      ["/no-cors", ID, /out of reach/],
+    ];
+    for (const [behaviour, id, words] of wrong) {
+      await visit(behaviour, async (page) => {
+        await load(page, id);
+        const text = await failure(page);
+        assert.match(text, words, behaviour);
+        assert.doesNotMatch(text, /unwrap|panicked|undefined|\[object/);
+        await page.getByRole("button", { name: "Use the bundled model" }).click();
+        await ready(page, "drawings");
+      });
+    }
+  });
+
+  test("names that are none are refused at once", options, async () => {
+    await visit("", async (page) => {
+      await h.waitReady(page);
+      for (const name of ["", "clip", "a/b/c", "ftp://x/y"]) {
+        await load(page, name);
+        assert.match(await page.locator(hook("model-problem")).innerText(), /neither/);
+      }
+      assert.equal(await page.locator(hook("worker-state")).getAttribute("data-state"), "ready");
+    });
+  });
+
+  test("an address of a file, without a config", options, async () => {
+    await mkdir(join(models, "someone/lone"), { recursive: true });
+    const from = join(h.ROOT, "assets/model");
+    await cp(join(from, "open_clip_model.safetensors"), join(models, "someone/lone/x.safetensors"));
+    await cp(join(from, "tokenizer.json"), join(models, "someone/lone/tokenizer.json"));
+    await visit("", async (page) => {
+      await load(page, `${hub.url}/someone/lone/resolve/main/x.safetensors`);
+      await page.locator(hook("notice")).filter({ hasText: /no config/ }).waitFor();
+      await h.waitReady(page);
+      await answer(page);
+    });
+  });
+});
+
+describe("a visitor's own model", { timeout: 10 * SLOW, skip }, () => {
+  const read = async (name) => ({ name, bytes: await readFile(join(models, ID, name)) });
+
+  test("dropped files", options, async () => {
+    await visit("", async (page) => {
+      await h.waitReady(page);
+      await h.drop(page, await Promise.all(FILES.map(read)));
+      await page.locator(hook("model-source")).filter({ hasText: "your files" }).waitFor();
+      await h.waitReady(page);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "dropped");
+    });
+  });
+
+  test("files that are no model are refused in words", options, async () => {
+    const config = await read("config.json");
+    const cases = [
+      [[{ name: "x.safetensors", bytes: h.noise(5000) }], /not a safetensors file/],
+      [[{ name: "x.safetensors", bytes: Buffer.from("PK\x03\x04 and more of it") }], /PyTorch/],
+      [[config, { name: "model.safetensors", bytes: (await read("model.safetensors")).bytes.subarray(0, 70_000) }], /end after/],
+    ];
+    for (const [files, words] of cases) {
+      await visit("", async (page) => {
+        await h.waitReady(page);
+        await h.drop(page, files);
+        assert.match(await failure(page), words);
+      });
+    }
+  });
+});
+
+describe("a page without a network", { timeout: 10 * SLOW, skip }, () => {
+  test("the second visit opens, with the model of the first", options, async () => {
+    await visit("", async (page, { problems }) => {
+      await load(page, ID);
+      await ready(page, ID);
+      // Everything of the page is kept once its service worker is there.
+      await page.evaluate(() => navigator.serviceWorker.ready);
+      await page.context().setOffline(true);
+      await page.reload();
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "offline");
+      problems.length = 0; // the console tells of every request that failed
+    }, { serviceWorkers: "allow" });
+  });
+});

@@ -1,0 +1,51 @@
+// Keeps the page itself, so that it opens without a network. Models are kept by the
+// engine. `files.json`, which the build writes, names all there is; a page built
+// without it keeps what it has seen.
+const CACHE = "page";
+
+self.addEventListener("install", (event) => {
+  self.skipWaiting();
+  event.waitUntil(keepAll());
+});
+
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET" || new URL(request.url).origin !== location.origin) return;
+  event.respondWith(newestOrKept(request));
+});
+
+async function keepAll() {
+  const cache = await caches.open(CACHE);
+  try {
+    const files = await (await fetch("files.json")).json();
+    await cache.addAll(["./", ...files]);
+  } catch {
+    // No list, or no room: visits still keep what they fetch, where that is possible.
+  }
+}
+
+/** The server's word first: a page that was renewed is not held back by what is kept. */
+async function newestOrKept(request) {
+  try {
+    const response = await fetch(request);
+    if (response.ok) keep(request, response.clone());
+    return response;
+  } catch (error) {
+    const kept = await caches.match(request, { ignoreSearch: true });
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function keep(request, response) {
+  try {
+    const cache = await caches.open(CACHE);
+    const kept = await cache.match(request);
+    const tag = response.headers.get("etag");
+    if (!kept || !tag || kept.headers.get("etag") !== tag) await cache.put(request, response);
+  } catch {
+    // No room: the next visit needs the network, as this one did.
+  }
+}
