@@ -21,7 +21,7 @@ fn json(arguments: &[&str]) -> Value {
 
 /// The one line that a failure prints.
 fn failure(arguments: &[&str]) -> String {
-    // On the CPU: some graphics drivers print lines of their own.
+    // On the CPU: the device is not what fails here.
     let output = clip(&[arguments, &["--device", "cpu"]].concat());
     assert!(!output.status.success());
     assert!(output.stdout.is_empty());

@@ -136,10 +136,11 @@ fn progress(session: &Session) -> Option<f64> {
 /// The model in one line.
 fn model_text(model: &ModelInfo) -> String {
     format!(
-        "{} · {} · {} · sees {} × {} pixels",
+        "{} · {} · {} · computed in {} · sees {} × {} pixels",
         model.name,
         format::parameters(model.parameters),
         format::bytes(model.bytes),
+        model.precision,
         model.image_size,
         model.image_size,
     )

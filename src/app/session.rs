@@ -813,6 +813,7 @@ mod tests {
                 image_size: 64,
                 context_length: 32,
                 embed_dim: 8,
+                precision: "f32".into(),
                 notes: Vec::new(),
             },
             device: DeviceInfo {

@@ -181,6 +181,8 @@ pub struct ModelInfo {
     pub context_length: u32,
     /// Length of `image_features` and `text_features`.
     pub embed_dim: u32,
+    /// What its matrices are kept and multiplied in: `f16` or `f32`.
+    pub precision: String,
     /// What had to be taken for granted to open it. Shown, not fatal.
     pub notes: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, ModelInfo, Ranked};
@@ -71,15 +71,18 @@ impl Engine {
         opened: OpenedDevice,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let (model, weights_bytes) = hub::load(files, &bundle, &opened.device, progress).await?;
+        let f16 = opened.info.gpu && opened.device.supports_dtype(DType::F16);
+        let loaded = hub::load(files, &bundle, &opened.device, f16, progress).await?;
+        let model = loaded.model;
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
             parameters: model.num_params() as u64,
-            bytes: bundle.bytes + weights_bytes,
+            bytes: bundle.bytes + loaded.bytes,
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
+            precision: if loaded.f16 { "f16" } else { "f32" }.into(),
             notes: bundle.notes,
         };
         Ok(Self {

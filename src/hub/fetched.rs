@@ -17,8 +17,9 @@ use crate::engine::Place;
 /// Address of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
 
-/// How often in a row a connection may fail before it is given up.
-const TRIES: u32 = 6;
+/// How often in a row a connection may fail before it is given up: where
+/// something has come already, and where nothing ever did.
+const TRIES: [u32; 2] = [6, 3];
 /// Before the second of these tries; doubled for each further one.
 const FIRST_WAIT_MS: u32 = 400;
 
@@ -263,7 +264,7 @@ impl Fetched {
             } else {
                 failures + 1
             };
-            if failures >= TRIES {
+            if failures >= TRIES[usize::from(download.offset == 0)] {
                 return Err(HubError::Read {
                     file: download.url.clone(),
                     why,

@@ -202,21 +202,32 @@ pub struct LoadProgress {
     pub total_parameters: usize,
 }
 
-/// Streams a model's weights to `device`: what is held on the way is one
-/// parameter. Returns the model and the size of its file.
+/// A model on its device.
+pub struct Loaded {
+    pub model: Clip,
+    /// Size of the weights file.
+    pub bytes: u64,
+    /// Whether its matrices are kept as f16.
+    pub f16: bool,
+}
+
+/// Streams a model's weights to `device`, in `f16` where it computes in it: what is held on the way is one
+/// parameter.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
+    f16: bool,
     progress: &mut dyn FnMut(LoadProgress),
-) -> Result<(Clip, u64), HubError> {
+) -> Result<Loaded, HubError> {
     let mut loader = None;
     let mut done = 0;
     let mut take = |piece: Piece| {
         if piece.offset == 0 {
             loader = None;
         }
-        let loader = loader.get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total));
+        let loader = loader
+            .get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total).keep_f16(f16));
         loader.push(piece.bytes)?;
         done = piece.done();
         let (parameters, total_parameters) = loader.progress();
@@ -241,7 +252,11 @@ pub async fn load(
             },
         }),
         (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
-        (true, Some(loader)) => Ok((loader.finish()?, done)),
+        (true, Some(loader)) => Ok(Loaded {
+            f16: loader.keeps_f16(),
+            bytes: done,
+            model: loader.finish()?,
+        }),
     }
 }
 

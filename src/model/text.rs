@@ -77,7 +77,8 @@ impl TextTransformer {
         let [batch, length] = tokens.ids.dims();
         let device = tokens.ids.device();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
-        let x = self.token_embedding.forward(tokens.ids) + positions.unsqueeze::<3>();
+        let embedded = self.token_embedding.forward(tokens.ids);
+        let x = embedded.cast(positions.dtype()) + positions.unsqueeze::<3>();
         let x = self
             .transformer
             .forward(x, Some(causal_mask(length, &device)));

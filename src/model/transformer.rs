@@ -94,7 +94,7 @@ impl Attention {
         let [batch, length, width] = x.dims();
         let head_dim = width / self.heads;
         // [batch, length, 3 * width] -> three of [batch, heads, length, head_dim]
-        let qkv = self.in_proj.forward(x);
+        let qkv = apply(&self.in_proj, x);
         let part = |index: usize| {
             qkv.clone()
                 .narrow(2, index * width, width)
@@ -108,8 +108,8 @@ impl Attention {
             None => scores,
         };
         let mixed = softmax(scores, 3).matmul(part(2));
-        self.out_proj
-            .forward(mixed.swap_dims(1, 2).reshape([batch, length, width]))
+        let mixed = mixed.swap_dims(1, 2).reshape([batch, length, width]);
+        apply(&self.out_proj, mixed)
     }
 }
 
@@ -133,12 +133,22 @@ impl Mlp {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.c_fc.forward(x);
+        let x = apply(&self.c_fc, x);
         let x = match self.activation {
             Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Activation::Gelu => gelu(x),
         };
-        self.c_proj.forward(x)
+        apply(&self.c_proj, x)
+    }
+}
+
+/// A layer in the precision of its weights, whatever that of the stream beside
+/// it: these matrices are most of a model, and may be kept in half of the room.
+fn apply(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let (stream, weights) = (x.dtype(), layer.weight.val().dtype());
+    match stream == weights {
+        true => layer.forward(x),
+        false => layer.forward(x.cast(weights)).cast(stream),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 use safetensors::Dtype;
 
@@ -28,6 +28,8 @@ pub struct Loader {
     device: Device,
     /// What the sender says of the file's length; 0 when it says nothing.
     announced: u64,
+    /// Whether matrices of f16 files stay f16.
+    f16: bool,
     head: HeaderReader,
     body: Option<Body>,
 }
@@ -40,9 +42,17 @@ impl Loader {
             model: Clip::init(config, device),
             device: device.clone(),
             announced: file_bytes,
+            f16: false,
             head: HeaderReader::default(),
             body: None,
         }
+    }
+
+    /// Leaves the matrices of f16 and bf16 files in f16, for a device that
+    /// computes in it.
+    pub fn keep_f16(mut self, keep: bool) -> Self {
+        self.f16 = keep;
+        self
     }
 
     /// The next bytes of the file.
@@ -59,7 +69,9 @@ impl Loader {
                 1.. if found > expected => return Err(WeightsError::Length { found, expected }),
                 _ => (),
             }
-            let body = self.body.insert(Body::plan(&self.model, &header)?);
+            let body = self
+                .body
+                .insert(Body::plan(&self.model, &header, self.f16)?);
             body.push(rest, &self.device)?;
         }
         Ok(())
@@ -69,6 +81,12 @@ impl Loader {
     pub fn progress(&self) -> (usize, usize) {
         let done = |body: &Body| (body.loaded.len(), body.parameters.len());
         self.body.as_ref().map_or((0, 0), done)
+    }
+
+    /// Whether some of it is kept as f16.
+    pub fn keeps_f16(&self) -> bool {
+        let short = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
+        self.body.as_ref().is_some_and(short)
     }
 
     /// The model, once the file has come to its end.
@@ -101,6 +119,7 @@ impl Loader {
 struct Parameter {
     path: String,
     change: Change,
+    f16: bool,
     /// Rows and columns of what the file has, all parts joined.
     rows: usize,
     columns: usize,
@@ -134,9 +153,10 @@ struct Body {
 
 impl Body {
     /// What of the file goes where. Everything is checked here.
-    fn plan(model: &Clip, header: &Header) -> Result<Self, WeightsError> {
+    fn plan(model: &Clip, header: &Header, f16: bool) -> Result<Self, WeightsError> {
         let mut planner = Planner {
             header,
+            f16,
             path: Vec::new(),
             parameters: Vec::new(),
             wanted: HashMap::new(),
@@ -222,7 +242,13 @@ impl Body {
             values = transpose(&values, parameter.rows, parameter.columns);
         }
         let count = values.len();
-        let tensor = Tensor::from_data(TensorData::new(values, [count]), device);
+        let tensor = match parameter.f16 {
+            true => {
+                let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+                Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
+            }
+            false => Tensor::from_data(TensorData::new(values, [count]), device),
+        };
         self.loaded.insert(parameter.path.clone(), tensor);
     }
 }
@@ -254,6 +280,13 @@ fn append_f32(
     }
 }
 
+/// The transformers' matrices and the vocabulary: most of a model, and what the
+/// forward pass takes in either precision.
+fn may_be_f16(path: &str) -> bool {
+    (path.contains(".resblocks.") && !path.contains(".ln_"))
+        || path.ends_with("token_embedding.weight")
+}
+
 /// Whole numbers of a type that [`Planner`] let pass.
 fn decode(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
     match dtype {
@@ -270,6 +303,7 @@ fn decode(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
 /// Finds every parameter's tensors in a header.
 struct Planner<'a> {
     header: &'a Header,
+    f16: bool,
     path: Vec<String>,
     parameters: Vec<Parameter>,
     /// Which part of which parameter a name is.
@@ -321,7 +355,10 @@ impl Planner<'_> {
                 expected: expected.to_vec(),
             });
         }
+        let dtype = names.first().and_then(|name| self.header.info(name));
+        let stored_short = dtype.is_some_and(|info| info.dtype != Dtype::F32);
         self.parameters.push(Parameter {
+            f16: self.f16 && stored_short && may_be_f16(&path),
             path,
             change,
             rows,

@@ -145,8 +145,10 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       await load(page, ID);
       await ready(page, ID);
       h.assertClose(await answer(page), (await expected())[0], 1e-3, "in two parts");
-      const ranges = (await hub.log()).map((request) => request.range);
-      assert.deepEqual(ranges.slice(0, 2), [null, "bytes=5000000-"]);
+      // What a browser holds when a connection breaks may be lost, but no more.
+      const [first, second] = (await hub.log()).map((request) => request.range);
+      assert.equal(first, null);
+      assert.ok(Number(second.match(/^bytes=(\d+)-$/)[1]) > 3_000_000, second);
     });
   });
 

@@ -1,0 +1,107 @@
+// Full-size models in the page: loads each from a hub on this machine, and compares
+// its answers with the native command's.
+//
+//   python benches/reference.py --models RN50,ViT-B-32,ViT-L-14 --keep DIR
+//   node benches/models.mjs DIR [cpu|webgpu]
+//
+// Prints Markdown. Memory is that of the worker's WebAssembly, which only ever grows.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, mkdir, readdir, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import * as h from "../tests/browser/harness.mjs";
+
+const [folder, mode = "cpu"] = process.argv.slice(2);
+if (!folder || !["cpu", "webgpu"].includes(mode)) {
+  console.error("node benches/models.mjs DIR [cpu|webgpu]");
+  process.exit(2);
+}
+const SCENE = join(h.FIXTURES, "scene.png");
+const LABELS = ["a red house", "the sun", "a bowl of fruit", "a fish"];
+const PATIENCE = 20 * h.SLOW;
+
+/** Runs in the worker before its own code: keeps hold of its memory. */
+const PRELUDE = `
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const native = WebAssembly[name];
+    WebAssembly[name] = async (...args) => {
+      const made = await native.apply(WebAssembly, args);
+      self.measured = (made.instance ?? made).exports.memory;
+      return made;
+    };
+  }
+`;
+
+const models = await mkdtemp(join(tmpdir(), "clip-models-"));
+await mkdir(join(models, "full"));
+const names = [];
+for (const model of await readdir(folder)) {
+  for (const kind of await readdir(join(folder, model))) {
+    const name = `${model}-${kind}`;
+    await symlink(resolve(folder, model, kind), join(models, "full", name));
+    names.push(name);
+  }
+}
+const hub = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0", "--models", models], {
+  stdio: ["ignore", "pipe", "inherit"],
+});
+const hubUrl = await new Promise((found) => hub.stdout.once("data", (data) => found(String(data).trim())));
+const server = await h.startServer();
+try {
+  console.log("| model | file | ready after | memory | memory : file | a picture | farthest cosine |");
+  console.log("| --- | --: | --: | --: | --: | --: | --: |");
+  for (const name of names.sort()) await measure(name);
+} finally {
+  server.stop();
+  hub.kill();
+  await rm(models, { recursive: true, force: true });
+}
+
+async function measure(name) {
+  const browser = await h.launchBrowser({ webgpu: mode === "webgpu" });
+  try {
+    const place = { Hub: { id: `full/${name}`, revision: "main" } };
+    const prepare = async (page) => {
+      await page.addInitScript(({ hub, place, mode }) => {
+        localStorage.setItem("clip.hub", hub);
+        localStorage.setItem("clip.model", JSON.stringify(place));
+        localStorage.setItem("clip.device", JSON.stringify(mode === "cpu" ? "cpu" : "gpu"));
+      }, { hub: hubUrl, place, mode });
+      await page.route(/worker-loader\.js/, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: PRELUDE + (await response.text()) });
+      });
+    };
+    const start = Date.now();
+    const { page, problems } = await h.openPage(browser, server.url, { prepare });
+    const state = page.locator(`${h.hook("worker-state")}:is([data-state="ready"], [data-state="failed"])`);
+    await state.waitFor({ timeout: PATIENCE });
+    const ready = Date.now() - start;
+    const failure = page.locator(`.engine ${h.hook("error")}`);
+    if (await failure.count()) {
+      console.log(`| ${name} | | | | | | ${await failure.innerText()} |`);
+      return;
+    }
+    const memory = await page.workers()[0].evaluate(() => self.measured.buffer.byteLength);
+    await h.setLabels(page, LABELS);
+    await h.drop(page, [SCENE]);
+    const before = Date.now();
+    const found = await h.ranking(page, "scene.png", LABELS, PATIENCE);
+    const picture = Date.now() - before;
+    const model = join(models, "full", name);
+    const [expected] = await h.nativeAnswer([SCENE], LABELS, await h.templates(page), model);
+    const off = expected.map(({ label, similarity }) =>
+      Math.abs(found.find((row) => row.label === label).similarity - similarity),
+    );
+    const file = (await stat(join(model, "open_clip_model.safetensors"))).size;
+    const mega = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
+    console.log(
+      `| ${name} | ${mega(file)} | ${(ready / 1e3).toFixed(1)} s | ${mega(memory)} | ${(memory / file).toFixed(2)} ` +
+        `| ${(picture / 1e3).toFixed(2)} s | ${Math.max(...off).toExponential(1)} |`,
+    );
+    for (const problem of problems) console.error(`page: ${problem}`);
+  } finally {
+    await browser.close();
+  }
+}
