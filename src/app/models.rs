@@ -37,7 +37,7 @@ pub fn Knows(app: App) -> impl IntoView {
                                 data-testid="load-recommended"
                                 on:click=move |_| app.open_place(Some(place.clone()), None)
                             >
-                                {format!("Load one for photographs ({size})")}
+                                {format!("Load a model for photographs, {size}")}
                             </button>
                         }
                     })}
@@ -110,57 +110,46 @@ fn Catalogue(app: App) -> impl IntoView {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" · ");
+        let facts = format!(
+            "{} · {:.0} M parameters · sees {} px",
+            format::bytes(model.bytes),
+            model.parameters as f64 / 1e6,
+            model.image_size,
+        );
         view! {
-            <tr class:recommended=model.recommended aria-current=move || in_use.get().to_string()>
-                <th scope="row">
+            <li class:recommended=model.recommended title=about>
+                <p class="published-name">
                     {model.name.clone()}
                     {model.recommended.then(|| view! { <em>" for photographs"</em> })}
-                    <small>{about}</small>
-                </th>
-                <td>{format!("{:.0} M", model.parameters as f64 / 1e6)}</td>
-                <td>{format::bytes(model.bytes)}</td>
-                <td>{model.image_size}</td>
-                <td title=model.imagenet_source.clone()>
-                    {format!("{:.1} %", model.imagenet_top_1 * 100.0)}
-                </td>
-                <td>
-                    <button
-                        type="button"
-                        class="quiet"
-                        data-testid="load-published"
-                        data-model=model.id.clone()
-                        aria-label=format!("Load {}", model.name)
-                        disabled=move || in_use.get()
-                        on:click=move |_| app.open_place(Some(place.clone()), None)
-                    >
-                        {move || if in_use.get() { "In use" } else { "Load" }}
-                    </button>
-                </td>
-            </tr>
+                </p>
+                <p class="published-facts">
+                    <span title=format!("Zero-shot top-1 accuracy: {}", model.imagenet_source)>
+                        {format!("ImageNet {:.1} %", model.imagenet_top_1 * 100.0)}
+                    </span>
+                    " · "
+                    {facts}
+                </p>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="load-published"
+                    data-model=model.id.clone()
+                    aria-label=format!("Load {}", model.name)
+                    disabled=move || in_use.get()
+                    on:click=move |_| app.open_place(Some(place.clone()), None)
+                >
+                    {move || if in_use.get() { "In use" } else { "Load" }}
+                </button>
+            </li>
         }
     };
     let mut all = published();
     all.sort_by_key(|model| !model.recommended);
     view! {
-        <div class="table" tabindex="0" role="region" aria-label="Published models">
-            <table>
-                <thead>
-                    <tr>
-                        <th scope="col">"Published model"</th>
-                        <th scope="col">"Parameters"</th>
-                        <th scope="col">"Download"</th>
-                        <th scope="col">"Sees, pixels"</th>
-                        <th scope="col" title="Zero-shot top-1 accuracy, as published">
-                            "ImageNet"
-                        </th>
-                        <th scope="col">
-                            <span class="sr-only">"Load"</span>
-                        </th>
-                    </tr>
-                </thead>
-                <tbody>{all.into_iter().map(row).collect_view()}</tbody>
-            </table>
-        </div>
+        <h3>"Published models"</h3>
+        <ul class="published" tabindex="0" aria-label="Published models">
+            {all.into_iter().map(row).collect_view()}
+        </ul>
     }
 }
 
