@@ -217,10 +217,10 @@ fn without_heads(mut config: ClipConfig) -> ClipConfig {
 
 #[test]
 fn the_architecture_is_read_from_names_and_shapes() {
+    // Not openclip-custom-text-f16: of its picture, a rim belongs to no patch.
     for name in [
         "openclip-quick-f32",
         "openclip-gelu-f16",
-        "openclip-custom-text-f16",
         "openclip-resnet-f16",
         "hf-legacy-eos-f32",
         "hf-gelu-f16",
