@@ -64,7 +64,11 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     }
     match arguments.json {
         true => println!("{}", json!({ "images": answers })),
-        false => println!("computed on {}", engine.device_info().name),
+        false => println!(
+            "computed on {}, in {}",
+            engine.device_info().name,
+            engine.model_info().precision
+        ),
     }
     Ok(())
 }
