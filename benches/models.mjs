@@ -47,7 +47,7 @@ const hub = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0"
   stdio: ["ignore", "pipe", "inherit"],
 });
 const hubUrl = await new Promise((found) => hub.stdout.once("data", (data) => found(String(data).trim())));
-const server = await h.startServer();
+const server = await h.startServer({ prelude: PRELUDE });
 try {
   console.log("| model | file | ready after | memory | memory : file | a picture | farthest cosine |");
   console.log("| --- | --: | --: | --: | --: | --: | --: |");
@@ -56,6 +56,7 @@ try {
   server.stop();
   hub.kill();
   await rm(models, { recursive: true, force: true });
+  await h.cleanUp();
 }
 
 async function measure(name) {
@@ -68,10 +69,6 @@ async function measure(name) {
         localStorage.setItem("clip.model", JSON.stringify(place));
         localStorage.setItem("clip.device", JSON.stringify(mode === "cpu" ? "cpu" : "gpu"));
       }, { hub: hubUrl, place, mode });
-      await page.route(/worker-loader\.js/, async (route) => {
-        const response = await route.fetch();
-        await route.fulfill({ response, body: PRELUDE + (await response.text()) });
-      });
     };
     const start = Date.now();
     const { page, problems } = await h.openPage(browser, server.url, { prepare });

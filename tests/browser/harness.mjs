@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +22,13 @@ export const SLOW = 180_000;
 
 // ---------------------------------------------------------------- server
 
-/** Serves dist/ on a free port; resolves to { url, stop }. */
-export async function startServer() {
-  const child = spawn("python3", [join(ROOT, "scripts/serve.py"), "--port", "0", join(ROOT, "dist")], {
+/**
+ * Serves dist/ on a free port; resolves to { url, stop }. With `prelude`, a copy whose
+ * worker runs that code before its own.
+ */
+export async function startServer({ prelude } = {}) {
+  const root = prelude ? await changedPage(prelude) : join(ROOT, "dist");
+  const child = spawn("python3", [join(ROOT, "scripts/serve.py"), "--port", "0", root], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const url = await new Promise((resolve, reject) => {
@@ -38,6 +42,16 @@ export async function startServer() {
     child.once("exit", (code) => reject(new Error(`scripts/serve.py ended with ${code}`)));
   });
   return { url, stop: () => child.kill() };
+}
+
+async function changedPage(prelude) {
+  const folder = await mkdtemp(join(tmpdir(), "clip-page-"));
+  temporary.push(folder);
+  await cp(join(ROOT, "dist"), folder, { recursive: true });
+  const loader = join(folder, "worker-loader.js");
+  for (const ending of [".br", ".gz"]) await rm(loader + ending, { force: true });
+  await writeFile(loader, `${prelude}\n${await readFile(loader, "utf8")}`);
+  return folder;
 }
 
 // ---------------------------------------------------------------- browser

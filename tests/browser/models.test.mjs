@@ -33,6 +33,7 @@ after(async () => {
   server?.stop();
   hub?.stop();
   if (models) await rm(models, { recursive: true, force: true });
+  await h.cleanUp();
 });
 
 /** A repository of the tiny golden model, padded so that a download takes several pieces. */
@@ -71,11 +72,11 @@ async function startHub(folder) {
 }
 
 /** A visitor whose hub behaves as told. */
-async function visit(behaviour, act, extra = {}) {
+async function visit(behaviour, act, { url = server.url, ...extra } = {}) {
   await hub.reset();
   const prepare = (page) =>
     page.addInitScript((hub) => localStorage.setItem("clip.hub", hub), hub.url + behaviour);
-  const opened = await h.openPage(browser, server.url, { prepare, ...extra });
+  const opened = await h.openPage(browser, url, { prepare, ...extra });
   try {
     await opened.page.locator(hook("model-input")).waitFor({ state: "attached" });
     await opened.page.locator(`${hook("models")} summary`).click();
@@ -192,6 +193,35 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       await page.locator(hook("notice")).filter({ hasText: /changed since/ }).waitFor();
       assert.equal((await hub.log()).length, 2);
     });
+  });
+
+  test("a browser without room says so, and goes on", options, async () => {
+    await visit("", async (page) => {
+      const cdp = await page.context().newCDPSession(page);
+      await cdp.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 6 << 20 });
+      await load(page, ID);
+      await ready(page, ID);
+      await page.locator(hook("notice")).filter({ hasText: /no more room/ }).waitFor();
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "not kept");
+    });
+  });
+
+  test("a browser without files to write keeps models in its cache", options, async () => {
+    const prelude = "delete FileSystemFileHandle.prototype.createSyncAccessHandle;";
+    const changed = await h.startServer({ prelude });
+    await visit("", async (page) => {
+      await load(page, ID);
+      await ready(page, ID);
+      assert.ok(await page.evaluate(() => caches.has("models")), "a cache is there");
+      await page.reload();
+      await ready(page, ID);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "kept");
+      assert.equal((await hub.log()).length, 1, "the weights came once");
+      await page.locator(`${hook("models")} summary`).click();
+      const kept = page.locator(`${hook("kept-model")}[data-model="${ID}"]`);
+      await kept.locator(hook("kept-delete")).click();
+      await kept.waitFor({ state: "detached" });
+    }, { url: changed.url }).finally(changed.stop);
   });
 
   test("servers without ranges and without ETags work, too", options, async () => {
