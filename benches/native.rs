@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, EngineError, open_device};
+use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Bundled, Folder, ModelFiles};
 use clip::preprocess::{PreprocessError, decode};
 use pollster::block_on;

@@ -240,7 +240,7 @@ impl ModelFiles for Fetched {
 
 impl Fetched {
     async fn run(&self, download: &mut Download<'_, '_>) -> Result<bool, HubError> {
-        if download.from_shelf().await?.is_break() {
+        if download.take_kept().await?.is_break() {
             return Ok(true);
         }
         let mut failures = 0;
@@ -392,7 +392,7 @@ impl Download<'_, '_> {
     }
 
     /// What is kept already. `Break` when that is all that is wanted.
-    async fn from_shelf(&mut self) -> Result<ControlFlow<()>, HubError> {
+    async fn take_kept(&mut self) -> Result<ControlFlow<()>, HubError> {
         let chunks = self.kept.as_ref().map_or(0, KeptFile::chunks);
         for index in 0..chunks {
             let Some(kept) = &self.kept else { break };
