@@ -66,6 +66,19 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_them_all() {
+        let readme = include_str!("../README.md");
+        for model in published() {
+            let row = format!(
+                "{:.1} % | `{}`",
+                model.imagenet_top_1 * 100.0,
+                model.place()
+            );
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn the_papers_nine_are_there() {
         let all = published();
         let of_openai: Vec<&str> = (all.iter())
