@@ -1,6 +1,8 @@
 //! Published CLIPs that the page and the command offer by name
 //! (`assets/catalogue.json`; where its facts come from, `assets/catalogue.md`).
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 
 use crate::engine::Place;
@@ -44,8 +46,11 @@ impl Published {
 
 /// All of them; empty if the file that is built in were damaged, which a test
 /// rules out.
-pub fn published() -> Vec<Published> {
-    serde_json::from_str(include_str!("../assets/catalogue.json")).unwrap_or_default()
+pub fn published() -> &'static [Published] {
+    static ALL: LazyLock<Vec<Published>> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("../assets/catalogue.json")).unwrap_or_default()
+    });
+    &ALL
 }
 
 #[cfg(test)]
@@ -56,7 +61,7 @@ mod tests {
     fn every_entry_can_be_asked_for() {
         let all = published();
         assert!(all.len() > 20);
-        for model in &all {
+        for model in all {
             let place = model.place();
             assert_eq!(Place::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);

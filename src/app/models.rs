@@ -20,13 +20,12 @@ const KNOWS: &str = "The bundled model was trained from scratch on drawings and 
 #[component]
 pub fn Knows(app: App) -> impl IntoView {
     let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
-    let offer = published().into_iter().find(|model| model.recommended);
+    let offer = published().iter().find(|model| model.recommended);
     view! {
         <Show when=move || bundled.get()>
             <aside class="knows" aria-label="What the model knows">
                 <p>{KNOWS}</p>
                 {offer
-                    .clone()
                     .map(|model| {
                         let size = format::bytes(model.bytes);
                         let place = model.place();
@@ -83,10 +82,8 @@ fn source_text(session: &Session) -> String {
         ModelSource::Bundled => "bundled: drawings and icons".into(),
         ModelSource::Files => "your files".into(),
         ModelSource::Place(place) => {
-            let known = published()
-                .into_iter()
-                .find(|model| model.place() == *place);
-            known.map_or_else(|| place.to_string(), |model| model.name)
+            let known = published().iter().find(|model| model.place() == *place);
+            known.map_or_else(|| place.to_string(), |model| model.name.clone())
         }
     }
 }
@@ -94,7 +91,7 @@ fn source_text(session: &Session) -> String {
 /// Published models, one click each.
 #[component]
 fn Catalogue(app: App) -> impl IntoView {
-    let row = move |model: Published| {
+    let row = move |model: &Published| {
         let place = model.place();
         let this = place.clone();
         let in_use = Memo::new(move |_| {
@@ -143,7 +140,7 @@ fn Catalogue(app: App) -> impl IntoView {
             </li>
         }
     };
-    let mut all = published();
+    let mut all: Vec<&Published> = published().iter().collect();
     all.sort_by_key(|model| !model.recommended);
     view! {
         <h3>"Published models"</h3>

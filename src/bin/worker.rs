@@ -137,18 +137,20 @@ mod worker {
                     hub,
                     activation,
                 } => {
-                    let opened = open(device, source, &hub, activation, message.files).await;
-                    // Before a failure, after which nobody listens any more.
-                    tell_kept().await;
-                    match opened {
+                    match open(device, source, &hub, activation, message.files).await {
                         Ok(engine) => {
                             post(&Event::Ready {
                                 model: engine.model_info().clone(),
                                 device: engine.device_info().clone(),
                             });
                             self.engine = Some(engine);
+                            tell_kept().await;
                         }
-                        Err(error) => post(&Event::OpenFailed { error }),
+                        Err(error) => {
+                            // First: after a failure nobody listens any more.
+                            tell_kept().await;
+                            post(&Event::OpenFailed { error });
+                        }
                     }
                 }
                 Request::DeleteKept { model } => {

@@ -198,8 +198,6 @@ pub struct LoadProgress {
     pub bytes: u64,
     /// 0 when unknown.
     pub total_bytes: u64,
-    pub parameters: usize,
-    pub total_parameters: usize,
 }
 
 /// A model on its device.
@@ -211,8 +209,8 @@ pub struct Loaded {
     pub f16: bool,
 }
 
-/// Streams a model's weights to `device`, in `f16` where it computes in it: what is held on the way is one
-/// parameter.
+/// Streams a model's weights to `device`, in `f16` where it computes in it: what
+/// is held on the way is one parameter.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
@@ -230,12 +228,9 @@ pub async fn load(
             .get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total).keep_f16(f16));
         loader.push(piece.bytes)?;
         done = piece.done();
-        let (parameters, total_parameters) = loader.progress();
         progress(LoadProgress {
             bytes: done,
             total_bytes: piece.total,
-            parameters,
-            total_parameters,
         });
         Ok(ControlFlow::Continue(()))
     };

@@ -77,12 +77,6 @@ impl Loader {
         Ok(())
     }
 
-    /// Parameters that are on the device, of how many (0 before the header is whole).
-    pub fn progress(&self) -> (usize, usize) {
-        let done = |body: &Body| (body.loaded.len(), body.parameters.len());
-        self.body.as_ref().map_or((0, 0), done)
-    }
-
     /// Whether some of it is kept as f16.
     pub fn keeps_f16(&self) -> bool {
         let short = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
