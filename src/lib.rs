@@ -5,6 +5,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`model`] | CLIP's forward pass in burn: config, transformer, image and text encoder |
+//! | [`ops`] | the operations that the forward pass is made of, each with its fast paths |
 //! | [`weights`] | safetensors in and out, in OpenCLIP's and Hugging Face's naming |
 //! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
@@ -26,6 +27,8 @@ pub mod eval;
 pub mod hub;
 #[cfg(feature = "compute")]
 pub mod model;
+#[cfg(feature = "compute")]
+pub mod ops;
 #[cfg(feature = "compute")]
 pub mod preprocess;
 #[cfg(feature = "compute")]

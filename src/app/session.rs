@@ -699,6 +699,8 @@ impl Session {
                 }
                 return self.pump();
             }
+            // For benchmarks, which speak to the worker themselves.
+            Event::Measured(_) | Event::MeasureFailed { .. } => {}
             Event::Died { error } => return self.died(&error, now_ms),
         }
         Vec::new()

@@ -196,6 +196,11 @@ mod worker {
                         classifier: None,
                     });
                 }
+                Request::Measure {
+                    images,
+                    texts,
+                    runs,
+                } => post(&self.measure(images, texts, runs).await),
                 Request::Cancel => {
                     if (self.question.as_ref()).is_some_and(|q| q.classifier.is_none()) {
                         self.question = None;
@@ -203,6 +208,20 @@ mod worker {
                     let images = self.waiting.drain(..).map(|(id, _)| id).collect();
                     post(&Event::Cancelled { images });
                 }
+            }
+        }
+
+        async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
+            let Some(engine) = &self.engine else {
+                let error = "there is no model yet".into();
+                return Event::MeasureFailed { error };
+            };
+            let [images, texts, runs] = [images, texts, runs].map(|count| count as usize);
+            match engine.measure(images, texts, runs, now).await {
+                Ok(measured) => Event::Measured(measured),
+                Err(error) => Event::MeasureFailed {
+                    error: error.to_string(),
+                },
             }
         }
 

@@ -85,6 +85,9 @@ pub enum Request {
     },
     /// Drop all work that waits: pictures not yet encoded, prompts not yet encoded.
     Cancel,
+    /// Time the encoders on made-up pictures and texts, all `images` and all
+    /// `texts` (of full length) at once, `runs` times over.
+    Measure { images: u32, texts: u32, runs: u32 },
 }
 
 /// From the worker to the page.
@@ -150,6 +153,10 @@ pub enum Event {
     },
     /// [`Request::Cancel`] took effect; these pictures were dropped.
     Cancelled { images: Vec<ImageId> },
+    /// What [`Request::Measure`] found.
+    Measured(Measured),
+    /// The model cannot be measured.
+    MeasureFailed { error: String },
     /// The GPU went away or the worker's code trapped: the page starts a fresh worker.
     Died { error: String },
 }
@@ -165,6 +172,17 @@ pub enum LoadStage {
     Download,
     /// First run, in which a GPU compiles its kernels.
     WarmUp,
+}
+
+/// How long the encoders took, read-back included, and what they said: the
+/// features of the first picture and text, so that two programs can be compared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Milliseconds of each run.
+    pub image_ms: Vec<f64>,
+    pub text_ms: Vec<f64>,
+    pub image_features: Vec<f32>,
+    pub text_features: Vec<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

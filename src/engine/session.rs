@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::OpenedDevice;
-use super::messages::{DeviceInfo, ModelInfo, Ranked};
+use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
 use crate::model::{Clip, ClipConfig, TokenBatch};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
@@ -74,10 +74,12 @@ impl Engine {
         let f16 = opened.info.gpu && opened.device.supports_dtype(DType::F16);
         let loaded = hub::load(files, &bundle, &opened.device, f16, progress).await?;
         let model = loaded.model;
+        let parameters = model.num_params() as u64;
+        let model = model.pack();
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
-            parameters: model.num_params() as u64,
+            parameters,
             bytes: bundle.bytes + loaded.bytes,
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
@@ -153,6 +155,9 @@ impl Engine {
 
     /// Token ids, a row for each text, to unit vectors `[embed_dim]`.
     pub async fn token_features(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, EngineError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let vocab_size = self.config.text.vocab_size;
         if let Some(&id) = (ids.iter().flatten()).find(|id| **id as usize >= vocab_size) {
             return Err(EngineError::Vocabulary { id, vocab_size });
@@ -221,6 +226,38 @@ impl Engine {
             classes.push(zero_shot::ensemble(&features));
         }
         Ok(classes)
+    }
+
+    /// Times the encoders on made-up pictures and texts of full length. `now`
+    /// gives milliseconds. The pictures' values are `sin(i / 100)`, the texts'
+    /// ids `(7919 i) mod (vocab_size - 2)` between the first and the last two
+    /// ids of the vocabulary.
+    pub async fn measure(
+        &self,
+        images: usize,
+        texts: usize,
+        runs: usize,
+        now: impl Fn() -> f64,
+    ) -> Result<Measured, EngineError> {
+        let pixels = 3 * self.config.vision.image_size().pow(2);
+        let picture: Vec<f32> = (0..pixels).map(|i| (i as f32 / 100.0).sin()).collect();
+        let end = self.config.text.vocab_size as u32 - 1;
+        let length = self.config.text.context_length;
+        let mut text: Vec<u32> = (0..length).map(|i| i as u32 * 7919 % (end - 1)).collect();
+        (text[0], text[length - 1]) = (end - 1, end);
+        let (pictures, texts) = (vec![picture; images], vec![text; texts]);
+        let mut measured = Measured::default();
+        for _ in 0..runs {
+            let start = now();
+            let features = self.image_features(&pictures).await?;
+            measured.image_ms.push(now() - start);
+            measured.image_features = features.into_iter().next().unwrap_or_default();
+            let start = now();
+            let features = self.token_features(&texts).await?;
+            measured.text_ms.push(now() - start);
+            measured.text_features = features.into_iter().next().unwrap_or_default();
+        }
+        Ok(measured)
     }
 
     /// Labels ranked for a picture, given the label's features of [`Self::classifier`].

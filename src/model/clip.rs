@@ -33,6 +33,17 @@ impl Clip {
         }
     }
 
+    /// Lays the weights out as the device's fastest kernels read them. Such a
+    /// model answers; it can be neither trained nor saved.
+    pub fn pack(mut self) -> Self {
+        match &mut self.visual {
+            ImageEncoder::Vit(encoder) => encoder.pack(),
+            ImageEncoder::ResNet(encoder) => encoder.pack(),
+        }
+        self.text.pack();
+        self
+    }
+
     /// `[batch, 3, image_size, image_size]`, normalised pixels, to unit vectors
     /// `[batch, embed_dim]`.
     pub fn image_features(&self, images: Tensor<4>) -> Tensor<2> {

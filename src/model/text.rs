@@ -1,11 +1,12 @@
 //! The text encoder: a causal transformer read at the end-of-text token.
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
+use crate::ops::{Embedding, LayerNorm, Linear, Then};
 
 /// CLIP's text encoder: token ids to a point of the shared space.
 #[derive(Module, Debug)]
@@ -15,8 +16,8 @@ pub struct TextTransformer {
     pub positional_embedding: Param<Tensor<2>>,
     pub transformer: Transformer,
     pub ln_final: LayerNorm,
-    /// `[width, embed_dim]`
-    pub text_projection: Param<Tensor<2>>,
+    /// `[width, embed_dim]`, no bias.
+    pub text_projection: Linear,
 }
 
 /// Texts of one batch as token ids, cut at the longest one: attention is
@@ -49,9 +50,7 @@ impl TextTransformer {
         let text = &config.text;
         let normal = |std| Initializer::Normal { mean: 0.0, std };
         Self {
-            token_embedding: EmbeddingConfig::new(text.vocab_size, text.width)
-                .with_initializer(normal(0.02))
-                .init(device),
+            token_embedding: Embedding::init([text.vocab_size, text.width], normal(0.02), device),
             positional_embedding: normal(0.01).init([text.context_length, text.width], device),
             transformer: Transformer::init(
                 &TransformerConfig {
@@ -64,11 +63,13 @@ impl TextTransformer {
                 },
                 device,
             ),
-            ln_final: LayerNormConfig::new(text.width)
-                .with_epsilon(text.layer_norm_eps)
-                .init(device),
-            text_projection: normal((text.width as f64).powf(-0.5))
-                .init([text.width, config.embed_dim], device),
+            ln_final: LayerNorm::init(text.width, text.layer_norm_eps, device),
+            text_projection: Linear::init(
+                [text.width, config.embed_dim],
+                normal((text.width as f64).powf(-0.5)),
+                false,
+                device,
+            ),
         }
     }
 
@@ -77,26 +78,20 @@ impl TextTransformer {
         let [batch, length] = tokens.ids.dims();
         let device = tokens.ids.device();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
-        let embedded = self.token_embedding.forward(tokens.ids);
-        let x = embedded.cast(positions.dtype()) + positions.unsqueeze::<3>();
-        let x = self
-            .transformer
-            .forward(x, Some(causal_mask(length, &device)));
+        let x = self.token_embedding.forward(tokens.ids) + positions.unsqueeze::<3>();
+        let x = self.transformer.forward(x, true);
         let [_, _, width] = x.dims();
         let ends: Vec<i32> = (tokens.ends.iter().enumerate())
             .map(|(row, end)| (row * length + end) as i32)
             .collect();
         let ends = Tensor::from_data(TensorData::new(ends, [batch]), &device);
         let x = x.reshape([batch * length, width]).select(0, ends);
-        self.ln_final.forward(x).matmul(self.text_projection.val())
+        self.text_projection
+            .forward(self.ln_final.forward(x), Then::Nothing)
     }
-}
 
-/// Zero on and below the diagonal, so far below every score above it that
-/// softmax gives nothing there. Finite: some GPUs make NaN of an infinity.
-fn causal_mask(length: usize, device: &Device) -> Tensor<2> {
-    let mask: Vec<f32> = (0..length * length)
-        .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
-        .collect();
-    Tensor::from_data(TensorData::new(mask, [length, length]), device)
+    pub(super) fn pack(&mut self) {
+        self.transformer.pack();
+        self.text_projection.pack();
+    }
 }

@@ -1,11 +1,11 @@
 //! The pre-norm transformer that both encoders are made of.
 
 use burn::module::Module;
-use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, sigmoid, softmax};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
+use crate::ops::{LayerNorm, Linear, Then, attention};
 
 /// A stack of [`ResidualAttentionBlock`]s: `[batch, length, width]` in and out.
 #[derive(Module, Debug)]
@@ -33,11 +33,22 @@ impl Transformer {
         }
     }
 
-    /// `mask`, shape `[length, length]`, is added to the attention scores.
-    pub fn forward(&self, x: Tensor<3>, mask: Option<Tensor<2>>) -> Tensor<3> {
-        self.resblocks
-            .iter()
-            .fold(x, |x, block| block.forward(x, mask.clone()))
+    /// Where it is `causal`, no place sees a later one.
+    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
+        (self.resblocks.iter()).fold(x, |x, block| block.forward(x, causal))
+    }
+
+    pub(super) fn pack(&mut self) {
+        for block in &mut self.resblocks {
+            let ResidualAttentionBlock { attn, mlp, .. } = block;
+            let layers = [
+                &mut attn.in_proj,
+                &mut attn.out_proj,
+                &mut mlp.c_fc,
+                &mut mlp.c_proj,
+            ];
+            layers.into_iter().for_each(Linear::pack);
+        }
     }
 }
 
@@ -52,11 +63,7 @@ pub struct ResidualAttentionBlock {
 
 impl ResidualAttentionBlock {
     fn init(config: &TransformerConfig, device: &Device) -> Self {
-        let layer_norm = || {
-            LayerNormConfig::new(config.width)
-                .with_epsilon(config.layer_norm_eps)
-                .init(device)
-        };
+        let layer_norm = || LayerNorm::init(config.width, config.layer_norm_eps, device);
         Self {
             ln_1: layer_norm(),
             attn: Attention::init(config, device),
@@ -65,9 +72,9 @@ impl ResidualAttentionBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, mask: Option<Tensor<2>>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.ln_1.forward(x), mask);
-        x.clone() + self.mlp.forward(self.ln_2.forward(x))
+    fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
+        let x = self.attn.forward(self.ln_1.forward(x.clone()), x, causal);
+        self.mlp.forward(self.ln_2.forward(x.clone()), x)
     }
 }
 
@@ -90,26 +97,11 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, mask: Option<Tensor<2>>) -> Tensor<3> {
-        let [batch, length, width] = x.dims();
-        let head_dim = width / self.heads;
-        // [batch, length, 3 * width] -> three of [batch, heads, length, head_dim]
-        let qkv = apply(&self.in_proj, x);
-        let part = |index: usize| {
-            qkv.clone()
-                .narrow(2, index * width, width)
-                .reshape([batch, length, self.heads, head_dim])
-                .swap_dims(1, 2)
-        };
-        let query = part(0) * (head_dim as f64).powf(-0.5);
-        let scores = query.matmul(part(1).swap_dims(2, 3));
-        let scores = match mask {
-            Some(mask) => scores + mask.unsqueeze::<4>(),
-            None => scores,
-        };
-        let mixed = softmax(scores, 3).matmul(part(2));
-        let mixed = mixed.swap_dims(1, 2).reshape([batch, length, width]);
-        apply(&self.out_proj, mixed)
+    /// What attention finds in `x`, added to `stream`.
+    fn forward(&self, x: Tensor<3>, stream: Tensor<3>, causal: bool) -> Tensor<3> {
+        let qkv = self.in_proj.forward(x, Then::Nothing);
+        let mixed = attention(qkv, self.heads, causal);
+        self.out_proj.forward(mixed, Then::Add(stream))
     }
 }
 
@@ -132,23 +124,16 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = apply(&self.c_fc, x);
-        let x = match self.activation {
-            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
-            Activation::Gelu => gelu(x),
-        };
-        apply(&self.c_proj, x)
-    }
-}
-
-/// A layer in the precision of its weights, whatever that of the stream beside
-/// it: these matrices are most of a model, and may be kept in half of the room.
-fn apply(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
-    let (stream, weights) = (x.dtype(), layer.weight.val().dtype());
-    match stream == weights {
-        true => layer.forward(x),
-        false => layer.forward(x.cast(weights)).cast(stream),
+    /// What the layers make of `x`, added to `stream`.
+    fn forward(&self, x: Tensor<3>, stream: Tensor<3>) -> Tensor<3> {
+        let hidden = self.c_fc.forward(
+            x,
+            match self.activation {
+                Activation::QuickGelu => Then::QuickGelu,
+                Activation::Gelu => Then::Gelu,
+            },
+        );
+        self.c_proj.forward(hidden, Then::Add(stream))
     }
 }
 
@@ -159,9 +144,6 @@ fn residual_std(config: &TransformerConfig) -> f64 {
 }
 
 fn linear(d_input: usize, d_output: usize, std: f64, device: &Device) -> Linear {
-    let mut linear = LinearConfig::new(d_input, d_output)
-        .with_initializer(Initializer::Normal { mean: 0.0, std })
-        .init(device);
-    linear.bias = Some(Initializer::Zeros.init([d_output], device));
-    linear
+    let weight = Initializer::Normal { mean: 0.0, std };
+    Linear::init([d_input, d_output], weight, true, device)
 }

@@ -2,11 +2,12 @@
 //! more layer norm, before the transformer.
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
+use crate::ops::{LayerNorm, Linear, Then};
 
 /// CLIP's image encoder: pixels to a point of the shared space.
 #[derive(Module, Debug)]
@@ -21,8 +22,8 @@ pub struct VisionTransformer {
     pub ln_pre: LayerNorm,
     pub transformer: Transformer,
     pub ln_post: LayerNorm,
-    /// `[width, embed_dim]`
-    pub proj: Param<Tensor<2>>,
+    /// `[width, embed_dim]`, no bias.
+    pub proj: Linear,
     patch_size: usize,
 }
 
@@ -33,16 +34,11 @@ impl VisionTransformer {
             mean: 0.0,
             std: scale,
         };
-        let layer_norm = || {
-            LayerNormConfig::new(vision.width)
-                .with_epsilon(vision.layer_norm_eps)
-                .init(device)
-        };
+        let layer_norm = || LayerNorm::init(vision.width, vision.layer_norm_eps, device);
         let patches = vision.grid().pow(2);
+        let inputs = 3 * vision.patch_size.pow(2);
         Self {
-            conv1: LinearConfig::new(3 * vision.patch_size.pow(2), vision.width)
-                .with_bias(false)
-                .init(device),
+            conv1: Linear::init([inputs, vision.width], as_pytorch(inputs), false, device),
             class_embedding: normal.init([vision.width], device),
             positional_embedding: normal.init([patches + 1, vision.width], device),
             ln_pre: layer_norm(),
@@ -58,7 +54,7 @@ impl VisionTransformer {
                 device,
             ),
             ln_post: layer_norm(),
-            proj: normal.init([vision.width, embed_dim], device),
+            proj: Linear::init([vision.width, embed_dim], normal, false, device),
             patch_size: vision.patch_size,
         }
     }
@@ -67,9 +63,16 @@ impl VisionTransformer {
     /// unit length.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.ln_pre.forward(self.tokens(images));
-        let x = self.transformer.forward(x, None);
+        let x = self.transformer.forward(x, false);
         let class = x.narrow(1, 0, 1).squeeze_dim::<2>(1);
-        self.ln_post.forward(class).matmul(self.proj.val())
+        self.proj
+            .forward(self.ln_post.forward(class), Then::Nothing)
+    }
+
+    pub(super) fn pack(&mut self) {
+        self.conv1.pack();
+        self.transformer.pack();
+        self.proj.pack();
     }
 
     /// Pixels to tokens with their positions, class token first:
@@ -89,7 +92,16 @@ impl VisionTransformer {
             .reshape([batch, rows * columns, channels * p * p]);
         let class = self.class_embedding.val().unsqueeze::<3>();
         let class = class.repeat_dim(0, batch);
-        Tensor::cat(vec![class, self.conv1.forward(patches)], 1)
-            + self.positional_embedding.val().unsqueeze::<3>()
+        let patches = self.conv1.forward(patches, Then::Nothing);
+        Tensor::cat(vec![class, patches], 1) + self.positional_embedding.val().unsqueeze::<3>()
+    }
+}
+
+/// As PyTorch starts a convolution that nobody starts otherwise.
+fn as_pytorch(inputs: usize) -> Initializer {
+    let bound = (inputs as f64).powf(-0.5);
+    Initializer::Uniform {
+        min: -bound,
+        max: bound,
     }
 }

@@ -40,7 +40,7 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         _ => 1,
     };
     let config = ClipConfig {
-        embed_dim: shapes.dimension("text.text_projection", projection)?,
+        embed_dim: shapes.dimension("text.text_projection.weight", projection)?,
         vision: match shapes.get("visual.Vit.class_embedding") {
             Some(_) => VisionConfig::Vit(shapes.vit(taken)?),
             None => VisionConfig::ResNet(shapes.resnet()?),
@@ -124,8 +124,13 @@ impl Shapes<'_> {
     }
 
     fn resnet(&self) -> Result<ResNetConfig, WeightsError> {
-        let stage = |number| self.blocks(&format!("visual.ResNet.layer{number}."), ".bn1.gamma");
-        let width = self.dimension("visual.ResNet.layer1.0.bn1.gamma", 0)?;
+        let stage = |number| {
+            self.blocks(
+                &format!("visual.ResNet.layer{number}."),
+                ".conv1.norm.gamma",
+            )
+        };
+        let width = self.dimension("visual.ResNet.layer1.0.conv1.norm.gamma", 0)?;
         let grid = self.grid("visual.ResNet.attnpool.positional_embedding")?;
         Ok(ResNetConfig {
             image_size: ResNetConfig::REDUCTION * grid,

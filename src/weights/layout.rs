@@ -85,13 +85,13 @@ const TOP: &[Row] = &[
     ),
     // OpenCLIP multiplies by these as they are; transformers has linear layers.
     (
-        "visual.Vit.proj",
+        "visual.Vit.proj.weight",
         "visual.proj",
         &["visual_projection.weight"],
         Keep,
     ),
     (
-        "text.text_projection",
+        "text.text_projection.weight",
         "text_projection",
         &["text_projection.weight"],
         Keep,
@@ -258,7 +258,8 @@ impl Layout {
             Self::OpenClipCustomText if is_text => vec![format!("text.{}", names[0])],
             _ => names,
         };
-        let projection = *ours == "visual.Vit.proj" || *ours == "text.text_projection";
+        let projection =
+            *ours == "visual.Vit.proj.weight" || *ours == "text.text_projection.weight";
         let change = match self {
             Self::HuggingFace if projection => Transpose,
             _ => *change,
@@ -273,7 +274,16 @@ fn resnet(path: &str) -> Source {
     let name = (path.replace(".gamma", ".weight"))
         .replace(".beta", ".bias")
         .replace("downsample.conv", "downsample.0")
-        .replace("downsample.bn", "downsample.1");
+        .replace("downsample.norm", "downsample.1")
+        .replace(".conv.", ".");
+    let name = match name.split_once(".norm.") {
+        // `layer1.0.conv2.norm.weight`: the file's `layer1.0.bn2.weight`
+        Some((conv, rest)) => {
+            let (place, number) = conv.rsplit_once("conv").unwrap_or((conv, ""));
+            format!("{place}bn{number}.{rest}")
+        }
+        None => name,
+    };
     Source {
         change: match name.ends_with("_proj.weight") {
             true => Transpose,
@@ -308,17 +318,24 @@ mod tests {
 
     #[test]
     fn only_transformers_projections_are_transposed() {
-        let change = |layout: Layout| layout.source("visual.Vit.proj").unwrap().change;
+        let change = |layout: Layout| layout.source("visual.Vit.proj.weight").unwrap().change;
         assert_eq!(change(Layout::OpenClip), Keep);
         assert_eq!(change(Layout::HuggingFace), Transpose);
     }
 
     #[test]
     fn a_resnet_has_names_in_open_clip_only() {
-        let path = "visual.ResNet.layer2.0.downsample.bn.running_mean";
+        let path = "visual.ResNet.layer2.0.downsample.norm.running_mean";
         let names = Layout::OpenClip.source(path).unwrap().names;
         assert_eq!(names, ["visual.layer2.0.downsample.1.running_mean"]);
         assert_eq!(Layout::HuggingFace.source(path), None);
+        let names = |path| Layout::OpenClip.source(path).unwrap().names;
+        let path = "visual.ResNet.layer1.0.conv2.norm.gamma";
+        assert_eq!(names(path), ["visual.layer1.0.bn2.weight"]);
+        assert_eq!(
+            names("visual.ResNet.conv1.conv.weight"),
+            ["visual.conv1.weight"]
+        );
     }
 
     #[test]

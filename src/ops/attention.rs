@@ -1,0 +1,52 @@
+//! Multi-head attention between projections.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::cpu;
+
+/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head: query, key and value side by
+/// side, `[batch, length, 3 * width]`, to `[batch, length, width]`. Where it is
+/// `causal`, no place sees a later one.
+pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    match fast(&qkv, heads, causal) {
+        Some(mixed) => mixed,
+        None => plain(qkv, heads, causal),
+    }
+}
+
+fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
+    let mixed = cpu::attention(qkv.clone(), heads, causal);
+    #[cfg(feature = "gpu")]
+    let mixed = mixed.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));
+    mixed
+}
+
+fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    let [batch, length, triple] = qkv.dims();
+    let width = triple / 3;
+    let head_dim = width / heads;
+    // [batch, length, 3 * width] -> three of [batch, heads, length, head_dim]
+    let part = |index: usize| {
+        (qkv.clone().narrow(2, index * width, width))
+            .reshape([batch, length, heads, head_dim])
+            .swap_dims(1, 2)
+    };
+    let query = part(0) * (head_dim as f64).powf(-0.5);
+    let scores = query.matmul(part(1).swap_dims(2, 3));
+    let scores = match causal {
+        true => scores + causal_mask(length, &qkv.device()).unsqueeze(),
+        false => scores,
+    };
+    let mixed = softmax(scores, 3).matmul(part(2));
+    mixed.swap_dims(1, 2).reshape([batch, length, width])
+}
+
+/// Zero on and below the diagonal, so far below every score above it that
+/// softmax gives nothing there. Finite: some GPUs make NaN of an infinity.
+fn causal_mask(length: usize, device: &Device) -> Tensor<2> {
+    let mask: Vec<f32> = (0..length * length)
+        .map(|i| if i % length > i / length { -1e9 } else { 0.0 })
+        .collect();
+    Tensor::from_data(TensorData::new(mask, [length, length]), device)
+}

@@ -1,0 +1,131 @@
+//! Convolutions with the normalisation and all else that follows them, over
+//! channels-last pictures: `[batch, height, width, channels]`.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::{Then, cpu};
+
+/// A square convolution without bias, padded so that a stride of 1 keeps the
+/// size, and batch normalisation.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    /// Weights `[out, in, kernel, kernel]`; once packed, as the device's kernel
+    /// reads them.
+    pub conv: Conv2d,
+    /// Once packed, its gain and bias hold its statistics, too.
+    pub norm: BatchNorm,
+    packed: bool,
+}
+
+impl ConvNorm {
+    pub fn init(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
+        let padding = kernel / 2;
+        Self {
+            conv: Conv2dConfig::new(channels, [kernel, kernel])
+                .with_stride([stride, stride])
+                .with_padding(PaddingConfig2d::Explicit(
+                    padding, padding, padding, padding,
+                ))
+                .with_bias(false)
+                .init(device),
+            norm: BatchNormConfig::new(channels[1]).init(device),
+            packed: false,
+        }
+    }
+
+    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride,
+    /// out]`, and on with `then`.
+    pub fn forward(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
+        let fast = match self.packed {
+            true => self.fast(&x, &then),
+            false => None,
+        };
+        match fast {
+            Some(y) => y,
+            None => self.plain(x, then),
+        }
+    }
+
+    fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
+        let (add, curve) = then.split();
+        let (weight, shape) = (self.conv.weight.val(), self.shape());
+        let (scale, bias) = (self.norm.gamma.val(), self.norm.beta.val());
+        let (x, add) = (x.clone(), add.cloned());
+        #[cfg(feature = "gpu")]
+        if let Some(y) = super::gpu::conv(&x, &weight, shape, &scale, &bias, &add, curve) {
+            return Some(y);
+        }
+        cpu::conv(x, weight, shape, scale, bias, add, curve)
+    }
+
+    fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
+        // burn has channels first. Turning axes moves nothing, and from one
+        // convolution to the next the turns undo each other.
+        let x = x.permute([0, 3, 1, 2]);
+        let y = self.norm.forward(self.conv.forward(x));
+        then.plain(y.permute([0, 2, 3, 1]))
+    }
+
+    /// Lays the weights out for the device's kernel.
+    pub fn pack(&mut self) {
+        if self.packed {
+            return;
+        }
+        let weight = self.conv.weight.val();
+        let [out, input, kernel, _] = weight.dims();
+        // [kernel, kernel, in, out]: what one place of the result reads, by rows.
+        let matrix = weight.permute([2, 3, 1, 0]);
+        let matrix = matrix.reshape([kernel * kernel * input, out]);
+        let packed = match cpu::pack(matrix.clone()) {
+            Some(packed) => packed,
+            None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
+            None => return,
+        };
+        self.conv.weight = Param::from_tensor(packed.unsqueeze());
+        let norm = &mut self.norm;
+        let spread = (norm.running_var.value() + norm.epsilon).sqrt();
+        let gamma = norm.gamma.val() / spread;
+        let beta = norm.beta.val() - norm.running_mean.value() * gamma.clone();
+        (norm.gamma, norm.beta) = (Param::from_tensor(gamma), Param::from_tensor(beta));
+        self.packed = true;
+    }
+
+    fn shape(&self) -> ConvShape {
+        ConvShape {
+            kernel: self.conv.kernel_size[0],
+            stride: self.conv.stride[0],
+            out: self.norm.gamma.dims()[0],
+        }
+    }
+}
+
+/// What the fast paths need to know of a convolution beside its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ConvShape {
+    pub kernel: usize,
+    pub stride: usize,
+    pub out: usize,
+}
+
+/// Means of squares of `side` x `side`: `[batch, height, width, channels]` to
+/// `[batch, height / side, width / side, channels]`.
+pub fn average_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
+    if side == 1 {
+        return x;
+    }
+    let y = cpu::average_pool(x.clone(), side);
+    #[cfg(feature = "gpu")]
+    let y = y.or_else(|| super::gpu::average_pool(x.clone(), side));
+    match y {
+        Some(y) => y,
+        None => {
+            let options = AvgPoolOptions::new([side, side]);
+            avg_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
+        }
+    }
+}
