@@ -50,12 +50,12 @@ impl Linear {
         let add = add.map(|add| add.clone().reshape([rows, self.d_output]));
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if self.packed {
-            let y = cpu::linear(x, self.weight.val(), self.d_output, None, bias, add, curve)?;
+            let y = cpu::linear(x, self.weight.val(), self.d_output, bias, add, curve)?;
             return Some(y.reshape(shape));
         }
         #[cfg(feature = "gpu")]
         {
-            let y = super::gpu::linear(x, self.weight.val(), None, bias, add, curve)?;
+            let y = super::gpu::linear(x, self.weight.val(), bias, add, curve)?;
             Some(y.reshape(shape))
         }
         #[cfg(not(feature = "gpu"))]
