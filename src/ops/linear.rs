@@ -40,7 +40,7 @@ impl Linear {
         }
     }
 
-    fn fast<const D: usize>(&self, x: &Tensor<D>, then: &Then<D>) -> Option<Tensor<D>> {
+    pub(super) fn fast<const D: usize>(&self, x: &Tensor<D>, then: &Then<D>) -> Option<Tensor<D>> {
         let mut shape = x.dims();
         let d_input = *shape.last()?;
         let rows = x.shape().num_elements() / d_input.max(1);
@@ -62,7 +62,7 @@ impl Linear {
         None
     }
 
-    fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
+    pub(super) fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
         let weight = self.weight.val().cast(x.dtype()).unsqueeze();
         let y = x.matmul(weight);
         let y = match &self.bias {

@@ -86,7 +86,12 @@ impl Finish<'_> {
         unsafe fn load<V: Lanes>(values: &[f32], first: usize) -> [V; 2] {
             let values = &values[first..first + 2 * V::LANES];
             // SAFETY: two vectors long, as just checked.
-            unsafe { [V::load(values.as_ptr()), V::load(values.as_ptr().add(V::LANES))] }
+            unsafe {
+                [
+                    V::load(values.as_ptr()),
+                    V::load(values.as_ptr().add(V::LANES)),
+                ]
+            }
         }
         let [mut a, mut b] = sums;
         // SAFETY: the caller's: V's instructions are there.

@@ -85,8 +85,8 @@ pub fn dispatch<W: Work>(work: W) -> W::Output {
         // SAFETY: this function is compiled for these instructions.
         unsafe { work.run::<wasm::Simd128>() }
     }
-    // SAFETY: a browser without these instructions refuses the whole module.
-    unsafe { simd128(work) }
+    // A browser without these instructions refuses the whole module.
+    simd128(work)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
@@ -191,7 +191,7 @@ mod wasm {
 
         #[inline(always)]
         unsafe fn zero() -> Self {
-            unsafe { Self(f32x4_splat(0.0)) }
+            Self(f32x4_splat(0.0))
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
@@ -203,19 +203,19 @@ mod wasm {
         }
         #[inline(always)]
         unsafe fn add_product(self, a: f32, b: Self) -> Self {
-            unsafe { Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0))) }
+            Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0)))
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(f32x4_add(self.0, other.0)) }
+            Self(f32x4_add(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
-            unsafe { Self(f32x4_mul(self.0, other.0)) }
+            Self(f32x4_mul(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
-            unsafe { Self(f32x4_pmax(self.0, other.0)) }
+            Self(f32x4_pmax(self.0, other.0))
         }
     }
 }
