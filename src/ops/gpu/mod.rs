@@ -15,12 +15,11 @@ use super::Curve;
 use super::conv::ConvShape;
 use kernel::{Kernel, on_gpu};
 
-/// `curve(x w * scale + bias + add)`: `[rows, d_input]` times `[d_input, d_output]`
+/// `curve(x w + bias + add)`: `[rows, d_input]` times `[d_input, d_output]`
 /// (f32 or f16).
 pub fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
-    scale: Option<Tensor<1>>,
     bias: Option<Tensor<1>>,
     add: Option<Tensor<2>>,
     curve: Curve,
@@ -37,7 +36,7 @@ pub fn linear(
     };
     let x = on_gpu(x, DType::F32)?;
     let add = add.map(|add| add.reshape([rows * out]));
-    let y = product(x, pictures, weight, [scale, bias, add], curve)?;
+    let y = product(x, pictures, weight, [None, bias, add], curve)?;
     Some(y.reshape([rows, out]))
 }
 
