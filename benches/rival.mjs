@@ -95,9 +95,8 @@ async function race() {
         results.push({ name, ...(await compare(name, programs, jobs, { webgpu, rounds, turns, hub })) });
       } catch (error) {
         // The other models may well work.
-        const [failure] = error.message.replace(/^.*?Error: /s, "").split("\n");
         console.error(`${name}: ${error.message}`);
-        results.push({ name, failure });
+        results.push({ name, failed: true });
       }
       for (const program of programs) await program.stop();
     }
@@ -264,17 +263,17 @@ function print(results, { browser, webgpu, threads, jobs, rounds, turns }) {
       `${webgpu ? "WebGPU, the same adapter" : `CPU (${threads > 1 ? `${threads} threads` : "one thread"}, SIMD)`}.`,
   );
   if (/swiftshader/i.test(devices.ours)) console.log("**This is no GPU**: SwiftShader, a program on the CPU, imitates one.");
-  console.log(`\nMedians of ${rounds * turns} runs in ${rounds} rounds.`);
+  console.log(`\nMedians of ${rounds * turns} runs (rounds: ${rounds}).`);
   console.log("\n| model | at once | ours | ONNX Runtime Web | its : ours | cosine |\n| --- | --- | --: | --: | --: | --: |");
-  for (const { name, failure, times, cosines } of results) {
-    if (failure) console.log(`| ${name} | failed: ${failure} | – | – | – | – |`);
-    for (const [j, { what }] of failure ? [] : jobs.entries()) {
+  for (const { name, failed, times, cosines } of results) {
+    if (failed) console.log(`| ${name} | failed | – | – | – | – |`);
+    for (const [j, { what }] of failed ? [] : jobs.entries()) {
       console.log(`| ${name} | ${what} | ${pair(times[j], milliseconds)} | ${cosines[j]?.toFixed(7) ?? "–"} |`);
     }
   }
-  console.log(`\nStart of the worker to the features of a picture and a text; medians of ${rounds}.`);
+  console.log(`\nStart of the worker to the features of a picture and a text; medians of as many as there were rounds.`);
   console.log("\n| model | | ours | ONNX Runtime Web | its : ours |\n| --- | --- | --: | --: | --: |");
-  for (const { name, answers, memory } of results.filter(({ failure }) => !failure)) {
+  for (const { name, answers, memory } of results.filter(({ failed }) => !failed)) {
     console.log(`| ${name} | first answer | ${pair(answers, seconds)} |`);
     console.log(`| ${name} | WebAssembly's memory, at its peak | ${pair(memory, megabytes)} |`);
   }
