@@ -10,7 +10,8 @@
 // Prints Markdown. A round starts each program in a fresh worker, with the model in reach
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
-// machine does meanwhile hits both. Figures are medians over all rounds.
+// machine does meanwhile hits both. Figures are medians over all rounds. --threads is the
+// rival's number on the CPU; ours says itself how many it has.
 
 import { spawn } from "node:child_process";
 import { copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -271,7 +272,7 @@ function print(results, { browser, webgpu, threads, jobs, rounds, turns }) {
       console.log(`| ${name} | ${what} | ${pair(times[j], milliseconds)} | ${cosines[j]?.toFixed(7) ?? "–"} |`);
     }
   }
-  console.log(`\nStart of the worker to the features of a picture and a text; medians of as many as there were rounds.`);
+  console.log(`\nFrom the start of the worker to the features of a picture and a text: medians over the rounds.`);
   console.log("\n| model | | ours | ONNX Runtime Web | its : ours |\n| --- | --- | --: | --: | --: |");
   for (const { name, answers, memory } of results.filter(({ failed }) => !failed)) {
     console.log(`| ${name} | first answer | ${pair(answers, seconds)} |`);
