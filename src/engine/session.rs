@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
-use crate::model::{Clip, ClipConfig, TokenBatch};
+use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
@@ -161,13 +161,19 @@ impl Engine {
         &self,
         pictures: &[Vec<f32>],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
-        if pictures.is_empty() {
-            return Ok(Vec::new());
-        }
+        let at_once = match &self.config.vision {
+            // What its layers make of one picture fits a processor's caches.
+            VisionConfig::ResNet(_) if !self.opened.info.gpu => 1,
+            _ => pictures.len().max(1),
+        };
         let size = self.config.vision.image_size();
-        let pixels = TensorData::new(pictures.concat(), [pictures.len(), 3, size, size]);
-        let images = Tensor::from_data(pixels, &self.opened.device);
-        rows(self.model.image_features(images), self.config.embed_dim).await
+        let mut features = Vec::with_capacity(pictures.len());
+        for batch in pictures.chunks(at_once) {
+            let pixels = TensorData::new(batch.concat(), [batch.len(), 3, size, size]);
+            let images = Tensor::from_data(pixels, &self.opened.device);
+            features.extend(rows(self.model.image_features(images), self.config.embed_dim).await?);
+        }
+        Ok(features)
     }
 
     /// A text as the model reads it.

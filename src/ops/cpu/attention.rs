@@ -13,8 +13,8 @@ pub fn attention(
     causal: bool,
 ) -> Vec<f32> {
     let head_dim = width / heads;
-    let mut out = vec![0.0; batch * length * width];
-    let shared = Shared::new(&mut out, width);
+    let mut out = Vec::with_capacity(batch * length * width);
+    let shared = Shared::new(out.spare_capacity_mut(), width);
     gemm::for_each(batch * heads, true, |index| {
         let (row, column) = (index / heads, index % heads * head_dim);
         let part = |number: usize| &qkv[row * length * 3 * width + number * width + column..];
@@ -27,6 +27,8 @@ pub fn attention(
             shared.write(row * length + line, column, values);
         }
     });
+    // SAFETY: every head wrote its columns of every row.
+    unsafe { out.set_len(batch * length * width) };
     out
 }
 
@@ -37,7 +39,6 @@ fn head(
     causal: bool,
 ) -> Vec<f32> {
     let keys = transposed(key, [length, head_dim, stride]);
-    let mut scores = vec![0.0; length * length];
     let queries = Matrix {
         values: query,
         rows: length,
@@ -49,7 +50,7 @@ fn head(
         depth: head_dim,
         columns: length,
     };
-    gemm::product_here(&queries, &panels, &Finish::NOTHING, &mut scores);
+    let mut scores = gemm::product_here(&queries, &panels, &Finish::NOTHING);
     dispatch(Weights {
         scores: &mut scores,
         length,
@@ -69,9 +70,7 @@ fn head(
         depth: length,
         stride: length,
     };
-    let mut mixed = vec![0.0; length * head_dim];
-    gemm::product_here(&weights, &panels, &Finish::NOTHING, &mut mixed);
-    mixed
+    gemm::product_here(&weights, &panels, &Finish::NOTHING)
 }
 
 /// `[length, head_dim]` as the panels of its transpose.

@@ -1,5 +1,8 @@
 //! Matrix products with weights that are laid out once, when a model is loaded.
 
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
 use half::f16;
 
 use super::super::Curve;
@@ -165,57 +168,83 @@ pub fn transpose_row(row: &[f32], width: usize, i: usize, block: &mut [f32]) {
 /// second cache while the panels of the right one pass by.
 const CHUNK: usize = 64 * 1024;
 
-/// `rows` times `packed` into `out`, `[rows, columns]`, on all threads.
-pub fn product(rows: &impl Rows, packed: &Packed, finish: &Finish, out: &mut [f32]) {
-    multiply(rows, packed, finish, out, true);
+/// `rows` times `packed`, `[rows, columns]`, on all threads.
+pub fn product(rows: &impl Rows, packed: &Packed, finish: &Finish) -> Vec<f32> {
+    multiply(rows, packed, finish, threads())
 }
 
 /// The same on this thread alone.
-pub fn product_here(rows: &impl Rows, packed: &Packed, finish: &Finish, out: &mut [f32]) {
-    multiply(rows, packed, finish, out, false);
+pub fn product_here(rows: &impl Rows, packed: &Packed, finish: &Finish) -> Vec<f32> {
+    multiply(rows, packed, finish, 1)
 }
 
-fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, out: &mut [f32], parallel: bool) {
+fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, threads: usize) -> Vec<f32> {
     let (total, depth) = (rows.count(), packed.depth);
-    if total == 0 || packed.columns == 0 {
-        return;
+    let mut out = Vec::with_capacity(total * packed.columns);
+    if out.capacity() == 0 {
+        return out;
     }
     let most = most_rows();
+    let panels = packed.columns.div_ceil(tile_width());
+    // Threads share the rows where there are enough of them, else the panels.
+    let by_chunk = threads > 1 && total >= 4 * threads * most;
+    let by_panel = threads > 1 && !by_chunk;
     // Many rows go by chunks, each as large as the cache likes but large enough
     // to make it worth while to read all of the weights for it.
     let chunk = (CHUNK / depth.max(1)).max(4 * most);
-    let chunks = total.div_ceil(chunk);
-    let chunk = total.div_ceil(chunks);
-    let out = Shared::new(out, packed.columns);
-    let by_chunk = chunks >= 2 * threads();
-    let by_panel = parallel && !by_chunk;
-    for_each(chunks, parallel && by_chunk, |index| {
-        let first = index * chunk;
-        let count = chunk.min(total - first);
-        // Blocks of nearly the same height: 50 rows are 13, 13, 12, 12 rather
-        // than three of 14 and one of 8.
+    let mut chunks = total.div_ceil(chunk);
+    if by_chunk {
+        chunks = chunks.next_multiple_of(2 * threads);
+    }
+    let result = Shared::new(out.spare_capacity_mut(), packed.columns);
+    for_each(chunks, by_chunk, |index| {
+        // Parts of nearly the same height: of 50 rows blocks of 13, 13, 12 and 12
+        // rather than three of 14 and one of 8.
+        let part = |count: usize, of: usize, index: usize| index * count / of;
+        let first = part(total, chunks, index);
+        let count = part(total, chunks, index + 1) - first;
         let blocks = count.div_ceil(most);
         let places: Vec<(usize, usize)> = (0..blocks)
-            .map(|b| (b * count / blocks, (b + 1) * count / blocks))
+            .map(|block| (part(count, blocks, block), part(count, blocks, block + 1)))
             .collect();
-        let mut left = vec![0.0; count * depth];
-        for &(from, to) in &places {
-            let block = &mut left[from * depth..to * depth];
-            rows.gather(first + from..first + to, block);
+        // What was there before is written over.
+        let mut room = LEFT.take();
+        room.resize(room.len().max(count * depth), 0.0);
+        let left = &mut room[..count * depth];
+        let mut free = left;
+        let mut parts: Vec<(&(usize, usize), &mut [f32])> = Vec::with_capacity(blocks);
+        for place in &places {
+            let (block, rest) = free.split_at_mut((place.1 - place.0) * depth);
+            parts.push((place, block));
+            free = rest;
         }
-        let panels = packed.columns.div_ceil(tile_width());
+        for_all(parts, by_panel, |((from, to), block)| {
+            rows.gather(first + from..first + to, block)
+        });
+        let left = &room[..count * depth];
         for_each(panels, by_panel, |panel| {
             dispatch(Panel {
                 packed,
                 panel,
-                left: &left,
+                left,
                 places: &places,
                 first,
                 finish,
-                out: &out,
+                out: &result,
             })
         });
+        LEFT.set(room);
     });
+    // SAFETY: every panel of every chunk wrote its place.
+    unsafe { out.set_len(total * packed.columns) };
+    out
+}
+
+thread_local! {
+    /// Room for a chunk of the left matrix.
+    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Room for a panel of f16 weights as f32.
+    static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 fn most_rows() -> usize {
@@ -249,26 +278,34 @@ impl Work for Panel<'_> {
         let width = 2 * V::LANES;
         let depth = self.packed.depth;
         let range = self.panel * width * depth..(self.panel + 1) * width * depth;
-        let mut widened;
-        let right = match self.packed.values {
-            Values::F32(values) => &values[range],
+        match self.packed.values {
+            // SAFETY: the caller's.
+            Values::F32(values) => unsafe { self.blocks::<V>(&values[range]) },
             Values::F16(values) => {
-                widened = vec![0.0; width * depth];
+                let mut widened = WIDENED.take();
+                widened.resize(range.len(), 0.0);
                 for (to, from) in widened.iter_mut().zip(&values[range]) {
                     *to = math::from_f16(from.to_bits());
                 }
-                &widened[..]
+                // SAFETY: the caller's.
+                unsafe { self.blocks::<V>(&widened) };
+                WIDENED.set(widened);
             }
-        };
+        }
+    }
+}
+
+impl Panel<'_> {
+    #[inline(always)]
+    unsafe fn blocks<V: Lanes>(&self, right: &[f32]) {
+        let depth = self.packed.depth;
         for &(from, to) in self.places {
             let left = &self.left[from * depth..to * depth];
             // SAFETY: the caller's.
             unsafe { self.block::<V>(left, right, from, to - from) };
         }
     }
-}
 
-impl Panel<'_> {
     /// Picks the tile that is as high as the block.
     #[inline(always)]
     unsafe fn block<V: Lanes>(&self, left: &[f32], right: &[f32], from: usize, height: usize) {
@@ -346,9 +383,10 @@ unsafe impl Send for Shared<'_> {}
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
-    pub fn new(matrix: &'a mut [f32], stride: usize) -> Self {
+    /// Room for a matrix, all of which is going to be written.
+    pub fn new(matrix: &'a mut [MaybeUninit<f32>], stride: usize) -> Self {
         Self {
-            start: matrix.as_mut_ptr(),
+            start: matrix.as_mut_ptr().cast(),
             len: matrix.len(),
             stride,
             _matrix: std::marker::PhantomData,
@@ -375,14 +413,19 @@ impl<'a> Shared<'a> {
 /// `work` for every number below `count`, on all threads where `parallel` is asked
 /// for and there are threads.
 pub fn for_each(count: usize, parallel: bool, work: impl Fn(usize) + Sync + Send) {
+    for_all((0..count).collect(), parallel, work);
+}
+
+/// The same for every one of `items`.
+fn for_all<T: Send>(items: Vec<T>, parallel: bool, work: impl Fn(T) + Sync + Send) {
     #[cfg(not(target_arch = "wasm32"))]
-    if parallel && count > 1 && threads() > 1 {
+    if parallel && items.len() > 1 && threads() > 1 {
         use rayon::prelude::*;
-        (0..count).into_par_iter().for_each(work);
+        items.into_par_iter().for_each(work);
         return;
     }
     let _ = parallel;
-    (0..count).for_each(work);
+    items.into_iter().for_each(work);
 }
 
 fn threads() -> usize {

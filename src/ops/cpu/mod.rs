@@ -81,8 +81,7 @@ pub fn linear(
     let [rows, depth] = x.dims();
     let (x, weights) = (numbers(x)?, numbers(weights)?);
     let (bias, add) = (optional(bias)?, optional(add)?);
-    let mut out = vec![0.0; rows * d_output];
-    gemm::product(
+    let out = gemm::product(
         &Matrix {
             values: x.as_slice()?,
             rows,
@@ -96,7 +95,6 @@ pub fn linear(
             curve,
             ..Finish::NOTHING
         },
-        &mut out,
     );
     Some(tensor(out, [rows, d_output]))
 }
@@ -117,7 +115,6 @@ pub fn conv(
     let add = optional(add)?;
     let patches = conv::Patches::new(x.as_slice()?, [batch, height, width, channels], shape);
     let [out_height, out_width] = patches.size();
-    let mut out = vec![0.0; batch * out_height * out_width * shape.out];
     let finish = Finish {
         scale: scale.as_slice(),
         bias: bias.as_slice(),
@@ -125,7 +122,7 @@ pub fn conv(
         curve,
     };
     let weights = packed(&weights, shape.kernel * shape.kernel * channels, shape.out)?;
-    gemm::product(&patches, &weights, &finish, &mut out);
+    let out = gemm::product(&patches, &weights, &finish);
     Some(tensor(out, [batch, out_height, out_width, shape.out]))
 }
 
