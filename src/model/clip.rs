@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
+use crate::ops::normalize;
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -90,10 +91,4 @@ impl ImageEncoder {
             Self::ResNet(encoder) => encoder.forward(images),
         }
     }
-}
-
-/// Rows to unit length.
-pub fn normalize(features: Tensor<2>) -> Tensor<2> {
-    let norm = features.clone().square().sum_dim(1).sqrt();
-    features / norm
 }

@@ -11,7 +11,8 @@ mod text;
 mod transformer;
 mod vit;
 
-pub use clip::{Clip, ImageEncoder, normalize};
+pub use crate::ops::normalize;
+pub use clip::{Clip, ImageEncoder};
 pub use config::{
     Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
 };

@@ -7,7 +7,7 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
-use crate::ops::{ConvNorm, Linear, Then, average_pool, pool_attention};
+use crate::ops::{ConvNorm, Linear, Then, average_pool, pool_attention, tokens};
 
 /// Each stage's bottlenecks put out this many times the channels they work in.
 const EXPANSION: usize = 4;
@@ -163,9 +163,7 @@ impl AttentionPool2d {
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let [batch, height, width, channels] = x.dims();
         let places = x.reshape([batch, height * width, channels]);
-        let mean = places.clone().mean_dim(1);
-        let tokens =
-            Tensor::cat(vec![mean, places], 1) + self.positional_embedding.val().unsqueeze::<3>();
+        let tokens = tokens(None, places, self.positional_embedding.val());
         let query = tokens.clone().narrow(1, 0, 1);
         let query = self.q_proj.forward(query, Then::Nothing);
         let key = self.k_proj.forward(tokens.clone(), Then::Nothing);

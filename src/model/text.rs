@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, LayerNorm, Linear, Then};
+use crate::ops::{Embedding, LayerNorm, Linear, Then, select_rows};
 
 /// CLIP's text encoder: token ids to a point of the shared space.
 #[derive(Module, Debug)]
@@ -78,14 +78,14 @@ impl TextTransformer {
         let [batch, length] = tokens.ids.dims();
         let device = tokens.ids.device();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
-        let x = self.token_embedding.forward(tokens.ids) + positions.unsqueeze::<3>();
+        let x = self.token_embedding.forward(tokens.ids, positions);
         let x = self.transformer.forward(x, true);
         let [_, _, width] = x.dims();
         let ends: Vec<i32> = (tokens.ends.iter().enumerate())
             .map(|(row, end)| (row * length + end) as i32)
             .collect();
         let ends = Tensor::from_data(TensorData::new(ends, [batch]), &device);
-        let x = x.reshape([batch * length, width]).select(0, ends);
+        let x = select_rows(x.reshape([batch * length, width]), ends);
         self.text_projection
             .forward(self.ln_final.forward(x), Then::Nothing)
     }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{LayerNorm, Linear, Then};
+use crate::ops::{LayerNorm, Linear, Then, in_order, tokens};
 
 /// CLIP's image encoder: pixels to a point of the shared space.
 #[derive(Module, Debug)]
@@ -88,12 +88,11 @@ impl VisionTransformer {
             .narrow(2, 0, rows * p)
             .narrow(3, 0, columns * p)
             .reshape([batch, channels, rows, p, columns, p])
-            .permute([0, 2, 4, 1, 3, 5])
-            .reshape([batch, rows * columns, channels * p * p]);
-        let class = self.class_embedding.val().unsqueeze::<3>();
-        let class = class.repeat_dim(0, batch);
+            .permute([0, 2, 4, 1, 3, 5]);
+        let patches = in_order(patches).reshape([batch, rows * columns, channels * p * p]);
         let patches = self.conv1.forward(patches, Then::Nothing);
-        Tensor::cat(vec![class, patches], 1) + self.positional_embedding.val().unsqueeze::<3>()
+        let class = Some(self.class_embedding.val());
+        tokens(class, patches, self.positional_embedding.val())
     }
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{Then, cpu};
+use super::{Then, cpu, in_order};
 
 /// A square convolution without bias, padded so that a stride of 1 keeps the
 /// size, and batch normalisation.
@@ -79,7 +79,7 @@ impl ConvNorm {
         let weight = self.conv.weight.val();
         let [out, input, kernel, _] = weight.dims();
         // [kernel, kernel, in, out]: what one place of the result reads, by rows.
-        let matrix = weight.permute([2, 3, 1, 0]);
+        let matrix = in_order(weight.permute([2, 3, 1, 0]));
         let matrix = matrix.reshape([kernel * kernel * input, out]);
         let packed = match cpu::pack(matrix.clone()) {
             Some(packed) => packed,
@@ -87,11 +87,8 @@ impl ConvNorm {
             None => return,
         };
         self.conv.weight = Param::from_tensor(packed.unsqueeze());
-        let norm = &mut self.norm;
-        let spread = (norm.running_var.value() + norm.epsilon).sqrt();
-        let gamma = norm.gamma.val() / spread;
-        let beta = norm.beta.val() - norm.running_mean.value() * gamma.clone();
-        (norm.gamma, norm.beta) = (Param::from_tensor(gamma), Param::from_tensor(beta));
+        let [gamma, beta] = fold(&self.norm).map(Param::from_tensor);
+        (self.norm.gamma, self.norm.beta) = (gamma, beta);
         self.packed = true;
     }
 
@@ -102,6 +99,25 @@ impl ConvNorm {
             out: self.norm.gamma.dims()[0],
         }
     }
+}
+
+/// What a batch normalisation that learns no more multiplies by, and what it adds.
+fn fold(norm: &BatchNorm) -> [Tensor<1>; 2] {
+    let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
+    let (mean, variance) = (norm.running_mean.value(), norm.running_var.value());
+    #[cfg(feature = "gpu")]
+    if let Some(folded) = super::gpu::fold(
+        gamma.clone(),
+        beta.clone(),
+        mean.clone(),
+        variance.clone(),
+        norm.epsilon,
+    ) {
+        return folded;
+    }
+    let gamma = gamma / (variance + norm.epsilon).sqrt();
+    let beta = beta - mean * gamma.clone();
+    [gamma, beta]
 }
 
 /// What the fast paths need to know of a convolution beside its weights.

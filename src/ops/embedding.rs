@@ -20,24 +20,33 @@ impl Embedding {
         }
     }
 
-    /// `[batch, length]` to `[batch, length, width]`, f32.
-    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+    /// `[batch, length]` to `[batch, length, width]` in f32, with `positions`
+    /// `[length, width]` added.
+    pub fn forward(&self, ids: Tensor<2, Int>, positions: Tensor<2>) -> Tensor<3> {
         let [batch, length] = ids.dims();
         let weight = self.weight.val();
         let [_, width] = weight.dims();
+        let shape = [batch, length, width];
         let ids = ids.reshape([batch * length]);
+        #[cfg(feature = "gpu")]
+        if let Some(rows) = super::gpu::gather(weight.clone(), ids.clone(), Some(positions.clone()))
+        {
+            return rows.reshape(shape);
+        }
         let rows = match weight.dtype() {
             DType::F32 => weight.select(0, ids),
-            _ => fast(&weight, &ids).unwrap_or_else(|| weight.select(0, ids).cast(DType::F32)),
+            _ => cpu::gather_f16(weight.clone(), ids.clone())
+                .unwrap_or_else(|| weight.select(0, ids).cast(DType::F32)),
         };
-        rows.reshape([batch, length, width])
+        rows.reshape(shape) + positions.unsqueeze::<3>()
     }
 }
 
-/// Rows of a table in half precision, which not every device knows.
-fn fast(weight: &Tensor<2>, ids: &Tensor<1, Int>) -> Option<Tensor<2>> {
-    let rows = cpu::gather_f16(weight.clone(), ids.clone());
+/// Rows `ids` of `x`.
+pub fn select_rows(x: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
     #[cfg(feature = "gpu")]
-    let rows = rows.or_else(|| super::gpu::gather_f16(weight.clone(), ids.clone()));
-    rows
+    if let Some(rows) = super::gpu::gather(x.clone(), ids.clone(), None) {
+        return rows;
+    }
+    x.select(0, ids)
 }

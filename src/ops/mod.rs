@@ -15,12 +15,14 @@ mod embedding;
 mod gpu;
 mod linear;
 mod norm;
+mod places;
 
 pub use attention::{attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
-pub use embedding::Embedding;
+pub use embedding::{Embedding, select_rows};
 pub use linear::Linear;
-pub use norm::LayerNorm;
+pub use norm::{LayerNorm, normalize};
+pub use places::{in_order, tokens};
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, relu, sigmoid};
@@ -190,8 +192,10 @@ mod tests {
         let embedding = Embedding {
             weight: Param::from_tensor(table.clone()),
         };
+        let positions = random([3, 12], device);
         let rows = table.select(0, ids.clone().reshape([6])).cast(DType::F32);
-        same(embedding.forward(ids), rows.reshape([2, 3, 12]), "rows");
+        let expected = rows.reshape([2, 3, 12]) + positions.clone().unsqueeze::<3>();
+        same(embedding.forward(ids, positions), expected, "rows");
     }
 
     #[test]
@@ -200,6 +204,16 @@ mod tests {
         linear(&device);
         conv(&device);
         others(&device);
+    }
+
+    #[test]
+    #[cfg(all(feature = "gpu", feature = "command"))]
+    fn fast_paths_on_the_gpu() {
+        if let Some(device) = gpu::tests::device() {
+            linear(device);
+            conv(device);
+            others(device);
+        }
     }
 
     #[test]

@@ -51,3 +51,13 @@ impl LayerNorm {
         layer_norm(x, self.gamma.val(), beta, self.epsilon)
     }
 }
+
+/// Rows to unit length.
+pub fn normalize(x: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "gpu")]
+    if let Some(y) = super::gpu::normalize(x.clone()) {
+        return y;
+    }
+    let norm = x.clone().square().sum_dim(1).sqrt();
+    x / norm
+}

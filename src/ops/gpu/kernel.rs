@@ -14,7 +14,7 @@ use cubecl::server::{KernelArguments, MetadataBindingInfo};
 pub struct Kernel {
     text: &'static str,
     workgroup: [u32; 2],
-    words: Vec<(&'static str, String)>,
+    words: Vec<(String, String)>,
     lines: Vec<(&'static str, usize)>,
 }
 
@@ -39,8 +39,8 @@ impl Kernel {
     }
 
     /// `{{ name }}` in the text stands for `word`.
-    pub fn word(mut self, name: &'static str, word: impl ToString) -> Self {
-        self.words.push((name, word.to_string()));
+    pub fn word(mut self, name: &str, word: impl ToString) -> Self {
+        self.words.push((name.into(), word.to_string()));
         self
     }
 
@@ -50,9 +50,21 @@ impl Kernel {
         self
     }
 
-    /// Runs it `groups` times its workgroup, for a result of `shape`. The text binds
-    /// the inputs, then the result, then the numbers of `arguments`. `None` where no
-    /// GPU can count that far.
+    /// For a matrix in f32 or f16, which is read by fours and computed with in f32:
+    /// `{{ name }}` stands for the type that it is bound as, `{{ as_name }}` for how
+    /// such a `v` becomes a `vec4f`. WebGPU has f16 only as an extra.
+    pub fn numbers(self, name: &str, dtype: DType) -> Option<Self> {
+        let (bound, taken) = match dtype {
+            DType::F32 => ("vec4f", "v"),
+            DType::F16 => ("vec2u", "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))"),
+            _ => return None,
+        };
+        Some(self.word(name, bound).word(&format!("as_{name}"), taken))
+    }
+
+    /// Runs it, in `groups` workgroups, for a result of `shape`. The text binds the
+    /// inputs, then the result, then the arguments. `None` where no GPU can count
+    /// that far.
     pub fn run<const D: usize>(
         self,
         inputs: &[CubeTensor],
@@ -60,17 +72,20 @@ impl Kernel {
         groups: [usize; 3],
         shape: [usize; D],
     ) -> Option<Tensor<D>> {
+        let result = self.launch(inputs, arguments, groups, shape.into())?;
+        Some(Tensor::from_primitive::<Wgpu>(result))
+    }
+
+    fn launch(
+        self,
+        inputs: &[CubeTensor],
+        arguments: &[u32],
+        groups: [usize; 3],
+        shape: Shape,
+    ) -> Option<CubeTensor> {
         /// What WebGPU promises everywhere.
         const MOST_GROUPS: usize = 65_535;
 
-        let first = inputs.first()?;
-        let result = CubeTensor::new_contiguous(
-            first.client.clone(),
-            first.device.clone(),
-            Shape::from(shape),
-            (first.client).empty(shape.iter().product::<usize>() * size_of::<f32>()),
-            DType::F32,
-        );
         if groups
             .iter()
             .any(|count| !(1..=MOST_GROUPS).contains(count))
@@ -78,18 +93,26 @@ impl Kernel {
             return None;
         }
         let [x, y, z] = groups.map(|count| count as u32);
+        let CubeTensor { client, device, .. } = inputs.first()?;
+        let memory = client.empty(shape.num_elements() * size_of::<f32>());
         let mut bound = KernelArguments::new();
         for input in inputs {
             let buffer = input.handle.clone().binding();
             bound = bound.with_buffer_io(buffer, BufferIOAttr::ReadOnly);
         }
-        let buffer = result.handle.clone().binding();
-        let bound = (bound.with_buffer_io(buffer, BufferIOAttr::WriteOnly))
+        let bound = (bound.with_buffer_io(memory.clone().binding(), BufferIOAttr::WriteOnly))
             .with_info(MetadataBindingInfo::custom(uniform(arguments)));
         let dim = CubeDim::new_2d(self.workgroup[0], self.workgroup[1]);
         let kernel = Box::new(SourceKernel::new(self, dim));
-        (first.client).launch(kernel, CubeCount::Static(x, y, z), bound);
-        Some(Tensor::from_primitive::<Wgpu>(result))
+        client.launch(kernel, CubeCount::Static(x, y, z), bound);
+        let (client, device) = (client.clone(), device.clone());
+        Some(CubeTensor::new_contiguous(
+            client,
+            device,
+            shape,
+            memory,
+            DType::F32,
+        ))
     }
 }
 
@@ -108,7 +131,7 @@ impl KernelSource for Kernel {
                 .collect();
         }
         (self.words.iter()).fold(SourceTemplate::new(text), |text, (name, word)| {
-            text.register(*name, word)
+            text.register(name, word)
         })
     }
 
@@ -124,16 +147,46 @@ impl KernelSource for Kernel {
     }
 }
 
-/// A tensor of that type on the GPU, without gaps. `None` for any other tensor, for
-/// instance one that is to be differentiated.
+/// A tensor of that type on the GPU, in the order of its axes. `None` for any other
+/// tensor, such as one that is to be differentiated.
 pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTensor> {
     if tensor.dtype() != dtype {
         return None;
     }
-    tensor
-        .try_into_primitive::<Wgpu>()
-        .ok()
-        .map(into_contiguous)
+    let tensor = tensor.try_into_primitive::<Wgpu>().ok()?;
+    match tensor.is_contiguous() {
+        true => Some(tensor),
+        false if dtype == DType::F32 => in_order(tensor),
+        false => Some(into_contiguous(tensor)),
+    }
+}
+
+fn in_order(tensor: CubeTensor) -> Option<CubeTensor> {
+    const AXES: usize = 8;
+    const TOGETHER: usize = 64;
+    /// Workgroups in a row, where there is more than one row.
+    const ROW: usize = 1 << 12;
+
+    let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+    let count = shape.num_elements();
+    let (mut sizes, mut steps) = ([1; AXES], [0; AXES]);
+    if shape.num_dims() > AXES {
+        return None;
+    }
+    for (to, (size, step)) in shape.iter().zip(strides.iter()).rev().enumerate() {
+        (sizes[to], steps[to]) = (*size as u32, *step as u32);
+    }
+    let row = count.div_ceil(TOGETHER).min(ROW);
+    let mut arguments = [sizes, steps].concat();
+    arguments.extend([count as u32, (row * TOGETHER) as u32]);
+    let groups = [row, count.div_ceil(row * TOGETHER), 1];
+    let shape = shape.clone();
+    Kernel::new(include_str!("in_order.wgsl"), [TOGETHER as u32, 1]).launch(
+        &[tensor],
+        &arguments,
+        groups,
+        shape,
+    )
 }
 
 /// Numbers of 32 bits as a uniform buffer has them: in sixteens of bytes.

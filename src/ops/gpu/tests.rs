@@ -25,6 +25,11 @@ static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
     }
 });
 
+/// The GPU to test on, if there is one.
+pub fn device() -> Option<&'static Device> {
+    GPU.as_ref()
+}
+
 /// The same numbers on the CPU and on a GPU.
 struct Both<const D: usize> {
     cpu: Tensor<D>,
@@ -75,7 +80,7 @@ fn curved<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
 
 #[test]
 fn linear() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     let curves = [Curve::Straight, Curve::QuickGelu, Curve::Gelu, Curve::Relu];
     let shapes = [
         (1, 64, 64),
@@ -121,7 +126,7 @@ fn linear() {
 
 #[test]
 fn linear_over_parts_of_tensors() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     let x = noise([9, 200], 1, gpu);
     let weight = noise([64, 200], 2, gpu);
     let part = |x: Tensor<2>| x.narrow(0, 2, 5).narrow(1, 64, 64);
@@ -132,7 +137,7 @@ fn linear_over_parts_of_tensors() {
 
 #[test]
 fn conv() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     let shapes = [
         // batch, side, channels, kernel, stride, out
         (2, 15, 3, 3, 2, 8),
@@ -180,7 +185,7 @@ fn conv() {
 
 #[test]
 fn attention() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     for (batch, length, heads, head_dim) in
         [(2, 1, 2, 8), (1, 3, 3, 4), (2, 50, 2, 64), (1, 77, 4, 32)]
     {
@@ -210,7 +215,7 @@ fn attention() {
 
 #[test]
 fn layer_norm() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     for (rows, width) in [(1, 768), (50, 64), (3, 132), (7, 4)] {
         let x = noise([rows, width], 1, gpu);
         let gamma = noise([width], 2, gpu);
@@ -227,17 +232,67 @@ fn layer_norm() {
 }
 
 #[test]
-fn gather_f16() {
-    let Some(gpu) = &*GPU else { return };
-    let table = short_noise([90, 20], 1, gpu);
-    let ids = |device: &Device| Tensor::<1, Int>::from_data([0, 89, 7, 7, 50], device);
-    let found = super::gather_f16(table.gpu, ids(gpu));
-    assert_close(found, table.cpu.select(0, ids(&Device::flex())), "rows");
+fn gather() {
+    let Some(gpu) = device() else { return };
+    let ids = |device: &Device| Tensor::<1, Int>::from_data([0, 89, 7, 7, 50, 1], device);
+    let positions = noise([3, 20], 2, gpu);
+    for table in [noise([90, 20], 1, gpu), short_noise([90, 20], 1, gpu)] {
+        let expected = table.cpu.select(0, ids(&Device::flex()));
+        let found = super::gather(table.gpu.clone(), ids(gpu), None);
+        assert_close(found, expected.clone(), "rows");
+        let found = super::gather(table.gpu, ids(gpu), Some(positions.gpu.clone()));
+        let expected = expected + positions.cpu.clone().repeat_dim(0, 2);
+        assert_close(found, expected, "rows and positions");
+    }
+}
+
+#[test]
+fn normalize() {
+    let Some(gpu) = device() else { return };
+    let x = noise([3, 132], 1, gpu);
+    let norm = x.cpu.clone().square().sum_dim(1).sqrt();
+    assert_close(super::normalize(x.gpu), x.cpu / norm, "unit length");
+}
+
+#[test]
+fn fold() {
+    let Some(gpu) = device() else { return };
+    let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|seed| noise([70], seed, gpu));
+    let [scale, bias] = super::fold(gamma.gpu, beta.gpu, mean.gpu, variance.gpu + 2, 1e-5).unwrap();
+    let expected = gamma.cpu / (variance.cpu + 2 + 1e-5).sqrt();
+    assert_close(Some(scale), expected.clone(), "scale");
+    assert_close(Some(bias), beta.cpu - mean.cpu * expected, "bias");
+}
+
+#[test]
+fn tokens() {
+    let Some(gpu) = device() else { return };
+    let places = noise([2, 9, 12], 1, gpu);
+    let positions = noise([10, 12], 2, gpu);
+    let class = noise([12], 3, gpu);
+    let mean = places.cpu.clone().mean_dim(1);
+    let given = class.cpu.unsqueeze::<3>().repeat_dim(0, 2);
+    for (first, expected) in [(None, mean), (Some(class.gpu), given)] {
+        let expected = Tensor::cat(vec![expected, places.cpu.clone()], 1);
+        let expected = expected + positions.cpu.clone().unsqueeze::<3>();
+        let found = super::tokens(first, places.gpu.clone(), positions.gpu.clone());
+        assert_close(found, expected, "tokens");
+    }
+}
+
+#[test]
+fn in_order() {
+    let Some(gpu) = device() else { return };
+    let x = noise([2, 3, 8, 12], 1, gpu);
+    let turn =
+        |x: Tensor<4>| (x.narrow(2, 2, 4).reshape([2, 3, 2, 2, 4, 3])).permute([0, 2, 4, 1, 3, 5]);
+    let found = super::in_order(turn(x.gpu));
+    assert_close(found, turn(x.cpu), "turned");
 }
 
 #[test]
 fn average_pool() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     for (side, height, width) in [(2, 8, 8), (2, 9, 5), (7, 7, 7)] {
         let x = noise([2, height, width, 12], 1, gpu);
         let found = super::average_pool(x.gpu, side);
@@ -249,7 +304,7 @@ fn average_pool() {
 
 #[test]
 fn what_is_not_for_it_is_left() {
-    let Some(gpu) = &*GPU else { return };
+    let Some(gpu) = device() else { return };
     let linear = |x: Tensor<2>, weight: Tensor<2>| {
         super::linear(x, weight, None, None, Curve::Straight).is_some()
     };

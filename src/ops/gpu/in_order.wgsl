@@ -1,0 +1,29 @@
+// A tensor of up to eight axes, whose numbers lie anyhow, in the order of its axes.
+
+struct Shape {
+    // Sizes of the axes and steps from one to the next, the last axis first.
+    sizes: array<vec4u, 2>,
+    steps: array<vec4u, 2>,
+    count: u32,
+    row: u32, // threads in a row of workgroups
+}
+
+@group(0) @binding(0) var<storage, {{ read }}> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<uniform> shape: Shape;
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    let i = id.y * shape.row + id.x;
+    if (i >= shape.count) {
+        return;
+    }
+    var rest = i;
+    var at = 0u;
+    for (var axis = 0u; axis < 8u; axis++) {
+        let size = shape.sizes[axis / 4u][axis % 4u];
+        at += rest % size * shape.steps[axis / 4u][axis % 4u];
+        rest /= size;
+    }
+    y[i] = x[at];
+}

@@ -1,0 +1,28 @@
+//! Tokens of places, and how they lie in memory.
+
+use burn::tensor::Tensor;
+
+/// `places`, `[batch, places, width]`, after one more token, with `positions`
+/// `[places + 1, width]` added. What comes first is given, or their mean.
+pub fn tokens(first: Option<Tensor<1>>, places: Tensor<3>, positions: Tensor<2>) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(tokens) = super::gpu::tokens(first.clone(), places.clone(), positions.clone()) {
+        return tokens;
+    }
+    let [batch, _, _] = places.dims();
+    let first = match first {
+        Some(first) => first.unsqueeze::<3>().repeat_dim(0, batch),
+        None => places.clone().mean_dim(1),
+    };
+    Tensor::cat(vec![first, places], 1) + positions.unsqueeze::<3>()
+}
+
+/// The same tensor; on a GPU its numbers are laid in the order of its axes, which burn
+/// else does for itself before a reshape.
+pub fn in_order<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "gpu")]
+    if let Some(x) = super::gpu::in_order(x.clone()) {
+        return x;
+    }
+    x
+}
