@@ -172,6 +172,7 @@ pub async fn train_head(
     chosen.insert("l2".into(), json!(fitted.l2));
     if settings.method == Method::Adapter {
         chosen.insert("alpha".into(), json!(head.alpha));
+        chosen.insert("beta".into(), json!(head.beta));
     }
     let seconds = (clock() - start).as_secs_f64();
     let report = TrainingReport {
@@ -222,6 +223,7 @@ impl Fitted {
             weight: Vec::new(),
             bias: vec![0.0; classes],
             alpha: 1.0,
+            beta: 1.0,
         };
         Ok(match settings.method {
             Method::Probe => {
@@ -244,10 +246,11 @@ impl Fitted {
                         templates: settings.templates.clone(),
                         zero_shot: zero_shot.to_vec(),
                         weight: adapter.weight,
-                        alpha: adapter.alpha as f32,
+                        alpha: adapter.blend.alpha as f32,
+                        beta: adapter.blend.beta as f32,
                         ..blank
                     },
-                    l2: adapter.l2,
+                    l2: adapter.blend.l2,
                     curve: adapter.chosen,
                 }
             }
@@ -299,9 +302,10 @@ async fn label_features(
     let prompts: Vec<String> = (classes.iter())
         .flat_map(|class| zero_shot::prompts(class, templates))
         .collect();
+    let mut waiting = engine.waiting(&prompts)?;
     let mut done = 0;
     loop {
-        let encoded = engine.encode_some(&prompts).await?;
+        let encoded = engine.encode_some(&mut waiting).await?;
         if encoded == 0 {
             break;
         }

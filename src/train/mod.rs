@@ -34,7 +34,7 @@ pub use report::{
 
 #[cfg(feature = "training")]
 pub use self::{
-    adapter::{Adapter, fit_adapter},
+    adapter::{Adapter, Blend, fit_adapter},
     augment::{Augment, Sprite},
     drawings::{Drawing, Drawings, DrawingsError, Group, SharedName},
     head::{Head, HeadFileError},
