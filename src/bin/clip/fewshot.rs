@@ -9,7 +9,7 @@
 //!   the shots come from other styles, on which the model was trained: a test of
 //!   what shots do that are unlike what comes after them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -182,7 +182,10 @@ impl Draw {
 
 pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
     let drawn = Drawn {
-        held_out: Drawings::list(&arguments.data, "held_out.jsonl")?,
+        held_out: different(
+            &arguments.data,
+            Drawings::list(&arguments.data, "held_out.jsonl")?,
+        )?,
         train: Drawings::list(&arguments.data, "train.jsonl")?,
         groups: Drawings::groups(&arguments.data)?,
     };
@@ -239,6 +242,21 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
     fs::write(at("svg"), results.chart().svg())?;
     fs::write(at("json"), serde_json::to_vec_pretty(&results.json())?)?;
     Ok(())
+}
+
+/// Each drawing once: some flags are those of other countries, and a shot must
+/// not come again as a question.
+fn different(folder: &Path, drawings: Vec<Drawing>) -> Result<Vec<Drawing>, Failure> {
+    let mut seen = HashSet::new();
+    let mut kept = Vec::with_capacity(drawings.len());
+    for drawing in drawings {
+        let path = folder.join(&drawing.image);
+        let file = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if seen.insert(file) {
+            kept.push(drawing);
+        }
+    }
+    Ok(kept)
 }
 
 struct Bench {
