@@ -10,7 +10,8 @@
 //! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
-//! | [`train`] | contrastive loss, schedule, optimiser, pre-training |
+//! | [`data`] | pictures to learn from: folders, tables, zips; held-out parts |
+//! | [`train`] | contrastive loss, schedule, optimiser, pre-training; linear probe and adapter |
 //! | [`eval`] | how good a model is |
 //! | [`catalogue`] | published models by name |
 //! | [`hub`] | where the files of a model come from |
@@ -20,8 +21,9 @@
 #[cfg(feature = "page")]
 pub mod app;
 pub mod catalogue;
+#[cfg(feature = "training")]
+pub mod data;
 pub mod engine;
-#[cfg(feature = "compute")]
 pub mod eval;
 #[cfg(feature = "compute")]
 pub mod hub;
@@ -33,7 +35,6 @@ pub mod ops;
 pub mod preprocess;
 #[cfg(feature = "compute")]
 pub mod tokenizer;
-#[cfg(feature = "training")]
 pub mod train;
 #[cfg(feature = "compute")]
 pub mod weights;

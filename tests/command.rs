@@ -172,3 +172,132 @@ fn bad_input_is_one_line_and_a_failure() {
         failure(&["embed", "--model", &empty, "--texts", "a", "--json"]).contains("holds no CLIP")
     );
 }
+
+/// A folder with `count` pictures of each sample, in margins of all sizes.
+fn pictures(folder: &Path, classes: &[&str], count: u32) {
+    for class in classes {
+        let sample = image::open(file(&format!("assets/samples/{class}.png"))).unwrap();
+        let sample = sample.to_rgba8();
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        for margin in 0..count {
+            let (width, height) = (sample.width() + 6 * margin, sample.height() + 4 * margin);
+            let white = image::Rgba([255; 4]);
+            let mut picture = image::RgbaImage::from_pixel(width, height, white);
+            image::imageops::overlay(&mut picture, &sample, i64::from(5 * margin), 3);
+            picture
+                .save(folder.join(class).join(format!("{margin}.png")))
+                .unwrap();
+        }
+    }
+}
+
+fn train(arguments: &[&str]) -> Output {
+    clip(&[&["train", "--device", "cpu"], arguments].concat())
+}
+
+#[test]
+fn a_classifier_is_trained_written_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza", "guitar"], 6);
+    std::fs::write(data.join("cat/broken.png"), b"\x89PNG\r\n\x1a\nnot").unwrap();
+    std::fs::copy(data.join("cat/0.png"), data.join("cat/again.png")).unwrap();
+    std::fs::create_dir(data.join("unicorn")).unwrap();
+    for method in ["probe", "adapter"] {
+        let out = folder.path().join(method);
+        let (data, out) = (data.display().to_string(), out.display().to_string());
+        let output = train(&["--method", method, "--data", &data, "--out", &out]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        for named in ["broken.png", "again.png is the same picture", "unicorn"] {
+            assert!(errors.contains(named), "{errors}");
+        }
+        let report = std::fs::read(Path::new(&out).join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["method"], method);
+        assert_eq!(report["data"]["train"], 15);
+        assert_eq!(report["data"]["held_out"], 3);
+        assert_eq!(report["data"]["problems"].as_array().unwrap().len(), 3);
+        let (before, after) = (&report["before"]["top_1"], &report["after"]["top_1"]);
+        assert!(after.as_f64() >= before.as_f64());
+        assert_eq!(after, 1.0);
+        // A name without pictures is of use to an adapter, to a probe it is not.
+        let classes = report["data"]["classes"].as_array().unwrap().len();
+        assert_eq!(classes, if method == "probe" { 3 } else { 4 });
+
+        let head = Path::new(&out).join("head.safetensors");
+        let head = head.display().to_string();
+        let guitar = file("assets/samples/guitar.png");
+        let answer = json(&[
+            "classify", "--head", &head, "--images", &guitar, "--device", "cpu", "--json",
+        ]);
+        let labels = answer["images"][0]["labels"].as_array().unwrap();
+        assert_eq!(labels.len(), classes);
+        assert_eq!(labels[0]["label"], "guitar");
+
+        let other = file("tests/golden/models/hf-tokenizer-bf16");
+        let refused = failure(&[
+            "classify", "--head", &head, "--images", &guitar, "--model", &other,
+        ]);
+        assert!(refused.contains("features of length 192"), "{refused}");
+    }
+}
+
+#[test]
+fn one_picture_of_each_class_is_enough_for_an_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza"], 1);
+    // Labels in a table, and everything in one folder.
+    std::fs::copy(data.join("cat/0.png"), data.join("a.png")).unwrap();
+    std::fs::copy(data.join("pizza/0.png"), data.join("b.png")).unwrap();
+    let table = data.join("labels.csv");
+    std::fs::write(&table, "image,label\na.png,cat\nb.png,pizza\n").unwrap();
+    let out = folder.path().join("out").display().to_string();
+    let table = table.display().to_string();
+    let output = train(&["--method", "adapter", "--data", &table, "--out", &out]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("one picture of each class"), "{errors}");
+    assert!(errors.contains("nothing was measured"), "{errors}");
+}
+
+#[test]
+fn training_that_cannot_be_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let out = path("out");
+    let refused = |method: &str, data: &str, more: &[&str]| {
+        let output = train(&[&["--method", method, "--data", data, "--out", &out], more].concat());
+        assert!(!output.status.success());
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            line.lines().count() == 1 && !line.contains("panicked"),
+            "{line}"
+        );
+        line
+    };
+    assert!(refused("probe", &path("none"), &[]).contains("none"));
+    assert!(refused("probe", &file("README.md"), &[]).contains("neither a folder"));
+    std::fs::create_dir(path("empty")).unwrap();
+    assert!(refused("probe", &path("empty"), &[]).contains("holds no pictures"));
+    pictures(&folder.path().join("one"), &["cat"], 3);
+    assert!(refused("adapter", &path("one"), &[]).contains("at least two classes"));
+    std::fs::write(path("one/captions.csv"), "image,text\ncat/0.png,a cat\n").unwrap();
+    assert!(refused("probe", &path("one"), &[]).contains("captions, not classes"));
+    assert!(refused("probe", &path("one"), &["--resume"]).contains("--resume"));
+    assert!(refused("probe", &path("one"), &["--held-out", "1.5"]).contains("share"));
+    std::fs::write(path("broken.zip"), b"PK\x03\x04").unwrap();
+    assert!(refused("probe", &path("broken.zip"), &[]).contains("no zip"));
+    let head = failure(&[
+        "classify",
+        "--head",
+        &file("assets/model/open_clip_model.safetensors"),
+        "--images",
+        &file("assets/samples/cat.png"),
+    ]);
+    assert!(
+        head.contains("no classifier that was trained here"),
+        "{head}"
+    );
+}

@@ -11,6 +11,7 @@ writes, under --out:
     train.jsonl      one line per training drawing
     held_out.jsonl   the same for OpenMoji, which is never trained on
     names.json       the concepts the four reference sets share
+    groups.json      the concepts by kind, as Unicode groups them
     tokenizer.json   a byte-level BPE tokenizer in the CLIP layout
     summary.json     counts, package versions and licences
     contact.png      some drawings of every set, to look at
@@ -69,6 +70,16 @@ OVERRIDES = {
         "construction": "1f3d7", "keyboard": None, "up": None, "down": None,
     },
     "streamline-emojis": {"turkey": "1f1f9-1f1f7"},
+}
+
+# Unicode's subgroups whose names alone are not what a person would say.
+GROUP_NAMES = {
+    "alphanum": "letters or numbers in a square", "animal-mammal": "mammal", "av-symbol": "media player button",
+    "country-flag": "flag of a country", "face-concerned": "worried face", "food-prepared": "meal",
+    "geometric": "geometric shape", "household": "household item", "person-activity": "person doing something",
+    "person-fantasy": "fantasy character", "person-gesture": "person making a gesture",
+    "person-role": "person at work", "person-sport": "person doing sport", "place-building": "building",
+    "sky-weather": "sky and weather", "time": "clock", "transport-ground": "vehicle on land",
 }
 
 TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
@@ -188,6 +199,20 @@ def load_concepts(tarball):
             "texts_zh": unique([name_zh] + tags_zh),
         }
     return concepts
+
+
+def load_groups(tarball, concepts):
+    """[{group, name, concepts}] by Unicode's subgroups."""
+    names = read_member(tarball, "meta/groups.json")["subgroups"]
+    groups = {}
+    for e in read_member(tarball, "en/data.json"):
+        key = code_key(e["hexcode"])
+        if key in concepts and e.get("subgroup") is not None:
+            groups.setdefault(names[str(e["subgroup"])], []).append(key)
+    return [
+        {"group": g, "name": GROUP_NAMES.get(g, g.replace("-", " ")), "concepts": sorted(members)}
+        for g, members in sorted(groups.items())
+    ]
 
 
 # ----------------------------------------------------------------- mapping
@@ -575,6 +600,9 @@ def main():
             shared.append({"concept": key, "name": name})
     shared.sort(key=lambda n: (n["name"], n["concept"]))
     write_text(out / "names.json", json.dumps(shared, ensure_ascii=False, indent=1) + "\n")
+
+    groups = load_groups(names_tarball, concepts)
+    write_text(out / "groups.json", json.dumps(groups, ensure_ascii=False, indent=1) + "\n")
 
     train_tokenizer(out / "tokenizer.json", concepts)
     tokens = check_tokenizer(out / "tokenizer.json", concepts)

@@ -1,4 +1,10 @@
-//! How good a model is: accuracy of zero-shot classification.
+//! How good a model is: accuracy, what is taken for what, and charts of it.
+
+mod chart;
+mod evaluation;
+
+pub use chart::{Chart, Line};
+pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
 
 /// Share of questions whose answer is first, among the first five, and first
 /// among ten classes taken at random (the true one with them).

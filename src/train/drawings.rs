@@ -56,6 +56,13 @@ pub struct SharedName {
     pub name: String,
 }
 
+/// A kind of things, as Unicode groups them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Group {
+    pub name: String,
+    pub concepts: Vec<String>,
+}
+
 /// Drawings in memory, by concept.
 pub struct Drawings {
     pub drawings: Vec<Drawing>,
@@ -133,6 +140,16 @@ impl Drawings {
     /// `names.json`: the classes of the evaluation.
     pub fn shared_names(folder: &Path) -> Result<Vec<SharedName>, DrawingsError> {
         let path = folder.join("names.json");
+        serde_json::from_str(&read(&path)?).map_err(|source| DrawingsError::Line {
+            path: path.display().to_string(),
+            line: source.line(),
+            source,
+        })
+    }
+
+    /// `groups.json`: the concepts by kind.
+    pub fn groups(folder: &Path) -> Result<Vec<Group>, DrawingsError> {
+        let path = folder.join("groups.json");
         serde_json::from_str(&read(&path)?).map_err(|source| DrawingsError::Line {
             path: path.display().to_string(),
             line: source.line(),

@@ -1,8 +1,9 @@
 //! `clip classify`: labels ranked for pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clip::train::Head;
 use serde_json::json;
 
 use crate::Failure;
@@ -16,8 +17,11 @@ pub struct Classify {
     #[arg(long, required = true, num_args = 1..)]
     images: Vec<PathBuf>,
     /// Labels, with commas between them
-    #[arg(long, required = true)]
-    labels: String,
+    #[arg(long, required_unless_present = "head", conflicts_with = "head")]
+    labels: Option<String>,
+    /// A classifier that `clip train` or the page wrote, in place of labels
+    #[arg(long)]
+    head: Option<PathBuf>,
     /// Prompt with {label} in it; several are averaged
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
@@ -27,19 +31,32 @@ pub struct Classify {
 }
 
 pub async fn run(arguments: &Classify) -> Result<(), Failure> {
-    let mut labels: Vec<String> = Vec::new();
-    for label in arguments.labels.split([',', '\n']).map(str::trim) {
-        if !label.is_empty() && !labels.iter().any(|known| known == label) {
-            labels.push(label.into());
-        }
+    // What can be wrong with the question comes out before the model is opened.
+    let head = match &arguments.head {
+        Some(path) => Some(read_head(path)?),
+        None => None,
+    };
+    let labels = labels(arguments.labels.as_deref().unwrap_or_default());
+    if head.is_none() {
+        clip::zero_shot::check(&labels, &arguments.templates)?;
     }
-    clip::zero_shot::check(&labels, &arguments.templates)?;
     let mut engine = arguments.session.open().await?;
-    let classifier = engine.classifier(&labels, &arguments.templates).await?;
+    let classifier = match &head {
+        Some(head) => {
+            if let Some(note) = head.fits(engine.model_info())? {
+                eprintln!("clip: note: {note}");
+            }
+            Vec::new()
+        }
+        None => engine.classifier(&labels, &arguments.templates).await?,
+    };
     let mut answers = Vec::new();
     for path in &arguments.images {
         let features = image_features(&engine, path).await?;
-        let ranking = engine.rank(&features, &labels, &classifier);
+        let ranking = match &head {
+            Some(head) => head.rank(&features),
+            None => engine.rank(&features, &labels, &classifier),
+        };
         if arguments.json {
             let ranking: Vec<_> = (ranking.iter())
                 .map(|ranked| {
@@ -71,4 +88,21 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
         ),
     }
     Ok(())
+}
+
+/// The labels of a list, each once.
+fn labels(list: &str) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for label in list.split([',', '\n']).map(str::trim) {
+        if !label.is_empty() && !labels.iter().any(|known| known == label) {
+            labels.push(label.into());
+        }
+    }
+    labels
+}
+
+fn read_head(path: &Path) -> Result<Head, Failure> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = std::fs::read(path).map_err(|error| named(&error))?;
+    Ok(Head::read(&file).map_err(|error| named(&error))?)
 }

@@ -3,9 +3,11 @@
 mod classify;
 mod embed;
 mod evaluate;
+mod fewshot;
 mod models;
 mod pretrain;
 mod session;
+mod train;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,10 @@ enum Command {
     Embed(embed::Embed),
     /// Published models by name, with their size and accuracy
     Models,
+    /// Train a classifier, or a model, on your own pictures
+    Train(train::Train),
+    /// Few-shot accuracy by number of pictures, as in the paper's figure 6
+    Fewshot(fewshot::Fewshot),
     /// Train a CLIP from nothing on named drawings
     Pretrain(pretrain::Pretrain),
     /// Zero-shot accuracy on the drawings held out of training
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
         Command::Models => models::run(),
+        Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
+        Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
     };

@@ -1,0 +1,446 @@
+//! `clip fewshot`: accuracy by number of pictures of each class, as in the
+//! paper's figure 6, on drawings that the bundled model never saw.
+//!
+//! Two tasks:
+//! - `groups`: which of 24 kinds of things (mammal, clothing, clock) an OpenMoji
+//!   drawing shows. Shots and test pictures are different drawings of different
+//!   things, both in the style that was held out of the model's training.
+//! - `names`: which of 100 things it shows. OpenMoji draws each thing once, so
+//!   the shots come from other styles, on which the model was trained: a test of
+//!   what shots do that are unlike what comes after them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use clip::engine::Engine;
+use clip::eval::{Chart, Evaluation, Judged, Line, softmax};
+use clip::preprocess::decode;
+use clip::train::{
+    Drawing, Drawings, Group, Head, HeadProgress, Method, Samples, fit_adapter, fit_probe,
+};
+use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use serde_json::json;
+
+use crate::Failure;
+use crate::session::Session;
+
+#[derive(Args)]
+pub struct Fewshot {
+    #[command(flatten)]
+    session: Session,
+    /// Folder that scripts/drawings/fetch.py wrote
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder for the chart (SVG) and the figures (JSON)
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long, value_enum, default_value_t = Task::Groups)]
+    task: Task,
+    /// How often shots are drawn anew
+    #[arg(long, default_value_t = 10)]
+    draws: u64,
+    /// Prompt with {label} in it; several are averaged
+    #[arg(long = "template", default_value = "A drawing of a {label}.")]
+    templates: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Task {
+    /// 24 kinds of things, shots and test in the held-out style
+    Groups,
+    /// 100 things, shots in other styles
+    Names,
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Names => "names",
+        }
+    }
+
+    fn shots(self) -> &'static [usize] {
+        match self {
+            Self::Groups => &[1, 2, 4, 8, 16],
+            // No thing is drawn in sixteen styles.
+            Self::Names => &[1, 2, 4, 8],
+        }
+    }
+
+    fn title(self, classes: usize) -> String {
+        match self {
+            Self::Groups => format!("{classes} kinds of OpenMoji drawings, shots among them"),
+            Self::Names => format!("{classes} things drawn by OpenMoji, shots from other styles"),
+        }
+    }
+}
+
+/// Pictures of a class that are left for testing in `groups`, at least.
+const FEWEST_TESTED: usize = 8;
+const NAMES: usize = 100;
+
+/// One drawing of lots: what is learnt from and what is asked.
+struct Draw {
+    classes: Vec<String>,
+    /// For each class its pictures; fewer shots are the first of them.
+    shots: Vec<Vec<String>>,
+    /// Picture and class.
+    test: Vec<(String, usize)>,
+}
+
+struct Drawn {
+    held_out: Vec<Drawing>,
+    train: Vec<Drawing>,
+    groups: Vec<Group>,
+}
+
+impl Drawn {
+    fn draw(&self, task: Task, seed: u64) -> Draw {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let most = task.shots().iter().copied().max().unwrap_or(0);
+        match task {
+            Task::Groups => self.draw_groups(most, &mut rng),
+            Task::Names => self.draw_names(most, &mut rng),
+        }
+    }
+
+    fn draw_groups(&self, most: usize, rng: &mut StdRng) -> Draw {
+        let pictures: HashMap<&str, &str> = (self.held_out.iter())
+            .map(|drawing| (drawing.concept.as_str(), drawing.image.as_str()))
+            .collect();
+        let mut draw = Draw::new();
+        for group in &self.groups {
+            let mut members: Vec<String> = (group.concepts.iter())
+                .filter_map(|concept| pictures.get(concept.as_str()).map(|p| p.to_string()))
+                .collect();
+            if members.len() < most + FEWEST_TESTED {
+                continue;
+            }
+            members.shuffle(rng);
+            let class = draw.classes.len();
+            let test = members.split_off(most);
+            draw.classes.push(group.name.clone());
+            draw.shots.push(members);
+            draw.test
+                .extend(test.into_iter().map(|picture| (picture, class)));
+        }
+        draw
+    }
+
+    fn draw_names(&self, most: usize, rng: &mut StdRng) -> Draw {
+        let mut styles: HashMap<&str, Vec<String>> = HashMap::new();
+        for drawing in &self.train {
+            styles
+                .entry(&drawing.concept)
+                .or_default()
+                .push(drawing.image.clone());
+        }
+        let mut things: Vec<&Drawing> = (self.held_out.iter())
+            .filter(|thing| {
+                styles
+                    .get(thing.concept.as_str())
+                    .is_some_and(|s| s.len() >= most)
+            })
+            .collect();
+        things.shuffle(rng);
+        let mut draw = Draw::new();
+        for thing in things {
+            if draw.classes.len() == NAMES || draw.classes.contains(&thing.name) {
+                continue;
+            }
+            let mut shots = styles.remove(thing.concept.as_str()).unwrap_or_default();
+            shots.shuffle(rng);
+            draw.test.push((thing.image.clone(), draw.classes.len()));
+            draw.classes.push(thing.name.clone());
+            draw.shots.push(shots);
+        }
+        draw
+    }
+}
+
+impl Draw {
+    fn new() -> Self {
+        Self {
+            classes: Vec::new(),
+            shots: Vec::new(),
+            test: Vec::new(),
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &String> {
+        let test = self.test.iter().map(|(path, _)| path);
+        self.shots.iter().flatten().chain(test)
+    }
+}
+
+pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
+    let drawn = Drawn {
+        held_out: Drawings::list(&arguments.data, "held_out.jsonl")?,
+        train: Drawings::list(&arguments.data, "train.jsonl")?,
+        groups: Drawings::groups(&arguments.data)?,
+    };
+    let mut engine = arguments.session.open().await?;
+    let mut bench = Bench {
+        folder: arguments.data.clone(),
+        features: HashMap::new(),
+    };
+    // Accuracies in per cent, one for each draw.
+    let mut zero_shot = Vec::new();
+    let mut learnt: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); arguments.task.shots().len()]; 2];
+    let methods = [Method::Probe, Method::Adapter];
+    let (mut classes, mut tested) = (0, 0);
+    for seed in 0..arguments.draws {
+        let draw = drawn.draw(arguments.task, seed);
+        (classes, tested) = (draw.classes.len(), draw.test.len());
+        bench.encode(&engine, &draw).await?;
+        let words = engine
+            .classifier(&draw.classes, &arguments.templates)
+            .await?;
+        let scale = engine.logit_scale().exp();
+        let base = Head {
+            method: Method::Adapter,
+            model: engine.model_info().name.clone(),
+            classes: draw.classes.clone(),
+            templates: arguments.templates.clone(),
+            weight: vec![vec![0.0; engine.model_info().embed_dim as usize]; classes],
+            bias: vec![0.0; classes],
+            zero_shot: words,
+            scale,
+            alpha: 0.0,
+        };
+        zero_shot.push(bench.accuracy(&draw, &base));
+        for (at, shots) in arguments.task.shots().iter().enumerate() {
+            for (method, accuracies) in methods.iter().zip(&mut learnt) {
+                let head = bench.fit(&draw, *shots, *method, &base, seed).await?;
+                accuracies[at].push(bench.accuracy(&draw, &head));
+            }
+        }
+        eprintln!("draw {} of {}", seed + 1, arguments.draws);
+    }
+    let results = Results {
+        task: arguments.task,
+        classes,
+        tested,
+        zero_shot,
+        learnt: methods.into_iter().zip(learnt).collect(),
+    };
+    results.print();
+    let name = format!("few-shot-{}", arguments.task.name());
+    fs::create_dir_all(&arguments.out)?;
+    let at = |extension: &str| arguments.out.join(format!("{name}.{extension}"));
+    fs::write(at("svg"), results.chart().svg())?;
+    fs::write(at("json"), serde_json::to_vec_pretty(&results.json())?)?;
+    Ok(())
+}
+
+struct Bench {
+    folder: PathBuf,
+    /// Of pictures encoded so far.
+    features: HashMap<String, Vec<f32>>,
+}
+
+impl Bench {
+    async fn encode(&mut self, engine: &Engine, draw: &Draw) -> Result<(), Failure> {
+        const BATCH: usize = 32;
+        let new: Vec<&String> = draw
+            .paths()
+            .filter(|path| !self.features.contains_key(*path))
+            .collect();
+        let bar = ProgressBar::new(new.len() as u64);
+        for paths in new.chunks(BATCH) {
+            let pixels = (paths.iter())
+                .map(|path| pixels(engine, &self.folder.join(path)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let features = engine.image_features(&pixels).await?;
+            self.features
+                .extend(paths.iter().map(|path| path.to_string()).zip(features));
+            bar.inc(paths.len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn of(&self, path: &str) -> &[f32] {
+        self.features.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    async fn fit(
+        &self,
+        draw: &Draw,
+        shots: usize,
+        method: Method,
+        base: &Head,
+        seed: u64,
+    ) -> Result<Head, Failure> {
+        let (features, labels): (Vec<&[f32]>, Vec<usize>) = (draw.shots.iter().enumerate())
+            .flat_map(|(class, pictures)| {
+                pictures
+                    .iter()
+                    .take(shots)
+                    .map(move |path| (self.of(path), class))
+            })
+            .unzip();
+        let samples = Samples::new(&features, &labels, draw.classes.len());
+        let mut watch = async |_: HeadProgress| ControlFlow::Continue(());
+        Ok(match method {
+            Method::Probe => {
+                let probe = fit_probe(&samples, seed, &mut watch).await?;
+                Head {
+                    method,
+                    zero_shot: Vec::new(),
+                    weight: probe.weight,
+                    bias: probe.bias,
+                    alpha: 1.0,
+                    ..base.clone()
+                }
+            }
+            _ => {
+                let samples = samples.with_offsets(&base.zero_shot, base.scale);
+                let adapter = fit_adapter(&samples, seed, &mut watch).await?;
+                eprintln!("{shots} shots: l2 {} alpha {}", adapter.l2, adapter.alpha);
+                Head {
+                    weight: adapter.weight,
+                    alpha: adapter.alpha as f32,
+                    ..base.clone()
+                }
+            }
+        })
+    }
+
+    /// Mean over the classes, in per cent.
+    fn accuracy(&self, draw: &Draw, head: &Head) -> f64 {
+        let judged: Vec<Judged> = (draw.test.iter())
+            .map(|(path, truth)| Judged {
+                path,
+                truth: *truth,
+                probabilities: softmax(&head.logits(self.of(path))),
+            })
+            .collect();
+        100.0 * Evaluation::new(&draw.classes, &judged).mean_per_class
+    }
+}
+
+fn pixels(engine: &Engine, path: &Path) -> Result<Vec<f32>, Failure> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = fs::read(path).map_err(|error| named(&error))?;
+    let picture = decode(&file).map_err(|error| named(&error))?;
+    Ok(engine.pixels(&picture))
+}
+
+struct Results {
+    task: Task,
+    classes: usize,
+    tested: usize,
+    zero_shot: Vec<f64>,
+    /// `[shots][draws]` of each method.
+    learnt: Vec<(Method, Vec<Vec<f64>>)>,
+}
+
+impl Results {
+    /// As Markdown.
+    fn print(&self) {
+        let shots = self.task.shots();
+        println!(
+            "{} classes, {} test pictures, {} draws; chance {:.1} %\n",
+            self.classes,
+            self.tested,
+            self.zero_shot.len(),
+            100.0 / self.classes as f64
+        );
+        let heads: Vec<String> = shots.iter().map(|shots| format!(" {shots} |")).collect();
+        println!("| shots | 0 |{}", heads.concat());
+        println!("| --- |{}", " --: |".repeat(shots.len() + 1));
+        let (zero_shot, spread) = mean_and_spread(&self.zero_shot);
+        println!(
+            "| zero-shot | {zero_shot:.1} ± {spread:.1} |{}",
+            " |".repeat(shots.len())
+        );
+        for (method, by_shots) in &self.learnt {
+            let cells: Vec<String> = (by_shots.iter())
+                .map(|draws| {
+                    let (mean, spread) = mean_and_spread(draws);
+                    format!(" {mean:.1} ± {spread:.1} |")
+                })
+                .collect();
+            println!("| {method} | |{}", cells.concat());
+        }
+        for (method, by_shots) in &self.learnt {
+            // From the same draw, so that only the method differs.
+            let worst: Vec<String> = (by_shots.iter())
+                .map(|draws| {
+                    let gains = draws.iter().zip(&self.zero_shot).map(|(a, b)| a - b);
+                    format!(" {:+.1} |", gains.fold(f64::MAX, f64::min))
+                })
+                .collect();
+            println!("| {method}: least gain of a draw | |{}", worst.concat());
+        }
+    }
+
+    fn chart(&self) -> Chart {
+        let (zero_shot, spread) = mean_and_spread(&self.zero_shot);
+        let start = [0.0, zero_shot, spread];
+        let mut lines: Vec<Line> = (self.learnt.iter())
+            .map(|(method, by_shots)| {
+                let points = self
+                    .task
+                    .shots()
+                    .iter()
+                    .zip(by_shots)
+                    .map(|(shots, draws)| {
+                        let (mean, spread) = mean_and_spread(draws);
+                        [*shots as f64, mean, spread]
+                    });
+                // Without pictures an adapter is the zero-shot classifier.
+                let begin = (*method != Method::Probe).then_some(start);
+                Line {
+                    name: match method {
+                        Method::Probe => "linear probe".into(),
+                        other => other.to_string(),
+                    },
+                    points: begin.into_iter().chain(points).collect(),
+                }
+            })
+            .collect();
+        lines.push(Line {
+            name: "zero-shot".into(),
+            points: vec![start],
+        });
+        let shots = self.task.shots().iter().map(|shots| *shots as f64);
+        Chart {
+            title: self.task.title(self.classes),
+            x: "labelled pictures per class".into(),
+            y: "accuracy, mean of the classes (%)".into(),
+            ticks: std::iter::once(0.0).chain(shots).collect(),
+            lines,
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let learnt: serde_json::Map<String, serde_json::Value> = (self.learnt.iter())
+            .map(|(method, by_shots)| (method.name().into(), json!(by_shots)))
+            .collect();
+        json!({
+            "task": self.task.name(),
+            "classes": self.classes,
+            "test_pictures": self.tested,
+            "shots": self.task.shots(),
+            "zero_shot": self.zero_shot,
+            "accuracies": learnt,
+        })
+    }
+}
+
+/// Mean and standard deviation.
+fn mean_and_spread(values: &[f64]) -> (f64, f64) {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+    (mean, variance.sqrt())
+}

@@ -1,0 +1,311 @@
+//! `clip train`: a better classifier from a folder of pictures.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use clip::data::{DataError, DataFiles, Dataset, Directory, ZipFiles};
+use clip::eval::Evaluation;
+use clip::train::{HeadProgress, HeadSettings, HeadStage, Method, TrainingReport, train_head};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Failure;
+use crate::session::Session;
+
+#[derive(Args)]
+pub struct Train {
+    #[command(flatten)]
+    session: Session,
+    /// What is trained
+    #[arg(long, value_enum)]
+    method: MethodName,
+    /// Folder with a sub-folder for each class, or with a table (CSV, TSV,
+    /// JSONL) of pictures and captions or labels; a zip of either; or a table
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder for what comes out: the classifier or the model, and report.json
+    #[arg(long)]
+    out: PathBuf,
+    /// Prompt with {label} in it; several are averaged
+    #[arg(long = "template", default_value = "A photo of a {label}.")]
+    templates: Vec<String>,
+    /// Share of the pictures of each class that is kept apart for measuring
+    #[arg(long, default_value_t = HeadSettings::HELD_OUT)]
+    held_out: f64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Go on with a run that was interrupted (lora, full, pretrain)
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MethodName {
+    /// Logistic regression on image features
+    Probe,
+    /// The zero-shot classifier, corrected by few pictures
+    Adapter,
+    /// Low-rank changes to the towers
+    Lora,
+    /// Contrastive fine-tuning
+    Full,
+    /// Contrastive training from nothing
+    Pretrain,
+}
+
+impl From<MethodName> for Method {
+    fn from(name: MethodName) -> Self {
+        match name {
+            MethodName::Probe => Self::Probe,
+            MethodName::Adapter => Self::Adapter,
+            MethodName::Lora => Self::Lora,
+            MethodName::Full => Self::Full,
+            MethodName::Pretrain => Self::Pretrain,
+        }
+    }
+}
+
+/// Names of what is written into `--out`.
+const HEAD: &str = "head.safetensors";
+const REPORT: &str = "report.json";
+
+pub async fn run(arguments: &Train) -> Result<(), Failure> {
+    if !(0.0..1.0).contains(&arguments.held_out) {
+        return Err(format!(
+            "--held-out is a share from 0 to 1, not {}",
+            arguments.held_out
+        )
+        .into());
+    }
+    let (files, table) = Source::open(&arguments.data)?;
+    let dataset = Dataset::open(&files, table.as_deref()).await?;
+    match arguments.method.into() {
+        method @ (Method::Probe | Method::Adapter) => {
+            train_classifier(arguments, method, &files, dataset).await
+        }
+        method => train_towers(arguments, method, &files, dataset).await,
+    }
+}
+
+/// Methods on features: seconds, in one go.
+async fn train_classifier(
+    arguments: &Train,
+    method: Method,
+    files: &Source,
+    dataset: Dataset,
+) -> Result<(), Failure> {
+    if arguments.resume {
+        return Err(format!(
+            "the method {method} is done in one go: there is nothing to --resume, run it again"
+        )
+        .into());
+    }
+    let settings = HeadSettings {
+        method,
+        templates: arguments.templates.clone(),
+        held_out: arguments.held_out,
+        seed: arguments.seed,
+    };
+    let mut engine = arguments.session.open().await?;
+    let start = Instant::now();
+    let mut bar = Bar::default();
+    let trained = train_head(
+        &mut engine,
+        files,
+        dataset,
+        &settings,
+        || start.elapsed(),
+        &mut async |progress| {
+            bar.show(progress);
+            ControlFlow::Continue(())
+        },
+    )
+    .await;
+    bar.clear();
+    let trained = trained?;
+    write(&arguments.out, HEAD, &trained.head.write()?)?;
+    finish(&arguments.out, &trained.report)?;
+    println!(
+        "classify with it: clip classify --head {} --images ...",
+        arguments.out.join(HEAD).display()
+    );
+    Ok(())
+}
+
+/// Methods that train the model itself.
+async fn train_towers(
+    _arguments: &Train,
+    method: Method,
+    _files: &Source,
+    _dataset: Dataset,
+) -> Result<(), Failure> {
+    Err(format!("the method {method} cannot be had from `clip train` yet").into())
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let path = folder.join(name);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, bytes))
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()).into())
+}
+
+/// Writes the report and says the most important of it.
+fn finish(out: &Path, report: &TrainingReport) -> Result<(), Failure> {
+    write(out, REPORT, &serde_json::to_vec_pretty(report)?)?;
+    const SHOWN: usize = 10;
+    for problem in report.data.problems.iter().take(SHOWN) {
+        eprintln!("clip: left out: {problem}");
+    }
+    if report.data.problems.len() > SHOWN {
+        let more = report.data.problems.len() - SHOWN;
+        eprintln!("clip: left out: {more} more, listed in {REPORT}");
+    }
+    for note in &report.notes {
+        eprintln!("clip: note: {note}");
+    }
+    println!(
+        "learnt from {} pictures, measured on {} others; {:.1} s, {:.0} pictures/s on {}",
+        report.data.train,
+        report.data.held_out,
+        report.seconds,
+        report.images_per_second,
+        report.device
+    );
+    if let (Some(before), Some(after)) = (&report.before, &report.after) {
+        compare(before, after);
+    }
+    println!("written: {}", out.display());
+    Ok(())
+}
+
+fn compare(before: &Evaluation, after: &Evaluation) {
+    let percent = |share: f64| share * 100.0;
+    println!("             before    after");
+    for (name, of) in [
+        ("top-1", (before.top_1, after.top_1)),
+        ("top-5", (before.top_5, after.top_5)),
+        ("mean class", (before.mean_per_class, after.mean_per_class)),
+    ] {
+        println!("{name:10} {:6.1} % {:6.1} %", percent(of.0), percent(of.1));
+    }
+    const CLASSES: usize = 20;
+    for (before, after) in (before.classes.iter().zip(&after.classes)).take(CLASSES) {
+        if after.images > 0 {
+            println!(
+                "  {:>4} -> {:<4} of {:4}  {}",
+                before.right, after.right, after.images, after.name
+            );
+        }
+    }
+    const MISTAKES: usize = 5;
+    if !after.mistakes.is_empty() {
+        println!("worst mistakes:");
+    }
+    for mistake in after.mistakes.iter().take(MISTAKES) {
+        println!(
+            "  {}: {} with {:.0} %, is {}",
+            mistake.path,
+            mistake.answer,
+            mistake.probability * 100.0,
+            mistake.truth
+        );
+    }
+}
+
+/// One bar on stderr for each stage.
+#[derive(Default)]
+struct Bar {
+    current: Option<(HeadStage, ProgressBar)>,
+}
+
+impl Bar {
+    fn show(&mut self, progress: HeadProgress) {
+        let bar = match &self.current {
+            Some((stage, bar)) if *stage == progress.stage => bar,
+            _ => {
+                self.clear();
+                let bar = ProgressBar::new(progress.total as u64);
+                let style = "{msg:10} {wide_bar} {pos}/{len} {eta}";
+                if let Ok(style) = ProgressStyle::with_template(style) {
+                    bar.set_style(style);
+                }
+                bar.set_message(progress.stage.to_string());
+                &self.current.insert((progress.stage, bar)).1
+            }
+        };
+        bar.set_position(progress.done as u64);
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.current.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Where `--data` points.
+pub enum Source {
+    Directory(Directory),
+    Zip(ZipFiles<fs::File>),
+}
+
+impl Source {
+    /// The files, and the table where `path` is one.
+    fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
+        let failed = |error: std::io::Error| DataError::Read {
+            file: path.display().to_string(),
+            why: error.to_string(),
+        };
+        if fs::metadata(path).map_err(failed)?.is_dir() {
+            return Ok((Self::Directory(Directory::open(path)?), None));
+        }
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some("zip") => {
+                let file = fs::File::open(path).map_err(failed)?;
+                let zip = ZipFiles::open(path.display().to_string(), file)?;
+                Ok((Self::Zip(zip), None))
+            }
+            Some("csv" | "tsv" | "tab" | "jsonl" | "ndjson") => {
+                let folder = match path.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent,
+                    _ => Path::new("."),
+                };
+                let table = path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned());
+                Ok((Self::Directory(Directory::open(folder)?), table))
+            }
+            _ => Err(format!(
+                "{} is neither a folder, nor a zip, nor a table (.csv, .tsv, .jsonl)",
+                path.display()
+            )
+            .into()),
+        }
+    }
+}
+
+impl DataFiles for Source {
+    fn name(&self) -> String {
+        match self {
+            Self::Directory(files) => files.name(),
+            Self::Zip(files) => files.name(),
+        }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        match self {
+            Self::Directory(files) => files.paths(),
+            Self::Zip(files) => files.paths(),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        match self {
+            Self::Directory(files) => files.read(path).await,
+            Self::Zip(files) => files.read(path).await,
+        }
+    }
+}

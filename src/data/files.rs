@@ -1,0 +1,169 @@
+//! Where the bytes of a data set lie.
+
+use super::DataError;
+
+/// Lists the files of a data set and reads them.
+#[allow(async_fn_in_trait)] // one thread, in the worker and in the command
+pub trait DataFiles {
+    /// For people: what this data set is called.
+    fn name(&self) -> String;
+
+    /// Paths of all files, with `/` between folders. A folder that might be
+    /// empty may be listed too; it ends in `/`.
+    fn paths(&self) -> Vec<String>;
+
+    /// A file whole.
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError>;
+}
+
+/// Files that are in memory already, such as pictures of a webcam.
+#[derive(Default)]
+pub struct InMemory {
+    pub name: String,
+    /// Path and bytes.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl DataFiles for InMemory {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files.iter().map(|(path, _)| path.clone()).collect()
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        (self.files.iter())
+            .find(|(known, _)| known == path)
+            .map(|(_, bytes)| bytes.clone())
+            .ok_or_else(|| no_such_file(path))
+    }
+}
+
+pub(super) fn no_such_file(path: &str) -> DataError {
+    DataError::Read {
+        file: path.into(),
+        why: "there is no such file".into(),
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use directory::Directory;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod directory {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{DataError, DataFiles};
+
+    /// A folder on disk, with everything below it.
+    pub struct Directory {
+        root: PathBuf,
+        paths: Vec<String>,
+    }
+
+    impl Directory {
+        pub fn open(root: &Path) -> Result<Self, DataError> {
+            let mut directory = Self {
+                root: root.into(),
+                paths: Vec::new(),
+            };
+            directory.list("")?;
+            Ok(directory)
+        }
+
+        fn list(&mut self, folder: &str) -> Result<(), DataError> {
+            let path = self.root.join(folder);
+            let failed = |error: std::io::Error| DataError::Read {
+                file: path.display().to_string(),
+                why: error.to_string(),
+            };
+            let mut entries = fs::read_dir(&path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(failed)?;
+            // The same order on every machine.
+            entries.sort_by_key(fs::DirEntry::file_name);
+            for entry in entries {
+                // A name that is no text cannot be shown or asked for again.
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                let path = format!("{folder}{name}");
+                match fs::metadata(entry.path()) {
+                    Ok(metadata) if metadata.is_dir() => {
+                        let folder = format!("{path}/");
+                        self.paths.push(folder.clone());
+                        // A link that leads back up would never end.
+                        if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                            self.list(&folder)?;
+                        }
+                    }
+                    // A broken link is named when it is read.
+                    _ => self.paths.push(path),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    impl DataFiles for Directory {
+        fn name(&self) -> String {
+            self.root.display().to_string()
+        }
+
+        fn paths(&self) -> Vec<String> {
+            self.paths.clone()
+        }
+
+        async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+            fs::read(self.root.join(path)).map_err(|error| DataError::Read {
+                file: path.into(),
+                why: error.to_string(),
+            })
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub use dropped::DroppedFiles;
+
+#[cfg(target_arch = "wasm32")]
+mod dropped {
+    use js_sys::Uint8Array;
+    use wasm_bindgen_futures::JsFuture;
+    use web_sys::File;
+
+    use super::{DataError, DataFiles, no_such_file};
+
+    /// Files that the visitor dropped on the page or took with the webcam. They
+    /// stay where they are: bytes are read as they are needed.
+    pub struct DroppedFiles {
+        pub name: String,
+        /// Path within what was dropped, such as `cat/1.png`, and the file.
+        pub files: Vec<(String, File)>,
+    }
+
+    impl DataFiles for DroppedFiles {
+        fn name(&self) -> String {
+            self.name.clone()
+        }
+
+        fn paths(&self) -> Vec<String> {
+            self.files.iter().map(|(path, _)| path.clone()).collect()
+        }
+
+        async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+            let (_, file) = (self.files.iter())
+                .find(|(known, _)| known == path)
+                .ok_or_else(|| no_such_file(path))?;
+            let buffer =
+                (JsFuture::from(file.array_buffer()).await).map_err(|error| DataError::Read {
+                    file: path.into(),
+                    why: format!("{error:?}"),
+                })?;
+            Ok(Uint8Array::new(&buffer).to_vec())
+        }
+    }
+}

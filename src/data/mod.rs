@@ -1,0 +1,55 @@
+//! Pictures to learn from: a folder with a sub-folder for each class, or
+//! pictures with captions in a table; on disk, in a zip, or dropped on the page.
+//!
+//! [`Dataset::open`] finds out what is there, [`Dataset::read`] reads every
+//! picture once, [`hold_out`] sets a part aside. What cannot be used is named
+//! in [`Dataset::problems`], and the rest goes on.
+
+mod dataset;
+mod files;
+mod split;
+mod table;
+mod zip;
+
+pub use dataset::{Dataset, Example};
+#[cfg(not(target_arch = "wasm32"))]
+pub use files::Directory;
+#[cfg(target_arch = "wasm32")]
+pub use files::DroppedFiles;
+pub use files::{DataFiles, InMemory};
+pub use split::{Split, folds, hold_out};
+pub use zip::ZipFiles;
+
+/// Why a data set cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{file} could not be read: {why}")]
+    Read { file: String, why: String },
+    #[error("{name} is no zip that can be read: {why}")]
+    Zip { name: String, why: String },
+    #[error(
+        "{0} holds no pictures to learn from: expected a folder for each class with pictures in \
+         it, or a table (CSV, TSV, JSONL) that names pictures and their captions"
+    )]
+    Empty(String),
+    #[error("{0} holds several tables ({list}): name the one to use", list = .1.join(", "))]
+    Tables(String, Vec<String>),
+    #[error(
+        "{file} has no column for {missing}: name it {expected} (there are: {found})",
+        found = .found.join(", ")
+    )]
+    Column {
+        file: String,
+        missing: &'static str,
+        expected: String,
+        found: Vec<String>,
+    },
+    #[error("{file}, line {line}: {why}")]
+    Line {
+        file: String,
+        line: usize,
+        why: String,
+    },
+    #[error("{0} is not text in UTF-8: save it as CSV UTF-8")]
+    Encoding(String),
+}

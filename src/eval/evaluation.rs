@@ -1,0 +1,193 @@
+//! What a classifier gets right and wrong, class by class.
+
+use serde::{Deserialize, Serialize};
+
+/// A classifier measured on pictures whose classes are known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub images: usize,
+    /// Share whose class is named first.
+    pub top_1: f64,
+    /// Share whose class is among the first five.
+    pub top_5: f64,
+    /// Mean over the classes of their share of `top_1`: a large class counts
+    /// no more than a small one.
+    pub mean_per_class: f64,
+    pub classes: Vec<ClassResult>,
+    /// What was named how often, only where it was at all: at most an entry
+    /// for each picture, also with a thousand classes.
+    pub confusion: Vec<Confusion>,
+    /// Wrong answers, the most confident first; at most [`Self::MISTAKES`].
+    pub mistakes: Vec<Mistake>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassResult {
+    pub name: String,
+    pub images: usize,
+    pub right: usize,
+}
+
+/// Pictures of class `truth` that were named `answer`; indices of classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confusion {
+    pub truth: usize,
+    pub answer: usize,
+    pub images: usize,
+}
+
+/// A wrong answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mistake {
+    pub path: String,
+    pub truth: String,
+    pub answer: String,
+    /// Of the answer.
+    pub probability: f32,
+    /// Of the truth.
+    pub truth_probability: f32,
+}
+
+/// A picture, its class, and what a classifier thought of each class.
+pub struct Judged<'a> {
+    pub path: &'a str,
+    pub truth: usize,
+    /// Sum to 1.
+    pub probabilities: Vec<f32>,
+}
+
+impl Evaluation {
+    pub const MISTAKES: usize = 50;
+
+    pub fn new(classes: &[String], judged: &[Judged]) -> Self {
+        let mut found = Self {
+            images: judged.len(),
+            classes: (classes.iter())
+                .map(|name| ClassResult {
+                    name: name.clone(),
+                    images: 0,
+                    right: 0,
+                })
+                .collect(),
+            ..Self::default()
+        };
+        let mut counts = vec![0; classes.len() * classes.len()];
+        let (mut first, mut five) = (0, 0);
+        for Judged {
+            path,
+            truth,
+            probabilities,
+        } in judged
+        {
+            let own = probabilities[*truth];
+            let others = (probabilities.iter().enumerate()).filter(|(class, _)| class != truth);
+            let best = others.clone().max_by(|a, b| a.1.total_cmp(b.1));
+            // A tie is no win: a classifier that says nothing is not right.
+            let wrong = best.filter(|(_, probability)| **probability >= own);
+            first += usize::from(wrong.is_none());
+            five += usize::from(others.filter(|(_, p)| **p >= own).count() < 5);
+            let answer = wrong.map_or(*truth, |(class, _)| class);
+            counts[truth * classes.len() + answer] += 1;
+            found.classes[*truth].images += 1;
+            found.classes[*truth].right += usize::from(wrong.is_none());
+            if let Some((answer, probability)) = wrong {
+                found.mistakes.push(Mistake {
+                    path: (*path).into(),
+                    truth: classes[*truth].clone(),
+                    answer: classes[answer].clone(),
+                    probability: *probability,
+                    truth_probability: own,
+                });
+            }
+        }
+        let share = |count: usize, of: usize| count as f64 / of.max(1) as f64;
+        found.top_1 = share(first, judged.len());
+        found.top_5 = share(five, judged.len());
+        let seen = found.classes.iter().filter(|class| class.images > 0);
+        let shares: Vec<f64> = seen.map(|class| share(class.right, class.images)).collect();
+        found.mean_per_class = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        found.confusion = (counts.into_iter().enumerate())
+            .filter(|(_, images)| *images > 0)
+            .map(|(at, images)| Confusion {
+                truth: at / classes.len(),
+                answer: at % classes.len(),
+                images,
+            })
+            .collect();
+        (found.mistakes).sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        found.mistakes.truncate(Self::MISTAKES);
+        found
+    }
+
+    /// `[truth][answer]`, for showing.
+    pub fn confusion_matrix(&self) -> Vec<Vec<usize>> {
+        let mut matrix = vec![vec![0; self.classes.len()]; self.classes.len()];
+        for entry in &self.confusion {
+            matrix[entry.truth][entry.answer] = entry.images;
+        }
+        matrix
+    }
+}
+
+/// Probabilities of logits.
+pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let weights: Vec<f32> = logits.iter().map(|l| (l - highest).exp()).collect();
+    let total: f32 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(path: &str, truth: usize, probabilities: [f32; 3]) -> Judged<'_> {
+        Judged {
+            path,
+            truth,
+            probabilities: probabilities.to_vec(),
+        }
+    }
+
+    #[test]
+    fn classes_confusions_and_mistakes_are_counted() {
+        let classes = ["cat", "dog", "fox"].map(String::from);
+        let found = Evaluation::new(
+            &classes,
+            &[
+                judged("1", 0, [0.8, 0.1, 0.1]),
+                judged("2", 0, [0.3, 0.6, 0.1]),
+                judged("3", 0, [0.0, 0.9, 0.1]),
+                judged("4", 1, [0.2, 0.7, 0.1]),
+                judged("5", 1, [0.2, 0.7, 0.1]),
+            ],
+        );
+        assert_eq!((found.images, found.top_1, found.top_5), (5, 0.6, 1.0));
+        assert!((found.mean_per_class - (1.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+        assert_eq!(
+            found.confusion_matrix(),
+            [[1, 2, 0], [0, 2, 0], [0, 0, 0]].map(|row| row.to_vec())
+        );
+        let worst = &found.mistakes[0];
+        assert_eq!((worst.path.as_str(), worst.answer.as_str()), ("3", "dog"));
+        assert_eq!(worst.truth_probability, 0.0);
+        assert_eq!(found.mistakes.len(), 2);
+    }
+
+    #[test]
+    fn a_tie_is_no_win_and_nothing_is_no_crash() {
+        let classes = ["cat", "dog", "fox"].map(String::from);
+        let found = Evaluation::new(&classes, &[judged("1", 0, [1.0 / 3.0; 3])]);
+        assert_eq!(found.top_1, 0.0);
+        assert_eq!(found.mistakes.len(), 1);
+        assert_eq!(Evaluation::new(&classes, &[]).top_1, 0.0);
+        assert_eq!(Evaluation::new(&[], &[]).mean_per_class, 0.0);
+    }
+
+    #[test]
+    fn softmax_bears_large_logits() {
+        let found = softmax(&[1000.0, 1000.0, 0.0]);
+        assert_eq!(found, [0.5, 0.5, 0.0]);
+        assert_eq!(softmax(&[]), [] as [f32; 0]);
+    }
+}

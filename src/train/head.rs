@@ -1,0 +1,336 @@
+//! A classifier on features as a small file: safetensors whose metadata say
+//! which classes it knows and which model it was made with.
+//!
+//! `weight` `[classes, embed_dim]` and `bias` `[classes]` are what PyTorch's
+//! `Linear` calls so; an adapter has the zero-shot classifier, `zero_shot`
+//! `[classes, embed_dim]`, beside them. See [`Head::logits`] for the formula.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::Method;
+use crate::engine::messages::{ModelInfo, Ranked};
+use crate::eval::softmax;
+
+/// A linear probe or an adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// [`Method::Probe`] or [`Method::Adapter`].
+    pub method: Method,
+    /// Name of the model whose features it takes.
+    pub model: String,
+    pub classes: Vec<String>,
+    /// Of the prompts that made `zero_shot`; none for a probe.
+    pub templates: Vec<String>,
+    /// `[classes, embed_dim]`, of unit length; none for a probe.
+    pub zero_shot: Vec<Vec<f32>>,
+    /// The model's `exp(logit_scale)`.
+    pub scale: f32,
+    /// `[classes, embed_dim]`
+    pub weight: Vec<Vec<f32>>,
+    /// `[classes]`
+    pub bias: Vec<f32>,
+    /// How much of `weight` and `bias` counts; 1 for a probe.
+    pub alpha: f32,
+}
+
+/// Why a file is no head, or none for this model.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadFileError {
+    #[error(
+        "this is no classifier that was trained here: {0} (a probe or an adapter is a \
+         .safetensors file that `clip train` or the page wrote)"
+    )]
+    NotHead(String),
+    #[error(
+        "the classifier takes features of length {takes}, those of the model {made_with}, but \
+         {model} gives {gives}: open the model that it was trained with"
+    )]
+    Length {
+        takes: usize,
+        gives: usize,
+        made_with: String,
+        model: String,
+    },
+    #[error("the classifier could not be written: {0}")]
+    Write(#[from] safetensors::SafeTensorError),
+}
+
+/// Of the file's form; counted up when an older reader would misread it.
+const VERSION: &str = "1";
+const KEY: &str = "clip_head";
+
+impl Head {
+    /// Length of the features that it takes.
+    pub fn embed_dim(&self) -> usize {
+        self.weight.first().map_or(0, Vec::len)
+    }
+
+    /// `scale * zero_shot . features + alpha * (weight . features + bias)`,
+    /// one for each class.
+    pub fn logits(&self, features: &[f32]) -> Vec<f32> {
+        let dot = |row: &[f32]| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
+        let learnt = (self.weight.iter().zip(&self.bias)).map(|(row, bias)| dot(row) + bias);
+        (learnt.enumerate())
+            .map(|(class, learnt)| {
+                let words = self.zero_shot.get(class).map_or(0.0, |row| dot(row));
+                self.scale * words + self.alpha * learnt
+            })
+            .collect()
+    }
+
+    /// Probability of each class.
+    pub fn probabilities(&self, features: &[f32]) -> Vec<f32> {
+        softmax(&self.logits(features))
+    }
+
+    /// The classes ranked for a picture. As `similarity` goes the cosine of its
+    /// features and the class's direction in their space.
+    pub fn rank(&self, features: &[f32]) -> Vec<Ranked> {
+        let probabilities = self.probabilities(features);
+        let mut ranking: Vec<Ranked> = (self.classes.iter().zip(probabilities).enumerate())
+            .map(|(class, (label, probability))| Ranked {
+                label: label.clone(),
+                probability,
+                similarity: cosine(&self.direction(class), features),
+            })
+            .collect();
+        ranking.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        ranking
+    }
+
+    fn direction(&self, class: usize) -> Vec<f32> {
+        let words = self.zero_shot.get(class);
+        (self.weight[class].iter().enumerate())
+            .map(|(i, learnt)| self.scale * words.map_or(0.0, |row| row[i]) + self.alpha * learnt)
+            .collect()
+    }
+
+    /// Refuses a model with other features; a note where it is another model
+    /// whose features are as long.
+    pub fn fits(&self, model: &ModelInfo) -> Result<Option<String>, HeadFileError> {
+        if self.embed_dim() != model.embed_dim as usize {
+            return Err(HeadFileError::Length {
+                takes: self.embed_dim(),
+                gives: model.embed_dim as usize,
+                made_with: self.model.clone(),
+                model: model.name.clone(),
+            });
+        }
+        Ok((self.model != model.name).then(|| {
+            format!(
+                "the classifier was trained with {}, not with {}: unless they are the same under \
+                 two names, its answers mean nothing",
+                self.model, model.name
+            )
+        }))
+    }
+
+    /// The whole as a safetensors file.
+    pub fn write(&self) -> Result<Vec<u8>, HeadFileError> {
+        let bytes = |rows: &[Vec<f32>]| -> Vec<u8> {
+            (rows.iter().flatten())
+                .flat_map(|v| v.to_le_bytes())
+                .collect()
+        };
+        let (classes, dims) = (self.classes.len(), self.embed_dim());
+        let weight = bytes(&self.weight);
+        let bias: Vec<u8> = self.bias.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let zero_shot = bytes(&self.zero_shot);
+        let mut tensors = vec![
+            (
+                "weight",
+                TensorView::new(Dtype::F32, vec![classes, dims], &weight)?,
+            ),
+            ("bias", TensorView::new(Dtype::F32, vec![classes], &bias)?),
+        ];
+        if !self.zero_shot.is_empty() {
+            let view = TensorView::new(Dtype::F32, vec![classes, dims], &zero_shot)?;
+            tensors.push(("zero_shot", view));
+        }
+        let list = |texts: &[String]| serde_json::Value::from(texts).to_string();
+        let metadata = [
+            ("format", "pt".into()),
+            (KEY, VERSION.into()),
+            ("method", self.method.name().into()),
+            ("model", self.model.clone()),
+            ("classes", list(&self.classes)),
+            ("templates", list(&self.templates)),
+            ("logit_scale_exp", self.scale.to_string()),
+            ("alpha", self.alpha.to_string()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+        Ok(safetensors::serialize(
+            tensors,
+            Some(HashMap::from(metadata)),
+        )?)
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    pub fn read(file: &[u8]) -> Result<Self, HeadFileError> {
+        let wrong = |what: &str| HeadFileError::NotHead(what.into());
+        let broken = |error: safetensors::SafeTensorError| wrong(&error.to_string());
+        let (_, header) = SafeTensors::read_metadata(file).map_err(broken)?;
+        let tensors = SafeTensors::deserialize(file).map_err(broken)?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let text = |key: &str| {
+            (metadata.get(key).map(String::as_str))
+                .ok_or_else(|| wrong(&format!("its metadata lack `{key}`")))
+        };
+        match text(KEY)? {
+            VERSION => {}
+            other => return Err(wrong(&format!("it is of version {other}, unknown here"))),
+        }
+        let method = match text("method")? {
+            "probe" => Method::Probe,
+            "adapter" => Method::Adapter,
+            other => return Err(wrong(&format!("the method `{other}` is not known"))),
+        };
+        let list = |key: &str| -> Result<Vec<String>, HeadFileError> {
+            serde_json::from_str(text(key)?).map_err(|_| wrong(&format!("`{key}` is no list")))
+        };
+        let number = |key: &str| -> Result<f32, HeadFileError> {
+            (text(key)?.parse().ok())
+                .filter(|value: &f32| value.is_finite())
+                .ok_or_else(|| wrong(&format!("`{key}` is no number")))
+        };
+        let classes = list("classes")?;
+        let matrix = |name: &str| -> Result<Vec<Vec<f32>>, HeadFileError> {
+            let tensor = tensors.tensor(name).map_err(broken)?;
+            let (rows, columns) = match *tensor.shape() {
+                [rows, columns] => (rows, columns),
+                [rows] => (rows, 1),
+                _ => return Err(wrong(&format!("`{name}` is no matrix"))),
+            };
+            if tensor.dtype() != Dtype::F32 || rows != classes.len() || rows * columns == 0 {
+                return Err(wrong(&format!(
+                    "`{name}` is not f32 with a row for each class"
+                )));
+            }
+            let (values, _) = tensor.data().as_chunks::<4>();
+            let values: Vec<f32> = values.iter().map(|v| f32::from_le_bytes(*v)).collect();
+            match values.iter().all(|value| value.is_finite()) {
+                true => Ok(values.chunks(columns).map(<[f32]>::to_vec).collect()),
+                false => Err(wrong(&format!(
+                    "`{name}` holds numbers that are not finite"
+                ))),
+            }
+        };
+        let head = Self {
+            method,
+            model: text("model")?.into(),
+            templates: list("templates")?,
+            zero_shot: match method {
+                Method::Adapter => matrix("zero_shot")?,
+                _ => Vec::new(),
+            },
+            scale: number("logit_scale_exp")?,
+            weight: matrix("weight")?,
+            bias: matrix("bias")?.concat(),
+            alpha: number("alpha")?,
+            classes,
+        };
+        let dims = head.embed_dim();
+        match head.zero_shot.iter().all(|row| row.len() == dims)
+            && head.bias.len() == head.classes.len()
+        {
+            true => Ok(head),
+            false => Err(wrong("its tensors do not belong together")),
+        }
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let norm = (dot(a, a) * dot(b, b)).sqrt();
+    if norm > 0.0 { dot(a, b) / norm } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            method: Method::Adapter,
+            model: "toy".into(),
+            classes: vec!["a, \"b\"".into(), "猫".into()],
+            templates: vec!["A {label}.".into()],
+            zero_shot: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            scale: 10.0,
+            weight: vec![vec![2.0, 0.5], vec![-1.0, 0.1]],
+            bias: vec![0.25, 0.0],
+            alpha: 0.5,
+        }
+    }
+
+    fn info(name: &str, embed_dim: u32) -> ModelInfo {
+        ModelInfo {
+            name: name.into(),
+            parameters: 1,
+            bytes: 1,
+            image_size: 1,
+            context_length: 1,
+            embed_dim,
+            precision: "f32".into(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn logits_are_words_and_what_was_learnt() {
+        assert_eq!(
+            head().logits(&[0.6, 0.8]),
+            [6.0 + 0.5 * 1.85, 8.0 + 0.5 * -0.52]
+        );
+        let mut words = head();
+        words.alpha = 0.0;
+        let ranking = words.rank(&[0.6, 0.8]);
+        assert_eq!(ranking[0].label, "猫");
+        assert!((ranking[0].similarity - 0.8).abs() < 1e-6);
+        let sum: f32 = ranking.iter().map(|r| r.probability).sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_written_head_is_read_as_it_was() {
+        let file = head().write().unwrap();
+        assert_eq!(Head::read(&file).unwrap(), head());
+        let probe = Head {
+            method: Method::Probe,
+            zero_shot: Vec::new(),
+            templates: Vec::new(),
+            ..head()
+        };
+        assert_eq!(Head::read(&probe.write().unwrap()).unwrap(), probe);
+    }
+
+    #[test]
+    fn another_model_is_refused_or_noted() {
+        assert!(head().fits(&info("toy", 2)).unwrap().is_none());
+        let note = head().fits(&info("other", 2)).unwrap().unwrap();
+        assert!(note.contains("toy") && note.contains("other"));
+        let refused = head().fits(&info("other", 512)).unwrap_err().to_string();
+        assert!(
+            refused.contains("length 2") && refused.contains("512"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn other_files_are_refused_in_words() {
+        let refused = |file: &[u8]| Head::read(file).unwrap_err().to_string();
+        assert!(refused(b"not").contains("no classifier"));
+        let model = include_bytes!("../../assets/model/open_clip_model.safetensors");
+        assert!(refused(model).contains("clip_head"));
+        let mut file = head();
+        file.bias = vec![f32::NAN, 0.0];
+        assert!(refused(&file.write().unwrap()).contains("finite"));
+        let whole = head().write().unwrap();
+        for cut in [1, 9, whole.len() / 2, whole.len() - 1] {
+            refused(&whole[..cut]);
+        }
+    }
+}

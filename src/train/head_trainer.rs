@@ -1,0 +1,355 @@
+//! From a data set to a probe or an adapter with its report.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    ClassCount, Curve, DataReport, Head, HeadProgress, HeadStage, Method, Samples, Stopped,
+    TrainingReport, fit_adapter, fit_probe,
+};
+use crate::data::{DataFiles, Dataset, Split, hold_out};
+use crate::engine::{Engine, EngineError};
+use crate::eval::{Evaluation, Judged, softmax};
+use crate::zero_shot::{self, QuestionError};
+
+/// What is chosen by the user.
+#[derive(Clone, Debug)]
+pub struct HeadSettings {
+    /// [`Method::Probe`] or [`Method::Adapter`].
+    pub method: Method,
+    /// Of the zero-shot classifier.
+    pub templates: Vec<String>,
+    /// Share of each class that is kept apart for measuring.
+    pub held_out: f64,
+    pub seed: u64,
+}
+
+impl HeadSettings {
+    pub const HELD_OUT: f64 = 0.2;
+}
+
+#[derive(Clone, Debug)]
+pub struct TrainedHead {
+    pub head: Head,
+    pub report: TrainingReport,
+}
+
+/// Why nothing could be trained.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    #[error(
+        "the pictures of {0} have captions, not classes: a probe or an adapter needs a folder or \
+         a label for each class (captions are for the methods lora, full and pretrain)"
+    )]
+    NoClasses(String),
+    #[error("there are pictures of {0} only: at least two classes are needed to tell apart")]
+    OneClass(String),
+    #[error("none of the pictures can be used: {0}")]
+    NoPictures(String),
+    #[error("the method {0} trains the model's towers, not a classifier on its features")]
+    Method(Method),
+}
+
+/// Pictures encoded at once: enough to keep a device busy, few enough to stop
+/// between.
+const BATCH: usize = 16;
+
+/// Encodes the pictures of a data set, each once, and fits a probe or an
+/// adapter to them. `clock` gives the time since some beginning; `watch` is
+/// told how far it is and may stop it.
+pub async fn train_head(
+    engine: &mut Engine,
+    files: &impl DataFiles,
+    dataset: Dataset,
+    settings: &HeadSettings,
+    clock: impl Fn() -> Duration,
+    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<TrainedHead, HeadError> {
+    if !matches!(settings.method, Method::Probe | Method::Adapter) {
+        return Err(HeadError::Method(settings.method));
+    }
+    if dataset.classes.is_empty() {
+        return Err(HeadError::NoClasses(dataset.name));
+    }
+    let start = clock();
+    let (dataset, features) = encode(engine, files, dataset, watch).await?;
+    let encoded = clock() - start;
+    let dataset = match settings.method {
+        // Nothing can be learnt of a class without pictures; an adapter knows
+        // its name.
+        Method::Probe => with_pictures(dataset),
+        _ => dataset,
+    };
+    let counted = count(&dataset, &hold_out(&dataset, 0.0, 0));
+    let mut shown = (counted.iter()).filter(|class| class.train > 0);
+    match (shown.next(), shown.next()) {
+        (Some(_), Some(_)) => {}
+        (Some(only), None) => return Err(HeadError::OneClass(only.name.clone())),
+        (None, _) => {
+            let why = dataset.problems.first().map(ToString::to_string);
+            return Err(HeadError::NoPictures(why.unwrap_or(dataset.name)));
+        }
+    }
+
+    let split = hold_out(&dataset, settings.held_out, settings.seed);
+    let zero_shot = label_features(engine, &dataset.classes, &settings.templates, watch).await?;
+    let scale = engine.logit_scale().exp();
+    let part = |part: &[usize]| -> (Vec<&[f32]>, Vec<usize>) {
+        (part.iter())
+            .filter_map(|index| {
+                let example = &dataset.examples[*index];
+                Some((features[example.picture].as_slice(), example.class?))
+            })
+            .unzip()
+    };
+    let (train, labels) = part(&split.train);
+    let samples = Samples::new(&train, &labels, dataset.classes.len());
+    let mut chosen = BTreeMap::new();
+    let mut notes = Vec::new();
+    let fitted = Fitted::new(settings, samples, &zero_shot, scale, watch).await?;
+    if fitted.curve.is_none() {
+        notes.push(
+            "one picture of each class: nothing is left to choose the settings by, cautious ones \
+             were taken; a second picture of each makes them fit"
+                .into(),
+        );
+    }
+    if fitted.head.alpha == 0.0 {
+        notes.push(
+            "the pictures bring no clear gain over the labels alone, so the classifier is the \
+             zero-shot one; more pictures may change that"
+                .into(),
+        );
+    }
+    if split.held_out.is_empty() {
+        notes.push(
+            "no class has enough pictures to keep some apart, so nothing was measured".into(),
+        );
+    }
+    let head = Head {
+        method: settings.method,
+        model: engine.model_info().name.clone(),
+        classes: dataset.classes.clone(),
+        scale,
+        ..fitted.head
+    };
+
+    let evaluate = |probabilities: &dyn Fn(&[f32]) -> Vec<f32>| -> Option<Evaluation> {
+        let (held_out, truth) = part(&split.held_out);
+        let paths = (split.held_out.iter())
+            .filter(|index| dataset.examples[**index].class.is_some())
+            .map(|index| dataset.pictures[dataset.examples[*index].picture].as_str());
+        let judged: Vec<Judged> = (held_out.into_iter().zip(truth).zip(paths))
+            .map(|((features, truth), path)| Judged {
+                path,
+                truth,
+                probabilities: probabilities(features),
+            })
+            .collect();
+        (!judged.is_empty()).then(|| Evaluation::new(&dataset.classes, &judged))
+    };
+    let words = |features: &[f32]| {
+        let dot = |row: &[f32]| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
+        let logits: Vec<f32> = zero_shot.iter().map(|row| scale * dot(row)).collect();
+        softmax(&logits)
+    };
+    let (before, after) = (
+        evaluate(&words),
+        evaluate(&|features| head.probabilities(features)),
+    );
+    chosen.insert("held_out".into(), json!(settings.held_out));
+    chosen.insert("seed".into(), json!(settings.seed));
+    chosen.insert("templates".into(), json!(settings.templates));
+    chosen.insert("l2".into(), json!(fitted.l2));
+    if settings.method == Method::Adapter {
+        chosen.insert("alpha".into(), json!(head.alpha));
+    }
+    let seconds = (clock() - start).as_secs_f64();
+    let report = TrainingReport {
+        method: settings.method,
+        model: head.model.clone(),
+        device: engine.device_info().name.clone(),
+        settings: chosen,
+        data: DataReport {
+            name: dataset.name.clone(),
+            train: split.train.len(),
+            held_out: split.held_out.len(),
+            classes: count(&dataset, &split),
+            problems: dataset.problems.clone(),
+        },
+        curves: fitted.curve.into_iter().collect(),
+        before,
+        after,
+        seconds,
+        images_per_second: features.len() as f64 / encoded.as_secs_f64().max(1e-9),
+        notes,
+    };
+    Ok(TrainedHead { head, report })
+}
+
+/// A head without its names, and how it came about.
+struct Fitted {
+    head: Head,
+    l2: f64,
+    curve: Option<Curve>,
+}
+
+impl Fitted {
+    async fn new(
+        settings: &HeadSettings,
+        samples: Samples,
+        zero_shot: &[Vec<f32>],
+        scale: f32,
+        watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    ) -> Result<Self, Stopped> {
+        let classes = samples.classes();
+        let blank = Head {
+            method: settings.method,
+            model: String::new(),
+            classes: Vec::new(),
+            templates: Vec::new(),
+            zero_shot: Vec::new(),
+            scale,
+            weight: Vec::new(),
+            bias: vec![0.0; classes],
+            alpha: 1.0,
+        };
+        Ok(match settings.method {
+            Method::Probe => {
+                let probe = fit_probe(&samples, settings.seed, watch).await?;
+                Self {
+                    head: Head {
+                        weight: probe.weight,
+                        bias: probe.bias,
+                        ..blank
+                    },
+                    l2: probe.l2,
+                    curve: probe.chosen,
+                }
+            }
+            _ => {
+                let samples = samples.with_offsets(zero_shot, scale);
+                let adapter = fit_adapter(&samples, settings.seed, watch).await?;
+                Self {
+                    head: Head {
+                        templates: settings.templates.clone(),
+                        zero_shot: zero_shot.to_vec(),
+                        weight: adapter.weight,
+                        alpha: adapter.alpha as f32,
+                        ..blank
+                    },
+                    l2: adapter.l2,
+                    curve: adapter.chosen,
+                }
+            }
+        })
+    }
+}
+
+/// Features of every picture that can be used, in the order of the result's
+/// `pictures`.
+async fn encode(
+    engine: &Engine,
+    files: &impl DataFiles,
+    dataset: Dataset,
+    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<(Dataset, Vec<Vec<f32>>), HeadError> {
+    let total = dataset.pictures.len();
+    let mut features = Vec::with_capacity(total);
+    let mut waiting = Vec::with_capacity(BATCH);
+    let dataset = dataset
+        .read(files, async |done, picture| {
+            waiting.push(engine.pixels(&picture));
+            if waiting.len() == BATCH {
+                features.extend(engine.image_features(&waiting).await?);
+                waiting.clear();
+            }
+            let progress = HeadProgress {
+                stage: HeadStage::Pictures,
+                done,
+                total,
+            };
+            match watch(progress).await {
+                ControlFlow::Continue(()) => Ok::<_, HeadError>(()),
+                ControlFlow::Break(()) => Err(Stopped.into()),
+            }
+        })
+        .await?;
+    features.extend(engine.image_features(&waiting).await?);
+    Ok((dataset, features))
+}
+
+/// The zero-shot classifier, with a pause after each batch of prompts.
+async fn label_features(
+    engine: &mut Engine,
+    classes: &[String],
+    templates: &[String],
+    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<Vec<Vec<f32>>, HeadError> {
+    zero_shot::check(classes, templates)?;
+    let prompts: Vec<String> = (classes.iter())
+        .flat_map(|class| zero_shot::prompts(class, templates))
+        .collect();
+    let mut done = 0;
+    loop {
+        let encoded = engine.encode_some(&prompts).await?;
+        if encoded == 0 {
+            break;
+        }
+        done += encoded;
+        let progress = HeadProgress {
+            stage: HeadStage::Labels,
+            done,
+            total: prompts.len(),
+        };
+        if watch(progress).await.is_break() {
+            return Err(Stopped.into());
+        }
+    }
+    Ok(engine.classifier(classes, templates).await?)
+}
+
+/// The data set without the classes that no picture shows.
+fn with_pictures(mut dataset: Dataset) -> Dataset {
+    let counted = count(&dataset, &hold_out(&dataset, 0.0, 0));
+    let mut places = Vec::with_capacity(counted.len());
+    let mut classes = Vec::with_capacity(counted.len());
+    for class in counted {
+        places.push(classes.len());
+        if class.train > 0 {
+            classes.push(class.name);
+        }
+    }
+    for example in &mut dataset.examples {
+        example.class = example.class.map(|class| places[class]);
+    }
+    dataset.classes = classes;
+    dataset
+}
+
+fn count(dataset: &Dataset, split: &Split) -> Vec<ClassCount> {
+    let mut counts: Vec<ClassCount> = (dataset.classes.iter())
+        .map(|name| ClassCount {
+            name: name.clone(),
+            train: 0,
+            held_out: 0,
+        })
+        .collect();
+    let class = |index: &usize| dataset.examples[*index].class;
+    for class in split.train.iter().filter_map(class) {
+        counts[class].train += 1;
+    }
+    for class in split.held_out.iter().filter_map(class) {
+        counts[class].held_out += 1;
+    }
+    counts
+}
