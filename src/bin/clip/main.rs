@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
         Command::Models => models::run(),
-        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Pretrain(arguments) => pollster::block_on(pretrain::run(&arguments)),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
     };
     match done {
