@@ -352,8 +352,8 @@ mod gradients {
             TrainError::NoNegatives(0)
         ));
         for change in [
-            &(|b: &mut Batch| drop(b.texts.pop())) as &dyn Fn(&mut Batch),
-            &|b| drop(b.pixels[0].pop()),
+            &(|b: &mut Batch| b.texts.truncate(1)) as &dyn Fn(&mut Batch),
+            &|b| b.pixels[0].truncate(1),
             &|b| b.texts[0].1 = 99,
         ] {
             assert!(matches!(refused(change), TrainError::Batch(_)));
