@@ -684,7 +684,7 @@ fn a_gpu_learns_as_the_cpu_does() {
             let (model, config) = model(name, device);
             let batch = batch(8, &config);
             let mut options = options(method.clone());
-            options.schedule.learning_rate = 2e-4;
+            options.schedule.learning_rate = 5e-5;
             let mut trainer = Trainer::new(model, config, options).unwrap();
             (0..20)
                 .map(|_| block_on(trainer.step(&batch)).unwrap().loss)

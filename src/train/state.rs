@@ -201,7 +201,8 @@ impl ModuleMapper for Filler {
         match values {
             Some(values) => map_untracked(param, |before| values.reshape(before.shape())),
             None => {
-                self.error = Some(format!("`{path}` is missing or of another size"));
+                let error = format!("`{path}` is missing or of another size");
+                self.error.get_or_insert(error);
                 param
             }
         }
