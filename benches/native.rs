@@ -1,10 +1,11 @@
 //! How long the native library takes for a picture and for texts:
 //!
 //! ```sh
-//! cargo bench --bench native -- [--device cpu|gpu] [--model DIR] [--runs N]
+//! cargo bench --bench native -- [--device cpu|gpu] [--model DIR] [--runs N] [--json]
 //! ```
 //!
-//! Prints Markdown; `scripts/bench` puts it into `benches/README.md`. Every time includes the way
+//! Prints Markdown; `scripts/bench` puts it into `benches/README.md`. With `--json`, lines that
+//! `benches/rival/native.py` compares with other programs'. Every time includes the way
 //! to the device and back, since features are read back before a call returns. Nothing is asserted.
 
 use std::error::Error;
@@ -31,6 +32,8 @@ const UNTIMED: u32 = 3;
 
 /// Pictures at once.
 const BATCH: usize = 8;
+/// Texts at once, where they are made up.
+const TEXTS: usize = 16;
 
 /// Sixteen labels.
 const LABELS: &str = "cat dog horse fish car bicycle aeroplane ship house bridge tree flower apple \
@@ -47,6 +50,9 @@ struct Options {
     /// Timed runs of each figure
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// A line of JSON for each task, on made-up pictures and texts of full length
+    #[arg(long)]
+    json: bool,
     /// Cargo says this to every benchmark.
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -93,6 +99,9 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         Some(path) => block_on(load(&Folder::new(path)?, opened))?,
     };
     block_on(engine.warm_up())?;
+    if options.json {
+        return Ok(print_json(&engine, runs)?);
+    }
 
     let files = samples()?;
     let pixels = (files.iter())
@@ -145,6 +154,22 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         texts,
         1,
     );
+    Ok(())
+}
+
+/// Times and features of [`Engine::measure`], one task after the other.
+fn print_json(engine: &Engine, runs: u32) -> Result<(), EngineError> {
+    let start = Instant::now();
+    let now = || start.elapsed().as_secs_f64() * 1e3;
+    for (images, texts) in [(1, 0), (BATCH, 0), (0, TEXTS)] {
+        block_on(engine.measure(images, texts, UNTIMED as usize, now))?;
+        let measured = block_on(engine.measure(images, texts, runs as usize, now))?;
+        let device = &engine.device_info().name;
+        let line = serde_json::json!({
+            "device": device, "images": images, "texts": texts, "measured": measured,
+        });
+        println!("{line}");
+    }
     Ok(())
 }
 

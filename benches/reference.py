@@ -47,6 +47,15 @@ def shaken(model):
     return model
 
 
+def save(folder, config, model, dtype):
+    """Writes the model as OpenCLIP's repositories lay it out; returns the numbers that the file holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
+    save_file(state, folder / "open_clip_model.safetensors", {"format": "pt"})
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return state
+
+
 def features(clip, model, pictures, *more):
     command = [clip, "embed", "--device", "cpu", "--json", "--model", model, "--texts", *TEXTS, "--images", *pictures]
     answer = json.loads(subprocess.run([*command, *more], check=True, capture_output=True).stdout)
@@ -79,10 +88,7 @@ def main():
             images = torch.stack([preprocess(Image.open(path)) for path in pictures])
             for dtype in (torch.float32, torch.float16):
                 kind = folder / str(dtype).split(".")[-1]
-                kind.mkdir(parents=True, exist_ok=True)
-                state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
-                save_file(state, kind / "open_clip_model.safetensors", {"format": "pt"})
-                (kind / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+                state = save(kind, config, model, dtype)
                 # The file's rounded numbers, computed with in full precision.
                 model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
                 with torch.no_grad():

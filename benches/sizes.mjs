@@ -9,29 +9,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import zlib from "node:zlib";
+import { number, sizes } from "./weigh.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
-const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = zlib.constants;
-
-const gzip = async (data) => (await promisify(zlib.gzip)(data, { level: 9 })).length;
-const brotli = async (data) => {
-  const params = { [BROTLI_PARAM_QUALITY]: 11, [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: data.length };
-  return (await promisify(zlib.brotliCompress)(data, { params })).length;
-};
-const number = (bytes) => bytes.toLocaleString("en-US");
-
-/** Sums of a file, or of several: [raw, gzip, brotli]. */
-async function sizes(paths) {
-  const each = await Promise.all(
-    paths.map(async (path) => {
-      const data = await readFile(join(ROOT, path));
-      return Promise.all([data.length, gzip(data), brotli(data)]);
-    }),
-  );
-  return [0, 1, 2].map((i) => each.reduce((sum, file) => sum + file[i], 0));
-}
 
 // The page's names carry hashes; the worker's do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
@@ -53,7 +34,9 @@ for (const name of ["open_clip_config.json", "tokenizer.json", "open_clip_model.
   parts.push([`model, \`${name}\``, [`assets/model/${name}`]]);
 }
 
-const rows = await Promise.all(parts.map(async ([what, files]) => [what, ...(await sizes(files))]));
+const rows = await Promise.all(
+  parts.map(async ([what, files]) => [what, ...(await sizes(files.map((path) => join(ROOT, path))))]),
+);
 if (isBuilt) rows.push(["**together**", ...[1, 2, 3].map((i) => rows.reduce((sum, row) => sum + row[i], 0))]);
 
 console.log("| bytes | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");

@@ -21,7 +21,7 @@ mod worker {
     use clip::engine::messages::{
         ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
     };
-    use clip::engine::{Engine, EngineError, open_device};
+    use clip::engine::{Engine, EngineError, Waiting, open_device};
     use clip::hub::kept::Shelf;
     use clip::hub::{self, Dropped, Fetched, LoadProgress, ModelFiles};
     use clip::model::Activation;
@@ -33,8 +33,16 @@ mod worker {
     use wasm_bindgen_futures::{JsFuture, spawn_local};
     use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
+    unsafe extern "C" {
+        /// What crates registered to be run first. Unless somebody calls it, the
+        /// linker has it run at every call from JavaScript.
+        fn __wasm_call_ctors();
+    }
+
     /// Starts listening. Everything else happens in [`run`].
     pub fn start() {
+        // SAFETY: once, before anything else.
+        unsafe { __wasm_call_ctors() };
         std::panic::set_hook(Box::new(|panic| {
             post(&Event::Died {
                 error: panic.to_string(),
@@ -104,6 +112,8 @@ mod worker {
         labels: Vec<String>,
         templates: Vec<String>,
         prompts: Vec<String>,
+        /// Those of them that are not encoded yet, once that is known.
+        waiting: Option<Waiting>,
         /// Prompts encoded for this question, and the time that took.
         encoded: u32,
         encode_ms: f64,
@@ -191,6 +201,7 @@ mod worker {
                         labels,
                         templates,
                         prompts,
+                        waiting: None,
                         encoded: 0,
                         encode_ms: 0.0,
                         classifier: None,
@@ -266,11 +277,16 @@ mod worker {
         /// Encodes one batch of prompts, or makes the classifier once none is left.
         async fn advance(&mut self, engine: &mut Engine) -> Result<(), String> {
             let start = now();
-            let count = (engine.encode_some(&self.prompts).await).map_err(|e| e.to_string())?;
+            let mut waiting = match self.waiting.take() {
+                Some(waiting) => waiting,
+                None => (engine.waiting(&self.prompts)).map_err(|e| e.to_string())?,
+            };
+            let count = (engine.encode_some(&mut waiting).await).map_err(|e| e.to_string())?;
+            let left = waiting.len() as u32;
+            self.waiting = Some(waiting);
             if count > 0 {
                 self.encode_ms += now() - start;
                 self.encoded += count as u32;
-                let left = self.prompts.iter().filter(|p| !engine.knows(p)).count() as u32;
                 post(&Event::EncodingTexts {
                     question: self.number,
                     done: self.encoded,
@@ -278,7 +294,7 @@ mod worker {
                 });
                 return Ok(());
             }
-            let notes = self.notes(engine)?;
+            let notes = self.notes(engine);
             let classifier = (engine.classifier(&self.labels, &self.templates).await)
                 .map_err(|e| e.to_string())?;
             self.classifier = Some(classifier);
@@ -292,19 +308,16 @@ mod worker {
         }
 
         /// Prompts that do not fit the model.
-        fn notes(&self, engine: &Engine) -> Result<Vec<String>, String> {
+        fn notes(&self, engine: &Engine) -> Vec<String> {
             let length = engine.model_info().context_length;
-            let mut notes = Vec::new();
-            for prompt in &self.prompts {
-                if engine.tokens(prompt).map_err(|e| e.to_string())?.truncated {
-                    let start: String = prompt.chars().take(40).collect();
-                    notes.push(format!(
-                        "\"{start}…\" is longer than the {length} tokens that this model reads; \
-                         its end was left out"
-                    ));
-                }
-            }
-            Ok(notes)
+            let note = |prompt: &String| {
+                let start: String = prompt.chars().take(40).collect();
+                format!(
+                    "\"{start}…\" is longer than the {length} tokens that this model reads; \
+                     its end was left out"
+                )
+            };
+            engine.truncated(&self.prompts).map(note).collect()
         }
 
         fn answer(&self, engine: &Engine, image: ImageId, features: &[f32]) {

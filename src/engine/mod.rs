@@ -15,4 +15,4 @@ pub use place::{Place, PlaceError};
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, OpenedDevice, open_device};
 #[cfg(feature = "compute")]
-pub use session::{Engine, EngineError, TextFeatures};
+pub use session::{Engine, EngineError, TextFeatures, Waiting};

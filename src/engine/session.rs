@@ -1,10 +1,10 @@
 //! Device and model as one session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::module::Module;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
@@ -60,8 +60,31 @@ pub struct TextFeatures {
     pub features: Vec<f32>,
 }
 
-/// Texts encoded at once: enough to keep a device busy, few enough to cancel between.
-const TEXT_BATCH: usize = 32;
+/// Tokens encoded at once: enough to keep a device busy, few enough to be
+/// cancelled between.
+const TOKEN_BATCH: usize = 512;
+
+/// Prompts that wait to be encoded, the longest first: like is batched with
+/// like, so that little of a batch, which is as long as its longest, is padding.
+#[derive(Default)]
+pub struct Waiting(Vec<(String, TokenIds)>);
+
+impl Waiting {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes the next batch out.
+    fn next(&mut self) -> Vec<(String, TokenIds)> {
+        let longest = self.0.last().map_or(1, |(_, tokens)| tokens.length);
+        let count = (TOKEN_BATCH / longest).max(1).min(self.0.len());
+        self.0.split_off(self.0.len() - count)
+    }
+}
 
 impl Engine {
     /// Streams a model's weights to a device.
@@ -71,8 +94,7 @@ impl Engine {
         opened: OpenedDevice,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let f16 = opened.info.gpu && opened.device.supports_dtype(DType::F16);
-        let loaded = hub::load(files, &bundle, &opened.device, f16, progress).await?;
+        let loaded = hub::load(files, &bundle, &opened.device, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;
         let model = model.pack();
@@ -169,35 +191,40 @@ impl Engine {
         rows(self.model.text_features(tokens), self.config.embed_dim).await
     }
 
-    /// Whether a prompt's features are known already.
-    pub fn knows(&self, text: &str) -> bool {
-        self.prompts.contains_key(text)
+    /// Those of `texts` that are not known yet.
+    pub fn waiting(&self, texts: &[String]) -> Result<Waiting, EngineError> {
+        let mut seen = HashSet::new();
+        let mut waiting = (texts.iter())
+            .filter(|text| !self.prompts.contains_key(*text) && seen.insert(*text))
+            .map(|text| Ok((text.clone(), self.tokens(text)?)))
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        waiting.sort_by_key(|(_, tokens)| tokens.length);
+        Ok(Waiting(waiting))
     }
 
-    /// Encodes the first of `texts` that are not known yet, one batch of them;
-    /// returns how many. Called until it returns 0, so that a worker can listen
-    /// in between.
-    pub async fn encode_some(&mut self, texts: &[String]) -> Result<usize, EngineError> {
-        let mut batch: Vec<&String> = Vec::new();
-        for text in texts.iter().filter(|text| !self.knows(text)) {
-            if batch.len() < TEXT_BATCH && !batch.contains(&text) {
-                batch.push(text);
-            }
-        }
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let tokens = (batch.iter())
-            .map(|text| self.tokens(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        let ids: Vec<Vec<u32>> = tokens.iter().map(|tokens| tokens.ids.clone()).collect();
+    /// Encodes one batch of what waits; returns how many texts that were. Called
+    /// until it returns 0, so that a worker can listen in between.
+    pub async fn encode_some(&mut self, waiting: &mut Waiting) -> Result<usize, EngineError> {
+        let batch = waiting.next();
+        let ids: Vec<Vec<u32>> = (batch.iter())
+            .map(|(_, tokens)| tokens.ids.clone())
+            .collect();
         let features = self.token_features(&ids).await?;
         let count = batch.len();
-        for (text, (tokens, features)) in batch.into_iter().zip(tokens.into_iter().zip(features)) {
+        for ((text, tokens), features) in batch.into_iter().zip(features) {
             let known = TextFeatures { tokens, features };
-            self.prompts.insert(text.clone(), known);
+            self.prompts.insert(text, known);
         }
         Ok(count)
+    }
+
+    /// Those of `texts` that are known and were cut at `context_length`.
+    pub fn truncated<'a>(&'a self, texts: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let cut = |text: &&String| {
+            let known = self.prompts.get(*text);
+            known.is_some_and(|known| known.tokens.truncated)
+        };
+        texts.iter().filter(cut)
     }
 
     /// Texts to their features, from the cache where they are known.
@@ -205,7 +232,8 @@ impl Engine {
         &mut self,
         texts: &[String],
     ) -> Result<Vec<TextFeatures>, EngineError> {
-        while self.encode_some(texts).await? > 0 {}
+        let mut waiting = self.waiting(texts)?;
+        while self.encode_some(&mut waiting).await? > 0 {}
         Ok((texts.iter())
             .filter_map(|text| self.prompts.get(text).cloned())
             .collect())
@@ -218,14 +246,16 @@ impl Engine {
         templates: &[String],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
         zero_shot::check(labels, templates)?;
-        let mut classes = Vec::with_capacity(labels.len());
-        for label in labels {
-            let prompts = zero_shot::prompts(label, templates);
-            let features = self.text_features(&prompts).await?;
-            let features: Vec<&[f32]> = features.iter().map(|t| t.features.as_slice()).collect();
-            classes.push(zero_shot::ensemble(&features));
-        }
-        Ok(classes)
+        let prompts = |label: &String| zero_shot::prompts(label, templates);
+        let all: Vec<String> = labels.iter().flat_map(prompts).collect();
+        let mut waiting = self.waiting(&all)?;
+        while self.encode_some(&mut waiting).await? > 0 {}
+        let classes = all.chunks(templates.len()).map(|prompts| {
+            let known = prompts.iter().filter_map(|prompt| self.prompts.get(prompt));
+            let features: Vec<&[f32]> = known.map(|t| t.features.as_slice()).collect();
+            zero_shot::ensemble(&features)
+        });
+        Ok(classes.collect())
     }
 
     /// Times the encoders on made-up pictures and texts of full length. `now`

@@ -394,9 +394,15 @@ impl Download<'_, '_> {
     /// What is kept already. `Break` when that is all that is wanted.
     async fn take_kept(&mut self) -> Result<ControlFlow<()>, HubError> {
         let chunks = self.kept.as_ref().map_or(0, KeptFile::chunks);
+        let ask = |download: &Self, index| {
+            let kept = download.kept.as_ref().filter(|_| index < chunks);
+            kept.map(|kept| kept.ask(index))
+        };
+        let mut next = ask(self, 0);
         for index in 0..chunks {
-            let Some(kept) = &self.kept else { break };
-            let Some(chunk) = kept.chunk(index).await else {
+            let Some(asked) = next.take() else { break };
+            next = ask(self, index + 1);
+            let Some(chunk) = asked.read().await else {
                 // Damaged: all of it comes again.
                 self.begin_anew().await;
                 return Ok(ControlFlow::Continue(()));

@@ -1,13 +1,14 @@
 //! Model files that this browser keeps, so that they come over the network once.
 //!
 //! In the origin private file system, or in the Cache API where a browser has
-//! none. Either is used as a heap of named byte strings: a file is `meta` and
-//! chunks of [`CHUNK`] bytes, each written whole, so that a download that breaks
-//! off leaves whole chunks to go on from.
+//! none. Either is used as a heap of named byte strings: a file is its `meta` and
+//! its bytes, written in chunks of [`CHUNK`], so that a download that breaks off
+//! leaves whole chunks to go on from. In the file system the bytes are one file;
+//! a cache has an entry for each chunk, since an entry cannot grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -88,7 +89,13 @@ impl Shelf {
             .dyn_into()
     }
 
+    /// Writes all of a byte string anew.
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), KeepError> {
+        self.write(name, bytes, 0).await
+    }
+
+    /// Writes a byte string from place `at` on, where it ends so far.
+    async fn write(&self, name: &str, bytes: &[u8], at: u64) -> Result<(), KeepError> {
         let put = async || match self {
             Self::Files(folder) => {
                 let create = FileSystemGetFileOptions::new();
@@ -101,14 +108,14 @@ impl Shelf {
                     JsFuture::from(file.create_sync_access_handle())
                         .await?
                         .dyn_into()?;
-                let written = (writer.truncate_with_u32(0))
-                    .and_then(|()| writer.write_with_u8_array(bytes))
+                let written = (writer.truncate_with_f64(at as f64))
+                    .and_then(|()| write_at(&writer, bytes, at))
                     .and_then(|count| match count as usize == bytes.len() {
                         true => writer.flush(),
                         false => Err(js_sys::Error::new("QuotaExceededError").into()),
                     });
                 writer.close();
-                if written.is_err() {
+                if written.is_err() && at == 0 {
                     let _ = JsFuture::from(folder.remove_entry(name)).await;
                 }
                 written
@@ -135,13 +142,7 @@ impl Shelf {
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
         let get = async || -> Result<Vec<u8>, JsValue> {
             let buffer = match self {
-                Self::Files(folder) => {
-                    let file: FileSystemFileHandle = JsFuture::from(folder.get_file_handle(name))
-                        .await?
-                        .dyn_into()?;
-                    let file: File = JsFuture::from(file.get_file()).await?.dyn_into()?;
-                    JsFuture::from(file.array_buffer()).await?
-                }
+                Self::Files(_) => JsFuture::from(self.file(name).await?.array_buffer()).await?,
                 Self::Cache(cache) => {
                     let response: Response = JsFuture::from(cache.match_with_str(&address(name)))
                         .await?
@@ -152,6 +153,17 @@ impl Shelf {
             Ok(Uint8Array::new(&buffer).to_vec())
         };
         get().await.ok()
+    }
+
+    /// What a byte string is in the file system.
+    async fn file(&self, name: &str) -> Result<File, JsValue> {
+        let Self::Files(folder) = self else {
+            return Err("no file system".into());
+        };
+        let file: FileSystemFileHandle = JsFuture::from(folder.get_file_handle(name))
+            .await?
+            .dyn_into()?;
+        JsFuture::from(file.get_file()).await?.dyn_into()
     }
 
     async fn delete(&self, name: &str) {
@@ -194,24 +206,23 @@ impl Shelf {
 
     /// Everything that is kept, by model.
     pub async fn list(&self) -> Vec<KeptModel> {
-        let mut files: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for name in self.names().await {
-            if let Some([model, file, part]) = split(&name) {
-                let chunks = files.entry((model, file)).or_default();
-                *chunks += u64::from(part != META);
-            }
-        }
         let mut models: BTreeMap<String, KeptModel> = BTreeMap::new();
-        for ((model, file), chunks) in files {
-            let meta = self.meta(&model, &file).await.unwrap_or_default();
-            let bytes = (chunks * CHUNK as u64).min(meta.total);
+        for name in self.names().await {
+            let Some([model, file, part]) = split(&name) else {
+                continue;
+            };
+            if part != META {
+                continue;
+            }
+            let found = KeptFile::open(self, &model, &file).await;
+            let bytes = (found.chunks * CHUNK as u64).min(found.total());
             let kept = models.entry(model.clone()).or_insert(KeptModel {
-                model,
+                model: model.clone(),
                 bytes: 0,
                 complete: true,
             });
             kept.bytes += bytes;
-            kept.complete &= meta.absent || bytes == meta.total;
+            kept.complete &= found.absent() || bytes == found.total();
         }
         models.into_values().collect()
     }
@@ -237,36 +248,56 @@ pub struct KeptFile<'a> {
     model: &'a str,
     file: &'a str,
     meta: Option<Meta>,
+    /// In the file system, what there was of its bytes when this was opened.
+    bytes: Option<File>,
     /// Whole chunks on the shelf.
     chunks: u64,
     /// The chunk that is being filled.
     filling: Vec<u8>,
 }
 
+/// The part of a kept file's name that says what is known of it…
 const META: &str = "meta";
+/// …and the one of its bytes in the file system.
+const BYTES: &str = "bytes";
 
 impl<'a> KeptFile<'a> {
     pub async fn open(shelf: &'a Shelf, model: &'a str, file: &'a str) -> Self {
         let meta = shelf.meta(model, file).await;
-        let mut chunks = 0;
-        if let Some(meta) = &meta {
-            let present: Vec<u64> = (shelf.names().await.iter())
-                .filter_map(|name| split(name))
-                .filter(|[of, this, _]| of == model && this == file)
-                .filter_map(|[_, _, part]| part.parse().ok())
-                .collect();
-            while present.contains(&chunks) && chunks * (CHUNK as u64) < meta.total {
-                chunks += 1;
-            }
-        }
-        Self {
+        let mut kept = Self {
             shelf,
             model,
             file,
             meta,
-            chunks,
+            bytes: None,
+            chunks: 0,
             filling: Vec::new(),
+        };
+        if kept.total() == 0 {
+            return kept;
         }
+        match shelf {
+            Shelf::Files(_) => {
+                kept.bytes = shelf.file(&name_of(model, file, BYTES)).await.ok();
+                let size = kept.bytes.as_ref().map_or(0, |bytes| bytes.size() as u64);
+                kept.chunks = match size == kept.total() {
+                    true => size.div_ceil(CHUNK as u64),
+                    false => size / CHUNK as u64,
+                };
+            }
+            Shelf::Cache(_) => {
+                let present: HashSet<u64> = (shelf.names().await.iter())
+                    .filter_map(|name| split(name))
+                    .filter(|[of, this, _]| of == model && this == file)
+                    .filter_map(|[_, _, part]| part.parse().ok())
+                    .collect();
+                let whole = kept.total().div_ceil(CHUNK as u64);
+                kept.chunks = (0..whole)
+                    .take_while(|index| present.contains(index))
+                    .count() as u64;
+            }
+        }
+        kept
     }
 
     /// Whether anything is known of the file.
@@ -292,14 +323,25 @@ impl<'a> KeptFile<'a> {
         self.chunks
     }
 
-    /// A chunk; `None` if it is not there or not whole.
-    pub async fn chunk(&self, index: u64) -> Option<Vec<u8>> {
-        let bytes = (self.shelf)
-            .get(&name_of(self.model, self.file, &index.to_string()))
-            .await?;
+    /// Asks for a chunk that was there when this was opened: it comes while
+    /// another is worked on.
+    pub fn ask(&self, index: u64) -> Chunk {
         let start = index * CHUNK as u64;
-        let whole = (self.total().saturating_sub(start)).min(CHUNK as u64);
-        (bytes.len() as u64 == whole).then_some(bytes)
+        let length = self.total().saturating_sub(start).min(CHUNK as u64);
+        let buffer = match (&self.shelf, &self.bytes) {
+            (Shelf::Files(_), Some(bytes)) => (bytes
+                .slice_with_f64_and_f64(start as f64, (start + length) as f64))
+            .map(|slice| slice.array_buffer()),
+            (Shelf::Cache(cache), _) => {
+                let name = name_of(self.model, self.file, &index.to_string());
+                Ok(cache.match_with_str(&address(&name)))
+            }
+            _ => Err(JsValue::UNDEFINED),
+        };
+        Chunk {
+            length,
+            answer: buffer.ok(),
+        }
     }
 
     /// Begins the file anew.
@@ -344,8 +386,12 @@ impl<'a> KeptFile<'a> {
             self.filling.extend_from_slice(now);
             bytes = later;
             if self.filling.len() == CHUNK || self.position() == self.total() {
-                let name = name_of(self.model, self.file, &self.chunks.to_string());
-                self.shelf.put(&name, &self.filling).await?;
+                let (part, at) = match self.shelf {
+                    Shelf::Files(_) => (BYTES.into(), self.chunks * CHUNK as u64),
+                    Shelf::Cache(_) => (self.chunks.to_string(), 0),
+                };
+                let name = name_of(self.model, self.file, &part);
+                self.shelf.write(&name, &self.filling, at).await?;
                 self.chunks += 1;
                 self.filling.clear();
             }
@@ -363,8 +409,28 @@ impl<'a> KeptFile<'a> {
             }
         }
         self.meta = None;
+        self.bytes = None;
         self.chunks = 0;
         self.filling.clear();
+    }
+}
+
+/// A chunk on its way from the shelf.
+pub struct Chunk {
+    length: u64,
+    /// Of its bytes, or of a cache's entry.
+    answer: Option<Promise>,
+}
+
+impl Chunk {
+    /// Its bytes; `None` if it is not there or not whole.
+    pub async fn read(self) -> Option<Vec<u8>> {
+        let mut answer = JsFuture::from(self.answer?).await.ok()?;
+        if let Some(response) = answer.dyn_ref::<Response>() {
+            answer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+        }
+        let bytes = Uint8Array::new(answer.dyn_ref::<ArrayBuffer>()?).to_vec();
+        (bytes.len() as u64 == self.length).then_some(bytes)
     }
 }
 
@@ -391,6 +457,15 @@ fn split(name: &str) -> Option<[String; 3]> {
 /// A cache's keys are addresses; nothing is ever fetched from these.
 fn address(name: &str) -> String {
     format!("{KEPT_ADDRESS}{}", js_sys::encode_uri_component(name))
+}
+
+/// How many bytes were written.
+fn write_at(writer: &FileSystemSyncAccessHandle, bytes: &[u8], at: u64) -> Result<f64, JsValue> {
+    let place = Object::new();
+    Reflect::set(&place, &"at".into(), &(at as f64).into())?;
+    let write: Function = Reflect::get(writer, &"write".into())?.dyn_into()?;
+    let count = write.call2(writer, &Uint8Array::from(bytes), &place)?;
+    Ok(count.as_f64().unwrap_or_default())
 }
 
 fn scope() -> Result<WorkerGlobalScope, JsValue> {

@@ -209,13 +209,12 @@ pub struct Loaded {
     pub f16: bool,
 }
 
-/// Streams a model's weights to `device`, in `f16` where it computes in it: what
-/// is held on the way is one parameter.
+/// Streams a model's weights to `device`, matrices of f16 files in f16: what is
+/// held on the way is one parameter.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
-    f16: bool,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;
@@ -225,7 +224,7 @@ pub async fn load(
             loader = None;
         }
         let loader = loader
-            .get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total).keep_f16(f16));
+            .get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total).keep_f16(true));
         loader.push(piece.bytes)?;
         done = piece.done();
         progress(LoadProgress {

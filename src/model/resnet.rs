@@ -69,7 +69,8 @@ impl ModifiedResNet {
     }
 
     pub(super) fn pack(&mut self) {
-        [&mut self.conv1, &mut self.conv2, &mut self.conv3].map(ConvNorm::pack);
+        let stem = [&mut self.conv1, &mut self.conv2, &mut self.conv3];
+        stem.into_iter().for_each(ConvNorm::pack);
         let stages = [
             &mut self.layer1,
             &mut self.layer2,
@@ -77,17 +78,17 @@ impl ModifiedResNet {
             &mut self.layer4,
         ];
         for block in stages.into_iter().flatten() {
-            [&mut block.conv1, &mut block.conv2, &mut block.conv3].map(ConvNorm::pack);
-            block.downsample.iter_mut().for_each(ConvNorm::pack);
+            let path = [&mut block.conv1, &mut block.conv2, &mut block.conv3];
+            (path.into_iter().chain(&mut block.downsample)).for_each(ConvNorm::pack);
         }
         let pool = &mut self.attnpool;
-        [
+        let layers = [
             &mut pool.q_proj,
             &mut pool.k_proj,
             &mut pool.v_proj,
             &mut pool.c_proj,
-        ]
-        .map(Linear::pack);
+        ];
+        layers.into_iter().for_each(Linear::pack);
     }
 }
 

@@ -15,14 +15,14 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     }
 }
 
-fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
+pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
     let mixed = cpu::attention(qkv.clone(), heads, causal);
     #[cfg(feature = "gpu")]
     let mixed = mixed.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));
     mixed
 }
 
-fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+pub(super) fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let [batch, length, triple] = qkv.dims();
     let width = triple / 3;
     let head_dim = width / heads;

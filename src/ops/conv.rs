@@ -51,7 +51,7 @@ impl ConvNorm {
         }
     }
 
-    fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
+    pub(super) fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
         let (add, curve) = then.split();
         let (weight, shape) = (self.conv.weight.val(), self.shape());
         let (scale, bias) = (self.norm.gamma.val(), self.norm.beta.val());
@@ -63,7 +63,7 @@ impl ConvNorm {
         cpu::conv(x, weight, shape, scale, bias, add, curve)
     }
 
-    fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
+    pub(super) fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
         // burn has channels first. Turning axes moves nothing, and from one
         // convolution to the next the turns undo each other.
         let x = x.permute([0, 3, 1, 2]);

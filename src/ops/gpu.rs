@@ -5,12 +5,11 @@ use burn::tensor::{Int, Tensor};
 use super::Curve;
 use super::conv::ConvShape;
 
-/// `curve(x w * scale + bias + add)`: `[rows, d_input]` times `[d_input, d_output]`
+/// `curve(x w + bias + add)`: `[rows, d_input]` times `[d_input, d_output]`
 /// (f32 or f16).
 pub fn linear(
     _x: Tensor<2>,
     _weight: Tensor<2>,
-    _scale: Option<Tensor<1>>,
     _bias: Option<Tensor<1>>,
     _add: Option<Tensor<2>>,
     _curve: Curve,

@@ -48,7 +48,7 @@ impl Linear {
         }
     }
 
-    fn fast<const D: usize>(&self, x: &Tensor<D>, then: &Then<D>) -> Option<Tensor<D>> {
+    pub(super) fn fast<const D: usize>(&self, x: &Tensor<D>, then: &Then<D>) -> Option<Tensor<D>> {
         let mut shape = x.dims();
         let d_input = *shape.last()?;
         let rows = x.shape().num_elements() / d_input.max(1);
@@ -58,19 +58,19 @@ impl Linear {
         let add = add.map(|add| add.clone().reshape([rows, self.d_output]));
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if self.packed {
-            let y = cpu::linear(x, self.weight.val(), self.d_output, None, bias, add, curve)?;
+            let y = cpu::linear(x, self.weight.val(), self.d_output, bias, add, curve)?;
             return Some(y.reshape(shape));
         }
         #[cfg(feature = "gpu")]
         {
-            let y = super::gpu::linear(x, self.weight.val(), None, bias, add, curve)?;
+            let y = super::gpu::linear(x, self.weight.val(), bias, add, curve)?;
             Some(y.reshape(shape))
         }
         #[cfg(not(feature = "gpu"))]
         None
     }
 
-    fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
+    pub(super) fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
         let mut shape = x.dims();
         let d_input = shape[D - 1];
         shape[D - 1] = self.d_output;

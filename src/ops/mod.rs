@@ -73,3 +73,146 @@ enum Curve {
     Gelu,
     Relu,
 }
+
+/// Every fast path against the plain form.
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::nn::Initializer;
+    use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+
+    use super::*;
+
+    fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+    }
+
+    #[track_caller]
+    fn same<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
+        assert_eq!(found.dims(), expected.dims(), "{what}");
+        let distance = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(distance < 2e-4, "{what}: {distance}");
+    }
+
+    const THEN: [fn(Tensor<3>) -> Then<3>; 6] = [
+        |_| Then::Nothing,
+        |_| Then::QuickGelu,
+        |_| Then::Gelu,
+        |_| Then::Relu,
+        Then::Add,
+        Then::AddRelu,
+    ];
+
+    fn linear(device: &Device) {
+        for [rows, d_input, d_output] in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [130, 768, 64]] {
+            let normal = Initializer::Normal {
+                mean: 0.0,
+                std: (d_input as f64).powf(-0.5),
+            };
+            let mut layer = Linear::init([d_input, d_output], normal, true, device);
+            layer.bias = Some(Param::from_tensor(random([d_output], device)));
+            let mut fast = layer.clone();
+            fast.pack();
+            let mut half = layer.clone();
+            half.weight = half.weight.map(|weight| weight.cast(DType::F16));
+            let mut fast_half = half.clone();
+            fast_half.pack();
+            let x = random([2, rows, d_input], device);
+            for then in THEN {
+                let then = || then(random([2, rows, d_output], device).zeros_like() + 0.5);
+                let what = format!("{rows} x {d_input} x {d_output}, {:?}", then().split().1);
+                let expected = layer.plain(x.clone(), then());
+                same(fast.forward(x.clone(), then()), expected, &what);
+                let expected = half.plain(x.clone(), then());
+                same(fast_half.forward(x.clone(), then()), expected, &what);
+            }
+            assert!(fast.fast(&x, &Then::Nothing).is_some(), "not fast");
+        }
+    }
+
+    fn conv(device: &Device) {
+        for ([input, out], kernel, stride, size) in [
+            ([3, 8], 3, 2, [12, 12]),
+            ([8, 16], 3, 1, [5, 7]),
+            ([20, 36], 1, 1, [4, 3]),
+            ([16, 64], 3, 1, [1, 2]),
+        ] {
+            let mut layer = ConvNorm::init([input, out], kernel, stride, device);
+            let vector =
+                |low, high| Tensor::random([out], Distribution::Uniform(low, high), device);
+            layer.norm.gamma = Param::from_tensor(vector(0.5, 1.5));
+            layer.norm.beta = Param::from_tensor(vector(-1.0, 1.0));
+            layer.norm.running_mean = burn::module::RunningState::new(vector(-1.0, 1.0));
+            layer.norm.running_var = burn::module::RunningState::new(vector(0.5, 2.0));
+            let mut fast = layer.clone();
+            fast.pack();
+            let x = random([2, size[0], size[1], input], device);
+            let shape = layer.plain(x.clone(), Then::Nothing).dims();
+            let other = random(shape, device);
+            for then in [|| Then::Nothing, || Then::Relu] {
+                let expected = layer.plain(x.clone(), then());
+                same(fast.forward(x.clone(), then()), expected, "conv");
+            }
+            let expected = layer.plain(x.clone(), Then::AddRelu(other.clone()));
+            let found = fast.forward(x.clone(), Then::AddRelu(other));
+            same(found, expected, "conv, add");
+            assert!(fast.fast(&x, &Then::Nothing).is_some(), "not fast");
+        }
+        let x = random([2, 6, 8, 12], device);
+        // A turned view has no values where the fast path looks for them.
+        let turned = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
+        let found = average_pool(x, 2);
+        same(found, average_pool(turned.permute([0, 2, 3, 1]), 2), "pool");
+    }
+
+    fn others(device: &Device) {
+        for [batch, length, heads, head_dim] in [[1, 50, 3, 64], [2, 77, 2, 32], [3, 1, 1, 8]] {
+            let width = heads * head_dim;
+            let qkv = random([batch, length, 3 * width], device);
+            for causal in [false, true] {
+                let expected = attention::plain(qkv.clone(), heads, causal);
+                let found = attention::fast(&qkv, heads, causal).expect("not fast");
+                same(found, expected, "attention");
+            }
+            let mut norm = LayerNorm::init(width, 1e-5, device);
+            norm.gamma = Param::from_tensor(random([width], device));
+            norm.beta = Param::from_tensor(random([width], device));
+            let x = random([batch, length, width], device) * 3.0 + 7.0;
+            same(
+                norm.fast(&x).expect("not fast"),
+                norm.plain(x),
+                "layer norm",
+            );
+        }
+        let table = random([11, 12], device).cast(DType::F16);
+        let ids = TensorData::new(vec![10, 0, 7, 7, 3, 9], [2, 3]);
+        let ids = Tensor::<2, Int>::from_data(ids, device);
+        let embedding = Embedding {
+            weight: Param::from_tensor(table.clone()),
+        };
+        let rows = table.select(0, ids.clone().reshape([6])).cast(DType::F32);
+        same(embedding.forward(ids), rows.reshape([2, 3, 12]), "rows");
+    }
+
+    #[test]
+    fn fast_paths_on_the_cpu() {
+        let device = Device::flex();
+        linear(&device);
+        conv(&device);
+        others(&device);
+    }
+
+    #[test]
+    #[cfg(feature = "training")]
+    fn what_is_differentiated_takes_the_plain_path() {
+        let device = Device::flex().autodiff();
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: 0.1,
+        };
+        let layer = Linear::init([8, 4], normal, true, &device);
+        let x = random([3, 8], &device);
+        let gradients = layer.forward(x, Then::Relu).sum().backward();
+        assert!(layer.weight.val().grad(&gradients).is_some());
+    }
+}

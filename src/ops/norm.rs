@@ -34,7 +34,7 @@ impl LayerNorm {
         }
     }
 
-    fn fast<const D: usize>(&self, x: &Tensor<D>) -> Option<Tensor<D>> {
+    pub(super) fn fast<const D: usize>(&self, x: &Tensor<D>) -> Option<Tensor<D>> {
         let shape = x.dims();
         let width = *shape.last()?;
         let rows = x.shape().num_elements() / width.max(1);
@@ -46,7 +46,7 @@ impl LayerNorm {
         Some(y?.reshape(shape))
     }
 
-    fn plain<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    pub(super) fn plain<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let beta = Some(self.beta.val());
         layer_norm(x, self.gamma.val(), beta, self.epsilon)
     }

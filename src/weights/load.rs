@@ -48,8 +48,8 @@ impl Loader {
         }
     }
 
-    /// Leaves the matrices of f16 and bf16 files in f16, for a device that
-    /// computes in it.
+    /// Leaves the matrices of f16 and bf16 files in f16: half of the room, for a
+    /// model that only answers.
     pub fn keep_f16(mut self, keep: bool) -> Self {
         self.f16 = keep;
         self
@@ -71,7 +71,7 @@ impl Loader {
             }
             let body = self
                 .body
-                .insert(Body::plan(&self.model, &header, self.f16)?);
+                .insert(Body::plan(&self.model, &header, self.f16, &self.device)?);
             body.push(rest, &self.device)?;
         }
         Ok(())
@@ -118,7 +118,96 @@ struct Parameter {
     rows: usize,
     columns: usize,
     /// Values by part; parts may come in any order.
-    parts: Vec<Option<Vec<f32>>>,
+    parts: Vec<Option<Numbers>>,
+}
+
+/// Numbers in the precision that they will be kept in.
+enum Numbers {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Numbers {
+    fn with_capacity(f16: bool, count: usize) -> Self {
+        match f16 {
+            true => Self::F16(Vec::with_capacity(count)),
+            false => Self::F32(Vec::with_capacity(count)),
+        }
+    }
+
+    /// Appends whole numbers of a type that [`Planner`] let pass; `false` if one
+    /// of them is not finite.
+    fn append(&mut self, dtype: Dtype, bytes: &[u8]) -> bool {
+        let short = || bytes.as_chunks().0.iter();
+        match (self, dtype) {
+            (Self::F16(values), Dtype::F16) => {
+                extend(values, short().map(|b| f16::from_le_bytes(*b)), |v| {
+                    v.is_finite()
+                })
+            }
+            (Self::F16(values), _) => {
+                let rounded = short().map(|b| f16::from_f32(bf16::from_le_bytes(*b).to_f32()));
+                extend(values, rounded, |v| v.is_finite())
+            }
+            (Self::F32(values), Dtype::F16) => {
+                let wide = short().map(|b| f16::from_le_bytes(*b).to_f32());
+                extend(values, wide, |v| v.is_finite())
+            }
+            (Self::F32(values), Dtype::BF16) => {
+                let wide = short().map(|b| bf16::from_le_bytes(*b).to_f32());
+                extend(values, wide, |v| v.is_finite())
+            }
+            (Self::F32(values), _) => {
+                let as_is = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+                extend(values, as_is, |v| v.is_finite())
+            }
+        }
+    }
+
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::F32(mut a), Self::F32(b)) => {
+                a.extend(b);
+                Self::F32(a)
+            }
+            (Self::F16(mut a), Self::F16(b)) => {
+                a.extend(b);
+                Self::F16(a)
+            }
+            // All parts of a parameter are made for its precision.
+            (a, _) => a,
+        }
+    }
+
+    fn transpose(self, rows: usize, columns: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(transpose(&values, rows, columns)),
+            Self::F16(values) => Self::F16(transpose(&values, rows, columns)),
+        }
+    }
+
+    fn tensor(self, device: &Device) -> Tensor<1> {
+        match self {
+            Self::F32(values) => {
+                let count = values.len();
+                Tensor::from_data(TensorData::new(values, [count]), device)
+            }
+            Self::F16(values) => {
+                let count = values.len();
+                Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
+            }
+        }
+    }
+}
+
+fn extend<T: Copy>(
+    values: &mut Vec<T>,
+    more: impl Iterator<Item = T>,
+    finite: impl Fn(&T) -> bool,
+) -> bool {
+    let start = values.len();
+    values.extend(more);
+    values[start..].iter().all(finite)
 }
 
 /// A tensor of the file.
@@ -139,7 +228,7 @@ struct Body {
     pieces: Vec<Piece>,
     parameters: Vec<Parameter>,
     /// Values of the current piece so far, and the bytes of a number cut in two.
-    values: Vec<f32>,
+    values: Option<Numbers>,
     cut: Vec<u8>,
     /// Flat, by path: shape is given when all are there.
     loaded: HashMap<String, Tensor<1>>,
@@ -147,10 +236,16 @@ struct Body {
 
 impl Body {
     /// What of the file goes where. Everything is checked here.
-    fn plan(model: &Clip, header: &Header, f16: bool) -> Result<Self, WeightsError> {
+    fn plan(
+        model: &Clip,
+        header: &Header,
+        f16: bool,
+        device: &Device,
+    ) -> Result<Self, WeightsError> {
         let mut planner = Planner {
             header,
             f16,
+            cpu: *device == Device::flex(),
             path: Vec::new(),
             parameters: Vec::new(),
             wanted: HashMap::new(),
@@ -178,7 +273,7 @@ impl Body {
             position: header.data_start,
             pieces,
             parameters: planner.parameters,
-            values: Vec::new(),
+            values: None,
             cut: Vec::new(),
             loaded: HashMap::new(),
         })
@@ -200,11 +295,11 @@ impl Body {
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
             let (now, later) = bytes.split_at(count);
-            if piece.wanted.is_some() {
-                if self.values.capacity() == 0 {
-                    self.values.reserve_exact(piece.values);
-                }
-                append_f32(piece, now, &mut self.cut, &mut self.values)?;
+            if let Some((parameter, _)) = piece.wanted {
+                let f16 = self.parameters[parameter].f16;
+                let room = || Numbers::with_capacity(f16, piece.values);
+                let values = self.values.get_or_insert_with(room);
+                append(piece, now, &mut self.cut, values)?;
             }
             self.position += count as u64;
             bytes = later;
@@ -212,7 +307,8 @@ impl Body {
                 return Ok(()); // all bytes are taken
             }
             if let Some((parameter, part)) = piece.wanted {
-                let values = std::mem::take(&mut self.values);
+                let none = || Numbers::F32(Vec::new());
+                let values = self.values.take().unwrap_or_else(none);
                 self.parameters[parameter].parts[part] = Some(values);
                 self.send(parameter, device);
             }
@@ -226,78 +322,60 @@ impl Body {
         if parameter.parts.iter().any(Option::is_none) {
             return;
         }
-        let mut parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
-        let mut values = parts.next().unwrap_or_default();
-        parts.for_each(|part| values.extend(part));
+        let parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
+        let Some(mut values) = parts.reduce(Numbers::join) else {
+            return;
+        };
         if matches!(
             parameter.change,
             Change::Transpose | Change::FlattenTranspose
         ) {
-            values = transpose(&values, parameter.rows, parameter.columns);
+            values = values.transpose(parameter.rows, parameter.columns);
         }
-        let count = values.len();
-        let tensor = match parameter.f16 {
-            true => {
-                let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
-                Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
-            }
-            false => Tensor::from_data(TensorData::new(values, [count]), device),
-        };
+        let tensor = values.tensor(device);
         self.loaded.insert(parameter.path.clone(), tensor);
     }
 }
 
 /// Appends numbers of a piece; one that is cut in two waits in `cut` for its rest.
-fn append_f32(
+fn append(
     piece: &Piece,
     mut bytes: &[u8],
     cut: &mut Vec<u8>,
-    values: &mut Vec<f32>,
+    values: &mut Numbers,
 ) -> Result<(), WeightsError> {
     let size = if piece.dtype == Dtype::F32 { 4 } else { 2 };
-    let start = values.len();
+    let mut finite = true;
     if !cut.is_empty() {
         let (rest, later) = bytes.split_at((size - cut.len()).min(bytes.len()));
         cut.extend_from_slice(rest);
         bytes = later;
         if cut.len() == size {
-            decode(piece.dtype, cut, values);
+            finite &= values.append(piece.dtype, cut);
             cut.clear();
         }
     }
     let whole = bytes.len() - bytes.len() % size;
-    decode(piece.dtype, &bytes[..whole], values);
+    finite &= values.append(piece.dtype, &bytes[..whole]);
     cut.extend_from_slice(&bytes[whole..]);
-    match values[start..].iter().all(|value| value.is_finite()) {
+    match finite {
         true => Ok(()),
         false => Err(WeightsError::NotFinite(piece.name.clone())),
     }
 }
 
-/// The transformers' matrices and the vocabulary: most of a model, and what the
-/// forward pass takes in either precision.
-fn may_be_f16(path: &str) -> bool {
-    (path.contains(".resblocks.") && !path.contains(".ln_"))
-        || path.ends_with("token_embedding.weight")
-}
-
-/// Whole numbers of a type that [`Planner`] let pass.
-fn decode(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
-    match dtype {
-        Dtype::F16 => {
-            values.extend((bytes.as_chunks().0.iter()).map(|b| f16::from_le_bytes(*b).to_f32()))
-        }
-        Dtype::BF16 => {
-            values.extend((bytes.as_chunks().0.iter()).map(|b| bf16::from_le_bytes(*b).to_f32()))
-        }
-        _ => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
-    }
+/// Matrices, which are most of a model, and which the forward pass takes in
+/// either precision; of convolutions that is so on the CPU.
+fn may_be_f16(path: &str, shape: &[usize], cpu: bool) -> bool {
+    let matrix = path.ends_with(".weight") && shape.len() == 2 && shape[1].is_multiple_of(4);
+    matrix || (cpu && path.ends_with(".conv.weight"))
 }
 
 /// Finds every parameter's tensors in a header.
 struct Planner<'a> {
     header: &'a Header,
     f16: bool,
+    cpu: bool,
     path: Vec<String>,
     parameters: Vec<Parameter>,
     /// Which part of which parameter a name is.
@@ -352,7 +430,7 @@ impl Planner<'_> {
         let dtype = names.first().and_then(|name| self.header.info(name));
         let stored_short = dtype.is_some_and(|info| info.dtype != Dtype::F32);
         self.parameters.push(Parameter {
-            f16: self.f16 && stored_short && may_be_f16(&path),
+            f16: self.f16 && stored_short && may_be_f16(&path, expected, self.cpu),
             path,
             change,
             rows,

@@ -19,10 +19,10 @@ pub use load::{Loader, load};
 pub use save::{Precision, save};
 
 /// `[rows, columns]` to `[columns, rows]`, both row by row.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     // In tiles that fit a processor's first cache.
     const TILE: usize = 32;
-    let mut turned = vec![0.0; values.len()];
+    let mut turned = vec![T::default(); values.len()];
     for top in (0..rows).step_by(TILE) {
         for left in (0..columns).step_by(TILE) {
             for row in top..(top + TILE).min(rows) {

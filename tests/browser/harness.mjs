@@ -23,11 +23,11 @@ export const SLOW = 180_000;
 // ---------------------------------------------------------------- server
 
 /**
- * Serves dist/ on a free port; resolves to { url, stop }. With `prelude`, a copy whose
- * worker runs that code before its own.
+ * Serves dist/, or another folder, on a free port; resolves to { url, stop }. With
+ * `prelude`, a copy of dist/ whose worker runs that code before its own.
  */
-export async function startServer({ prelude } = {}) {
-  const root = prelude ? await changedPage(prelude) : join(ROOT, "dist");
+export async function startServer({ prelude, folder } = {}) {
+  const root = folder ?? (prelude ? await changedPage(prelude) : join(ROOT, "dist"));
   const child = spawn("python3", [join(ROOT, "scripts/serve.py"), "--port", "0", root], {
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -1,0 +1,46 @@
+// Drives the two programs' workers, which understand the same messages.
+
+const workers = new Map();
+
+/** The next message of one of these kinds. */
+function next(worker, ...kinds) {
+  return new Promise((found, failed) => {
+    const hear = ({ data: { message } }) => {
+      const [kind, content] = Object.entries(message)[0];
+      if (["OpenFailed", "MeasureFailed", "Died"].includes(kind)) end(failed, new Error(content.error));
+      else if (kinds.includes(kind)) end(found, content);
+    };
+    const error = (event) => end(failed, new Error(event.message || "the worker did not start"));
+    const end = (settle, value) => {
+      worker.removeEventListener("message", hear);
+      worker.removeEventListener("error", error);
+      settle(value);
+    };
+    worker.addEventListener("message", hear);
+    worker.addEventListener("error", error);
+  });
+}
+
+function ask(worker, message, ...kinds) {
+  const answer = next(worker, ...kinds);
+  worker.postMessage({ message });
+  return answer;
+}
+
+window.programs = {
+  /** Starts a program's worker; milliseconds until it has the features of a picture and a text. */
+  async start(program, script, open) {
+    const began = performance.now();
+    const worker = new Worker(script, { type: "module" });
+    workers.set(program, worker);
+    const { device } = await ask(worker, { Open: open }, "Ready");
+    const ready = performance.now() - began;
+    await ask(worker, { Measure: { images: 1, texts: 1, runs: 1 } }, "Measured");
+    return { device, ready, answer: performance.now() - began };
+  },
+  measure: (program, what) => ask(workers.get(program), { Measure: what }, "Measured"),
+  stop(program) {
+    workers.get(program)?.terminate();
+    workers.delete(program);
+  },
+};

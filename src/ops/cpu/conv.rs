@@ -1,0 +1,115 @@
+//! Convolutions as matrix products, and pooling. Channels come last.
+
+use std::ops::Range;
+
+use super::super::conv::ConvShape;
+use super::gemm::{Rows, transpose_row};
+use super::simd::{Lanes, Work, dispatch};
+
+/// What each place of a convolution's result reads of a picture, as the rows of a
+/// matrix that is never written down whole.
+pub struct Patches<'a> {
+    picture: &'a [f32],
+    batch: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+impl<'a> Patches<'a> {
+    pub fn new(
+        picture: &'a [f32],
+        [batch, height, width, channels]: [usize; 4],
+        shape: ConvShape,
+    ) -> Self {
+        Self {
+            picture,
+            batch,
+            height,
+            width,
+            channels,
+            kernel: shape.kernel,
+            stride: shape.stride,
+        }
+    }
+
+    /// Height and width of the result.
+    pub fn size(&self) -> [usize; 2] {
+        let padded = 2 * (self.kernel / 2);
+        [self.height, self.width].map(|side| (side + padded - self.kernel) / self.stride + 1)
+    }
+}
+
+impl Rows for Patches<'_> {
+    fn count(&self) -> usize {
+        let [height, width] = self.size();
+        self.batch * height * width
+    }
+
+    fn gather(&self, rows: Range<usize>, block: &mut [f32]) {
+        let [out_height, out_width] = self.size();
+        let (across, padding) = (rows.len(), self.kernel / 2);
+        let line = self.kernel * self.channels;
+        for (i, row) in rows.enumerate() {
+            let (batch, y, x) = (
+                row / (out_height * out_width),
+                row / out_width % out_height,
+                row % out_width,
+            );
+            let (top, left) = (y * self.stride, x * self.stride);
+            // The columns of the kernel that are inside lie side by side.
+            let from = padding.saturating_sub(left);
+            let to = self.kernel.min(self.width + padding - left);
+            for k in 0..self.kernel {
+                let part = &mut block[k * line * across..(k + 1) * line * across];
+                let at = top + k;
+                if at < padding || at - padding >= self.height {
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = 0.0);
+                    continue;
+                }
+                let start = (batch * self.height + at - padding) * self.width + left + from;
+                let start = (start - padding) * self.channels;
+                let inside = &self.picture[start..start + (to - from) * self.channels];
+                let (before, after) = (from * self.channels, to * self.channels);
+                if before > 0 || after < line {
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = 0.0);
+                }
+                transpose_row(inside, across, i, &mut part[before * across..]);
+            }
+        }
+    }
+}
+
+/// Means of squares of `side` x `side`.
+pub fn average_pool(
+    picture: &[f32],
+    [batch, height, width, channels]: [usize; 4],
+    side: usize,
+) -> Vec<f32> {
+    struct Pool<'a>(&'a [f32], [usize; 4], usize, &'a mut [f32]);
+    impl Work for Pool<'_> {
+        type Output = ();
+        #[inline(always)]
+        unsafe fn run<V: Lanes>(self) {
+            let Self(picture, [_, height, width, channels], side, out) = self;
+            let (across, share) = (width / side, 1.0 / (side * side) as f32);
+            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (line, x) = (place / across, place % across);
+                let (batch, y) = (line / (height / side), line % (height / side));
+                for i in 0..side * side {
+                    let row = batch * height + y * side + i / side;
+                    let start = (row * width + x * side + i % side) * channels;
+                    let from = &picture[start..start + channels];
+                    out.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+                out.iter_mut().for_each(|value| *value *= share);
+            }
+        }
+    }
+    let mut out = vec![0.0; batch * (height / side) * (width / side) * channels];
+    let shape = [batch, height, width, channels];
+    dispatch(Pool(picture, shape, side, &mut out));
+    out
+}

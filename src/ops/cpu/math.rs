@@ -1,0 +1,160 @@
+//! Functions of one number, without a branch, so that compilers make vectors of
+//! loops over them.
+
+use super::super::Curve;
+
+/// `e^x` to 2 units in the last place; 0 below -87, capped above 88.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    // x = n ln 2 + r, |r| <= ln 2 / 2; adding and taking away this number rounds.
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, the first exact in products with n.
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let e = p * r * r + r + 1.0;
+    // 2^n by its exponent's bits.
+    f32::from_bits(e.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// The error function to 4e-7, by Abramowitz and Stegun's 7.1.26 with all terms.
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let p = 1.061_405_4;
+    let p = p * t - 1.453_152;
+    let p = p * t + 1.421_413_7;
+    let p = p * t - 0.284_496_74;
+    let p = p * t + 0.254_829_6;
+    (1.0 - p * t * exp(-a * a)).copysign(x)
+}
+
+#[inline(always)]
+pub fn quick_gelu(x: f32) -> f32 {
+    x / (1.0 + exp(-1.702 * x))
+}
+
+#[inline(always)]
+pub fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// A curve over a row.
+#[inline(always)]
+pub fn bend(curve: Curve, row: &mut [f32]) {
+    match curve {
+        Curve::Straight => {}
+        Curve::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
+        Curve::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
+        Curve::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
+    }
+}
+
+/// Softmax of a row, in place.
+#[inline(always)]
+pub fn softmax(row: &mut [f32]) {
+    let highest = highest(row);
+    row.iter_mut().for_each(|x| *x = exp(*x - highest));
+    let sum = sum(row);
+    row.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// Sixteen sums side by side: floats are added in the order they are written in,
+/// so only then are they a vector.
+#[inline(always)]
+fn fold(row: &[f32], start: f32, each: impl Fn(f32) -> f32, with: impl Fn(f32, f32) -> f32) -> f32 {
+    const LANES: usize = 16;
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [start; LANES];
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = with(lanes[i], each(chunk[i]));
+        }
+    }
+    let rest = rest.iter().map(|x| each(*x));
+    lanes.into_iter().chain(rest).fold(start, with)
+}
+
+#[inline(always)]
+fn highest(row: &[f32]) -> f32 {
+    fold(row, f32::MIN, |x| x, |a, b| if b > a { b } else { a })
+}
+
+#[inline(always)]
+pub fn sum(row: &[f32]) -> f32 {
+    fold(row, 0.0, |x| x, |a, b| a + b)
+}
+
+#[inline(always)]
+pub fn sum_of_squares(row: &[f32]) -> f32 {
+    fold(row, 0.0, |x| x * x, |a, b| a + b)
+}
+
+/// IEEE half precision to single, by bits: no instruction for it in wasm.
+#[inline(always)]
+pub fn from_f16(bits: u16) -> f32 {
+    let bits = bits as u32;
+    // The exponent's bias changes by a multiplication, which also makes normal
+    // numbers of the smallest; infinities do not occur in weights.
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_exp() {
+        for i in -8700..=8800 {
+            let x = i as f32 / 100.0;
+            let expected = (x as f64).exp();
+            assert!((exp(x) as f64 / expected - 1.0).abs() < 4e-7, "{x}");
+        }
+        assert!(exp(-1e9) < 1e-37);
+    }
+
+    #[test]
+    fn gelu_is_gelu() {
+        // 0.5 (1 + erf(x / sqrt 2)), from a table of the normal distribution.
+        for (x, phi) in [
+            (0.0, 0.5),
+            (0.5, 0.691_462_461),
+            (1.0, 0.841_344_746),
+            (2.0, 0.977_249_868),
+            (3.0, 0.998_650_102),
+        ] {
+            assert!((gelu(x) - x * phi).abs() < 1e-6, "{x}");
+            assert!((gelu(-x) + x * (1.0 - phi)).abs() < 1e-6, "-{x}");
+        }
+    }
+
+    #[test]
+    fn every_finite_half_is_exact() {
+        for bits in 0..=u16::MAX {
+            let expected = half::f16::from_bits(bits);
+            if expected.is_finite() {
+                assert_eq!(from_f16(bits), expected.to_f32());
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_sums_to_one() {
+        let mut row: Vec<f32> = (0..50).map(|i| (i as f32).sin() * 30.0).collect();
+        let expected: Vec<f64> = row.iter().map(|x| (*x as f64).exp()).collect();
+        let total: f64 = expected.iter().sum();
+        softmax(&mut row);
+        for (found, expected) in row.iter().zip(expected) {
+            assert!((*found as f64 - expected / total).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The widest vectors that a processor has, chosen when the program runs.
+
+/// A vector of f32, as much of it as a matrix product needs.
+///
+/// # Safety
+/// Every function may be called only where the processor has the instructions
+/// of the type, which [`dispatch`] sees to; pointers must be good for
+/// [`Self::LANES`] numbers.
+pub trait Lanes: Copy {
+    const LANES: usize;
+    /// Rows of a tile of two vectors' width whose sums fit the registers.
+    const ROWS: usize;
+
+    unsafe fn zero() -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// `self + a * b`
+    unsafe fn add_product(self, a: f32, b: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn multiply(self, other: Self) -> Self;
+    /// The larger of each pair.
+    unsafe fn max(self, other: Self) -> Self;
+}
+
+/// Something to compute with whatever vectors there are. Implementations and
+/// all that they call must be `#[inline(always)]`: only so are they compiled
+/// for the instructions that were chosen.
+pub trait Work {
+    type Output;
+
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    unsafe fn run<V: Lanes>(self) -> Self::Output;
+}
+
+/// Width of a tile of a matrix product: two vectors.
+pub fn tile_width() -> usize {
+    struct Width;
+    impl Work for Width {
+        type Output = usize;
+        #[inline(always)]
+        unsafe fn run<V: Lanes>(self) -> usize {
+            2 * V::LANES
+        }
+    }
+    dispatch(Width)
+}
+
+#[cfg(target_arch = "x86_64")]
+pub fn dispatch<W: Work>(work: W) -> W::Output {
+    use x86::{Avx2, Avx512};
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    fn avx512<W: Work>(work: W) -> W::Output {
+        // SAFETY: this function is compiled for these instructions.
+        unsafe { work.run::<Avx512>() }
+    }
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn avx2<W: Work>(work: W) -> W::Output {
+        // SAFETY: as above.
+        unsafe { work.run::<Avx2>() }
+    }
+    let has_avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
+    let has_avx512 = has_avx2
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    // SAFETY: the processor was asked for what each is compiled for.
+    unsafe {
+        match (has_avx512, has_avx2) {
+            (true, _) => avx512(work),
+            (_, true) => avx2(work),
+            _ => work.run::<Array4>(),
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub fn dispatch<W: Work>(work: W) -> W::Output {
+    #[target_feature(enable = "simd128")]
+    fn simd128<W: Work>(work: W) -> W::Output {
+        // SAFETY: this function is compiled for these instructions.
+        unsafe { work.run::<wasm::Simd128>() }
+    }
+    // A browser without these instructions refuses the whole module.
+    simd128(work)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
+pub fn dispatch<W: Work>(work: W) -> W::Output {
+    // SAFETY: nothing beyond what the program is compiled for anyway.
+    unsafe { work.run::<Array4>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    #[derive(Clone, Copy)]
+    pub struct Avx512(__m512);
+
+    impl Lanes for Avx512 {
+        const LANES: usize = 16;
+        const ROWS: usize = 14;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            unsafe { Self(_mm512_setzero_ps()) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+            unsafe { Self(_mm512_fmadd_ps(_mm512_set1_ps(a), b.0, self.0)) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct Avx2(__m256);
+
+    impl Lanes for Avx2 {
+        const LANES: usize = 8;
+        const ROWS: usize = 6;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            unsafe { Self(_mm256_setzero_ps()) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(_mm256_set1_ps(a), b.0, self.0)) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            unsafe { Self(_mm256_mul_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm256_max_ps(self.0, other.0)) }
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod wasm {
+    use std::arch::wasm32::*;
+
+    use super::Lanes;
+
+    #[derive(Clone, Copy)]
+    pub struct Simd128(v128);
+
+    impl Lanes for Simd128 {
+        const LANES: usize = 4;
+        const ROWS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            Self(f32x4_splat(0.0))
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(v128_load(from.cast())) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { v128_store(to.cast(), self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+            Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0)))
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            Self(f32x4_add(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            Self(f32x4_mul(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
+    }
+}
+
+/// Without instructions of its own: what the compiler makes of four numbers,
+/// which is a vector on every 64-bit ARM.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Clone, Copy)]
+struct Array4([f32; 4]);
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Lanes for Array4 {
+    const LANES: usize = 4;
+    const ROWS: usize = 8;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0.0; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(from.cast::<[f32; 4]>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: f32, b: Self) -> Self {
+        Self(std::array::from_fn(|i| {
+            match cfg!(target_arch = "aarch64") {
+                true => a.mul_add(b.0[i], self.0[i]),
+                false => self.0[i] + a * b.0[i],
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn multiply(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].max(other.0[i])))
+    }
+}
