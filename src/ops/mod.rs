@@ -19,7 +19,7 @@ mod norm;
 pub use attention::attention;
 pub use conv::{ConvNorm, average_pool};
 pub use embedding::Embedding;
-pub use linear::Linear;
+pub use linear::{Linear, LowRank};
 pub use norm::LayerNorm;
 
 use burn::tensor::Tensor;
