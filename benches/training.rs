@@ -17,7 +17,7 @@ use clip::engine::open_device;
 use clip::hub::{self, Bundled};
 use clip::model::{Activation, Clip, ClipConfig, TextConfig, VisionConfig, VitConfig};
 use clip::train::{
-    Batch, Lora, Learning, Parts, RECIPES, TrainOptions, Trainer, WarmupCosine, estimate_memory,
+    Batch, Learning, Lora, Parts, RECIPES, TrainOptions, Trainer, WarmupCosine, estimate_memory,
 };
 use pollster::block_on;
 

@@ -21,7 +21,7 @@
 #[cfg(feature = "page")]
 pub mod app;
 pub mod catalogue;
-#[cfg(feature = "training")]
+#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 pub mod eval;

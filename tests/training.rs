@@ -11,9 +11,9 @@ use clip::engine::open_device;
 use clip::hub::{self, Folder};
 use clip::model::{Clip, ClipConfig, TokenBatch};
 use clip::train::{
-    AdamWHyperParameters, Batch, Gradients, Lora, Learning, Parts, PeftFiles, Sampler, Target, Tower,
-    TrainError, TrainOptions, Trainer, WarmupCosine, load_peft, loss_and_gradients, merge_lora,
-    save_peft,
+    AdamWHyperParameters, Batch, Gradients, Learning, Lora, Parts, PeftFiles, Sampler, Target,
+    Tower, TrainError, TrainOptions, Trainer, WarmupCosine, load_peft, loss_and_gradients,
+    merge_lora, save_peft,
 };
 use clip::weights::{Layout, Precision, load, save};
 use pollster::block_on;

@@ -66,7 +66,7 @@ pub use self::{
     error::TrainError,
     gradients::Gradients,
     head::{Head, HeadFileError},
-    head_trainer::{HeadError, HeadSettings, TrainedHead, train_head},
+    head_trainer::{HeadData, HeadError, HeadSettings, TrainedHead, fit_head, train_head},
     logistic::{Samples, Stopped},
     lora::{Lora, Target, merge_lora},
     loss::contrastive_loss,
@@ -84,7 +84,9 @@ pub use self::{
 
 /// A tensor's numbers, row by row.
 #[cfg(feature = "training")]
-async fn values_of<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec<f32>, TrainError> {
+async fn values_of<const D: usize>(
+    tensor: burn::tensor::Tensor<D>,
+) -> Result<Vec<f32>, TrainError> {
     let failed = |error: String| TrainError::Device(error);
     let data = (tensor.into_data_async().await).map_err(|error| failed(format!("{error:?}")))?;
     (data.try_into_vec::<f32>()).map_err(|error| failed(format!("{error:?}")))
