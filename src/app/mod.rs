@@ -7,10 +7,12 @@
 //! | [`restart`] | what to do when the worker dies |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`engine_client`] | the worker, seen from the page |
-//! | [`header`], [`images`], [`labels`], [`templates`], [`models`], [`answers`], [`notices`] | what is seen |
-//! | [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
+//! | [`training`] | the other side of the page: from pictures to a classifier of one's own |
+//! | [`tabs`], [`header`], [`images`], [`labels`], [`templates`], [`models`], [`answers`], [`notices`] | what is seen |
+//! | [`download`], [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
 
 pub mod answers;
+pub mod download;
 pub mod engine_client;
 pub mod export;
 pub mod format;
@@ -24,7 +26,9 @@ pub mod restart;
 pub mod session;
 pub mod state;
 pub mod storage;
+pub mod tabs;
 pub mod templates;
+pub mod training;
 
 use leptos::prelude::*;
 
@@ -35,7 +39,9 @@ use labels::LabelPanel;
 use models::{Knows, ModelPanel};
 use notices::{Notes, Notices};
 use state::App;
+use tabs::{Tab, Tabs};
 use templates::TemplatePanel;
+use training::{InUse, Training};
 
 /// The whole page.
 #[component]
@@ -47,10 +53,18 @@ pub fn Page() -> impl IntoView {
         <div class="page">
             <Header />
             <EngineBar app />
+            <Tabs app />
             <Notices app />
-            <main>
+            <main
+                id="panel-classify"
+                class="classify"
+                role="tabpanel"
+                aria-labelledby="tab-classify"
+                hidden=move || app.tab.get() != Tab::Classify
+            >
                 <AddPictures app />
                 <div class="side">
+                    <InUse app />
                     <LabelPanel app />
                     <TemplatePanel app />
                     <ModelPanel app />
@@ -60,6 +74,15 @@ pub fn Page() -> impl IntoView {
                     </div>
                 </div>
                 <Answers app />
+            </main>
+            <main
+                id="panel-train"
+                class="train"
+                role="tabpanel"
+                aria-labelledby="tab-train"
+                hidden=move || app.tab.get() != Tab::Train
+            >
+                <Training app />
             </main>
             <footer>
                 <p>
