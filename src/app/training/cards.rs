@@ -55,8 +55,11 @@ fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
 #[component]
 pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
     let training = app.training;
-    let Derived { roles, amount } = derived;
-    let revision = Memo::new(move |_| training.with(|t| t.revision));
+    let Derived {
+        revision,
+        roles,
+        amount,
+    } = derived;
     let classes = Memo::new(move |_| {
         revision.get();
         training.with_untracked(|t| {
@@ -514,6 +517,8 @@ fn Problems(app: App, derived: Derived) -> impl IntoView {
     /// Told at once; the rest by number.
     const MOST: usize = 100;
     let problems = Memo::new(move |_| {
+        // A class without pictures changes nothing else.
+        derived.revision.get();
         derived
             .roles
             .with(|roles| app.training.with_untracked(|t| t.project.problems(roles)))

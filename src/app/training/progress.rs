@@ -11,7 +11,6 @@ use crate::app::format;
 use crate::app::session::Worker;
 use crate::app::state::App;
 use crate::engine::messages::{Estimate, Interrupted, TrainingSettings};
-use crate::train::Method;
 
 /// Value of `data-state`: what kind of state a training is in.
 fn run_name(run: &Run) -> &'static str {
@@ -144,10 +143,8 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
     let pace = Memo::new(move |_| training.with(pace_text));
     let bar = Memo::new(move |_| training.with(share));
     let said = Memo::new(move |_| training.with(spoken));
-    let steps = Memo::new(move |_| {
-        let stepped = |method| matches!(method, Method::Lora | Method::Full | Method::Pretrain);
-        settings.with(|s| stepped(s.method))
-    });
+    // Without a step nothing was learnt that could count as a result.
+    let steps = Memo::new(move |_| training.with(|t| !t.curves.loss.is_empty()));
 
     view! {
         <section
@@ -438,6 +435,7 @@ fn Charts(app: App) -> impl IntoView {
 mod tests {
     use super::*;
     use crate::engine::messages::{TrainingProgress, TrainingStage};
+    use crate::train::Method;
 
     #[test]
     fn a_running_training_says_how_far_it_is() {

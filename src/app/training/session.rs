@@ -250,11 +250,14 @@ impl TrainingSession {
     pub fn resume(&mut self) -> Vec<Command> {
         match self.run {
             Run::Pausing | Run::Paused => self.run = Run::Running,
-            Run::Idle | Run::Failed(_) if self.interrupted.is_some() => {
-                self.begin();
-                self.interrupted = None;
-                self.plan = None;
-            }
+            Run::Idle | Run::Failed(_) => match self.interrupted.take() {
+                Some(interrupted) => {
+                    self.choose(interrupted.method);
+                    self.begin();
+                    self.plan = None;
+                }
+                None => return Vec::new(),
+            },
             _ => return Vec::new(),
         }
         vec![Command::Send(TrainingRequest::Resume)]

@@ -31,6 +31,8 @@ const REST: Duration = Duration::from_millis(500);
 /// What follows from the project, worked out once for each change of it.
 #[derive(Clone, Copy)]
 pub struct Derived {
+    /// Counts the project's changes.
+    pub revision: Memo<u32>,
     pub roles: Memo<Vec<(SampleId, Role)>>,
     pub amount: Memo<Amount>,
 }
@@ -46,14 +48,19 @@ impl App {
         let amount = Memo::new(move |_| {
             roles.with(|roles| self.training.with_untracked(|t| t.amount(roles)))
         });
-        Derived { roles, amount }
+        Derived {
+            revision,
+            roles,
+            amount,
+        }
     }
 
     /// Keeps worker and storage up with what is on the page.
     pub(in crate::app) fn start_training(self) {
-        let Derived { amount, .. } = self.derived();
+        let Derived {
+            revision, amount, ..
+        } = self.derived();
         let connected = Memo::new(move |_| self.training.with(|t| t.connected));
-        let revision = Memo::new(move |_| self.training.with(|t| t.revision));
         Effect::new(move |before: Option<()>| {
             let now = revision.get();
             if connected.get() && before.is_some() {
