@@ -150,9 +150,23 @@ fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
     let mut rest = text.as_bytes();
     // No field is longer than the text.
     let mut field = vec![0; text.len() + 1];
-    let mut length = 0;
+    let (mut length, mut counted) = (0, 0);
     let (mut records, mut fields, mut line) = (Vec::new(), Vec::new(), 1);
     loop {
+        if fields.is_empty() && length == 0 {
+            // Between records: the parser leaves a line's end to the next one.
+            let breaks = rest
+                .iter()
+                .take_while(|byte| b"\r\n".contains(byte))
+                .count();
+            rest = &rest[breaks..];
+            let before = &text.as_bytes()[..text.len() - rest.len()];
+            line += before[counted..]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            counted = before.len();
+        }
         let (result, read, written) = reader.read_field(rest, &mut field[length..]);
         rest = &rest[read..];
         length += written;
@@ -162,7 +176,6 @@ fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
                 length = 0;
                 if record_end {
                     records.push((line, std::mem::take(&mut fields)));
-                    line = reader.line() as usize;
                 }
             }
             ReadFieldResult::End => return records,

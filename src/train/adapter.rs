@@ -1,14 +1,14 @@
 //! Few-shot adapter: the zero-shot classifier with a correction learnt from
 //! few pictures.
 //!
-//! The logits are `exp(logit_scale) * zero_shot . x + alpha * weight . x`. The
-//! correction, `weight`, is a logistic regression on top of the zero-shot
-//! logits, with an L2 penalty that pulls it to nothing: to the zero-shot
-//! classifier. How strong the penalty is, and how much of the correction is
-//! blended in (`alpha`), is tried on pictures that were not learnt from, and
-//! what does not clearly beat the zero-shot classifier there leaves it as it is.
-//! So a few pictures never take away what the words knew, the weakness of the
-//! linear probe that the paper reports (figure 6).
+//! The logits are `beta * exp(logit_scale) * zero_shot . x + alpha * weight . x`.
+//! The correction, `weight`, is a logistic regression on top of the zero-shot
+//! logits, with an L2 penalty that pulls it to nothing. How strong the penalty
+//! is, how much the words still count (`beta`) and how much of the correction is
+//! blended in (`alpha`) is tried on pictures that were not learnt from, and what
+//! does not clearly beat the zero-shot classifier there leaves it as it is, or
+//! nearly so. Thus a few pictures never take away what the words knew, the
+//! weakness of the linear probe that the paper reports (figure 6).
 
 use std::ops::ControlFlow;
 
@@ -21,24 +21,51 @@ use super::{Curve, HeadProgress, HeadStage, Samples, Stopped};
 pub struct Adapter {
     /// The correction, `[classes, dims]`.
     pub weight: Vec<Vec<f32>>,
-    /// How much of it is blended in; 0 is the zero-shot classifier.
-    pub alpha: f64,
-    /// Strength of the correction's penalty.
-    pub l2: f64,
+    pub blend: Blend,
     /// Accuracy in validation by strength, each with its best blend; `None`
     /// where there was nothing to try on.
     pub chosen: Option<Curve>,
 }
 
+/// How words and pictures go together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Blend {
+    /// How much of the zero-shot logits counts.
+    pub beta: f64,
+    /// Strength of the correction's penalty.
+    pub l2: f64,
+    /// How much of the correction counts.
+    pub alpha: f64,
+}
+
 /// Strengths that are tried, strong to weak. Features are of unit length and
 /// the correction is in logits, so the same ones do for every model.
-const L2: [f64; 8] = [3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001];
-/// Blends that are tried beside none.
+const L2: [f64; 6] = [1.0, 0.3, 0.1, 0.03, 0.01, 0.003];
+/// Words as they are, less of them, none: where the names say little of the
+/// pictures, they are best forgotten.
+const BETA: [f64; 3] = [1.0, 0.3, 0.0];
 const ALPHA: [f64; 2] = [0.5, 1.0];
-/// With one picture of each class there is nothing to try a correction on. The
-/// zero-shot classifier can be tried, though, for it has not seen any of them:
-/// as often as it is wrong, so much is blended in.
-const L2_UNTRIED: f64 = 0.1;
+
+impl Blend {
+    /// The classifier of words alone. The correction can still be turned up.
+    const ZERO_SHOT: Self = Self {
+        beta: 1.0,
+        l2: 0.1,
+        alpha: 0.0,
+    };
+
+    /// What needs no trial. The zero-shot classifier has not seen the samples,
+    /// so how often it errs on them is how often it errs. The more, the more
+    /// the pictures count; squared, so that one picture of each class is not
+    /// believed before most words are wrong.
+    fn cautious(errors: f64) -> Self {
+        Self {
+            beta: 1.0 - errors * errors,
+            l2: 0.1,
+            alpha: errors * errors,
+        }
+    }
+}
 
 /// Fits an adapter to samples whose offsets are the zero-shot logits.
 pub async fn fit_adapter(
@@ -46,53 +73,37 @@ pub async fn fit_adapter(
     seed: u64,
     watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
 ) -> Result<Adapter, Stopped> {
-    let choice = match Validation::new(samples, seed) {
-        Some(validation) => choose(samples, &validation, watch).await?,
-        None => {
-            let all: Vec<usize> = (0..samples.len()).collect();
-            let right = zero_shot(samples, [all.as_slice()]).score.right;
-            Choice {
-                l2: L2_UNTRIED,
-                alpha: 1.0 - right as f64 / samples.len().max(1) as f64,
-                curve: None,
-            }
-        }
+    let all: Vec<usize> = (0..samples.len()).collect();
+    let words = zero_shot(samples, [all.as_slice()]);
+    let cautious = Blend::cautious(1.0 - words.score.right as f64 / all.len().max(1) as f64);
+    let (blend, chosen) = match Validation::new(samples, seed) {
+        Some(validation) => choose(samples, &validation, cautious, watch).await?,
+        None => (cautious, None),
     };
     let fitting = HeadProgress {
         stage: HeadStage::Fitting,
         done: 0,
         total: 1,
     };
-    let rows: Vec<usize> = (0..samples.len()).collect();
-    let parameters = regression(choice.l2, 1e-6)
-        .fit(
-            samples,
-            &rows,
-            Regression::zeros(samples),
-            &mut async || watch(fitting).await,
-        )
+    let start = Regression::zeros(samples);
+    let parameters = regression(blend, 1e-6)
+        .fit(samples, &all, start, &mut async || watch(fitting).await)
         .await?;
     Ok(Adapter {
         weight: matrices(samples, &parameters).0,
-        alpha: choice.alpha,
-        l2: choice.l2,
-        chosen: choice.curve,
+        blend,
+        chosen,
     })
 }
 
-fn regression(l2: f64, tolerance: f64) -> Regression {
+fn regression(blend: Blend, tolerance: f64) -> Regression {
     Regression {
-        l2,
+        l2: blend.l2,
+        offset: blend.beta,
         intercept: false,
         iterations: MAX_ITERATIONS,
         tolerance,
     }
-}
-
-struct Choice {
-    l2: f64,
-    alpha: f64,
-    curve: Option<Curve>,
 }
 
 /// How a classifier did in validation.
@@ -110,19 +121,20 @@ impl Trial {
         self.right.push(self.score.right > before);
     }
 
-    /// Whether this one is right more often than `other`, by more than chance
-    /// would have it: the difference exceeds its own standard error, over the
-    /// samples on which the two disagree.
-    fn clearly_beats(&self, other: &Self) -> bool {
-        let pairs = self.right.iter().zip(&other.right);
+    /// By how much this one is right more often than `other`, in standard
+    /// errors of the difference: over the samples on which the two disagree.
+    fn lead(&self, other: &Self) -> f64 {
         let (mut won, mut lost) = (0.0, 0.0);
-        for (own, others) in pairs {
+        for (own, others) in self.right.iter().zip(&other.right) {
             won += f64::from(u8::from(*own && !*others));
             lost += f64::from(u8::from(!*own && *others));
         }
-        won - lost > f64::sqrt(won + lost)
+        (won - lost) / f64::sqrt(f64::max(won + lost, 1.0))
     }
 }
+
+/// A lead that chance gives one in twenty.
+const CLEAR: f64 = 1.64;
 
 /// The classifier of words alone, on those samples.
 fn zero_shot<'a>(samples: &Samples, tried: impl IntoIterator<Item = &'a [usize]>) -> Trial {
@@ -134,64 +146,94 @@ fn zero_shot<'a>(samples: &Samples, tried: impl IntoIterator<Item = &'a [usize]>
     trial
 }
 
+/// The best blend where it clearly beats the words alone, else the cautious one
+/// where that beats them at all, else the words alone.
 async fn choose(
     samples: &Samples,
     validation: &Validation,
+    cautious: Blend,
     watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<Choice, Stopped> {
-    let mut values = vec![0.0; samples.classes()];
-    let zero_shot = zero_shot(
+) -> Result<(Blend, Option<Curve>), Stopped> {
+    let parts = validation.rounds.iter().map(|(_, tried)| tried.as_slice());
+    let words = zero_shot(samples, parts);
+    let mut trials = Trials {
         samples,
-        validation.rounds.iter().map(|(_, tried)| tried.as_slice()),
-    );
-    let mut warm: Vec<Parameters> = vec![Regression::zeros(samples); validation.rounds.len()];
-    let mut best: Option<(f64, f64, Trial)> = None;
-    let mut points = Vec::with_capacity(L2.len());
-    for (done, l2) in L2.into_iter().enumerate() {
-        let choosing = HeadProgress {
-            stage: HeadStage::Choosing,
-            done,
-            total: L2.len(),
-        };
-        let mut trials = ALPHA.map(|_| Trial::default());
-        for ((learnt, tried), warm) in validation.rounds.iter().zip(&mut warm) {
-            *warm = regression(l2, 1e-4)
-                .fit(samples, learnt, std::mem::take(warm), &mut async || {
-                    watch(choosing).await
-                })
-                .await?;
-            for (alpha, trial) in ALPHA.iter().zip(&mut trials) {
-                for &sample in tried {
-                    logits(samples, sample, warm, *alpha, &mut values);
-                    trial.add(&mut values, samples.labels()[sample]);
+        validation,
+        done: 0,
+        watch,
+    };
+    let mut best = (Blend::ZERO_SHOT, words.clone());
+    let mut points = L2.map(|l2| [l2, 0.0]);
+    for beta in BETA {
+        let mut warm = vec![Regression::zeros(samples); validation.rounds.len()];
+        for (l2, point) in L2.into_iter().zip(&mut points) {
+            let blends = ALPHA.map(|alpha| Blend { beta, l2, alpha });
+            let tried = trials.run(blends, &mut warm).await?;
+            for (blend, trial) in blends.into_iter().zip(tried) {
+                let share = trial.score.right as f64 / validation.tried() as f64;
+                point[1] = f64::max(point[1], share);
+                if trial.score.better_than(&best.1.score) {
+                    best = (blend, trial);
                 }
             }
         }
-        let most = trials.iter().map(|trial| trial.score.right).max();
-        points.push([l2, most.unwrap_or(0) as f64 / validation.tried() as f64]);
-        for (alpha, trial) in ALPHA.into_iter().zip(trials) {
-            let better =
-                (best.as_ref()).is_none_or(|(_, _, best)| trial.score.better_than(&best.score));
-            if better {
-                best = Some((l2, alpha, trial));
+    }
+    let blend = if best.1.lead(&words) > CLEAR {
+        best.0
+    } else {
+        let mut warm = vec![Regression::zeros(samples); validation.rounds.len()];
+        match trials.run([cautious], &mut warm).await? {
+            [trial] if trial.lead(&words) > 0.0 => cautious,
+            _ => Blend::ZERO_SHOT,
+        }
+    };
+    let curve = Curve {
+        name: "accuracy in validation".into(),
+        x: "l2".into(),
+        points: points.to_vec(),
+    };
+    Ok((blend, Some(curve)))
+}
+
+struct Trials<'a, W> {
+    samples: &'a Samples,
+    validation: &'a Validation,
+    done: usize,
+    watch: &'a mut W,
+}
+
+impl<W: AsyncFnMut(HeadProgress) -> ControlFlow<()>> Trials<'_, W> {
+    /// Tries blends of one correction, which is fitted from `warm` on.
+    async fn run<const N: usize>(
+        &mut self,
+        blends: [Blend; N],
+        warm: &mut [Parameters],
+    ) -> Result<[Trial; N], Stopped> {
+        let choosing = HeadProgress {
+            stage: HeadStage::Choosing,
+            done: self.done,
+            total: BETA.len() * L2.len() + 1,
+        };
+        self.done += 1;
+        let mut trials = blends.map(|_| Trial::default());
+        let mut values = vec![0.0; self.samples.classes()];
+        for ((learnt, tried), warm) in self.validation.rounds.iter().zip(warm) {
+            let start = std::mem::take(warm);
+            *warm = regression(blends[0], 1e-4)
+                .fit(self.samples, learnt, start, &mut async || {
+                    (self.watch)(choosing).await
+                })
+                .await?;
+            for (blend, trial) in blends.iter().zip(&mut trials) {
+                for &sample in tried {
+                    let factors = [blend.beta, blend.alpha];
+                    logits(self.samples, sample, warm, factors, &mut values);
+                    trial.add(&mut values, self.samples.labels()[sample]);
+                }
             }
         }
+        Ok(trials)
     }
-    let (l2, alpha) = match best {
-        Some((l2, alpha, trial)) if trial.clearly_beats(&zero_shot) => (l2, alpha),
-        // The correction is kept for whoever wants to turn it up.
-        Some((l2, _, _)) => (l2, 0.0),
-        None => (L2_UNTRIED, 0.0),
-    };
-    Ok(Choice {
-        l2,
-        alpha,
-        curve: Some(Curve {
-            name: "accuracy in validation".into(),
-            x: "l2".into(),
-            points,
-        }),
-    })
 }
 
 #[cfg(test)]
@@ -271,15 +313,16 @@ mod tests {
                 .collect();
             parameters.resize(CLASSES * (DIMS + 1), 0.0);
             let mut values = vec![0.0; CLASSES];
-            let mut accuracy = |alpha: f64| {
+            let mut accuracy = |blend: Blend| {
+                let factors = [blend.beta, blend.alpha];
                 let mut score = Score::default();
                 for sample in 0..test.len() {
-                    logits(&test, sample, &parameters, alpha, &mut values);
+                    logits(&test, sample, &parameters, factors, &mut values);
                     score.add(&mut values, test.labels()[sample]);
                 }
                 score.right as f64 / test.len() as f64
             };
-            (accuracy(0.0), accuracy(adapter.alpha))
+            (accuracy(Blend::ZERO_SHOT), accuracy(adapter.blend))
         }
     }
 
@@ -322,6 +365,15 @@ mod tests {
     }
 
     #[test]
+    fn words_of_middling_use_are_not_spoilt_either() {
+        let means = means(0.8);
+        println!("{means:?}");
+        for (zero_shot, adapted) in &means {
+            assert!(*adapted >= zero_shot - 0.002, "{means:?}");
+        }
+    }
+
+    #[test]
     fn labels_that_are_noise_change_nothing() {
         let mut rng = StdRng::seed_from_u64(7);
         let world = World::new(0.5, &mut rng);
@@ -334,6 +386,6 @@ mod tests {
             ControlFlow::Continue(())
         }))
         .unwrap();
-        assert_eq!(adapter.alpha, 0.0);
+        assert_eq!(adapter.blend, Blend::ZERO_SHOT);
     }
 }

@@ -34,6 +34,8 @@ pub struct Head {
     pub bias: Vec<f32>,
     /// How much of `weight` and `bias` counts; 1 for a probe.
     pub alpha: f32,
+    /// How much of `zero_shot` counts.
+    pub beta: f32,
 }
 
 /// Why a file is no head, or none for this model.
@@ -68,7 +70,7 @@ impl Head {
         self.weight.first().map_or(0, Vec::len)
     }
 
-    /// `scale * zero_shot . features + alpha * (weight . features + bias)`,
+    /// `beta * scale * zero_shot . features + alpha * (weight . features + bias)`,
     /// one for each class.
     pub fn logits(&self, features: &[f32]) -> Vec<f32> {
         let dot = |row: &[f32]| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
@@ -76,7 +78,7 @@ impl Head {
         (learnt.enumerate())
             .map(|(class, learnt)| {
                 let words = self.zero_shot.get(class).map_or(0.0, |row| dot(row));
-                self.scale * words + self.alpha * learnt
+                self.beta * self.scale * words + self.alpha * learnt
             })
             .collect()
     }
@@ -104,7 +106,9 @@ impl Head {
     fn direction(&self, class: usize) -> Vec<f32> {
         let words = self.zero_shot.get(class);
         (self.weight[class].iter().enumerate())
-            .map(|(i, learnt)| self.scale * words.map_or(0.0, |row| row[i]) + self.alpha * learnt)
+            .map(|(i, learnt)| {
+                self.beta * self.scale * words.map_or(0.0, |row| row[i]) + self.alpha * learnt
+            })
             .collect()
     }
 
@@ -160,6 +164,7 @@ impl Head {
             ("templates", list(&self.templates)),
             ("logit_scale_exp", self.scale.to_string()),
             ("alpha", self.alpha.to_string()),
+            ("beta", self.beta.to_string()),
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
         Ok(safetensors::serialize(
@@ -230,6 +235,7 @@ impl Head {
             weight: matrix("weight")?,
             bias: matrix("bias")?.concat(),
             alpha: number("alpha")?,
+            beta: number("beta")?,
             classes,
         };
         let dims = head.embed_dim();
@@ -263,6 +269,7 @@ mod tests {
             weight: vec![vec![2.0, 0.5], vec![-1.0, 0.1]],
             bias: vec![0.25, 0.0],
             alpha: 0.5,
+            beta: 1.0,
         }
     }
 

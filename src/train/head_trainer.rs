@@ -216,6 +216,7 @@ pub async fn fit_head(
     chosen.insert("l2".into(), json!(fitted.l2));
     if settings.method == Method::Adapter {
         chosen.insert("alpha".into(), json!(head.alpha));
+        chosen.insert("beta".into(), json!(head.beta));
     }
     let report = TrainingReport {
         method: settings.method,
@@ -265,6 +266,7 @@ impl Fitted {
             weight: Vec::new(),
             bias: vec![0.0; classes],
             alpha: 1.0,
+            beta: 1.0,
         };
         Ok(match settings.method {
             Method::Probe => {
@@ -287,10 +289,11 @@ impl Fitted {
                         templates: settings.templates.clone(),
                         zero_shot: zero_shot.to_vec(),
                         weight: adapter.weight,
-                        alpha: adapter.alpha as f32,
+                        alpha: adapter.blend.alpha as f32,
+                        beta: adapter.blend.beta as f32,
                         ..blank
                     },
-                    l2: adapter.l2,
+                    l2: adapter.blend.l2,
                     curve: adapter.chosen,
                 }
             }

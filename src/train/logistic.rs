@@ -92,6 +92,8 @@ pub struct Regression {
     /// Strength of the L2 penalty, 1 / C in scikit-learn's terms: the sum of
     /// the losses plus half of this times the squared weights is minimised.
     pub l2: f64,
+    /// How much of the samples' offsets counts.
+    pub offset: f64,
     /// Whether each class has a bias, which is never penalised.
     pub intercept: bool,
     /// Steps at most.
@@ -153,7 +155,7 @@ impl Regression {
         let mut loss = share * self.l2 / 2.0 * dot(weights, weights);
         let mut errors = vec![0.0; classes];
         for &sample in rows {
-            logits(samples, sample, parameters, 1.0, &mut errors);
+            logits(samples, sample, parameters, [self.offset, 1.0], &mut errors);
             let label = samples.labels[sample];
             loss += share * cross_entropy(&mut errors, label);
             errors[label] -= 1.0;
@@ -169,12 +171,13 @@ impl Regression {
     }
 }
 
-/// A sample's logits: its offset and `alpha` times what the parameters say.
+/// A sample's logits: `beta` times its offset and `alpha` times what the
+/// parameters say.
 pub fn logits(
     samples: &Samples,
     sample: usize,
     parameters: &[f64],
-    alpha: f64,
+    [beta, alpha]: [f64; 2],
     logits: &mut [f64],
 ) {
     let row = samples.row(sample);
@@ -183,7 +186,7 @@ pub fn logits(
     for (class, logit) in logits.iter_mut().enumerate() {
         let weights = &weights[class * samples.dims..][..samples.dims];
         let base = offset.get(class).copied().unwrap_or_default();
-        *logit = base + alpha * (dot(weights, row) + biases[class]);
+        *logit = beta * base + alpha * (dot(weights, row) + biases[class]);
     }
 }
 
@@ -267,6 +270,7 @@ mod tests {
         let samples = Samples::new(&features, &[0, 1, 1], 2).with_offsets(&classifier, 3.0);
         let regression = Regression {
             l2: 0.7,
+            offset: 0.6,
             intercept: true,
             iterations: 1,
             tolerance: 0.0,

@@ -59,7 +59,7 @@ pub use report::{
 
 #[cfg(feature = "training")]
 pub use self::{
-    adapter::{Adapter, fit_adapter},
+    adapter::{Adapter, Blend, fit_adapter},
     augment::{Augment, Sprite},
     contrastive::{Batch, loss_and_gradients},
     drawings::{Drawing, Drawings, DrawingsError, Group, SharedName},

@@ -78,6 +78,7 @@ pub async fn fit_probe(
 fn regression(l2: f64, tolerance: f64) -> Regression {
     Regression {
         l2,
+        offset: 0.0,
         intercept: true,
         iterations: MAX_ITERATIONS,
         tolerance,
@@ -175,7 +176,7 @@ impl Search<'_> {
                 )
                 .await?;
             for &sample in tried {
-                logits(self.samples, sample, warm, 1.0, &mut values);
+                logits(self.samples, sample, warm, [0.0, 1.0], &mut values);
                 score.add(&mut values, self.samples.labels()[sample]);
             }
         }
@@ -268,7 +269,7 @@ mod tests {
             let mut score = Score::default();
             let mut values = vec![0.0; 3];
             for (sample, expected) in rows(&fit["probabilities"]).iter().enumerate() {
-                logits(&test, sample, &parameters, 1.0, &mut values);
+                logits(&test, sample, &parameters, [0.0, 1.0], &mut values);
                 score.add(&mut values, test.labels()[sample]);
                 for (value, expected) in values.iter().zip(expected) {
                     assert!(
@@ -278,7 +279,7 @@ mod tests {
                 }
             }
             let accuracy = score.right as f64 / test.len() as f64;
-            assert_eq!(accuracy, fit["accuracy"].as_f64().unwrap());
+            assert!((accuracy - fit["accuracy"].as_f64().unwrap()).abs() < 1e-12);
         }
     }
 

@@ -214,6 +214,7 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
             zero_shot: words,
             scale,
             alpha: 0.0,
+            beta: 1.0,
         };
         zero_shot.push(bench.accuracy(&draw, &base));
         for (at, shots) in arguments.task.shots().iter().enumerate() {
@@ -304,10 +305,10 @@ impl Bench {
             _ => {
                 let samples = samples.with_offsets(&base.zero_shot, base.scale);
                 let adapter = fit_adapter(&samples, seed, &mut watch).await?;
-                eprintln!("{shots} shots: l2 {} alpha {}", adapter.l2, adapter.alpha);
                 Head {
                     weight: adapter.weight,
-                    alpha: adapter.alpha as f32,
+                    alpha: adapter.blend.alpha as f32,
+                    beta: adapter.blend.beta as f32,
                     ..base.clone()
                 }
             }
