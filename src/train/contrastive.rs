@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::optimizer::map_untracked;
+use super::optimizer::{in_graph, map_untracked};
 use super::{Gradients, TrainError, contrastive_loss};
 use crate::model::{Clip, ImageEncoder, TokenBatch};
 
@@ -91,25 +91,32 @@ pub fn loss_and_gradients(
         let gradients = Gradients::of(model, loss.backward());
         return (loss.inner(), gradients);
     }
+    let graph = device.gradient_checkpointing_strategy();
     let parts = || (0..batch.len()).step_by(micro_batch);
     let part = |start: usize| start..(start + micro_batch).min(batch.len());
-    let images =
-        |model: &Clip, start| model.image_features(batch.images(part(start), image_size, &device));
-    let texts = |model: &Clip, start| model.text_features(batch.tokens(part(start), &device));
+    let images = |model: &Clip, start| {
+        let device = model.logit_scale.val().device();
+        model.image_features(batch.images(part(start), image_size, &device))
+    };
+    let texts = |model: &Clip, start| {
+        let device = model.logit_scale.val().device();
+        model.text_features(batch.tokens(part(start), &device))
+    };
 
-    // All features, as leaves of a graph of their own.
+    // All features, as leaves of a graph of their own. This pass is a rehearsal:
+    // the statistics that it notes are noted again below.
     let statistics = Statistics::of(model);
-    let graphless = model.clone().no_grad();
+    let rehearsing = match model.visual {
+        ImageEncoder::Vit(_) => model.valid(),
+        // Batch normalisation goes by the batch where there is autodiff.
+        ImageEncoder::ResNet(_) => model.clone().no_grad(),
+    };
     let all = |features: &dyn Fn(&Clip, usize) -> Tensor<2>| {
-        Tensor::cat(
-            parts().map(|start| features(&graphless, start)).collect(),
-            0,
-        )
-        .require_grad()
+        let features = parts().map(|start| features(&rehearsing, start)).collect();
+        in_graph(Tensor::cat(features, 0).inner(), graph).require_grad()
     };
     let (image_features, text_features) = (all(&images), all(&texts));
-    // This pass was a rehearsal: the statistics it noted are noted again below.
-    statistics.restore(&graphless);
+    statistics.restore(&rehearsing);
 
     let logits = model.logits(image_features.clone(), text_features.clone());
     let loss = contrastive_loss(logits, &batch.captions);
@@ -126,10 +133,7 @@ pub fn loss_and_gradients(
                 break; // the tower is frozen
             }
             let asked = asked.clone().narrow(0, start, part(start).len());
-            let asked = match features.gradient_checkpointing_strategy() {
-                Some(strategy) => (asked.autodiff()).with_gradient_checkpointing_strategy(strategy),
-                None => asked,
-            };
+            let asked = in_graph(asked, graph);
             // Whose gradient with respect to the features is what is asked of them.
             let stand_in = (features * asked).sum();
             gradients.add(Gradients::of(model, stand_in.backward()));

@@ -11,6 +11,8 @@ pub enum TrainError {
     Batch(String),
     #[error("the training state cannot be taken up: {0}")]
     State(String),
+    #[error("the training state could not be kept: {0}")]
+    Keep(String),
     #[error("the adapter cannot be used: {0}")]
     Adapter(String),
     #[error("the file could not be written: {0}")]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::backend::flex::FlexTensor;
-use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, Flex};
+use burn::backend::{
+    BackendTensor, DispatchTensor, DispatchTensorKind, Flex, GradientCheckpointingStrategy,
+};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -128,18 +130,24 @@ pub(super) fn map_untracked<const D: usize>(
     change: impl FnOnce(Tensor<D>) -> Tensor<D>,
 ) -> Param<Tensor<D>> {
     param.map(|values| {
-        let (strategy, tracked) = (
+        // Nothing is held meanwhile: what is alone can be changed in place.
+        let (graph, learns) = (
             values.gradient_checkpointing_strategy(),
             values.is_require_grad(),
         );
-        let values = change(values.inner());
-        match strategy {
-            Some(strategy) => (values.autodiff())
-                .with_gradient_checkpointing_strategy(strategy)
-                .set_require_grad(tracked),
-            None => values,
-        }
+        in_graph(change(values.inner()), graph).set_require_grad(learns)
     })
+}
+
+/// A tensor without a graph, as a constant in a graph of that kind.
+pub(super) fn in_graph<const D: usize>(
+    tensor: Tensor<D>,
+    graph: Option<GradientCheckpointingStrategy>,
+) -> Tensor<D> {
+    match graph {
+        Some(strategy) => (tensor.autodiff()).with_gradient_checkpointing_strategy(strategy),
+        None => tensor,
+    }
 }
 
 /// One parameter's step.

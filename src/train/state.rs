@@ -2,14 +2,15 @@
 //! file of what learns, its moments and the running statistics, with all else as
 //! JSON in the file's metadata.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::contrastive::settle;
 use super::optimizer::map_untracked;
 use super::{Sampler, TrainError, TrainOptions, Trainer, values_of};
 use crate::model::{Clip, ClipConfig};
@@ -36,29 +37,32 @@ impl Trainer {
     /// Everything that a later [`Trainer::resume`] needs beside the model that
     /// this run started from. `sampler` is kept with it.
     pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
+        let mut bytes = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        self.write_state(sampler, &mut keep).await?;
+        Ok(bytes)
+    }
+
+    /// The same, piece by piece as it comes from the device: what is held
+    /// meanwhile is one parameter. `keep` says in words what kept it from it.
+    pub async fn write_state(
+        &self,
+        sampler: Option<&Sampler>,
+        keep: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), TrainError> {
         let mut collector = Collector::default();
-        self.model().visit(&mut collector);
-        let mut learning = Learning::default();
-        self.model.visit(&mut learning);
+        settle(&self.model);
+        self.model.visit(&mut collector);
         let mut tensors: Vec<(String, Tensor<1>)> = (collector.found.into_iter())
-            .filter(|(path, _)| learning.paths.contains(path) || is_statistic(path))
             .map(|(path, values)| (format!("{PARAMETER}{path}"), values))
             .collect();
         for (path, [first, second]) in &self.optimizer.moments {
             tensors.push((format!("{FIRST}{path}"), first.clone()));
             tensors.push((format!("{SECOND}{path}"), second.clone()));
         }
-        let mut files = Vec::with_capacity(tensors.len());
-        for (name, values) in tensors {
-            let values = values_of(values).await?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            files.push((name, values.len(), bytes));
-        }
-        let views = (files.iter())
-            .map(|(name, count, bytes)| {
-                Ok((name, TensorView::new(Dtype::F32, vec![*count], bytes)?))
-            })
-            .collect::<Result<Vec<_>, TrainError>>()?;
         let progress = serde_json::to_string(&Progress {
             version: VERSION,
             step: self.optimizer.step,
@@ -66,9 +70,15 @@ impl Trainer {
             config: self.config.clone(),
             sampler: sampler.cloned(),
         });
-        let progress = progress.map_err(|error| TrainError::State(error.to_string()))?;
-        let metadata = HashMap::from([(KEY.to_string(), progress)]);
-        Ok(safetensors::serialize(views, Some(metadata))?)
+        let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
+        let mut keep = |bytes: &[u8]| keep(bytes).map_err(TrainError::Keep);
+        keep(&header(&tensors, &progress))?;
+        for (_, values) in tensors {
+            let values = values_of(values).await?;
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            keep(&bytes)?;
+        }
+        Ok(())
     }
 
     /// Goes on where [`Trainer::state`] was taken, with `model` as that run was
@@ -94,12 +104,9 @@ impl Trainer {
             values.insert(name.into(), read.map(|b| f32::from_le_bytes(*b)).collect());
         }
         let mut trainer = Self::new(model, progress.config, progress.options)?;
-        let mut learning = Learning::default();
-        trainer.model.visit(&mut learning);
         let mut filler = Filler {
             path: Vec::new(),
             values,
-            learning,
             moments: BTreeMap::new(),
             error: None,
         };
@@ -116,15 +123,31 @@ impl Trainer {
     }
 }
 
+/// A safetensors file's beginning: its header and that one's length.
+fn header(tensors: &[(String, Tensor<1>)], progress: &str) -> Vec<u8> {
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!({ KEY: progress }));
+    let mut end = 0;
+    for (name, values) in tensors {
+        let [count] = values.dims();
+        let start = end;
+        end += count * size_of::<f32>();
+        let entry = json!({ "dtype": "F32", "shape": [count], "data_offsets": [start, end] });
+        entries.insert(name.clone(), entry);
+    }
+    let entries = serde_json::Value::Object(entries).to_string();
+    [&(entries.len() as u64).to_le_bytes(), entries.as_bytes()].concat()
+}
+
 fn is_statistic(path: &str) -> bool {
     path.ends_with(".running_mean") || path.ends_with(".running_var")
 }
 
-/// Flat values of every parameter by path.
+/// Flat values of the parameters that learn and of the running statistics.
 #[derive(Default)]
 struct Collector {
     path: Vec<String>,
-    found: BTreeMap<String, Tensor<1>>,
+    found: Vec<(String, Tensor<1>)>,
 }
 
 impl ModuleVisitor for Collector {
@@ -137,30 +160,9 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values = param.val().inner().reshape([-1]);
-        self.found.insert(self.path.join("."), values);
-    }
-}
-
-/// Paths of the parameters that learn.
-#[derive(Default)]
-struct Learning {
-    path: Vec<String>,
-    paths: std::collections::BTreeSet<String>,
-}
-
-impl ModuleVisitor for Learning {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.val().is_require_grad() {
-            self.paths.insert(self.path.join("."));
+        let (path, values) = (self.path.join("."), param.val());
+        if values.is_require_grad() || is_statistic(&path) {
+            self.found.push((path, values.inner().reshape([-1])));
         }
     }
 }
@@ -169,7 +171,6 @@ impl ModuleVisitor for Learning {
 struct Filler {
     path: Vec<String>,
     values: BTreeMap<String, Vec<f32>>,
-    learning: Learning,
     moments: BTreeMap<String, [Tensor<1>; 2]>,
     error: Option<String>,
 }
@@ -185,11 +186,11 @@ impl ModuleMapper for Filler {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.join(".");
-        if !self.learning.paths.contains(&path) && !is_statistic(&path) {
+        let before = param.val();
+        if !before.is_require_grad() && !is_statistic(&path) {
             return param;
         }
-        let device = param.val().device().inner();
-        let count = param.val().shape().num_elements();
+        let (device, count) = (before.device().inner(), before.shape().num_elements());
         let [values, first, second] = [PARAMETER, FIRST, SECOND].map(|kind| {
             let values = self.values.remove(&format!("{kind}{path}"))?;
             (values.len() == count)

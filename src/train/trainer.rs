@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contrastive::settle;
 use super::lora::is_lora;
-use super::optimizer::map_untracked;
+use super::optimizer::{in_graph, map_untracked};
 use super::{
     AdamW, AdamWHyperParameters, Batch, Gradients, Lora, Parts, TrainError, WarmupCosine,
     clip_factor, loss_and_gradients, merge_lora, values_of,
@@ -230,11 +230,7 @@ impl ModuleMapper for Preparation<'_> {
             true => values.cast(DType::F32),
             false => values,
         };
-        let values = values.autodiff();
-        let values = match self.device.gradient_checkpointing_strategy() {
-            Some(strategy) => values.with_gradient_checkpointing_strategy(strategy),
-            None => values,
-        };
+        let values = in_graph(values, self.device.gradient_checkpointing_strategy());
         Param::initialized(param.id, values.set_require_grad(learns))
     }
 
