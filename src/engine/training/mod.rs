@@ -20,6 +20,8 @@ mod host;
 mod measure;
 mod product;
 mod samples;
+#[cfg(all(test, feature = "command"))]
+mod tests;
 mod towers;
 
 pub use host::{Beside, Host};
