@@ -32,6 +32,8 @@ pub mod training;
 
 use leptos::prelude::*;
 
+use crate::train::Method;
+
 use answers::Answers;
 use header::{EngineBar, Header};
 use images::{AddPictures, DropAnywhere};
@@ -41,6 +43,7 @@ use notices::{Notes, Notices};
 use state::App;
 use tabs::{Tab, Tabs};
 use templates::TemplatePanel;
+use training::session::TrainingSession;
 use training::{InUse, Training};
 
 /// The whole page.
@@ -48,6 +51,13 @@ use training::{InUse, Training};
 pub fn Page() -> impl IntoView {
     let app = App::new();
     app.start();
+    let own_classes = Memo::new(move |_| {
+        let in_use = |t: &TrainingSession| t.in_use.as_ref().map(|trained| trained.method);
+        matches!(
+            app.training.with(in_use),
+            Some(Method::Probe | Method::Adapter)
+        )
+    });
     view! {
         <DropAnywhere app />
         <div class="page">
@@ -65,8 +75,11 @@ pub fn Page() -> impl IntoView {
                 <AddPictures app />
                 <div class="side">
                     <InUse app />
-                    <LabelPanel app />
-                    <TemplatePanel app />
+                    // A classifier of one's own knows its classes only.
+                    <Show when=move || !own_classes.get()>
+                        <LabelPanel app />
+                        <TemplatePanel app />
+                    </Show>
                     <ModelPanel app />
                     <div class="remarks">
                         <Notes app />

@@ -374,8 +374,11 @@ impl App {
 
     /// Replaces all labels by the visitor's own.
     pub fn set_labels(self, labels: Vec<String>) {
-        storage::save(storage::LABELS, &labels);
-        self.labels_own.set(true);
+        // Classes that were lent to the list are not the visitor's to keep.
+        if self.labels_before.with_untracked(Option::is_none) {
+            storage::save(storage::LABELS, &labels);
+            self.labels_own.set(true);
+        }
         self.labels.set(labels);
     }
 

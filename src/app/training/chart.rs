@@ -21,7 +21,7 @@ fn thinned(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
 
 /// A running mean, without the pull to its beginning.
 fn smoothed(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 12.0).max(1.0);
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 24.0).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     (points.iter())
         .map(|[x, y]| {

@@ -97,8 +97,8 @@ pub fn InUse(app: App) -> impl IntoView {
                             <p>
                                 "Classifies with what you trained: "
                                 <strong>{what}</strong>
-                                "."
                             </p>
+                            <p class="help">{trained.classes.join(", ")}</p>
                             <button
                                 type="button"
                                 class="button secondary small"

@@ -222,11 +222,15 @@ fn Headline(outcome: Outcome) -> impl IntoView {
             </div>
         }
     });
+    // Features that were known already took no time.
+    let speed = match report.images_per_second {
+        speed if speed > 0.0 => format!(" · {} pictures/s", super::chart::figures(speed)),
+        _ => String::new(),
+    };
     let facts = format!(
-        "{} pictures learnt from, {} · {} pictures/s · {}",
+        "{} pictures learnt from, {}{speed} · {}",
         report.data.train,
         format::milliseconds(report.seconds * 1e3),
-        super::chart::figures(report.images_per_second),
         report.device,
     );
     view! {

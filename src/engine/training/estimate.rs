@@ -2,13 +2,16 @@
 
 use crate::engine::messages::{Estimate, TrainingSettings};
 use crate::engine::{Engine, EngineError};
-use crate::model::ClipConfig;
+use crate::model::{ClipConfig, VisionConfig};
 use crate::train::{Learning, Method, estimate_memory, largest_micro_batch};
 
 /// What there is beside the training: the program, pictures that are held.
 const BESIDE: u64 = 64_000_000;
-/// Forward and backward pass together, in forward passes.
-const WITH_BACKWARD: f64 = 3.0;
+/// Forward and backward pass together, in forward passes: of weights that learn;
+/// of weights that LoRA stands beside; of a ResNet, where it stands at the end.
+const LEARNING: f64 = 3.0;
+const BESIDE_LORA: f64 = 2.2;
+const BEFORE_LORA: f64 = 1.1;
 /// A model that can be trained is laid out otherwise than one that answers
 /// only, and that much slower.
 const UNPACKED: f64 = 1.6;
@@ -56,7 +59,13 @@ impl Speed {
         let seconds = match settings.method {
             Method::Probe | Method::Adapter => (train + held_out) * image + 1.0,
             _ => {
-                let mut each = (image + text) * WITH_BACKWARD * UNPACKED;
+                let resnet = matches!(engine.config().vision, VisionConfig::ResNet(_));
+                let (images, texts) = match settings.method {
+                    Method::Lora if resnet => (BEFORE_LORA, BESIDE_LORA),
+                    Method::Lora => (BESIDE_LORA, BESIDE_LORA),
+                    _ => (LEARNING, LEARNING),
+                };
+                let mut each = (image * images + text * texts) * UNPACKED;
                 if settings.micro_batch < settings.batch_size {
                     each *= AGAIN;
                 }

@@ -20,6 +20,9 @@ use crate::train::{
 };
 use crate::zero_shot;
 
+/// Milliseconds of fitting between two looks at the requests.
+const PIECE_MS: f64 = 30.0;
+
 pub struct HeadJob {
     plan: TrainingPlan,
     samples: Vec<SampleId>,
@@ -75,7 +78,7 @@ impl Fitting {
         }
     }
 
-    /// Goes on to the next rest, or to the end.
+    /// Goes on to its next rest, or to the end.
     async fn step(&mut self) -> Option<Result<TrainedHead, HeadError>> {
         poll_fn(|context| match self.future.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -127,7 +130,12 @@ impl HeadJob {
                 Ok(Piece::More)
             }
             Stage::Fitting(fitting, data) => {
-                let step = fitting.step().await;
+                // A step takes less time than the way around by the worker's loop.
+                let start = host.now();
+                let mut step = fitting.step().await;
+                while step.is_none() && host.now() - start < PIECE_MS {
+                    step = fitting.step().await;
+                }
                 if let Some(at) = fitting.progress.borrow_mut().take() {
                     self.ticker.tell(host, progress(at));
                 }

@@ -103,7 +103,9 @@ fn engine() -> Engine {
     block_on(async {
         let bundle = hub::open(&Bundled, None).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        Engine::load(&Bundled, bundle, opened, &mut |_| ()).await.unwrap()
+        Engine::load(&Bundled, bundle, opened, &mut |_| ())
+            .await
+            .unwrap()
     })
 }
 
@@ -121,7 +123,9 @@ fn picture(class: u32, number: u32) -> Vec<u8> {
         }
     });
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -170,7 +174,10 @@ fn begun(engine: &Engine) -> (Training<Memory>, Memory) {
     let mut training = Training::new(host.clone());
     block_on(training.begin(engine));
     let samples: Vec<SampleId> = (0..2 * EACH).collect();
-    let files = samples.iter().map(|s| picture(s / EACH, s % EACH)).collect();
+    let files = samples
+        .iter()
+        .map(|s| picture(s / EACH, s % EACH))
+        .collect();
     block_on(training.take(TrainingRequest::AddSamples { samples }, files, None));
     (training, host)
 }
@@ -188,25 +195,44 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
     let mut engine = engine();
     for method in [Method::Probe, Method::Adapter] {
         let (mut training, host) = begun(&engine);
-        ask(&mut training, TrainingRequest::Start { plan: plan(method) }, &mut engine);
+        ask(
+            &mut training,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
         finish(&mut training, &mut engine);
         let outcome = host.outcome();
         assert_eq!(outcome.report.data.held_out, 4);
         assert_eq!(outcome.answers.len(), 4);
-        let right = outcome.answers.iter().filter(|a| a.truth == a.after).count();
-        assert_eq!(outcome.report.after.as_ref().map(|after| after.top_1), Some(right as f64 / 4.0));
+        let right = outcome
+            .answers
+            .iter()
+            .filter(|a| a.truth == a.after)
+            .count();
+        assert_eq!(
+            outcome.report.after.as_ref().map(|after| after.top_1),
+            Some(right as f64 / 4.0)
+        );
         assert_eq!(outcome.trained.exports, [Export::Head]);
 
-        ask(&mut training, TrainingRequest::Use { trained: true }, &mut engine);
+        ask(
+            &mut training,
+            TrainingRequest::Use { trained: true },
+            &mut engine,
+        );
         let pixels = vec![0.5; engine.config().embed_dim];
         assert_eq!(training.rank(&pixels).map(|ranking| ranking.len()), Some(2));
-        ask(&mut training, TrainingRequest::Export { what: Export::Head }, &mut engine);
+        ask(
+            &mut training,
+            TrainingRequest::Export { what: Export::Head },
+            &mut engine,
+        );
         let file = host.given.borrow()[0].clone();
         block_on(training.take(TrainingRequest::Import, vec![file], Some(&mut engine)));
         let said = host.said.borrow();
-        let imported = said.iter().any(|event| {
-            matches!(event, TrainingEvent::Imported(trained) if trained.method == method)
-        });
+        let imported = said.iter().any(
+            |event| matches!(event, TrainingEvent::Imported(trained) if trained.method == method),
+        );
         assert!(imported && training.rank(&pixels).is_none());
     }
 }
@@ -216,13 +242,21 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
     let mut engine = engine();
     for method in [Method::Lora, Method::Full, Method::Pretrain] {
         let (mut whole, unbroken) = begun(&engine);
-        ask(&mut whole, TrainingRequest::Start { plan: plan(method) }, &mut engine);
+        ask(
+            &mut whole,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
         finish(&mut whole, &mut engine);
         let expected = unbroken.steps();
         assert!(expected.len() >= 6, "{} steps", expected.len());
 
         let (mut first, host) = begun(&engine);
-        ask(&mut first, TrainingRequest::Start { plan: plan(method) }, &mut engine);
+        ask(
+            &mut first,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
         while host.steps().len() < 3 {
             assert!(block_on(first.work(&mut engine)));
         }
@@ -234,7 +268,12 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
         let mut second = Training::new(host.clone());
         block_on(second.begin(&engine));
         let found = host.said.borrow().last().cloned();
-        let Some(TrainingEvent::Found { samples, interrupted, .. }) = found else {
+        let Some(TrainingEvent::Found {
+            samples,
+            interrupted,
+            ..
+        }) = found
+        else {
             panic!("{found:?}");
         };
         assert_eq!(samples.len(), 16);
@@ -255,7 +294,10 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
             unbroken.answers.iter().map(|a| a.after).collect::<Vec<_>>()
         );
         assert_eq!(broken.report.curves[0].points.len(), expected.len());
-        assert!(!host.kept.borrow().contains_key("run-0"), "nothing to resume any more");
+        assert!(
+            !host.kept.borrow().contains_key("run-0"),
+            "nothing to resume any more"
+        );
 
         // It answers, gives way again, and survives another visit.
         let [before, during] = [false, true].map(|trained| {
@@ -263,7 +305,11 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
             block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap()
         });
         assert_ne!(before, during, "{method}");
-        ask(&mut second, TrainingRequest::Use { trained: false }, &mut engine);
+        ask(
+            &mut second,
+            TrainingRequest::Use { trained: false },
+            &mut engine,
+        );
         let back = block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap();
         assert_eq!(before, back);
         let what = Export::OpenClip;
@@ -280,23 +326,55 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
 fn stopped_runs_leave_nothing_or_what_was_learnt() {
     let mut engine = engine();
     let (mut training, host) = begun(&engine);
-    ask(&mut training, TrainingRequest::Start { plan: plan(Method::Lora) }, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::Start {
+            plan: plan(Method::Lora),
+        },
+        &mut engine,
+    );
     while host.steps().is_empty() {
         block_on(training.work(&mut engine));
     }
     ask(&mut training, TrainingRequest::Pause, &mut engine);
-    ask(&mut training, TrainingRequest::Stop { discard: true }, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::Stop { discard: true },
+        &mut engine,
+    );
     assert!(!training.busy());
-    assert!(!host.kept.borrow().keys().any(|name| name.starts_with("run")));
+    assert!(
+        !host
+            .kept
+            .borrow()
+            .keys()
+            .any(|name| name.starts_with("run"))
+    );
 
-    ask(&mut training, TrainingRequest::Start { plan: plan(Method::Lora) }, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::Start {
+            plan: plan(Method::Lora),
+        },
+        &mut engine,
+    );
     let before = host.steps().len();
     while host.steps().len() < before + 2 {
         block_on(training.work(&mut engine));
     }
-    ask(&mut training, TrainingRequest::Stop { discard: false }, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::Stop { discard: false },
+        &mut engine,
+    );
     finish(&mut training, &mut engine);
-    assert!(host.outcome().report.notes.iter().any(|note| note.contains("ended after")));
+    assert!(
+        host.outcome()
+            .report
+            .notes
+            .iter()
+            .any(|note| note.contains("ended after"))
+    );
 }
 
 #[test]
@@ -316,5 +394,9 @@ fn what_does_not_fit_is_told_before() {
         panic!("{:?}", said.last());
     };
     assert!(estimate.too_large && estimate.memory_bytes > 1 << 30);
-    assert!(estimate.smaller.is_some_and(|smaller| (1..100_000).contains(&smaller)));
+    assert!(
+        estimate
+            .smaller
+            .is_some_and(|smaller| (1..100_000).contains(&smaller))
+    );
 }
