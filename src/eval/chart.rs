@@ -92,12 +92,16 @@ impl Chart {
                 labels.push((scale.y(*mean), *x, &line.name, *colour));
             }
         }
-        // Names beside the ends of the lines, none over another.
-        labels.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut lowest = f64::MIN;
+        // Names beside the ends of the lines, none over another that ends there.
+        labels.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.total_cmp(&b.0)));
+        let mut above = (f64::MIN, f64::MIN);
         for (y, x, name, colour) in labels {
-            let y = y.max(lowest + 16.0);
-            lowest = y;
+            let y = if x == above.1 {
+                y.max(above.0 + 16.0)
+            } else {
+                y
+            };
+            above = (y, x);
             writeln!(
                 out,
                 "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
