@@ -10,7 +10,7 @@
 //! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
-//! | [`train`] | contrastive loss, schedule, optimiser, pre-training |
+//! | [`train`] | contrastive loss, batches of any size, optimiser, LoRA, pre-training |
 //! | [`eval`] | how good a model is |
 //! | [`catalogue`] | published models by name |
 //! | [`hub`] | where the files of a model come from |
