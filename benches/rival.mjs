@@ -10,7 +10,8 @@
 // Prints Markdown. A round starts each program in a fresh worker, with the model in reach
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
-// machine does meanwhile hits both. Figures are medians over all rounds.
+// machine does meanwhile hits both. Figures are medians over all rounds. --threads is the
+// rival's number on the CPU; ours says itself how many it has.
 
 import { spawn } from "node:child_process";
 import { copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -67,16 +68,13 @@ async function race() {
   const [rounds, turns, threads, texts] = ["rounds", "turns", "threads", "texts"].map((name) => Number(options[name]));
   const batches = list(options.batches).map(Number);
   const names = options.models ? list(options.models) : (await readdir(folder)).sort();
-  const programs = options.only ? [options.only] : ["ours", "rival"];
-  const jobs = [
-    ...batches.map((images) => ({ what: images > 1 ? `${images} pictures` : "a picture", images, texts: 0 })),
-    ...(texts ? [{ what: `${texts} texts`, images: 0, texts }] : []),
-  ];
+  const jobs = batches.map((images) => ({ what: images > 1 ? `${images} pictures` : "a picture", images, texts: 0 }));
+  if (texts) jobs.push({ what: `${texts} texts`, images: 0, texts });
 
   const site = await mkdtemp(join(tmpdir(), "clip-rival-"));
   const stops = [() => rm(site, { recursive: true, force: true })];
   try {
-    await lay(site, names, programs);
+    await lay(site, names);
     const server = await h.startServer({ folder: join(site, "page") });
     stops.push(server.stop);
     const hub = await startHub(join(site, "hub"));
@@ -87,67 +85,24 @@ async function race() {
     page.on("console", (message) => console.error(`page: ${message.text()}`));
 
     const results = [];
-    const seen = {};
     for (const name of names) {
-      const opens = {
-        ours: {
-          device: webgpu ? "gpu" : "cpu",
-          source: { Place: { Hub: { id: `rival/${name}`, revision: "main" } } },
-          hub: hub.url,
-          activation: null,
-        },
-        rival: { device: webgpu ? "gpu" : "cpu", threads, ...(await files(name)) },
-      };
-      const start = (program) =>
-        page.evaluate(([program, script, open]) => programs.start(program, script, open), [
-          program,
-          `${program}/${program === "ours" ? "worker-loader" : "worker"}.js`,
-          opens[program],
-        ]);
-      const stop = (program) => page.evaluate((program) => programs.stop(program), program);
-      const measure = async (program, { images, texts }) => {
-        const what = [program, { images, texts, runs: 1 }];
-        const measured = await page.evaluate(([program, what]) => programs.measure(program, what), what);
-        const kind = images ? "image" : "text";
-        return { ms: measured[`${kind}_ms`][0], features: measured[`${kind}_features`] };
-      };
-
-      // A visit before: what ours keeps of the model is there, and the browser knows both programs' code.
-      for (const program of programs) {
-        seen[program] = await start(program);
-        console.error(`${name}: ${program} on ${seen[program].device.name}`);
-        if (seen[program].device.gpu !== webgpu) throw new Error(`${program} computes on ${seen[program].device.name}`);
-        await stop(program);
+      const device = webgpu ? "gpu" : "cpu";
+      const source = { Place: { Hub: { id: `rival/${name}`, revision: "main" } } };
+      const programs = [
+        new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null }),
+        new Program(page, "rival", "worker.js", { device, threads, ...(await files(name)) }),
+      ].filter(({ name }) => !options.only || name === options.only);
+      try {
+        results.push({ name, ...(await compare(name, programs, jobs, { webgpu, rounds, turns, hub })) });
+      } catch (error) {
+        // The other models may well work.
+        console.error(`${name}: ${error.message}`);
+        results.push({ name, failed: true });
       }
-      await hub.forget();
-
-      const result = { name, answers: table(programs), memory: table(programs), jobs: jobs.map(() => table(programs)), cosines: [] };
-      for (let round = 0; round < rounds; round++) {
-        const order = round % 2 ? [...programs].reverse() : programs;
-        for (const program of order) result.answers[program].push((await start(program)).answer);
-        for (const [j, job] of jobs.entries()) {
-          for (const program of order) {
-            for (let warm = 0; warm < WARM; ) warm += (await measure(program, job)).ms;
-          }
-          const features = {};
-          for (let turn = 0; turn < turns; turn++) {
-            for (const program of order) {
-              const measured = await measure(program, job);
-              result.jobs[j][program].push(measured.ms);
-              features[program] = measured.features;
-            }
-          }
-          result.cosines[j] = programs.length > 1 ? cosine(features.ours, features.rival) : NaN;
-        }
-        for (const program of programs) result.memory[program].push(await memory(page, program));
-        for (const program of programs) await stop(program);
-        console.error(`${name}: round ${round + 1} of ${rounds}`);
-      }
-      if (await hub.sent()) throw new Error(`${name} came over the network again: the browser did not keep it`);
-      results.push(result);
+      for (const program of programs) await program.stop();
     }
-    print(results, { browser, seen, webgpu, threads, jobs, rounds, turns, programs });
-    if (results.some(({ cosines }) => cosines.some((value) => value < SAME))) {
+    print(results, { browser, webgpu, threads, jobs, rounds, turns });
+    if (results.some(({ cosines = [] }) => cosines.some((value) => !(value >= SAME)))) {
       throw new Error("the two programs do not compute the same: these figures mean nothing");
     }
   } finally {
@@ -155,11 +110,78 @@ async function race() {
   }
 }
 
-/** Room for what is measured of each program. */
-const table = (programs) => Object.fromEntries(programs.map((program) => [program, []]));
+/** All that is measured of one model. */
+async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
+  const room = () => Object.fromEntries(programs.map(({ name }) => [name, []]));
+  const result = { answers: room(), memory: room(), times: jobs.map(room), cosines: [], devices: {} };
+
+  // A visit before: what ours keeps of the model is there, and the browser knows both programs' code.
+  for (const program of programs) {
+    const { device } = await program.start();
+    console.error(`${model}: ${program.name} on ${device.name}`);
+    if (device.gpu !== webgpu) throw new Error(`${program.name} computes on ${device.name}`);
+    result.devices[program.name] = device.name;
+    await program.stop();
+  }
+  await hub.forget();
+
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 ? [...programs].reverse() : programs;
+    for (const program of order) result.answers[program.name].push((await program.start()).answer);
+    for (const [j, job] of jobs.entries()) {
+      for (const program of order) {
+        for (let warm = 0; warm < WARM; ) warm += (await program.measure(job)).ms;
+      }
+      const features = {};
+      for (let turn = 0; turn < turns; turn++) {
+        for (const program of order) {
+          const measured = await program.measure(job);
+          result.times[j][program.name].push(measured.ms);
+          features[program.name] = measured.features;
+        }
+      }
+      if (programs.length > 1) result.cosines[j] = cosine(features.ours, features.rival);
+    }
+    for (const program of programs) {
+      result.memory[program.name].push(await program.memory());
+      await program.stop();
+    }
+    console.error(`${model}: round ${round + 1} of ${rounds}`);
+  }
+  if (await hub.sent()) throw new Error("the model came over the network again: the browser did not keep it");
+  return result;
+}
+
+/** A program in the page; see benches/rival/page.js. */
+class Program {
+  constructor(page, name, script, open) {
+    Object.assign(this, { page, name, script: `${name}/${script}`, open });
+  }
+
+  start() {
+    return this.page.evaluate((how) => programs.start(...how), [this.name, this.script, this.open]);
+  }
+
+  stop() {
+    return this.page.evaluate((name) => programs.stop(name), this.name);
+  }
+
+  /** Milliseconds of one run, and the features of the first picture or text. */
+  async measure({ images, texts }) {
+    const what = [this.name, { images, texts, runs: 1 }];
+    const measured = await this.page.evaluate((what) => programs.measure(...what), what);
+    const kind = images ? "image" : "text";
+    return { ms: measured[`${kind}_ms`][0], features: measured[`${kind}_features`] };
+  }
+
+  memory() {
+    const worker = this.page.workers().find((worker) => new URL(worker.url()).pathname === `/${this.script}`);
+    return worker.evaluate(() => self.wasmBytes());
+  }
+}
 
 /** The page and both programs under one root, and the models where each looks for them. */
-async function lay(site, names, programs) {
+async function lay(site, names) {
   const page = join(site, "page");
   const put = (from, to) => link(from, to).catch(() => copyFile(from, to)); // the server follows no symbolic links
   for (const path of ["page/models", "page/ours", "page/rival", "hub/rival"]) await mkdir(join(site, path), { recursive: true });
@@ -167,7 +189,7 @@ async function lay(site, names, programs) {
   await copyFile(join(RIVAL, "page.js"), join(page, "page.js"));
   for (const name of ["worker.js", "memory.js"]) await copyFile(join(RIVAL, name), join(page, "rival", name));
   for (const name of SHIPPED) await put(join(ORT, "dist", name), join(page, "rival", name));
-  if (programs.includes("ours")) {
+  if (options.only !== "rival") {
     // Neither program comes compressed: over no network it would only take time.
     const filter = (path) => !/\.(br|gz)$/.test(path) || path.includes("clip_vocabulary");
     await cp(join(h.ROOT, "dist"), join(page, "ours"), { recursive: true, filter });
@@ -211,11 +233,6 @@ async function startHub(models) {
   };
 }
 
-function memory(page, program) {
-  const worker = page.workers().find((worker) => new URL(worker.url()).pathname.startsWith(`/${program}/worker`));
-  return worker.evaluate(() => self.wasmBytes());
-}
-
 function cosine(a, b) {
   const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
@@ -240,23 +257,24 @@ const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
 const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 
-function print(results, { browser, seen, webgpu, threads, jobs, rounds, turns }) {
-  const device = seen.ours?.device.name ?? "not measured";
+function print(results, { browser, webgpu, threads, jobs, rounds, turns }) {
+  const devices = results.find(({ devices }) => devices)?.devices ?? {};
   console.log(
-    `Chromium ${browser.version()}, headless. Ours: ${device}. ONNX Runtime Web ${version}: ` +
-      `${webgpu ? "WebGPU, the same adapter" : `WebAssembly, ${threads > 1 ? `${threads} threads` : "1 thread"}`}.`,
+    `Chromium ${browser.version()}, headless. Ours: ${devices.ours ?? "not measured"}. ONNX Runtime Web ${version}: ` +
+      `${webgpu ? "WebGPU, the same adapter" : `CPU (${threads > 1 ? `${threads} threads` : "one thread"}, SIMD)`}.`,
   );
-  if (webgpu && /swiftshader/i.test(device)) console.log("**This is no GPU**: SwiftShader, a program on the CPU, imitates one.");
-  console.log(`\nMedians of ${rounds * turns} runs in ${rounds} rounds.`);
+  if (/swiftshader/i.test(devices.ours)) console.log("**This is no GPU**: SwiftShader, a program on the CPU, imitates one.");
+  console.log(`\nMedians of ${rounds * turns} runs (rounds: ${rounds}).`);
   console.log("\n| model | at once | ours | ONNX Runtime Web | its : ours | cosine |\n| --- | --- | --: | --: | --: | --: |");
-  for (const { name, jobs: times, cosines } of results) {
-    for (const [j, { what }] of jobs.entries()) {
-      console.log(`| ${name} | ${what} | ${pair(times[j], milliseconds)} | ${Number.isNaN(cosines[j]) ? "–" : cosines[j].toFixed(7)} |`);
+  for (const { name, failed, times, cosines } of results) {
+    if (failed) console.log(`| ${name} | failed | – | – | – | – |`);
+    for (const [j, { what }] of failed ? [] : jobs.entries()) {
+      console.log(`| ${name} | ${what} | ${pair(times[j], milliseconds)} | ${cosines[j]?.toFixed(7) ?? "–"} |`);
     }
   }
-  console.log(`\nStart of the worker to the features of a picture and a text; medians of ${rounds}.`);
+  console.log(`\nFrom the start of the worker to the features of a picture and a text: medians over the rounds.`);
   console.log("\n| model | | ours | ONNX Runtime Web | its : ours |\n| --- | --- | --: | --: | --: |");
-  for (const { name, answers, memory } of results) {
+  for (const { name, answers, memory } of results.filter(({ failed }) => !failed)) {
     console.log(`| ${name} | first answer | ${pair(answers, seconds)} |`);
     console.log(`| ${name} | WebAssembly's memory, at its peak | ${pair(memory, megabytes)} |`);
   }

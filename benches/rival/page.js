@@ -2,6 +2,9 @@
 
 const workers = new Map();
 
+/** An imitated GPU takes minutes for a large model's pictures. */
+const PATIENCE = 30 * 60_000;
+
 /** The next message of one of these kinds. */
 function next(worker, ...kinds) {
   return new Promise((found, failed) => {
@@ -11,7 +14,9 @@ function next(worker, ...kinds) {
       else if (kinds.includes(kind)) end(found, content);
     };
     const error = (event) => end(failed, new Error(event.message || "the worker did not start"));
+    const patience = setTimeout(() => end(failed, new Error(`no answer in ${PATIENCE / 6e4} minutes`)), PATIENCE);
     const end = (settle, value) => {
+      clearTimeout(patience);
       worker.removeEventListener("message", hear);
       worker.removeEventListener("error", error);
       settle(value);

@@ -4,11 +4,10 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
-use crate::ops::{ConvNorm, Linear, Then, average_pool};
+use crate::ops::{ConvNorm, Linear, Then, average_pool, pool_attention};
 
 /// Each stage's bottlenecks put out this many times the channels they work in.
 const EXPANSION: usize = 4;
@@ -167,17 +166,11 @@ impl AttentionPool2d {
         let mean = places.clone().mean_dim(1);
         let tokens =
             Tensor::cat(vec![mean, places], 1) + self.positional_embedding.val().unsqueeze::<3>();
-        let head_dim = channels / self.heads;
-        let project = |layer: &Linear, x: Tensor<3>| {
-            let [batch, length, _] = x.dims();
-            let split = [batch, length, self.heads, head_dim];
-            (layer.forward(x, Then::Nothing).reshape(split)).swap_dims(1, 2)
-        };
-        let query = project(&self.q_proj, tokens.clone().narrow(1, 0, 1));
-        let key = project(&self.k_proj, tokens.clone());
-        let value = project(&self.v_proj, tokens);
-        let scores = query.matmul(key.swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
-        let mixed = softmax(scores, 3).matmul(value);
+        let query = tokens.clone().narrow(1, 0, 1);
+        let query = self.q_proj.forward(query, Then::Nothing);
+        let key = self.k_proj.forward(tokens.clone(), Then::Nothing);
+        let value = self.v_proj.forward(tokens, Then::Nothing);
+        let mixed = pool_attention(query, key, value, self.heads);
         let mixed = mixed.reshape([batch, channels]);
         self.c_proj.forward(mixed, Then::Nothing)
     }

@@ -22,6 +22,31 @@ pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor
     mixed
 }
 
+/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head, where few ask and many answer:
+/// `query` is `[batch, queries, width]`, `key` and `value` `[batch, length, width]`.
+pub fn pool_attention(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(mixed) =
+        super::gpu::pool_attention(query.clone(), key.clone(), value.clone(), heads)
+    {
+        return mixed;
+    }
+    let [batch, queries, width] = query.dims();
+    let head_dim = width / heads;
+    let split = |x: Tensor<3>| {
+        let [_, length, _] = x.dims();
+        x.reshape([batch, length, heads, head_dim]).swap_dims(1, 2)
+    };
+    let scores = split(query).matmul(split(key).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
+    let mixed = softmax(scores, 3).matmul(split(value));
+    mixed.swap_dims(1, 2).reshape([batch, queries, width])
+}
+
 pub(super) fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let [batch, length, triple] = qkv.dims();
     let width = triple / 3;

@@ -16,7 +16,7 @@ mod gpu;
 mod linear;
 mod norm;
 
-pub use attention::attention;
+pub use attention::{attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
 pub use embedding::Embedding;
 pub use linear::{Linear, LowRank};
