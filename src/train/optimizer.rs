@@ -272,6 +272,7 @@ fn threads(count: usize) -> usize {
 }
 
 /// A flat tensor by where it lies.
+#[allow(clippy::large_enum_variant)] // for a moment, and not many
 enum Place {
     /// Whole and in order.
     Cpu(FlexTensor),
