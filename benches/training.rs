@@ -92,6 +92,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let estimate = estimate_memory(
         &config,
         &method,
+        options.batch,
         micro_batch,
         options.gradient_checkpointing,
     );

@@ -71,6 +71,9 @@ impl Batch {
 
 type Part = std::ops::Range<usize>;
 
+/// A model's features of a batch's part that starts there.
+type Features<'a> = dyn Fn(&Clip, usize) -> Tensor<2> + 'a;
+
 /// The loss of `batch`, `[1]`, and its gradients. Where the batch is larger than
 /// `micro_batch`, features of all parts come first, without a graph; then what
 /// the loss asks of them; then that is followed through each part (gradient
@@ -111,7 +114,7 @@ pub fn loss_and_gradients(
         // Batch normalisation goes by the batch where there is autodiff.
         ImageEncoder::ResNet(_) => model.clone().no_grad(),
     };
-    let all = |features: &dyn Fn(&Clip, usize) -> Tensor<2>| {
+    let all = |features: &Features| {
         let features = parts().map(|start| features(&rehearsing, start)).collect();
         in_graph(Tensor::cat(features, 0).inner(), graph).require_grad()
     };
@@ -124,7 +127,7 @@ pub fn loss_and_gradients(
     let asked = [image_features, text_features].map(|features| features.grad_remove(&mut found));
     let mut gradients = Gradients::of(model, found);
 
-    let towers: [&dyn Fn(&Clip, usize) -> Tensor<2>; 2] = [&images, &texts];
+    let towers: [&Features; 2] = [&images, &texts];
     for (features, asked) in towers.into_iter().zip(asked) {
         let Some(asked) = asked else { continue };
         for start in parts() {

@@ -10,6 +10,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::Place::{Cpu, Elsewhere};
 use super::Gradients;
 
 /// AdamW's settings, under the field's names.
@@ -168,16 +169,23 @@ impl Update<'_> {
         gradient: Tensor<1>,
         [first, second]: [Tensor<1>; 2],
     ) -> (Tensor<1>, [Tensor<1>; 2]) {
-        match [values, gradient, first, second].map(on_cpu) {
-            [Ok(mut values), Ok(gradient), Ok(mut first), Ok(mut second)] => {
+        match [values, gradient, first, second].map(place) {
+            [
+                Cpu(mut values),
+                Cpu(gradient),
+                Cpu(mut first),
+                Cpu(mut second),
+            ] => {
                 self.in_place(&mut values, &gradient, &mut first, &mut second);
                 let [values, first, second] =
                     [values, first, second].map(Tensor::from_primitive::<Flex>);
                 (values, [first, second])
             }
             elsewhere => {
-                let [values, gradient, first, second] = elsewhere
-                    .map(|tensor| tensor.map_or_else(|t| t, Tensor::from_primitive::<Flex>));
+                let [values, gradient, first, second] = elsewhere.map(|tensor| match tensor {
+                    Cpu(tensor) => Tensor::from_primitive::<Flex>(tensor),
+                    Elsewhere(tensor) => tensor,
+                });
                 self.plain(values, gradient, [first, second])
             }
         }
@@ -263,31 +271,38 @@ fn threads(count: usize) -> usize {
     }
 }
 
-/// A tensor as the CPU holds it, whole and in order; itself if it lies elsewhere.
-fn on_cpu(tensor: Tensor<1>) -> Result<FlexTensor, Tensor<1>> {
+/// A flat tensor by where it lies.
+#[allow(clippy::large_enum_variant)] // for a moment, and not many
+enum Place {
+    /// Whole and in order.
+    Cpu(FlexTensor),
+    Elsewhere(Tensor<1>),
+}
+
+fn place(tensor: Tensor<1>) -> Place {
     let DispatchTensor { kind, autodiff } = tensor.into_dispatch();
     match kind {
         DispatchTensorKind::Flex(BackendTensor::Float(tensor)) if tensor.dtype() == DType::F32 => {
             let whole = tensor.as_slice::<f32>().map(<[f32]>::len);
             match whole == Some(tensor.storage::<f32>().len()) {
-                true => Ok(tensor),
-                false => Ok(FlexTensor::from_data(tensor.into_data())),
+                true => Cpu(tensor),
+                false => Cpu(FlexTensor::from_data(tensor.into_data())),
             }
         }
-        kind => Err(Tensor::from_dispatch(DispatchTensor { kind, autodiff })),
+        kind => Elsewhere(Tensor::from_dispatch(DispatchTensor { kind, autodiff })),
     }
 }
 
 /// `[1]`
 pub(super) fn sum_of_squares(gradient: &Tensor<1>) -> Tensor<1> {
-    match on_cpu(gradient.clone()) {
-        Ok(values) => {
+    match place(gradient.clone()) {
+        Cpu(values) => {
             // Partial sums, so that many small numbers are not lost on a large one.
             let sums = (values.storage::<f32>().chunks(1024))
                 .map(|part| f64::from(part.iter().map(|v| v * v).sum::<f32>()));
             Tensor::from_data([sums.sum::<f64>() as f32], &gradient.device())
         }
-        Err(gradient) => gradient.square().sum(),
+        Elsewhere(gradient) => gradient.square().sum(),
     }
 }
 

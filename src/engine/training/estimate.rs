@@ -39,10 +39,18 @@ impl Speed {
         let (train, held_out) = (f64::from(train), f64::from(held_out));
         let model = 4 * engine.model_info().parameters + BESIDE;
         let training = training(engine, &settings);
+        let batch_size = settings.batch_size as usize;
         let memory = |micro_batch: u32| {
             let taken = training.as_ref().map_or(0, |(config, learning)| {
                 let checkpointing = settings.gradient_checkpointing;
-                estimate_memory(config, learning, micro_batch as usize, checkpointing).total()
+                estimate_memory(
+                    config,
+                    learning,
+                    batch_size,
+                    micro_batch as usize,
+                    checkpointing,
+                )
+                .total()
             });
             model + taken
         };
@@ -51,7 +59,7 @@ impl Speed {
             (Some((config, learning)), Some(there)) if too_large => {
                 let left = there.saturating_sub(model);
                 let checkpointing = settings.gradient_checkpointing;
-                largest_micro_batch(config, learning, checkpointing, left)
+                largest_micro_batch(config, learning, batch_size, checkpointing, left)
             }
             _ => None,
         };
