@@ -1,4 +1,5 @@
-// Training in the page, in a real Chromium on the CPU, with the bundled model.
+// Training in the page, in a real Chromium, with the bundled model; on the CPU, and
+// the parts that a GPU has a share in on WebGPU, too.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -6,16 +7,18 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
 
-const { hook, SLOW } = h;
+const { hook, SLOW, WEBGPU } = h;
 const SAMPLES = join(h.ROOT, "assets/samples");
 const CLASSES = ["animal", "building", "clothes", "face", "food", "vehicle"];
 const options = { timeout: 5 * SLOW };
 const suite = { timeout: 40 * SLOW };
+// An emulated GPU takes minutes where the CPU takes seconds.
+const onCpu = { ...options, skip: WEBGPU && "as on the CPU" };
 
 let server, browser;
 before(async () => {
   server = await h.startServer();
-  browser = await h.launchBrowser({ webgpu: false });
+  browser = await h.launchBrowser();
 });
 after(async () => {
   await browser?.close();
@@ -96,7 +99,7 @@ describe("the visitor's pictures", suite, () => {
     await close();
   });
 
-  test("pictures with captions come as a table", options, async () => {
+  test("pictures with captions come as a table", onCpu, async () => {
     const { page, close } = await open();
     await page.locator(hook("train-files")).setInputFiles([
       await file("cat.png"),
@@ -112,7 +115,7 @@ describe("the visitor's pictures", suite, () => {
     await close();
   });
 
-  test("samples leave as a zip and come back", options, async () => {
+  test("samples leave as a zip and come back", onCpu, async () => {
     const { page, close } = await open();
     await takeSamples(page);
     const { name, bytes } = await download(page, () => page.locator(hook("save-samples")).click());
@@ -129,7 +132,7 @@ describe("the visitor's pictures", suite, () => {
 
 describe("from samples to a classifier", suite, () => {
   for (const method of ["probe", "adapter"]) {
-    test(`${method}: trained, looked at, used, taken away and brought back`, options, async () => {
+    test(`${method}: trained, looked at, used, taken away and brought back`, method === "probe" ? options : onCpu, async () => {
       const { page, problems, close } = await open();
       await takeSamples(page);
       await train(page, method);
@@ -171,7 +174,7 @@ describe("from samples to a classifier", suite, () => {
   test("LoRA: steps, curves, pause and resume, files", options, async () => {
     const { page, problems, close } = await open();
     await takeSamples(page);
-    await train(page, "lora", { epochs: 4 });
+    await train(page, "lora", { epochs: WEBGPU ? 1 : 4 });
     await page.locator(hook("charts")).waitFor();
     await page.locator(hook("train-pause")).click();
     await page.locator(`${hook("train-run")}[data-state="paused"]`).waitFor();
@@ -194,7 +197,7 @@ describe("from samples to a classifier", suite, () => {
     await close();
   });
 
-  test("a reload loses nothing: pictures are there, and the training goes on", options, async () => {
+  test("a reload loses nothing: pictures are there, and the training goes on", onCpu, async () => {
     const { page, close } = await open();
     await takeSamples(page);
     await train(page, "full", { epochs: 2000 });
@@ -213,7 +216,7 @@ describe("from samples to a classifier", suite, () => {
     await close();
   });
 
-  test("a stopped training leaves nothing", options, async () => {
+  test("a stopped training leaves nothing", onCpu, async () => {
     const { page, close } = await open();
     await takeSamples(page);
     await train(page, "lora", { epochs: 2000 });
