@@ -11,7 +11,7 @@
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
 //! | [`data`] | pictures to learn from: folders, tables, zips; held-out parts |
-//! | [`train`] | contrastive loss, schedule, optimiser, pre-training; linear probe and adapter |
+//! | [`train`] | probe and adapter; contrastive loss, batches of any size, optimiser, LoRA, pre-training |
 //! | [`eval`] | how good a model is |
 //! | [`catalogue`] | published models by name |
 //! | [`hub`] | where the files of a model come from |
@@ -21,7 +21,7 @@
 #[cfg(feature = "page")]
 pub mod app;
 pub mod catalogue;
-#[cfg(feature = "training")]
+#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 pub mod eval;

@@ -2,11 +2,9 @@
 
 use js_sys::Array;
 use leptos::prelude::*;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
 use super::labels::Cross;
-use super::session::{Notice, Picture, PictureState, Ranking, Session, Texts, Worker};
+use super::session::{Picture, PictureState, Ranking, Session, Texts, Worker};
 use super::state::App;
 use super::{export, format};
 use crate::engine::messages::{ImageId, Ranked};
@@ -158,26 +156,7 @@ pub fn Answers(app: App) -> impl IntoView {
 
 /// Offers a text as a file.
 fn save(app: App, name: &str, kind: &str, text: &str) {
-    if offer(name, kind, text).is_err() {
-        app.say(Notice::error(
-            "This browser did not allow the download. Check its settings for downloads and try again.",
-        ));
-    }
-}
-
-fn offer(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
-    let options = BlobPropertyBag::new();
-    options.set_type(kind);
-    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?;
-    let url = Url::create_object_url_with_blob(&blob)?;
-    let document = web_sys::window()
-        .and_then(|window| window.document())
-        .ok_or(JsValue::NULL)?;
-    let link: HtmlAnchorElement = document.create_element("a")?.dyn_into()?;
-    link.set_href(&url);
-    link.set_download(name);
-    link.click();
-    Url::revoke_object_url(&url)
+    app.download(name, kind, &Array::of1(&text.into()));
 }
 
 /// One picture: thumbnail, facts, answer.

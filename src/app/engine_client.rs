@@ -24,6 +24,23 @@ pub enum Beside {
     Files(Vec<File>),
 }
 
+/// What the worker said, and what travelled beside it.
+pub struct Heard {
+    pub event: Event,
+    pub bytes: Vec<ArrayBuffer>,
+    pub files: Vec<File>,
+}
+
+impl From<Event> for Heard {
+    fn from(event: Event) -> Self {
+        Self {
+            event,
+            bytes: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
 /// At most one worker.
 #[derive(Default)]
 pub struct EngineClient {
@@ -33,7 +50,7 @@ pub struct EngineClient {
 impl EngineClient {
     /// Ends the worker, if there is one, and starts a fresh one. What it says,
     /// and what the browser says about it, goes to `hear`.
-    pub fn start(&mut self, hear: impl Fn(Event) + Clone + 'static) -> Result<(), String> {
+    pub fn start(&mut self, hear: impl Fn(Heard) + Clone + 'static) -> Result<(), String> {
         self.stop();
         self.running = Some(Running::start(hear).map_err(|error| describe(&error))?);
         Ok(())
@@ -68,7 +85,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(hear: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
+    fn start(hear: impl Fn(Heard) + Clone + 'static) -> Result<Self, JsValue> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let worker = web_sys::Worker::new_with_options(LOADER, &options)?;
@@ -76,10 +93,12 @@ impl Running {
         let on_message = {
             let hear = hear.clone();
             Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
-                hear(read(&event.data()).unwrap_or_else(|error| Event::OpenFailed {
-                    error: format!(
-                        "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
-                    ),
+                hear(read(&event.data()).unwrap_or_else(|error| {
+                    Heard::from(Event::OpenFailed {
+                        error: format!(
+                            "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
+                        ),
+                    })
                 }));
             })
         };
@@ -87,15 +106,15 @@ impl Running {
             let hear = hear.clone();
             Closure::<dyn FnMut(_)>::new(move |event: ErrorEvent| {
                 event.prevent_default();
-                hear(Event::Died {
+                hear(Heard::from(Event::Died {
                     error: error_text(&event),
-                });
+                }));
             })
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
-            hear(Event::Died {
+            hear(Heard::from(Event::Died {
                 error: "a message from it could not be read".into(),
-            });
+            }));
         });
 
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -136,9 +155,22 @@ impl Running {
     }
 }
 
-fn read(data: &JsValue) -> Result<Event, String> {
-    let message = Reflect::get(data, &MESSAGE.into()).map_err(|error| describe(&error))?;
-    serde_wasm_bindgen::from_value(message).map_err(|error| error.to_string())
+fn read(data: &JsValue) -> Result<Heard, String> {
+    let get = |key: &str| Reflect::get(data, &key.into()).map_err(|error| describe(&error));
+    let event = serde_wasm_bindgen::from_value(get(MESSAGE)?).map_err(|error| error.to_string())?;
+    Ok(Heard {
+        event,
+        bytes: list(get(BYTES)?),
+        files: list(get(FILES)?),
+    })
+}
+
+/// The things of one kind in an array; none where there is no array.
+fn list<T: JsCast>(value: JsValue) -> Vec<T> {
+    (value.dyn_into::<Array>().into_iter())
+        .flat_map(|array| array.to_vec())
+        .filter_map(|item| item.dyn_into().ok())
+        .collect()
 }
 
 /// The browser gives a script that cannot be loaded no text at all.

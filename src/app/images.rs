@@ -4,12 +4,13 @@ use leptos::{ev, html, prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
 use web_sys::{DataTransfer, File, FileList, HtmlElement};
 
-use super::models;
 use super::session::Notice;
 use super::state::{App, Sample};
+use super::tabs::Tab;
+use super::{models, training};
 
 /// What the file dialog offers.
-const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
+pub const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
 
 /// A list of the browser's as one of ours.
 pub fn files(list: Option<FileList>) -> Vec<File> {
@@ -72,12 +73,31 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         if !carries_picture(data.as_ref()) {
             return;
         }
-        if let Some(entries) = data.as_ref().and_then(models::dropped) {
+        let folders = data.as_ref().and_then(models::dropped);
+        let files = files(data.and_then(|data| data.files()));
+        if app.tab.get_untracked() == Tab::Train && (folders.is_some() || !files.is_empty()) {
             event.prevent_default();
-            spawn_local(async move { app.take(models::files_in(entries).await) });
+            let class = training::cards::class_under(&event);
+            spawn_local(async move {
+                let found = match folders {
+                    Some(folders) => models::files_in(folders).await,
+                    None => files
+                        .into_iter()
+                        .map(|file| (file.name(), Some(file)))
+                        .collect(),
+                };
+                app.take_data(found, class).await;
+            });
             return;
         }
-        let files = files(data.and_then(|data| data.files()));
+        if let Some(folders) = folders {
+            event.prevent_default();
+            spawn_local(async move {
+                let found = models::files_in(folders).await;
+                app.take(found.into_iter().filter_map(|(_, file)| file).collect());
+            });
+            return;
+        }
         if files.is_empty() && in_text_field(&event) {
             return;
         }
@@ -92,9 +112,18 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
     });
     let paste = window_event_listener(ev::paste, move |event| {
         let files = files(event.clipboard_data().and_then(|data| data.files()));
-        if !files.is_empty() {
-            event.prevent_default();
-            app.add_files(files);
+        if files.is_empty() {
+            return;
+        }
+        event.prevent_default();
+        match app.tab.get_untracked() {
+            Tab::Classify => app.add_files(files),
+            Tab::Train => spawn_local(async move {
+                let class = training::cards::class_in_focus();
+                let named = |file: File| (file.name(), Some(file));
+                app.take_data(files.into_iter().map(named).collect(), class)
+                    .await;
+            }),
         }
     });
     on_cleanup(move || {

@@ -7,10 +7,12 @@
 //! | [`restart`] | what to do when the worker dies |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`engine_client`] | the worker, seen from the page |
-//! | [`header`], [`images`], [`labels`], [`templates`], [`models`], [`answers`], [`notices`] | what is seen |
-//! | [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
+//! | [`training`] | the other side of the page: from pictures to a classifier of one's own |
+//! | [`tabs`], [`header`], [`images`], [`labels`], [`templates`], [`models`], [`answers`], [`notices`] | what is seen |
+//! | [`download`], [`export`], [`format`], [`storage`] | results as files, numbers as text, what is kept |
 
 pub mod answers;
+pub mod download;
 pub mod engine_client;
 pub mod export;
 pub mod format;
@@ -24,9 +26,13 @@ pub mod restart;
 pub mod session;
 pub mod state;
 pub mod storage;
+pub mod tabs;
 pub mod templates;
+pub mod training;
 
 use leptos::prelude::*;
+
+use crate::train::Method;
 
 use answers::Answers;
 use header::{EngineBar, Header};
@@ -35,24 +41,45 @@ use labels::LabelPanel;
 use models::{Knows, ModelPanel};
 use notices::{Notes, Notices};
 use state::App;
+use tabs::{Tab, Tabs};
 use templates::TemplatePanel;
+use training::session::TrainingSession;
+use training::{InUse, Training};
 
 /// The whole page.
 #[component]
 pub fn Page() -> impl IntoView {
     let app = App::new();
     app.start();
+    let own_classes = Memo::new(move |_| {
+        let in_use = |t: &TrainingSession| t.in_use.as_ref().map(|trained| trained.method);
+        matches!(
+            app.training.with(in_use),
+            Some(Method::Probe | Method::Adapter)
+        )
+    });
     view! {
         <DropAnywhere app />
         <div class="page">
             <Header />
             <EngineBar app />
+            <Tabs app />
             <Notices app />
-            <main>
+            <main
+                id="panel-classify"
+                class="classify"
+                role="tabpanel"
+                aria-labelledby="tab-classify"
+                hidden=move || app.tab.get() != Tab::Classify
+            >
                 <AddPictures app />
                 <div class="side">
-                    <LabelPanel app />
-                    <TemplatePanel app />
+                    <InUse app />
+                    // A classifier of one's own knows its classes only.
+                    <Show when=move || !own_classes.get()>
+                        <LabelPanel app />
+                        <TemplatePanel app />
+                    </Show>
                     <ModelPanel app />
                     <div class="remarks">
                         <Notes app />
@@ -60,6 +87,15 @@ pub fn Page() -> impl IntoView {
                     </div>
                 </div>
                 <Answers app />
+            </main>
+            <main
+                id="panel-train"
+                class="train"
+                role="tabpanel"
+                aria-labelledby="tab-train"
+                hidden=move || app.tab.get() != Tab::Train
+            >
+                <Training app />
             </main>
             <footer>
                 <p>

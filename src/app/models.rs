@@ -327,17 +327,20 @@ pub fn dropped(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEn
         .then_some(entries)
 }
 
-/// The files in dropped folders.
-pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<File> {
+/// The files in dropped folders, each with its path from there. A folder is
+/// listed too; its path ends in `/`.
+pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Option<File>)> {
     /// Nobody means to drop more at once.
-    const MOST: usize = 2_000;
+    const MOST: usize = 100_000;
     let mut files = Vec::new();
     let mut open = entries;
     while let Some(entry) = open.pop() {
         if files.len() >= MOST {
             break;
         }
+        let path = entry.full_path().trim_start_matches('/').to_owned();
         if let Some(folder) = entry.dyn_ref::<web_sys::FileSystemDirectoryEntry>() {
+            files.push((format!("{path}/"), None));
             let reader = folder.create_reader();
             // It gives some at a time, and none when it is done.
             loop {
@@ -358,7 +361,7 @@ pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<File> {
                 file.file_with_callback_and_callback(&resolve, &reject);
             });
             if let Ok(file) = wasm_bindgen_futures::JsFuture::from(read).await {
-                files.push(file.unchecked_into());
+                files.push((path, Some(file.unchecked_into())));
             }
         }
     }

@@ -472,6 +472,20 @@ impl Session {
         self.ask_again()
     }
 
+    /// Something else answers from now on: all is asked anew. With
+    /// `encode_again` the pictures' features are another model's, too.
+    pub fn answer_anew(&mut self, encode_again: bool) -> Vec<Command> {
+        for picture in &mut self.pictures {
+            picture.answer = None;
+            if encode_again && (picture.with_worker() || picture.state == PictureState::Encoded) {
+                picture.state = PictureState::Waiting;
+            }
+        }
+        let mut commands = self.ask_again();
+        commands.extend(self.pump());
+        commands
+    }
+
     fn ask_again(&mut self) -> Vec<Command> {
         // Counted up even without labels, so that late answers are known as late.
         self.question += 1;
@@ -701,6 +715,8 @@ impl Session {
             }
             // For benchmarks, which speak to the worker themselves.
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
+            // Heard by the training's own session.
+            Event::Training(_) => {}
             Event::Died { error } => return self.died(&error, now_ms),
         }
         Vec::new()

@@ -11,13 +11,15 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, Response};
 
-use super::engine_client::{Beside, EngineClient, describe};
+use super::engine_client::{Beside, EngineClient, Heard, describe};
 use super::session::{Command, Notice, Session};
+use super::tabs::Tab;
 use super::templates::TemplateBook;
+use super::training::session::TrainingSession;
 use super::{labels, models, storage};
 use crate::engine::Place;
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request,
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request, SampleId,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -76,6 +78,14 @@ pub struct App {
     pub samples: RwSignal<Vec<Sample>>,
     /// Notices not yet dismissed.
     pub notices: RwSignal<Vec<Posted>>,
+    /// What is in sight.
+    pub tab: RwSignal<Tab>,
+    /// Everything about training.
+    pub training: RwSignal<TrainingSession>,
+    /// Files of the pictures to learn from.
+    pub(super) sample_files: StoredValue<HashMap<SampleId, Held>, LocalStorage>,
+    /// The labels that something trained has taken the place of.
+    pub(super) labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: samples leave them alone from then on.
     labels_own: RwSignal<bool>,
     next_notice: RwSignal<u32>,
@@ -86,9 +96,16 @@ pub struct App {
 }
 
 /// A picture's file. It stays here, so that any worker can be told again.
-struct Held {
-    blob: Blob,
-    url: String,
+pub(super) struct Held {
+    pub blob: Blob,
+    pub url: String,
+}
+
+impl Held {
+    pub fn new(blob: Blob) -> Self {
+        let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
+        Self { blob, url }
+    }
 }
 
 impl Drop for Held {
@@ -117,6 +134,10 @@ impl App {
             similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
             samples: RwSignal::new(Vec::new()),
             notices: RwSignal::new(Vec::new()),
+            tab: RwSignal::new(Tab::of_address()),
+            training: RwSignal::new(TrainingSession::default()),
+            sample_files: StoredValue::new_local(HashMap::new()),
+            labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             next_notice: RwSignal::new(0),
             files: StoredValue::new_local(HashMap::new()),
@@ -145,6 +166,7 @@ impl App {
                 storage::save(storage::SIMILARITY, &shown);
             }
         });
+        self.start_training();
         spawn_local(async move {
             // Without samples the page is as useful as before: no word about it.
             if let Some(samples) = fetch_samples().await {
@@ -178,7 +200,8 @@ impl App {
     }
 
     fn start_worker(self, device: DeviceChoice) {
-        let hear = move |event: Event| self.run(|session| session.hear(event, now_ms()));
+        self.training.update(TrainingSession::disconnected);
+        let hear = move |heard: Heard| self.hear(heard);
         let started = self.engine.try_update_value(|engine| engine.start(hear));
         match started {
             Some(Ok(())) => {
@@ -201,7 +224,19 @@ impl App {
         }
     }
 
-    fn send(self, request: &Request, beside: Beside) {
+    fn hear(self, heard: Heard) {
+        match heard.event {
+            Event::Training(event) => self.hear_training(event, heard.bytes, heard.files),
+            event => {
+                if matches!(event, Event::Died { .. }) {
+                    self.training.update(TrainingSession::died);
+                }
+                self.run(|session| session.hear(event, now_ms()));
+            }
+        }
+    }
+
+    pub(super) fn send(self, request: &Request, beside: Beside) {
         let sent = self
             .engine
             .try_with_value(|engine| engine.send(request, beside));
@@ -280,13 +315,13 @@ impl App {
     }
 
     fn hold(self, blob: Blob, name: String) {
-        let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
+        let held = Held::new(blob);
         let id = self
             .session
-            .try_update(|session| session.add(name, url.clone()));
+            .try_update(|session| session.add(name, held.url.clone()));
         if let Some(id) = id {
             self.files.update_value(|files| {
-                files.insert(id, Held { blob, url });
+                files.insert(id, held);
             });
         }
     }
@@ -339,8 +374,11 @@ impl App {
 
     /// Replaces all labels by the visitor's own.
     pub fn set_labels(self, labels: Vec<String>) {
-        storage::save(storage::LABELS, &labels);
-        self.labels_own.set(true);
+        // Classes that were lent to the list are not the visitor's to keep.
+        if self.labels_before.with_untracked(Option::is_none) {
+            storage::save(storage::LABELS, &labels);
+            self.labels_own.set(true);
+        }
         self.labels.set(labels);
     }
 
@@ -358,6 +396,7 @@ impl App {
             }
             None => storage::forget(storage::MODEL),
         }
+        self.forget_trained();
         self.model_files.set_value(Vec::new());
         let source = place.map_or(ModelSource::Bundled, ModelSource::Place);
         self.run(|session| session.open_model(source, activation));
@@ -374,6 +413,7 @@ impl App {
             ));
             return;
         }
+        self.forget_trained();
         storage::forget(storage::MODEL);
         self.model_files.set_value(files);
         self.run(|session| session.open_model(ModelSource::Files, activation));
@@ -408,7 +448,7 @@ fn ask_to_keep() {
     }
 }
 
-fn now_ms() -> f64 {
+pub(super) fn now_ms() -> f64 {
     js_sys::Date::now()
 }
 
@@ -418,7 +458,7 @@ async fn fetch_samples() -> Option<Vec<Sample>> {
     serde_json::from_str(&text).ok()
 }
 
-async fn fetch(url: &str) -> Result<Blob, String> {
+pub(super) async fn fetch(url: &str) -> Result<Blob, String> {
     let window = web_sys::window().ok_or("no window")?;
     let response = JsFuture::from(window.fetch_with_str(url))
         .await

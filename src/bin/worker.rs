@@ -21,9 +21,11 @@ mod worker {
     use clip::engine::messages::{
         ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
     };
+    use clip::engine::training::browser::Browser;
+    use clip::engine::training::{Beside, Training};
     use clip::engine::{Engine, EngineError, Waiting, open_device};
     use clip::hub::kept::Shelf;
-    use clip::hub::{self, Dropped, Fetched, LoadProgress, ModelFiles};
+    use clip::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
     use clip::model::Activation;
     use clip::preprocess::decode;
     use clip::zero_shot;
@@ -97,9 +99,9 @@ mod worker {
     }
 
     /// What is known and what waits.
-    #[derive(Default)]
     struct State {
         engine: Option<Engine>,
+        training: Training<Browser<Either>>,
         /// Pictures to encode: number and file.
         waiting: VecDeque<(ImageId, Vec<u8>)>,
         /// Encoded pictures and their features.
@@ -121,8 +123,25 @@ mod worker {
         classifier: Option<Vec<Vec<f32>>>,
     }
 
+    impl State {
+        fn new() -> Self {
+            let tell = Box::new(|event, beside| match beside {
+                Beside::Nothing => post(&Event::Training(event)),
+                Beside::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
+                Beside::Files(files) => post_files(&Event::Training(event), files),
+            });
+            Self {
+                engine: None,
+                training: Training::new(Browser::new(tell)),
+                waiting: VecDeque::new(),
+                encoded: Vec::new(),
+                question: None,
+            }
+        }
+    }
+
     async fn run(inbox: Inbox) {
-        let mut state = State::default();
+        let mut state = State::new();
         loop {
             let message = inbox.borrow_mut().messages.pop_front();
             if let Some(message) = message {
@@ -147,12 +166,19 @@ mod worker {
                     hub,
                     activation,
                 } => {
-                    match open(device, source, &hub, activation, message.files).await {
+                    let activation = activation.map(|choice| match choice {
+                        ActivationChoice::QuickGelu => Activation::QuickGelu,
+                        ActivationChoice::Gelu => Activation::Gelu,
+                    });
+                    let files = Rc::new(source_files(source, &hub, message.files).await);
+                    match open_from(&*files, device, activation).await {
                         Ok(engine) => {
                             post(&Event::Ready {
                                 model: engine.model_info().clone(),
                                 device: engine.device_info().clone(),
                             });
+                            self.training.host().set_model(files, activation);
+                            self.training.begin(&engine).await;
                             self.engine = Some(engine);
                             tell_kept().await;
                         }
@@ -212,6 +238,16 @@ mod worker {
                     texts,
                     runs,
                 } => post(&self.measure(images, texts, runs).await),
+                Request::Training(request) => {
+                    let swaps = self.training.swaps();
+                    let engine = self.engine.as_mut();
+                    self.training.take(request, message.files, engine).await;
+                    if self.training.swaps() != swaps {
+                        // The page sends them again.
+                        self.encoded.clear();
+                        self.question = None;
+                    }
+                }
                 Request::Cancel => {
                     if (self.question.as_ref()).is_some_and(|q| q.classifier.is_none()) {
                         self.question = None;
@@ -253,17 +289,18 @@ mod worker {
                     return true;
                 }
                 for (image, features) in &self.encoded {
-                    question.answer(engine, *image, features);
+                    question.answer(engine, &self.training, *image, features);
                 }
                 return true;
             }
+            // Somebody waits for these: training goes on between them.
             let Some((image, file)) = self.waiting.pop_front() else {
-                return false;
+                return self.training.work(engine).await;
             };
             match encode(engine, image, &file).await {
                 Ok(features) => {
                     if let Some(question) = &self.question {
-                        question.answer(engine, image, &features);
+                        question.answer(engine, &self.training, image, &features);
                     }
                     self.encoded.push((image, features));
                 }
@@ -320,12 +357,20 @@ mod worker {
             engine.truncated(&self.prompts).map(note).collect()
         }
 
-        fn answer(&self, engine: &Engine, image: ImageId, features: &[f32]) {
+        fn answer(
+            &self,
+            engine: &Engine,
+            training: &Training<Browser<Either>>,
+            image: ImageId,
+            features: &[f32],
+        ) {
             if let Some(classifier) = &self.classifier {
+                let trained = training.rank(features);
                 post(&Event::Answer {
                     question: self.number,
                     image,
-                    ranking: engine.rank(features, &self.labels, classifier),
+                    ranking: trained
+                        .unwrap_or_else(|| engine.rank(features, &self.labels, classifier)),
                 });
             }
         }
@@ -360,36 +405,23 @@ mod worker {
         post(&Event::Kept { models });
     }
 
-    /// Opens the model on the device that was asked for.
-    async fn open(
-        device: DeviceChoice,
-        source: ModelSource,
-        hub: &str,
-        activation: Option<ActivationChoice>,
-        files: Vec<File>,
-    ) -> Result<Engine, String> {
-        let activation = activation.map(|choice| match choice {
-            ActivationChoice::QuickGelu => Activation::QuickGelu,
-            ActivationChoice::Gelu => Activation::Gelu,
-        });
+    /// Where the files of the model that was asked for are.
+    async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> Either {
         match source {
-            ModelSource::Bundled => open_from(&Fetched::bundled(BUNDLED), device, activation).await,
-            ModelSource::Files => {
-                let page = Fetched::bundled(BUNDLED);
-                open_from(&Dropped::new(files, page), device, activation).await
-            }
+            ModelSource::Bundled => Either::Fetched(Fetched::bundled(BUNDLED)),
+            ModelSource::Files => Either::Dropped(Dropped::new(files, Fetched::bundled(BUNDLED))),
             ModelSource::Place(place) => {
                 let shelf = Shelf::open().await.map(Rc::new);
                 let tell = Rc::new(|text| post(&Event::Remark { text }));
                 if shelf.is_none() {
                     tell("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
                 }
-                let files = Fetched::place(&place, hub, shelf, tell);
-                open_from(&files, device, activation).await
+                Either::Fetched(Fetched::place(&place, hub, shelf, tell))
             }
         }
     }
 
+    /// Opens a model on the device that was asked for.
     /// Left to itself, it goes to the CPU when the GPU fails its first run.
     async fn open_from(
         files: &impl ModelFiles,
@@ -474,11 +506,40 @@ mod worker {
     }
 
     fn post(event: &Event) {
+        send(event, |_| Ok(None));
+    }
+
+    /// An event with byte strings beside it, which are moved over.
+    fn post_bytes(event: &Event, bytes: &[Vec<u8>]) {
+        send(event, |envelope| {
+            let buffers: Array = (bytes.iter())
+                .map(|bytes| Uint8Array::from(bytes.as_slice()).buffer())
+                .collect();
+            Reflect::set(envelope, &"bytes".into(), &buffers)?;
+            Ok(Some(buffers))
+        });
+    }
+
+    fn post_files(event: &Event, files: Vec<File>) {
+        send(event, |envelope| {
+            let files: Array = files.into_iter().collect();
+            Reflect::set(envelope, &"files".into(), &files)?;
+            Ok(None)
+        });
+    }
+
+    /// `beside` lays more into the envelope, and returns what is to be moved over.
+    fn send(event: &Event, beside: impl FnOnce(&Object) -> Result<Option<Array>, JsValue>) {
         let posted = || -> Result<(), JsValue> {
             let message = serde_wasm_bindgen::to_value(event)?;
             let envelope = Object::new();
             Reflect::set(&envelope, &"message".into(), &message)?;
-            scope().map_or(Ok(()), |scope| scope.post_message(&envelope))
+            let moved = beside(&envelope)?;
+            match (scope(), moved) {
+                (Some(scope), Some(moved)) => scope.post_message_with_transfer(&envelope, &moved),
+                (Some(scope), None) => scope.post_message(&envelope),
+                (None, _) => Ok(()),
+            }
         };
         // Nothing else is left to tell the page with; the console at least shows it.
         if let Err(error) = posted() {

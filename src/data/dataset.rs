@@ -1,10 +1,14 @@
 //! What a data set holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+#[cfg(feature = "training")]
+use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
+#[cfg(feature = "training")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::table::{self, Row};
 use super::{DataError, DataFiles};
+#[cfg(feature = "training")]
 use crate::preprocess::{Picture, decode};
 use crate::train::Problem;
 
@@ -118,7 +122,10 @@ impl Dataset {
             .map(|folder| folder.replace('_', " ").trim().to_owned())
             .collect();
     }
+}
 
+#[cfg(feature = "training")]
+impl Dataset {
     /// Reads every picture once and gives it to `take`, with its index in the
     /// result's `pictures`: what cannot be used is left out of them.
     pub async fn read<E>(
@@ -311,6 +318,7 @@ fn looks_like_picture(path: &str) -> bool {
 
 /// Of 128 bits: in a data set of a million pictures, two that differ have the
 /// same with a probability of 1 in 10²⁶.
+#[cfg(feature = "training")]
 fn fingerprint(bytes: &[u8]) -> [u64; 2] {
     [0u8, 1].map(|salt| {
         let mut hasher = DefaultHasher::new();
@@ -320,7 +328,7 @@ fn fingerprint(bytes: &[u8]) -> [u64; 2] {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "training"))]
 mod tests {
     use super::*;
     use crate::data::{InMemory, ZipFiles};

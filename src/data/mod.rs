@@ -7,6 +7,7 @@
 
 mod dataset;
 mod files;
+#[cfg(feature = "training")]
 mod split;
 mod table;
 mod zip;
@@ -17,6 +18,7 @@ pub use files::Directory;
 #[cfg(target_arch = "wasm32")]
 pub use files::DroppedFiles;
 pub use files::{DataFiles, InMemory};
+#[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
 pub use zip::ZipFiles;
 

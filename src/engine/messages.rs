@@ -4,14 +4,16 @@
 //! start a fresh worker at any time and tell it everything again; the worker
 //! owns the device, the model and the features it computed.
 //!
-//! A message crosses as a JavaScript object `{ message, bytes }`: `message` is
-//! the serde form of [`Request`] or [`Event`], `bytes` (an `ArrayBuffer`, only
-//! with [`Request::AddImage`]) is transferred, not copied. With
-//! [`ModelSource::Files`] go `files`, an array of `File`s.
+//! A message crosses as a JavaScript object `{ message, bytes, files }`:
+//! `message` is the serde form of [`Request`] or [`Event`]. Beside it, where its
+//! description says so, go `bytes` (an `ArrayBuffer`, or with
+//! [`TrainingEvent::Exported`] an array of them), which are transferred, not
+//! copied, or `files`, an array of `File`s.
 
 use serde::{Deserialize, Serialize};
 
 use super::Place;
+use crate::train::{Curve, Method, Problem, TrainingReport};
 
 /// Where the visitor wants the model to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,8 @@ pub enum Request {
     /// Time the encoders on made-up pictures and texts, all `images` and all
     /// `texts` (of full length) at once, `runs` times over.
     Measure { images: u32, texts: u32, runs: u32 },
+    /// Everything about training.
+    Training(TrainingRequest),
 }
 
 /// From the worker to the page.
@@ -157,12 +161,311 @@ pub enum Event {
     Measured(Measured),
     /// The model cannot be measured.
     MeasureFailed { error: String },
+    /// Everything about training.
+    Training(TrainingEvent),
     /// The GPU went away or the worker's code trapped: the page starts a fresh worker.
     Died { error: String },
 }
 
 /// A picture, numbered by the page.
 pub type ImageId = u32;
+
+/// A picture to learn from, numbered by the page.
+pub type SampleId = u32;
+
+/// What the page asks of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TrainingRequest {
+    /// Pictures to learn from; their files travel beside the message, in this
+    /// order. Each is read once and, where the browser has room, kept for a
+    /// later visit.
+    AddSamples { samples: Vec<SampleId> },
+    /// Forget them.
+    RemoveSamples { samples: Vec<SampleId> },
+    /// What the page knows of its samples, in a form of its own, to be given
+    /// back by [`TrainingEvent::Found`] in a later visit.
+    KeepProject { project: String },
+    /// What a training would take; answered by [`TrainingEvent::Estimated`].
+    Estimate {
+        settings: TrainingSettings,
+        /// Examples learnt from, and measured on.
+        train: u32,
+        held_out: u32,
+    },
+    /// Begin. Whatever was trained before is replaced once this is finished.
+    Start { plan: TrainingPlan },
+    /// Wait after the step that is being computed.
+    Pause,
+    /// Go on: after a pause, or with what an earlier visit kept.
+    Resume,
+    /// End it now. What was learnt so far counts as the result, or is forgotten.
+    Stop { discard: bool },
+    /// Forget an interrupted training of an earlier visit.
+    Discard,
+    /// The trained thing as files.
+    Export { what: Export },
+    /// Files of a probe, an adapter or a LoRA, which travel beside the message.
+    Import,
+    /// Classify with what was trained or imported, or as before.
+    Use { trained: bool },
+}
+
+/// What the worker says about training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TrainingEvent {
+    /// Comes once after [`Event::Ready`]: what earlier visits left, or an
+    /// earlier worker of this one. The samples' files travel beside the message.
+    Found {
+        project: Option<String>,
+        samples: Vec<SampleId>,
+        interrupted: Option<Interrupted>,
+        trained: Option<Trained>,
+    },
+    /// Files of samples were read; some at a time.
+    SamplesRead {
+        samples: Vec<SampleReading>,
+    },
+    Estimated(Estimate),
+    Progress(TrainingProgress),
+    /// After each step of the methods that have steps.
+    Step(TrainingStep),
+    /// The held-out part was measured along the way.
+    Measured {
+        step: u32,
+        accuracy: f64,
+    },
+    /// After [`TrainingRequest::Resume`] of a training that this page did not
+    /// see: how it went until then.
+    Curves {
+        curves: Vec<Curve>,
+    },
+    /// The state was kept: should anything break off, it goes on from here.
+    Kept {
+        step: u32,
+    },
+    /// [`TrainingRequest::Pause`] took effect.
+    Paused,
+    /// It goes on, or begins.
+    Running,
+    /// [`TrainingRequest::Stop`] or [`TrainingRequest::Discard`] took effect,
+    /// and nothing is left of it.
+    Stopped,
+    Finished(Box<Outcome>),
+    /// The training cannot start or go on.
+    Failed {
+        error: String,
+    },
+    /// The files' bytes travel beside the message, in this order.
+    Exported {
+        files: Vec<String>,
+    },
+    ExportFailed {
+        error: String,
+    },
+    Imported(Trained),
+    ImportFailed {
+        error: String,
+    },
+    /// What pictures are classified with from now on; `None` for the model with
+    /// the visitor's labels. Pictures whose features are another model's now
+    /// have to be sent again, which `encode_again` tells.
+    InUse {
+        trained: Option<Trained>,
+        encode_again: bool,
+    },
+    /// Something the visitor should know, such as that samples could not be kept.
+    Remark {
+        text: String,
+    },
+}
+
+/// What the file of a sample turned out to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleReading {
+    pub sample: SampleId,
+    /// A fingerprint, equal for equal files; or why it cannot be used.
+    pub file: Result<String, String>,
+}
+
+/// Everything that decides a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingPlan {
+    /// For people: what the data are called.
+    pub name: String,
+    pub settings: TrainingSettings,
+    pub classes: Vec<String>,
+    /// Prompts of a class, each with `{label}`.
+    pub templates: Vec<String>,
+    pub samples: Vec<PlannedSample>,
+    /// What was left out.
+    pub problems: Vec<Problem>,
+}
+
+/// A picture and what is said about it: a class, or captions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedSample {
+    pub sample: SampleId,
+    /// Different for each sample; names it in reports.
+    pub path: String,
+    /// Index into [`TrainingPlan::classes`].
+    pub class: Option<u32>,
+    pub captions: Vec<String>,
+    /// Kept apart for measuring.
+    pub held_out: bool,
+}
+
+/// What can be chosen; each method takes what concerns it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSettings {
+    pub method: Method,
+    /// Share of each class that is kept apart for measuring.
+    pub held_out: f64,
+    pub seed: u32,
+    pub epochs: u32,
+    /// Pairs of which each is told from all others in a step.
+    pub batch_size: u32,
+    /// Pairs computed at once.
+    pub micro_batch: u32,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub warmup_steps: u32,
+    /// LoRA's.
+    pub rank: u32,
+    pub alpha: f64,
+    /// LoRA: whether the MLPs get it too, beside attention.
+    pub mlp: bool,
+    pub image_tower: TrainedPart,
+    pub text_tower: TrainedPart,
+    /// Whether the temperature learns.
+    pub temperature: bool,
+    /// Less memory, more time.
+    pub gradient_checkpointing: bool,
+    /// Pre-training: width of both transformers.
+    pub width: u32,
+    /// Pre-training: their blocks.
+    pub layers: u32,
+}
+
+/// How much of a tower learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrainedPart {
+    Frozen,
+    /// So many blocks, counted from the output, and what follows them.
+    Last(u32),
+    Whole,
+}
+
+/// What a training takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// For these settings: an answer to older ones can be told apart.
+    pub settings: TrainingSettings,
+    /// At its peak, model included.
+    pub memory_bytes: u64,
+    /// As far as anybody can tell.
+    pub available_bytes: Option<u64>,
+    pub seconds: Option<f64>,
+    /// A micro-batch that fits where this one does not.
+    pub smaller: Option<u32>,
+    /// Whether it will not run as it is.
+    pub too_large: bool,
+}
+
+/// How far a training is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingProgress {
+    pub stage: TrainingStage,
+    pub done: u32,
+    /// 0 when unknown.
+    pub total: u32,
+    /// Pictures that go through the image encoder.
+    pub images_per_second: Option<f64>,
+    pub seconds_left: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrainingStage {
+    /// Pictures through the image encoder.
+    Pictures,
+    /// Prompts through the text encoder.
+    Labels,
+    /// Settings are tried on parts of the training pictures.
+    Choosing,
+    /// The classifier is fitted.
+    Fitting,
+    /// Steps of the optimiser.
+    Steps,
+    /// The held-out part.
+    Measuring,
+}
+
+/// One step of the optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingStep {
+    /// Counted from 1.
+    pub step: u32,
+    pub loss: f64,
+    /// `exp(logit_scale)`, the inverse temperature.
+    pub scale: f64,
+    pub learning_rate: f64,
+}
+
+/// A training that broke off in an earlier visit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interrupted {
+    pub method: Method,
+    /// Name of the model that it was begun with.
+    pub model: String,
+    pub step: u32,
+    pub steps: u32,
+    /// Milliseconds since 1970.
+    pub kept_ms: f64,
+}
+
+/// What a training gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub report: TrainingReport,
+    /// Of every held-out sample with a class.
+    pub answers: Vec<HeldOutAnswer>,
+    pub trained: Trained,
+}
+
+/// What was said of a held-out picture; indices into the report's classes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutAnswer {
+    pub sample: SampleId,
+    pub truth: u32,
+    pub before: u32,
+    pub after: u32,
+    /// Of `after`.
+    pub probability: f32,
+}
+
+/// Something trained or imported, that can be classified with and taken away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    pub method: Method,
+    /// Name of the model that was begun with.
+    pub model: String,
+    /// None where it was trained with captions.
+    pub classes: Vec<String>,
+    /// What it can be taken away as.
+    pub exports: Vec<Export>,
+}
+
+/// Forms in which something trained is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Export {
+    /// Probe or adapter: one small safetensors file.
+    Head,
+    /// LoRA in PEFT's layout.
+    Lora,
+    /// The whole model, as `transformers` loads it.
+    HuggingFace,
+    /// The whole model, as `open_clip` loads it.
+    OpenClip,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadStage {

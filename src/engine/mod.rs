@@ -9,10 +9,12 @@ pub mod messages;
 mod place;
 #[cfg(feature = "compute")]
 mod session;
+#[cfg(feature = "training")]
+pub mod training;
 
 pub use place::{Place, PlaceError};
 
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, OpenedDevice, open_device};
 #[cfg(feature = "compute")]
-pub use session::{Engine, EngineError, TextFeatures, Waiting};
+pub use session::{Engine, EngineError, Swapped, TextFeatures, Waiting};

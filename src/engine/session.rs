@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
@@ -52,6 +52,12 @@ pub struct Engine {
     prompts: HashMap<String, TextFeatures>,
 }
 
+/// A model for [`Engine::swap`], packed, with its shape.
+pub struct Swapped {
+    pub model: Clip,
+    pub config: ClipConfig,
+}
+
 /// What a text became.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextFeatures {
@@ -94,7 +100,7 @@ impl Engine {
         opened: OpenedDevice,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        let loaded = hub::load(files, &bundle, &opened.device, progress).await?;
+        let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;
         let model = model.pack();
@@ -118,6 +124,35 @@ impl Engine {
             info,
             logit_scale: scale.first().copied().unwrap_or_default(),
             prompts: HashMap::new(),
+        })
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &ClipConfig {
+        &self.config
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.opened.device
+    }
+
+    /// How pictures are prepared.
+    pub fn preprocess(&self) -> &PreprocessConfig {
+        &self.preprocess
+    }
+
+    /// Puts another model in the place of this one, whose shape may be another
+    /// as long as it sees pictures of the same size and reads the same tokens.
+    /// Returns the one before, to be put back some time.
+    pub async fn swap(&mut self, other: Swapped) -> Result<Swapped, EngineError> {
+        let scale = read(other.model.logit_scale.val()).await?;
+        self.logit_scale = scale.first().copied().unwrap_or_default();
+        self.prompts.clear();
+        self.info.embed_dim = other.config.embed_dim as u32;
+        Ok(Swapped {
+            model: std::mem::replace(&mut self.model, other.model),
+            config: std::mem::replace(&mut self.config, other.config),
         })
     }
 

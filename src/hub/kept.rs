@@ -50,15 +50,20 @@ struct Meta {
 }
 
 impl Shelf {
-    /// `None` where the browser keeps nothing (private windows).
+    /// The models' shelf. `None` where the browser keeps nothing (private windows).
     pub async fn open() -> Option<Self> {
-        match Self::files().await {
+        Self::named(FOLDER).await
+    }
+
+    /// Another one, for other things than models.
+    pub async fn named(name: &str) -> Option<Self> {
+        match Self::files(name).await {
             Ok(folder) => Some(Self::Files(folder)),
-            Err(_) => Self::cache().await.ok().map(Self::Cache),
+            Err(_) => Self::cache(name).await.ok().map(Self::Cache),
         }
     }
 
-    async fn files() -> Result<FileSystemDirectoryHandle, JsValue> {
+    async fn files(name: &str) -> Result<FileSystemDirectoryHandle, JsValue> {
         let storage = Reflect::get(scope()?.navigator().as_ref(), &"storage".into())?;
         let has = |object: &JsValue, name: &str| {
             Reflect::get(object, &name.into()).is_ok_and(|value| value.is_function())
@@ -78,19 +83,19 @@ impl Shelf {
                 .dyn_into()?;
         let create = FileSystemGetDirectoryOptions::new();
         create.set_create(true);
-        JsFuture::from(root.get_directory_handle_with_options(FOLDER, &create))
+        JsFuture::from(root.get_directory_handle_with_options(name, &create))
             .await?
             .dyn_into()
     }
 
-    async fn cache() -> Result<Cache, JsValue> {
-        JsFuture::from(scope()?.caches()?.open(FOLDER))
+    async fn cache(name: &str) -> Result<Cache, JsValue> {
+        JsFuture::from(scope()?.caches()?.open(name))
             .await?
             .dyn_into()
     }
 
     /// Writes all of a byte string anew.
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), KeepError> {
+    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), KeepError> {
         self.write(name, bytes, 0).await
     }
 
@@ -139,7 +144,7 @@ impl Shelf {
         })
     }
 
-    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+    pub async fn get(&self, name: &str) -> Option<Vec<u8>> {
         let get = async || -> Result<Vec<u8>, JsValue> {
             let buffer = match self {
                 Self::Files(_) => JsFuture::from(self.file(name).await?.array_buffer()).await?,
@@ -166,7 +171,22 @@ impl Shelf {
         JsFuture::from(file.get_file()).await?.dyn_into()
     }
 
-    async fn delete(&self, name: &str) {
+    /// A byte string as a handle, which can be given to the page.
+    pub async fn handle(&self, name: &str) -> Option<File> {
+        let Self::Cache(cache) = self else {
+            return self.file(name).await.ok();
+        };
+        let find = async || -> Result<File, JsValue> {
+            let response: Response = JsFuture::from(cache.match_with_str(&address(name)))
+                .await?
+                .dyn_into()?;
+            let blob = JsFuture::from(response.blob()?).await?;
+            File::new_with_blob_sequence(&Array::of1(&blob), name)
+        };
+        find().await.ok()
+    }
+
+    pub async fn delete(&self, name: &str) {
         // What is not there need not be deleted.
         let _ = match self {
             Self::Files(folder) => JsFuture::from(folder.remove_entry(name)).await,
@@ -174,7 +194,7 @@ impl Shelf {
         };
     }
 
-    async fn names(&self) -> Vec<String> {
+    pub async fn names(&self) -> Vec<String> {
         let list = async || -> Result<Vec<String>, JsValue> {
             let mut names = Vec::new();
             match self {

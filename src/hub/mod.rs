@@ -8,6 +8,8 @@
 #[cfg(target_arch = "wasm32")]
 mod dropped;
 #[cfg(target_arch = "wasm32")]
+mod either;
+#[cfg(target_arch = "wasm32")]
 mod fetched;
 #[cfg(target_arch = "wasm32")]
 pub mod kept;
@@ -18,6 +20,8 @@ mod remote;
 
 #[cfg(target_arch = "wasm32")]
 pub use dropped::Dropped;
+#[cfg(target_arch = "wasm32")]
+pub use either::Either;
 #[cfg(target_arch = "wasm32")]
 pub use fetched::Fetched;
 #[cfg(not(target_arch = "wasm32"))]
@@ -209,12 +213,14 @@ pub struct Loaded {
     pub f16: bool,
 }
 
-/// Streams a model's weights to `device`, matrices of f16 files in f16: what is
-/// held on the way is one parameter.
+/// Streams a model's weights to `device`: what is held on the way is one
+/// parameter. `keep_f16`: matrices of f16 files stay so, which is for answering
+/// only; to be trained or saved they have to be f32.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
+    keep_f16: bool,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;
@@ -223,8 +229,9 @@ pub async fn load(
         if piece.offset == 0 {
             loader = None;
         }
-        let loader = loader
-            .get_or_insert_with(|| Loader::new(&bundle.config, device, piece.total).keep_f16(true));
+        let loader = loader.get_or_insert_with(|| {
+            Loader::new(&bundle.config, device, piece.total).keep_f16(keep_f16)
+        });
         loader.push(piece.bytes)?;
         done = piece.done();
         progress(LoadProgress {

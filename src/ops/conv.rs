@@ -4,7 +4,7 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
-use burn::tensor::module::avg_pool2d;
+use burn::tensor::module::{avg_pool2d, batch_norm_train};
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 
@@ -67,8 +67,31 @@ impl ConvNorm {
         // burn has channels first. Turning axes moves nothing, and from one
         // convolution to the next the turns undo each other.
         let x = x.permute([0, 3, 1, 2]);
-        let y = self.norm.forward(self.conv.forward(x));
+        let y = self.normalize(self.conv.forward(x));
         then.plain(y.permute([0, 2, 3, 1]))
+    }
+
+    /// Batch normalisation of `[batch, channels, height, width]`. In training it
+    /// goes by the batch's own statistics and notes them as PyTorch does: burn
+    /// would note the variance of the batch itself, where the reference notes
+    /// the estimate of what it was drawn from (n / (n - 1) times as much).
+    fn normalize(&self, x: Tensor<4>) -> Tensor<4> {
+        let norm = &self.norm;
+        if !(x.device().is_autodiff() && norm.training.is_enabled()) {
+            return norm.forward(x);
+        }
+        let [batch, _, height, width] = x.dims();
+        let count = (batch * height * width) as f64;
+        let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
+        let result = batch_norm_train(x, gamma, beta, norm.epsilon);
+        let mean = result.mean.inner();
+        let variance = result.variance.inner() * (count / (count - 1.0).max(1.0));
+        for (running, found) in [(&norm.running_mean, mean), (&norm.running_var, variance)] {
+            let before = running.value_sync();
+            let found = found.to_device(&before.device());
+            running.update(before * (1.0 - norm.momentum) + found * norm.momentum);
+        }
+        result.output
     }
 
     /// Lays the weights out for the device's kernel.

@@ -13,6 +13,9 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[d_output]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// What LoRA adds: the output's columns fall into as many equal parts as
+    /// there are entries. None in a plain layer.
+    pub lora: Vec<Option<LowRank>>,
     d_output: usize,
     packed: bool,
 }
@@ -27,6 +30,7 @@ impl Linear {
         Self {
             weight: weight.init([d_input, d_output], device),
             bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
+            lora: Vec::new(),
             d_output,
             packed: false,
         }
@@ -34,7 +38,11 @@ impl Linear {
 
     /// `[…, d_input]` to `[…, d_output]`, and on with `then`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
-        match self.fast(&x, &then) {
+        let fast = match self.lora.is_empty() {
+            true => self.fast(&x, &then),
+            false => None,
+        };
+        match fast {
             Some(y) => y,
             None => self.plain(x, then),
         }
@@ -63,22 +71,96 @@ impl Linear {
     }
 
     pub(super) fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
-        let weight = self.weight.val().cast(x.dtype()).unsqueeze();
-        let y = x.matmul(weight);
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        };
-        then.plain(y)
+        let mut shape = x.dims();
+        let d_input = shape[D - 1];
+        shape[D - 1] = self.d_output;
+        // As one matrix: the weights' gradient is then one product, too, and not
+        // a sum over the batch of as many matrices.
+        let x = x.reshape([-1, d_input as isize]);
+        let mut y = x.clone().matmul(self.weight.val().cast(x.dtype()));
+        if let Some(bias) = &self.bias {
+            y = y + bias.val().unsqueeze();
+        }
+        if let Some(added) = self.low_rank(x) {
+            y = y + added;
+        }
+        then.plain(y.reshape(shape))
+    }
+
+    /// What LoRA adds to `[rows, d_output]`, from `[rows, d_input]`.
+    fn low_rank(&self, x: Tensor<2>) -> Option<Tensor<2>> {
+        let parts = self.lora.len();
+        if self.lora.iter().all(Option::is_none) {
+            return None;
+        }
+        let [rows, _] = x.dims();
+        let device = x.device();
+        let parts = (self.lora.iter())
+            .map(|part| match part {
+                Some(part) => part.forward(x.clone()),
+                None => Tensor::zeros([rows, self.d_output / parts], &device),
+            })
+            .collect();
+        Some(Tensor::cat(parts, 1))
+    }
+
+    /// Takes what LoRA adds into the weights: a plain layer that does the same.
+    pub fn merge(&mut self) {
+        let parts = std::mem::take(&mut self.lora);
+        if parts.iter().all(Option::is_none) {
+            return;
+        }
+        let weight = self.weight.val();
+        let [d_input, d_output] = weight.dims();
+        let nothing = || Tensor::zeros([d_input, d_output / parts.len()], &weight.device());
+        let added = (parts.iter())
+            .map(|part| part.as_ref().map_or_else(nothing, LowRank::product))
+            .collect();
+        let added = Tensor::cat(added, 1).cast(weight.dtype());
+        // The same parameter with another value: to be trained or not, as before.
+        let tracked = weight.is_require_grad();
+        self.weight =
+            (self.weight.clone()).map(|_| (weight + added).detach().set_require_grad(tracked));
     }
 
     /// Lays the weights out for the CPU's kernel, if that is where they are.
     pub fn pack(&mut self) {
+        self.merge();
         if !self.packed
             && let Some(packed) = cpu::pack(self.weight.val())
         {
             self.weight = Param::from_tensor(packed);
             self.packed = true;
         }
+    }
+}
+
+/// A matrix of low rank (LoRA, Hu et al. 2021), `scale * a b`.
+#[derive(Module, Debug)]
+pub struct LowRank {
+    /// `[d_input, rank]`
+    pub a: Param<Tensor<2>>,
+    /// `[rank, columns]`
+    pub b: Param<Tensor<2>>,
+    scale: f64,
+}
+
+impl LowRank {
+    pub fn new(a: Param<Tensor<2>>, b: Param<Tensor<2>>, scale: f64) -> Self {
+        Self { a, b, scale }
+    }
+
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// `[rows, d_input]` to `[rows, columns]`, by way of `[rows, rank]`.
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        (x.matmul(self.a.val()) * self.scale).matmul(self.b.val())
+    }
+
+    /// The whole matrix, `[d_input, columns]`.
+    fn product(&self) -> Tensor<2> {
+        self.a.val().matmul(self.b.val()) * self.scale
     }
 }

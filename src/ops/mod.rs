@@ -20,7 +20,7 @@ mod places;
 pub use attention::{attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
 pub use embedding::{Embedding, select_rows};
-pub use linear::Linear;
+pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
 pub use places::{in_order, tokens};
 

@@ -100,9 +100,53 @@ pub async fn train_head(
         }
     }
 
-    let split = hold_out(&dataset, settings.held_out, settings.seed);
-    let zero_shot = label_features(engine, &dataset.classes, &settings.templates, watch).await?;
-    let scale = engine.logit_scale().exp();
+    let data = HeadData {
+        split: hold_out(&dataset, settings.held_out, settings.seed),
+        zero_shot: label_features(engine, &dataset.classes, &settings.templates, watch).await?,
+        scale: engine.logit_scale().exp(),
+        model: engine.model_info().name.clone(),
+        device: engine.device_info().name.clone(),
+        dataset,
+        features,
+    };
+    let mut trained = fit_head(&data, settings, watch).await?;
+    let encoded = encoded.as_secs_f64().max(1e-9);
+    trained.report.images_per_second = data.features.len() as f64 / encoded;
+    trained.report.seconds = (clock() - start).as_secs_f64();
+    Ok(trained)
+}
+
+/// A data set's features and what is known beside them.
+#[derive(Clone, Debug)]
+pub struct HeadData {
+    pub dataset: Dataset,
+    /// Of each of the data set's pictures.
+    pub features: Vec<Vec<f32>>,
+    pub split: Split,
+    /// The zero-shot classifier, a row for each class.
+    pub zero_shot: Vec<Vec<f32>>,
+    /// The model's `exp(logit_scale)`.
+    pub scale: f32,
+    /// Names of the model and of where it runs.
+    pub model: String,
+    pub device: String,
+}
+
+/// Fits a probe or an adapter. The report's times are left for whoever took them.
+pub async fn fit_head(
+    data: &HeadData,
+    settings: &HeadSettings,
+    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<TrainedHead, HeadError> {
+    let HeadData {
+        dataset,
+        features,
+        split,
+        zero_shot,
+        scale,
+        ..
+    } = data;
+    let scale = *scale;
     let part = |part: &[usize]| -> (Vec<&[f32]>, Vec<usize>) {
         (part.iter())
             .filter_map(|index| {
@@ -115,7 +159,7 @@ pub async fn train_head(
     let samples = Samples::new(&train, &labels, dataset.classes.len());
     let mut chosen = BTreeMap::new();
     let mut notes = Vec::new();
-    let fitted = Fitted::new(settings, samples, &zero_shot, scale, watch).await?;
+    let fitted = Fitted::new(settings, samples, zero_shot, scale, watch).await?;
     if fitted.curve.is_none() {
         notes.push(
             "one picture of each class: nothing is left to choose the settings by, cautious ones \
@@ -137,7 +181,7 @@ pub async fn train_head(
     }
     let head = Head {
         method: settings.method,
-        model: engine.model_info().name.clone(),
+        model: data.model.clone(),
         classes: dataset.classes.clone(),
         scale,
         ..fitted.head
@@ -174,24 +218,23 @@ pub async fn train_head(
         chosen.insert("alpha".into(), json!(head.alpha));
         chosen.insert("beta".into(), json!(head.beta));
     }
-    let seconds = (clock() - start).as_secs_f64();
     let report = TrainingReport {
         method: settings.method,
         model: head.model.clone(),
-        device: engine.device_info().name.clone(),
+        device: data.device.clone(),
         settings: chosen,
         data: DataReport {
             name: dataset.name.clone(),
             train: split.train.len(),
             held_out: split.held_out.len(),
-            classes: count(&dataset, &split),
+            classes: count(dataset, split),
             problems: dataset.problems.clone(),
         },
         curves: fitted.curve.into_iter().collect(),
         before,
         after,
-        seconds,
-        images_per_second: features.len() as f64 / encoded.as_secs_f64().max(1e-9),
+        seconds: 0.0,
+        images_per_second: 0.0,
         notes,
     };
     Ok(TrainedHead { head, report })
@@ -303,16 +346,10 @@ async fn label_features(
         .flat_map(|class| zero_shot::prompts(class, templates))
         .collect();
     let mut waiting = engine.waiting(&prompts)?;
-    let mut done = 0;
-    loop {
-        let encoded = engine.encode_some(&mut waiting).await?;
-        if encoded == 0 {
-            break;
-        }
-        done += encoded;
+    while engine.encode_some(&mut waiting).await? > 0 {
         let progress = HeadProgress {
             stage: HeadStage::Labels,
-            done,
+            done: prompts.len() - waiting.len(),
             total: prompts.len(),
         };
         if watch(progress).await.is_break() {

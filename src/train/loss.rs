@@ -3,15 +3,28 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
-/// Pulls the N true pairs of a batch together and pushes the N² - N others
-/// apart. `logits` is `[N, N]`, images by texts, the true pairs on its
-/// diagonal; the result has one element: the mean of both directions'
-/// cross-entropies.
-pub fn contrastive_loss(logits: Tensor<2>) -> Tensor<1> {
+/// Far below every logit, so that softmax gives nothing there. Finite: some
+/// GPUs make NaN of an infinity.
+const NOTHING: f32 = -1e9;
+
+/// Pulls the N true pairs of a batch together and pushes the others apart.
+/// `logits` is `[N, N]`, images by texts, the true pairs on its diagonal; the
+/// result has one element: the mean of both directions' cross-entropies.
+/// `captions` says what each pair's text is: two pairs of the same caption are
+/// neither true pairs nor false ones, and left out.
+pub fn contrastive_loss(logits: Tensor<2>, captions: &[u64]) -> Tensor<1> {
     let [n, _] = logits.dims();
-    let mut diagonal = vec![0f32; n * n];
-    diagonal.iter_mut().step_by(n + 1).for_each(|v| *v = 1.0);
-    let diagonal = Tensor::<2>::from_data(TensorData::new(diagonal, [n, n]), &logits.device());
+    let device = logits.device();
+    let matrix = |value: &dyn Fn(usize, usize) -> f32| {
+        let values: Vec<f32> = (0..n * n).map(|i| value(i / n, i % n)).collect();
+        Tensor::<2>::from_data(TensorData::new(values, [n, n]), &device)
+    };
+    let same = |i: usize, j: usize| i != j && captions.get(i) == captions.get(j);
+    let logits = match (0..n).any(|i| (0..i).any(|j| same(i, j))) {
+        true => logits + matrix(&|i, j| if same(i, j) { NOTHING } else { 0.0 }),
+        false => logits,
+    };
+    let diagonal = matrix(&|i, j| if i == j { 1.0 } else { 0.0 });
     let per_image = log_softmax(logits.clone(), 1);
     let per_text = log_softmax(logits, 0);
     ((per_image + per_text) * diagonal).sum() / -(2.0 * n as f64)
@@ -22,9 +35,9 @@ mod tests {
     use super::*;
     use burn::tensor::Device;
 
-    fn loss(rows: [[f32; 2]; 2]) -> f32 {
+    fn loss<const N: usize>(rows: [[f32; N]; N], captions: [u64; N]) -> f32 {
         let logits = Tensor::<2>::from_data(rows, &Device::flex());
-        contrastive_loss(logits)
+        contrastive_loss(logits, &captions)
             .into_data()
             .try_into_vec::<f32>()
             .unwrap()[0]
@@ -32,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_preference_costs_the_logarithm_of_the_choices() {
-        assert!((loss([[0.0, 0.0], [0.0, 0.0]]) - 2f32.ln()).abs() < 1e-6);
+        assert!((loss([[0.0, 0.0], [0.0, 0.0]], [0, 1]) - 2f32.ln()).abs() < 1e-6);
     }
 
     #[test]
@@ -40,6 +53,36 @@ mod tests {
         // Image to text: ln(1 + e^-2), ln(1 + e^0); text to image: ln(1 + e^-1), ln(1 + e^-1).
         let expected = [(-2f32).exp(), 1.0, (-1f32).exp(), (-1f32).exp()];
         let expected = expected.iter().map(|e| (1.0 + e).ln()).sum::<f32>() / 4.0;
-        assert!((loss([[2.0, 0.0], [1.0, 1.0]]) - expected).abs() < 1e-6);
+        assert!((loss([[2.0, 0.0], [1.0, 1.0]], [0, 1]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_same_caption_again_is_no_negative() {
+        // Pairs 0 and 2 have one caption: what they make of each other is of no account.
+        let rows = |of_each_other: f32| {
+            [
+                [2.0, 1.0, of_each_other],
+                [0.0, 3.0, 0.5],
+                [of_each_other, 1.5, 1.0],
+            ]
+        };
+        let found = loss(rows(50.0), [7, 8, 7]);
+        assert!((found - loss(rows(-50.0), [7, 8, 7])).abs() < 1e-6);
+        let row = |own: f32, others: &[f32]| {
+            others
+                .iter()
+                .map(|other| (other - own).exp())
+                .sum::<f32>()
+                .ln_1p()
+        };
+        let expected = [
+            row(2.0, &[1.0]),
+            row(3.0, &[0.0, 0.5]),
+            row(1.0, &[1.5]),
+            row(2.0, &[0.0]),
+            row(3.0, &[1.0, 1.5]),
+            row(1.0, &[0.5]),
+        ];
+        assert!((found - expected.iter().sum::<f32>() / 6.0).abs() < 1e-6);
     }
 }

@@ -1,13 +1,22 @@
-//! Training, from quick to thorough: a linear probe or an adapter on features,
-//! and contrastive training: the loss, the optimiser, the schedule, and
-//! pre-training on drawings with their names.
+//! Training, from quick to thorough: a linear probe or an adapter on features;
+//! LoRA, fine-tuning and pre-training by gradients, with CLIP's contrastive loss.
+//!
+//! [`train_head`] goes from a data set to a probe or an adapter; [`Trainer`]
+//! takes a step at a time, on any device, in a browser as natively, and
+//! [`pretrain`] drives one over named drawings.
 
 #[cfg(feature = "training")]
 mod adapter;
 #[cfg(feature = "training")]
 mod augment;
 #[cfg(feature = "training")]
+mod contrastive;
+#[cfg(feature = "training")]
 mod drawings;
+#[cfg(feature = "training")]
+mod error;
+#[cfg(feature = "training")]
+mod gradients;
 #[cfg(feature = "training")]
 mod head;
 #[cfg(feature = "training")]
@@ -17,16 +26,32 @@ mod lbfgs;
 #[cfg(feature = "training")]
 mod logistic;
 #[cfg(feature = "training")]
+mod lora;
+#[cfg(feature = "training")]
 mod loss;
 #[cfg(feature = "training")]
+mod memory;
+#[cfg(feature = "training")]
 mod optimizer;
+#[cfg(feature = "training")]
+mod parts;
+#[cfg(feature = "training")]
+mod peft;
 #[cfg(feature = "training")]
 mod pretrain;
 #[cfg(feature = "training")]
 mod probe;
+#[cfg(feature = "training")]
+mod recipe;
 mod report;
 #[cfg(feature = "training")]
+mod sampler;
+#[cfg(feature = "training")]
 mod schedule;
+#[cfg(feature = "training")]
+mod state;
+#[cfg(feature = "training")]
+mod trainer;
 
 pub use report::{
     ClassCount, Curve, DataReport, HeadProgress, HeadStage, Method, Problem, TrainingReport,
@@ -36,13 +61,33 @@ pub use report::{
 pub use self::{
     adapter::{Adapter, Blend, fit_adapter},
     augment::{Augment, Sprite},
+    contrastive::{Batch, loss_and_gradients},
     drawings::{Drawing, Drawings, DrawingsError, Group, SharedName},
+    error::TrainError,
+    gradients::Gradients,
     head::{Head, HeadFileError},
-    head_trainer::{HeadError, HeadSettings, TrainedHead, train_head},
+    head_trainer::{HeadData, HeadError, HeadSettings, TrainedHead, fit_head, train_head},
     logistic::{Samples, Stopped},
+    lora::{Lora, Target, merge_lora},
     loss::contrastive_loss,
-    optimizer::{AdamWHyperParameters, adamw},
-    pretrain::{Encode, PretrainError, PretrainOptions, Progress, fresh, pretrain},
+    memory::{MemoryEstimate, estimate_memory, largest_micro_batch},
+    optimizer::{AdamW, AdamWHyperParameters, clip_factor},
+    parts::{Parts, Tower},
+    peft::{PeftFiles, load_peft, save_peft},
+    pretrain::{Encode, PretrainError, PretrainOptions, fresh, pretrain},
     probe::{Probe, fit_probe},
+    recipe::{RECIPES, Recipe},
+    sampler::{Draw, Sampler},
     schedule::WarmupCosine,
+    trainer::{Learning, StepReport, TrainOptions, Trainer},
 };
+
+/// A tensor's numbers, row by row.
+#[cfg(feature = "training")]
+async fn values_of<const D: usize>(
+    tensor: burn::tensor::Tensor<D>,
+) -> Result<Vec<f32>, TrainError> {
+    let failed = |error: String| TrainError::Device(error);
+    let data = (tensor.into_data_async().await).map_err(|error| failed(format!("{error:?}")))?;
+    (data.try_into_vec::<f32>()).map_err(|error| failed(format!("{error:?}")))
+}

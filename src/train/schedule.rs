@@ -1,7 +1,9 @@
 //! The learning rate over time.
 
+use serde::{Deserialize, Serialize};
+
 /// Linear warm-up, then half a cosine down to zero (paper, table 18).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmupCosine {
     pub learning_rate: f64,
     pub warmup_steps: usize,

@@ -1,13 +1,13 @@
 """Make the golden data: what the Python reference says, for the Rust tests to agree with.
 
-    venv/bin/python tests/golden/make.py [tokens] [pictures] [models]
+    venv/bin/python tests/golden/make.py [tokens] [pictures] [models] [training] [peft]
 
 Run by hand, not by the tests; the outputs are committed. README.md beside this file describes them.
 """
 
 import sys
 
-STEPS = ("tokens", "pictures", "models")
+STEPS = ("tokens", "pictures", "models", "training", "peft")
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     unknown = [step for step in steps if step not in STEPS]
     if unknown:
         sys.exit(f"unknown step {unknown[0]!r}: choose from {', '.join(STEPS)}")
-    for step in STEPS:  # always in this order: models reads what pictures made
+    for step in STEPS:  # always in this order: later steps read what earlier ones made
         if step in steps:
             __import__(f"make_{step}").make()
 

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Models => models::run(),
         Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),
-        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Pretrain(arguments) => pollster::block_on(pretrain::run(&arguments)),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
     };
     match done {

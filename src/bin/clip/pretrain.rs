@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
 use clip::eval::{Accuracy, accuracy};
@@ -77,7 +76,7 @@ const CONTEXT_LENGTH: usize = 32;
 const MEAN: [f32; 3] = [1.0; 3];
 const STD: [f32; 3] = [0.3; 3];
 
-pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
+pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
     let tokenizer_json = fs::read(arguments.data.join("tokenizer.json"))?;
     let tokenizer =
@@ -140,17 +139,17 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
         None => fresh(&config, arguments.seed, &Device::flex()),
         Some(folder) => {
             let weights = fs::read(folder.join(weights_file(&config)))?;
-            let device = Device::flex().autodiff();
-            load(&config, &weights, &device)?.unfreeze()
+            load(&config, &weights, &Device::flex())?
         }
     };
     let model = pretrain(
         model,
+        &config,
         &train,
         &augment,
         &encode,
         &options,
-        |progress, model| {
+        |progress, trainer| {
             (sum, count) = (sum + progress.loss, count + 1);
             let last = progress.step == arguments.steps;
             recent.push(progress.loss);
@@ -168,7 +167,7 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
             if progress.step % arguments.every != 0 && !last {
                 return;
             }
-            let model = model.valid();
+            let model = trainer.model();
             let measured = exam.sit(&model, &encode).and_then(|found| {
                 writeln!(
                     curve,
@@ -190,7 +189,8 @@ pub fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 failed = Some(error);
             }
         },
-    )?;
+    )
+    .await?;
     if let Some(error) = failed {
         return Err(error);
     }

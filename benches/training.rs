@@ -1,0 +1,196 @@
+//! How long a training step takes:
+//!
+//! ```sh
+//! cargo bench --bench training -- [--device cpu|gpu] [--model vit-b-32|bundled] [--batch N] [--runs N]
+//! ```
+//!
+//! A step is the whole of it: both towers there and back, clipping, AdamW, for new models and made-up
+//! pairs of full length. `benches/training.py` is the same with PyTorch and open_clip. Prints lines of a
+//! Markdown table; nothing is asserted.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use clip::engine::messages::DeviceChoice;
+use clip::engine::open_device;
+use clip::hub::{self, Bundled};
+use clip::model::{Activation, Clip, ClipConfig, TextConfig, VisionConfig, VitConfig};
+use clip::train::{
+    Batch, Learning, Lora, Parts, RECIPES, TrainOptions, Trainer, WarmupCosine, estimate_memory,
+};
+use pollster::block_on;
+
+#[derive(Parser)]
+struct Options {
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: Processor,
+    #[arg(long, value_enum, default_value = "bundled")]
+    model: Model,
+    #[arg(long, value_enum, default_value = "full")]
+    method: Way,
+    /// Pairs in a step
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Pairs computed at once; the batch when left out
+    #[arg(long)]
+    micro_batch: Option<usize>,
+    #[arg(long)]
+    gradient_checkpointing: bool,
+    /// Timed steps
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Cargo says this to every benchmark.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Processor {
+    Cpu,
+    Gpu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Model {
+    #[value(name = "vit-b-32")]
+    VitB32,
+    Bundled,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    Full,
+    Lora,
+}
+
+fn main() -> ExitCode {
+    match measure(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+    let choice = match options.device {
+        Processor::Cpu => DeviceChoice::Cpu,
+        Processor::Gpu => DeviceChoice::Gpu,
+    };
+    let opened = block_on(open_device(choice, |_| ()))?;
+    let config = match options.model {
+        Model::VitB32 => vit_b_32(),
+        Model::Bundled => block_on(hub::open(&Bundled, None))?.config,
+    };
+    let method = match options.method {
+        Way::Full => Learning::Full(Parts::ALL),
+        Way::Lora => Learning::Lora(Lora::default()),
+    };
+    let micro_batch = options.micro_batch.unwrap_or(options.batch);
+    let estimate = estimate_memory(
+        &config,
+        &method,
+        options.batch,
+        micro_batch,
+        options.gradient_checkpointing,
+    );
+    let recipe = &RECIPES[5];
+    let model = Clip::init(&config, &opened.device);
+    let batch = pairs(options.batch, &config);
+    let settings = TrainOptions {
+        method,
+        schedule: WarmupCosine {
+            learning_rate: recipe.learning_rate,
+            warmup_steps: recipe.warmup_steps,
+            steps: 100_000,
+        },
+        optimizer: recipe.optimizer,
+        clip_norm: Some(1.0),
+        micro_batch,
+        gradient_checkpointing: options.gradient_checkpointing,
+        seed: 0,
+    };
+    let mut trainer = Trainer::new(model, config, settings)?;
+    let mut times = Vec::with_capacity(options.runs);
+    for run in 0..options.runs + 1 {
+        let report = block_on(trainer.step(&batch))?;
+        // The first one makes room for moments, and a GPU's kernels.
+        if run > 0 {
+            times.push(report.milliseconds);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
+    println!(
+        "| {:?}, {:?}, batch {} | {} | {median:.0} ms | {:.2} | {} MB | {} MB |",
+        options.model,
+        options.method,
+        options.batch,
+        opened.info.name,
+        1e3 * options.batch as f64 / median,
+        estimate.total() >> 20,
+        peak_memory().map_or("–".into(), |bytes| (bytes >> 20).to_string()),
+    );
+    Ok(())
+}
+
+/// The most memory that this process held, where the system says so.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes << 10)
+}
+
+fn vit_b_32() -> ClipConfig {
+    let activation = Activation::Gelu;
+    ClipConfig {
+        embed_dim: 512,
+        vision: VisionConfig::Vit(VitConfig {
+            image_size: 224,
+            patch_size: 32,
+            width: 768,
+            layers: 12,
+            heads: 12,
+            mlp_width: 3072,
+            activation,
+            layer_norm_eps: 1e-5,
+        }),
+        text: TextConfig {
+            vocab_size: 49_408,
+            context_length: 77,
+            width: 512,
+            layers: 12,
+            heads: 8,
+            mlp_width: 2048,
+            activation,
+            layer_norm_eps: 1e-5,
+            eos_token_id: None,
+        },
+    }
+}
+
+/// Pairs of no meaning, whose texts are as long as they can be.
+fn pairs(count: usize, config: &ClipConfig) -> Batch {
+    let numbers = 3 * config.vision.image_size().pow(2);
+    let value = |i: usize| ((i * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
+    let length = config.text.context_length;
+    let vocabulary = config.text.vocab_size;
+    let text = |n: usize| {
+        let words = (0..length).map(|k| ((37 * (k + 1) * (n + 3)) % (vocabulary - 2)) as u32);
+        let mut ids: Vec<u32> = words.collect();
+        if let Some(last) = ids.last_mut() {
+            *last = vocabulary as u32 - 1;
+        }
+        (ids, length - 1)
+    };
+    Batch {
+        pixels: (0..count)
+            .map(|n| (0..numbers).map(|i| value(n * numbers + i)).collect())
+            .collect(),
+        texts: (0..count).map(text).collect(),
+        captions: (0..count as u64).collect(),
+    }
+}

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Print the command line that trains a model on in OpenCLIP, with many processes or machines.
+
+    scripts/openclip_train.py MODEL --report report.json --data pairs.csv [--processes 8] [--nodes 4]
+
+MODEL is a folder in OpenCLIP's files (`open_clip_config.json`, `open_clip_model.safetensors`), as
+training here writes it. The report holds the run's settings ("options"), which become OpenCLIP's
+own: learning rate, warm-up, cosine, betas, epsilon, decay, clipping, batch, frozen towers. What the
+report does not say is the paper's.
+
+The batch is the whole one, over all processes; where a process cannot hold its share, --micro-batch
+says what it can, and OpenCLIP takes the rest in turns (--accum-freq).
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+PAPER = {
+    "schedule": {"learning_rate": 5e-4, "warmup_steps": 2000},
+    "optimizer": {"beta1": 0.9, "beta2": 0.98, "epsilon": 1e-6, "weight_decay": 0.2},
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", required=True, help="CSV or TSV of picture paths and captions, or webdataset shards")
+    parser.add_argument("--examples", type=int, help="how many the data has (webdataset has to be told)")
+    parser.add_argument("--report", type=Path, help="JSON with the run's options")
+    parser.add_argument("--batch-size", type=int, default=32768, help="pairs of a step, over all processes")
+    parser.add_argument("--micro-batch", type=int, help="pairs that a process computes at once")
+    parser.add_argument("--epochs", type=int, default=32)
+    parser.add_argument("--processes", type=int, default=1, help="on each machine, one for each GPU")
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("--master", default="localhost:29500", help="address of the first machine")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--image-key", default="image")
+    parser.add_argument("--caption-key", default="caption")
+    return parser.parse_args()
+
+
+def locks(options: dict, config: dict) -> list[str]:
+    """OpenCLIP counts unlocked groups: the projection alone, then with the last block, and so on."""
+    parts = options.get("method", {}).get("Full")
+    if parts is None:
+        if "Lora" in options.get("method", {}):
+            sys.exit("OpenCLIP has no LoRA: merge the adapter, and train parts of the model instead")
+        return []
+    flags = []
+    resnet = isinstance(config["vision_cfg"]["layers"], list)
+    for tower, flag, unit in (("image", "image", "groups"), ("text", "text", "layers")):
+        learns = parts[tower]
+        if learns == "Whole":
+            continue
+        flags.append(f"--lock-{flag}")
+        if isinstance(learns, dict):
+            if tower == "image" and resnet:
+                sys.exit("OpenCLIP locks a ResNet as a whole or not at all")
+            # The projection is a group of its own, and the last layer norm goes with the last block.
+            flags += [f"--lock-{flag}-unlocked-{unit}", str(learns["Last"] + 1)]
+        if tower == "image" and not parts.get("batch_statistics", True):
+            flags.append("--lock-image-freeze-bn-stats")
+    return flags
+
+
+def command(args: argparse.Namespace) -> list[str]:
+    config_file = args.model / "open_clip_config.json"
+    if not config_file.is_file() or not (args.model / "open_clip_model.safetensors").is_file():
+        sys.exit(f"{args.model} holds no open_clip_config.json with an open_clip_model.safetensors")
+    config = json.loads(config_file.read_text())["model_cfg"]
+    report = json.loads(args.report.read_text()) if args.report else {}
+    options = report.get("options", report)
+    schedule = PAPER["schedule"] | options.get("schedule", {})
+    adamw = PAPER["optimizer"] | options.get("optimizer", {})
+
+    world = args.processes * args.nodes
+    share, rest = divmod(args.batch_size, world)
+    if rest or share == 0:
+        sys.exit(f"a batch of {args.batch_size} cannot be shared among {world} processes")
+    at_once = min(args.micro_batch or share, share)
+    turns, rest = divmod(share, at_once)
+    if rest:
+        sys.exit(f"a process's {share} pairs cannot be taken {at_once} at once")
+
+    line = ["torchrun", f"--nproc_per_node={args.processes}", f"--nnodes={args.nodes}"]
+    if args.nodes > 1:
+        line += ["--rdzv_backend=c10d", f"--rdzv_endpoint={args.master}"]
+    else:
+        line += ["--standalone"]
+    line += ["-m", "open_clip_train.main"]
+    line += ["--model", f"local-dir:{args.model}"]
+    line += ["--train-data", args.data]
+    if Path(args.data).suffix in (".csv", ".tsv"):
+        separator = "\t" if args.data.endswith(".tsv") else ","
+        line += ["--dataset-type", "csv", "--csv-separator", separator]
+        line += ["--csv-img-key", args.image_key, "--csv-caption-key", args.caption_key]
+    else:
+        line += ["--dataset-type", "webdataset"]
+        if args.examples is None:
+            sys.exit("say with --examples how many pairs the shards hold")
+    if args.examples is not None:
+        line += ["--train-num-samples", str(args.examples)]
+    line += ["--batch-size", str(at_once), "--accum-freq", str(turns), "--epochs", str(args.epochs)]
+    line += ["--lr", f"{schedule['learning_rate']:g}", "--warmup", str(schedule["warmup_steps"])]
+    line += ["--lr-scheduler", "cosine", "--opt", "adamw"]
+    line += [f"--beta1={adamw['beta1']:g}", f"--beta2={adamw['beta2']:g}", f"--eps={adamw['epsilon']:g}"]
+    line += [f"--wd={adamw['weight_decay']:g}"]
+    if options.get("clip_norm") is not None:
+        line += ["--grad-clip-norm", f"{options['clip_norm']:g}"]
+    if options.get("gradient_checkpointing"):
+        line += ["--grad-checkpointing"]
+    line += locks(options, config)
+    # Every process sees the features of all: the loss of the whole batch, as here.
+    line += ["--local-loss", "--gather-with-grad"]
+    # No --logs: torchrun takes it for one of its own. They come into ./logs.
+    line += ["--seed", str(options.get("seed", 0))]
+    if args.device == "cpu":
+        line += ["--device", "cpu", "--dist-backend", "gloo", "--precision", "fp32"]
+    else:
+        line += ["--precision", "amp"]
+    return line
+
+
+if __name__ == "__main__":
+    print(shlex.join(command(arguments())))

@@ -1,0 +1,342 @@
+//! Which method, and with which settings, from how much there is to learn from.
+
+use crate::engine::messages::{ModelInfo, TrainedPart, TrainingSettings};
+use crate::train::Method;
+
+/// From quick to thorough.
+pub const METHODS: [Method; 5] = [
+    Method::Probe,
+    Method::Adapter,
+    Method::Lora,
+    Method::Full,
+    Method::Pretrain,
+];
+
+/// What there is to learn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Classes that pictures show; 0 where they have captions.
+    pub classes: usize,
+    /// Pictures to learn from, without those that are held out.
+    pub train: usize,
+    pub held_out: usize,
+    /// Of the class with the fewest.
+    pub fewest: usize,
+}
+
+/// What a method is called.
+pub fn title(method: Method) -> &'static str {
+    match method {
+        Method::Probe => "Linear probe",
+        Method::Adapter => "Few-shot adapter",
+        Method::Lora => "LoRA",
+        Method::Full => "Full fine-tuning",
+        Method::Pretrain => "Pre-training from nothing",
+    }
+}
+
+/// What it does, in a sentence.
+pub fn about(method: Method) -> &'static str {
+    match method {
+        Method::Probe => {
+            "A classifier on what the model sees, which itself stays as it is. Best from about 16 pictures of each class."
+        }
+        Method::Adapter => {
+            "Begins with what the words say and corrects it. Even one picture of each class does no harm."
+        }
+        Method::Lora => {
+            "Small changes inside the model's attention, in a small file. For pictures unlike any that it knows, or captions."
+        }
+        Method::Full => {
+            "All of the model, or parts of it, learns on. For thousands of pictures; easily forgets what it knew."
+        }
+        Method::Pretrain => {
+            "A small model that knows nothing at first. To watch and learn from: a useful one takes millions of pictures."
+        }
+    }
+}
+
+/// How long it takes, roughly.
+pub fn pace(method: Method) -> &'static str {
+    match method {
+        Method::Probe | Method::Adapter => "seconds",
+        Method::Lora => "minutes",
+        Method::Full => "minutes to hours",
+        Method::Pretrain => "hours",
+    }
+}
+
+/// What the result is.
+pub fn gives(method: Method) -> &'static str {
+    match method {
+        Method::Probe | Method::Adapter => "a classifier of a few kB",
+        Method::Lora => "a LoRA of some MB or less",
+        Method::Full | Method::Pretrain => "a whole model",
+    }
+}
+
+/// Whether a method can learn from captions alone.
+pub fn takes_captions(method: Method) -> bool {
+    !matches!(method, Method::Probe | Method::Adapter)
+}
+
+/// The method for so much, and why, in a sentence.
+pub fn recommend(amount: Amount) -> (Method, String) {
+    let Amount {
+        classes,
+        train,
+        fewest,
+        ..
+    } = amount;
+    if classes == 0 {
+        return match train {
+            ..5_000 => (
+                Method::Lora,
+                "captions teach both encoders, and LoRA changes little enough for so few of them"
+                    .into(),
+            ),
+            _ => (
+                Method::Full,
+                format!("{train} captioned pictures are enough to change all of the model"),
+            ),
+        };
+    }
+    let each = match fewest {
+        1 => "1 picture".into(),
+        many => format!("{many} pictures"),
+    };
+    match fewest {
+        ..16 => (
+            Method::Adapter,
+            format!(
+                "with {each} in the smallest class, it is safest to begin with what the words say"
+            ),
+        ),
+        16..500 => (
+            Method::Probe,
+            format!("{each} or more of each class are enough to learn what tells them apart"),
+        ),
+        _ => (
+            Method::Lora,
+            format!("{each} or more of each class are enough to change the model itself a little"),
+        ),
+    }
+}
+
+/// Why a method cannot be used with so much, if it cannot.
+pub fn refusal(method: Method, amount: Amount) -> Option<&'static str> {
+    match () {
+        () if amount.train == 0 => Some("Add pictures first: there is nothing to learn from yet."),
+        () if !takes_captions(method) && amount.classes == 0 => Some(
+            "This method needs classes. Captions are for LoRA, full fine-tuning and pre-training.",
+        ),
+        () if amount.classes == 1 => {
+            Some("Add pictures of a second class: one alone cannot be told apart from anything.")
+        }
+        () if amount.classes == 0 && amount.train < 2 => {
+            Some("Add a second picture with its caption: one alone teaches nothing.")
+        }
+        () => None,
+    }
+}
+
+/// Settings that make sense for so much.
+pub fn defaults(method: Method, amount: Amount, model: Option<&ModelInfo>) -> TrainingSettings {
+    let large = model.is_some_and(|model| model.parameters > 20_000_000);
+    let most: usize = if large { 32 } else { 64 };
+    // Pairs of one class are no negatives of each other: of few classes, a
+    // large batch brings little.
+    let wanted = match amount.classes {
+        0 => most,
+        classes => (4 * classes).clamp(16, most),
+    };
+    let batch = wanted.min(amount.train.max(2));
+    let micro_batch = if large { batch.min(8) } else { batch };
+    let epochs =
+        |steps: usize, most: usize| (steps * batch / amount.train.max(1)).clamp(1, most) as u32;
+    let (epochs, learning_rate, weight_decay) = match method {
+        Method::Lora => (epochs(400, 60), 1e-3, 0.0),
+        Method::Full => (epochs(400, 30), if large { 1e-5 } else { 1e-4 }, 0.1),
+        Method::Pretrain => (epochs(3_000, 200), 1e-3, 0.2),
+        Method::Probe | Method::Adapter => (1, 1e-3, 0.0),
+    };
+    let (batch, micro_batch) = (batch as u32, micro_batch as u32);
+    let mut settings = TrainingSettings {
+        method,
+        held_out: super::project::HELD_OUT,
+        seed: 0,
+        epochs,
+        batch_size: batch,
+        micro_batch,
+        learning_rate,
+        weight_decay,
+        warmup_steps: 0,
+        rank: 8,
+        alpha: 16.0,
+        mlp: false,
+        image_tower: TrainedPart::Whole,
+        text_tower: match method {
+            // A handful of class names would only make it forget all others.
+            Method::Full if amount.classes > 0 => TrainedPart::Frozen,
+            _ => TrainedPart::Whole,
+        },
+        temperature: method != Method::Lora,
+        gradient_checkpointing: large && method != Method::Lora,
+        width: 128,
+        layers: 2,
+    };
+    settings.warmup_steps = steps(&settings, amount.train) / 10;
+    settings
+}
+
+/// Steps of the optimiser that settings come to. What does not fill a batch at
+/// an epoch's end waits for another.
+pub fn steps(settings: &TrainingSettings, train: usize) -> u32 {
+    let batch = (settings.batch_size.max(1) as usize).min(train.max(1));
+    settings.epochs.saturating_mul((train / batch) as u32)
+}
+
+/// What is wrong with settings: the field's name and what to do.
+pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> {
+    let mut faults = Vec::new();
+    let mut check = |good: bool, field, what| {
+        if !good {
+            faults.push((field, what));
+        }
+    };
+    check(
+        (0.0..=0.9).contains(&settings.held_out),
+        "held_out",
+        "Choose between 0 and 90 %.",
+    );
+    if matches!(settings.method, Method::Probe | Method::Adapter) {
+        return faults;
+    }
+    check(settings.epochs >= 1, "epochs", "At least 1.");
+    check(
+        settings.batch_size >= 2,
+        "batch_size",
+        "At least 2: pictures are told from each other.",
+    );
+    check(
+        (1..=settings.batch_size).contains(&settings.micro_batch),
+        "micro_batch",
+        "Between 1 and the batch size.",
+    );
+    check(
+        settings.learning_rate > 0.0 && settings.learning_rate <= 1.0,
+        "learning_rate",
+        "More than 0 and at most 1, such as 0.001 or 1e-3.",
+    );
+    check(
+        (0.0..=1.0).contains(&settings.weight_decay),
+        "weight_decay",
+        "Between 0 and 1.",
+    );
+    match settings.method {
+        Method::Lora => {
+            check(
+                (1..=256).contains(&settings.rank),
+                "rank",
+                "Between 1 and 256.",
+            );
+            check(settings.alpha > 0.0, "alpha", "More than 0.");
+            let both = [settings.image_tower, settings.text_tower];
+            check(
+                both != [TrainedPart::Frozen; 2],
+                "image_tower",
+                "One of the encoders has to learn.",
+            );
+        }
+        Method::Full => check(
+            settings.temperature
+                || [settings.image_tower, settings.text_tower] != [TrainedPart::Frozen; 2],
+            "image_tower",
+            "Something has to learn: an encoder, or the temperature.",
+        ),
+        Method::Pretrain => {
+            check(
+                (32..=512).contains(&settings.width) && settings.width.is_multiple_of(32),
+                "width",
+                "A multiple of 32 from 32 to 512.",
+            );
+            check(
+                (1..=12).contains(&settings.layers),
+                "layers",
+                "Between 1 and 12.",
+            );
+        }
+        Method::Probe | Method::Adapter => {}
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(classes: usize, fewest: usize) -> Amount {
+        Amount {
+            classes,
+            train: classes.max(1) * fewest,
+            held_out: 0,
+            fewest,
+        }
+    }
+
+    #[test]
+    fn more_data_more_thorough() {
+        let method = |classes, fewest| recommend(amount(classes, fewest)).0;
+        assert_eq!(method(3, 1), Method::Adapter);
+        assert_eq!(method(3, 30), Method::Probe);
+        assert_eq!(method(3, 1_000), Method::Lora);
+        assert_eq!(method(0, 20), Method::Lora);
+        assert_eq!(method(0, 20_000), Method::Full);
+        assert!(recommend(amount(3, 1)).1.contains("1 picture "));
+    }
+
+    #[test]
+    fn what_cannot_be_learnt_is_refused_in_words() {
+        assert!(
+            refusal(Method::Probe, amount(0, 20))
+                .unwrap()
+                .contains("classes")
+        );
+        assert!(refusal(Method::Lora, amount(0, 20)).is_none());
+        assert!(
+            refusal(Method::Lora, amount(1, 20))
+                .unwrap()
+                .contains("second class")
+        );
+        assert!(
+            refusal(Method::Lora, amount(2, 0))
+                .unwrap()
+                .contains("Add pictures")
+        );
+        assert!(refusal(Method::Adapter, amount(2, 1)).is_none());
+    }
+
+    #[test]
+    fn defaults_have_no_faults() {
+        for method in METHODS {
+            for train in [(2, 1), (3, 30), (100, 1_000), (0, 2), (0, 5_000)] {
+                let settings = defaults(method, amount(train.0, train.1), None);
+                assert_eq!(faults(&settings), [], "{settings:?}");
+                assert!(steps(&settings, amount(train.0, train.1).train) >= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn faults_name_their_field() {
+        let mut settings = defaults(Method::Full, amount(3, 30), None);
+        settings.batch_size = 1;
+        settings.micro_batch = 4;
+        settings.learning_rate = 0.0;
+        let fields: Vec<&str> = faults(&settings).iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields, ["batch_size", "micro_batch", "learning_rate"]);
+        // A probe has none of these.
+        settings.method = Method::Probe;
+        assert_eq!(faults(&settings), []);
+    }
+}

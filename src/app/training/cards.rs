@@ -1,0 +1,584 @@
+//! What there is to learn from, as it is seen and changed: a card for each
+//! class, pictures with captions, and what of it cannot be used.
+
+use std::collections::HashMap;
+
+use leptos::{html, prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, File, HtmlInputElement};
+
+use super::camera::Camera;
+use super::project::{Class, ClassId, Role, Sample};
+use super::state::Derived;
+use crate::app::format;
+use crate::app::images::{ACCEPT, files};
+use crate::app::labels::Cross;
+use crate::app::state::App;
+use crate::engine::messages::SampleId;
+
+/// Thumbnails of a card at first, and more with each click: a thousand pictures
+/// at once would bring the browser down.
+const SHOWN: usize = 12;
+const MORE: usize = 48;
+
+/// Says on a card which class it is; see [`class_under`].
+const CLASS: &str = "data-class";
+
+/// The class whose card an event belongs to.
+pub fn class_under(event: &web_sys::Event) -> Option<ClassId> {
+    class_of(event.target()?.dyn_into().ok()?)
+}
+
+/// The class whose card has the focus.
+pub fn class_in_focus() -> Option<ClassId> {
+    class_of(web_sys::window()?.document()?.active_element()?)
+}
+
+fn class_of(element: Element) -> Option<ClassId> {
+    let card = element.closest(&format!("[{CLASS}]")).ok()??;
+    card.get_attribute(CLASS)?.parse().ok()
+}
+
+/// Picked files with their paths within a picked folder.
+fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
+    (files.into_iter())
+        .map(|file| {
+            let path = js_sys::Reflect::get(&file, &"webkitRelativePath".into()).ok();
+            let path = path.and_then(|path| path.as_string()).unwrap_or_default();
+            let path = if path.is_empty() { file.name() } else { path };
+            (path, Some(file))
+        })
+        .collect()
+}
+
+/// The first part of the training side.
+#[component]
+pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
+    let training = app.training;
+    let Derived {
+        revision,
+        roles,
+        amount,
+    } = derived;
+    let classes = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| {
+            t.project
+                .classes
+                .iter()
+                .map(|class| class.id)
+                .collect::<Vec<_>>()
+        })
+    });
+    let captions = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| t.project.captioned().count())
+    });
+    let empty = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| t.project.is_empty())
+    });
+    let waiting = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| t.project.waiting())
+    });
+    let places = Memo::new(move |_| {
+        roles.with(|roles| roles.iter().cloned().collect::<HashMap<SampleId, Role>>())
+    });
+    let said = move || {
+        let amount = amount.get();
+        if amount.train + amount.held_out == 0 {
+            return String::new();
+        }
+        let held = match amount.held_out {
+            0 => "none held out: nothing will be measured".into(),
+            held => format!("{held} held out to measure on"),
+        };
+        format!(
+            "{} to learn from, {held}",
+            format::count(amount.train, "picture")
+        )
+    };
+    let add_class = move |_| {
+        let id = training.try_update(|t| t.edit(|project| project.new_class()));
+        if let Some(id) = id {
+            request_animation_frame(move || focus_name(id));
+        }
+    };
+
+    view! {
+        <section class="train-part" aria-labelledby="data-title" data-testid="train-data">
+            <div class="part-head">
+                <h2 id="data-title">
+                    <span class="step-number" aria-hidden="true">"1"</span>
+                    "Pictures"
+                </h2>
+                <p class="part-note" data-testid="data-amount">{said}</p>
+                <Show when=move || !empty.get()>
+                    <div class="tools">
+                        <button
+                            type="button"
+                            class="quiet"
+                            data-testid="save-samples"
+                            on:click=move |_| app.save_samples()
+                        >
+                            "Save as zip"
+                        </button>
+                        <button
+                            type="button"
+                            class="quiet"
+                            data-testid="clear-data"
+                            on:click=move |_| app.train(|t| t.clear())
+                        >
+                            "Clear all"
+                        </button>
+                    </div>
+                </Show>
+            </div>
+            <Bring app empty />
+            <p class="sr-only" role="status">
+                {move || match waiting.get() {
+                    0 => String::new(),
+                    _ => "Reading the pictures…".into(),
+                }}
+            </p>
+            <Show when=move || { waiting.get() > 0 }>
+                <p class="help" data-testid="reading" aria-hidden="true">
+                    {move || format!("Reading the pictures: {} left", waiting.get())}
+                </p>
+            </Show>
+            <ul class="class-cards">
+                <For
+                    each=move || classes.get()
+                    key=|id| *id
+                    children=move |id| view! { <ClassCard app id revision places /> }
+                />
+                <Show when=move || !empty.get() && (captions.get() == 0 || !classes.with(Vec::is_empty))>
+                    <li class="class-new">
+                        <button
+                            type="button"
+                            class="button secondary"
+                            data-testid="add-class"
+                            on:click=add_class
+                        >
+                            "Add a class"
+                        </button>
+                    </li>
+                </Show>
+            </ul>
+            <Show when=move || { captions.get() > 0 }>
+                <Captions app revision places total=captions />
+            </Show>
+            <Problems app derived />
+            <Show when=move || !empty.get()>
+                <HeldOut app />
+            </Show>
+        </section>
+    }
+}
+
+fn focus_name(id: ClassId) {
+    let field = (web_sys::window().and_then(|window| window.document()))
+        .and_then(|document| document.get_element_by_id(&format!("class-{id}")))
+        .and_then(|field| field.dyn_into::<HtmlInputElement>().ok());
+    if let Some(field) = field {
+        let _ = field.focus();
+        field.select();
+    }
+}
+
+/// Ways to bring pictures.
+#[component]
+fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
+    let any = NodeRef::<html::Input>::new();
+    let folder = NodeRef::<html::Input>::new();
+    let take = move |input: NodeRef<html::Input>| {
+        if let Some(input) = input.get_untracked() {
+            let found = with_paths(files(input.files()));
+            input.set_value("");
+            spawn_local(async move { app.take_data(found, None).await });
+        }
+    };
+    Effect::new(move |_| {
+        if let Some(input) = folder.get() {
+            let _ = input.set_attribute("webkitdirectory", "");
+        }
+    });
+    view! {
+        <div class="bring" class:first=move || empty.get() data-testid="bring">
+            <Show when=move || empty.get()>
+                <h3>
+                    <span class="if-mouse">"Drop a folder with a sub-folder for each class"</span>
+                    <span class="if-touch">"Show what the model should tell apart"</span>
+                </h3>
+                <p class="help">
+                    "or pictures with a table of captions (CSV, TSV, JSONL), or a zip of either. Nothing leaves this device."
+                </p>
+            </Show>
+            <p class="ways">
+                <Show when=move || empty.get()>
+                    <button
+                        type="button"
+                        class="button"
+                        data-testid="first-classes"
+                        on:click=move |_| {
+                            let first = app
+                                .training
+                                .try_update(|t| {
+                                    t.edit(|project| {
+                                        let first = project.new_class();
+                                        project.new_class();
+                                        first
+                                    })
+                                });
+                            if let Some(first) = first {
+                                request_animation_frame(move || focus_name(first));
+                            }
+                        }
+                    >
+                        "Make classes by hand"
+                    </button>
+                </Show>
+                <label class="button secondary" for="train-folder">
+                    "Choose a folder"
+                </label>
+                <input
+                    node_ref=folder
+                    id="train-folder"
+                    data-testid="train-folder"
+                    class="sr-only"
+                    type="file"
+                    multiple
+                    on:change=move |_| take(folder)
+                />
+                <label class="button secondary" for="train-files">
+                    "Choose files or a zip"
+                </label>
+                <input
+                    node_ref=any
+                    id="train-files"
+                    data-testid="train-files"
+                    class="sr-only"
+                    type="file"
+                    multiple
+                    on:change=move |_| take(any)
+                />
+                <button
+                    type="button"
+                    class="button secondary"
+                    data-testid="sample-data"
+                    on:click=move |_| app.take_sample_data()
+                >
+                    "Try with samples"
+                </button>
+            </p>
+        </div>
+    }
+}
+
+/// A class: its name, its pictures, and ways to more of them.
+#[component]
+fn ClassCard(
+    app: App,
+    id: ClassId,
+    revision: Memo<u32>,
+    places: Memo<HashMap<SampleId, Role>>,
+) -> impl IntoView {
+    let training = app.training;
+    let class = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| t.project.class(id).cloned())
+    });
+    let name = move || {
+        class
+            .get()
+            .map(|Class { name, .. }| name)
+            .unwrap_or_default()
+    };
+    let samples = Memo::new(move |_| {
+        revision.get();
+        training.with_untracked(|t| t.project.of_class(id).cloned().collect::<Vec<_>>())
+    });
+    let input = NodeRef::<html::Input>::new();
+    let camera = RwSignal::new(false);
+    let picked = move |_| {
+        if let Some(input) = input.get_untracked() {
+            app.add_samples(Some(id), files(input.files()));
+            input.set_value("");
+        }
+    };
+    view! {
+        <li class="class-card" data-class=id.to_string() data-testid="class-card" data-name=name>
+            <div class="class-head">
+                <input
+                    id=format!("class-{id}")
+                    type="text"
+                    class="class-name"
+                    data-testid="class-name"
+                    aria-label="Name of the class"
+                    autocomplete="off"
+                    prop:value=name
+                    on:change=move |event| {
+                        let name = event_target_value(&event);
+                        training.update(|t| t.edit(|project| project.rename(id, &name)));
+                    }
+                />
+                <span class="count" data-testid="class-count">
+                    {move || samples.with(Vec::len).to_string()}
+                </span>
+                <button
+                    type="button"
+                    class="icon"
+                    data-testid="class-remove"
+                    aria-label=move || format!("Remove the class {}", name())
+                    title="Remove the class"
+                    on:click=move |_| {
+                        app.train(|t| {
+                            let gone = t.edit(|project| project.remove_class(id));
+                            t.remove(gone)
+                        });
+                    }
+                >
+                    <Cross />
+                </button>
+            </div>
+            <Show when=move || camera.get()>
+                <Camera app class=id close=Callback::new(move |()| camera.set(false)) />
+            </Show>
+            <Thumbnails app samples places />
+            <p class="class-ways">
+                <label class="button secondary small" for=format!("files-{id}")>
+                    "Add pictures"
+                </label>
+                <input
+                    node_ref=input
+                    id=format!("files-{id}")
+                    data-testid="class-files"
+                    class="sr-only"
+                    type="file"
+                    multiple
+                    accept=ACCEPT
+                    on:change=picked
+                />
+                <Show when=move || !camera.get()>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="camera-open"
+                        on:click=move |_| camera.set(true)
+                    >
+                        "Camera"
+                    </button>
+                </Show>
+            </p>
+        </li>
+    }
+}
+
+/// A card's pictures, as many as a browser bears.
+#[component]
+fn Thumbnails(
+    app: App,
+    samples: Memo<Vec<Sample>>,
+    places: Memo<HashMap<SampleId, Role>>,
+) -> impl IntoView {
+    let most = RwSignal::new(SHOWN);
+    // Those added last are seen first: what was just done shows.
+    let shown = move || {
+        samples.with(|samples| {
+            let newest = samples.iter().rev().take(most.get());
+            newest.cloned().collect::<Vec<_>>()
+        })
+    };
+    let hidden = move || samples.with(Vec::len).saturating_sub(most.get());
+    view! {
+        <Show
+            when=move || samples.with(|samples| !samples.is_empty())
+            fallback=|| view! { <p class="class-empty help">"Drop pictures here."</p> }
+        >
+            <ul class="thumbs">
+                <For
+                    each=shown
+                    key=|sample| (sample.id, sample.thumbnail.clone())
+                    children=move |sample| view! { <Thumbnail app sample places /> }
+                />
+            </ul>
+        </Show>
+        <Show when=move || { hidden() > 0 }>
+            <button type="button" class="quiet fold" on:click=move |_| most.update(|m| *m += MORE)>
+                {move || format!("Show {} more", hidden().min(MORE))}
+            </button>
+        </Show>
+    }
+}
+
+/// What a thumbnail says about its picture: a class of style, and words.
+fn standing(role: Option<&Role>) -> (&'static str, String) {
+    match role {
+        Some(Role::HeldOut) => ("held-out", "held out to measure on".into()),
+        Some(Role::LeftOut(problem)) => ("left-out", format!("left out: {problem}")),
+        Some(Role::Train) => ("train", String::new()),
+        Some(Role::Waiting) | None => ("waiting", "not read yet".into()),
+    }
+}
+
+#[component]
+fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) -> impl IntoView {
+    let id = sample.id;
+    let state = Memo::new(move |_| places.with(|places| standing(places.get(&id))));
+    let name = sample.name.clone();
+    let title = move || {
+        let (_, words) = state.get();
+        if words.is_empty() {
+            name.clone()
+        } else {
+            format!("{name}: {words}")
+        }
+    };
+    let alt = title.clone();
+    view! {
+        <li class="thumb-small" data-testid="sample-thumb" data-role=move || state.get().0 title=title>
+            <img src=sample.thumbnail alt=alt loading="lazy" decoding="async" width="56" height="56" />
+            <button
+                type="button"
+                class="thumb-remove"
+                aria-label=format!("Remove {}", sample.name)
+                on:click=move |_| app.train(|t| t.remove(vec![id]))
+            >
+                <Cross />
+            </button>
+        </li>
+    }
+}
+
+/// Pictures with captions.
+#[component]
+fn Captions(
+    app: App,
+    revision: Memo<u32>,
+    places: Memo<HashMap<SampleId, Role>>,
+    total: Memo<usize>,
+) -> impl IntoView {
+    let most = RwSignal::new(SHOWN);
+    let shown = Memo::new(move |_| {
+        revision.get();
+        app.training.with_untracked(|t| {
+            t.project
+                .captioned()
+                .take(most.get())
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+    });
+    view! {
+        <div class="captions" data-testid="captions">
+            <h3>
+                "With captions" <span class="count">{move || total.get().to_string()}</span>
+            </h3>
+            <ul>
+                <For
+                    each=move || shown.get()
+                    key=|sample| (sample.id, sample.thumbnail.clone(), sample.captions.clone())
+                    children=move |sample| {
+                        let id = sample.id;
+                        let captions = sample.captions.join("\n");
+                        let label = format!("Caption of {}", sample.name);
+                        view! {
+                            <li class="caption-row">
+                                <ul class="thumbs">
+                                    <Thumbnail app sample places />
+                                </ul>
+                                <textarea
+                                    rows="2"
+                                    aria-label=label
+                                    prop:value=captions
+                                    on:change=move |event| {
+                                        let text = event_target_value(&event);
+                                        app.training.update(|t| t.edit(|project| project.caption(id, &text)));
+                                    }
+                                ></textarea>
+                            </li>
+                        }
+                    }
+                />
+            </ul>
+            <Show when=move || { total.get() > most.get() }>
+                <button type="button" class="quiet fold" on:click=move |_| most.update(|m| *m += MORE)>
+                    "Show more"
+                </button>
+            </Show>
+        </div>
+    }
+}
+
+/// Duplicates, unreadable files, empty classes.
+#[component]
+fn Problems(app: App, derived: Derived) -> impl IntoView {
+    /// Told at once; the rest by number.
+    const MOST: usize = 100;
+    let problems = Memo::new(move |_| {
+        // A class without pictures changes nothing else.
+        derived.revision.get();
+        derived
+            .roles
+            .with(|roles| app.training.with_untracked(|t| t.project.problems(roles)))
+    });
+    let count = move || problems.with(Vec::len);
+    let few = move || problems.with_untracked(Vec::len) <= 3;
+    view! {
+        <div aria-live="polite">
+            <Show when=move || { count() > 0 }>
+                <details class="problems" data-testid="data-problems" open=few()>
+                    <summary>
+                        {move || format!("{}; the rest goes on", format::count(count(), "problem"))}
+                    </summary>
+                    <ul>
+                        {move || {
+                            problems
+                                .with(|problems| {
+                                    (problems.iter().take(MOST))
+                                        .map(|problem| view! { <li>{problem.to_string()}</li> })
+                                        .collect_view()
+                                })
+                        }}
+                        <Show when=move || { count() > MOST }>
+                            <li>{move || format!("and {} more", count() - MOST)}</li>
+                        </Show>
+                    </ul>
+                </details>
+            </Show>
+        </div>
+    }
+}
+
+/// How much is kept apart.
+#[component]
+fn HeldOut(app: App) -> impl IntoView {
+    let share = Memo::new(move |_| app.training.with(|t| t.project.held_out));
+    view! {
+        <div class="held-out">
+            <label for="held-out">
+                <span class="legend-held" aria-hidden="true"></span>
+                "Held out to measure on"
+                <strong>{move || format!("{:.0} %", share.get() * 100.0)}</strong>
+            </label>
+            <input
+                id="held-out"
+                data-testid="held-out"
+                type="range"
+                min="0"
+                max="50"
+                step="5"
+                prop:value=move || format!("{:.0}", share.get() * 100.0)
+                on:input=move |event| {
+                    if let Ok(percent) = event_target_value(&event).parse::<f64>() {
+                        app.training.update(|t| t.edit(|project| project.held_out = percent / 100.0));
+                    }
+                }
+            />
+            <p class="help">
+                "Never learnt from: what comes out is measured on them. At least one of each class that has three."
+            </p>
+        </div>
+    }
+}

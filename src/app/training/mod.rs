@@ -1,0 +1,115 @@
+//! The training side of the page.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`project`] | what there is to learn from, as plain data |
+//! | [`advice`] | which method, and with which settings |
+//! | [`session`] | what was asked of the worker and what it said, as plain data |
+//! | [`state`] | files, worker and signals around the session |
+//! | [`cards`], [`camera`], [`method`], [`progress`], [`chart`], [`outcome`] | what is seen |
+//! | [`zip`] | samples and models as one file |
+
+pub mod advice;
+pub mod camera;
+pub mod cards;
+pub mod chart;
+pub mod method;
+pub mod outcome;
+pub mod progress;
+pub mod project;
+pub mod session;
+pub mod state;
+pub mod zip;
+
+use leptos::{html, prelude::*};
+
+use super::images::files;
+use super::state::App;
+use cards::DataSection;
+use method::MethodSection;
+use outcome::OutcomeSection;
+use progress::RunSection;
+
+/// Everything about training, from the pictures to the result.
+#[component]
+pub fn Training(app: App) -> impl IntoView {
+    let derived = app.derived();
+    let settings = Memo::new(move |_| {
+        let amount = derived.amount.get();
+        app.session.with(|session| {
+            app.training
+                .with(|t| t.settings(amount, session.model.as_ref()))
+        })
+    });
+    view! {
+        <DataSection app derived />
+        <MethodSection app derived settings />
+        <RunSection app derived settings />
+        <OutcomeSection app />
+        <Import app />
+    }
+}
+
+/// Something trained elsewhere, or here before.
+#[component]
+fn Import(app: App) -> impl IntoView {
+    let input = NodeRef::<html::Input>::new();
+    let picked = move |_| {
+        if let Some(input) = input.get_untracked() {
+            app.import(files(input.files()));
+            input.set_value("");
+        }
+    };
+    view! {
+        <p class="import help">
+            <label class="button secondary small" for="import-files">
+                "Bring something trained"
+            </label>
+            <input
+                node_ref=input
+                id="import-files"
+                data-testid="import-files"
+                class="sr-only"
+                type="file"
+                multiple
+                accept=".safetensors,.json"
+                on:change=picked
+            />
+            <span>
+                "A classifier or a LoRA (adapter_model.safetensors with adapter_config.json). Whole models are opened under “Model” on the other side."
+            </span>
+        </p>
+    }
+}
+
+/// In the place of the labels, where something trained has its own classes.
+#[component]
+pub fn InUse(app: App) -> impl IntoView {
+    let in_use = Memo::new(move |_| app.training.with(|t| t.in_use.clone()));
+    view! {
+        {move || {
+            in_use
+                .get()
+                .map(|trained| {
+                    let what = advice::title(trained.method);
+                    view! {
+                        <section class="panel in-use" aria-label="Trained" data-testid="in-use">
+                            <p>
+                                "Classifies with what you trained: "
+                                <strong>{what}</strong>
+                            </p>
+                            <p class="help">{trained.classes.join(", ")}</p>
+                            <button
+                                type="button"
+                                class="button secondary small"
+                                data-testid="back-to-before"
+                                on:click=move |_| app.train(|t| t.put_to_use(false))
+                            >
+                                "Back to how it was"
+                            </button>
+                        </section>
+                    }
+                })
+        }}
+    }
+}

@@ -1,0 +1,514 @@
+//! The shell around [`TrainingSession`]: the samples' files, what comes in, what
+//! goes to the worker, what is kept.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::time::Duration;
+
+use js_sys::{Array, ArrayBuffer, Uint8Array};
+use leptos::{prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File};
+
+use super::advice::{self, Amount};
+use super::project::{ClassId, Role};
+use super::session::{Command, TrainingSession};
+use super::zip::{self, Entry};
+use crate::app::engine_client::{Beside, describe};
+use crate::app::session::Notice;
+use crate::app::state::{App, Held, fetch};
+use crate::app::tabs::Tab;
+use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
+use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
+
+/// A data set to try with, relative to the page.
+const SAMPLE_DATA: &str = "samples/training.zip";
+
+/// How long a change has to rest before the worker hears of it.
+const REST: Duration = Duration::from_millis(500);
+
+/// What follows from the project, worked out once for each change of it.
+#[derive(Clone, Copy)]
+pub struct Derived {
+    /// Counts the project's changes.
+    pub revision: Memo<u32>,
+    pub roles: Memo<Vec<(SampleId, Role)>>,
+    pub amount: Memo<Amount>,
+}
+
+impl App {
+    /// What follows from the project.
+    pub fn derived(self) -> Derived {
+        let revision = Memo::new(move |_| self.training.with(|t| t.revision));
+        let roles = Memo::new(move |_| {
+            revision.get();
+            self.training.with_untracked(|t| t.project.roles())
+        });
+        let amount = Memo::new(move |_| {
+            roles.with(|roles| self.training.with_untracked(|t| t.amount(roles)))
+        });
+        Derived {
+            revision,
+            roles,
+            amount,
+        }
+    }
+
+    /// Keeps worker and storage up with what is on the page.
+    pub(in crate::app) fn start_training(self) {
+        let Derived {
+            revision, amount, ..
+        } = self.derived();
+        let connected = Memo::new(move |_| self.training.with(|t| t.connected));
+        Effect::new(move |before: Option<()>| {
+            let now = revision.get();
+            if connected.get() && before.is_some() {
+                let keep = move || {
+                    if revision.try_get_untracked() == Some(now) {
+                        self.keep_project();
+                    }
+                };
+                set_timeout(keep, REST);
+            }
+        });
+        let asked = Memo::new(move |_| {
+            let amount = amount.get();
+            let model = self.session.with(|session| session.model.clone());
+            let settings = self.training.with(|t| t.settings(amount, model.as_ref()));
+            let sensible = amount.train > 0 && advice::faults(&settings).is_empty();
+            let wanted = sensible && connected.get() && self.tab.get() == Tab::Train;
+            wanted.then_some((settings, amount))
+        });
+        Effect::new(move |_| {
+            let Some(now) = asked.get() else {
+                return;
+            };
+            let estimate = move || {
+                if asked.try_get_untracked().flatten() == Some(now.clone()) {
+                    let (settings, amount) = now;
+                    self.tell(TrainingRequest::Estimate {
+                        settings,
+                        train: amount.train as u32,
+                        held_out: amount.held_out as u32,
+                    });
+                }
+            };
+            set_timeout(estimate, REST);
+        });
+    }
+
+    fn keep_project(self) {
+        let text = self
+            .training
+            .with_untracked(|t| serde_json::to_string(&t.project).ok());
+        if let Some(project) = text {
+            self.tell(TrainingRequest::KeepProject { project });
+        }
+    }
+
+    fn tell(self, request: TrainingRequest) {
+        self.send(&Request::Training(request), Beside::Nothing);
+    }
+
+    /// Takes one step of the training session and does what follows from it.
+    pub fn train(self, step: impl FnOnce(&mut TrainingSession) -> Vec<Command>) {
+        let commands = self.training.try_update(step).unwrap_or_default();
+        self.carry_out_training(commands, Vec::new(), Vec::new());
+    }
+
+    /// The worker said something about training.
+    pub(in crate::app) fn hear_training(
+        self,
+        event: TrainingEvent,
+        bytes: Vec<ArrayBuffer>,
+        files: Vec<File>,
+    ) {
+        let in_use = match &event {
+            TrainingEvent::InUse {
+                trained,
+                encode_again,
+            } => Some((trained.clone(), *encode_again)),
+            _ => None,
+        };
+        let commands = (self.training)
+            .try_update(|training| training.hear(event))
+            .unwrap_or_default();
+        self.carry_out_training(commands, bytes, files);
+        if let Some((trained, encode_again)) = in_use {
+            match trained.filter(|trained| !trained.classes.is_empty()) {
+                Some(trained) => self.lend_labels(trained.classes),
+                None => self.return_labels(),
+            }
+            self.run(|session| session.answer_anew(encode_again));
+        }
+    }
+
+    fn carry_out_training(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+        for command in commands {
+            match command {
+                Command::Send(request) => self.tell(request),
+                Command::SendSamples(samples) => self.send_samples(samples),
+                Command::Release(samples) => self.sample_files.update_value(|files| {
+                    for sample in samples {
+                        files.remove(&sample);
+                    }
+                }),
+                Command::Adopt(samples) => {
+                    let found = samples.into_iter().zip(files.iter().cloned());
+                    self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
+                }
+                Command::Save(names) => self.save_all(&names, &bytes),
+                Command::Say(notice) => self.say(notice),
+            }
+        }
+    }
+
+    fn send_samples(self, samples: Vec<SampleId>) {
+        let (samples, files) = self.sample_files.with_value(|held| {
+            let found = samples.into_iter().filter_map(|id| {
+                let file = held.get(&id)?.blob.clone();
+                Some((id, file.unchecked_into::<File>()))
+            });
+            found.unzip::<_, _, Vec<_>, Vec<_>>()
+        });
+        let request = Request::Training(TrainingRequest::AddSamples { samples });
+        self.send(&request, Beside::Files(files));
+    }
+
+    /// Takes hold of samples' files and shows them.
+    fn hold_samples(self, files: Vec<(SampleId, Blob)>) {
+        let held: HashMap<SampleId, Held> = (files.into_iter())
+            .map(|(id, blob)| (id, Held::new(blob)))
+            .collect();
+        self.training.update(|training| {
+            training.edit(|project| {
+                for sample in &mut project.samples {
+                    if let Some(held) = held.get(&sample.id) {
+                        sample.thumbnail.clone_from(&held.url);
+                    }
+                }
+            });
+        });
+        self.sample_files.update_value(|files| files.extend(held));
+    }
+
+    /// Takes what was dropped, pasted or picked on this side of the page:
+    /// pictures, for `class` if it says so; folders, tables and zips; something
+    /// trained.
+    pub async fn take_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
+        let ends = |path: &str, end: &str| path.to_lowercase().ends_with(end);
+        if (found.iter()).any(|(path, _)| ends(path, ".safetensors")) {
+            self.import(found.into_iter().filter_map(|(_, file)| file).collect());
+            return;
+        }
+        let (zips, files): (Vec<_>, Vec<_>) =
+            (found.into_iter()).partition(|(path, _)| ends(path, ".zip"));
+        for file in zips.into_iter().filter_map(|(_, file)| file) {
+            self.take_zip(file.into()).await;
+        }
+        if files.is_empty() {
+            return;
+        }
+        let loose = (files.iter()).all(|(path, _)| !path.contains('/') && !is_table(path));
+        if class.is_some() || loose {
+            let files = (files.into_iter())
+                .filter_map(|(_, file)| file)
+                .filter(|file| !file.name().starts_with('.'));
+            self.add_samples(class, files.collect());
+        } else {
+            let files = BroughtFiles::new(files);
+            let handle =
+                async |path: &str| files.files.get(path).cloned().flatten().map(Blob::from);
+            self.take_files(&files, handle).await;
+        }
+    }
+
+    /// Adds pictures to a class; to a new one if none is named.
+    pub fn add_samples(self, class: Option<ClassId>, files: Vec<File>) {
+        if files.is_empty() {
+            return;
+        }
+        let held = self.training.try_update(|training| {
+            training.edit(|project| {
+                let class = class.unwrap_or_else(|| project.new_class());
+                (files.into_iter())
+                    .map(|file| {
+                        let id = project.add(file.name(), String::new(), Some(class));
+                        (id, Blob::from(file))
+                    })
+                    .collect::<Vec<_>>()
+            })
+        });
+        self.take_hold(held.unwrap_or_default());
+    }
+
+    fn take_hold(self, held: Vec<(SampleId, Blob)>) {
+        let samples = held.iter().map(|(id, _)| *id).collect();
+        self.hold_samples(held);
+        self.train(|training| training.send(samples));
+    }
+
+    /// A data set to try with.
+    pub fn take_sample_data(self) {
+        spawn_local(async move {
+            match fetch(SAMPLE_DATA).await {
+                Ok(blob) => self.take_zip(blob).await,
+                Err(error) => self.say(Notice::error(format!(
+                    "The sample pictures could not be fetched ({error}). Check the connection and try again, or use pictures of your own."
+                ))),
+            }
+        });
+    }
+
+    async fn take_zip(self, blob: Blob) {
+        let name = (blob.dyn_ref::<File>()).map_or("samples".into(), |file| {
+            let name = file.name();
+            name.strip_suffix(".zip").unwrap_or(&name).to_owned()
+        });
+        let files = match bytes_of(&blob).await {
+            Ok(bytes) => ZipFiles::open(name, Cursor::new(bytes)),
+            Err(why) => Err(DataError::Zip { name, why }),
+        };
+        match files {
+            Ok(files) => {
+                let unpack = async |path: &str| {
+                    // What cannot be read is named when the worker comes to it.
+                    let bytes = files.read(path).await.unwrap_or_default();
+                    new_file(&bytes, path.rsplit('/').next().unwrap_or(path))
+                };
+                self.take_files(&files, unpack).await;
+            }
+            Err(error) => self.say(Notice::error(format!("{error}."))),
+        }
+    }
+
+    /// `blob` gives a picture's file by its path.
+    async fn take_files(self, files: &impl DataFiles, blob: impl AsyncFn(&str) -> Option<Blob>) {
+        let dataset = match Dataset::open(files, None).await {
+            Ok(dataset) => dataset,
+            Err(error) => {
+                self.say(Notice::error(format!("{}.", error)));
+                return;
+            }
+        };
+        let mut blobs = Vec::with_capacity(dataset.pictures.len());
+        for path in &dataset.pictures {
+            blobs.push(blob(path).await);
+        }
+        let held = self.training.try_update(|training| {
+            training.edit(|project| {
+                (project.adopt(&dataset).into_iter())
+                    .filter_map(|(id, picture)| Some((id, blobs[picture].clone()?)))
+                    .collect::<Vec<_>>()
+            })
+        });
+        self.take_hold(held.unwrap_or_default());
+    }
+
+    /// Files of something trained, from here or elsewhere.
+    pub fn import(self, files: Vec<File>) {
+        let request = Request::Training(TrainingRequest::Import);
+        self.send(&request, Beside::Files(files));
+    }
+
+    /// The result's files: one as it is, several in a zip.
+    fn save_all(self, names: &[String], bytes: &[ArrayBuffer]) {
+        match (names, bytes) {
+            ([name], [bytes]) => {
+                self.download(name, "application/octet-stream", &Array::of1(bytes));
+            }
+            _ => {
+                let entries = (names.iter().zip(bytes))
+                    .map(|(name, bytes)| {
+                        let data = Uint8Array::new(bytes).to_vec();
+                        (Entry::new(name.clone(), &data), bytes.clone().into())
+                    })
+                    .collect();
+                self.save_zip("clip-model.zip", entries);
+            }
+        }
+    }
+
+    fn save_zip(self, name: &str, entries: Vec<(Entry, wasm_bindgen::JsValue)>) {
+        let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
+            Ok(made) => made,
+            Err(error) => {
+                self.say(Notice::error(error));
+                return;
+            }
+        };
+        let parts = Array::new();
+        for (header, (_, data)) in headers.iter().zip(&entries) {
+            parts.push(&Uint8Array::from(header.as_slice()));
+            parts.push(data);
+        }
+        parts.push(&Uint8Array::from(end.as_slice()));
+        self.download(name, "application/zip", &parts);
+    }
+
+    /// All samples with their labels as a zip that can be taken in again, here
+    /// or by the command.
+    pub fn save_samples(self) {
+        let (paths, samples) = self
+            .training
+            .with_untracked(|t| (t.project.paths(), t.project.samples.clone()));
+        let name = self.training.with_untracked(|t| t.project.name.clone());
+        let classes: HashMap<ClassId, String> = self.training.with_untracked(|t| {
+            let classes = t.project.classes.iter();
+            classes
+                .map(|class| (class.id, class.name.clone()))
+                .collect()
+        });
+        spawn_local(async move {
+            let mut entries = Vec::with_capacity(samples.len());
+            // Folders say what a picture shows; captions need a table.
+            let captions = samples.iter().any(|sample| !sample.captions.is_empty());
+            let mut table = String::new();
+            for sample in &samples {
+                let held = (self.sample_files)
+                    .try_with_value(|files| files.get(&sample.id).map(|held| held.blob.clone()));
+                let (Some(Some(blob)), Some(path)) = (held, paths.get(&sample.id)) else {
+                    continue;
+                };
+                // One file at a time in memory: the zip itself is made of handles.
+                let Ok(bytes) = bytes_of(&blob).await else {
+                    continue;
+                };
+                if captions {
+                    let class = sample.class.and_then(|id| classes.get(&id));
+                    table.push_str(&rows(path, class, &sample.captions));
+                }
+                entries.push((Entry::new(path.clone(), &bytes), blob.into()));
+            }
+            if !table.is_empty() {
+                let entry = Entry::new("metadata.jsonl".into(), table.as_bytes());
+                entries.push((entry, table.into()));
+            }
+            self.save_zip(
+                &format!("{}.zip", super::project::file_safe(&name)),
+                entries,
+            );
+        });
+    }
+
+    /// The report of the last training.
+    pub fn save_report(self) {
+        let text = self.training.with_untracked(|t| {
+            let outcome = t.outcome.as_ref()?;
+            serde_json::to_string_pretty(&outcome.report).ok()
+        });
+        if let Some(text) = text {
+            let parts = Array::of1(&format!("{text}\n").into());
+            self.download("training-report.json", "application/json", &parts);
+        }
+    }
+
+    /// Shows the classes of something trained in the place of the visitor's
+    /// labels, which are not lost.
+    fn lend_labels(self, classes: Vec<String>) {
+        if self.labels_before.with_untracked(Option::is_none) {
+            self.labels_before.set(Some(self.labels.get_untracked()));
+        }
+        self.labels.set(classes);
+    }
+
+    fn return_labels(self) {
+        if let Some(labels) = self.labels_before.try_update(Option::take).flatten() {
+            self.labels.set(labels);
+        }
+    }
+
+    /// Another model is chosen: what was trained with this one is not in use.
+    pub(in crate::app) fn forget_trained(self) {
+        self.training
+            .update(|training| training.use_trained = false);
+        self.return_labels();
+    }
+}
+
+/// What is said of a picture, as lines of JSON.
+fn rows(path: &str, class: Option<&String>, captions: &[String]) -> String {
+    let mut texts: Vec<Option<&String>> = captions.iter().map(Some).collect();
+    if texts.is_empty() {
+        texts.push(None);
+    }
+    (texts.into_iter())
+        .map(|text| {
+            let mut row = serde_json::Map::new();
+            row.insert("file_name".into(), path.into());
+            row.extend(class.map(|class| ("label".into(), class.as_str().into())));
+            row.extend(text.map(|text| ("text".into(), text.as_str().into())));
+            format!("{}\n", serde_json::Value::Object(row))
+        })
+        .collect()
+}
+
+fn is_table(path: &str) -> bool {
+    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
+    ["csv", "tsv", "tab", "jsonl", "ndjson"].contains(&end.to_lowercase().as_str())
+}
+
+async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, String> {
+    let buffer = JsFuture::from(blob.array_buffer()).await;
+    buffer
+        .map(|buffer| Uint8Array::new(&buffer).to_vec())
+        .map_err(|error| describe(&error))
+}
+
+/// `None` where the browser has no memory left.
+fn new_file(bytes: &[u8], name: &str) -> Option<Blob> {
+    let parts = Array::of1(&Uint8Array::from(bytes));
+    File::new_with_u8_array_sequence(&parts, name)
+        .ok()
+        .map(Blob::from)
+}
+
+/// Dropped or picked files and folders.
+struct BroughtFiles {
+    name: String,
+    files: HashMap<String, Option<File>>,
+}
+
+impl BroughtFiles {
+    fn new(files: Vec<(String, Option<File>)>) -> Self {
+        // The folder around everything gives its name.
+        let first = files
+            .first()
+            .map(|(path, _)| path.as_str())
+            .unwrap_or_default();
+        let folder = first.split_once('/').map_or("", |(folder, _)| folder);
+        let around = format!("{folder}/");
+        let all = files.iter().all(|(path, _)| path.starts_with(&around));
+        let name = if all && !folder.is_empty() {
+            folder
+        } else {
+            "pictures"
+        };
+        Self {
+            name: name.into(),
+            files: files.into_iter().collect(),
+        }
+    }
+}
+
+impl DataFiles for BroughtFiles {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        let failed = |why: String| DataError::Read {
+            file: path.into(),
+            why,
+        };
+        match self.files.get(path) {
+            Some(Some(file)) => bytes_of(file).await.map_err(failed),
+            _ => Err(failed("there is no such file".into())),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Trainings from request to event, on the CPU with the bundled model.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::rc::Rc;
+
+use pollster::block_on;
+
+use super::*;
+use crate::engine::messages::{DeviceChoice, Export, PlannedSample, SampleId, TrainedPart};
+use crate::engine::messages::{TrainingSettings, TrainingStep};
+use crate::engine::open_device;
+use crate::hub::{self, Bundled};
+use crate::model::Clip;
+
+/// A worker that is none: what it keeps outlives it.
+#[derive(Clone, Default)]
+struct Memory {
+    kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    said: Rc<RefCell<Vec<TrainingEvent>>>,
+    given: Rc<RefCell<Vec<Vec<u8>>>>,
+    clock: Rc<Cell<f64>>,
+}
+
+impl Host for Memory {
+    type File = Vec<u8>;
+
+    async fn read(&self, file: &Vec<u8>) -> Result<Vec<u8>, String> {
+        Ok(file.clone())
+    }
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        self.kept.borrow_mut().insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.kept.borrow().get(name).cloned()
+    }
+
+    async fn file(&self, name: &str) -> Option<Vec<u8>> {
+        self.get(name).await
+    }
+
+    async fn delete(&self, name: &str) {
+        self.kept.borrow_mut().remove(name);
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.kept.borrow().keys().cloned().collect()
+    }
+
+    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
+        let bundle = hub::open(&Bundled, None).await.unwrap();
+        let loaded = hub::load(&Bundled, &bundle, engine.device(), false, &mut |_| ()).await;
+        Ok(loaded.unwrap().model)
+    }
+
+    async fn model_file(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn now(&self) -> f64 {
+        // Every look takes a while, so that states are kept along the way.
+        self.clock.set(self.clock.get() + 50.0);
+        self.clock.get()
+    }
+
+    fn memory(&self, _: bool) -> Option<u64> {
+        Some(1 << 30)
+    }
+
+    fn say(&self, event: TrainingEvent, beside: Beside<Vec<u8>>) {
+        self.said.borrow_mut().push(event);
+        if let Beside::Bytes(bytes) = beside {
+            *self.given.borrow_mut() = bytes;
+        }
+    }
+}
+
+impl Memory {
+    fn steps(&self) -> Vec<TrainingStep> {
+        let said = self.said.borrow();
+        let steps = said.iter().filter_map(|event| match event {
+            TrainingEvent::Step(step) => Some(*step),
+            _ => None,
+        });
+        steps.collect()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let said = self.said.borrow();
+        let found = said.iter().rev().find_map(|event| match event {
+            TrainingEvent::Finished(outcome) => Some((**outcome).clone()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("not finished: {:?}", said.last()))
+    }
+}
+
+fn engine() -> Engine {
+    block_on(async {
+        let bundle = hub::open(&Bundled, None).await.unwrap();
+        let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
+        Engine::load(&Bundled, bundle, opened, &mut |_| ())
+            .await
+            .unwrap()
+    })
+}
+
+/// A disc or a bar on white, each a little different.
+fn picture(class: u32, number: u32) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(48, 48, |x, y| {
+        let (dx, dy) = (x as f32 - 24.0, y as f32 - 20.0 - number as f32);
+        let inside = match class {
+            0 => dx.hypot(dy) < 9.0 + number as f32,
+            _ => dx.abs() < 20.0 && dy.abs() < 2.0 + number as f32 / 2.0,
+        };
+        match inside {
+            true => image::Rgb([200 - 9 * number as u8, 30 + 80 * class as u8, 40]),
+            false => image::Rgb([255; 3]),
+        }
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+const EACH: u32 = 8;
+
+fn plan(method: Method) -> TrainingPlan {
+    TrainingPlan {
+        name: "shapes".into(),
+        settings: TrainingSettings {
+            method,
+            held_out: 0.25,
+            seed: 1,
+            epochs: 4,
+            batch_size: 6,
+            micro_batch: 4,
+            learning_rate: 1e-3,
+            weight_decay: 0.1,
+            warmup_steps: 2,
+            rank: 4,
+            alpha: 8.0,
+            mlp: false,
+            image_tower: TrainedPart::Whole,
+            text_tower: TrainedPart::Last(1),
+            temperature: true,
+            gradient_checkpointing: false,
+            width: 32,
+            layers: 1,
+        },
+        classes: vec!["disc".into(), "bar".into()],
+        templates: vec!["A drawing of a {label}.".into(), "{label}".into()],
+        samples: (0..2 * EACH)
+            .map(|sample| PlannedSample {
+                sample,
+                path: format!("{sample}.png"),
+                class: Some(sample / EACH),
+                captions: Vec::new(),
+                held_out: sample % 4 == 3,
+            })
+            .collect(),
+        problems: Vec::new(),
+    }
+}
+
+fn begun(engine: &Engine) -> (Training<Memory>, Memory) {
+    let host = Memory::default();
+    let mut training = Training::new(host.clone());
+    block_on(training.begin(engine));
+    let samples: Vec<SampleId> = (0..2 * EACH).collect();
+    let files = samples
+        .iter()
+        .map(|s| picture(s / EACH, s % EACH))
+        .collect();
+    block_on(training.take(TrainingRequest::AddSamples { samples }, files, None));
+    (training, host)
+}
+
+fn ask(training: &mut Training<Memory>, request: TrainingRequest, engine: &mut Engine) {
+    block_on(training.take(request, Vec::new(), Some(engine)));
+}
+
+fn finish(training: &mut Training<Memory>, engine: &mut Engine) {
+    while block_on(training.work(engine)) {}
+}
+
+#[test]
+fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
+    let mut engine = engine();
+    for method in [Method::Probe, Method::Adapter] {
+        let (mut training, host) = begun(&engine);
+        ask(
+            &mut training,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
+        finish(&mut training, &mut engine);
+        let outcome = host.outcome();
+        assert_eq!(outcome.report.data.held_out, 4);
+        assert_eq!(outcome.answers.len(), 4);
+        let right = outcome
+            .answers
+            .iter()
+            .filter(|a| a.truth == a.after)
+            .count();
+        assert_eq!(
+            outcome.report.after.as_ref().map(|after| after.top_1),
+            Some(right as f64 / 4.0)
+        );
+        assert_eq!(outcome.trained.exports, [Export::Head]);
+
+        ask(
+            &mut training,
+            TrainingRequest::Use { trained: true },
+            &mut engine,
+        );
+        let pixels = vec![0.5; engine.config().embed_dim];
+        assert_eq!(training.rank(&pixels).map(|ranking| ranking.len()), Some(2));
+        ask(
+            &mut training,
+            TrainingRequest::Export { what: Export::Head },
+            &mut engine,
+        );
+        let file = host.given.borrow()[0].clone();
+        block_on(training.take(TrainingRequest::Import, vec![file], Some(&mut engine)));
+        let said = host.said.borrow();
+        let imported = said.iter().any(
+            |event| matches!(event, TrainingEvent::Imported(trained) if trained.method == method),
+        );
+        assert!(imported && training.rank(&pixels).is_none());
+    }
+}
+
+#[test]
+fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
+    let mut engine = engine();
+    for method in [Method::Lora, Method::Full, Method::Pretrain] {
+        let (mut whole, unbroken) = begun(&engine);
+        ask(
+            &mut whole,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
+        finish(&mut whole, &mut engine);
+        let expected = unbroken.steps();
+        assert!(expected.len() >= 6, "{} steps", expected.len());
+
+        let (mut first, host) = begun(&engine);
+        ask(
+            &mut first,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
+        while host.steps().len() < 3 {
+            assert!(block_on(first.work(&mut engine)));
+        }
+        ask(&mut first, TrainingRequest::Pause, &mut engine);
+        assert!(!block_on(first.work(&mut engine)), "paused");
+        drop(first);
+
+        // Another visit, with what the first one kept.
+        let mut second = Training::new(host.clone());
+        block_on(second.begin(&engine));
+        let found = host.said.borrow().last().cloned();
+        let Some(TrainingEvent::Found {
+            samples,
+            interrupted,
+            ..
+        }) = found
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!(samples.len(), 16);
+        assert_eq!(interrupted.map(|run| run.step), Some(host.steps()[2].step));
+        ask(&mut second, TrainingRequest::Resume, &mut engine);
+        finish(&mut second, &mut engine);
+        let steps = host.steps();
+        assert_eq!(steps.len(), expected.len(), "{method}");
+        for (step, expected) in steps.iter().zip(&expected) {
+            assert_eq!(step.step, expected.step);
+            let off = (step.loss - expected.loss).abs();
+            assert!(off < 1e-5, "{method}: {step:?}, not {expected:?}");
+        }
+        let (broken, unbroken) = (host.outcome(), unbroken.outcome());
+        assert_eq!(broken.answers.len(), 4);
+        assert_eq!(
+            broken.answers.iter().map(|a| a.after).collect::<Vec<_>>(),
+            unbroken.answers.iter().map(|a| a.after).collect::<Vec<_>>()
+        );
+        assert_eq!(broken.report.curves[0].points.len(), expected.len());
+        assert!(
+            !host.kept.borrow().contains_key("run-0"),
+            "nothing to resume any more"
+        );
+
+        // It answers, gives way again, and survives another visit.
+        let [before, during] = [false, true].map(|trained| {
+            ask(&mut second, TrainingRequest::Use { trained }, &mut engine);
+            block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap()
+        });
+        assert_ne!(before, during, "{method}");
+        ask(
+            &mut second,
+            TrainingRequest::Use { trained: false },
+            &mut engine,
+        );
+        let back = block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap();
+        assert_eq!(before, back);
+        let what = Export::OpenClip;
+        ask(&mut second, TrainingRequest::Export { what }, &mut engine);
+        let before_visit = host.given.borrow().clone();
+        let mut third = Training::new(host.clone());
+        block_on(third.begin(&engine));
+        ask(&mut third, TrainingRequest::Export { what }, &mut engine);
+        assert_eq!(*host.given.borrow(), before_visit);
+    }
+}
+
+#[test]
+fn stopped_runs_leave_nothing_or_what_was_learnt() {
+    let mut engine = engine();
+    let (mut training, host) = begun(&engine);
+    ask(
+        &mut training,
+        TrainingRequest::Start {
+            plan: plan(Method::Lora),
+        },
+        &mut engine,
+    );
+    while host.steps().is_empty() {
+        block_on(training.work(&mut engine));
+    }
+    ask(&mut training, TrainingRequest::Pause, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::Stop { discard: true },
+        &mut engine,
+    );
+    assert!(!training.busy());
+    assert!(
+        !host
+            .kept
+            .borrow()
+            .keys()
+            .any(|name| name.starts_with("run"))
+    );
+
+    ask(
+        &mut training,
+        TrainingRequest::Start {
+            plan: plan(Method::Lora),
+        },
+        &mut engine,
+    );
+    let before = host.steps().len();
+    while host.steps().len() < before + 2 {
+        block_on(training.work(&mut engine));
+    }
+    ask(
+        &mut training,
+        TrainingRequest::Stop { discard: false },
+        &mut engine,
+    );
+    finish(&mut training, &mut engine);
+    assert!(
+        host.outcome()
+            .report
+            .notes
+            .iter()
+            .any(|note| note.contains("ended after"))
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_told_before() {
+    let mut engine = engine();
+    let (mut training, host) = begun(&engine);
+    let mut settings = plan(Method::Full).settings;
+    (settings.batch_size, settings.micro_batch) = (100_000, 100_000);
+    let request = TrainingRequest::Estimate {
+        settings,
+        train: 12,
+        held_out: 4,
+    };
+    ask(&mut training, request, &mut engine);
+    let said = host.said.borrow();
+    let Some(TrainingEvent::Estimated(estimate)) = said.last() else {
+        panic!("{:?}", said.last());
+    };
+    assert!(estimate.too_large && estimate.memory_bytes > 1 << 30);
+    assert!(
+        estimate
+            .smaller
+            .is_some_and(|smaller| (1..100_000).contains(&smaller))
+    );
+}

@@ -1,0 +1,87 @@
+//! What a loss asks of every parameter, by the parameter's path.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use super::optimizer::sum_of_squares;
+
+/// Gradients of a module's parameters, flat, without a graph.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients {
+    by_path: BTreeMap<String, Tensor<1>>,
+}
+
+impl Gradients {
+    /// Takes from `found`, which [`Tensor::backward`] gave, what belongs to
+    /// `model`.
+    pub fn of<M: Module>(model: &M, found: burn::tensor::Gradients) -> Self {
+        let mut collector = Collector {
+            path: Vec::new(),
+            found,
+            gradients: Self::default(),
+        };
+        model.visit(&mut collector);
+        collector.gradients
+    }
+
+    /// Adds another batch's.
+    pub fn add(&mut self, other: Self) {
+        for (path, gradient) in other.by_path {
+            let sum = match self.by_path.remove(&path) {
+                Some(before) => before + gradient,
+                None => gradient,
+            };
+            self.by_path.insert(path, sum);
+        }
+    }
+
+    /// All of them times `factor`.
+    pub fn scaled(self, factor: f64) -> Self {
+        let scaled = self.by_path.into_iter().map(|(path, g)| (path, g * factor));
+        Self {
+            by_path: scaled.collect(),
+        }
+    }
+
+    /// Length of all of them as one vector, `[1]`; `None` if there are none.
+    pub fn norm(&self) -> Option<Tensor<1>> {
+        let squares = self.by_path.values().map(sum_of_squares);
+        squares
+            .reduce(|sum, squares| sum + squares)
+            .map(Tensor::sqrt)
+    }
+
+    /// The gradient of the parameter at `path`, flat.
+    pub fn get(&self, path: &str) -> Option<&Tensor<1>> {
+        self.by_path.get(path)
+    }
+
+    pub(super) fn remove(&mut self, path: &str) -> Option<Tensor<1>> {
+        self.by_path.remove(path)
+    }
+}
+
+struct Collector {
+    path: Vec<String>,
+    found: burn::tensor::Gradients,
+    gradients: Gradients,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad_remove(&mut self.found) {
+            let gradient = gradient.reshape([-1]);
+            self.gradients.by_path.insert(self.path.join("."), gradient);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! LoRA (Hu et al. 2021): matrices of low rank beside frozen projections.
+//!
+//! burn has LoRA for any parameter; it composes the whole weight matrix in every
+//! forward pass and works out that matrix's whole gradient, and knows our fused
+//! projection of query, key and value as one. Here each has a pair of its own,
+//! as PEFT has it, and only products with the small matrices are added.
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::{Tower, TrainError};
+use crate::model::{Clip, ImageEncoder, Transformer};
+use crate::ops::{Linear, LowRank};
+
+/// A projection that LoRA can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Target {
+    Query,
+    Key,
+    Value,
+    /// Attention's output; of a ResNet's attention pool, the way into the
+    /// shared space.
+    Out,
+    /// The MLP's first layer.
+    Fc1,
+    /// The MLP's second layer.
+    Fc2,
+}
+
+impl Target {
+    pub const ATTENTION: [Self; 4] = [Self::Query, Self::Key, Self::Value, Self::Out];
+    pub const ALL: [Self; 6] = [
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::Out,
+        Self::Fc1,
+        Self::Fc2,
+    ];
+}
+
+/// Where LoRA stands and how large it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lora {
+    pub rank: usize,
+    /// What is added is multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// In the image encoder: the blocks of a ViT, the attention pool of a ResNet.
+    pub image: bool,
+    /// In the text encoder's blocks.
+    pub text: bool,
+    pub targets: Vec<Target>,
+}
+
+impl Default for Lora {
+    /// Rank 8 in attention, both towers.
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            image: true,
+            text: true,
+            targets: Target::ATTENTION.to_vec(),
+        }
+    }
+}
+
+impl Lora {
+    /// Gives `model` new pairs. As in the reference, `b` is zero, so that
+    /// nothing changes at first, and `a` is as PyTorch starts a linear layer.
+    pub fn attach(&self, mut model: Clip, seed: u64) -> Result<Clip, TrainError> {
+        if self.rank == 0 {
+            return Err(TrainError::Adapter("its rank is 0".into()));
+        }
+        let mut rng = StdRng::seed_from_u64(seed);
+        let scale = self.alpha / self.rank as f64;
+        for site in sites(&mut model) {
+            let wanted = if site.is_image { self.image } else { self.text };
+            site.layer.merge();
+            if !wanted || !site.targets.iter().any(|t| self.targets.contains(t)) {
+                continue;
+            }
+            let device = site.layer.weight.lazy_device();
+            let (d_input, columns) = site.shape();
+            let bound = (d_input as f32).powf(-0.5);
+            site.layer.lora = (site.targets.iter())
+                .map(|target| {
+                    self.targets.contains(target).then(|| {
+                        let a = (0..d_input * self.rank)
+                            .map(|_| rng.random_range(-bound..bound))
+                            .collect();
+                        let a = matrix(a, [d_input, self.rank], &device);
+                        let b = Tensor::zeros([self.rank, columns], (&device, DType::F32));
+                        pair(a, b, scale)
+                    })
+                })
+                .collect();
+        }
+        Ok(model)
+    }
+}
+
+/// `model` with all that LoRA adds taken into its weights.
+pub fn merge_lora(mut model: Clip) -> Clip {
+    sites(&mut model)
+        .into_iter()
+        .for_each(|site| site.layer.merge());
+    model
+}
+
+/// A projection and what there is to say of it.
+pub(super) struct Site<'a> {
+    pub layer: &'a mut Linear,
+    pub is_image: bool,
+    /// Of each equal part of the layer's output.
+    pub targets: &'static [Target],
+    /// Of each part, as transformers names it.
+    pub names: Vec<String>,
+}
+
+impl Site<'_> {
+    /// Rows of the weights, and columns of one part of them.
+    pub fn shape(&self) -> (usize, usize) {
+        let [d_input, d_output] = self.layer.weight.lazy_shape().dims();
+        (d_input, d_output / self.targets.len())
+    }
+}
+
+/// Every projection that LoRA can change.
+pub(super) fn sites(model: &mut Clip) -> Vec<Site<'_>> {
+    let mut found = Vec::new();
+    match &mut model.visual {
+        ImageEncoder::Vit(vit) => {
+            blocks(&mut vit.transformer, "vision_model", true, &mut found);
+        }
+        ImageEncoder::ResNet(resnet) => {
+            // transformers has no ResNet: these names are OpenCLIP's.
+            let pool = &mut resnet.attnpool;
+            let layers: [(&mut Linear, &'static [Target], &str); 4] = [
+                (&mut pool.q_proj, &[Target::Query], "q_proj"),
+                (&mut pool.k_proj, &[Target::Key], "k_proj"),
+                (&mut pool.v_proj, &[Target::Value], "v_proj"),
+                (&mut pool.c_proj, &[Target::Out], "c_proj"),
+            ];
+            found.extend(layers.map(|(layer, targets, name)| Site {
+                layer,
+                is_image: true,
+                targets,
+                names: vec![format!("visual.attnpool.{name}")],
+            }));
+        }
+    }
+    blocks(&mut model.text.transformer, "text_model", false, &mut found);
+    found
+}
+
+fn blocks<'a>(
+    transformer: &'a mut Transformer,
+    tower: &str,
+    is_image: bool,
+    found: &mut Vec<Site<'a>>,
+) {
+    const FUSED: &[Target] = &[Target::Query, Target::Key, Target::Value];
+    for (number, block) in transformer.resblocks.iter_mut().enumerate() {
+        let layers: [(&mut Linear, &'static [Target], &[&str]); 4] = [
+            (
+                &mut block.attn.in_proj,
+                FUSED,
+                &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+            ),
+            (
+                &mut block.attn.out_proj,
+                &[Target::Out],
+                &["self_attn.out_proj"],
+            ),
+            (&mut block.mlp.c_fc, &[Target::Fc1], &["mlp.fc1"]),
+            (&mut block.mlp.c_proj, &[Target::Fc2], &["mlp.fc2"]),
+        ];
+        found.extend(layers.map(|(layer, targets, names)| {
+            Site {
+                layer,
+                is_image,
+                targets,
+                names: (names.iter())
+                    .map(|name| format!("{tower}.encoder.layers.{number}.{name}"))
+                    .collect(),
+            }
+        }));
+    }
+}
+
+pub(super) fn pair(a: Tensor<2>, b: Tensor<2>, scale: f64) -> LowRank {
+    LowRank::new(Param::from_tensor(a), Param::from_tensor(b), scale)
+}
+
+pub(super) fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
+
+/// Whether the parameter at `path` is one of LoRA's.
+pub(super) fn is_lora(path: &str) -> bool {
+    path.contains(".lora.")
+}
+
+/// How many parameters it adds to `model`.
+pub(super) fn lora_size(mut model: Clip, lora: &Lora) -> usize {
+    (sites(&mut model).iter())
+        .filter(|site| if site.is_image { lora.image } else { lora.text })
+        .map(|site| {
+            let (d_input, columns) = site.shape();
+            let targets = site.targets.iter().filter(|t| lora.targets.contains(t));
+            targets.count() * lora.rank * (d_input + columns)
+        })
+        .sum()
+}
+
+/// How far back it learns in the image tower and in the text tower.
+pub(super) fn towers_of(lora: &Lora) -> [Tower; 2] {
+    [lora.image, lora.text].map(|learns| match learns {
+        true => Tower::Whole,
+        false => Tower::Frozen,
+    })
+}

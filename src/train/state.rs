@@ -1,0 +1,211 @@
+//! A run's whole state as bytes, so that it can go on another day: a safetensors
+//! file of what learns, its moments and the running statistics, with all else as
+//! JSON in the file's metadata.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::contrastive::settle;
+use super::optimizer::map_untracked;
+use super::{Sampler, TrainError, TrainOptions, Trainer, values_of};
+use crate::model::{Clip, ClipConfig};
+
+/// Our key in the file's metadata.
+const KEY: &str = "clip.training";
+/// Of the file's meaning. Raised when old files can no longer be read.
+const VERSION: u32 = 1;
+const PARAMETER: &str = "parameter/";
+const FIRST: &str = "moment1/";
+const SECOND: &str = "moment2/";
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    version: u32,
+    step: usize,
+    options: TrainOptions,
+    config: ClipConfig,
+    sampler: Option<Sampler>,
+}
+
+impl Trainer {
+    /// Everything that a later [`Trainer::resume`] needs beside the model that
+    /// this run started from. `sampler` is kept with it.
+    pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
+        let mut bytes = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        self.write_state(sampler, &mut keep).await?;
+        Ok(bytes)
+    }
+
+    /// The same, piece by piece as it comes from the device: what is held
+    /// meanwhile is one parameter. `keep` says in words what kept it from it.
+    pub async fn write_state(
+        &self,
+        sampler: Option<&Sampler>,
+        keep: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), TrainError> {
+        let mut collector = Collector::default();
+        settle(&self.model);
+        self.model.visit(&mut collector);
+        let mut tensors: Vec<(String, Tensor<1>)> = (collector.found.into_iter())
+            .map(|(path, values)| (format!("{PARAMETER}{path}"), values))
+            .collect();
+        for (path, [first, second]) in &self.optimizer.moments {
+            tensors.push((format!("{FIRST}{path}"), first.clone()));
+            tensors.push((format!("{SECOND}{path}"), second.clone()));
+        }
+        let progress = serde_json::to_string(&Progress {
+            version: VERSION,
+            step: self.optimizer.step,
+            options: self.options.clone(),
+            config: self.config.clone(),
+            sampler: sampler.cloned(),
+        });
+        let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
+        let mut keep = |bytes: &[u8]| keep(bytes).map_err(TrainError::Keep);
+        keep(&header(&tensors, &progress))?;
+        for (_, values) in tensors {
+            let values = values_of(values).await?;
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            keep(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where [`Trainer::state`] was taken, with `model` as that run was
+    /// given it.
+    pub fn resume(model: Clip, state: &[u8]) -> Result<(Self, Option<Sampler>), TrainError> {
+        let refuse = |what: String| TrainError::State(what);
+        let (_, metadata) =
+            SafeTensors::read_metadata(state).map_err(|error| refuse(error.to_string()))?;
+        let progress = (metadata.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
+        let progress = progress.ok_or_else(|| refuse("it is not one of this program's".into()))?;
+        let progress: Progress =
+            serde_json::from_str(progress).map_err(|error| refuse(error.to_string()))?;
+        if progress.version != VERSION {
+            return Err(refuse(format!("it is of version {}", progress.version)));
+        }
+        let file = SafeTensors::deserialize(state).map_err(|error| refuse(error.to_string()))?;
+        let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for (name, view) in file.iter() {
+            if view.dtype() != Dtype::F32 {
+                return Err(refuse(format!("`{name}` is stored as {:?}", view.dtype())));
+            }
+            let read = view.data().as_chunks().0.iter();
+            values.insert(name.into(), read.map(|b| f32::from_le_bytes(*b)).collect());
+        }
+        let mut trainer = Self::new(model, progress.config, progress.options)?;
+        let mut filler = Filler {
+            path: Vec::new(),
+            values,
+            moments: BTreeMap::new(),
+            error: None,
+        };
+        trainer.model = trainer.model.map(&mut filler);
+        if let Some(error) = filler.error {
+            return Err(refuse(error));
+        }
+        if let Some(name) = filler.values.keys().next() {
+            return Err(refuse(format!("the model has no place for its `{name}`")));
+        }
+        trainer.optimizer.moments = filler.moments;
+        trainer.optimizer.step = progress.step;
+        Ok((trainer, progress.sampler))
+    }
+}
+
+/// A safetensors file's beginning: its header and that one's length.
+fn header(tensors: &[(String, Tensor<1>)], progress: &str) -> Vec<u8> {
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!({ KEY: progress }));
+    let mut end = 0;
+    for (name, values) in tensors {
+        let [count] = values.dims();
+        let start = end;
+        end += count * size_of::<f32>();
+        let entry = json!({ "dtype": "F32", "shape": [count], "data_offsets": [start, end] });
+        entries.insert(name.clone(), entry);
+    }
+    let entries = serde_json::Value::Object(entries).to_string();
+    [&(entries.len() as u64).to_le_bytes(), entries.as_bytes()].concat()
+}
+
+fn is_statistic(path: &str) -> bool {
+    path.ends_with(".running_mean") || path.ends_with(".running_var")
+}
+
+/// Flat values of the parameters that learn and of the running statistics.
+#[derive(Default)]
+struct Collector {
+    path: Vec<String>,
+    found: Vec<(String, Tensor<1>)>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (path, values) = (self.path.join("."), param.val());
+        if values.is_require_grad() || is_statistic(&path) {
+            self.found.push((path, values.inner().reshape([-1])));
+        }
+    }
+}
+
+/// Puts a state's values into a model.
+struct Filler {
+    path: Vec<String>,
+    values: BTreeMap<String, Vec<f32>>,
+    moments: BTreeMap<String, [Tensor<1>; 2]>,
+    error: Option<String>,
+}
+
+impl ModuleMapper for Filler {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join(".");
+        let before = param.val();
+        if !before.is_require_grad() && !is_statistic(&path) {
+            return param;
+        }
+        let (device, count) = (before.device().inner(), before.shape().num_elements());
+        let [values, first, second] = [PARAMETER, FIRST, SECOND].map(|kind| {
+            let values = self.values.remove(&format!("{kind}{path}"))?;
+            (values.len() == count)
+                .then(|| Tensor::<1>::from_data(TensorData::new(values, [count]), &device))
+        });
+        if let (Some(first), Some(second)) = (first, second) {
+            self.moments.insert(path.clone(), [first, second]);
+        }
+        match values {
+            Some(values) => map_untracked(param, |before| values.reshape(before.shape())),
+            None => {
+                let error = format!("`{path}` is missing or of another size");
+                self.error.get_or_insert(error);
+                param
+            }
+        }
+    }
+}

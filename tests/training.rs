@@ -1,0 +1,730 @@
+//! Training by gradients: against what open_clip and PyTorch computed
+//! (`tests/golden/`), and against itself in other ways.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use clip::engine::messages::DeviceChoice;
+use clip::engine::open_device;
+use clip::hub::{self, Folder};
+use clip::model::{Clip, ClipConfig, TokenBatch};
+use clip::train::{
+    AdamWHyperParameters, Batch, Gradients, Learning, Lora, Parts, PeftFiles, Sampler, Target,
+    Tower, TrainError, TrainOptions, Trainer, WarmupCosine, load_peft, loss_and_gradients,
+    merge_lora, save_peft,
+};
+use clip::weights::{Layout, Precision, load, save};
+use pollster::block_on;
+use serde::Deserialize;
+
+const VIT: &str = "openclip-quick-f32";
+const RESNET: &str = "openclip-resnet-f16";
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+fn model(name: &str, device: &Device) -> (Clip, ClipConfig) {
+    let folder = golden("models").join(name);
+    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
+    let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
+    let model = load(&bundle.config, &weights, device).unwrap();
+    (model, bundle.config)
+}
+
+/// Pictures as the golden scripts make them: a formula, no file.
+fn pixels(count: usize, image_size: usize) -> Vec<Vec<f32>> {
+    let size = 3 * image_size * image_size;
+    let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
+    (0..count)
+        .map(|n| (0..size).map(|i| value(n * size + i)).collect())
+        .collect()
+}
+
+/// Pairs whose texts all differ.
+fn batch(count: usize, config: &ClipConfig) -> Batch {
+    let text = |n: usize| {
+        let vocabulary = config.text.vocab_size as u32;
+        let length = 1 + n % 8;
+        let word = |k: usize| (37 * (k + 1) * (n + 3)) as u32 % (vocabulary - 4) + 1;
+        let mut ids = vec![vocabulary - 2];
+        ids.extend((0..length).map(word));
+        ids.push(vocabulary - 1);
+        (ids, length + 1)
+    };
+    Batch {
+        pixels: pixels(count, config.vision.image_size()),
+        texts: (0..count).map(text).collect(),
+        captions: (0..count as u64).collect(),
+    }
+}
+
+/// Some of a batch's pairs.
+fn some(batch: &Batch, indices: &[usize]) -> Batch {
+    Batch {
+        pixels: indices.iter().map(|i| batch.pixels[*i].clone()).collect(),
+        texts: indices.iter().map(|i| batch.texts[*i].clone()).collect(),
+        captions: indices.iter().map(|i| batch.captions[*i]).collect(),
+    }
+}
+
+fn options(method: Learning) -> TrainOptions {
+    TrainOptions {
+        method,
+        schedule: WarmupCosine {
+            learning_rate: 1e-3,
+            warmup_steps: 2,
+            steps: 40,
+        },
+        optimizer: AdamWHyperParameters {
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-6,
+            weight_decay: 0.2,
+        },
+        clip_norm: Some(1.0),
+        micro_batch: 64,
+        gradient_checkpointing: false,
+        seed: 3,
+    }
+}
+
+fn trainer(name: &str, options: TrainOptions) -> Trainer {
+    let (model, config) = model(name, &Device::flex());
+    Trainer::new(model, config, options).unwrap()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().unwrap()
+}
+
+/// Every parameter and statistic by path.
+fn parameters(model: &Clip) -> Vec<(String, Vec<f32>)> {
+    #[derive(Default)]
+    struct All(Vec<String>, Vec<(String, Vec<f32>)>);
+    impl ModuleVisitor for All {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.push(name.into());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.push((self.0.join("."), values(param.val().inner())));
+        }
+    }
+    let mut all = All::default();
+    model.visit(&mut all);
+    all.1
+}
+
+/// Names of parameters that differ between two models of one shape.
+fn changed(before: &Clip, after: &Clip) -> Vec<String> {
+    let pairs = parameters(before).into_iter().zip(parameters(after));
+    pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((path, _), _)| path)
+        .collect()
+}
+
+fn farthest(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let distances = found.iter().zip(expected).map(|(f, e)| (f - e).abs());
+    distances.fold(0.0, f32::max)
+}
+
+fn features(model: &Clip, batch: &Batch, size: usize) -> [Vec<f32>; 2] {
+    let device = model.logit_scale.val().device();
+    let pixels = TensorData::new(batch.pixels.concat(), [batch.len(), 3, size, size]);
+    let images = model.image_features(Tensor::from_data(pixels, &device));
+    let texts = model.text_features(TokenBatch::new(&batch.texts, &device));
+    [values(images), values(texts)]
+}
+
+mod reference {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Expected {
+        model: String,
+        beta1: f32,
+        beta2: f32,
+        epsilon: f32,
+        weight_decay: f32,
+        learning_rate: f64,
+        warmup_steps: usize,
+        steps: usize,
+        clip_norm: f64,
+        tokens: Vec<Vec<u32>>,
+        losses: Vec<f32>,
+        scales: Vec<f32>,
+        gradient_norms: Vec<f32>,
+    }
+
+    fn agrees(name: &str) {
+        let file = |ending| golden("training").join(format!("{name}.{ending}"));
+        let expected: Expected = serde_json::from_slice(&fs::read(file("json")).unwrap()).unwrap();
+        let mut options = options(Learning::Full(Parts::ALL));
+        options.schedule = WarmupCosine {
+            learning_rate: expected.learning_rate,
+            warmup_steps: expected.warmup_steps,
+            steps: expected.steps,
+        };
+        options.optimizer = AdamWHyperParameters {
+            beta1: expected.beta1,
+            beta2: expected.beta2,
+            epsilon: expected.epsilon,
+            weight_decay: expected.weight_decay,
+        };
+        options.clip_norm = Some(expected.clip_norm);
+        let mut trainer = trainer(&expected.model, options);
+        let config = trainer.config().clone();
+        let count = expected.tokens.len();
+        let ends = |ids: &Vec<u32>| config.text.end_of_text(ids);
+        let batch = Batch {
+            pixels: pixels(count, config.vision.image_size()),
+            texts: (expected.tokens.iter())
+                .map(|ids| (ids.clone(), ends(ids)))
+                .collect(),
+            captions: (0..count as u64).collect(),
+        };
+        for (step, loss) in expected.losses.iter().enumerate() {
+            let report = block_on(trainer.step(&batch)).unwrap();
+            let norm = expected.gradient_norms[step];
+            eprintln!("{name}: {report:?}, expected {loss}, {norm}");
+            // Later steps carry the rounding of the first ones with them.
+            let tolerance = if step == 0 { 1e-5 } else { 1e-4 };
+            assert!((report.loss - loss).abs() < tolerance * loss.max(1.0));
+            assert!((report.gradient_norm - norm).abs() < 1e-3 * norm);
+            assert!((report.scale - expected.scales[step]).abs() < 1e-4);
+            if step > 0 {
+                continue;
+            }
+            let device = Device::flex();
+            let after = load(&config, &fs::read(file("safetensors")).unwrap(), &device).unwrap();
+            let found = parameters(&trainer.model());
+            for ((path, found), (_, expected)) in found.iter().zip(parameters(&after)) {
+                let distance = farthest(found, &expected);
+                assert!(distance < 1e-4, "{name}: {path} differs by {distance}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_of_a_vit_is_open_clips() {
+        agrees("vit");
+    }
+
+    #[test]
+    fn a_step_of_a_resnet_is_open_clips_with_its_statistics() {
+        agrees("resnet");
+    }
+}
+
+mod gradients {
+    use super::*;
+
+    /// Largest difference of any gradient, relative to the longest of them.
+    fn distance(model: &Clip, found: &Gradients, expected: &Gradients) -> f32 {
+        let (mut apart, mut longest) = (0f32, 0f32);
+        for (path, _) in parameters(model) {
+            let (found, expected) = (found.get(&path), expected.get(&path));
+            assert_eq!(found.is_some(), expected.is_some(), "{path}");
+            if let (Some(found), Some(expected)) = (found, expected) {
+                let (found, expected) = (values(found.clone()), values(expected.clone()));
+                apart = apart.max(farthest(&found, &expected));
+                longest = expected.iter().fold(longest, |l, e| l.max(e.abs()));
+            }
+        }
+        apart / longest
+    }
+
+    /// Of the one large batch, and of that batch in parts of three.
+    fn both_ways(name: &str, parts: Parts) -> f32 {
+        let (model, config) = model(name, &Device::flex());
+        let trainer = Trainer::new(model, config.clone(), options(Learning::Full(parts))).unwrap();
+        let (model, size) = (trainer.model().train(), config.vision.image_size());
+        let model = match parts.batch_statistics {
+            true => model,
+            false => model.map(&mut Still),
+        };
+        let mut batch = batch(8, &config);
+        batch.captions[5] = 2; // a caption that is there twice
+        let (loss, whole) = loss_and_gradients(&model, &batch, size, 8);
+        let (loss_of_parts, of_parts) = loss_and_gradients(&model, &batch, size, 3);
+        assert!((values(loss)[0] - values(loss_of_parts)[0]).abs() < 1e-5);
+        distance(&model, &of_parts, &whole)
+    }
+
+    /// Batch normalisation by the running statistics.
+    struct Still;
+
+    impl burn::module::ModuleMapper for Still {
+        fn map_flag(&mut self, flag: Param<burn::module::Flag>) -> Param<burn::module::Flag> {
+            flag.with_value(false)
+        }
+    }
+
+    #[test]
+    fn a_batch_in_parts_has_the_gradient_of_the_whole() {
+        assert!(both_ways(VIT, Parts::ALL) < 1e-4);
+        let parts = Parts {
+            batch_statistics: false,
+            ..Parts::ALL
+        };
+        assert!(both_ways(RESNET, parts) < 1e-4);
+    }
+
+    #[test]
+    fn statistics_are_noted_once_however_many_passes() {
+        let (after, config) = {
+            let mut options = options(Learning::Full(Parts::ALL));
+            options.micro_batch = 4;
+            let mut trainer = trainer(RESNET, options);
+            let config = trainer.config().clone();
+            let batch = batch(8, &config);
+            block_on(trainer.step(&batch)).unwrap();
+            (trainer.model(), config)
+        };
+        // The stem's first statistics see nothing but pixels: noted for both
+        // halves in turn they are known.
+        let (before, _) = model(RESNET, &Device::flex());
+        let running = |model: &Clip| {
+            let path = "visual.ResNet.conv1.norm.running_mean";
+            parameters(model)
+                .into_iter()
+                .find(|(p, _)| p == path)
+                .unwrap()
+                .1
+        };
+        let half = |from: usize| {
+            let batch = some(&batch(8, &config), &[from, from + 1, from + 2, from + 3]);
+            let (model, config) = model(RESNET, &Device::flex());
+            let mut trainer =
+                Trainer::new(model, config, options(Learning::Full(Parts::ALL))).unwrap();
+            let start = running(&trainer.model());
+            block_on(trainer.step(&batch)).unwrap();
+            let end = running(&trainer.model());
+            // 0.9 start + 0.1 mean
+            let mean = end.iter().zip(start).map(|(e, s)| (e - 0.9 * s) / 0.1);
+            mean.collect::<Vec<f32>>()
+        };
+        let expected: Vec<f32> = (running(&before).iter().zip(half(0)).zip(half(4)))
+            .map(|((start, first), second)| 0.9 * (0.9 * start + 0.1 * first) + 0.1 * second)
+            .collect();
+        assert!(farthest(&running(&after), &expected) < 1e-5);
+    }
+
+    #[test]
+    fn checkpointing_changes_nothing_but_memory() {
+        for name in [VIT, RESNET] {
+            let losses = |gradient_checkpointing| {
+                let mut options = options(Learning::Full(Parts::ALL));
+                options.gradient_checkpointing = gradient_checkpointing;
+                options.micro_batch = 3;
+                let mut trainer = trainer(name, options);
+                let batch = batch(6, trainer.config());
+                (0..4)
+                    .map(|_| block_on(trainer.step(&batch)).unwrap().loss)
+                    .collect::<Vec<f32>>()
+            };
+            assert!(farthest(&losses(true), &losses(false)) < 1e-4, "{name}");
+        }
+    }
+
+    #[test]
+    fn batches_that_cannot_teach_are_refused() {
+        let mut trainer = trainer(VIT, options(Learning::Full(Parts::ALL)));
+        let good = batch(4, trainer.config());
+        let mut refused = |change: &dyn Fn(&mut Batch)| {
+            let mut batch = good.clone();
+            change(&mut batch);
+            block_on(trainer.step(&batch)).unwrap_err()
+        };
+        let one = refused(&|batch| batch.captions.fill(1));
+        assert!(matches!(one, TrainError::NoNegatives(1)));
+        assert!(matches!(
+            refused(&|b| *b = Batch::default()),
+            TrainError::NoNegatives(0)
+        ));
+        for change in [
+            &(|b: &mut Batch| b.texts.truncate(1)) as &dyn Fn(&mut Batch),
+            &|b| b.pixels[0].truncate(1),
+            &|b| b.texts[0].1 = 99,
+        ] {
+            assert!(matches!(refused(change), TrainError::Batch(_)));
+        }
+    }
+}
+
+mod resuming {
+    use super::*;
+
+    /// Losses of eight steps, unbroken, and with a break after five.
+    fn goes_on(name: &str, method: Learning, break_at: usize) {
+        let mut options = options(method);
+        options.micro_batch = 3;
+        let (before, config) = model(name, &Device::flex());
+        let all = batch(12, &config);
+        let step = |trainer: &mut Trainer, sampler: &mut Sampler| {
+            let batch = some(&all, &sampler.draw().indices);
+            block_on(trainer.step(&batch)).unwrap().loss
+        };
+        let mut trainer = Trainer::new(before.clone(), config, options).unwrap();
+        let mut sampler = Sampler::new(all.len(), 5, 11);
+        let mut state = Vec::new();
+        let unbroken: Vec<f32> = (0..8)
+            .map(|n| {
+                if n == break_at {
+                    state = block_on(trainer.state(Some(&sampler))).unwrap();
+                }
+                step(&mut trainer, &mut sampler)
+            })
+            .collect();
+        let (mut again, sampler) = Trainer::resume(before, &state).unwrap();
+        let mut sampler = sampler.unwrap();
+        assert_eq!(again.steps(), break_at);
+        let resumed: Vec<f32> = (break_at..8)
+            .map(|_| step(&mut again, &mut sampler))
+            .collect();
+        assert_eq!(resumed, unbroken[break_at..], "{name}");
+        assert_eq!(changed(&trainer.model(), &again.model()), [""; 0]);
+    }
+
+    #[test]
+    fn a_resumed_run_has_the_same_losses() {
+        goes_on(VIT, Learning::Full(Parts::ALL), 5);
+        goes_on(RESNET, Learning::Full(Parts::ALL), 5);
+        goes_on(VIT, Learning::Lora(Lora::default()), 5);
+        goes_on(VIT, Learning::Lora(Lora::default()), 0);
+        let parts = Parts {
+            image: Tower::Frozen,
+            ..Parts::ALL
+        };
+        goes_on(RESNET, Learning::Full(parts), 1);
+    }
+
+    #[test]
+    fn other_states_are_refused_in_words() {
+        let (vit, config) = model(VIT, &Device::flex());
+        let trainer = trainer(RESNET, options(Learning::Full(Parts::ALL)));
+        let state = block_on(trainer.state(None)).unwrap();
+        let refused = |state: &[u8]| match Trainer::resume(vit.clone(), state) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("taken"),
+        };
+        assert!(refused(&state).contains("`visual.Vit"));
+        assert!(refused(&state[..state.len() / 2]).contains("taken up"));
+        let weights = save(&vit, &config, Layout::OpenClip, Precision::F32).unwrap();
+        assert!(refused(&weights).contains("not one of this program's"));
+    }
+}
+
+mod parts {
+    use super::*;
+
+    fn learned(name: &str, method: Learning) -> Vec<String> {
+        let mut trainer = trainer(name, options(method));
+        let before = trainer.model();
+        let batch = batch(6, trainer.config());
+        for _ in 0..2 {
+            block_on(trainer.step(&batch)).unwrap();
+        }
+        changed(&before, &trainer.model())
+    }
+
+    const NOTHING: Parts = Parts {
+        image: Tower::Frozen,
+        text: Tower::Frozen,
+        temperature: false,
+        batch_statistics: true,
+    };
+
+    #[test]
+    fn what_is_frozen_stays() {
+        let locked = learned(
+            VIT,
+            Learning::Full(Parts {
+                text: Tower::Whole,
+                ..NOTHING
+            }),
+        );
+        assert!(locked.iter().all(|path| path.starts_with("text.")));
+        assert!(
+            locked
+                .iter()
+                .any(|path| path == "text.token_embedding.weight")
+        );
+
+        let last = learned(
+            VIT,
+            Learning::Full(Parts {
+                image: Tower::Last(1),
+                temperature: true,
+                ..NOTHING
+            }),
+        );
+        let learns = |path: &String| {
+            ["transformer.resblocks.1", "ln_post", "proj"]
+                .iter()
+                .any(|part| path.starts_with(&format!("visual.Vit.{part}")))
+                || path == "logit_scale"
+        };
+        assert!(last.iter().all(learns), "{last:?}");
+        assert!(last.len() > 10);
+
+        // Statistics of frozen stages stay, too.
+        let pool = learned(
+            RESNET,
+            Learning::Full(Parts {
+                image: Tower::Last(1),
+                ..NOTHING
+            }),
+        );
+        let learns = |path: &String| {
+            path.starts_with("visual.ResNet.layer4") || path.starts_with("visual.ResNet.attnpool")
+        };
+        assert!(pool.iter().all(learns), "{pool:?}");
+        assert!(pool.iter().any(|path| path.ends_with("running_var")));
+    }
+
+    #[test]
+    fn everything_learns_where_nothing_is_frozen() {
+        for name in [VIT, RESNET] {
+            let (model, _) = model(name, &Device::flex());
+            let all = parameters(&model).len();
+            assert_eq!(learned(name, Learning::Full(Parts::ALL)).len(), all);
+        }
+    }
+
+    #[test]
+    fn nothing_to_train_is_said() {
+        let (model, config) = model(VIT, &Device::flex());
+        let error = Trainer::new(model, config, options(Learning::Full(NOTHING))).err();
+        assert!(matches!(error, Some(TrainError::NothingToTrain)));
+    }
+
+    #[test]
+    fn lora_leaves_the_weights_alone() {
+        for name in [VIT, RESNET] {
+            let learned = learned(name, Learning::Lora(Lora::default()));
+            assert!(learned.iter().all(|path| path.contains(".lora.")));
+            assert!(learned.len() > 4, "{learned:?}");
+        }
+    }
+}
+
+mod lora {
+    use super::*;
+
+    fn trained(name: &str, lora: Lora) -> (Trainer, Batch) {
+        let mut trainer = trainer(name, options(Learning::Lora(lora)));
+        let batch = batch(6, trainer.config());
+        let losses: Vec<f32> = (0..6)
+            .map(|_| block_on(trainer.step(&batch)).unwrap().loss)
+            .collect();
+        assert!(losses[5] < losses[0], "{losses:?}");
+        (trainer, batch)
+    }
+
+    #[test]
+    fn it_changes_nothing_before_it_learns() {
+        let (plain, config) = model(VIT, &Device::flex());
+        let with = Lora::default().attach(plain.clone(), 1).unwrap();
+        let (batch, size) = (batch(3, &config), config.vision.image_size());
+        assert_eq!(
+            features(&plain, &batch, size),
+            features(&with, &batch, size)
+        );
+    }
+
+    #[test]
+    fn merged_it_does_the_same() {
+        for name in [VIT, RESNET] {
+            let lora = Lora {
+                targets: Target::ALL.to_vec(),
+                ..Lora::default()
+            };
+            let (trainer, batch) = trained(name, lora);
+            let size = trainer.config().vision.image_size();
+            let beside = features(&trainer.model(), &batch, size);
+            let (before, _) = model(name, &Device::flex());
+            let merged = merge_lora(trainer.model());
+            assert_eq!(parameters(&merged).len(), parameters(&before).len());
+            for model in [merged, trainer.model().pack()] {
+                for (a, b) in beside.iter().zip(features(&model, &batch, size)) {
+                    assert!(farthest(a, &b) < 1e-5);
+                }
+            }
+            for (a, b) in beside.iter().zip(features(&before, &batch, size)) {
+                assert!(farthest(a, &b) > 1e-4);
+            }
+        }
+    }
+}
+
+mod peft {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Expected {
+        model: String,
+        tokens: Vec<Vec<u32>>,
+        image_features: Vec<Vec<f32>>,
+        text_features: Vec<Vec<f32>>,
+    }
+
+    fn files() -> PeftFiles {
+        let read = |name: &str| fs::read(golden("training/peft").join(name)).unwrap();
+        PeftFiles {
+            config: read("adapter_config.json"),
+            weights: read("adapter_model.safetensors"),
+        }
+    }
+
+    fn tensors(files: &PeftFiles) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+        let file = safetensors::SafeTensors::deserialize(&files.weights).unwrap();
+        let mut tensors: Vec<_> = (file.iter())
+            .map(|(name, view)| (name.into(), view.shape().to_vec(), view.data().to_vec()))
+            .collect();
+        tensors.sort();
+        tensors
+    }
+
+    #[test]
+    fn an_adapter_of_peft_does_what_it_does_there() {
+        let expected = fs::read(golden("training/peft/expected.json")).unwrap();
+        let expected: Expected = serde_json::from_slice(&expected).unwrap();
+        let (plain, config) = model(&expected.model, &Device::flex());
+        let model = load_peft(plain, &files()).unwrap();
+        let size = config.vision.image_size();
+        let ends = |ids: &Vec<u32>| config.text.end_of_text(ids);
+        let texts = (expected.tokens.iter()).map(|ids| (ids.clone(), ends(ids)));
+        let batch = Batch {
+            pixels: pixels(3, size),
+            texts: texts.collect(),
+            captions: vec![0, 1, 2],
+        };
+        let [images, texts] = features(&model, &batch, size);
+        assert!(farthest(&images, &expected.image_features.concat()) < 1e-4);
+        assert!(farthest(&texts, &expected.text_features.concat()) < 1e-4);
+
+        // And back, number for number.
+        let saved = block_on(save_peft(&model, Some("a base"))).unwrap();
+        assert_eq!(tensors(&saved), tensors(&files()));
+        let config: serde_json::Value = serde_json::from_slice(&saved.config).unwrap();
+        assert_eq!(config["peft_type"], "LORA");
+        assert_eq!(
+            (&config["r"], &config["lora_alpha"]),
+            (&3.into(), &5.0.into())
+        );
+        assert_eq!(config["base_model_name_or_path"], "a base");
+    }
+
+    #[test]
+    fn a_trained_adapter_is_kept_and_goes_on() {
+        for name in [VIT, RESNET] {
+            let mut first = trainer(name, options(Learning::Lora(Lora::default())));
+            let config = first.config().clone();
+            let batch = batch(6, &config);
+            block_on(first.step(&batch)).unwrap();
+            let kept = block_on(save_peft(&first.model(), None)).unwrap();
+            let (plain, _) = model(name, &Device::flex());
+            let again = load_peft(plain, &kept).unwrap();
+            assert_eq!(changed(&first.model(), &again), [""; 0]);
+            let options = options(Learning::Lora(Lora::default()));
+            let mut second = Trainer::with_adapter(again, config, options).unwrap();
+            let loss = block_on(second.step(&batch)).unwrap().loss;
+            assert_eq!(loss, block_on(first.step(&batch)).unwrap().loss);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_in_words() {
+        let (plain, _) = model("hf-legacy-eos-f32", &Device::flex());
+        let refused = |model: &Clip, change: &dyn Fn(&mut serde_json::Value)| {
+            let mut files = files();
+            let mut config = serde_json::from_slice(&files.config).unwrap();
+            change(&mut config);
+            files.config = serde_json::to_vec(&config).unwrap();
+            load_peft(model.clone(), &files).unwrap_err().to_string()
+        };
+        assert!(refused(&plain, &|c| c["use_dora"] = true.into()).contains("DoRA"));
+        assert!(refused(&plain, &|c| c["bias"] = "all".into()).contains("biases"));
+        assert!(refused(&plain, &|c| c["peft_type"] = "IA3".into()).contains("no LoRA"));
+        let (resnet, _) = model(RESNET, &Device::flex());
+        assert!(refused(&resnet, &|_| ()).contains("no place for"));
+        let (other, _) = model("openclip-gelu-f16", &Device::flex());
+        assert!(refused(&other, &|_| ()).contains("does not fit"));
+        let mut cut = files();
+        cut.weights.truncate(500);
+        assert!(load_peft(plain.clone(), &cut).is_err());
+        assert!(block_on(save_peft(&plain, None)).is_err());
+    }
+}
+
+/// On whatever GPU there is; a software one will do.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_learns_as_the_cpu_does() {
+    let opened = match block_on(open_device(DeviceChoice::Gpu, |_| ())) {
+        Ok(opened) => opened,
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let full = Learning::Full(Parts::ALL);
+    for (name, method) in [
+        (Some(VIT), full.clone()),
+        (Some(VIT), Learning::Lora(Lora::default())),
+        // A ResNet that knows something. In a random one units stand at the edge
+        // of their ReLU, and rounding decides on which side.
+        (None, full),
+    ] {
+        let losses = |device: &Device| {
+            let (model, config) = match name {
+                Some(name) => model(name, device),
+                None => bundled(device),
+            };
+            let mut batch = batch(8, &config);
+            batch.pixels = waves(8, config.vision.image_size());
+            let mut options = options(method.clone());
+            options.schedule.learning_rate = 3e-5;
+            let mut trainer = Trainer::new(model, config, options).unwrap();
+            (0..20)
+                .map(|_| block_on(trainer.step(&batch)).unwrap().loss)
+                .collect::<Vec<f32>>()
+        };
+        let (gpu, cpu) = (losses(&opened.device), losses(&Device::flex()));
+        let distance = farthest(&gpu, &cpu);
+        eprintln!("{name:?}: {distance}");
+        assert!(distance < 1e-3, "{name:?}: {gpu:?} {cpu:?}");
+        assert!(cpu[19] < cpu[0], "{cpu:?}");
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn bundled(device: &Device) -> (Clip, ClipConfig) {
+    use clip::hub::{Bundled, ModelFiles};
+    block_on(async {
+        let bundle = hub::open(&Bundled, None).await.unwrap();
+        let weights = Bundled.read(&bundle.weights[0]).await.unwrap().unwrap();
+        let model = load(&bundle.config, &weights, device).unwrap();
+        (model, bundle.config)
+    })
+}
+
+/// Pictures without edges.
+#[cfg(feature = "gpu")]
+fn waves(count: usize, size: usize) -> Vec<Vec<f32>> {
+    let value = |n: usize, i: usize| {
+        let (channel, row, column) = (i / (size * size), i / size % size, i % size);
+        let phase = (n + 1) as f32 * row as f32 * 0.05 + (column * (channel + 1)) as f32 * 0.07;
+        2.0 * phase.sin() - 1.0
+    };
+    (0..count)
+        .map(|n| (0..3 * size * size).map(|i| value(n, i)).collect())
+        .collect()
+}
