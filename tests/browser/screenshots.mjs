@@ -2,7 +2,7 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR
 //
-// empty, answers, error, phone, dark; from the built page in dist/, on the CPU, with
+// empty, answers, error, phone, dark, train, trained, trained-phone; from the built page in dist/, on the CPU, with
 // the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
@@ -33,6 +33,9 @@ try {
   });
   await shoot("phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true }, answers);
   await shoot("dark", { colorScheme: "dark" }, answers);
+  await shoot("train", {}, samples, "#train");
+  await shoot("trained", {}, trained, "#train");
+  await shoot("trained-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, trained, "#train");
 } finally {
   await browser.close();
   server.stop();
@@ -45,8 +48,20 @@ async function answers(page) {
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
 }
 
-async function shoot(name, options, act) {
-  const { page, problems, close } = await h.openPage(browser, server.url, options);
+async function samples(page) {
+  await page.locator(h.hook("sample-data")).click();
+  await page.locator(h.hook("data-amount")).filter({ hasText: "held out" }).waitFor();
+}
+
+async function trained(page) {
+  await samples(page);
+  await page.locator(`${h.hook("method")}[data-method="lora"]`).click();
+  await page.locator(`${h.hook("train-start")}:enabled`).click();
+  await page.locator(h.hook("after")).waitFor({ timeout: h.SLOW });
+}
+
+async function shoot(name, options, act, place = "") {
+  const { page, problems, close } = await h.openPage(browser, server.url + place, options);
   try {
     await act(page);
     const path = join(out, `${name}.png`);

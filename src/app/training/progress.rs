@@ -116,6 +116,12 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
         if training.with(|t| t.project.classes.iter().any(|class| class.name.is_empty())) {
             return Some("A class has no name yet.".into());
         }
+        // What is not read yet would silently be missing from what is learnt.
+        match training.with(|t| t.project.waiting()) {
+            0 => {}
+            1 => return Some("A picture is still being read.".into()),
+            waiting => return Some(format!("{waiting} pictures are still being read.")),
+        }
         match app.session.with(|session| session.worker.clone()) {
             Worker::Ready => None,
             Worker::Loading { .. } => Some("The model is still loading.".into()),
