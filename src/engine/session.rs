@@ -100,6 +100,10 @@ impl Engine {
         opened: OpenedDevice,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
+        // Where there are threads, one that runs a model meanwhile would be disturbed.
+        if cfg!(target_arch = "wasm32") && opened.info.gpu {
+            Clip::compile_ahead(&bundle.config, &opened.device);
+        }
         let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::normalize;
+use crate::ops::{compile_ahead, normalize};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -32,6 +32,17 @@ impl Clip {
             text: TextTransformer::init(config, device),
             logit_scale: Param::from_data([Self::INITIAL_LOGIT_SCALE], device),
         }
+    }
+
+    /// Has a GPU compile what a model of this kind will run, before its weights are
+    /// there; see [`compile_ahead`].
+    pub fn compile_ahead(config: &ClipConfig, device: &Device) {
+        let text = config.text.width / config.text.heads;
+        let (image, convolutions) = match &config.vision {
+            VisionConfig::Vit(vision) => (vision.width / vision.heads, false),
+            VisionConfig::ResNet(vision) => (vision.channels() / vision.heads, true),
+        };
+        compile_ahead(&[image, text], convolutions, device);
     }
 
     /// Lays the weights out as the device's fastest kernels read them. Such a

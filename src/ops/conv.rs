@@ -1,12 +1,13 @@
 //! Convolutions with the normalisation and all else that follows them, over
 //! channels-last pictures: `[batch, height, width, channels]`.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, RunningState};
+use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::module::{avg_pool2d, batch_norm_train};
 use burn::tensor::ops::AvgPoolOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Then, cpu, in_order};
 
@@ -33,7 +34,7 @@ impl ConvNorm {
                 ))
                 .with_bias(false)
                 .init(device),
-            norm: BatchNormConfig::new(channels[1]).init(device),
+            norm: batch_norm(channels[1], device),
             packed: false,
         }
     }
@@ -121,6 +122,25 @@ impl ConvNorm {
             stride: self.conv.stride[0],
             out: self.norm.gamma.dims()[0],
         }
+    }
+}
+
+/// As burn starts it, but for the statistics: burn's have a GPU run kernels that
+/// nothing else needs.
+fn batch_norm(channels: usize, device: &Device) -> BatchNorm {
+    let config = BatchNormConfig::new(channels);
+    let filled = |value: f32| {
+        let values = TensorData::new(vec![value; channels], [channels]);
+        RunningState::new(Tensor::from_data(values, device))
+    };
+    BatchNorm {
+        gamma: Initializer::Ones.init([channels], device),
+        beta: Initializer::Zeros.init([channels], device),
+        training: Param::from_bool(true),
+        running_mean: filled(0.0),
+        running_var: filled(1.0),
+        momentum: config.momentum,
+        epsilon: config.epsilon,
     }
 }
 

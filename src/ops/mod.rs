@@ -24,8 +24,17 @@ pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
 pub use places::{in_order, tokens};
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, relu, sigmoid};
+use burn::tensor::{Device, Tensor};
+
+/// Has a GPU compile the kernels that a model with such heads will want, while its
+/// weights are still on their way. Nothing runs, and nothing else must meanwhile.
+pub fn compile_ahead(head_dims: &[usize], convolutions: bool, device: &Device) {
+    #[cfg(feature = "gpu")]
+    gpu::compile_ahead(head_dims, convolutions, device);
+    #[cfg(not(feature = "gpu"))]
+    let _ = (head_dims, convolutions, device);
+}
 
 /// What follows a product at once, so that it costs no pass of its own.
 #[derive(Clone, Debug)]

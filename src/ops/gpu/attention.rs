@@ -70,9 +70,6 @@ fn attend(
     heads: usize,
     shape: [usize; 3],
 ) -> Option<Tensor<3>> {
-    /// As many as most GPUs run in step.
-    const TOGETHER: usize = 32;
-
     let [batch, _, width] = shape;
     let head_dim = width / heads;
     if !head_dim.is_multiple_of(4) {
@@ -90,8 +87,14 @@ fn attend(
         (head_dim as f32).powf(-0.5).to_bits(),
     ];
     let groups = [how.queries.div_ceil(TOGETHER), heads, batch];
+    kernel(head_dim).run(&inputs, &arguments, groups, shape)
+}
+
+/// Queries in a workgroup: as many threads as most GPUs run in step.
+const TOGETHER: usize = 32;
+
+pub fn kernel(head_dim: usize) -> Kernel {
     Kernel::new(include_str!("attention.wgsl"), [TOGETHER as u32, 1])
         .lines("{d}", head_dim / 4)
         .word("fours", head_dim / 4)
-        .run(&inputs, &arguments, groups, shape)
 }

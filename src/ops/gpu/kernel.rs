@@ -5,7 +5,8 @@ use burn::backend::wgpu::{
     CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
 };
 use burn::tensor::{DType, Shape, Tensor};
-use cubecl::prelude::{BufferIOAttr, CubeCount, CubeDim, KernelId};
+use cubecl::dry_run::DryRun;
+use cubecl::prelude::{BufferIOAttr, Client, CubeCount, CubeDim, KernelId};
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
 /// A text and what is filled into it. Kernels that differ in any of this are
@@ -76,6 +77,17 @@ impl Kernel {
         Some(Tensor::from_primitive::<Wgpu>(result))
     }
 
+    /// Has it compiled, and runs nothing.
+    pub fn compile(self, client: &Client) {
+        let _dry = DryRun::new();
+        let kernel = Box::new(SourceKernel::new(self.clone(), self.cube_dim()));
+        client.launch(kernel, CubeCount::Static(1, 1, 1), KernelArguments::new());
+    }
+
+    fn cube_dim(&self) -> CubeDim {
+        CubeDim::new_2d(self.workgroup[0], self.workgroup[1])
+    }
+
     fn launch(
         self,
         inputs: &[CubeTensor],
@@ -102,8 +114,7 @@ impl Kernel {
         }
         let bound = (bound.with_buffer_io(memory.clone().binding(), BufferIOAttr::WriteOnly))
             .with_info(MetadataBindingInfo::custom(uniform(arguments)));
-        let dim = CubeDim::new_2d(self.workgroup[0], self.workgroup[1]);
-        let kernel = Box::new(SourceKernel::new(self, dim));
+        let kernel = Box::new(SourceKernel::new(self.clone(), self.cube_dim()));
         client.launch(kernel, CubeCount::Static(x, y, z), bound);
         let (client, device) = (client.clone(), device.clone());
         Some(CubeTensor::new_contiguous(
@@ -136,10 +147,9 @@ impl KernelSource for Kernel {
     }
 
     fn id(&self) -> KernelId {
-        let [x, y] = self.workgroup;
         KernelId::new::<Self>()
             .info(self.clone())
-            .cube_dim((x, y, 1).into())
+            .cube_dim(self.cube_dim().into())
     }
 
     fn lang(&self) -> &'static str {
@@ -163,7 +173,6 @@ pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTen
 
 fn in_order(tensor: CubeTensor) -> Option<CubeTensor> {
     const AXES: usize = 8;
-    const TOGETHER: usize = 64;
     /// Workgroups in a row, where there is more than one row.
     const ROW: usize = 1 << 12;
 
@@ -181,12 +190,13 @@ fn in_order(tensor: CubeTensor) -> Option<CubeTensor> {
     arguments.extend([count as u32, (row * TOGETHER) as u32]);
     let groups = [row, count.div_ceil(row * TOGETHER), 1];
     let shape = shape.clone();
-    Kernel::new(include_str!("in_order.wgsl"), [TOGETHER as u32, 1]).launch(
-        &[tensor],
-        &arguments,
-        groups,
-        shape,
-    )
+    in_order_kernel().launch(&[tensor], &arguments, groups, shape)
+}
+
+const TOGETHER: usize = 64;
+
+pub fn in_order_kernel() -> Kernel {
+    Kernel::new(include_str!("in_order.wgsl"), [TOGETHER as u32, 1])
 }
 
 /// Numbers of 32 bits as a uniform buffer has them: in sixteens of bytes.

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
 
-/// Threads that share a row.
+/// Threads in a workgroup; where rows are normalised, they share one.
 const TOGETHER: u32 = 32;
 
 /// `[rows, width]`, see [`crate::ops::LayerNorm`].
@@ -24,12 +24,7 @@ pub fn layer_norm(
         on_gpu(beta, DType::F32)?,
     ];
     let arguments = [(width / 4) as u32, (epsilon as f32).to_bits()];
-    Kernel::new(include_str!("layer_norm.wgsl"), [TOGETHER, 1]).run(
-        &inputs,
-        &arguments,
-        [rows, 1, 1],
-        [rows, width],
-    )
+    layer_norm_kernel().run(&inputs, &arguments, [rows, 1, 1], [rows, width])
 }
 
 /// See [`crate::ops::normalize`].
@@ -38,7 +33,7 @@ pub fn normalize(x: Tensor<2>) -> Option<Tensor<2>> {
     if !width.is_multiple_of(4) {
         return None;
     }
-    Kernel::new(include_str!("normalize.wgsl"), [TOGETHER, 1]).run(
+    normalize_kernel().run(
         &[on_gpu(x, DType::F32)?],
         &[(width / 4) as u32],
         [rows, 1, 1],
@@ -54,8 +49,6 @@ pub fn fold(
     variance: Tensor<1>,
     epsilon: f64,
 ) -> Option<[Tensor<1>; 2]> {
-    const TOGETHER: u32 = 64;
-
     let [channels] = gamma.dims();
     let inputs = [
         on_gpu(gamma, DType::F32)?,
@@ -66,12 +59,19 @@ pub fn fold(
     let part = |adds: u32| {
         let arguments = [channels as u32, (epsilon as f32).to_bits(), adds];
         let groups = [channels.div_ceil(TOGETHER as usize), 1, 1];
-        Kernel::new(include_str!("fold.wgsl"), [TOGETHER, 1]).run(
-            &inputs,
-            &arguments,
-            groups,
-            [channels],
-        )
+        fold_kernel().run(&inputs, &arguments, groups, [channels])
     };
     Some([part(0)?, part(1)?])
+}
+
+pub fn layer_norm_kernel() -> Kernel {
+    Kernel::new(include_str!("layer_norm.wgsl"), [TOGETHER, 1])
+}
+
+pub fn normalize_kernel() -> Kernel {
+    Kernel::new(include_str!("normalize.wgsl"), [TOGETHER, 1])
+}
+
+pub fn fold_kernel() -> Kernel {
+    Kernel::new(include_str!("fold.wgsl"), [TOGETHER, 1])
 }

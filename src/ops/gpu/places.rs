@@ -1,5 +1,6 @@
 //! What moves places about: pooling, tokens, order in memory.
 
+use burn::backend::Wgpu;
 use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
@@ -22,7 +23,7 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
         side,
     ];
     let groups = [(channels / 4).div_ceil(8), places.div_ceil(8), 1];
-    Kernel::new(include_str!("average_pool.wgsl"), [8, 8]).run(
+    average_pool_kernel().run(
         &[on_gpu(x, DType::F32)?],
         &arguments.map(|n| n as u32),
         groups,
@@ -50,7 +51,7 @@ pub fn tokens(
     let rows = batch * (count + 1);
     let arguments = [rows as u32, (width / 4) as u32, count as u32, given];
     let groups = [(width / 4).div_ceil(8), rows.div_ceil(8), 1];
-    Kernel::new(include_str!("tokens.wgsl"), [8, 8]).run(
+    tokens_kernel().run(
         &[places, positions, first],
         &arguments,
         groups,
@@ -60,8 +61,13 @@ pub fn tokens(
 
 /// See [`crate::ops::in_order`].
 pub fn in_order<const D: usize>(x: Tensor<D>) -> Option<Tensor<D>> {
-    Some(Tensor::from_primitive::<burn::backend::Wgpu>(on_gpu(
-        x,
-        DType::F32,
-    )?))
+    Some(Tensor::from_primitive::<Wgpu>(on_gpu(x, DType::F32)?))
+}
+
+pub fn average_pool_kernel() -> Kernel {
+    Kernel::new(include_str!("average_pool.wgsl"), [8, 8])
+}
+
+pub fn tokens_kernel() -> Kernel {
+    Kernel::new(include_str!("tokens.wgsl"), [8, 8])
 }

@@ -110,18 +110,11 @@ fn product(
         false => 4,
     };
     let dtype = weight.dtype();
-    let kernel = Kernel::new(include_str!("product.wgsl"), [8, 8])
-        .lines("{r}", tile)
-        .word("rows", tile)
-        .numbers("weight", dtype)?;
-    let (step, kernel) = match pictures.channels.is_multiple_of(4) {
-        true => (4, kernel.word("input", "vec4f").word("as_input", "v")),
-        false => (
-            1,
-            (kernel.word("input", "f32")).word("as_input", "vec4f(v, 0.0, 0.0, 0.0)"),
-        ),
+    let step = match pictures.channels.is_multiple_of(4) {
+        true => 4,
+        false => 1,
     };
-    let kernel = kernel.lines("{s}", step).word("step", step);
+    let kernel = kernel(tile, step, dtype)?;
     let mut inputs = vec![x, on_gpu(weight, dtype)?];
     let mut present = [0; 3];
     for (part, present) in parts.into_iter().zip(&mut present) {
@@ -157,4 +150,18 @@ fn product(
     ];
     let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
     kernel.run(&inputs, &arguments.map(|n| n as u32), groups, [rows, out])
+}
+
+/// For `tile` rows in a thread, `step` channels at a time, and weights of a type.
+pub fn kernel(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
+    let kernel = Kernel::new(include_str!("product.wgsl"), [8, 8])
+        .lines("{r}", tile)
+        .word("rows", tile)
+        .lines("{s}", step)
+        .word("step", step)
+        .numbers("weight", weight)?;
+    Some(match step {
+        4 => kernel.word("input", "vec4f").word("as_input", "v"),
+        _ => (kernel.word("input", "f32")).word("as_input", "vec4f(v, 0.0, 0.0, 0.0)"),
+    })
 }

@@ -17,9 +17,8 @@ pub fn gather(
     if !width.is_multiple_of(4) || ids.dtype() != DType::I32 {
         return None;
     }
-    let kernel = Kernel::new(include_str!("gather.wgsl"), [8, 8]);
     let dtype = table.dtype();
-    let kernel = kernel.numbers("table", dtype)?;
+    let kernel = kernel(dtype)?;
     let table = on_gpu(table, dtype)?;
     let ids = ids.try_into_primitive::<Wgpu>().ok()?;
     let (length, positions) = match positions {
@@ -30,4 +29,8 @@ pub fn gather(
     let arguments = [rows, width / 4, count, length].map(|n| n as u32);
     let groups = [(width / 4).div_ceil(8), rows.div_ceil(8), 1];
     kernel.run(&[table, ids, positions], &arguments, groups, [rows, width])
+}
+
+pub fn kernel(table: DType) -> Option<Kernel> {
+    Kernel::new(include_str!("gather.wgsl"), [8, 8]).numbers("table", table)
 }
