@@ -262,6 +262,121 @@ fn one_picture_of_each_class_is_enough_for_an_adapter() {
     assert!(errors.contains("nothing was measured"), "{errors}");
 }
 
+/// Each method that trains the model writes what other programs open, and the
+/// command opens it again.
+#[test]
+fn the_model_itself_is_trained_and_taken_away() {
+    let data = file("assets/samples/training.zip");
+    let cat = file("assets/samples/cat.png");
+    for (method, files) in [
+        ("lora", ["lora/adapter_model.safetensors", "open_clip"]),
+        (
+            "full",
+            ["open_clip/open_clip_model.safetensors", "open_clip"],
+        ),
+        (
+            "pretrain",
+            ["transformers/model.safetensors", "transformers"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().display().to_string();
+        let few = ["--epochs", "2", "--batch-size", "16", "--micro-batch", "8"];
+        let output = train(
+            &[
+                &["--method", method, "--data", &data, "--out", &out],
+                &few[..],
+            ]
+            .concat(),
+        );
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{method}: {errors}");
+        let report = std::fs::read(folder.path().join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["method"], method);
+        assert_eq!(report["data"]["held_out"], 18);
+        let [written, model] = files.map(|file| folder.path().join(file));
+        assert!(written.exists(), "{method}: no {}", written.display());
+        assert!(!folder.path().join("state").exists(), "{method}");
+        let model = model.display().to_string();
+        let answer = json(&[
+            "classify",
+            "--model",
+            &model,
+            "--images",
+            &cat,
+            "--labels",
+            "animal,food",
+            "--device",
+            "cpu",
+            "--json",
+        ]);
+        assert_eq!(answer["images"][0]["labels"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_training_that_broke_off_goes_on_with_the_same_losses() {
+    let data = file("assets/samples/training.zip");
+    let folder = tempfile::tempdir().unwrap();
+    let run = |out: &str, more: &[&str]| {
+        let out = folder.path().join(out).display().to_string();
+        let same = [
+            "--method", "lora", "--data", &data, "--out", &out, "--epochs", "120",
+        ];
+        let same = [&same[..], &["--batch-size", "16", "--micro-batch", "16"]].concat();
+        (same.into_iter().map(str::to_owned))
+            .chain(more.iter().map(|more| (*more).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let start = |arguments: &[String]| {
+        Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(["train", "--device", "cpu"])
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    // Killed as soon as something is kept to go on from.
+    let mut broken = start(&run("broken", &[]));
+    let state = folder.path().join("broken/state");
+    let kept = |state: &Path| {
+        let entries = std::fs::read_dir(state).into_iter().flatten().flatten();
+        entries.count() >= 2
+    };
+    for _ in 0..1200 {
+        if kept(&state) || broken.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let _ = broken.kill();
+    broken.wait().unwrap();
+    if !kept(&state) {
+        // A machine so fast that nothing had to be kept has nothing to go on from.
+        return;
+    }
+    assert!(
+        start(&run("broken", &["--resume"]))
+            .wait()
+            .unwrap()
+            .success()
+    );
+    assert!(start(&run("whole", &[])).wait().unwrap().success());
+    let losses = |out: &str| {
+        let report = std::fs::read(folder.path().join(out).join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        let curves = report["curves"].as_array().unwrap();
+        let loss = curves.iter().find(|curve| curve["name"] == "loss").unwrap();
+        loss["points"].as_array().unwrap().clone()
+    };
+    let (resumed, whole) = (losses("broken"), losses("whole"));
+    assert_eq!(resumed.len(), whole.len());
+    assert_eq!(resumed.last(), whole.last());
+}
+
 #[test]
 fn training_that_cannot_be_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -286,6 +401,8 @@ fn training_that_cannot_be_is_one_line() {
     std::fs::write(path("one/captions.csv"), "image,text\ncat/0.png,a cat\n").unwrap();
     assert!(refused("probe", &path("one"), &[]).contains("captions, not classes"));
     assert!(refused("probe", &path("one"), &["--resume"]).contains("--resume"));
+    let samples = file("assets/samples/training.zip");
+    assert!(refused("lora", &samples, &["--resume"]).contains("start it again"));
     assert!(refused("probe", &path("one"), &["--held-out", "1.5"]).contains("share"));
     std::fs::write(path("broken.zip"), b"PK\x03\x04").unwrap();
     assert!(refused("probe", &path("broken.zip"), &[]).contains("no zip"));

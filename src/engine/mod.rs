@@ -7,6 +7,7 @@
 mod device;
 pub mod messages;
 mod place;
+pub mod sensible;
 #[cfg(feature = "compute")]
 mod session;
 #[cfg(feature = "training")]

@@ -28,7 +28,7 @@ pub struct HeadSettings {
 }
 
 impl HeadSettings {
-    pub const HELD_OUT: f64 = 0.2;
+    pub const HELD_OUT: f64 = crate::engine::sensible::HELD_OUT;
 }
 
 #[derive(Clone, Debug)]

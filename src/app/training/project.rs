@@ -47,9 +47,6 @@ pub struct Sample {
     pub thumbnail: String,
 }
 
-/// Share of each class that is held out at first.
-pub const HELD_OUT: f64 = 0.2;
-
 /// Fewer pictures of a class than this are all needed for learning.
 const FEWEST_TO_SPLIT: usize = 3;
 
@@ -75,7 +72,7 @@ impl Default for Project {
             classes: Vec::new(),
             samples: Vec::new(),
             missing: Vec::new(),
-            held_out: HELD_OUT,
+            held_out: crate::engine::sensible::HELD_OUT,
             seed: 0,
             next_sample: 1,
             next_class: 1,

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, Place, open_device};
-use clip::hub::{self, Bundled, Folder, ModelFiles, Remote};
-use clip::model::Activation;
+use clip::hub::{self, Bundled, Folder, HubError, ModelFiles, Remote, Take};
+use clip::model::{Activation, Clip};
 use clip::preprocess::decode;
 
 use crate::Failure;
@@ -45,27 +45,8 @@ enum ActivationName {
 impl Session {
     /// Opens the model on the device.
     pub async fn open(&self) -> Result<Engine, Failure> {
-        match self.model.as_deref() {
-            None => self.open_from(&Bundled).await,
-            Some(model) if Path::new(model).exists() => {
-                self.open_from(&Folder::new(Path::new(model))?).await
-            }
-            Some(model) => match Place::parse(model) {
-                Ok(place) => self.open_from(&Remote::new(&place)?).await,
-                // Meant as a path, most likely.
-                Err(error) => {
-                    Err(format!("there is no file or folder {model}, and {error}").into())
-                }
-            },
-        }
-    }
-
-    async fn open_from(&self, files: &impl ModelFiles) -> Result<Engine, Failure> {
-        let activation = self.activation.map(|name| match name {
-            ActivationName::QuickGelu => Activation::QuickGelu,
-            ActivationName::Gelu => Activation::Gelu,
-        });
-        let bundle = hub::open(files, activation).await?;
+        let files = self.files()?;
+        let bundle = hub::open(&files, self.activation()).await?;
         for note in &bundle.notes {
             eprintln!("clip: note: {note}");
         }
@@ -76,7 +57,88 @@ impl Session {
         };
         let lost = |why| eprintln!("clip: the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
-        Ok(Engine::load(files, bundle, opened, &mut |_| ()).await?)
+        Ok(Engine::load(&files, bundle, opened, &mut |_| ()).await?)
+    }
+
+    /// The model once more, as training wants it: in f32, not packed.
+    pub async fn plain(&self, engine: &Engine) -> Result<Clip, Failure> {
+        let files = self.files()?;
+        let bundle = hub::open(&files, self.activation()).await?;
+        let loaded = hub::load(&files, &bundle, engine.device(), false, &mut |_| ()).await?;
+        Ok(loaded.model)
+    }
+
+    /// Where the model's files are.
+    pub fn files(&self) -> Result<Files, Failure> {
+        match self.model.as_deref() {
+            None => Ok(Files::Bundled),
+            Some(model) if Path::new(model).exists() => {
+                Ok(Files::Folder(Folder::new(Path::new(model))?))
+            }
+            Some(model) => match Place::parse(model) {
+                Ok(place) => Ok(Files::Remote(Remote::new(&place)?)),
+                // Meant as a path, most likely.
+                Err(error) => {
+                    Err(format!("there is no file or folder {model}, and {error}").into())
+                }
+            },
+        }
+    }
+
+    fn activation(&self) -> Option<Activation> {
+        self.activation.map(|name| match name {
+            ActivationName::QuickGelu => Activation::QuickGelu,
+            ActivationName::Gelu => Activation::Gelu,
+        })
+    }
+}
+
+/// What `--model` can name.
+pub enum Files {
+    Bundled,
+    Folder(Folder),
+    Remote(Remote),
+}
+
+impl ModelFiles for Files {
+    fn name(&self) -> String {
+        match self {
+            Self::Bundled => Bundled.name(),
+            Self::Folder(files) => files.name(),
+            Self::Remote(files) => files.name(),
+        }
+    }
+
+    fn weights(&self) -> Option<String> {
+        match self {
+            Self::Bundled => Bundled.weights(),
+            Self::Folder(files) => files.weights(),
+            Self::Remote(files) => files.weights(),
+        }
+    }
+
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        match self {
+            Self::Bundled => Bundled.read(file).await,
+            Self::Folder(files) => files.read(file).await,
+            Self::Remote(files) => files.read(file).await,
+        }
+    }
+
+    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+        match self {
+            Self::Bundled => Bundled.stream(file, take).await,
+            Self::Folder(files) => files.stream(file, take).await,
+            Self::Remote(files) => files.stream(file, take).await,
+        }
+    }
+
+    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
+        match self {
+            Self::Bundled => Bundled.clip_vocabulary().await,
+            Self::Folder(files) => files.clip_vocabulary().await,
+            Self::Remote(files) => files.clip_vocabulary().await,
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::Failure;
 use crate::session::Session;
 
+#[path = "towers.rs"]
+mod towers;
+
 #[derive(Args)]
 pub struct Train {
     #[command(flatten)]
@@ -39,6 +42,36 @@ pub struct Train {
     /// Go on with a run that was interrupted (lora, full, pretrain)
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// For lora, full and pretrain; what is left out is chosen from the amount of data.
+#[derive(Args)]
+struct Settings {
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Pairs of which each is told from all others in a step
+    #[arg(long)]
+    batch_size: Option<u32>,
+    /// Pairs computed at once: less memory, the same gradient
+    #[arg(long)]
+    micro_batch: Option<u32>,
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    #[arg(long)]
+    warmup_steps: Option<u32>,
+    /// Of a LoRA
+    #[arg(long)]
+    rank: Option<u32>,
+    /// Of a LoRA
+    #[arg(long)]
+    alpha: Option<f64>,
+    /// LoRA on the MLPs, too
+    #[arg(long)]
+    mlp: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,7 +118,7 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
         method @ (Method::Probe | Method::Adapter) => {
             train_classifier(arguments, method, &files, dataset).await
         }
-        method => train_towers(arguments, method, &files, dataset).await,
+        method => towers::run(arguments, method, files, dataset).await,
     }
 }
 
@@ -132,16 +165,6 @@ async fn train_classifier(
         arguments.out.join(HEAD).display()
     );
     Ok(())
-}
-
-/// Methods that train the model itself.
-async fn train_towers(
-    _arguments: &Train,
-    method: Method,
-    _files: &Source,
-    _dataset: Dataset,
-) -> Result<(), Failure> {
-    Err(format!("the method {method} cannot be had from `clip train` yet").into())
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

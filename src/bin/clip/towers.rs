@@ -1,0 +1,283 @@
+//! `clip train` for the methods that train the model itself: the same
+//! [`Training`] as in the page, with a folder in the place of the browser.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clip::data::{DataFiles, Dataset, hold_out};
+use clip::engine::Engine;
+use clip::engine::messages::{
+    Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest,
+};
+use clip::engine::sensible::{self, Amount};
+use clip::engine::training::{Beside, Host, Training};
+use clip::hub::ModelFiles;
+use clip::model::Clip;
+use clip::train::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Source, Train, finish, write};
+use crate::Failure;
+use crate::session::Session;
+
+/// Folder in `--out` for what an interrupted run goes on from.
+const STATE: &str = "state";
+
+pub async fn run(
+    arguments: &Train,
+    method: Method,
+    files: Source,
+    dataset: Dataset,
+) -> Result<(), Failure> {
+    // Every picture once: what cannot be used is left out before it is planned with.
+    let dataset = dataset
+        .read(&files, async |_, _| Ok::<(), Failure>(()))
+        .await?;
+    let mut engine = arguments.session.open().await?;
+    let plan = plan(arguments, method, &dataset, &engine)?;
+    let desk = Desk::new(&arguments.session, files, dataset.pictures, &arguments.out);
+    let mut training = Training::new(desk);
+    // Finds the pictures, and what an earlier run left.
+    training.begin(&engine).await;
+    let request = match arguments.resume {
+        true => TrainingRequest::Resume,
+        false => TrainingRequest::Start { plan },
+    };
+    training.take(request, Vec::new(), Some(&mut engine)).await;
+    while training.work(&mut engine).await {}
+    let desk = training.host();
+    desk.bar.finish_and_clear();
+    if let Some(error) = desk.failure.take() {
+        return Err(error.into());
+    }
+    let Some(outcome) = desk.outcome.take() else {
+        return Err("the training ended without a result".into());
+    };
+    for export in outcome.trained.exports {
+        let what = TrainingRequest::Export { what: export };
+        training.take(what, Vec::new(), Some(&mut engine)).await;
+        let desk = training.host();
+        if let Some(error) = desk.failure.take() {
+            return Err(error.into());
+        }
+        let folder = arguments.out.join(folder_of(export));
+        for (name, bytes) in desk.given.take() {
+            write(&folder, &name, &bytes)?;
+        }
+    }
+    // There is nothing more to go on from.
+    let _ = fs::remove_dir_all(arguments.out.join(STATE));
+    finish(&arguments.out, &outcome.report)
+}
+
+/// Where a form of the result goes.
+fn folder_of(export: Export) -> &'static str {
+    match export {
+        Export::Head => "",
+        Export::Lora => "lora",
+        Export::HuggingFace => "transformers",
+        Export::OpenClip => "open_clip",
+    }
+}
+
+fn plan(
+    arguments: &Train,
+    method: Method,
+    dataset: &Dataset,
+    engine: &Engine,
+) -> Result<TrainingPlan, Failure> {
+    let split = hold_out(dataset, arguments.held_out, arguments.seed);
+    let mut samples: BTreeMap<usize, PlannedSample> = BTreeMap::new();
+    for (examples, held_out) in [(&split.train, false), (&split.held_out, true)] {
+        for example in examples.iter().map(|index| &dataset.examples[*index]) {
+            let planned = samples.entry(example.picture).or_insert(PlannedSample {
+                sample: example.picture as u32,
+                path: dataset.pictures[example.picture].clone(),
+                class: example.class.map(|class| class as u32),
+                captions: Vec::new(),
+                held_out,
+            });
+            planned.captions.extend(example.caption.clone());
+        }
+    }
+    let mut counts = vec![0; dataset.classes.len()];
+    let learnt = || samples.values().filter(|sample| !sample.held_out);
+    learnt()
+        .filter_map(|sample| sample.class)
+        .for_each(|class| counts[class as usize] += 1);
+    let amount = Amount {
+        classes: dataset.classes.len(),
+        train: learnt().count(),
+        held_out: samples.values().filter(|sample| sample.held_out).count(),
+        fewest: counts.iter().copied().min().unwrap_or_default(),
+    };
+    if amount.train < 2 || amount.classes == 1 {
+        return Err(format!(
+            "{} holds {} pictures to learn from in {} classes: two of each are the least",
+            arguments.data.display(),
+            amount.train,
+            amount.classes
+        )
+        .into());
+    }
+    let mut settings = sensible::defaults(method, amount, Some(engine.model_info()));
+    let chosen = &arguments.settings;
+    settings.held_out = arguments.held_out;
+    settings.seed = u32::try_from(arguments.seed).map_err(|_| "--seed is at most 4294967295")?;
+    settings.epochs = chosen.epochs.unwrap_or(settings.epochs);
+    settings.batch_size = chosen.batch_size.unwrap_or(settings.batch_size);
+    settings.micro_batch =
+        (chosen.micro_batch.unwrap_or(settings.micro_batch)).min(settings.batch_size);
+    settings.learning_rate = chosen.learning_rate.unwrap_or(settings.learning_rate);
+    settings.weight_decay = chosen.weight_decay.unwrap_or(settings.weight_decay);
+    settings.warmup_steps =
+        (chosen.warmup_steps).unwrap_or_else(|| sensible::steps(&settings, amount.train) / 10);
+    settings.rank = chosen.rank.unwrap_or(settings.rank);
+    settings.alpha = chosen.alpha.unwrap_or(settings.alpha);
+    settings.mlp = chosen.mlp;
+    Ok(TrainingPlan {
+        name: dataset.name.clone(),
+        settings,
+        classes: dataset.classes.clone(),
+        templates: arguments.templates.clone(),
+        samples: samples.into_values().collect(),
+        problems: dataset.problems.clone(),
+    })
+}
+
+/// The command as the place where a training runs.
+struct Desk<'a> {
+    session: &'a Session,
+    files: Source,
+    /// By the number of the sample.
+    pictures: Vec<String>,
+    state: PathBuf,
+    bar: ProgressBar,
+    steps: Cell<bool>,
+    outcome: RefCell<Option<Outcome>>,
+    failure: RefCell<Option<String>>,
+    /// Files of an export.
+    given: RefCell<Vec<(String, Vec<u8>)>>,
+}
+
+impl<'a> Desk<'a> {
+    fn new(session: &'a Session, files: Source, pictures: Vec<String>, out: &Path) -> Self {
+        let bar = ProgressBar::new(0);
+        let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Self {
+            session,
+            files,
+            pictures,
+            state: out.join(STATE),
+            bar,
+            steps: Cell::new(false),
+            outcome: RefCell::default(),
+            failure: RefCell::default(),
+            given: RefCell::default(),
+        }
+    }
+
+    /// The pictures stay where they are; only the rest is kept in a folder.
+    fn picture(&self, name: &str) -> Option<Rc<str>> {
+        let number: usize = name.strip_prefix("sample-")?.parse().ok()?;
+        self.pictures.get(number).map(|path| path.as_str().into())
+    }
+}
+
+impl Host for Desk<'_> {
+    type File = Rc<str>;
+
+    async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, String> {
+        self.files.read(file).await.map_err(|e| e.to_string())
+    }
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        let path = self.state.join(name);
+        let new = self.state.join(format!("{name}.new"));
+        fs::create_dir_all(&self.state)
+            .and_then(|()| fs::write(&new, bytes))
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    }
+
+    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.state.join(name)).ok()
+    }
+
+    async fn file(&self, name: &str) -> Option<Rc<str>> {
+        self.picture(name)
+    }
+
+    async fn delete(&self, name: &str) {
+        // What is not there need not be deleted.
+        let _ = fs::remove_file(self.state.join(name));
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let kept = fs::read_dir(&self.state).into_iter().flatten().flatten();
+        let kept = kept.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let pictures = (0..self.pictures.len()).map(|number| format!("sample-{number}"));
+        kept.chain(pictures).collect()
+    }
+
+    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
+        self.session.plain(engine).await.map_err(|e| e.to_string())
+    }
+
+    async fn model_file(&self, name: &str) -> Option<Vec<u8>> {
+        self.session.files().ok()?.read(name).await.ok()?
+    }
+
+    fn now(&self) -> f64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64() * 1e3)
+    }
+
+    fn memory(&self, _gpu: bool) -> Option<u64> {
+        None
+    }
+
+    fn say(&self, event: TrainingEvent, beside: Beside<Rc<str>>) {
+        match event {
+            TrainingEvent::Progress(progress) => {
+                self.bar.set_length(progress.total.into());
+                self.bar.set_position(progress.done.into());
+                if !self.steps.get() {
+                    self.bar
+                        .set_message(format!("{:?}", progress.stage).to_lowercase());
+                }
+            }
+            TrainingEvent::Step(step) => {
+                self.steps.set(true);
+                self.bar
+                    .set_message(format!("step {}, loss {:.4}", step.step, step.loss));
+            }
+            TrainingEvent::Measured { step, accuracy } => self.bar.suspend(|| {
+                eprintln!(
+                    "clip: after step {step}: {:.1} % of those held out",
+                    100.0 * accuracy
+                );
+            }),
+            TrainingEvent::Remark { text } => {
+                self.bar.suspend(|| eprintln!("clip: note: {text}"));
+            }
+            TrainingEvent::Finished(outcome) => *self.outcome.borrow_mut() = Some(*outcome),
+            TrainingEvent::Failed { error } | TrainingEvent::ExportFailed { error } => {
+                *self.failure.borrow_mut() = Some(error);
+            }
+            TrainingEvent::Exported { files } => {
+                if let Beside::Bytes(bytes) = beside {
+                    *self.given.borrow_mut() = files.into_iter().zip(bytes).collect();
+                }
+            }
+            _ => {}
+        }
+    }
+}
