@@ -2,7 +2,7 @@
 
 pub use crate::engine::sensible::{Amount, defaults, steps};
 
-use crate::engine::messages::TrainingSettings;
+use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
 
 /// From quick to thorough.
