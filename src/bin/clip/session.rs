@@ -76,7 +76,7 @@ impl Session {
                 Ok(Files::Folder(Folder::new(Path::new(model))?))
             }
             Some(model) => match Place::parse(model) {
-                Ok(place) => Ok(Files::Remote(Remote::new(&place)?)),
+                Ok(place) => Ok(Files::Remote(Box::new(Remote::new(&place)?))),
                 // Meant as a path, most likely.
                 Err(error) => {
                     Err(format!("there is no file or folder {model}, and {error}").into())
@@ -97,7 +97,7 @@ impl Session {
 pub enum Files {
     Bundled,
     Folder(Folder),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl ModelFiles for Files {
