@@ -1,6 +1,10 @@
-"""What benches/training.rs measures, with PyTorch and open_clip on the same CPU.
+"""A training step, ours beside PyTorch's with open_clip, on the CPU of one machine, in turns.
 
-    venv/bin/python benches/training.py [--model vit-b-32|bundled] [--batch N] [--runs N] [--threads N]
+    venv/bin/python benches/training.py [--models vit-b-32:8,bundled:128] [--runs 5] [--rounds 2]
+
+A step is the whole of it: both towers there and back, clipping to norm 1, AdamW, the cap of the
+temperature, for new models and made-up pairs of full length. Ours is `cargo bench --bench training`.
+Each turn is a process of its own; the figures are the best turn's median and the largest peak.
 """
 
 import argparse
@@ -8,11 +12,10 @@ import json
 import math
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
-
-import open_clip
-import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 VIT_B_32 = {
@@ -22,22 +25,17 @@ VIT_B_32 = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=("vit-b-32", "bundled"), default="bundled")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="PyTorch's own choice when left out")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    bundled = json.loads((ROOT / "assets/model/open_clip_config.json").read_text())["model_cfg"]
-    config = VIT_B_32 if args.model == "vit-b-32" else bundled
-    model = open_clip.CLIP(**config).train()
+def pytorch(name: str, batch: int, runs: int) -> None:
+    """One turn of PyTorch's: prints milliseconds and MiB."""
+    import open_clip
+    import torch
 
+    bundled = json.loads((ROOT / "assets/model/open_clip_config.json").read_text())["model_cfg"]
+    config = VIT_B_32 if name == "vit-b-32" else bundled
+    model = open_clip.CLIP(**config).train()
     size, text = config["vision_cfg"]["image_size"], config["text_cfg"]
-    images = torch.randn(args.batch, 3, size, size)
-    texts = torch.randint(0, text["vocab_size"] - 2, (args.batch, text["context_length"]))
+    images = torch.randn(batch, 3, size, size)
+    texts = torch.randint(0, text["vocab_size"] - 2, (batch, text["context_length"]))
     texts[:, -1] = text["vocab_size"] - 1
 
     def spared(name: str, parameter: torch.Tensor) -> bool:
@@ -55,7 +53,7 @@ def main() -> None:
     )
     loss_of = open_clip.ClipLoss()
     times = []
-    for run in range(args.runs + 1):
+    for run in range(runs + 1):
         start = time.perf_counter()
         adamw.zero_grad()
         loss = loss_of(*model(images, texts))
@@ -65,14 +63,52 @@ def main() -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
         loss.item()
-        if run > 0:
+        if run > 0:  # the first one makes room for the moments
             times.append(time.perf_counter() - start)
-    median = statistics.median(times)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(
-        f"| {args.model}, full, batch {args.batch} | PyTorch {torch.__version__.split('+')[0]}, "
-        f"{torch.get_num_threads()} threads | {median * 1e3:.0f} ms | {args.batch / median:.2f} | – | {peak} MB |"
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([1e3 * statistics.median(times), peak]))
+
+
+def turn(whose: str, name: str, batch: int, runs: int) -> list[float]:
+    what = ["--model", name, "--batch", str(batch), "--runs", str(runs)]
+    if whose == "ours":
+        line = ["cargo", "bench", "--locked", "--bench", "training", "--", "--json", *what]
+    else:
+        line = [sys.executable, __file__, "--pytorch", *what]
+    run = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{whose}, {name}: {run.stderr[-2000:]}")
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", default="vit-b-32:8,bundled:128", help="each with its batch")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--pytorch", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.pytorch:
+        return pytorch(args.model, args.batch, args.runs)
+    rows = []
+    for entry in args.models.split(","):
+        name, batch = entry.split(":")
+        turns = {"ours": [], "pytorch": []}
+        for _ in range(args.rounds):
+            for whose, found in turns.items():
+                found.append(turn(whose, name, int(batch), args.runs))
+        best = {whose: min(time for time, _ in found) for whose, found in turns.items()}
+        peak = {whose: max(peak for _, peak in found) for whose, found in turns.items()}
+        rows.append(
+            f"| {name}, batch {batch} | {best['ours']:.0f} ms | {best['pytorch']:.0f} ms "
+            f"| {best['ours'] / best['pytorch']:.2f} | {1e3 * int(batch) / best['ours']:.1f} "
+            f"| {peak['ours']:.0f} MiB | {peak['pytorch']:.0f} MiB |"
+        )
+    print("| | ours | PyTorch | ratio | ours, pairs a second | ours, memory at its peak | PyTorch's |")
+    print("| --- | --: | --: | --: | --: | --: | --: |")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

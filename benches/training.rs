@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A step is the whole of it: both towers there and back, clipping, AdamW, for new models and made-up
-//! pairs of full length. `benches/training.py` is the same with PyTorch and open_clip. Prints lines of a
-//! Markdown table; nothing is asserted.
+//! pairs of full length. `benches/training.py` puts it beside PyTorch's. Prints a Markdown table, or with
+//! `--json` milliseconds and MiB; nothing is asserted.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -40,6 +40,8 @@ struct Options {
     /// Timed steps
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    #[arg(long)]
+    json: bool,
     /// Cargo says this to every benchmark.
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -123,15 +125,23 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
+    let peak = peak_memory().map(|bytes| bytes >> 20);
+    if options.json {
+        println!("[{median}, {}]", peak.unwrap_or(0));
+        return Ok(());
+    }
+    let Options { model, batch, .. } = options;
     println!(
-        "| {:?}, {:?}, batch {} | {} | {median:.0} ms | {:.2} | {} MB | {} MB |",
-        options.model,
+        "| {} | a step | pairs a second | memory at its peak | as estimated |",
+        opened.info.name
+    );
+    println!("| --- | --: | --: | --: | --: |");
+    println!(
+        "| {model:?}, {:?}, batch {batch} | {median:.0} ms | {:.1} | {} MiB | {} MiB |",
         options.method,
-        options.batch,
-        opened.info.name,
-        1e3 * options.batch as f64 / median,
+        1e3 * *batch as f64 / median,
+        peak.map_or("–".into(), |peak| peak.to_string()),
         estimate.total() >> 20,
-        peak_memory().map_or("–".into(), |bytes| (bytes >> 20).to_string()),
     );
     Ok(())
 }
