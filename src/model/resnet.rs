@@ -3,11 +3,10 @@
 //! aliasing, and attention in the place of the last average.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
-use crate::ops::{ConvNorm, Linear, Then, average_pool, pool_attention, tokens};
+use crate::ops::{ConvNorm, Linear, Start, Then, average_pool, pool_attention, tokens};
 
 /// Each stage's bottlenecks put out this many times the channels they work in.
 const EXPANSION: usize = 4;
@@ -108,7 +107,7 @@ impl Bottleneck {
         let out = planes * EXPANSION;
         let mut conv3 = ConvNorm::init([planes, out], 1, 1, device);
         // Every block starts as its shortcut alone, as in the reference.
-        conv3.norm.gamma = Initializer::Zeros.init([out], device);
+        conv3.norm.gamma = Start::Zeros.init([out], device);
         Self {
             conv1: ConvNorm::init([channels, planes], 1, 1, device),
             conv2: ConvNorm::init([planes, planes], 3, 1, device),
@@ -147,8 +146,8 @@ impl AttentionPool2d {
     fn init(config: &ResNetConfig, embed_dim: usize, device: &Device) -> Self {
         let channels = config.channels();
         let std = (channels as f64).powf(-0.5);
-        let normal = Initializer::Normal { mean: 0.0, std };
-        let linear = |out| Linear::init([channels, out], normal.clone(), true, device);
+        let normal = Start::Normal(std);
+        let linear = |out| Linear::init([channels, out], normal, true, device);
         Self {
             positional_embedding: normal.init([config.grid().pow(2) + 1, channels], device),
             q_proj: linear(channels),

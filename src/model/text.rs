@@ -1,12 +1,11 @@
 //! The text encoder: a causal transformer read at the end-of-text token.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, LayerNorm, Linear, Then, select_rows};
+use crate::ops::{Embedding, LayerNorm, Linear, Start, Then, select_rows};
 
 /// CLIP's text encoder: token ids to a point of the shared space.
 #[derive(Module, Debug)]
@@ -48,10 +47,14 @@ impl TokenBatch {
 impl TextTransformer {
     pub(super) fn init(config: &ClipConfig, device: &Device) -> Self {
         let text = &config.text;
-        let normal = |std| Initializer::Normal { mean: 0.0, std };
         Self {
-            token_embedding: Embedding::init([text.vocab_size, text.width], normal(0.02), device),
-            positional_embedding: normal(0.01).init([text.context_length, text.width], device),
+            token_embedding: Embedding::init(
+                [text.vocab_size, text.width],
+                Start::Normal(0.02),
+                device,
+            ),
+            positional_embedding: Start::Normal(0.01)
+                .init([text.context_length, text.width], device),
             transformer: Transformer::init(
                 &TransformerConfig {
                     width: text.width,
@@ -66,7 +69,7 @@ impl TextTransformer {
             ln_final: LayerNorm::init(text.width, text.layer_norm_eps, device),
             text_projection: Linear::init(
                 [text.width, config.embed_dim],
-                normal((text.width as f64).powf(-0.5)),
+                Start::Normal((text.width as f64).powf(-0.5)),
                 false,
                 device,
             ),

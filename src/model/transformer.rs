@@ -1,11 +1,10 @@
 //! The pre-norm transformer that both encoders are made of.
 
 use burn::module::Module;
-use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
-use crate::ops::{LayerNorm, Linear, Then, attention};
+use crate::ops::{LayerNorm, Linear, Start, Then, attention};
 
 /// A stack of [`ResidualAttentionBlock`]s: `[batch, length, width]` in and out.
 #[derive(Module, Debug)]
@@ -144,6 +143,5 @@ fn residual_std(config: &TransformerConfig) -> f64 {
 }
 
 fn linear(d_input: usize, d_output: usize, std: f64, device: &Device) -> Linear {
-    let weight = Initializer::Normal { mean: 0.0, std };
-    Linear::init([d_input, d_output], weight, true, device)
+    Linear::init([d_input, d_output], Start::Normal(std), true, device)
 }

@@ -2,12 +2,11 @@
 //! more layer norm, before the transformer.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{LayerNorm, Linear, Then, in_order, tokens};
+use crate::ops::{LayerNorm, Linear, Start, Then, in_order, tokens};
 
 /// CLIP's image encoder: pixels to a point of the shared space.
 #[derive(Module, Debug)]
@@ -30,15 +29,17 @@ pub struct VisionTransformer {
 impl VisionTransformer {
     pub(super) fn init(vision: &VitConfig, embed_dim: usize, device: &Device) -> Self {
         let scale = (vision.width as f64).powf(-0.5);
-        let normal = Initializer::Normal {
-            mean: 0.0,
-            std: scale,
-        };
+        let normal = Start::Normal(scale);
         let layer_norm = || LayerNorm::init(vision.width, vision.layer_norm_eps, device);
         let patches = vision.grid().pow(2);
         let inputs = 3 * vision.patch_size.pow(2);
         Self {
-            conv1: Linear::init([inputs, vision.width], as_pytorch(inputs), false, device),
+            conv1: Linear::init(
+                [inputs, vision.width],
+                Start::as_pytorch(inputs),
+                false,
+                device,
+            ),
             class_embedding: normal.init([vision.width], device),
             positional_embedding: normal.init([patches + 1, vision.width], device),
             ln_pre: layer_norm(),
@@ -93,14 +94,5 @@ impl VisionTransformer {
         let patches = self.conv1.forward(patches, Then::Nothing);
         let class = Some(self.class_embedding.val());
         tokens(class, patches, self.positional_embedding.val())
-    }
-}
-
-/// As PyTorch starts a convolution that nobody starts otherwise.
-fn as_pytorch(inputs: usize) -> Initializer {
-    let bound = (inputs as f64).powf(-0.5);
-    Initializer::Uniform {
-        min: -bound,
-        max: bound,
     }
 }

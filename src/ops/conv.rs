@@ -2,14 +2,13 @@
 //! channels-last pictures: `[batch, height, width, channels]`.
 
 use burn::module::{Module, Param, RunningState};
-use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::module::{avg_pool2d, batch_norm_train};
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Then, cpu, in_order};
+use super::{Start, Then, cpu, in_order};
 
 /// A square convolution without bias, padded so that a stride of 1 keeps the
 /// size, and batch normalisation.
@@ -26,14 +25,18 @@ pub struct ConvNorm {
 impl ConvNorm {
     pub fn init(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
         let padding = kernel / 2;
+        let mut conv = Conv2dConfig::new(channels, [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(
+                padding, padding, padding, padding,
+            ))
+            .with_bias(false)
+            .init(device);
+        let [inputs, outputs] = channels;
+        conv.weight = Start::as_pytorch(inputs * kernel * kernel)
+            .init([outputs, inputs, kernel, kernel], device);
         Self {
-            conv: Conv2dConfig::new(channels, [kernel, kernel])
-                .with_stride([stride, stride])
-                .with_padding(PaddingConfig2d::Explicit(
-                    padding, padding, padding, padding,
-                ))
-                .with_bias(false)
-                .init(device),
+            conv,
             norm: batch_norm(channels[1], device),
             packed: false,
         }
@@ -134,8 +137,8 @@ fn batch_norm(channels: usize, device: &Device) -> BatchNorm {
         RunningState::new(Tensor::from_data(values, device))
     };
     BatchNorm {
-        gamma: Initializer::Ones.init([channels], device),
-        beta: Initializer::Zeros.init([channels], device),
+        gamma: Start::Ones.init([channels], device),
+        beta: Start::Zeros.init([channels], device),
         training: Param::from_bool(true),
         running_mean: filled(0.0),
         running_var: filled(1.0),

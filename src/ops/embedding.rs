@@ -1,10 +1,9 @@
 //! A table of vectors, read by row.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::{DType, Device, Int, Tensor};
 
-use super::cpu;
+use super::{Start, cpu};
 
 /// Token ids to vectors.
 #[derive(Module, Debug)]
@@ -14,7 +13,7 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    pub fn init(shape: [usize; 2], weight: Initializer, device: &Device) -> Self {
+    pub fn init(shape: [usize; 2], weight: Start, device: &Device) -> Self {
         Self {
             weight: weight.init(shape, device),
         }

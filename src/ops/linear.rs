@@ -1,10 +1,9 @@
 //! Matrix products with what follows them.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
-use super::{Then, cpu};
+use super::{Start, Then, cpu};
 
 /// `x W + b`.
 #[derive(Module, Debug)]
@@ -23,13 +22,13 @@ pub struct Linear {
 impl Linear {
     pub fn init(
         [d_input, d_output]: [usize; 2],
-        weight: Initializer,
+        weight: Start,
         bias: bool,
         device: &Device,
     ) -> Self {
         Self {
             weight: weight.init([d_input, d_output], device),
-            bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
+            bias: bias.then(|| Start::Zeros.init([d_output], device)),
             lora: Vec::new(),
             d_output,
             packed: false,

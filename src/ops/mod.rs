@@ -16,6 +16,7 @@ mod gpu;
 mod linear;
 mod norm;
 mod places;
+mod start;
 
 pub use attention::{attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
@@ -23,6 +24,7 @@ pub use embedding::{Embedding, select_rows};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
 pub use places::{in_order, tokens};
+pub use start::{Start, seed};
 
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::{Device, Tensor};
@@ -89,7 +91,6 @@ enum Curve {
 #[cfg(test)]
 mod tests {
     use burn::module::Param;
-    use burn::nn::Initializer;
     use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 
     use super::*;
@@ -116,10 +117,7 @@ mod tests {
 
     fn linear(device: &Device) {
         for [rows, d_input, d_output] in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [130, 768, 64]] {
-            let normal = Initializer::Normal {
-                mean: 0.0,
-                std: (d_input as f64).powf(-0.5),
-            };
+            let normal = Start::Normal((d_input as f64).powf(-0.5));
             let mut layer = Linear::init([d_input, d_output], normal, true, device);
             layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut fast = layer.clone();
@@ -229,11 +227,7 @@ mod tests {
     #[cfg(feature = "training")]
     fn what_is_differentiated_takes_the_plain_path() {
         let device = Device::flex().autodiff();
-        let normal = Initializer::Normal {
-            mean: 0.0,
-            std: 0.1,
-        };
-        let layer = Linear::init([8, 4], normal, true, &device);
+        let layer = Linear::init([8, 4], Start::Normal(0.1), true, &device);
         let x = random([3, 8], &device);
         let gradients = layer.forward(x, Then::Relu).sum().backward();
         assert!(layer.weight.val().grad(&gradients).is_some());

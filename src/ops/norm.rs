@@ -1,11 +1,10 @@
 //! Layer normalisation.
 
 use burn::module::{Module, Param};
-use burn::nn::Initializer;
 use burn::tensor::module::layer_norm;
 use burn::tensor::{Device, Tensor};
 
-use super::cpu;
+use super::{Start, cpu};
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis.
 #[derive(Module, Debug)]
@@ -20,8 +19,8 @@ pub struct LayerNorm {
 impl LayerNorm {
     pub fn init(width: usize, epsilon: f64, device: &Device) -> Self {
         Self {
-            gamma: Initializer::Ones.init([width], device),
-            beta: Initializer::Zeros.init([width], device),
+            gamma: Start::Ones.init([width], device),
+            beta: Start::Zeros.init([width], device),
             epsilon,
         }
     }

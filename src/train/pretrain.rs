@@ -1,6 +1,6 @@
 //! CLIP from nothing: the loop that made the bundled model.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -43,13 +43,23 @@ pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + Sync +
 
 /// A new model, ready for [`pretrain`].
 pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
-    device.seed(seed);
+    crate::ops::seed(seed);
     let mut model = Clip::init(config, device);
     model.visual = match model.visual {
         ImageEncoder::Vit(visual) => ImageEncoder::Vit(woken(visual)),
         resnet => resnet,
     };
+    model.visit(&mut Drawn);
     model
+}
+
+/// Looks at every parameter, so that all are drawn here and in their order.
+struct Drawn;
+
+impl ModuleVisitor for Drawn {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
 }
 
 /// Trains `model` on `data`. `report` sees every step and the trainer after it.
@@ -177,4 +187,38 @@ fn woken(mut visual: VisionTransformer) -> VisionTransformer {
 
 fn scaled<const D: usize>(param: Param<Tensor<D>>, by: f64) -> Param<Tensor<D>> {
     map_untracked(param, |values| values * by)
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::hub::{self, Bundled};
+
+    struct Sums(Vec<f32>);
+
+    impl ModuleVisitor for Sums {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().sum().into_scalar::<f32>());
+        }
+    }
+
+    #[test]
+    fn a_seed_is_a_model_whatever_is_drawn_beside() {
+        let config = block_on(hub::open(&Bundled, None)).unwrap().config;
+        let sums = |seed| {
+            let mut sums = Sums(Vec::new());
+            fresh(&config, seed, &Device::flex()).visit(&mut sums);
+            sums.0
+        };
+        let expected = sums(3);
+        std::thread::scope(|scope| {
+            let sums = &sums;
+            let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || sums(seed))).collect();
+            for (seed, thread) in threads.into_iter().enumerate() {
+                assert_eq!(thread.join().unwrap() == expected, seed == 3);
+            }
+        });
+    }
 }
