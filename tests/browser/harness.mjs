@@ -18,7 +18,7 @@ export const WEBGPU = process.env.CLIP_WEBGPU !== "0";
 export const MODE = WEBGPU ? "WebGPU" : "no WebGPU";
 
 // The GPU of these tests is emulated on the CPU, and the CPU may be busy.
-export const SLOW = Number(process.env.DBG_SLOW ?? 180_000);
+export const SLOW = 180_000;
 
 // ---------------------------------------------------------------- server
 
