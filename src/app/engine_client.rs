@@ -108,12 +108,14 @@ impl Running {
                 event.prevent_default();
                 hear(Heard::from(Event::Died {
                     error: error_text(&event),
+                    gpu: false,
                 }));
             })
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
             hear(Heard::from(Event::Died {
                 error: "a message from it could not be read".into(),
+                gpu: false,
             }));
         });
 

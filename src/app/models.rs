@@ -339,7 +339,9 @@ pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Op
             break;
         }
         let path = entry.full_path().trim_start_matches('/').to_owned();
-        if let Some(folder) = entry.dyn_ref::<web_sys::FileSystemDirectoryEntry>() {
+        // By what they say, not by their class: Chromium calls it otherwise.
+        if entry.is_directory() {
+            let folder: web_sys::FileSystemDirectoryEntry = entry.unchecked_into();
             files.push((format!("{path}/"), None));
             let reader = folder.create_reader();
             // It gives some at a time, and none when it is done.
@@ -356,7 +358,8 @@ pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Op
                 }
                 open.extend(part.iter().map(|entry| entry.unchecked_into()));
             }
-        } else if let Some(file) = entry.dyn_ref::<web_sys::FileSystemFileEntry>() {
+        } else {
+            let file: web_sys::FileSystemFileEntry = entry.unchecked_into();
             let read = js_sys::Promise::new(&mut |resolve, reject| {
                 file.file_with_callback_and_callback(&resolve, &reject);
             });

@@ -717,7 +717,7 @@ impl Session {
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
             // Heard by the training's own session.
             Event::Training(_) => {}
-            Event::Died { error } => return self.died(&error, now_ms),
+            Event::Died { error, .. } => return self.died(&error, now_ms),
         }
         Vec::new()
     }
@@ -953,6 +953,7 @@ mod tests {
         let commands = session.hear(
             Event::Died {
                 error: "lost".into(),
+                gpu: true,
             },
             0.0,
         );
@@ -975,6 +976,7 @@ mod tests {
         };
         let died = || Event::Died {
             error: "lost".into(),
+            gpu: true,
         };
         let mut die = |now| {
             session.hear(begun(), now);
@@ -1084,6 +1086,7 @@ mod tests {
         session.hear(
             Event::Died {
                 error: "lost".into(),
+                gpu: true,
             },
             0.0,
         );

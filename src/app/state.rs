@@ -16,6 +16,7 @@ use super::session::{Command, Notice, Session};
 use super::tabs::Tab;
 use super::templates::TemplateBook;
 use super::training::session::TrainingSession;
+use super::training::turn;
 use super::{labels, models, storage};
 use crate::engine::Place;
 use crate::engine::messages::{
@@ -84,6 +85,10 @@ pub struct App {
     pub training: RwSignal<TrainingSession>,
     /// Files of the pictures to learn from.
     pub(super) sample_files: StoredValue<HashMap<SampleId, Held>, LocalStorage>,
+    /// This tab's turn to train, while it has it.
+    pub(super) turn: StoredValue<Option<turn::Held>, LocalStorage>,
+    /// To the other tabs that train.
+    pub(super) turns: StoredValue<Option<turn::Channel>, LocalStorage>,
     /// The labels that something trained has taken the place of.
     pub(super) labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: samples leave them alone from then on.
@@ -137,6 +142,8 @@ impl App {
             tab: RwSignal::new(Tab::of_address()),
             training: RwSignal::new(TrainingSession::default()),
             sample_files: StoredValue::new_local(HashMap::new()),
+            turn: StoredValue::new_local(None),
+            turns: StoredValue::new_local(None),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             next_notice: RwSignal::new(0),
@@ -228,10 +235,14 @@ impl App {
         match heard.event {
             Event::Training(event) => self.hear_training(event, heard.bytes, heard.files),
             event => {
-                if matches!(event, Event::Died { .. }) {
-                    self.training.update(TrainingSession::died);
+                if let Event::Died { gpu, .. } = event {
+                    self.training.update(|training| training.died(gpu));
                 }
+                let opened = matches!(event, Event::Ready { .. });
                 self.run(|session| session.hear(event, now_ms()));
+                if opened {
+                    self.train(|training| training.opened());
+                }
             }
         }
     }

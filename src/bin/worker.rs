@@ -48,6 +48,7 @@ mod worker {
         std::panic::set_hook(Box::new(|panic| {
             post(&Event::Died {
                 error: panic.to_string(),
+                gpu: false,
             });
         }));
         let inbox: Inbox = Rc::default();
@@ -58,6 +59,7 @@ mod worker {
                     Ok(message) => inbox.borrow_mut().push(message),
                     Err(error) => post(&Event::Died {
                         error: format!("a message could not be read: {error}"),
+                        gpu: false,
                     }),
                 }
             })
@@ -178,7 +180,6 @@ mod worker {
                                 device: engine.device_info().clone(),
                             });
                             self.training.host().set_model(files, activation);
-                            self.training.begin(&engine).await;
                             self.engine = Some(engine);
                             tell_kept().await;
                         }
@@ -455,6 +456,7 @@ mod worker {
         let lost = |why| {
             post(&Event::Died {
                 error: format!("the GPU was lost ({why})"),
+                gpu: true,
             });
         };
         loading(LoadStage::Device, 0, 0);

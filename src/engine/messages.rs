@@ -164,7 +164,11 @@ pub enum Event {
     /// Everything about training.
     Training(TrainingEvent),
     /// The GPU went away or the worker's code trapped: the page starts a fresh worker.
-    Died { error: String },
+    Died {
+        error: String,
+        /// Whether it was the GPU that was lost.
+        gpu: bool,
+    },
 }
 
 /// A picture, numbered by the page.
@@ -176,6 +180,11 @@ pub type SampleId = u32;
 /// What the page asks of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrainingRequest {
+    /// Say what is kept, with [`TrainingEvent::Found`]. Comes first, and only
+    /// from the tab whose turn it is: what is kept has one place for all tabs.
+    Begin,
+    /// Keep everything and forget it: another tab goes on with it.
+    HandOver,
     /// Pictures to learn from; their files travel beside the message, in this
     /// order. Each is read once and, where the browser has room, kept for a
     /// later visit.
@@ -213,14 +222,16 @@ pub enum TrainingRequest {
 /// What the worker says about training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrainingEvent {
-    /// Comes once after [`Event::Ready`]: what earlier visits left, or an
-    /// earlier worker of this one. The samples' files travel beside the message.
+    /// What earlier visits left, or an earlier worker of this one. The samples'
+    /// files travel beside the message.
     Found {
         project: Option<String>,
         samples: Vec<SampleId>,
         interrupted: Option<Interrupted>,
         trained: Option<Trained>,
     },
+    /// [`TrainingRequest::HandOver`] took effect.
+    HandedOver,
     /// Files of samples were read; some at a time.
     SamplesRead {
         samples: Vec<SampleReading>,

@@ -1,6 +1,6 @@
 //! How a model wants its pictures, from the files that come with it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::PreprocessError;
 
@@ -236,6 +236,48 @@ impl PreprocessConfig {
         })
     }
 
+    /// `preprocess_cfg` of an `open_clip_config.json`, as far as OpenCLIP can do the same; the
+    /// rest is as it does by itself.
+    pub fn to_open_clip(&self) -> Value {
+        json!({
+            "mean": self.mean,
+            "std": self.std,
+            "interpolation": match self.interpolation {
+                Interpolation::Bilinear => "bilinear",
+                _ => "bicubic",
+            },
+            "resize_mode": match self.resize {
+                Resize::Longest(_) => "longest",
+                Resize::Squash(_) => "squash",
+                Resize::None | Resize::Shortest(_) => "shortest",
+            },
+            "fill_color": self.fill,
+            // A key of ours: what shows through where a picture is empty.
+            "background": self.background,
+        })
+    }
+
+    /// A `preprocessor_config.json`, as far as transformers can do the same: it fills no square.
+    pub fn to_hugging_face(&self) -> Value {
+        let square = json!({"height": self.image_size, "width": self.image_size});
+        let size = match self.resize {
+            Resize::Squash(side) => json!({"height": side, "width": side}),
+            Resize::Shortest(side) | Resize::Longest(side) => json!({"shortest_edge": side}),
+            Resize::None => json!({"shortest_edge": self.image_size}),
+        };
+        let code = (Interpolation::ALL.iter()).position(|filter| *filter == self.interpolation);
+        json!({
+            "image_processor_type": "CLIPImageProcessor",
+            "do_resize": self.resize != Resize::None, "size": size, "resample": code,
+            "do_center_crop": true, "crop_size": square,
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true, "image_mean": self.mean, "image_std": self.std,
+            "do_convert_rgb": true,
+            // A key of ours: what shows through where a picture is empty.
+            "background": self.background,
+        })
+    }
+
     /// Width and height that a picture is resized to, before it is cropped.
     pub(super) fn resized(&self, width: u32, height: u32) -> (u64, u64) {
         let (width, height) = (u64::from(width), u64::from(height));
@@ -458,6 +500,31 @@ mod tests {
         assert_eq!((bare.mean, bare.std), ([0.0; 3], [1.0 / 255.0; 3]));
         let no_resize = hugging_face(r#"{"do_resize": false, "crop_size": 32}"#).expect("config");
         assert_eq!((no_resize.image_size, no_resize.resize), (32, Resize::None));
+    }
+
+    #[test]
+    fn is_written_as_it_is_read() {
+        let config = PreprocessConfig {
+            resize: Resize::Squash(32),
+            interpolation: Interpolation::Bilinear,
+            mean: [0.5; 3],
+            background: Some([9, 8, 7]),
+            fill: 3,
+            ..PreprocessConfig::openai(32)
+        };
+        let written = json!({
+            "model_cfg": {"vision_cfg": {"image_size": 32}},
+            "preprocess_cfg": config.to_open_clip(),
+        });
+        assert_eq!(open_clip(&written.to_string()).expect("config"), config);
+        let written = config.to_hugging_face().to_string();
+        let expected = PreprocessConfig {
+            crop: Crop::HuggingFace,
+            convert_rgb_first: true,
+            fill: 0,
+            ..config
+        };
+        assert_eq!(hugging_face(&written).expect("config"), expected);
     }
 
     #[test]

@@ -67,12 +67,12 @@ function findChromium() {
 }
 
 /** A fresh Chromium with a profile of its own. Without the flags its requestAdapter() finds nothing. */
-export function launchBrowser({ webgpu = WEBGPU } = {}) {
+export function launchBrowser({ webgpu = WEBGPU, flags = [] } = {}) {
   const gpu = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
   const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"];
   return chromium.launch({
     executablePath: findChromium(),
-    args: ["--no-sandbox", "--no-first-run", ...quiet, ...(webgpu ? gpu : [])],
+    args: ["--no-sandbox", "--no-first-run", ...quiet, ...(webgpu ? gpu : []), ...flags],
   });
 }
 
@@ -202,6 +202,62 @@ export async function chooseDevice(page, choice, words) {
   await page.locator(hook("device-name")).filter({ hasText: words }).waitFor();
   await waitReady(page);
 }
+
+// ---------------------------------------------------------------- sabotage
+
+// Code that runs in the worker before its own, and breaks it when told to.
+const SABOTEUR = `
+  const ask = globalThis.GPUAdapter?.prototype.requestDevice;
+  if (ask) GPUAdapter.prototype.requestDevice = async function (...args) {
+    return (globalThis.lastDevice = await ask.apply(this, args));
+  };
+  // A trap in the middle of wasm code cannot be ordered from outside; an import
+  // that throws what a trap throws, through the same frames, can.
+  let trap = false;
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const native = WebAssembly[name];
+    WebAssembly[name] = (source, imports) => {
+      for (const module of Object.values(imports ?? {})) {
+        for (const [key, call] of Object.entries(module)) {
+          if (typeof call !== "function") continue;
+          module[key] = (...args) => {
+            if (trap) throw new WebAssembly.RuntimeError("unreachable");
+            return call(...args);
+          };
+        }
+      }
+      return native.call(WebAssembly, source, imports);
+    };
+  }
+  addEventListener("message", (event) => {
+    if (event.data !== "trap" && event.data !== "lose the GPU") return;
+    event.stopImmediatePropagation();
+    if (event.data === "trap") trap = true;
+    else lastDevice.destroy();
+  });`;
+
+/** For `prepare`: a page whose workers can be broken by `order`. */
+export async function sabotage(page) {
+  await page.addInitScript(() => {
+    const workers = (window.workers = []);
+    const Native = Worker;
+    window.Worker = class extends Native {
+      constructor(address, options) {
+        const marked = new URL(address, document.baseURI);
+        if (marked.protocol.startsWith("http")) marked.searchParams.set("sabotaged", "1");
+        super(marked, options);
+        workers.push(this);
+      }
+    };
+  });
+  await page.route(/[?&]sabotaged=1/, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: SABOTEUR + (await response.text()) });
+  });
+}
+
+/** Breaks the page's worker: "trap" or "lose the GPU". */
+export const order = (page, what) => page.evaluate((what) => window.workers.at(-1).postMessage(what), what);
 
 // ---------------------------------------------------------------- the native answer
 

@@ -269,59 +269,9 @@ describe(`a page that stays awake (${MODE})`, suite, () => {
 });
 
 describe(`a worker that dies (${MODE})`, suite, () => {
-  // Code that runs in the worker before its own, and breaks it when told to.
-  const PRELUDE = `
-    const ask = globalThis.GPUAdapter?.prototype.requestDevice;
-    if (ask) GPUAdapter.prototype.requestDevice = async function (...args) {
-      return (globalThis.lastDevice = await ask.apply(this, args));
-    };
-    // A trap in the middle of wasm code cannot be ordered from outside; an import
-    // that throws what a trap throws, through the same frames, can.
-    let trap = false;
-    for (const name of ["instantiate", "instantiateStreaming"]) {
-      const native = WebAssembly[name];
-      WebAssembly[name] = (source, imports) => {
-        for (const module of Object.values(imports ?? {})) {
-          for (const [key, call] of Object.entries(module)) {
-            if (typeof call !== "function") continue;
-            module[key] = (...args) => {
-              if (trap) throw new WebAssembly.RuntimeError("unreachable");
-              return call(...args);
-            };
-          }
-        }
-        return native.call(WebAssembly, source, imports);
-      };
-    }
-    addEventListener("message", (event) => {
-      if (event.data !== "trap" && event.data !== "lose the GPU") return;
-      event.stopImmediatePropagation();
-      if (event.data === "trap") trap = true;
-      else lastDevice.destroy();
-    });`;
-
-  const saboteur = async (page) => {
-    await page.addInitScript(() => {
-      const workers = (window.workers = []);
-      const Native = Worker;
-      window.Worker = class extends Native {
-        constructor(address, options) {
-          const marked = new URL(address, document.baseURI);
-          if (marked.protocol.startsWith("http")) marked.searchParams.set("sabotaged", "1");
-          super(marked, options);
-          workers.push(this);
-        }
-      };
-    });
-    await page.route(/[?&]sabotaged=1/, async (route) => {
-      const response = await route.fetch();
-      await route.fulfill({ response, body: PRELUDE + (await response.text()) });
-    });
-  };
-
   const survives = async (order) => {
     needsPage();
-    const { page, close } = await h.openPage(browser, server.url, { prepare: saboteur });
+    const { page, close } = await h.openPage(browser, server.url, { prepare: h.sabotage });
     try {
       await h.waitReady(page);
       await h.drop(page, [SCENE]);
@@ -341,7 +291,7 @@ describe(`a worker that dies (${MODE})`, suite, () => {
         new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
       }, { state: hook("worker-state"), words: `${hook("notice")}, ${hook("error")}` });
 
-      await page.evaluate((order) => window.workers.at(-1).postMessage(order), order);
+      await h.order(page, order);
       // A trap needs code to run in. A lost GPU is noticed by itself.
       if (order === "trap") await h.drop(page, [{ name: "victim.png", bytes: await readFile(SCENE) }]);
       await page.waitForFunction((n) => window.workers.length > n, before, { timeout: SLOW });

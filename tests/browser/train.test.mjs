@@ -2,14 +2,12 @@
 // the parts that a GPU has a share in on WebGPU, too.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { CLASSES, SAMPLES, download, file, finished, header, opened, shown, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
-const SAMPLES = join(h.ROOT, "assets/samples");
-const CLASSES = ["animal", "building", "clothes", "face", "food", "vehicle"];
 const options = { timeout: 5 * SLOW };
 const suite = { timeout: 40 * SLOW };
 // An emulated GPU takes minutes where the CPU takes seconds.
@@ -26,54 +24,7 @@ after(async () => {
   await h.cleanUp();
 });
 
-const file = async (name, as = name) => ({
-  name: as,
-  mimeType: "image/png",
-  buffer: await readFile(join(SAMPLES, name)),
-});
-
-async function open(options) {
-  const opened = await h.openPage(browser, `${server.url}#train`, { acceptDownloads: true, ...options });
-  await opened.page.locator(hook("train-data")).waitFor();
-  return opened;
-}
-
-async function takeSamples(page) {
-  await page.locator(hook("sample-data")).click();
-  await page.locator(hook("class-card")).nth(CLASSES.length - 1).waitFor();
-  // Read by the worker, all of them.
-  await page.locator(hook("data-amount")).filter({ hasText: "78 pictures to learn from, 18 held out" }).waitFor();
-}
-
-const choose = (page, method) => page.locator(`${hook("method")}[data-method="${method}"]`).click();
-
-async function train(page, method, settings = {}) {
-  await choose(page, method);
-  const names = Object.keys(settings);
-  if (names.length) await page.locator(`${hook("advanced")} summary`).click();
-  for (const name of names) {
-    const field = page.locator(hook(`setting-${name}`));
-    await field.fill(String(settings[name]));
-    await field.press("Enter");
-    await field.blur();
-  }
-  if (names.length) await page.locator(`${hook("advanced")} summary`).click();
-  await page.locator(`${hook("train-start")}:enabled`).click();
-}
-
-const finished = (page) => page.locator(hook("after")).waitFor();
-const shown = async (page, name) => parseInt(await page.locator(hook(name)).innerText(), 10);
-
-async function download(page, act) {
-  const [file] = await Promise.all([page.waitForEvent("download"), act()]);
-  return { name: file.suggestedFilename(), bytes: await readFile(await file.path()) };
-}
-
-/** Header of a safetensors file. */
-function header(bytes) {
-  const length = Number(bytes.readBigUInt64LE(0));
-  return JSON.parse(bytes.subarray(8, 8 + length).toString());
-}
+const open = (options) => opened(browser, server.url, options);
 
 describe("the visitor's pictures", suite, () => {
   test("what cannot be used is named, and the rest goes on", options, async () => {

@@ -7,6 +7,7 @@
 //! | [`session`] | what was asked of the worker and what it said, as plain data |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`cards`], [`camera`], [`method`], [`progress`], [`chart`], [`outcome`] | what is seen |
+//! | [`turn`] | one tab at a time |
 //! | [`zip`] | samples and models as one file |
 
 pub mod advice;
@@ -19,6 +20,7 @@ pub mod progress;
 pub mod project;
 pub mod session;
 pub mod state;
+pub mod turn;
 pub mod zip;
 
 use leptos::{html, prelude::*};
@@ -29,6 +31,7 @@ use cards::DataSection;
 use method::MethodSection;
 use outcome::OutcomeSection;
 use progress::RunSection;
+use session::TrainingSession;
 
 /// Everything about training, from the pictures to the result.
 #[component]
@@ -41,12 +44,47 @@ pub fn Training(app: App) -> impl IntoView {
                 .with(|t| t.settings(amount, session.model.as_ref()))
         })
     });
+    let away = Memo::new(move |_| app.training.with(TrainingSession::away));
     view! {
-        <DataSection app derived />
-        <MethodSection app derived settings />
-        <RunSection app derived settings />
-        <OutcomeSection app />
-        <Import app />
+        <Show when=move || !away.get() fallback=move || view! { <Elsewhere app /> }>
+            <DataSection app derived />
+            <MethodSection app derived settings />
+            <RunSection app derived settings />
+            <OutcomeSection app />
+            <Import app />
+        </Show>
+    }
+}
+
+/// In the place of everything, while another tab has it.
+#[component]
+fn Elsewhere(app: App) -> impl IntoView {
+    let asked = RwSignal::new(false);
+    let ask = move |_| {
+        app.ask_for_turn();
+        asked.set(true);
+    };
+    view! {
+        <section class="train-part" aria-labelledby="elsewhere-title" data-testid="elsewhere">
+            <h2 id="elsewhere-title">"Training is open in another tab"</h2>
+            <p>
+                "Your pictures and what is being trained are there. It goes on here by itself when that tab is closed, or now: then the other one keeps everything first and stops."
+            </p>
+            <p>
+                <button type="button" class="button" data-testid="take-turn" on:click=ask>
+                    "Train in this tab"
+                </button>
+            </p>
+            <p class="help" role="status">
+                {move || {
+                    asked
+                        .get()
+                        .then_some(
+                            "The other tab was asked. If it does not answer, close it.",
+                        )
+                }}
+            </p>
+        </section>
     }
 }
 
@@ -72,11 +110,11 @@ fn Import(app: App) -> impl IntoView {
                 class="sr-only"
                 type="file"
                 multiple
-                accept=".safetensors,.json"
+                accept=".safetensors,.json,.zip"
                 on:change=picked
             />
             <span>
-                "A classifier or a LoRA (adapter_model.safetensors with adapter_config.json). Whole models are opened under “Model” on the other side."
+                "A classifier or a LoRA: the file or zip that it left in, or adapter_model.safetensors with adapter_config.json. Whole models are opened under “Model” on the other side."
             </span>
         </p>
     }

@@ -194,6 +194,34 @@ impl Project {
         id
     }
 
+    /// Takes in another project, whose samples get numbers that are free here and
+    /// larger than `used`. Returns those before and now.
+    pub fn join(&mut self, other: Project, used: SampleId) -> Vec<(SampleId, SampleId)> {
+        self.next_sample = self.next_sample.max(used.saturating_add(1));
+        if self.is_empty() {
+            self.name = other.name;
+            self.held_out = other.held_out;
+            self.seed = other.seed;
+        }
+        let classes: HashMap<ClassId, ClassId> = (other.classes.iter())
+            .map(|class| (class.id, self.class_named(&class.name)))
+            .collect();
+        self.missing.extend(other.missing);
+        let mut numbers = Vec::with_capacity(other.samples.len());
+        for sample in other.samples {
+            let id = self.next_sample;
+            self.next_sample += 1;
+            numbers.push((sample.id, id));
+            let class = sample.class.and_then(|class| classes.get(&class).copied());
+            self.samples.push(Sample {
+                id,
+                class,
+                ..sample
+            });
+        }
+        numbers
+    }
+
     /// Takes in a data set that was brought: its classes, problems, and a sample
     /// for each picture (and class, should it show several). Returns the
     /// samples' numbers with the indices of their pictures.

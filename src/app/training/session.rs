@@ -19,11 +19,27 @@ pub enum Command {
     SendSamples(Vec<SampleId>),
     /// Let go of samples' files and thumbnails.
     Release(Vec<SampleId>),
+    /// Samples have other numbers: before and now.
+    Renumber(Vec<(SampleId, SampleId)>),
     /// Take these samples' files, which came beside the event.
     Adopt(Vec<SampleId>),
     /// Give the visitor these files, which came beside the event.
     Save(Vec<String>),
     Say(Notice),
+    /// Let another tab have the turn, and wait for the next one.
+    LetGo,
+}
+
+/// Whose turn to train it is, of all tabs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Not asked for yet, or there is no answer yet.
+    #[default]
+    Unknown,
+    Here,
+    /// This tab's, until all is kept: another one asked for it.
+    Leaving,
+    Elsewhere,
 }
 
 /// Where the training stands.
@@ -94,6 +110,7 @@ impl Curves {
 /// Everything the page knows about training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingSession {
+    pub turn: Turn,
     pub project: Project,
     /// Counts the changes of the project, so that what follows from it is
     /// worked out once for each.
@@ -116,6 +133,8 @@ pub struct TrainingSession {
     pub use_trained: bool,
     /// While files are being made.
     pub exporting: bool,
+    /// Whether it is known what earlier visits left.
+    pub(super) known: bool,
     /// Whether a worker listens that has said what it found.
     pub connected: bool,
     /// What the running training was started with.
@@ -289,6 +308,62 @@ impl TrainingSession {
         vec![Command::Send(TrainingRequest::Use { trained })]
     }
 
+    /// Whether another tab has it all, or is about to.
+    pub fn away(&self) -> bool {
+        match self.turn {
+            Turn::Unknown | Turn::Here => false,
+            Turn::Leaving => self.connected,
+            Turn::Elsewhere => true,
+        }
+    }
+
+    /// It is this tab's turn; `ready` says whether a model is loaded.
+    pub fn take_turn(&mut self, ready: bool) -> Vec<Command> {
+        self.turn = Turn::Here;
+        if ready { self.opened() } else { Vec::new() }
+    }
+
+    /// A model was loaded.
+    pub fn opened(&self) -> Vec<Command> {
+        match self.turn {
+            Turn::Here | Turn::Leaving => vec![Command::Send(TrainingRequest::Begin)],
+            Turn::Unknown | Turn::Elsewhere => Vec::new(),
+        }
+    }
+
+    /// Another tab asks for the turn. It gets it when nothing would be lost.
+    pub fn leave(&mut self) -> Vec<Command> {
+        if self.turn != Turn::Here {
+            return Vec::new();
+        }
+        self.turn = Turn::Leaving;
+        match self.connected {
+            true => self.hand_over(),
+            false if self.project.is_empty() => self.handed_over(),
+            // Nobody is there yet to keep what was brought.
+            false => Vec::new(),
+        }
+    }
+
+    fn hand_over(&self) -> Vec<Command> {
+        let project = serde_json::to_string(&self.project).ok();
+        let keep = project.map(|project| TrainingRequest::KeepProject { project });
+        (keep.into_iter())
+            .chain([TrainingRequest::HandOver])
+            .map(Command::Send)
+            .collect()
+    }
+
+    fn handed_over(&mut self) -> Vec<Command> {
+        let samples = self.project.samples.iter().map(|s| s.id).collect();
+        *self = Self {
+            turn: Turn::Elsewhere,
+            revision: self.revision + 1,
+            ..Self::default()
+        };
+        vec![Command::Release(samples), Command::LetGo]
+    }
+
     /// A fresh worker starts: nobody listens until it has said what it found.
     pub fn disconnected(&mut self) {
         self.connected = false;
@@ -299,9 +374,10 @@ impl TrainingSession {
         }
     }
 
-    /// The worker died. If it was reading samples, it was at the first of them.
-    pub fn died(&mut self) {
-        let reading = self.connected && !self.run.active();
+    /// The worker died. If it was reading samples, it was at the first of them:
+    /// not its fault where the GPU was lost.
+    pub fn died(&mut self, gpu: bool) {
+        let reading = self.connected && !self.run.active() && !gpu;
         let suspect = (self.project.samples.iter())
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
@@ -321,6 +397,7 @@ impl TrainingSession {
                 interrupted,
                 trained,
             } => return self.found(project, samples, interrupted, trained),
+            TrainingEvent::HandedOver => return self.handed_over(),
             TrainingEvent::SamplesRead { samples } => self.edit(|project| {
                 for read in samples {
                     let reading = match read.file {
@@ -403,28 +480,39 @@ impl TrainingSession {
         self.use_trained &= self.trained.is_some();
         let kept = project.and_then(|text| serde_json::from_str::<Project>(&text).ok());
         let mut commands = Vec::new();
-        match kept {
-            // A reload: the page begins with nothing.
-            Some(kept) if self.project.is_empty() => {
-                let there = |id: SampleId| samples.contains(&id);
-                let (mut project, all) = (kept, samples.clone());
-                project.samples.retain(|sample| there(sample.id));
-                let unread = (project.samples.iter())
-                    .filter(|sample| sample.reading == Reading::Waiting)
-                    .map(|sample| sample.id)
-                    .collect();
-                self.edit(|mine| *mine = project);
-                commands.push(Command::Adopt(all));
-                commands.extend(self.send(unread));
-            }
+        if std::mem::replace(&mut self.known, true) {
             // A fresh worker under a page that knows more than it.
-            _ => {
-                let all = (self.project.samples.iter())
-                    .filter(|sample| !matches!(sample.reading, Reading::Bad(_)))
-                    .map(|sample| sample.id)
-                    .collect();
-                commands.extend(self.send(all));
+            let all = (self.project.samples.iter())
+                .filter(|sample| !matches!(sample.reading, Reading::Bad(_)))
+                .map(|sample| sample.id)
+                .collect();
+            commands.extend(self.send(all));
+        } else {
+            let mut kept = kept.unwrap_or_default();
+            kept.samples.retain(|sample| samples.contains(&sample.id));
+            // A page that was closed before it could say what these are.
+            let strays: Vec<SampleId> = (samples.iter().copied())
+                .filter(|id| kept.sample(*id).is_none())
+                .collect();
+            // Pictures may have been brought before anybody looked.
+            let numbers = self.edit(|project| {
+                let brought = std::mem::replace(project, kept);
+                project.join(brought, samples.iter().max().copied().unwrap_or_default())
+            });
+            if !numbers.is_empty() {
+                commands.push(Command::Renumber(numbers));
             }
+            if !samples.is_empty() {
+                commands.push(Command::Adopt(samples));
+            }
+            if !strays.is_empty() {
+                commands.extend(self.remove(strays));
+            }
+            let unread = (self.project.samples.iter())
+                .filter(|sample| sample.reading == Reading::Waiting)
+                .map(|sample| sample.id)
+                .collect();
+            commands.extend(self.send(unread));
         }
         if self.use_trained {
             commands.extend(self.put_to_use(true));
@@ -450,6 +538,9 @@ impl TrainingSession {
                 }
             },
             (false, interrupted) => self.interrupted = interrupted,
+        }
+        if self.turn == Turn::Leaving {
+            commands.extend(self.hand_over());
         }
         commands
     }
@@ -503,8 +594,8 @@ mod tests {
 
     fn found(project: Option<String>, interrupted: Option<Interrupted>) -> TrainingEvent {
         TrainingEvent::Found {
+            samples: project.iter().flat_map(|_| [1, 2]).collect(),
             project,
-            samples: vec![1, 2],
             interrupted,
             trained: None,
         }
@@ -608,12 +699,39 @@ mod tests {
     }
 
     #[test]
+    fn what_was_brought_too_early_joins_what_was_kept() {
+        let kept = serde_json::to_string(&ready().project).unwrap();
+        let mut fresh = TrainingSession::default();
+        fresh.edit(|project| {
+            let dog = project.class_named("Dog");
+            project.add("new.png".into(), String::new(), Some(dog));
+        });
+        let mut event = found(Some(kept), None);
+        if let TrainingEvent::Found { samples, .. } = &mut event {
+            samples.push(30); // of a page that was closed too early
+        }
+        let commands = fresh.hear(event);
+        assert_eq!(
+            commands,
+            [
+                Command::Renumber(vec![(1, 31)]),
+                Command::Adopt(vec![1, 2, 30]),
+                Command::Release(vec![30]),
+                Command::Send(TrainingRequest::RemoveSamples { samples: vec![30] }),
+                Command::SendSamples(vec![31]),
+            ]
+        );
+        assert_eq!(fresh.project.classes.len(), 2);
+        assert_eq!(fresh.project.samples[2].class, Some(2));
+    }
+
+    #[test]
     fn a_training_outlives_its_worker() {
         let mut session = ready();
         session.start(None, vec![]);
         session.hear(step(1));
         session.hear(step(2));
-        session.died();
+        session.died(false);
         assert!(session.project.waiting() == 0 && session.run.active());
         let commands = session.hear(found(None, Some(broken_off())));
         assert!(matches!(commands[0], Command::SendSamples(_)));
@@ -625,13 +743,13 @@ mod tests {
         // A paused one stays paused; one without a state begins anew.
         session.pause();
         session.hear(TrainingEvent::Paused);
-        session.died();
+        session.died(false);
         let commands = session.hear(found(None, Some(broken_off())));
         assert_eq!(
             commands.last(),
             Some(&Command::Send(TrainingRequest::Pause))
         );
-        session.died();
+        session.died(false);
         let commands = session.hear(found(None, None));
         let begun = matches!(
             commands.last(),
@@ -641,10 +759,52 @@ mod tests {
     }
 
     #[test]
+    fn another_tab_gets_the_turn_when_all_is_kept() {
+        let mut session = ready();
+        assert_eq!(session.leave(), [], "not ours to give");
+        let begin = Command::Send(TrainingRequest::Begin);
+        assert_eq!(session.take_turn(true), [begin.clone()]);
+        let commands = session.leave();
+        assert!(session.away());
+        assert!(matches!(
+            &commands[..],
+            [
+                Command::Send(TrainingRequest::KeepProject { .. }),
+                Command::Send(TrainingRequest::HandOver)
+            ]
+        ));
+        let commands = session.hear(TrainingEvent::HandedOver);
+        assert_eq!(
+            commands,
+            [Command::Release((1..=8).collect()), Command::LetGo]
+        );
+        assert!(session.project.is_empty() && session.away() && !session.connected);
+        assert_eq!(session.opened(), []);
+        assert_eq!(session.take_turn(true), [begin]);
+
+        // Pictures that nobody could keep yet do not get lost on the way.
+        session.edit(|project| project.add("a.png".into(), String::new(), None));
+        assert_eq!(session.leave(), []);
+        assert!(!session.away());
+        let commands = session.hear(found(None, None));
+        assert_eq!(
+            commands.last(),
+            Some(&Command::Send(TrainingRequest::HandOver))
+        );
+    }
+
+    #[test]
     fn a_file_that_kills_the_worker_is_left_out() {
         let mut session = ready();
         session.edit(|project| project.add("bad.png".into(), String::new(), None));
-        session.died();
+        session.died(true);
+        assert_eq!(
+            session.project.waiting(),
+            1,
+            "a lost GPU is no file's fault"
+        );
+        session.hear(found(None, None));
+        session.died(false);
         let bad = &session.project.samples[8];
         assert!(matches!(bad.reading, Reading::Bad(_)));
         let commands = session.hear(found(None, None));

@@ -13,10 +13,11 @@ use web_sys::{Blob, File};
 
 use super::advice::{self, Amount};
 use super::project::{ClassId, Role};
-use super::session::{Command, TrainingSession};
+use super::session::{Command, TrainingSession, Turn};
+use super::turn::{self, Channel};
 use super::zip::{self, Entry};
 use crate::app::engine_client::{Beside, describe};
-use crate::app::session::Notice;
+use crate::app::session::{Notice, Worker};
 use crate::app::state::{App, Held, fetch};
 use crate::app::tabs::Tab;
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
@@ -24,6 +25,9 @@ use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest}
 
 /// A data set to try with, relative to the page.
 const SAMPLE_DATA: &str = "samples/training.zip";
+
+/// Files of weights end like this.
+const WEIGHTS: &str = ".safetensors";
 
 /// How long a change has to rest before the worker hears of it.
 const REST: Duration = Duration::from_millis(500);
@@ -57,6 +61,17 @@ impl App {
 
     /// Keeps worker and storage up with what is on the page.
     pub(in crate::app) fn start_training(self) {
+        // A visitor who only classifies is in no other tab's way.
+        Effect::new(move |asked: Option<bool>| {
+            let asked = asked.unwrap_or_default();
+            if !asked && self.tab.get() == Tab::Train {
+                let channel = Channel::open(move || self.train(TrainingSession::leave));
+                self.turns.set_value(Some(channel));
+                self.wait_for_turn();
+                return true;
+            }
+            asked
+        });
         let Derived {
             revision, amount, ..
         } = self.derived();
@@ -96,6 +111,26 @@ impl App {
             };
             set_timeout(estimate, REST);
         });
+    }
+
+    /// Training is this tab's once no other one has it.
+    fn wait_for_turn(self) {
+        spawn_local(async move {
+            let mut held = turn::take(false).await;
+            if held.is_none() {
+                self.training.update(|t| t.turn = Turn::Elsewhere);
+                held = turn::take(true).await;
+            }
+            self.turn.set_value(held);
+            let ready = self.session.with_untracked(|s| s.worker == Worker::Ready);
+            self.train(|t| t.take_turn(ready));
+        });
+    }
+
+    /// Asks the other tab to let this one go on.
+    pub fn ask_for_turn(self) {
+        self.turns
+            .with_value(|turns| turns.iter().for_each(Channel::ask));
     }
 
     fn keep_project(self) {
@@ -154,12 +189,23 @@ impl App {
                         files.remove(&sample);
                     }
                 }),
+                Command::Renumber(numbers) => self.sample_files.update_value(|files| {
+                    let held: Vec<_> = (numbers.into_iter())
+                        .filter_map(|(before, now)| Some((now, files.remove(&before)?)))
+                        .collect();
+                    files.extend(held);
+                }),
                 Command::Adopt(samples) => {
                     let found = samples.into_iter().zip(files.iter().cloned());
                     self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
                 }
                 Command::Save(names) => self.save_all(&names, &bytes),
                 Command::Say(notice) => self.say(notice),
+                Command::LetGo => {
+                    let held = self.turn.try_update_value(Option::take).flatten();
+                    held.into_iter().for_each(turn::Held::let_go);
+                    self.wait_for_turn();
+                }
             }
         }
     }
@@ -197,8 +243,13 @@ impl App {
     /// pictures, for `class` if it says so; folders, tables and zips; something
     /// trained.
     pub async fn take_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
-        let ends = |path: &str, end: &str| path.to_lowercase().ends_with(end);
-        if (found.iter()).any(|(path, _)| ends(path, ".safetensors")) {
+        if self.training.with_untracked(TrainingSession::away) {
+            self.say(Notice::error(
+                "Training is open in another tab: add pictures there, or choose “Train in this tab” first.",
+            ));
+            return;
+        }
+        if (found.iter()).any(|(path, _)| ends(path, WEIGHTS)) {
             self.import(found.into_iter().filter_map(|(_, file)| file).collect());
             return;
         }
@@ -271,6 +322,19 @@ impl App {
             Err(why) => Err(DataError::Zip { name, why }),
         };
         match files {
+            // It left in a zip, and comes back in it.
+            Ok(files) if files.paths().iter().any(|path| ends(path, WEIGHTS)) => {
+                let mut trained = Vec::new();
+                for path in files.paths() {
+                    if ends(&path, WEIGHTS) || ends(&path, ".json") {
+                        match files.read(&path).await {
+                            Ok(bytes) => trained.extend(new_file(&bytes, &path)),
+                            Err(error) => self.say(Notice::error(format!("{error}."))),
+                        }
+                    }
+                }
+                self.import(trained.into_iter().map(JsCast::unchecked_into).collect());
+            }
             Ok(files) => {
                 let unpack = async |path: &str| {
                     // What cannot be read is named when the worker comes to it.
@@ -306,8 +370,15 @@ impl App {
         self.take_hold(held.unwrap_or_default());
     }
 
-    /// Files of something trained, from here or elsewhere.
+    /// Files of something trained, from here or elsewhere, or a zip of them.
     pub fn import(self, files: Vec<File>) {
+        if let [file] = &files[..]
+            && ends(&file.name(), ".zip")
+        {
+            let zip = file.clone().into();
+            spawn_local(async move { self.take_zip(zip).await });
+            return;
+        }
         let request = Request::Training(TrainingRequest::Import);
         self.send(&request, Beside::Files(files));
     }
@@ -442,6 +513,10 @@ fn rows(path: &str, class: Option<&String>, captions: &[String]) -> String {
             format!("{}\n", serde_json::Value::Object(row))
         })
         .collect()
+}
+
+fn ends(path: &str, end: &str) -> bool {
+    path.to_lowercase().ends_with(end)
 }
 
 fn is_table(path: &str) -> bool {

@@ -86,7 +86,7 @@ impl<H: Host> Training<H> {
         &self.host
     }
 
-    /// A model was loaded: tells what earlier visits left.
+    /// Tells what earlier visits left.
     pub async fn begin(&mut self, engine: &Engine) {
         let (samples, files) = self.samples.restore(&self.host).await;
         let project =
@@ -118,6 +118,7 @@ impl<H: Host> Training<H> {
     ) {
         match request {
             TrainingRequest::AddSamples { samples } => self.samples.add(samples, files),
+            TrainingRequest::HandOver => self.hand_over(engine).await,
             TrainingRequest::RemoveSamples { samples } => {
                 self.samples.remove(&self.host, samples).await;
             }
@@ -155,6 +156,7 @@ impl<H: Host> Training<H> {
         engine: &mut Engine,
     ) {
         match request {
+            TrainingRequest::Begin => self.begin(engine).await,
             TrainingRequest::Estimate {
                 settings,
                 train,
@@ -221,6 +223,22 @@ impl<H: Host> Training<H> {
             TrainingRequest::Use { trained } => self.put_to_use(trained, engine).await,
             _ => {}
         }
+    }
+
+    /// Keeps what is not kept yet, and lets go of all of it.
+    async fn hand_over(&mut self, engine: Option<&mut Engine>) {
+        while self.samples.read_one(&self.host).await {}
+        if let Some(Job::Tower(job)) = &mut self.job {
+            job.keep(&self.host).await;
+        }
+        if let Some(engine) = engine {
+            self.give_back(engine).await;
+        }
+        self.job = None;
+        self.paused = false;
+        self.product = None;
+        self.samples = Samples::default();
+        self.say(TrainingEvent::HandedOver);
     }
 
     async fn start(&mut self, plan: TrainingPlan, engine: &mut Engine) {

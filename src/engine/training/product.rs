@@ -281,11 +281,6 @@ impl Product {
             .config
             .unwrap_or_else(|| engine.config().clone());
         let pretty = |value: &Value| serde_json::to_vec_pretty(value).map_err(text);
-        let size = config.vision.image_size();
-        let preprocess = engine.preprocess();
-        let (mean, std) = (preprocess.mean, preprocess.std);
-        // A key of ours: what shows through where a picture is empty.
-        let background = preprocess.background;
         let mut files = Vec::new();
         let layout = match what {
             Export::HuggingFace => {
@@ -293,18 +288,9 @@ impl Product {
                 let described = described.ok_or("transformers has no CLIP with a ResNet")?;
                 files.push(("config.json".into(), pretty(&described)?));
                 let own = host.model_file("preprocessor_config.json").await;
-                let made = json!({
-                    "image_processor_type": "CLIPImageProcessor",
-                    "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
-                    "do_center_crop": true, "crop_size": {"height": size, "width": size},
-                    "do_rescale": true, "rescale_factor": 1.0 / 255.0,
-                    "do_normalize": true, "image_mean": mean, "image_std": std,
-                    "do_convert_rgb": true,
-                    "background": background,
-                });
                 let preprocessor = match own {
                     Some(own) => own,
-                    None => pretty(&made)?,
+                    None => pretty(&engine.preprocess().to_hugging_face())?,
                 };
                 files.push(("preprocessor_config.json".into(), preprocessor));
                 Layout::HuggingFace
@@ -312,11 +298,7 @@ impl Product {
             _ => {
                 let described = json!({
                     "model_cfg": config.to_open_clip(),
-                    "preprocess_cfg": {
-                        "mean": mean, "std": std,
-                        "interpolation": "bicubic", "resize_mode": "shortest",
-                        "background": background,
-                    },
+                    "preprocess_cfg": engine.preprocess().to_open_clip(),
                 });
                 files.push(("open_clip_config.json".into(), pretty(&described)?));
                 Layout::OpenClip
