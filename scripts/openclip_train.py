@@ -4,9 +4,8 @@
     scripts/openclip_train.py MODEL --report report.json --data pairs.csv [--processes 8] [--nodes 4]
 
 MODEL is a folder in OpenCLIP's files (`open_clip_config.json`, `open_clip_model.safetensors`), as
-training here writes it. The report holds the run's settings ("options"), which become OpenCLIP's
-own: learning rate, warm-up, cosine, betas, epsilon, decay, clipping, batch, frozen towers. What the
-report does not say is the paper's.
+training here writes it. The settings in the report become OpenCLIP's own: learning rate, warm-up,
+cosine, decay, clipping, frozen towers. What the report does not say is the paper's.
 
 The batch is the whole one, over all processes; where a process cannot hold its share, --micro-batch
 says what it can, and OpenCLIP takes the rest in turns (--accum-freq).
@@ -18,10 +17,9 @@ import shlex
 import sys
 from pathlib import Path
 
-PAPER = {
-    "schedule": {"learning_rate": 5e-4, "warmup_steps": 2000},
-    "optimizer": {"beta1": 0.9, "beta2": 0.98, "epsilon": 1e-6, "weight_decay": 0.2},
-}
+PAPER = {"learning_rate": 5e-4, "warmup_steps": 2000, "weight_decay": 0.2}
+# AdamW's betas and epsilon, by kind of image encoder: the paper's, and what training here takes.
+VIT, RESNET = (0.9, 0.98, 1e-6), (0.9, 0.999, 1e-8)
 
 
 def arguments() -> argparse.Namespace:
@@ -29,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", required=True, help="CSV or TSV of picture paths and captions, or webdataset shards")
     parser.add_argument("--examples", type=int, help="how many the data has (webdataset has to be told)")
-    parser.add_argument("--report", type=Path, help="JSON with the run's options")
+    parser.add_argument("--report", type=Path, help="report.json of a run")
     parser.add_argument("--batch-size", type=int, default=32768, help="pairs of a step, over all processes")
     parser.add_argument("--micro-batch", type=int, help="pairs that a process computes at once")
     parser.add_argument("--epochs", type=int, default=32)
@@ -42,26 +40,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def locks(options: dict, config: dict) -> list[str]:
+def locks(settings: dict, resnet: bool) -> list[str]:
     """OpenCLIP counts unlocked groups: the projection alone, then with the last block, and so on."""
-    parts = options.get("method", {}).get("Full")
-    if parts is None:
-        if "Lora" in options.get("method", {}):
-            sys.exit("OpenCLIP has no LoRA: merge the adapter, and train parts of the model instead")
+    if settings.get("method") == "lora":
+        sys.exit("OpenCLIP has no LoRA: train on without --report, or parts of the model here first")
+    if settings.get("method") != "full":
         return []
     flags = []
-    resnet = isinstance(config["vision_cfg"]["layers"], list)
-    for tower, flag, unit in (("image", "image", "groups"), ("text", "text", "layers")):
-        learns = parts[tower]
+    for tower, unit in (("image", "groups"), ("text", "layers")):
+        learns = settings[f"{tower}_tower"]
         if learns == "Whole":
             continue
-        flags.append(f"--lock-{flag}")
+        flags.append(f"--lock-{tower}")
         if isinstance(learns, dict):
             if tower == "image" and resnet:
                 sys.exit("OpenCLIP locks a ResNet as a whole or not at all")
             # The projection is a group of its own, and the last layer norm goes with the last block.
-            flags += [f"--lock-{flag}-unlocked-{unit}", str(learns["Last"] + 1)]
-        if tower == "image" and not parts.get("batch_statistics", True):
+            flags += [f"--lock-{tower}-unlocked-{unit}", str(learns["Last"] + 1)]
+        if tower == "image":
             flags.append("--lock-image-freeze-bn-stats")
     return flags
 
@@ -71,10 +67,12 @@ def command(args: argparse.Namespace) -> list[str]:
     if not config_file.is_file() or not (args.model / "open_clip_model.safetensors").is_file():
         sys.exit(f"{args.model} holds no open_clip_config.json with an open_clip_model.safetensors")
     config = json.loads(config_file.read_text())["model_cfg"]
-    report = json.loads(args.report.read_text()) if args.report else {}
-    options = report.get("options", report)
-    schedule = PAPER["schedule"] | options.get("schedule", {})
-    adamw = PAPER["optimizer"] | options.get("optimizer", {})
+    resnet = isinstance(config["vision_cfg"]["layers"], list)
+    beta1, beta2, epsilon = RESNET if resnet else VIT
+    report = json.loads(args.report.read_text()) if args.report else {"settings": {}}
+    if "settings" not in report:
+        sys.exit(f"{args.report} is no report of a training: it has no settings")
+    settings = PAPER | report["settings"]
 
     world = args.processes * args.nodes
     share, rest = divmod(args.batch_size, world)
@@ -104,19 +102,17 @@ def command(args: argparse.Namespace) -> list[str]:
     if args.examples is not None:
         line += ["--train-num-samples", str(args.examples)]
     line += ["--batch-size", str(at_once), "--accum-freq", str(turns), "--epochs", str(args.epochs)]
-    line += ["--lr", f"{schedule['learning_rate']:g}", "--warmup", str(schedule["warmup_steps"])]
+    line += ["--lr", f"{settings['learning_rate']:g}", "--warmup", str(settings["warmup_steps"])]
     line += ["--lr-scheduler", "cosine", "--opt", "adamw"]
-    line += [f"--beta1={adamw['beta1']:g}", f"--beta2={adamw['beta2']:g}", f"--eps={adamw['epsilon']:g}"]
-    line += [f"--wd={adamw['weight_decay']:g}"]
-    if options.get("clip_norm") is not None:
-        line += ["--grad-clip-norm", f"{options['clip_norm']:g}"]
-    if options.get("gradient_checkpointing"):
+    line += [f"--beta1={beta1:g}", f"--beta2={beta2:g}", f"--eps={epsilon:g}"]
+    line += [f"--wd={settings['weight_decay']:g}", "--grad-clip-norm", "1"]
+    if settings.get("gradient_checkpointing"):
         line += ["--grad-checkpointing"]
-    line += locks(options, config)
+    line += locks(settings, resnet)
     # Every process sees the features of all: the loss of the whole batch, as here.
     line += ["--local-loss", "--gather-with-grad"]
     # No --logs: torchrun takes it for one of its own. They come into ./logs.
-    line += ["--seed", str(options.get("seed", 0))]
+    line += ["--seed", str(settings.get("seed", 0))]
     if args.device == "cpu":
         line += ["--device", "cpu", "--dist-backend", "gloo", "--precision", "fp32"]
     else:

@@ -31,14 +31,17 @@ CONFIG = {
 PAIRS = 16
 # As training here reports it.
 REPORT = {
-    "options": {
-        "method": {"Full": {"image": {"Last": 1}, "text": "Whole", "temperature": True, "batch_statistics": True}},
-        "schedule": {"learning_rate": 1e-3, "warmup_steps": 1, "steps": 4},
-        "optimizer": {"beta1": 0.9, "beta2": 0.98, "epsilon": 1e-6, "weight_decay": 0.2},
-        "clip_norm": 1.0,
+    "method": "full",
+    "settings": {
+        "method": "full",
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+        "weight_decay": 0.2,
+        "image_tower": {"Last": 1},
+        "text_tower": "Whole",
         "gradient_checkpointing": False,
         "seed": 3,
-    }
+    },
 }
 # open_clip_train 3.3 names a device to DistributedDataParallel, which on the CPU refuses that; on GPUs
 # this is not needed.

@@ -30,6 +30,11 @@ use serde_json::json;
 use crate::Failure;
 use crate::session::Session;
 
+#[path = "lora.rs"]
+mod lora;
+
+use lora::Lora;
+
 #[derive(Args)]
 pub struct Fewshot {
     #[command(flatten)]
@@ -45,6 +50,12 @@ pub struct Fewshot {
     /// How often shots are drawn anew
     #[arg(long, default_value_t = 10)]
     draws: u64,
+    /// How often of these a LoRA is trained for each number of shots
+    #[arg(long, default_value_t = 5)]
+    lora_draws: u64,
+    /// Of the first draw
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Prompt with {label} in it; several are averaged
     #[arg(long = "template", default_value = "A drawing of a {label}.")]
     templates: Vec<String>,
@@ -174,9 +185,14 @@ impl Draw {
         }
     }
 
-    fn paths(&self) -> impl Iterator<Item = &String> {
-        let test = self.test.iter().map(|(path, _)| path);
-        self.shots.iter().flatten().chain(test)
+    fn test_paths(&self) -> impl Iterator<Item = &String> {
+        self.test.iter().map(|(path, _)| path)
+    }
+
+    /// So many pictures of each class.
+    fn first(&self, shots: usize) -> Vec<&[String]> {
+        let some = |of: &'_ Vec<String>| of.len().min(shots);
+        self.shots.iter().map(|of| &of[..some(of)]).collect()
     }
 }
 
@@ -190,50 +206,46 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
         groups: Drawings::groups(&arguments.data)?,
     };
     let mut engine = arguments.session.open().await?;
-    let mut bench = Bench {
-        folder: arguments.data.clone(),
-        features: HashMap::new(),
-    };
+    let mut bench = Bench::new(&arguments.data);
     // Accuracies in per cent, one for each draw.
     let mut zero_shot = Vec::new();
-    let mut learnt: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); arguments.task.shots().len()]; 2];
-    let methods = [Method::Probe, Method::Adapter];
+    let methods = [Method::Probe, Method::Adapter, Method::Lora];
+    let mut learnt = methods.map(|_| vec![Vec::new(); arguments.task.shots().len()]);
     let (mut classes, mut tested) = (0, 0);
-    for seed in 0..arguments.draws {
+    for number in 0..arguments.draws {
+        let seed = arguments.seed + number;
         let draw = drawn.draw(arguments.task, seed);
         (classes, tested) = (draw.classes.len(), draw.test.len());
-        bench.encode(&engine, &draw).await?;
-        let words = engine
-            .classifier(&draw.classes, &arguments.templates)
+        let shots = draw.shots.iter().flatten();
+        bench
+            .encode(&engine, shots.chain(draw.test_paths()))
             .await?;
-        let scale = engine.logit_scale().exp();
-        let base = Head {
-            method: Method::Adapter,
-            model: engine.model_info().name.clone(),
-            classes: draw.classes.clone(),
-            templates: arguments.templates.clone(),
-            weight: vec![vec![0.0; engine.model_info().embed_dim as usize]; classes],
-            bias: vec![0.0; classes],
-            zero_shot: words,
-            scale,
-            alpha: 0.0,
-            beta: 1.0,
-        };
-        zero_shot.push(bench.accuracy(&draw, &base));
+        let words = words(&mut engine, &draw.classes, &arguments.templates).await?;
+        zero_shot.push(bench.accuracy(&draw, &words));
         for (at, shots) in arguments.task.shots().iter().enumerate() {
             for (method, accuracies) in methods.iter().zip(&mut learnt) {
-                let head = bench.fit(&draw, *shots, *method, &base, seed).await?;
-                accuracies[at].push(bench.accuracy(&draw, &head));
+                let accuracy = match method {
+                    Method::Lora if number >= arguments.lora_draws => continue,
+                    Method::Lora => with_lora(arguments, &mut engine, &draw, *shots).await?,
+                    _ => {
+                        let head = bench.fit(&draw, *shots, *method, &words, seed).await?;
+                        bench.accuracy(&draw, &head)
+                    }
+                };
+                accuracies[at].push(accuracy);
             }
         }
-        eprintln!("draw {} of {}", seed + 1, arguments.draws);
+        eprintln!("draw {} of {}", number + 1, arguments.draws);
     }
     let results = Results {
         task: arguments.task,
         classes,
         tested,
         zero_shot,
-        learnt: methods.into_iter().zip(learnt).collect(),
+        // What was asked for in no draw is no line.
+        learnt: (methods.into_iter().zip(learnt))
+            .filter(|(_, by_shots)| by_shots.iter().all(|draws| !draws.is_empty()))
+            .collect(),
     };
     results.print();
     let name = format!("few-shot-{}", arguments.task.name());
@@ -242,6 +254,50 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
     fs::write(at("svg"), results.chart().svg())?;
     fs::write(at("json"), serde_json::to_vec_pretty(&results.json())?)?;
     Ok(())
+}
+
+/// The zero-shot classifier of the engine's model.
+async fn words(
+    engine: &mut Engine,
+    classes: &[String],
+    templates: &[String],
+) -> Result<Head, Failure> {
+    let zero_shot = engine.classifier(classes, templates).await?;
+    let model = engine.model_info();
+    Ok(Head {
+        method: Method::Adapter,
+        model: model.name.clone(),
+        classes: classes.to_vec(),
+        templates: templates.to_vec(),
+        weight: vec![vec![0.0; model.embed_dim as usize]; classes.len()],
+        bias: vec![0.0; classes.len()],
+        zero_shot,
+        scale: engine.logit_scale().exp(),
+        alpha: 0.0,
+        beta: 1.0,
+    })
+}
+
+/// Accuracy, zero-shot, of towers with a LoRA that so many shots gave.
+async fn with_lora(
+    arguments: &Fewshot,
+    engine: &mut Engine,
+    draw: &Draw,
+    shots: usize,
+) -> Result<f64, Failure> {
+    let Fewshot {
+        data,
+        session,
+        templates,
+        ..
+    } = arguments;
+    let pictures = draw.first(shots);
+    let lora = Lora::put_on(engine, session, data, &draw.classes, &pictures, templates).await?;
+    let mut bench = Bench::new(data);
+    bench.encode(engine, draw.test_paths()).await?;
+    let words = words(engine, &draw.classes, templates).await?;
+    lora.take_off(engine).await?;
+    Ok(bench.accuracy(draw, &words))
 }
 
 /// Each drawing once: some flags are those of other countries, and a shot must
@@ -259,17 +315,25 @@ fn different(folder: &Path, drawings: Vec<Drawing>) -> Result<Vec<Drawing>, Fail
     Ok(kept)
 }
 
-struct Bench {
-    folder: PathBuf,
+struct Bench<'a> {
+    folder: &'a Path,
     /// Of pictures encoded so far.
     features: HashMap<String, Vec<f32>>,
 }
 
-impl Bench {
-    async fn encode(&mut self, engine: &Engine, draw: &Draw) -> Result<(), Failure> {
+impl<'a> Bench<'a> {
+    fn new(folder: &'a Path) -> Self {
+        let features = HashMap::new();
+        Self { folder, features }
+    }
+
+    async fn encode<'p>(
+        &mut self,
+        engine: &Engine,
+        paths: impl Iterator<Item = &'p String>,
+    ) -> Result<(), Failure> {
         const BATCH: usize = 32;
-        let new: Vec<&String> = draw
-            .paths()
+        let new: Vec<&'p String> = paths
             .filter(|path| !self.features.contains_key(*path))
             .collect();
         let bar = ProgressBar::new(new.len() as u64);
@@ -298,13 +362,8 @@ impl Bench {
         base: &Head,
         seed: u64,
     ) -> Result<Head, Failure> {
-        let (features, labels): (Vec<&[f32]>, Vec<usize>) = (draw.shots.iter().enumerate())
-            .flat_map(|(class, pictures)| {
-                pictures
-                    .iter()
-                    .take(shots)
-                    .map(move |path| (self.of(path), class))
-            })
+        let (features, labels): (Vec<&[f32]>, Vec<usize>) = (draw.first(shots).iter().enumerate())
+            .flat_map(|(class, pictures)| pictures.iter().map(move |path| (self.of(path), class)))
             .unzip();
         let samples = Samples::new(&features, &labels, draw.classes.len());
         let mut watch = async |_: HeadProgress| ControlFlow::Continue(());
@@ -388,7 +447,12 @@ impl Results {
                     format!(" {mean:.1} ± {spread:.1} |")
                 })
                 .collect();
-            println!("| {method} | |{}", cells.concat());
+            let draws = by_shots.first().map_or(0, Vec::len);
+            let name = match draws < self.zero_shot.len() {
+                true => format!("{method}, {draws} draws"),
+                false => method.to_string(),
+            };
+            println!("| {name} | |{}", cells.concat());
         }
         for (method, by_shots) in &self.learnt {
             // From the same draw, so that only the method differs.
@@ -416,11 +480,12 @@ impl Results {
                         let (mean, spread) = mean_and_spread(draws);
                         [*shots as f64, mean, spread]
                     });
-                // Without pictures an adapter is the zero-shot classifier.
+                // Without pictures an adapter is the zero-shot classifier, and a LoRA nothing.
                 let begin = (*method != Method::Probe).then_some(start);
                 Line {
                     name: match method {
                         Method::Probe => "linear probe".into(),
+                        Method::Lora => "LoRA".into(),
                         other => other.to_string(),
                     },
                     points: begin.into_iter().chain(points).collect(),
