@@ -51,7 +51,7 @@ pub struct Fewshot {
     #[arg(long, default_value_t = 10)]
     draws: u64,
     /// How often of these a LoRA is trained for each number of shots
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     lora_draws: u64,
     /// Of the first draw
     #[arg(long, default_value_t = 0)]
