@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, VisionConfig};
+use clip::model::{Activation, ClipConfig, Packing, VisionConfig};
 use clip::preprocess::decode;
 use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
 use clip::zero_shot;
@@ -60,7 +60,7 @@ fn open(folder: &Path, device: DeviceChoice) -> Engine {
         let files = Folder::new(folder).unwrap();
         let bundle = hub::open(&files, None).await.unwrap();
         let opened = open_device(device, |_| ()).await.unwrap();
-        (Engine::load(&files, bundle, opened, &mut |_| ()).await).unwrap()
+        (Engine::load(&files, bundle, opened, Packing::Exact, &mut |_| ()).await).unwrap()
     })
 }
 
@@ -256,12 +256,14 @@ fn a_lone_file_is_a_model() {
     assert!(guessed.notes[0].contains("taken for granted"));
     block_on(async {
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = Engine::load(&files, lone, opened, &mut |_| ())
+        let mut engine = Engine::load(&files, lone, opened, Packing::Exact, &mut |_| ())
             .await
             .unwrap();
         let texts = engine.text_features(&["cat".into()]).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = (Engine::load(&hub::Bundled, bundled, opened, &mut |_| ()).await).unwrap();
+        let mut engine =
+            (Engine::load(&hub::Bundled, bundled, opened, Packing::Exact, &mut |_| ()).await)
+                .unwrap();
         let expected = engine.text_features(&["cat".into()]).await.unwrap();
         assert_eq!(texts[0].features, expected[0].features);
     });
@@ -292,7 +294,7 @@ fn refusal(files: &[(&str, &[u8])]) -> String {
             Err(error) => return error.to_string(),
         };
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        match Engine::load(&files, bundle, opened, &mut |_| ()).await {
+        match Engine::load(&files, bundle, opened, Packing::Exact, &mut |_| ()).await {
             Ok(_) => "opened".into(),
             Err(error) => error.to_string(),
         }

@@ -205,14 +205,14 @@ impl App {
         let started = self.engine.try_update_value(|engine| engine.start(hear));
         match started {
             Some(Ok(())) => {
-                let (source, activation) =
-                    self.session.with_untracked(|s| (s.source.clone(), s.activation));
+                let (source, activation, int8) =
+                    (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
                 let beside = match source {
                     ModelSource::Files => Beside::Files(self.model_files.get_value()),
                     _ => Beside::Nothing,
                 };
                 let hub = storage::load_text(storage::HUB).unwrap_or_else(|| Place::HUB.into());
-                self.send(&Request::Open { device, source, hub, activation }, beside);
+                self.send(&Request::Open { device, source, hub, activation, int8 }, beside);
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(

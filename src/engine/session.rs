@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
-use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig};
+use crate::model::{Clip, ClipConfig, Packing, TokenBatch, VisionConfig};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
@@ -93,11 +93,13 @@ impl Waiting {
 }
 
 impl Engine {
-    /// Streams a model's weights to a device.
+    /// Streams a model's weights to a device. A GPU has no 8-bit ones: there they
+    /// stay exact, as [`ModelInfo::precision`] then says.
     pub async fn load(
         files: &impl ModelFiles,
         bundle: ModelBundle,
         opened: OpenedDevice,
+        packing: Packing,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
         // Where there are threads, one that runs a model meanwhile would be disturbed.
@@ -107,7 +109,8 @@ impl Engine {
         let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;
-        let model = model.pack();
+        let int8 = packing == Packing::Int8 && !opened.info.gpu;
+        let model = model.pack(packing);
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
@@ -116,7 +119,12 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: if loaded.f16 { "f16" } else { "f32" }.into(),
+            precision: match (int8, loaded.f16) {
+                (true, _) => "8-bit",
+                (false, true) => "f16",
+                (false, false) => "f32",
+            }
+            .into(),
             notes: bundle.notes,
         };
         Ok(Self {

@@ -38,6 +38,17 @@ pub fn compile_ahead(head_dims: &[usize], convolutions: bool, device: &Device) {
     let _ = (head_dims, convolutions, device);
 }
 
+/// How exact packed weights are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// As the model's file has them.
+    #[default]
+    Exact,
+    /// On the CPU, 8 bits and a scale for each column of a matrix: faster and
+    /// smaller, and off by a little. On a GPU as they are.
+    Int8,
+}
+
 /// What follows a product at once, so that it costs no pass of its own.
 #[derive(Clone, Debug)]
 pub enum Then<const D: usize> {
@@ -121,11 +132,11 @@ mod tests {
             let mut layer = Linear::init([d_input, d_output], normal, true, device);
             layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut fast = layer.clone();
-            fast.pack();
+            fast.pack(Packing::Exact);
             let mut half = layer.clone();
             half.weight = half.weight.map(|weight| weight.cast(DType::F16));
             let mut fast_half = half.clone();
-            fast_half.pack();
+            fast_half.pack(Packing::Exact);
             let x = random([2, rows, d_input], device);
             for then in THEN {
                 let then = || then(random([2, rows, d_output], device).zeros_like() + 0.5);
@@ -154,7 +165,7 @@ mod tests {
             layer.norm.running_mean = burn::module::RunningState::new(vector(-1.0, 1.0));
             layer.norm.running_var = burn::module::RunningState::new(vector(0.5, 2.0));
             let mut fast = layer.clone();
-            fast.pack();
+            fast.pack(Packing::Exact);
             let x = random([2, size[0], size[1], input], device);
             let shape = layer.plain(x.clone(), Then::Nothing).dims();
             let other = random(shape, device);
