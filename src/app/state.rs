@@ -124,6 +124,7 @@ impl App {
         let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
+        session.int8 = storage::load(storage::INT8).unwrap_or_default();
         if let Some(place) = storage::load::<Place>(storage::MODEL) {
             session.source = ModelSource::Place(place);
         }
@@ -423,6 +424,12 @@ impl App {
     pub fn choose(self, choice: DeviceChoice) {
         storage::save(storage::DEVICE, &choice);
         self.run(|session| session.choose(choice));
+    }
+
+    /// The visitor chose how exact the CPU's weights are.
+    pub fn choose_int8(self, int8: bool) {
+        storage::save(storage::INT8, &int8);
+        self.run(|session| session.choose_int8(int8));
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Engine {
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
+    packing: Packing,
     info: ModelInfo,
     /// Logarithm of the inverse temperature, read back once.
     logit_scale: f32,
@@ -109,7 +110,10 @@ impl Engine {
         let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;
-        let int8 = packing == Packing::Int8 && !opened.info.gpu;
+        let packing = match opened.info.gpu {
+            true => Packing::Exact,
+            false => packing,
+        };
         let model = model.pack(packing);
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
@@ -119,10 +123,10 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: match (int8, loaded.f16) {
-                (true, _) => "8-bit",
-                (false, true) => "f16",
-                (false, false) => "f32",
+            precision: match (packing, loaded.f16) {
+                (Packing::Int8, _) => "8 bits",
+                (Packing::Exact, true) => "f16",
+                (Packing::Exact, false) => "f32",
             }
             .into(),
             notes: bundle.notes,
@@ -133,6 +137,7 @@ impl Engine {
             tokenizer: bundle.tokenizer,
             preprocess: bundle.preprocess,
             opened,
+            packing,
             info,
             logit_scale: scale.first().copied().unwrap_or_default(),
             prompts: HashMap::new(),
@@ -147,6 +152,11 @@ impl Engine {
     /// Where it computes.
     pub fn device(&self) -> &Device {
         &self.opened.device
+    }
+
+    /// How exact its weights are.
+    pub fn packing(&self) -> Packing {
+        self.packing
     }
 
     /// How pictures are prepared.

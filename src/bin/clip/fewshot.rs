@@ -189,7 +189,7 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
         train: Drawings::list(&arguments.data, "train.jsonl")?,
         groups: Drawings::groups(&arguments.data)?,
     };
-    let mut engine = arguments.session.open().await?;
+    let mut engine = arguments.session.open_exact().await?;
     let mut bench = Bench {
         folder: arguments.data.clone(),
         features: HashMap::new(),

@@ -70,6 +70,14 @@ impl Session {
         Ok(Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?)
     }
 
+    /// Opens it to learn from: with exact weights.
+    pub async fn open_exact(&self) -> Result<Engine, Failure> {
+        match self.int8 {
+            true => Err("training wants exact weights: leave --int8 out".into()),
+            false => self.open().await,
+        }
+    }
+
     /// The model once more, as training wants it: in f32, not packed.
     pub async fn plain(&self, engine: &Engine) -> Result<Clip, Failure> {
         let files = self.files()?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Host;
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, Swapped};
-use crate::model::{Clip, ClipConfig, Packing};
+use crate::model::{Clip, ClipConfig};
 use crate::train::{Head, Learning, Method, PeftFiles, Trainer, load_peft, merge_lora, save_peft};
 use crate::weights::{Layout, Loader, Precision, save};
 
@@ -212,10 +212,8 @@ impl Product {
             ));
         }
         let device = engine.device().clone();
-        let model = self
-            .model(host, engine, &device)
-            .await?
-            .pack(Packing::Exact);
+        let model = self.model(host, engine, &device).await?;
+        let model = model.pack(engine.packing());
         let config = about.config.unwrap_or_else(|| engine.config().clone());
         let before = engine.swap(Swapped { model, config }).await.map_err(text)?;
         Ok(InUse::Model(before))
