@@ -120,3 +120,107 @@ fn quantize(values: &[f32], length: usize, most: f32) -> (Vec<Pair>, Vec<f32>) {
 fn magnitude(x: f32) -> u32 {
     x.to_bits() & (u32::MAX >> 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Curve;
+    use super::*;
+
+    /// Made-up numbers from -1 to 1.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        let number = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0;
+        (0..count).map(number).collect()
+    }
+
+    /// The product against one of exact numbers in f64, within what rounding to
+    /// whole numbers can do: half a step for each number.
+    fn within_its_bound([rows, depth, columns]: [usize; 3]) {
+        let (x, w) = (numbers(rows * depth, 1), numbers(depth * columns, 2));
+        let (pairs, scales) = weights(&w, columns);
+        let mut packed = Vec::new();
+        gemm::pack(&pairs, depth / 2, columns, columns, &mut packed);
+        let packed = Packed {
+            values: packed.as_slice(),
+            depth: depth / 2,
+            columns,
+        };
+        let finish = Finish {
+            scale: Some(&scales),
+            ..Finish::NOTHING
+        };
+        let most = most(depth);
+        let (left, row_scales) = quantize(&x, depth, most);
+        let matrix = Matrix {
+            values: &left,
+            rows,
+            depth: depth / 2,
+            stride: depth / 2,
+        };
+        let rows_scaled = Finish {
+            rows: Some(&row_scales),
+            ..finish
+        };
+        let found = gemm::product_here(&matrix, &packed, &rows_scaled);
+        for (place, found) in found.into_iter().enumerate() {
+            let (row, column) = (place / columns, place % columns);
+            let (mut exact, mut bound) = (0.0, 1e-4);
+            for i in 0..depth {
+                let (a, b) = (x[row * depth + i], w[i * columns + column]);
+                let (half_a, half_b) = (row_scales[row] / 2.0, scales[column] / 2.0);
+                exact += f64::from(a) * f64::from(b);
+                bound += f64::from(half_a * (b.abs() + half_b) + half_b * a.abs());
+            }
+            let distance = (f64::from(found) - exact).abs();
+            assert!(distance <= bound, "{row}, {column}: {distance} > {bound}");
+        }
+    }
+
+    fn every_shape() {
+        for shape in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [33, 4608, 40]] {
+            within_its_bound(shape);
+        }
+    }
+
+    #[test]
+    fn products_are_as_near_as_whole_numbers_allow() {
+        every_shape();
+        #[cfg(target_arch = "x86_64")]
+        for level in 0..2 {
+            super::super::simd::level::MOST.set(level);
+            every_shape();
+            super::super::simd::level::MOST.set(u8::MAX);
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_fit() {
+        for depth in [2, 64, 4608, 16_384] {
+            let (x, w) = (vec![1.0; depth], vec![-1.0; depth * 2]);
+            let (pairs, scales) = weights(&w, 2);
+            let mut packed = Vec::new();
+            gemm::pack(&pairs, depth / 2, 2, 2, &mut packed);
+            let packed = Packed {
+                values: packed.as_slice(),
+                depth: depth / 2,
+                columns: 2,
+            };
+            let finish = Finish {
+                scale: Some(&scales),
+                curve: Curve::Straight,
+                ..Finish::NOTHING
+            };
+            for found in product(&x, depth, &packed, &finish) {
+                assert!((found / -(depth as f32) - 1.0).abs() < 1e-5, "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_lost_and_zeros_stay() {
+        let bad = [1.0, f32::NAN, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0];
+        let (pairs, scales) = quantize(&bad, 4, most(4));
+        assert!(scales[0].is_nan() && scales[1] > 0.0);
+        assert_eq!(pairs[2..], [[0, 0], [0, 0]]);
+        assert!(weights(&bad, 4).1[1].is_nan());
+    }
+}
