@@ -20,6 +20,7 @@ use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Bundled, Folder, ModelFiles};
+use clip::model::Packing;
 use clip::preprocess::{PreprocessError, decode};
 use pollster::block_on;
 
@@ -50,6 +51,9 @@ struct Options {
     /// Timed runs of each figure
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// Weights of 8 bits, on the CPU
+    #[arg(long)]
+    int8: bool,
     /// A line of JSON for each task, on made-up pictures and texts of full length
     #[arg(long)]
     json: bool,
@@ -94,9 +98,13 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         .runs
         .unwrap_or(if imitated { RUNS_IMITATED } else { RUNS });
 
+    let packing = match options.int8 {
+        true => Packing::Int8,
+        false => Packing::Exact,
+    };
     let mut engine = match options.model.as_deref() {
-        None => block_on(load(&Bundled, opened))?,
-        Some(path) => block_on(load(&Folder::new(path)?, opened))?,
+        None => block_on(load(&Bundled, opened, packing))?,
+        Some(path) => block_on(load(&Folder::new(path)?, opened, packing))?,
     };
     block_on(engine.warm_up())?;
     if options.json {
@@ -173,9 +181,13 @@ fn print_json(engine: &Engine, runs: u32) -> Result<(), EngineError> {
     Ok(())
 }
 
-async fn load(files: &impl ModelFiles, opened: OpenedDevice) -> Result<Engine, EngineError> {
+async fn load(
+    files: &impl ModelFiles,
+    opened: OpenedDevice,
+    packing: Packing,
+) -> Result<Engine, EngineError> {
     let bundle = hub::open(files, None).await?;
-    Engine::load(files, bundle, opened, &mut |_| ()).await
+    Engine::load(files, bundle, opened, packing, &mut |_| ()).await
 }
 
 /// The files of the page's sample pictures.

@@ -4,14 +4,14 @@
 //   python benches/rival/make_models.py DIR
 //   (cd benches/rival && npm ci --ignore-scripts)
 //   node benches/rival.mjs DIR cpu|webgpu [--models ViT-B-32,RN50] [--batches 1,8] [--texts 16]
-//                          [--rounds 3] [--turns 3] [--threads 1] [--only ours|rival]
+//                          [--rounds 3] [--turns 3] [--threads 1] [--only ours|rival] [--int8]
 //   node benches/rival.mjs sizes
 //
 // Prints Markdown. A round starts each program in a fresh worker, with the model in reach
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
 // machine does meanwhile hits both. Figures are medians over all rounds. --threads is the
-// rival's number on the CPU; ours says itself how many it has.
+// rival's number on the CPU; ours says itself how many it has. --int8 gives ours 8-bit weights.
 
 import { spawn } from "node:child_process";
 import { copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -27,6 +27,7 @@ const ORT = join(RIVAL, "node_modules/onnxruntime-web");
 const SHIPPED = ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 /** Below this the two do not compute the same, and no figure means anything. */
 const SAME = 0.9999;
+const SAME_INT8 = 0.999;
 /**
  * Milliseconds that a program works on a task before its turns count: a GPU's kernels are made
  * for each shape, and browsers compile WebAssembly quickly first and well only where it runs long.
@@ -44,6 +45,7 @@ const { values: options, positionals } = parseArgs({
     turns: { type: "string", default: "3" },
     threads: { type: "string", default: "1" },
     only: { type: "string" },
+    int8: { type: "boolean", default: false },
   },
 });
 const [folder, mode] = positionals;
@@ -89,7 +91,7 @@ async function race() {
       const device = webgpu ? "gpu" : "cpu";
       const source = { Place: { Hub: { id: `rival/${name}`, revision: "main" } } };
       const programs = [
-        new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null }),
+        new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null, int8: options.int8 }),
         new Program(page, "rival", "worker.js", { device, threads, ...(await files(name)) }),
       ].filter(({ name }) => !options.only || name === options.only);
       try {
@@ -102,7 +104,7 @@ async function race() {
       for (const program of programs) await program.stop();
     }
     print(results, { browser, webgpu, threads, jobs, rounds, turns });
-    if (results.some(({ cosines = [] }) => cosines.some((value) => !(value >= SAME)))) {
+    if (results.some(({ cosines = [] }) => cosines.some((value) => !(value >= (options.int8 ? SAME_INT8 : SAME))))) {
       throw new Error("the two programs do not compute the same: these figures mean nothing");
     }
   } finally {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, VisionConfig};
+use clip::model::{Activation, ClipConfig, Packing, VisionConfig};
 use clip::preprocess::decode;
 use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
 use clip::zero_shot;
@@ -56,11 +56,15 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {
+    open_packed(folder, device, Packing::Exact)
+}
+
+fn open_packed(folder: &Path, device: DeviceChoice, packing: Packing) -> Engine {
     block_on(async {
         let files = Folder::new(folder).unwrap();
         let bundle = hub::open(&files, None).await.unwrap();
         let opened = open_device(device, |_| ()).await.unwrap();
-        (Engine::load(&files, bundle, opened, &mut |_| ()).await).unwrap()
+        (Engine::load(&files, bundle, opened, packing, &mut |_| ()).await).unwrap()
     })
 }
 
@@ -118,11 +122,51 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
     );
 }
 
+/// With 8-bit weights the features point where those of the exact ones do.
+fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>]) {
+    let [exact, int8] = [Packing::Exact, Packing::Int8]
+        .map(|packing| open_packed(folder, DeviceChoice::Cpu, packing));
+    assert_eq!(int8.model_info().precision, "8 bits");
+    let features = |engine: &Engine| {
+        let images = block_on(engine.image_features(pictures)).unwrap();
+        let texts = block_on(engine.token_features(tokens)).unwrap();
+        [images, texts].concat()
+    };
+    for (found, expected) in features(&int8).iter().zip(features(&exact)) {
+        let cosine: f32 = found.iter().zip(&expected).map(|(f, e)| f * e).sum();
+        assert!(cosine > 0.999, "{}: {cosine}", folder.display());
+        assert_ne!(found, &expected, "nothing has 8 bits");
+    }
+}
+
 macro_rules! models {
     ($($test:ident: $folder:literal),* $(,)?) => {
         mod cpu {
             use super::*;
             $(#[test] fn $test() { agrees($folder, DeviceChoice::Cpu, CPU) })*
+
+            #[test]
+            fn in_eight_bits() {
+                for folder in [$($folder),*] {
+                    let folder = golden("models").join(folder);
+                    let expected = Expected::read(&folder);
+                    nearly_agrees(&folder, &expected.images(), &expected.tokens);
+                }
+            }
+
+            #[test]
+            fn the_bundled_model_in_eight_bits() {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/model");
+                let engine = open(&folder, DeviceChoice::Cpu);
+                let names = Expected::read(&golden("models/openclip-quick-f32")).pictures;
+                let pictures: Vec<Vec<f32>> = (names.iter())
+                    .map(|name| fs::read(golden("pictures").join(name)).unwrap())
+                    .map(|file| engine.pixels(&decode(&file).unwrap()))
+                    .collect();
+                let tokens = ["A photo of a cat.", "A drawing of an old house by the sea."]
+                    .map(|text| engine.tokens(text).unwrap().ids);
+                nearly_agrees(&folder, &pictures, &tokens);
+            }
         }
 
         /// On whatever GPU there is; a software one will do.
@@ -256,12 +300,14 @@ fn a_lone_file_is_a_model() {
     assert!(guessed.notes[0].contains("taken for granted"));
     block_on(async {
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = Engine::load(&files, lone, opened, &mut |_| ())
+        let mut engine = Engine::load(&files, lone, opened, Packing::Exact, &mut |_| ())
             .await
             .unwrap();
         let texts = engine.text_features(&["cat".into()]).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = (Engine::load(&hub::Bundled, bundled, opened, &mut |_| ()).await).unwrap();
+        let mut engine =
+            (Engine::load(&hub::Bundled, bundled, opened, Packing::Exact, &mut |_| ()).await)
+                .unwrap();
         let expected = engine.text_features(&["cat".into()]).await.unwrap();
         assert_eq!(texts[0].features, expected[0].features);
     });
@@ -292,7 +338,7 @@ fn refusal(files: &[(&str, &[u8])]) -> String {
             Err(error) => return error.to_string(),
         };
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        match Engine::load(&files, bundle, opened, &mut |_| ()).await {
+        match Engine::load(&files, bundle, opened, Packing::Exact, &mut |_| ()).await {
             Ok(_) => "opened".into(),
             Err(error) => error.to_string(),
         }

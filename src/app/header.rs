@@ -251,6 +251,13 @@ pub fn EngineBar(app: App) -> impl IntoView {
     });
     let question_error = Memo::new(move |_| session.with(|s| s.question_error.clone()));
     let bundled = Memo::new(move |_| session.with(|s| s.source == ModelSource::Bundled));
+    // While a device is being opened, as before.
+    let on_cpu = Memo::new(move |before: Option<&bool>| {
+        session.with(|s| match &s.device {
+            Some(device) => !device.gpu,
+            None => s.on_cpu() || (before == Some(&true) && s.choice != DeviceChoice::Gpu),
+        })
+    });
     let offer_cpu = Memo::new(move |_| session.with(|s| s.choice == DeviceChoice::Gpu));
 
     view! {
@@ -297,6 +304,20 @@ pub fn EngineBar(app: App) -> impl IntoView {
                         >
                             {move || if cancelling.get() { "Stop now" } else { "Cancel" }}
                         </button>
+                    </Show>
+                    <Show when=move || on_cpu.get()>
+                        <label
+                            class="device"
+                            title="Faster on the CPU and a little less exact: a probability may move by a few hundredths. Training wants it off."
+                        >
+                            <input
+                                type="checkbox"
+                                data-testid="int8"
+                                prop:checked=move || session.with(|s| s.int8)
+                                on:change=move |event| app.choose_int8(event_target_checked(&event))
+                            />
+                            <span>"Faster: 8-bit weights"</span>
+                        </label>
                     </Show>
                     <label class="device">
                         <span>"Compute on"</span>

@@ -210,6 +210,8 @@ pub struct Session {
     pub source: ModelSource,
     /// For weights that do not say it themselves.
     pub activation: Option<ActivationChoice>,
+    /// Whether the CPU is to have 8-bit weights.
+    pub int8: bool,
     /// Models that this browser keeps.
     pub kept: Vec<KeptModel>,
     /// How fast the model comes.
@@ -248,6 +250,7 @@ impl Session {
             choice,
             source: ModelSource::Bundled,
             activation: None,
+            int8: false,
             kept: Vec::new(),
             meter: Meter::default(),
             gave_up_gpu: false,
@@ -393,6 +396,16 @@ impl Session {
         }
         self.choice = choice;
         self.start_over()
+    }
+
+    /// The visitor chose how exact the CPU's weights are.
+    pub fn choose_int8(&mut self, int8: bool) -> Vec<Command> {
+        self.int8 = int8;
+        match self.device.as_ref().is_some_and(|device| device.gpu) {
+            // To be heard of on the CPU.
+            true => Vec::new(),
+            false => self.start_over(),
+        }
     }
 
     /// What is added from here on was added together.

@@ -129,6 +129,7 @@ impl App {
         let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
+        session.int8 = storage::load(storage::INT8).unwrap_or_default();
         if let Some(place) = storage::load::<Place>(storage::MODEL) {
             session.source = ModelSource::Place(place);
         }
@@ -212,14 +213,14 @@ impl App {
         let started = self.engine.try_update_value(|engine| engine.start(hear));
         match started {
             Some(Ok(())) => {
-                let (source, activation) =
-                    self.session.with_untracked(|s| (s.source.clone(), s.activation));
+                let (source, activation, int8) =
+                    (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
                 let beside = match source {
                     ModelSource::Files => Beside::Files(self.model_files.get_value()),
                     _ => Beside::Nothing,
                 };
                 let hub = storage::load_text(storage::HUB).unwrap_or_else(|| Place::HUB.into());
-                self.send(&Request::Open { device, source, hub, activation }, beside);
+                self.send(&Request::Open { device, source, hub, activation, int8 }, beside);
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(
@@ -434,6 +435,12 @@ impl App {
     pub fn choose(self, choice: DeviceChoice) {
         storage::save(storage::DEVICE, &choice);
         self.run(|session| session.choose(choice));
+    }
+
+    /// The visitor chose how exact the CPU's weights are.
+    pub fn choose_int8(self, int8: bool) {
+        storage::save(storage::INT8, &int8);
+        self.run(|session| session.choose_int8(int8));
     }
 }
 

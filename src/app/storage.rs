@@ -9,6 +9,8 @@ pub const LABELS: &str = "clip.labels";
 pub const TEMPLATES: &str = "clip.templates";
 /// The chosen device.
 pub const DEVICE: &str = "clip.device";
+/// Whether the CPU has 8-bit weights.
+pub const INT8: &str = "clip.int8";
 /// The model's place on the network; nothing for the bundled one.
 pub const MODEL: &str = "clip.model";
 /// Address of the hub, without quotes, for those who use a mirror.

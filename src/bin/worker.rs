@@ -26,7 +26,7 @@ mod worker {
     use clip::engine::{Engine, EngineError, Waiting, open_device};
     use clip::hub::kept::Shelf;
     use clip::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
-    use clip::model::Activation;
+    use clip::model::{Activation, Packing};
     use clip::preprocess::decode;
     use clip::zero_shot;
     use gloo_timers::future::TimeoutFuture;
@@ -167,13 +167,18 @@ mod worker {
                     source,
                     hub,
                     activation,
+                    int8,
                 } => {
                     let activation = activation.map(|choice| match choice {
                         ActivationChoice::QuickGelu => Activation::QuickGelu,
                         ActivationChoice::Gelu => Activation::Gelu,
                     });
                     let files = Rc::new(source_files(source, &hub, message.files).await);
-                    match open_from(&*files, device, activation).await {
+                    let packing = match int8 {
+                        true => Packing::Int8,
+                        false => Packing::Exact,
+                    };
+                    match open_from(&*files, device, activation, packing).await {
                         Ok(engine) => {
                             post(&Event::Ready {
                                 model: engine.model_info().clone(),
@@ -428,12 +433,13 @@ mod worker {
         files: &impl ModelFiles,
         choice: DeviceChoice,
         activation: Option<Activation>,
+        packing: Packing,
     ) -> Result<Engine, String> {
         loading(LoadStage::Download, 0, 0);
         let bundle = (hub::open(files, activation).await).map_err(|e| e.to_string())?;
-        match start_engine(files, choice, bundle.clone()).await {
+        match start_engine(files, choice, bundle.clone(), packing).await {
             Err(error) if choice == DeviceChoice::Auto && error.gpu => {
-                let started = start_engine(files, DeviceChoice::Cpu, bundle).await;
+                let started = start_engine(files, DeviceChoice::Cpu, bundle, packing).await;
                 let mut engine = started.map_err(|failed| failed.error)?;
                 engine.set_device_reason(format!("the GPU did not work: {}", error.error));
                 Ok(engine)
@@ -452,6 +458,7 @@ mod worker {
         files: &impl ModelFiles,
         choice: DeviceChoice,
         bundle: hub::ModelBundle,
+        packing: Packing,
     ) -> Result<Engine, Failed> {
         let lost = |why| {
             post(&Event::Died {
@@ -479,7 +486,7 @@ mod worker {
             }
         };
         let mut engine =
-            (Engine::load(files, bundle, opened, &mut progress).await).map_err(failed)?;
+            (Engine::load(files, bundle, opened, packing, &mut progress).await).map_err(failed)?;
         if gpu {
             loading(LoadStage::WarmUp, 0, 0);
             engine.warm_up().await.map_err(failed)?;

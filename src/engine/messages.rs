@@ -67,6 +67,9 @@ pub enum Request {
         hub: String,
         /// For weights without a config, which do not show it.
         activation: Option<ActivationChoice>,
+        /// 8-bit weights, where it comes to run on the CPU.
+        #[serde(default)]
+        int8: bool,
     },
     /// Delete all that is kept of a model.
     DeleteKept { model: String },

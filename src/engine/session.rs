@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
-use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig};
+use crate::model::{Clip, ClipConfig, Packing, TokenBatch, VisionConfig};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
@@ -44,6 +44,7 @@ pub struct Engine {
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
+    packing: Packing,
     info: ModelInfo,
     /// Logarithm of the inverse temperature, read back once.
     logit_scale: f32,
@@ -93,11 +94,13 @@ impl Waiting {
 }
 
 impl Engine {
-    /// Streams a model's weights to a device.
+    /// Streams a model's weights to a device. A GPU has no 8-bit ones: there they
+    /// stay exact, as [`ModelInfo::precision`] then says.
     pub async fn load(
         files: &impl ModelFiles,
         bundle: ModelBundle,
         opened: OpenedDevice,
+        packing: Packing,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
         // Where there are threads, one that runs a model meanwhile would be disturbed.
@@ -107,7 +110,11 @@ impl Engine {
         let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
         let model = loaded.model;
         let parameters = model.num_params() as u64;
-        let model = model.pack();
+        let packing = match opened.info.gpu {
+            true => Packing::Exact,
+            false => packing,
+        };
+        let model = model.pack(packing);
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
@@ -116,7 +123,12 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: if loaded.f16 { "f16" } else { "f32" }.into(),
+            precision: match (packing, loaded.f16) {
+                (Packing::Int8, _) => "8 bits",
+                (Packing::Exact, true) => "f16",
+                (Packing::Exact, false) => "f32",
+            }
+            .into(),
             notes: bundle.notes,
         };
         Ok(Self {
@@ -125,6 +137,7 @@ impl Engine {
             tokenizer: bundle.tokenizer,
             preprocess: bundle.preprocess,
             opened,
+            packing,
             info,
             logit_scale: scale.first().copied().unwrap_or_default(),
             prompts: HashMap::new(),
@@ -139,6 +152,11 @@ impl Engine {
     /// Where it computes.
     pub fn device(&self) -> &Device {
         &self.opened.device
+    }
+
+    /// How exact its weights are.
+    pub fn packing(&self) -> Packing {
+        self.packing
     }
 
     /// How pictures are prepared.

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::{compile_ahead, normalize};
+use crate::ops::{Packing, compile_ahead, normalize};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -47,12 +47,12 @@ impl Clip {
 
     /// Lays the weights out as the device's fastest kernels read them. Such a
     /// model answers; it can be neither trained nor saved.
-    pub fn pack(mut self) -> Self {
+    pub fn pack(mut self, packing: Packing) -> Self {
         match &mut self.visual {
-            ImageEncoder::Vit(encoder) => encoder.pack(),
-            ImageEncoder::ResNet(encoder) => encoder.pack(),
+            ImageEncoder::Vit(encoder) => encoder.pack(packing),
+            ImageEncoder::ResNet(encoder) => encoder.pack(packing),
         }
-        self.text.pack();
+        self.text.pack(packing);
         self
     }
 

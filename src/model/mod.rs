@@ -11,7 +11,7 @@ mod text;
 mod transformer;
 mod vit;
 
-pub use crate::ops::normalize;
+pub use crate::ops::{Packing, normalize};
 pub use clip::{Clip, ImageEncoder};
 pub use config::{
     Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,

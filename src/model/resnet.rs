@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
-use crate::ops::{ConvNorm, Linear, Start, Then, average_pool, pool_attention, tokens};
+use crate::ops::{ConvNorm, Linear, Packing, Start, Then, average_pool, pool_attention, tokens};
 
 /// Each stage's bottlenecks put out this many times the channels they work in.
 const EXPANSION: usize = 4;
@@ -66,9 +66,9 @@ impl ModifiedResNet {
         self.attnpool.forward(x)
     }
 
-    pub(super) fn pack(&mut self) {
+    pub(super) fn pack(&mut self, packing: Packing) {
         let stem = [&mut self.conv1, &mut self.conv2, &mut self.conv3];
-        stem.into_iter().for_each(ConvNorm::pack);
+        stem.into_iter().for_each(|layer| layer.pack(packing));
         let stages = [
             &mut self.layer1,
             &mut self.layer2,
@@ -77,7 +77,8 @@ impl ModifiedResNet {
         ];
         for block in stages.into_iter().flatten() {
             let path = [&mut block.conv1, &mut block.conv2, &mut block.conv3];
-            (path.into_iter().chain(&mut block.downsample)).for_each(ConvNorm::pack);
+            let path = path.into_iter().chain(&mut block.downsample);
+            path.for_each(|layer| layer.pack(packing));
         }
         let pool = &mut self.attnpool;
         let layers = [
@@ -86,7 +87,7 @@ impl ModifiedResNet {
             &mut pool.v_proj,
             &mut pool.c_proj,
         ];
-        layers.into_iter().for_each(Linear::pack);
+        layers.into_iter().for_each(|layer| layer.pack(packing));
     }
 }
 

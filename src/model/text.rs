@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, LayerNorm, Linear, Start, Then, select_rows};
+use crate::ops::{Embedding, LayerNorm, Linear, Packing, Start, Then, select_rows};
 
 /// CLIP's text encoder: token ids to a point of the shared space.
 #[derive(Module, Debug)]
@@ -93,8 +93,8 @@ impl TextTransformer {
             .forward(self.ln_final.forward(x), Then::Nothing)
     }
 
-    pub(super) fn pack(&mut self) {
-        self.transformer.pack();
-        self.text_projection.pack();
+    pub(super) fn pack(&mut self, packing: Packing) {
+        self.transformer.pack(packing);
+        self.text_projection.pack(packing);
     }
 }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
-use crate::ops::{LayerNorm, Linear, Start, Then, attention};
+use crate::ops::{LayerNorm, Linear, Packing, Start, Then, attention};
 
 /// A stack of [`ResidualAttentionBlock`]s: `[batch, length, width]` in and out.
 #[derive(Module, Debug)]
@@ -37,7 +37,7 @@ impl Transformer {
         (self.resblocks.iter()).fold(x, |x, block| block.forward(x, causal))
     }
 
-    pub(super) fn pack(&mut self) {
+    pub(super) fn pack(&mut self, packing: Packing) {
         for block in &mut self.resblocks {
             let ResidualAttentionBlock { attn, mlp, .. } = block;
             let layers = [
@@ -46,7 +46,7 @@ impl Transformer {
                 &mut mlp.c_fc,
                 &mut mlp.c_proj,
             ];
-            layers.into_iter().for_each(Linear::pack);
+            layers.into_iter().for_each(|layer| layer.pack(packing));
         }
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{LayerNorm, Linear, Start, Then, in_order, tokens};
+use crate::ops::{LayerNorm, Linear, Packing, Start, Then, in_order, tokens};
 
 /// CLIP's image encoder: pixels to a point of the shared space.
 #[derive(Module, Debug)]
@@ -70,10 +70,10 @@ impl VisionTransformer {
             .forward(self.ln_post.forward(class), Then::Nothing)
     }
 
-    pub(super) fn pack(&mut self) {
-        self.conv1.pack();
-        self.transformer.pack();
-        self.proj.pack();
+    pub(super) fn pack(&mut self, packing: Packing) {
+        self.conv1.pack(packing);
+        self.transformer.pack(packing);
+        self.proj.pack(packing);
     }
 
     /// Pixels to tokens with their positions, class token first:

@@ -8,7 +8,8 @@ use burn::tensor::module::{avg_pool2d, batch_norm_train};
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Start, Then, cpu, in_order};
+use super::linear::Int8;
+use super::{Packing, Start, Then, cpu, in_order};
 
 /// A square convolution without bias, padded so that a stride of 1 keeps the
 /// size, and batch normalisation.
@@ -19,6 +20,8 @@ pub struct ConvNorm {
     pub conv: Conv2d,
     /// Once packed, its gain and bias hold its statistics, too.
     pub norm: BatchNorm,
+    /// Instead of the weights, once packed so.
+    int8: Option<Int8>,
     packed: bool,
 }
 
@@ -38,6 +41,7 @@ impl ConvNorm {
         Self {
             conv,
             norm: batch_norm(channels[1], device),
+            int8: None,
             packed: false,
         }
     }
@@ -60,11 +64,23 @@ impl ConvNorm {
         let (weight, shape) = (self.conv.weight.val(), self.shape());
         let (scale, bias) = (self.norm.gamma.val(), self.norm.beta.val());
         let (x, add) = (x.clone(), add.cloned());
+        if let Some(int8) = &self.int8 {
+            let weights = cpu::Weights::int8(int8)?;
+            return cpu::conv(x, weights, shape, scale, bias, add, curve);
+        }
         #[cfg(feature = "gpu")]
         if let Some(y) = super::gpu::conv(&x, &weight, shape, &scale, &bias, &add, curve) {
             return Some(y);
         }
-        cpu::conv(x, weight, shape, scale, bias, add, curve)
+        cpu::conv(
+            x,
+            cpu::Weights::exact(weight)?,
+            shape,
+            scale,
+            bias,
+            add,
+            curve,
+        )
     }
 
     pub(super) fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
@@ -99,7 +115,7 @@ impl ConvNorm {
     }
 
     /// Lays the weights out for the device's kernel.
-    pub fn pack(&mut self) {
+    pub fn pack(&mut self, packing: Packing) {
         if self.packed {
             return;
         }
@@ -108,13 +124,23 @@ impl ConvNorm {
         // [kernel, kernel, in, out]: what one place of the result reads, by rows.
         let matrix = in_order(weight.permute([2, 3, 1, 0]));
         let matrix = matrix.reshape([kernel * kernel * input, out]);
-        let packed = match cpu::pack(matrix.clone()) {
-            Some(packed) => packed,
-            None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
-            None => return,
+        // A picture's numbers go by pairs of channels.
+        self.int8 = match packing {
+            Packing::Int8 if input.is_multiple_of(2) => cpu::pack_int8(matrix.clone()),
+            _ => None,
+        };
+        let [mut gamma, beta] = fold(&self.norm);
+        let packed = match (&self.int8, cpu::pack(matrix.clone())) {
+            (Some(int8), _) => {
+                gamma = gamma * int8.scale.val();
+                Tensor::zeros([1, 1], &matrix.device())
+            }
+            (None, Some(packed)) => packed,
+            (None, None) if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
+            (None, None) => return,
         };
         self.conv.weight = Param::from_tensor(packed.unsqueeze());
-        let [gamma, beta] = fold(&self.norm).map(Param::from_tensor);
+        let [gamma, beta] = [gamma, beta].map(Param::from_tensor);
         (self.norm.gamma, self.norm.beta) = (gamma, beta);
         self.packed = true;
     }

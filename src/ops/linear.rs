@@ -1,9 +1,9 @@
 //! Matrix products with what follows them.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
-use super::{Start, Then, cpu};
+use super::{Packing, Start, Then, cpu};
 
 /// `x W + b`.
 #[derive(Module, Debug)]
@@ -15,6 +15,8 @@ pub struct Linear {
     /// What LoRA adds: the output's columns fall into as many equal parts as
     /// there are entries. None in a plain layer.
     pub lora: Vec<Option<LowRank>>,
+    /// Instead of `weight`, once packed so.
+    int8: Option<Int8>,
     d_output: usize,
     packed: bool,
 }
@@ -30,6 +32,7 @@ impl Linear {
             weight: weight.init([d_input, d_output], device),
             bias: bias.then(|| Start::Zeros.init([d_output], device)),
             lora: Vec::new(),
+            int8: None,
             d_output,
             packed: false,
         }
@@ -57,7 +60,11 @@ impl Linear {
         let add = add.map(|add| add.clone().reshape([rows, self.d_output]));
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if self.packed {
-            let y = cpu::linear(x, self.weight.val(), self.d_output, bias, add, curve)?;
+            let (weights, scale) = match &self.int8 {
+                Some(int8) => (cpu::Weights::int8(int8), Some(int8.scale.val())),
+                None => (cpu::Weights::exact(self.weight.val()), None),
+            };
+            let y = cpu::linear(x, weights?, self.d_output, [scale, bias], add, curve)?;
             return Some(y.reshape(shape));
         }
         #[cfg(feature = "gpu")]
@@ -123,15 +130,33 @@ impl Linear {
     }
 
     /// Lays the weights out for the CPU's kernel, if that is where they are.
-    pub fn pack(&mut self) {
+    pub fn pack(&mut self, packing: Packing) {
         self.merge();
-        if !self.packed
-            && let Some(packed) = cpu::pack(self.weight.val())
-        {
+        if self.packed {
+            return;
+        }
+        let weight = self.weight.val();
+        self.int8 = match packing {
+            Packing::Exact => None,
+            Packing::Int8 => cpu::pack_int8(weight.clone()),
+        };
+        let packed = match &self.int8 {
+            Some(_) => Some(Tensor::zeros([1, 1], &weight.device())),
+            None => cpu::pack(weight),
+        };
+        if let Some(packed) = packed {
             self.weight = Param::from_tensor(packed);
             self.packed = true;
         }
     }
+}
+
+/// Packed 8-bit weights.
+#[derive(Module, Debug)]
+pub(super) struct Int8 {
+    pub weight: Param<Tensor<2, Int>>,
+    /// What each column is to be multiplied by.
+    pub scale: Param<Tensor<1>>,
 }
 
 /// A matrix of low rank (LoRA, Hu et al. 2021), `scale * a b`.

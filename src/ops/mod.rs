@@ -38,6 +38,17 @@ pub fn compile_ahead(head_dims: &[usize], convolutions: bool, device: &Device) {
     let _ = (head_dims, convolutions, device);
 }
 
+/// How exact packed weights are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// As the model's file has them.
+    #[default]
+    Exact,
+    /// On the CPU, 8 bits and a scale for each column of a matrix: faster and
+    /// smaller, and off by a little. On a GPU as they are.
+    Int8,
+}
+
 /// What follows a product at once, so that it costs no pass of its own.
 #[derive(Clone, Debug)]
 pub enum Then<const D: usize> {
@@ -121,11 +132,11 @@ mod tests {
             let mut layer = Linear::init([d_input, d_output], normal, true, device);
             layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut fast = layer.clone();
-            fast.pack();
+            fast.pack(Packing::Exact);
             let mut half = layer.clone();
             half.weight = half.weight.map(|weight| weight.cast(DType::F16));
             let mut fast_half = half.clone();
-            fast_half.pack();
+            fast_half.pack(Packing::Exact);
             let x = random([2, rows, d_input], device);
             for then in THEN {
                 let then = || then(random([2, rows, d_output], device).zeros_like() + 0.5);
@@ -154,7 +165,7 @@ mod tests {
             layer.norm.running_mean = burn::module::RunningState::new(vector(-1.0, 1.0));
             layer.norm.running_var = burn::module::RunningState::new(vector(0.5, 2.0));
             let mut fast = layer.clone();
-            fast.pack();
+            fast.pack(Packing::Exact);
             let x = random([2, size[0], size[1], input], device);
             let shape = layer.plain(x.clone(), Then::Nothing).dims();
             let other = random(shape, device);
@@ -203,6 +214,44 @@ mod tests {
         let rows = table.select(0, ids.clone().reshape([6])).cast(DType::F32);
         let expected = rows.reshape([2, 3, 12]) + positions.clone().unsqueeze::<3>();
         same(embedding.forward(ids, positions), expected, "rows");
+    }
+
+    /// 8-bit weights against exact ones: off by less than a hundredth of what is
+    /// usual in the product.
+    #[test]
+    fn eight_bits_on_the_cpu() {
+        #[track_caller]
+        fn near<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
+            let usual = expected.clone().powf_scalar(2.0).mean().sqrt();
+            let off = (found - expected).powf_scalar(2.0).mean().sqrt();
+            let off = (off / usual).into_scalar::<f32>();
+            assert!(off < 1e-2, "{off}");
+        }
+        let device = Device::flex();
+        for [rows, d_input, d_output] in [[1, 64, 8], [50, 96, 132]] {
+            let normal = Start::Normal((d_input as f64).powf(-0.5));
+            let mut layer = Linear::init([d_input, d_output], normal, true, &device);
+            layer.bias = Some(Param::from_tensor(random([d_output], &device)));
+            let mut half = layer.clone();
+            half.weight = half.weight.map(|weight| weight.cast(DType::F16));
+            let x = random([2, rows, d_input], &device);
+            let other = random([2, rows, d_output], &device);
+            let expected = layer.plain(x.clone(), Then::Add(other.clone()));
+            for mut packed in [layer, half] {
+                packed.pack(Packing::Int8);
+                let found = packed.fast(&x, &Then::Add(other.clone()));
+                near(found.expect("not fast"), expected.clone());
+            }
+        }
+        for ([input, out], kernel, stride) in [([8, 16], 3, 1), ([20, 36], 1, 1), ([8, 16], 3, 2)] {
+            let mut layer = ConvNorm::init([input, out], kernel, stride, &device);
+            let vector = Tensor::random([out], Distribution::Uniform(0.5, 1.5), &device);
+            layer.norm.gamma = Param::from_tensor(vector);
+            let x = random([2, 5, 7, input], &device);
+            let expected = layer.plain(x.clone(), Then::Relu);
+            layer.pack(Packing::Int8);
+            near(layer.fast(&x, &Then::Relu).expect("not fast"), expected);
+        }
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
         train: Drawings::list(&arguments.data, "train.jsonl")?,
         groups: Drawings::groups(&arguments.data)?,
     };
-    let mut engine = arguments.session.open().await?;
+    let mut engine = arguments.session.open_exact().await?;
     let mut bench = Bench::new(&arguments.data);
     // Accuracies in per cent, one for each draw.
     let mut zero_shot = Vec::new();

@@ -37,7 +37,7 @@ pub async fn run(
     let dataset = dataset
         .read(&files, async |_, _| Ok::<(), Failure>(()))
         .await?;
-    let mut engine = arguments.session.open().await?;
+    let mut engine = arguments.session.open_exact().await?;
     let plan = plan(arguments, method, &dataset, &engine)?;
     let desk = Desk::new(&arguments.session, files, dataset.pictures, &arguments.out);
     let mut training = Training::new(desk);

@@ -141,7 +141,7 @@ async fn train_classifier(
         held_out: arguments.held_out,
         seed: arguments.seed,
     };
-    let mut engine = arguments.session.open().await?;
+    let mut engine = arguments.session.open_exact().await?;
     let start = Instant::now();
     let mut bar = Bar::default();
     let trained = train_head(

@@ -30,6 +30,7 @@ use super::messages::{
     Interrupted, Outcome, Ranked, TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest,
 };
 use super::{Engine, Swapped};
+use crate::model::Packing;
 use crate::train::{Head, Method};
 use heads::HeadJob;
 use product::Product;
@@ -172,6 +173,15 @@ impl<H: Host> Training<H> {
                     Ok(estimate) => self.say(TrainingEvent::Estimated(estimate)),
                     Err(why) => self.remark(format!("What it takes could not be found out: {why}")),
                 }
+            }
+            TrainingRequest::Start { .. } | TrainingRequest::Resume
+                if engine.packing() == Packing::Int8 =>
+            {
+                self.fail(
+                    "the model is loaded with 8-bit weights, and training wants exact ones: \
+                     switch \"8-bit weights\" off, at the top of the page, and begin again"
+                        .into(),
+                );
             }
             TrainingRequest::Start { plan } => self.start(plan, engine).await,
             TrainingRequest::Resume if self.job.is_some() => {

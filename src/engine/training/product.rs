@@ -212,7 +212,8 @@ impl Product {
             ));
         }
         let device = engine.device().clone();
-        let model = self.model(host, engine, &device).await?.pack();
+        let model = self.model(host, engine, &device).await?;
+        let model = model.pack(engine.packing());
         let config = about.config.unwrap_or_else(|| engine.config().clone());
         let before = engine.swap(Swapped { model, config }).await.map_err(text)?;
         Ok(InUse::Model(before))

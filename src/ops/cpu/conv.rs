@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::super::conv::ConvShape;
-use super::gemm::{Rows, transpose_row};
+use super::gemm::{Number, Rows, transpose_row};
 use super::simd::{Lanes, Work, dispatch};
 
 /// What each place of a convolution's result reads of a picture, as the rows of a
 /// matrix that is never written down whole.
-pub struct Patches<'a> {
-    picture: &'a [f32],
+pub struct Patches<'a, N = f32> {
+    picture: &'a [N],
     batch: usize,
     height: usize,
     width: usize,
@@ -18,9 +18,9 @@ pub struct Patches<'a> {
     stride: usize,
 }
 
-impl<'a> Patches<'a> {
+impl<'a, N: Number> Patches<'a, N> {
     pub fn new(
-        picture: &'a [f32],
+        picture: &'a [N],
         [batch, height, width, channels]: [usize; 4],
         shape: ConvShape,
     ) -> Self {
@@ -42,13 +42,13 @@ impl<'a> Patches<'a> {
     }
 }
 
-impl Rows for Patches<'_> {
+impl<N: Number> Rows<N> for Patches<'_, N> {
     fn count(&self) -> usize {
         let [height, width] = self.size();
         self.batch * height * width
     }
 
-    fn gather(&self, rows: Range<usize>, block: &mut [f32]) {
+    fn gather(&self, rows: Range<usize>, block: &mut [N]) {
         let [out_height, out_width] = self.size();
         let (across, padding) = (rows.len(), self.kernel / 2);
         let line = self.kernel * self.channels;
@@ -66,7 +66,7 @@ impl Rows for Patches<'_> {
                 let part = &mut block[k * line * across..(k + 1) * line * across];
                 let at = top + k;
                 if at < padding || at - padding >= self.height {
-                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = 0.0);
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
                     continue;
                 }
                 let start = (batch * self.height + at - padding) * self.width + left + from;
@@ -74,7 +74,7 @@ impl Rows for Patches<'_> {
                 let inside = &self.picture[start..start + (to - from) * self.channels];
                 let (before, after) = (from * self.channels, to * self.channels);
                 if before > 0 || after < line {
-                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = 0.0);
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
                 }
                 transpose_row(inside, across, i, &mut part[before * across..]);
             }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::thread::LocalKey;
 
 use half::f16;
 
@@ -11,16 +13,125 @@ use super::simd::{Lanes, Work, dispatch, tile_width};
 
 /// A matrix `[depth, columns]` in panels as wide as a tile: `[panels, depth,
 /// width]`, the last panel filled up with zeros. A tile reads it from front to back.
-pub struct Packed<'a> {
-    pub values: Values<'a>,
+pub struct Packed<'a, N: Number = f32> {
+    pub values: N::Values<'a>,
     pub depth: usize,
     pub columns: usize,
+}
+
+/// What a product's left matrix consists of, which decides how it is computed.
+pub trait Number: Copy + Default + Send + Sync + 'static {
+    /// What the right matrix consists of, as a tile reads it,
+    type Right: Copy;
+    /// and as it lies in memory.
+    type Values<'a>: Copy + Sync;
+    type RightVector<V: Lanes>: Copy;
+    type Sums<V: Lanes>: Copy;
+
+    /// Part of the right matrix as a tile reads it, in `room` if it lies otherwise.
+    fn right<'a>(
+        values: &'a Self::Values<'_>,
+        part: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> &'a [Self::Right];
+    /// Room that stays with the thread.
+    fn room() -> &'static LocalKey<RefCell<Vec<Self>>>;
+
+    // SAFETY of all: as with [`Lanes`].
+    unsafe fn zero<V: Lanes>() -> Self::Sums<V>;
+    unsafe fn load<V: Lanes>(from: *const Self::Right) -> Self::RightVector<V>;
+    unsafe fn add_product<V: Lanes>(
+        sums: Self::Sums<V>,
+        a: Self,
+        b: Self::RightVector<V>,
+    ) -> Self::Sums<V>;
+    unsafe fn floats<V: Lanes>(sums: Self::Sums<V>) -> V;
 }
 
 #[derive(Clone, Copy)]
 pub enum Values<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+}
+
+impl Number for f32 {
+    type Right = f32;
+    type Values<'a> = Values<'a>;
+    type RightVector<V: Lanes> = V;
+    type Sums<V: Lanes> = V;
+
+    #[inline(always)]
+    fn right<'a>(values: &'a Values, part: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        match *values {
+            Values::F32(values) => &values[part],
+            Values::F16(values) => {
+                room.resize(part.len(), 0.0);
+                for (to, from) in room.iter_mut().zip(&values[part]) {
+                    *to = math::from_f16(from.to_bits());
+                }
+                room
+            }
+        }
+    }
+    fn room() -> &'static LocalKey<RefCell<Vec<f32>>> {
+        &LEFT
+    }
+
+    #[inline(always)]
+    unsafe fn zero<V: Lanes>() -> V {
+        unsafe { V::zero() }
+    }
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32) -> V {
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn add_product<V: Lanes>(sums: V, a: f32, b: V) -> V {
+        unsafe { sums.add_product(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn floats<V: Lanes>(sums: V) -> V {
+        sums
+    }
+}
+
+/// Two neighbours in a row, as whole numbers: see [`super::int8`].
+pub type Pair = [i16; 2];
+
+impl Number for Pair {
+    type Right = [i8; 2];
+    type Values<'a> = &'a [[i8; 2]];
+    type RightVector<V: Lanes> = V::Pairs;
+    type Sums<V: Lanes> = V::Ints;
+
+    #[inline(always)]
+    fn right<'a>(
+        values: &'a &[[i8; 2]],
+        part: Range<usize>,
+        _room: &'a mut Vec<f32>,
+    ) -> &'a [[i8; 2]] {
+        &values[part]
+    }
+    fn room() -> &'static LocalKey<RefCell<Vec<Pair>>> {
+        &LEFT_PAIRS
+    }
+
+    #[inline(always)]
+    unsafe fn zero<V: Lanes>() -> V::Ints {
+        unsafe { V::zero_ints() }
+    }
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const [i8; 2]) -> V::Pairs {
+        unsafe { V::load_pairs(from) }
+    }
+    #[inline(always)]
+    unsafe fn add_product<V: Lanes>(sums: V::Ints, a: Pair, b: V::Pairs) -> V::Ints {
+        unsafe { V::add_pairs(sums, a, b) }
+    }
+    #[inline(always)]
+    unsafe fn floats<V: Lanes>(sums: V::Ints) -> V {
+        unsafe { V::to_floats(sums) }
+    }
 }
 
 /// Lays out a matrix `[depth, columns]`, its rows `stride` apart.
@@ -44,9 +155,11 @@ pub fn pack<T: Copy + Default>(
     }
 }
 
-/// What becomes of a product: `curve(x * scale + bias + add)`.
+/// What becomes of a product: `curve(x * rows * scale + bias + add)`.
 #[derive(Clone, Copy)]
 pub struct Finish<'a> {
+    /// A scale for each row of the product.
+    pub rows: Option<&'a [f32]>,
     /// `[columns]`
     pub scale: Option<&'a [f32]>,
     /// `[columns]`
@@ -58,6 +171,7 @@ pub struct Finish<'a> {
 
 impl Finish<'_> {
     pub const NOTHING: Self = Self {
+        rows: None,
         scale: None,
         bias: None,
         add: None,
@@ -128,28 +242,28 @@ impl Finish<'_> {
 }
 
 /// Where the left matrix comes from: any number of rows, `depth` numbers long.
-pub trait Rows: Sync {
+pub trait Rows<N = f32>: Sync {
     fn count(&self) -> usize;
 
     /// Writes number `index` of every row of `rows` side by side, index by
     /// index: `[depth, rows]`.
-    fn gather(&self, rows: std::ops::Range<usize>, block: &mut [f32]);
+    fn gather(&self, rows: Range<usize>, block: &mut [N]);
 }
 
 /// A matrix as it lies: rows `stride` apart.
-pub struct Matrix<'a> {
-    pub values: &'a [f32],
+pub struct Matrix<'a, N = f32> {
+    pub values: &'a [N],
     pub rows: usize,
     pub depth: usize,
     pub stride: usize,
 }
 
-impl Rows for Matrix<'_> {
+impl<N: Number> Rows<N> for Matrix<'_, N> {
     fn count(&self) -> usize {
         self.rows
     }
 
-    fn gather(&self, rows: std::ops::Range<usize>, block: &mut [f32]) {
+    fn gather(&self, rows: Range<usize>, block: &mut [N]) {
         let width = rows.len();
         for (i, row) in rows.enumerate() {
             let start = row * self.stride;
@@ -159,7 +273,7 @@ impl Rows for Matrix<'_> {
 }
 
 /// A row into the column `i` of a block of `width` columns.
-pub fn transpose_row(row: &[f32], width: usize, i: usize, block: &mut [f32]) {
+pub fn transpose_row<N: Copy>(row: &[N], width: usize, i: usize, block: &mut [N]) {
     let column = block[i..].iter_mut().step_by(width);
     column.zip(row).for_each(|(to, from)| *to = *from);
 }
@@ -169,16 +283,25 @@ pub fn transpose_row(row: &[f32], width: usize, i: usize, block: &mut [f32]) {
 const CHUNK: usize = 64 * 1024;
 
 /// `rows` times `packed`, `[rows, columns]`, on all threads.
-pub fn product(rows: &impl Rows, packed: &Packed, finish: &Finish) -> Vec<f32> {
+pub fn product<N: Number>(rows: &impl Rows<N>, packed: &Packed<N>, finish: &Finish) -> Vec<f32> {
     multiply(rows, packed, finish, threads())
 }
 
 /// The same on this thread alone.
-pub fn product_here(rows: &impl Rows, packed: &Packed, finish: &Finish) -> Vec<f32> {
+pub fn product_here<N: Number>(
+    rows: &impl Rows<N>,
+    packed: &Packed<N>,
+    finish: &Finish,
+) -> Vec<f32> {
     multiply(rows, packed, finish, 1)
 }
 
-fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, threads: usize) -> Vec<f32> {
+fn multiply<N: Number>(
+    rows: &impl Rows<N>,
+    packed: &Packed<N>,
+    finish: &Finish,
+    threads: usize,
+) -> Vec<f32> {
     let (total, depth) = (rows.count(), packed.depth);
     let mut out = Vec::with_capacity(total * packed.columns);
     if out.capacity() == 0 {
@@ -208,11 +331,11 @@ fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, threads: usize) 
             .map(|block| (part(count, blocks, block), part(count, blocks, block + 1)))
             .collect();
         // What was there before is written over.
-        let mut room = LEFT.take();
-        room.resize(room.len().max(count * depth), 0.0);
+        let mut room = N::room().take();
+        room.resize(room.len().max(count * depth), N::default());
         let left = &mut room[..count * depth];
         let mut free = left;
-        let mut parts: Vec<(&(usize, usize), &mut [f32])> = Vec::with_capacity(blocks);
+        let mut parts: Vec<(&(usize, usize), &mut [N])> = Vec::with_capacity(blocks);
         for place in &places {
             let (block, rest) = free.split_at_mut((place.1 - place.0) * depth);
             parts.push((place, block));
@@ -233,7 +356,7 @@ fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, threads: usize) 
                 out: &result,
             })
         });
-        LEFT.set(room);
+        N::room().set(room);
     });
     // SAFETY: every panel of every chunk wrote its place.
     unsafe { out.set_len(total * packed.columns) };
@@ -243,6 +366,8 @@ fn multiply(rows: &impl Rows, packed: &Packed, finish: &Finish, threads: usize) 
 thread_local! {
     /// Room for a chunk of the left matrix.
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// The same for pairs.
+    static LEFT_PAIRS: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
     /// Room for a panel of f16 weights as f32.
     static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
@@ -260,55 +385,39 @@ fn most_rows() -> usize {
 }
 
 /// One panel of the right matrix with every block of the left one.
-struct Panel<'a> {
-    packed: &'a Packed<'a>,
+struct Panel<'a, 'w, N: Number> {
+    packed: &'a Packed<'w, N>,
     panel: usize,
-    left: &'a [f32],
+    left: &'a [N],
     places: &'a [(usize, usize)],
     first: usize,
     finish: &'a Finish<'a>,
     out: &'a Shared<'a>,
 }
 
-impl Work for Panel<'_> {
+impl<N: Number> Work for Panel<'_, '_, N> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let width = 2 * V::LANES;
-        let depth = self.packed.depth;
-        let range = self.panel * width * depth..(self.panel + 1) * width * depth;
-        match self.packed.values {
-            // SAFETY: the caller's.
-            Values::F32(values) => unsafe { self.blocks::<V>(&values[range]) },
-            Values::F16(values) => {
-                let mut widened = WIDENED.take();
-                widened.resize(range.len(), 0.0);
-                for (to, from) in widened.iter_mut().zip(&values[range]) {
-                    *to = math::from_f16(from.to_bits());
-                }
-                // SAFETY: the caller's.
-                unsafe { self.blocks::<V>(&widened) };
-                WIDENED.set(widened);
-            }
-        }
-    }
-}
-
-impl Panel<'_> {
-    #[inline(always)]
-    unsafe fn blocks<V: Lanes>(&self, right: &[f32]) {
-        let depth = self.packed.depth;
+        let Packed { values, depth, .. } = *self.packed;
+        let length = 2 * V::LANES * depth;
+        let part = self.panel * length..(self.panel + 1) * length;
+        let mut room = WIDENED.take();
+        let right = N::right(&values, part, &mut room);
         for &(from, to) in self.places {
             let left = &self.left[from * depth..to * depth];
             // SAFETY: the caller's.
             unsafe { self.block::<V>(left, right, from, to - from) };
         }
+        WIDENED.set(room);
     }
+}
 
+impl<N: Number> Panel<'_, '_, N> {
     /// Picks the tile that is as high as the block.
     #[inline(always)]
-    unsafe fn block<V: Lanes>(&self, left: &[f32], right: &[f32], from: usize, height: usize) {
+    unsafe fn block<V: Lanes>(&self, left: &[N], right: &[N::Right], from: usize, height: usize) {
         macro_rules! heights {
             ($($height:literal)*) => {
                 // What is higher than V's registers allow is never asked for,
@@ -325,20 +434,20 @@ impl Panel<'_> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const H: usize>(&self, left: &[f32], right: &[f32], from: usize) {
+    unsafe fn tile<V: Lanes, const H: usize>(&self, left: &[N], right: &[N::Right], from: usize) {
         let width = 2 * V::LANES;
         let depth = self.packed.depth;
         assert!(left.len() == H * depth && right.len() == width * depth);
         // SAFETY: the lengths were just checked; the rest is the caller's.
-        let mut sums = [[unsafe { V::zero() }; 2]; H];
+        let mut sums = [[unsafe { N::zero::<V>() }; 2]; H];
         let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
         for _ in 0..depth {
             unsafe {
-                let (b0, b1) = (V::load(b), V::load(b.add(V::LANES)));
+                let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
                 for (i, sums) in sums.iter_mut().enumerate() {
                     let a = *a.add(i);
-                    sums[0] = sums[0].add_product(a, b0);
-                    sums[1] = sums[1].add_product(a, b1);
+                    sums[0] = N::add_product::<V>(sums[0], a, b0);
+                    sums[1] = N::add_product::<V>(sums[1], a, b1);
                 }
                 a = a.add(H);
                 b = b.add(width);
@@ -352,6 +461,15 @@ impl Panel<'_> {
             // SAFETY: as wide as two vectors is what `row` and a full tile are,
             // and `place_of` looks whether it is inside.
             unsafe {
+                let mut sums = [N::floats::<V>(sums[0]), N::floats::<V>(sums[1])];
+                if let Some(rows) = self.finish.rows {
+                    let [a, b] = sums;
+                    let nothing = V::zero();
+                    sums = [
+                        nothing.add_product(rows[line], a),
+                        nothing.add_product(rows[line], b),
+                    ];
+                }
                 if count == width {
                     let sums = self.finish.vectors(sums, first, place);
                     let to = self.out.place_of(line, first, width);
@@ -417,7 +535,7 @@ pub fn for_each(count: usize, parallel: bool, work: impl Fn(usize) + Sync + Send
 }
 
 /// The same for every one of `items`.
-fn for_all<T: Send>(items: Vec<T>, parallel: bool, work: impl Fn(T) + Sync + Send) {
+pub fn for_all<T: Send>(items: Vec<T>, parallel: bool, work: impl Fn(T) + Sync + Send) {
     #[cfg(not(target_arch = "wasm32"))]
     if parallel && items.len() > 1 && threads() > 1 {
         use rayon::prelude::*;

@@ -3,18 +3,21 @@
 mod attention;
 mod conv;
 mod gemm;
+mod int8;
 mod math;
 mod norm;
 mod simd;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::module::{Param, ParamId};
+use burn::tensor::{DType, Element, Int, Tensor, TensorData};
 use half::f16;
 
-use self::gemm::{Finish, Matrix, Packed, Values};
+use self::gemm::{Finish, Matrix, Packed, Pair, Values};
 use super::Curve;
 use super::conv::ConvShape;
+use super::linear::Int8;
 
 /// The numbers of a tensor, if they lie here and nobody differentiates.
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
@@ -29,7 +32,7 @@ fn optional<const D: usize>(tensor: Option<Tensor<D>>) -> Option<Option<FlexTens
     }
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tensor<D> {
     let data = TensorData::new(values, shape);
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(data))
 }
@@ -37,92 +40,149 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
 /// A matrix `[d_input, d_output]` in f32 or f16 as [`linear`] reads it; its shape
 /// from then on means nothing.
 pub fn pack(matrix: Tensor<2>) -> Option<Tensor<2>> {
-    let [depth, columns] = matrix.dims();
+    let shape = matrix.dims();
     let matrix = numbers(matrix)?;
-    let data = match matrix.dtype() {
-        DType::F32 => {
-            let mut packed = Vec::new();
-            gemm::pack::<f32>(matrix.as_slice()?, depth, columns, columns, &mut packed);
-            let length = packed.len();
-            TensorData::new(packed, [1, length])
-        }
-        DType::F16 => {
-            let mut packed = Vec::new();
-            gemm::pack::<f16>(matrix.as_slice()?, depth, columns, columns, &mut packed);
-            let length = packed.len();
-            TensorData::new(packed, [1, length])
-        }
-        _ => return None,
-    };
-    Some(Tensor::from_primitive::<Flex>(FlexTensor::from_data(data)))
+    match matrix.dtype() {
+        DType::F32 => Some(panels::<f32>(matrix.as_slice()?, shape)),
+        DType::F16 => Some(panels::<f16>(matrix.as_slice()?, shape)),
+        _ => None,
+    }
 }
 
-fn packed(weights: &FlexTensor, depth: usize, columns: usize) -> Option<Packed<'_>> {
-    let values = match weights.dtype() {
-        DType::F32 => Values::F32(weights.as_slice()?),
-        _ => Values::F16(weights.as_slice()?),
+fn panels<T: Element + Default>(matrix: &[T], [depth, columns]: [usize; 2]) -> Tensor<2> {
+    let mut packed = Vec::new();
+    gemm::pack(matrix, depth, columns, columns, &mut packed);
+    let length = packed.len();
+    tensor(packed, [1, length])
+}
+
+/// The same in 8 bits. Not for an odd `d_input`.
+pub fn pack_int8(matrix: Tensor<2>) -> Option<Int8> {
+    let [depth, columns] = matrix.dims();
+    let matrix = numbers(matrix)?;
+    if !depth.is_multiple_of(2) {
+        return None;
+    }
+    let (pairs, scales) = match matrix.dtype() {
+        DType::F32 => int8::weights::<f32>(matrix.as_slice()?, columns),
+        DType::F16 => int8::weights::<f16>(matrix.as_slice()?, columns),
+        _ => return None,
     };
-    Some(Packed {
-        values,
-        depth,
-        columns,
+    let mut packed = Vec::new();
+    gemm::pack(&pairs, depth / 2, columns, columns, &mut packed);
+    let packed = packed.into_flattened();
+    let length = packed.len();
+    let data = FlexTensor::from_data(TensorData::new(packed, [1, length]));
+    Some(Int8 {
+        weight: Param::initialized(ParamId::new(), Tensor::from_primitive::<Flex>(data)),
+        scale: Param::from_tensor(tensor(scales, [columns])),
     })
 }
 
-/// `curve(x w + bias + add)`: `[rows, d_input]` times a packed matrix.
+/// A packed matrix.
+pub struct Weights(FlexTensor);
+
+impl Weights {
+    pub fn exact<const D: usize>(weights: Tensor<D>) -> Option<Self> {
+        Some(Self(numbers(weights)?))
+    }
+
+    pub fn int8(int8: &Int8) -> Option<Self> {
+        let weights = int8.weight.val().try_into_primitive::<Flex>().ok()?;
+        Some(Self(weights))
+    }
+
+    /// The product with an exact matrix or an 8-bit one.
+    fn times(
+        &self,
+        [depth, columns]: [usize; 2],
+        exact: impl FnOnce(&Packed) -> Vec<f32>,
+        int8: impl FnOnce(&Packed<Pair>) -> Vec<f32>,
+    ) -> Option<Vec<f32>> {
+        let values = match self.0.dtype() {
+            DType::I8 => {
+                let (values, _) = self.0.as_slice::<i8>()?.as_chunks();
+                return Some(int8(&Packed {
+                    values,
+                    depth: depth / 2,
+                    columns,
+                }));
+            }
+            DType::F32 => Values::F32(self.0.as_slice()?),
+            _ => Values::F16(self.0.as_slice()?),
+        };
+        Some(exact(&Packed {
+            values,
+            depth,
+            columns,
+        }))
+    }
+}
+
+/// `curve(x w * scale + bias + add)`: `[rows, d_input]` times a packed matrix.
 pub fn linear(
     x: Tensor<2>,
-    weights: Tensor<2>,
+    weights: Weights,
     d_output: usize,
-    bias: Option<Tensor<1>>,
+    [scale, bias]: [Option<Tensor<1>>; 2],
     add: Option<Tensor<2>>,
     curve: Curve,
 ) -> Option<Tensor<2>> {
     let [rows, depth] = x.dims();
-    let (x, weights) = (numbers(x)?, numbers(weights)?);
-    let (bias, add) = (optional(bias)?, optional(add)?);
-    let out = gemm::product(
-        &Matrix {
-            values: x.as_slice()?,
-            rows,
-            depth,
-            stride: depth,
-        },
-        &packed(&weights, depth, d_output)?,
-        &Finish {
-            bias: bias.as_ref().and_then(FlexTensor::as_slice),
-            add: add.as_ref().and_then(FlexTensor::as_slice),
-            curve,
-            ..Finish::NOTHING
-        },
-    );
+    let x = numbers(x)?;
+    let (scale, bias, add) = (optional(scale)?, optional(bias)?, optional(add)?);
+    let finish = Finish {
+        rows: None,
+        scale: scale.as_ref().and_then(FlexTensor::as_slice),
+        bias: bias.as_ref().and_then(FlexTensor::as_slice),
+        add: add.as_ref().and_then(FlexTensor::as_slice),
+        curve,
+    };
+    let values = x.as_slice()?;
+    let x = Matrix {
+        values,
+        rows,
+        depth,
+        stride: depth,
+    };
+    let out = weights.times(
+        [depth, d_output],
+        |packed| gemm::product(&x, packed, &finish),
+        |packed| int8::product(values, depth, packed, &finish),
+    )?;
     Some(tensor(out, [rows, d_output]))
 }
 
 /// See [`super::ConvNorm`]: `curve(… * scale + bias + add)`.
 pub fn conv(
     x: Tensor<4>,
-    weights: Tensor<4>,
+    weights: Weights,
     shape: ConvShape,
     scale: Tensor<1>,
     bias: Tensor<1>,
     add: Option<Tensor<4>>,
     curve: Curve,
 ) -> Option<Tensor<4>> {
-    let [batch, height, width, channels] = x.dims();
-    let [x, weights] = [numbers(x)?, numbers(weights)?];
-    let [scale, bias] = [numbers(scale)?, numbers(bias)?];
+    let size = x.dims();
+    let [batch, _, _, channels] = size;
+    let (x, scale, bias) = (numbers(x)?, numbers(scale)?, numbers(bias)?);
     let add = optional(add)?;
-    let patches = conv::Patches::new(x.as_slice()?, [batch, height, width, channels], shape);
-    let [out_height, out_width] = patches.size();
     let finish = Finish {
+        rows: None,
         scale: scale.as_slice(),
         bias: bias.as_slice(),
         add: add.as_ref().and_then(FlexTensor::as_slice),
         curve,
     };
-    let weights = packed(&weights, shape.kernel * shape.kernel * channels, shape.out)?;
-    let out = gemm::product(&patches, &weights, &finish);
+    let picture = x.as_slice()?;
+    let patches = conv::Patches::new(picture, size, shape);
+    let [out_height, out_width] = patches.size();
+    let depth = shape.kernel * shape.kernel * channels;
+    let out = weights.times(
+        [depth, shape.out],
+        |packed| gemm::product(&patches, packed, &finish),
+        |packed| int8::conv(picture, size, shape, packed, &finish),
+    )?;
     Some(tensor(out, [batch, out_height, out_width, shape.out]))
 }
 

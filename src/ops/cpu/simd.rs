@@ -10,6 +10,10 @@ pub trait Lanes: Copy {
     const LANES: usize;
     /// Rows of a tile of two vectors' width whose sums fit the registers.
     const ROWS: usize;
+    /// As many i32.
+    type Ints: Copy;
+    /// As many pairs of i16.
+    type Pairs: Copy;
 
     unsafe fn zero() -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -20,6 +24,13 @@ pub trait Lanes: Copy {
     unsafe fn multiply(self, other: Self) -> Self;
     /// The larger of each pair.
     unsafe fn max(self, other: Self) -> Self;
+
+    unsafe fn zero_ints() -> Self::Ints;
+    /// Pairs of i8, widened.
+    unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs;
+    /// `sums + a[0] * b[0] + a[1] * b[1]`, in i32.
+    unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints;
+    unsafe fn to_floats(ints: Self::Ints) -> Self;
 }
 
 /// Something to compute with whatever vectors there are. Implementations and
@@ -60,10 +71,13 @@ pub fn dispatch<W: Work>(work: W) -> W::Output {
         // SAFETY: as above.
         unsafe { work.run::<Avx2>() }
     }
-    let has_avx2 = is_x86_feature_detected!("avx2")
+    let most = most();
+    let has_avx2 = most > 0
+        && is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c");
-    let has_avx512 = has_avx2
+    let has_avx512 = most > 1
+        && has_avx2
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
@@ -76,6 +90,26 @@ pub fn dispatch<W: Work>(work: W) -> W::Output {
             _ => work.run::<Array4>(),
         }
     }
+}
+
+/// Tests try what better processors never get to see: 0 for none of these
+/// instructions, 1 for AVX2 at most.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub mod level {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub static MOST: Cell<u8> = const { Cell::new(u8::MAX) };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn most() -> u8 {
+    #[cfg(test)]
+    return level::MOST.get();
+    #[cfg(not(test))]
+    u8::MAX
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -107,6 +141,8 @@ mod x86 {
     impl Lanes for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 14;
+        type Ints = __m512i;
+        type Pairs = __m512i;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -136,6 +172,25 @@ mod x86 {
         unsafe fn max(self, other: Self) -> Self {
             unsafe { Self(_mm512_max_ps(self.0, other.0)) }
         }
+        #[inline(always)]
+        unsafe fn zero_ints() -> Self::Ints {
+            unsafe { _mm512_setzero_si512() }
+        }
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
+            unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
+        }
+        #[inline(always)]
+        unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
+            unsafe {
+                let a = _mm512_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
+                _mm512_add_epi32(sums, _mm512_madd_epi16(a, b))
+            }
+        }
+        #[inline(always)]
+        unsafe fn to_floats(ints: Self::Ints) -> Self {
+            unsafe { Self(_mm512_cvtepi32_ps(ints)) }
+        }
     }
 
     #[derive(Clone, Copy)]
@@ -144,6 +199,8 @@ mod x86 {
     impl Lanes for Avx2 {
         const LANES: usize = 8;
         const ROWS: usize = 6;
+        type Ints = __m256i;
+        type Pairs = __m256i;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -173,6 +230,25 @@ mod x86 {
         unsafe fn max(self, other: Self) -> Self {
             unsafe { Self(_mm256_max_ps(self.0, other.0)) }
         }
+        #[inline(always)]
+        unsafe fn zero_ints() -> Self::Ints {
+            unsafe { _mm256_setzero_si256() }
+        }
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
+            unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+        }
+        #[inline(always)]
+        unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
+            unsafe {
+                let a = _mm256_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
+                _mm256_add_epi32(sums, _mm256_madd_epi16(a, b))
+            }
+        }
+        #[inline(always)]
+        unsafe fn to_floats(ints: Self::Ints) -> Self {
+            unsafe { Self(_mm256_cvtepi32_ps(ints)) }
+        }
     }
 }
 
@@ -188,6 +264,8 @@ mod wasm {
     impl Lanes for Simd128 {
         const LANES: usize = 4;
         const ROWS: usize = 4;
+        type Ints = v128;
+        type Pairs = v128;
 
         #[inline(always)]
         unsafe fn zero() -> Self {
@@ -217,6 +295,23 @@ mod wasm {
         unsafe fn max(self, other: Self) -> Self {
             Self(f32x4_pmax(self.0, other.0))
         }
+        #[inline(always)]
+        unsafe fn zero_ints() -> Self::Ints {
+            i32x4_splat(0)
+        }
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
+            unsafe { i16x8_load_extend_i8x8(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
+            let a = i32x4_splat(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
+            i32x4_add(sums, i32x4_dot_i16x8(a, b))
+        }
+        #[inline(always)]
+        unsafe fn to_floats(ints: Self::Ints) -> Self {
+            Self(f32x4_convert_i32x4(ints))
+        }
     }
 }
 
@@ -230,6 +325,8 @@ struct Array4([f32; 4]);
 impl Lanes for Array4 {
     const LANES: usize = 4;
     const ROWS: usize = 8;
+    type Ints = [i32; 4];
+    type Pairs = [[i16; 2]; 4];
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -263,5 +360,22 @@ impl Lanes for Array4 {
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].max(other.0[i])))
+    }
+    #[inline(always)]
+    unsafe fn zero_ints() -> Self::Ints {
+        [0; 4]
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
+        unsafe { from.cast::<[[i8; 2]; 4]>().read() }.map(|pair| pair.map(i16::from))
+    }
+    #[inline(always)]
+    unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
+        let product = |a, b| i32::from(a) * i32::from(b);
+        std::array::from_fn(|i| sums[i] + product(a[0], b[i][0]) + product(a[1], b[i][1]))
+    }
+    #[inline(always)]
+    unsafe fn to_floats(ints: Self::Ints) -> Self {
+        Self(ints.map(|int| int as f32))
     }
 }
