@@ -110,7 +110,7 @@ fn quantize(values: &[f32], length: usize, most: f32) -> (Vec<Pair>, Vec<f32>) {
         .zip(pairs.chunks_exact_mut(length / 2))
         .zip(&mut scales);
     let rows = rows.map(|((row, pairs), scale)| Row(row, pairs, scale, most));
-    gemm::for_all(rows.collect(), true, |row| dispatch(row));
+    gemm::for_all(rows.collect(), true, dispatch);
     (pairs, scales)
 }
 
