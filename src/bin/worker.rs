@@ -19,7 +19,8 @@ mod worker {
     use std::rc::Rc;
 
     use clip::engine::messages::{
-        ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
+        ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource,
+        Request, TrainingEvent,
     };
     use clip::engine::training::browser::Browser;
     use clip::engine::training::{Beside, Training};
@@ -70,6 +71,9 @@ mod worker {
         listener.forget(); // lives as long as the worker
         spawn_local(run(inbox));
     }
+
+    /// A step on a GPU that was lost fails; that it was lost is known after this.
+    const LOSS_IS_KNOWN_MS: u32 = 500;
 
     /// Folder of the bundled model, relative to the page.
     const BUNDLED: &str = "model/";
@@ -128,6 +132,14 @@ mod worker {
     impl State {
         fn new() -> Self {
             let tell = Box::new(|event, beside| match beside {
+                Beside::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
+                    // Where the GPU was lost that is heard a moment later, ends this
+                    // worker, and is no failure: the next one goes on.
+                    spawn_local(async move {
+                        TimeoutFuture::new(LOSS_IS_KNOWN_MS).await;
+                        post(&Event::Training(event));
+                    });
+                }
                 Beside::Nothing => post(&Event::Training(event)),
                 Beside::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
                 Beside::Files(files) => post_files(&Event::Training(event), files),

@@ -179,6 +179,22 @@ describe(`one visit (${MODE})`, suite, () => {
     }
   });
 
+  test("8-bit weights on the CPU: said, close to the exact answers, and switched off again", { ...options, skip: WEBGPU && "for the CPU" }, async () => {
+    needsPage();
+    await h.setLabels(page, LABELS);
+    await h.drop(page, [SCENE]);
+    const exact = await h.ranking(page, "scene.png", LABELS);
+    for (const [on, words] of [[true, /in 8 bits/], [false, /^(?!.*8 bits)/]]) {
+      await page.locator(hook("int8")).setChecked(on);
+      await page.locator(hook("model-info")).filter({ hasText: words }).waitFor();
+      await h.waitReady(page);
+      await h.drop(page, [{ name: `int8-${on}.png`, bytes: await readFile(SCENE) }]);
+      const rows = await h.ranking(page, `int8-${on}.png`, LABELS);
+      h.assertClose(rows, exact, on ? 0.05 : 1e-6, `8 bits: ${on}`);
+      assert.equal(JSON.stringify(rows) !== JSON.stringify(exact), on, "8 bits are not the exact weights");
+    }
+  });
+
   test("work can be cancelled and taken up again", options, async () => {
     needsPage();
     const bytes = await readFile(SCENE);
