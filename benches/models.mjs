@@ -21,18 +21,6 @@ const SCENE = join(h.FIXTURES, "scene.png");
 const LABELS = ["a red house", "the sun", "a bowl of fruit", "a fish"];
 const PATIENCE = 20 * h.SLOW;
 
-/** Runs in the worker before its own code: keeps hold of its memory. */
-const PRELUDE = `
-  for (const name of ["instantiate", "instantiateStreaming"]) {
-    const native = WebAssembly[name];
-    WebAssembly[name] = async (...args) => {
-      const made = await native.apply(WebAssembly, args);
-      self.measured = (made.instance ?? made).exports.memory;
-      return made;
-    };
-  }
-`;
-
 const models = await mkdtemp(join(tmpdir(), "clip-models-"));
 await mkdir(join(models, "full"));
 const names = [];
@@ -47,7 +35,7 @@ const hub = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0"
   stdio: ["ignore", "pipe", "inherit"],
 });
 const hubUrl = await new Promise((found) => hub.stdout.once("data", (data) => found(String(data).trim())));
-const server = await h.startServer({ prelude: PRELUDE });
+const server = await h.startServer({ prelude: h.WATCH_MEMORY });
 try {
   console.log("| model | file | ready after | memory | memory : file | a picture | farthest cosine |");
   console.log("| --- | --: | --: | --: | --: | --: | --: |");
@@ -80,7 +68,7 @@ async function measure(name) {
       console.log(`| ${name} | | | | | | ${await failure.innerText()} |`);
       return;
     }
-    const memory = await page.workers()[0].evaluate(() => self.measured.buffer.byteLength);
+    const memory = await h.wasmMemory(page);
     await h.setLabels(page, LABELS);
     await h.drop(page, [SCENE]);
     const before = Date.now();

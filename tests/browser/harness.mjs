@@ -286,6 +286,23 @@ export function assertClose(actual, expected, tolerance, what) {
   }
 }
 
+// ---------------------------------------------------------------- memory
+
+/** Prelude of a server: keeps hold of the worker's memory. */
+export const WATCH_MEMORY = `
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const native = WebAssembly[name];
+    WebAssembly[name] = async (...args) => {
+      const made = await native.apply(WebAssembly, args);
+      self.measured = (made.instance ?? made).exports.memory;
+      return made;
+    };
+  }
+`;
+
+/** Bytes of the worker's WebAssembly, which only ever grow; behind a server with {@link WATCH_MEMORY}. */
+export const wasmMemory = (page) => page.workers()[0].evaluate(() => self.measured.buffer.byteLength);
+
 // ---------------------------------------------------------------- material
 
 /** A PNG of one colour, of any size, without holding its pixels in memory. */
