@@ -1,7 +1,7 @@
 //! The command as people and scripts use it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -125,6 +125,20 @@ fn features_equal_the_reference() {
         .sum();
     assert!((length - 1.0).abs() < 1e-5);
     assert_eq!(found["texts"][0]["token_ids"].as_array().unwrap().len(), 24);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut clip = Command::new(env!("CARGO_BIN_EXE_clip"))
+        .arg("models")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(clip.stdout.take());
+    let output = clip.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]

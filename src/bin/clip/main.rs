@@ -48,11 +48,27 @@ fn quiet_graphics_drivers() {
     }
 }
 
+/// Whoever reads the output may have seen enough (`| head`): that ends the
+/// command, and is no failure.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let gone = (panic.payload_as_str()).is_some_and(|text| {
+            text.starts_with("failed printing to stdout") && text.contains("Broken pipe")
+        });
+        if gone {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 /// Whatever went wrong, in one line for people.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     quiet_graphics_drivers();
+    end_with_the_reader();
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
