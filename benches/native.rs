@@ -98,10 +98,7 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         .runs
         .unwrap_or(if imitated { RUNS_IMITATED } else { RUNS });
 
-    let packing = match options.int8 {
-        true => Packing::Int8,
-        false => Packing::Exact,
-    };
+    let packing = Packing::of(options.int8);
     let mut engine = match options.model.as_deref() {
         None => block_on(load(&Bundled, opened, packing))?,
         Some(path) => block_on(load(&Folder::new(path)?, opened, packing))?,

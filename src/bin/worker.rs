@@ -186,10 +186,7 @@ mod worker {
                         ActivationChoice::Gelu => Activation::Gelu,
                     });
                     let files = Rc::new(source_files(source, &hub, message.files).await);
-                    let packing = match int8 {
-                        true => Packing::Int8,
-                        false => Packing::Exact,
-                    };
+                    let packing = Packing::of(int8);
                     match open_from(&*files, device, activation, packing).await {
                         Ok(engine) => {
                             post(&Event::Ready {

@@ -130,14 +130,16 @@ impl ConvNorm {
             _ => None,
         };
         let [mut gamma, beta] = fold(&self.norm);
-        let packed = match (&self.int8, cpu::pack(matrix.clone())) {
-            (Some(int8), _) => {
+        let packed = match &self.int8 {
+            Some(int8) => {
                 gamma = gamma * int8.scale.val();
                 Tensor::zeros([1, 1], &matrix.device())
             }
-            (None, Some(packed)) => packed,
-            (None, None) if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
-            (None, None) => return,
+            None => match cpu::pack(matrix.clone()) {
+                Some(packed) => packed,
+                None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
+                None => return,
+            },
         };
         self.conv.weight = Param::from_tensor(packed.unsqueeze());
         let [gamma, beta] = [gamma, beta].map(Param::from_tensor);

@@ -49,6 +49,16 @@ pub enum Packing {
     Int8,
 }
 
+impl Packing {
+    /// As people ask for it.
+    pub fn of(int8: bool) -> Self {
+        match int8 {
+            true => Self::Int8,
+            false => Self::Exact,
+        }
+    }
+}
+
 /// What follows a product at once, so that it costs no pass of its own.
 #[derive(Clone, Debug)]
 pub enum Then<const D: usize> {

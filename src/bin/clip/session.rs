@@ -60,10 +60,7 @@ impl Session {
         };
         let lost = |why| eprintln!("clip: the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
-        let packing = match self.int8 {
-            true => Packing::Int8,
-            false => Packing::Exact,
-        };
+        let packing = Packing::of(self.int8);
         if self.int8 && opened.info.gpu {
             eprintln!("clip: note: 8-bit weights are for the CPU; on the GPU they are exact");
         }
