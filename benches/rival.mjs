@@ -10,8 +10,8 @@
 // Prints Markdown. A round starts each program in a fresh worker, with the model in reach
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
-// machine does meanwhile hits both. Figures are medians over all rounds. --threads is the
-// rival's number on the CPU; ours says itself how many it has. --int8 gives ours 8-bit weights.
+// machine does meanwhile hits both. Figures are medians over all rounds. --threads is for both,
+// on the CPU, from 1 to 4. --int8 gives ours 8-bit weights.
 
 import { spawn } from "node:child_process";
 import { copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -195,9 +195,13 @@ async function lay(site, names) {
     // Neither program comes compressed: over no network it would only take time.
     const filter = (path) => !/\.(br|gz)$/.test(path) || path.includes("clip_vocabulary");
     await cp(join(h.ROOT, "dist"), join(page, "ours"), { recursive: true, filter });
-    const loader = join(page, "ours/worker-loader.js");
-    const parts = await Promise.all([join(RIVAL, "memory.js"), loader].map((path) => readFile(path, "utf8")));
-    await writeFile(loader, parts.join("\n"));
+    // It takes as many threads as the machine has cores, up to four.
+    const cores = `Object.defineProperty(navigator, "hardwareConcurrency", { value: ${options.threads} });`;
+    const memory = await readFile(join(RIVAL, "memory.js"), "utf8");
+    for (const name of ["worker-loader.js", "hand-loader.js"]) {
+      const loader = join(page, "ours", name);
+      await writeFile(loader, [cores, memory, await readFile(loader, "utf8")].join("\n"));
+    }
   }
   for (const name of names) {
     await mkdir(join(page, "models", name));

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`model`] | CLIP's forward pass in burn: config, transformer, image and text encoder |
 //! | [`ops`] | the operations that the forward pass is made of, each with its fast paths |
+//! | [`kernels`] | the CPU's fast paths over plain slices, and threads for them in a browser |
 //! | [`weights`] | safetensors in and out, in OpenCLIP's and Hugging Face's naming |
 //! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
@@ -27,6 +28,8 @@ pub mod engine;
 pub mod eval;
 #[cfg(feature = "compute")]
 pub mod hub;
+#[cfg(feature = "kernels")]
+pub mod kernels;
 #[cfg(feature = "compute")]
 pub mod model;
 #[cfg(feature = "compute")]

@@ -36,16 +36,9 @@ mod worker {
     use wasm_bindgen_futures::{JsFuture, spawn_local};
     use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
-    unsafe extern "C" {
-        /// What crates registered to be run first. Unless somebody calls it, the
-        /// linker has it run at every call from JavaScript.
-        fn __wasm_call_ctors();
-    }
-
     /// Starts listening. Everything else happens in [`run`].
     pub fn start() {
-        // SAFETY: once, before anything else.
-        unsafe { __wasm_call_ctors() };
+        clip::engine::run_constructors();
         std::panic::set_hook(Box::new(|panic| {
             post(&Event::Died {
                 error: panic.to_string(),

@@ -23,22 +23,28 @@ pub async fn open_device(
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => Ok(cpu("chosen by you".into())),
+        DeviceChoice::Cpu => Ok(cpu("chosen by you".into()).await),
         DeviceChoice::Gpu => gpu(true, lost).await.map_err(DeviceError),
         DeviceChoice::Auto => match gpu(false, lost).await {
             Ok(opened) => Ok(opened),
-            Err(why) => Ok(cpu(why)),
+            Err(why) => Ok(cpu(why).await),
         },
     }
 }
 
-fn cpu(reason: String) -> OpenedDevice {
-    let name = match cfg!(target_arch = "wasm32") {
-        true => "CPU (one thread, SIMD)".into(),
+async fn cpu(reason: String) -> OpenedDevice {
+    #[cfg(all(target_arch = "wasm32", feature = "worker"))]
+    super::hands::hire().await;
+    let (threads, how) = match cfg!(target_arch = "wasm32") {
+        true => (crate::kernels::crew::members(), ", SIMD"),
         false => {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            format!("CPU ({threads} threads)")
+            let threads = std::thread::available_parallelism();
+            (threads.map_or(1, usize::from), "")
         }
+    };
+    let name = match threads {
+        1 => format!("CPU (one thread{how})"),
+        threads => format!("CPU ({threads} threads{how})"),
     };
     OpenedDevice {
         device: Device::flex(),

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "compute")]
 mod device;
+#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+pub mod hands;
 pub mod messages;
 mod place;
 pub mod sensible;
@@ -19,3 +21,15 @@ pub use place::{Place, PlaceError};
 pub use device::{DeviceError, OpenedDevice, open_device};
 #[cfg(feature = "compute")]
 pub use session::{Engine, EngineError, Swapped, TextFeatures, Waiting};
+
+/// Runs what crates registered to be run first: once, before anything else in a
+/// worker's program. Unless somebody calls it, the linker has it run at every call
+/// from JavaScript.
+#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+pub fn run_constructors() {
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    // SAFETY: it takes nothing, and the linker writes it.
+    unsafe { __wasm_call_ctors() };
+}

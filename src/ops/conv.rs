@@ -10,6 +10,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::linear::Int8;
 use super::{Packing, Start, Then, cpu, in_order};
+use crate::kernels::conv::ConvShape;
+use crate::kernels::crew::Shares;
 
 /// A square convolution without bias, padded so that a stride of 1 keeps the
 /// size, and batch normalisation.
@@ -22,6 +24,9 @@ pub struct ConvNorm {
     pub norm: BatchNorm,
     /// Instead of the weights, once packed so.
     int8: Option<Int8>,
+    /// What others have of the weights, once packed.
+    #[module(skip)]
+    shares: Option<Shares>,
     packed: bool,
 }
 
@@ -42,6 +47,7 @@ impl ConvNorm {
             conv,
             norm: batch_norm(channels[1], device),
             int8: None,
+            shares: None,
             packed: false,
         }
     }
@@ -65,7 +71,7 @@ impl ConvNorm {
         let (scale, bias) = (self.norm.gamma.val(), self.norm.beta.val());
         let (x, add) = (x.clone(), add.cloned());
         if let Some(int8) = &self.int8 {
-            let weights = cpu::Weights::int8(int8)?;
+            let weights = cpu::Weights::int8(int8, &self.shares)?;
             return cpu::conv(x, weights, shape, scale, bias, add, curve);
         }
         #[cfg(feature = "gpu")]
@@ -74,7 +80,7 @@ impl ConvNorm {
         }
         cpu::conv(
             x,
-            cpu::Weights::exact(weight)?,
+            cpu::Weights::exact(weight, &self.shares)?,
             shape,
             scale,
             bias,
@@ -125,18 +131,22 @@ impl ConvNorm {
         let matrix = in_order(weight.permute([2, 3, 1, 0]));
         let matrix = matrix.reshape([kernel * kernel * input, out]);
         // A picture's numbers go by pairs of channels.
-        self.int8 = match packing {
+        let int8 = match packing {
             Packing::Int8 if input.is_multiple_of(2) => cpu::pack_int8(matrix.clone()),
             _ => None,
         };
         let [mut gamma, beta] = fold(&self.norm);
-        let packed = match &self.int8 {
-            Some(int8) => {
+        let packed = match int8 {
+            Some((int8, shares)) => {
                 gamma = gamma * int8.scale.val();
+                (self.int8, self.shares) = (Some(int8), shares);
                 Tensor::zeros([1, 1], &matrix.device())
             }
             None => match cpu::pack(matrix.clone()) {
-                Some(packed) => packed,
+                Some((packed, shares)) => {
+                    self.shares = shares;
+                    packed
+                }
                 None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
                 None => return,
             },
@@ -192,14 +202,6 @@ fn fold(norm: &BatchNorm) -> [Tensor<1>; 2] {
     let gamma = gamma / (variance + norm.epsilon).sqrt();
     let beta = beta - mean * gamma.clone();
     [gamma, beta]
-}
-
-/// What the fast paths need to know of a convolution beside its weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ConvShape {
-    pub kernel: usize,
-    pub stride: usize,
-    pub out: usize,
 }
 
 /// Means of squares of `side` x `side`: `[batch, height, width, channels]` to

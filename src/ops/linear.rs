@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::{Packing, Start, Then, cpu};
+use crate::kernels::crew::Shares;
 
 /// `x W + b`.
 #[derive(Module, Debug)]
@@ -17,6 +18,9 @@ pub struct Linear {
     pub lora: Vec<Option<LowRank>>,
     /// Instead of `weight`, once packed so.
     int8: Option<Int8>,
+    /// What others have of the weights, once packed.
+    #[module(skip)]
+    shares: Option<Shares>,
     d_output: usize,
     packed: bool,
 }
@@ -33,6 +37,7 @@ impl Linear {
             bias: bias.then(|| Start::Zeros.init([d_output], device)),
             lora: Vec::new(),
             int8: None,
+            shares: None,
             d_output,
             packed: false,
         }
@@ -61,8 +66,11 @@ impl Linear {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if self.packed {
             let (weights, scale) = match &self.int8 {
-                Some(int8) => (cpu::Weights::int8(int8), Some(int8.scale.val())),
-                None => (cpu::Weights::exact(self.weight.val()), None),
+                Some(int8) => (
+                    cpu::Weights::int8(int8, &self.shares),
+                    Some(int8.scale.val()),
+                ),
+                None => (cpu::Weights::exact(self.weight.val(), &self.shares), None),
             };
             let y = cpu::linear(x, weights?, self.d_output, [scale, bias], add, curve)?;
             return Some(y.reshape(shape));
@@ -136,16 +144,20 @@ impl Linear {
             return;
         }
         let weight = self.weight.val();
-        self.int8 = match packing {
+        let int8 = match packing {
             Packing::Exact => None,
             Packing::Int8 => cpu::pack_int8(weight.clone()),
         };
-        let packed = match &self.int8 {
-            Some(_) => Some(Tensor::zeros([1, 1], &weight.device())),
+        let packed = match int8 {
+            Some((int8, shares)) => {
+                self.int8 = Some(int8);
+                Some((Tensor::zeros([1, 1], &weight.device()), shares))
+            }
             None => cpu::pack(weight),
         };
-        if let Some(packed) = packed {
+        if let Some((packed, shares)) = packed {
             self.weight = Param::from_tensor(packed);
+            self.shares = shares;
             self.packed = true;
         }
     }

@@ -20,6 +20,7 @@ mod start;
 
 pub use attention::{attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
+
 pub use embedding::{Embedding, select_rows};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
@@ -28,6 +29,8 @@ pub use start::{Start, seed};
 
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::{Device, Tensor};
+
+use crate::kernels::Curve;
 
 /// Has a GPU compile the kernels that a model with such heads will want, while its
 /// weights are still on their way. Nothing runs, and nothing else must meanwhile.
@@ -97,15 +100,6 @@ impl<const D: usize> Then<D> {
             Self::AddRelu(other) => (Some(other), Curve::Relu),
         }
     }
-}
-
-/// A function of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Curve {
-    Straight,
-    QuickGelu,
-    Gelu,
-    Relu,
 }
 
 /// Every fast path against the plain form.
@@ -228,8 +222,7 @@ mod tests {
 
     /// 8-bit weights against exact ones: off by less than a hundredth of what is
     /// usual in the product.
-    #[test]
-    fn eight_bits_on_the_cpu() {
+    fn eight_bits(device: &Device) {
         #[track_caller]
         fn near<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
             let usual = expected.clone().powf_scalar(2.0).mean().sqrt();
@@ -237,15 +230,14 @@ mod tests {
             let off = (off / usual).into_scalar::<f32>();
             assert!(off < 1e-2, "{off}");
         }
-        let device = Device::flex();
         for [rows, d_input, d_output] in [[1, 64, 8], [50, 96, 132]] {
             let normal = Start::Normal((d_input as f64).powf(-0.5));
-            let mut layer = Linear::init([d_input, d_output], normal, true, &device);
-            layer.bias = Some(Param::from_tensor(random([d_output], &device)));
+            let mut layer = Linear::init([d_input, d_output], normal, true, device);
+            layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut half = layer.clone();
             half.weight = half.weight.map(|weight| weight.cast(DType::F16));
-            let x = random([2, rows, d_input], &device);
-            let other = random([2, rows, d_output], &device);
+            let x = random([2, rows, d_input], device);
+            let other = random([2, rows, d_output], device);
             let expected = layer.plain(x.clone(), Then::Add(other.clone()));
             for mut packed in [layer, half] {
                 packed.pack(Packing::Int8);
@@ -254,10 +246,10 @@ mod tests {
             }
         }
         for ([input, out], kernel, stride) in [([8, 16], 3, 1), ([20, 36], 1, 1), ([8, 16], 3, 2)] {
-            let mut layer = ConvNorm::init([input, out], kernel, stride, &device);
-            let vector = Tensor::random([out], Distribution::Uniform(0.5, 1.5), &device);
+            let mut layer = ConvNorm::init([input, out], kernel, stride, device);
+            let vector = Tensor::random([out], Distribution::Uniform(0.5, 1.5), device);
             layer.norm.gamma = Param::from_tensor(vector);
-            let x = random([2, 5, 7, input], &device);
+            let x = random([2, 5, 7, input], device);
             let expected = layer.plain(x.clone(), Then::Relu);
             layer.pack(Packing::Int8);
             near(layer.fast(&x, &Then::Relu).expect("not fast"), expected);
@@ -270,6 +262,21 @@ mod tests {
         linear(&device);
         conv(&device);
         others(&device);
+        eight_bits(&device);
+    }
+
+    #[test]
+    fn fast_paths_shared_with_others() {
+        let device = Device::flex();
+        use crate::kernels::crew;
+        for hands in [1, 2, 5] {
+            crew::tests::with_hands(hands, || {
+                assert_eq!(crew::members(), hands + 1);
+                linear(&device);
+                conv(&device);
+                eight_bits(&device);
+            });
+        }
     }
 
     #[test]

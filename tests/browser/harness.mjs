@@ -229,10 +229,18 @@ const SABOTEUR = `
       return native.call(WebAssembly, source, imports);
     };
   }
+  // What a hand whose program has ended leaves behind: its mark among the signals.
+  let signals;
+  const post = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...more) {
+    if (message?.[0] instanceof SharedArrayBuffer) signals = new Int32Array(message[0]);
+    return post.call(this, message, ...more);
+  };
   addEventListener("message", (event) => {
-    if (event.data !== "trap" && event.data !== "lose the GPU") return;
+    if (!["trap", "lose the GPU", "lose a hand"].includes(event.data)) return;
     event.stopImmediatePropagation();
     if (event.data === "trap") trap = true;
+    else if (event.data === "lose a hand") signals[3] = 1;
     else lastDevice.destroy();
   });`;
 
@@ -256,7 +264,7 @@ export async function sabotage(page) {
   });
 }
 
-/** Breaks the page's worker: "trap" or "lose the GPU". */
+/** Breaks the page's worker: "trap", "lose the GPU" or "lose a hand". */
 export const order = (page, what) => page.evaluate((what) => window.workers.at(-1).postMessage(what), what);
 
 // ---------------------------------------------------------------- the native answer

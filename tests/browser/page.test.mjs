@@ -309,7 +309,7 @@ describe(`a worker that dies (${MODE})`, suite, () => {
 
       await h.order(page, order);
       // A trap needs code to run in. A lost GPU is noticed by itself.
-      if (order === "trap") await h.drop(page, [{ name: "victim.png", bytes: await readFile(SCENE) }]);
+      if (order !== "lose the GPU") await h.drop(page, [{ name: "victim.png", bytes: await readFile(SCENE) }]);
       await page.waitForFunction((n) => window.workers.length > n, before, { timeout: SLOW });
       await h.waitReady(page);
       await h.drop(page, [{ name: "after.png", bytes: await readFile(SCENE) }]);
@@ -325,6 +325,49 @@ describe(`a worker that dies (${MODE})`, suite, () => {
   test("by a trap: told, restarted, answers again", options, () => survives("trap"));
   test("by a lost GPU: told, restarted, answers again", { ...options, skip: !WEBGPU && "no GPU to lose" }, () =>
     survives("lose the GPU"));
+  test("by a lost thread: told, restarted, answers again", { ...options, skip: WEBGPU && "for the CPU" }, () =>
+    survives("lose a hand"));
+});
+
+describe("threads", { ...suite, skip: WEBGPU && "for the CPU" }, () => {
+  /** The device's name and the answer on a page whose worker runs `prelude` first. */
+  const ask = async (prelude) => {
+    const server = await h.startServer({ prelude });
+    const { page, problems, close } = await h.openPage(browser, server.url);
+    try {
+      await h.waitReady(page);
+      await h.drop(page, [SCENE]);
+      await h.setLabels(page, LABELS);
+      const answer = await h.ranking(page, "scene.png", LABELS);
+      assertQuiet(problems);
+      return { answer, name: await page.locator(hook("device-name")).textContent() };
+    } finally {
+      await close();
+      server.stop();
+    }
+  };
+  const cores = (count) => `Object.defineProperty(navigator, "hardwareConcurrency", { value: ${count} });`;
+
+  test("as many as there are cores, and the answer of one", options, async () => {
+    needsPage();
+    const alone = await ask(cores(1));
+    assert.match(alone.name, /one thread/);
+    for (const count of [2, 3]) {
+      const { name, answer } = await ask(cores(count));
+      assert.match(name, new RegExp(`${count} threads`));
+      h.assertClose(answer, alone.answer, 1e-5, name);
+    }
+  });
+
+  test("one where memory cannot be shared or no worker starts", options, async () => {
+    needsPage();
+    for (const trouble of [
+      `Object.defineProperty(globalThis, "crossOriginIsolated", { value: false });`,
+      `Worker = class { constructor() { throw new Error("no"); } };`,
+    ]) {
+      assert.match((await ask(cores(2) + trouble)).name, /one thread/, trouble);
+    }
+  });
 });
 
 describe(`a keyboard alone (${MODE})`, suite, () => {

@@ -3,9 +3,9 @@
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
 
-use super::super::Curve;
-use super::super::conv::ConvShape;
 use super::kernel::{Kernel, on_gpu};
+use crate::kernels::Curve;
+use crate::kernels::conv::ConvShape;
 
 /// `curve(x w + bias + add)`: `[rows, d_input]` times `[d_input, d_output]`
 /// (f32 or f16).

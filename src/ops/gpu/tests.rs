@@ -8,10 +8,10 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use half::f16;
 
-use super::super::Curve;
-use super::super::conv::ConvShape;
 use crate::engine::messages::DeviceChoice;
 use crate::engine::open_device;
+use crate::kernels::Curve;
+use crate::kernels::conv::ConvShape;
 
 /// Opened once, however many tests run side by side.
 static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {

@@ -1,7 +1,7 @@
 //! Functions of one number, without a branch, so that compilers make vectors of
 //! loops over them.
 
-use super::super::Curve;
+use super::Curve;
 
 /// `e^x` to 2 units in the last place; 0 below -87, capped above 88.
 #[inline(always)]

@@ -7,7 +7,7 @@ use std::thread::LocalKey;
 
 use half::f16;
 
-use super::super::Curve;
+use super::Curve;
 use super::math;
 use super::simd::{Lanes, Work, dispatch, tile_width};
 

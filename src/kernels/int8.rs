@@ -4,8 +4,9 @@
 //! many bits as the sums leave it of 32, which is 12 or more in any CLIP: what is
 //! lost is lost in the weights.
 
-use super::super::conv::ConvShape;
-use super::conv::Patches;
+use std::ops::Range;
+
+use super::conv::{Patches, Places};
 use super::gemm::{self, Finish, Matrix, Packed, Pair};
 use super::simd::{Lanes, Work, dispatch};
 
@@ -51,25 +52,25 @@ pub fn product(values: &[f32], depth: usize, packed: &Packed<Pair>, finish: &Fin
     gemm::product(&rows, packed, &rows_scaled)
 }
 
-/// A convolution over `picture`, `[batch, height, width, channels]`, of an even
-/// number of channels.
+/// Some lines of a convolution's result, which are whole pictures' of an even number
+/// of channels.
 pub fn conv(
     picture: &[f32],
-    [batch, height, width, channels]: [usize; 4],
-    shape: ConvShape,
+    places: Places,
+    lines: Range<usize>,
     packed: &Packed<Pair>,
     finish: &Finish,
 ) -> Vec<f32> {
-    if shape.kernel == 1 && shape.stride == 1 {
-        return product(picture, channels, packed, finish);
+    let depth = places.depth();
+    if places.kernel == 1 && places.stride == 1 {
+        return product(picture, depth, packed, finish);
     }
     // Places share their neighbours, so a whole picture has one scale.
-    let most = most(shape.kernel * shape.kernel * channels);
-    let (pairs, scales) = quantize(picture, height * width * channels, most);
-    let patches = Patches::new(&pairs, [batch, height, width, channels / 2], shape);
-    let places: usize = patches.size().iter().product();
+    let (pairs, scales) = quantize(picture, places.height * places.line(), most(depth));
+    let patches = Patches::new(&pairs, places.of_pairs(), lines);
+    let results: usize = places.size().iter().product();
     let scales: Vec<f32> = (scales.into_iter())
-        .flat_map(|scale| std::iter::repeat_n(scale, places))
+        .flat_map(|scale| std::iter::repeat_n(scale, results))
         .collect();
     let rows_scaled = Finish {
         rows: Some(&scales),
@@ -123,7 +124,7 @@ fn magnitude(x: f32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Curve;
+    use super::super::Curve;
     use super::*;
 
     /// Made-up numbers from -1 to 1.

@@ -1,12 +1,6 @@
 //! The fast paths in the CPU's memory: burn's tensors in, slices within.
 
-mod attention;
-mod conv;
-mod gemm;
-mod int8;
-mod math;
-mod norm;
-mod simd;
+use std::ops::Range;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -14,10 +8,12 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Element, Int, Tensor, TensorData};
 use half::f16;
 
-use self::gemm::{Finish, Matrix, Packed, Pair, Values};
-use super::Curve;
-use super::conv::ConvShape;
 use super::linear::Int8;
+use crate::kernels::conv::{self, ConvShape, Places};
+use crate::kernels::crew::{self, Shares};
+use crate::kernels::gemm::{Finish, Values};
+use crate::kernels::laid::{Laid, panels};
+use crate::kernels::{Curve, attention, int8, norm};
 
 /// The numbers of a tensor, if they lie here and nobody differentiates.
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
@@ -38,91 +34,95 @@ fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tens
 }
 
 /// A matrix `[d_input, d_output]` in f32 or f16 as [`linear`] reads it; its shape
-/// from then on means nothing.
-pub fn pack(matrix: Tensor<2>) -> Option<Tensor<2>> {
+/// from then on means nothing. If there is a crew, this is the boss's share.
+pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<Shares>)> {
+    fn pack<T: Element + Default + Into<f32>>(
+        matrix: &[T],
+        shape: [usize; 2],
+        f16: bool,
+    ) -> (Tensor<2>, Option<Shares>) {
+        let [depth, columns] = shape;
+        let shares = crew::share(matrix, shape, f16, false);
+        let mine = mine(&shares, columns);
+        let packed = panels(&matrix[mine.start..], [depth, mine.len()], columns);
+        let length = packed.len();
+        (tensor(packed, [1, length]), shares)
+    }
     let shape = matrix.dims();
     let matrix = numbers(matrix)?;
     match matrix.dtype() {
-        DType::F32 => Some(panels::<f32>(matrix.as_slice()?, shape)),
-        DType::F16 => Some(panels::<f16>(matrix.as_slice()?, shape)),
+        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape, false)),
+        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape, true)),
         _ => None,
     }
 }
 
-fn panels<T: Element + Default>(matrix: &[T], [depth, columns]: [usize; 2]) -> Tensor<2> {
-    let mut packed = Vec::new();
-    gemm::pack(matrix, depth, columns, columns, &mut packed);
-    let length = packed.len();
-    tensor(packed, [1, length])
-}
-
 /// The same in 8 bits. Not for an odd `d_input`.
-pub fn pack_int8(matrix: Tensor<2>) -> Option<Int8> {
-    let [depth, columns] = matrix.dims();
+pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
+    fn pack<T: Copy + Into<f32>>(
+        matrix: &[T],
+        [depth, columns]: [usize; 2],
+    ) -> (Int8, Option<Shares>) {
+        let shares = crew::share(matrix, [depth, columns], false, true);
+        let mine = mine(&shares, columns);
+        let (pairs, scales) = int8::weights(matrix, columns);
+        let packed = panels(&pairs[mine.start..], [depth / 2, mine.len()], columns);
+        let packed = packed.into_flattened();
+        let length = packed.len();
+        let data = FlexTensor::from_data(TensorData::new(packed, [1, length]));
+        let int8 = Int8 {
+            weight: Param::initialized(ParamId::new(), Tensor::from_primitive::<Flex>(data)),
+            scale: Param::from_tensor(tensor(scales, [columns])),
+        };
+        (int8, shares)
+    }
+    let shape = matrix.dims();
     let matrix = numbers(matrix)?;
-    if !depth.is_multiple_of(2) {
+    if !shape[0].is_multiple_of(2) {
         return None;
     }
-    let (pairs, scales) = match matrix.dtype() {
-        DType::F32 => int8::weights::<f32>(matrix.as_slice()?, columns),
-        DType::F16 => int8::weights::<f16>(matrix.as_slice()?, columns),
-        _ => return None,
-    };
-    let mut packed = Vec::new();
-    gemm::pack(&pairs, depth / 2, columns, columns, &mut packed);
-    let packed = packed.into_flattened();
-    let length = packed.len();
-    let data = FlexTensor::from_data(TensorData::new(packed, [1, length]));
-    Some(Int8 {
-        weight: Param::initialized(ParamId::new(), Tensor::from_primitive::<Flex>(data)),
-        scale: Param::from_tensor(tensor(scales, [columns])),
-    })
+    match matrix.dtype() {
+        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape)),
+        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape)),
+        _ => None,
+    }
+}
+
+/// The columns that lie here.
+fn mine(shares: &Option<Shares>, columns: usize) -> Range<usize> {
+    shares.as_ref().map_or(0..columns, Shares::mine)
 }
 
 /// A packed matrix.
-pub struct Weights(FlexTensor);
+pub struct Weights<'a> {
+    values: FlexTensor,
+    shares: &'a Option<Shares>,
+}
 
-impl Weights {
-    pub fn exact<const D: usize>(weights: Tensor<D>) -> Option<Self> {
-        Some(Self(numbers(weights)?))
+impl<'a> Weights<'a> {
+    pub fn exact<const D: usize>(weights: Tensor<D>, shares: &'a Option<Shares>) -> Option<Self> {
+        let values = numbers(weights)?;
+        Some(Self { values, shares })
     }
 
-    pub fn int8(int8: &Int8) -> Option<Self> {
-        let weights = int8.weight.val().try_into_primitive::<Flex>().ok()?;
-        Some(Self(weights))
+    pub fn int8(int8: &Int8, shares: &'a Option<Shares>) -> Option<Self> {
+        let values = int8.weight.val().try_into_primitive::<Flex>().ok()?;
+        Some(Self { values, shares })
     }
 
-    /// The product with an exact matrix or an 8-bit one.
-    fn times(
-        &self,
-        [depth, columns]: [usize; 2],
-        exact: impl FnOnce(&Packed) -> Vec<f32>,
-        int8: impl FnOnce(&Packed<Pair>) -> Vec<f32>,
-    ) -> Option<Vec<f32>> {
-        let values = match self.0.dtype() {
-            DType::I8 => {
-                let (values, _) = self.0.as_slice::<i8>()?.as_chunks();
-                return Some(int8(&Packed {
-                    values,
-                    depth: depth / 2,
-                    columns,
-                }));
-            }
-            DType::F32 => Values::F32(self.0.as_slice()?),
-            _ => Values::F16(self.0.as_slice()?),
-        };
-        Some(exact(&Packed {
-            values,
-            depth,
-            columns,
-        }))
+    fn laid(&self) -> Option<Laid<'_>> {
+        Some(match self.values.dtype() {
+            DType::I8 => Laid::Int8(self.values.as_slice::<i8>()?.as_chunks().0),
+            DType::F32 => Laid::Exact(Values::F32(self.values.as_slice()?)),
+            _ => Laid::Exact(Values::F16(self.values.as_slice()?)),
+        })
     }
 }
 
 /// `curve(x w * scale + bias + add)`: `[rows, d_input]` times a packed matrix.
 pub fn linear(
     x: Tensor<2>,
-    weights: Weights,
+    weights: Weights<'_>,
     d_output: usize,
     [scale, bias]: [Option<Tensor<1>>; 2],
     add: Option<Tensor<2>>,
@@ -138,25 +138,22 @@ pub fn linear(
         add: add.as_ref().and_then(FlexTensor::as_slice),
         curve,
     };
-    let values = x.as_slice()?;
-    let x = Matrix {
-        values,
-        rows,
-        depth,
-        stride: depth,
+    let (x, laid): (&[f32], _) = (x.as_slice()?, weights.laid()?);
+    let columns = mine(weights.shares, d_output).len();
+    let out = match weights.shares {
+        None => laid.linear(x, [depth, columns], &finish),
+        Some(shares) => shares.linear(x, depth, &finish, |part| {
+            let x = &x[part.units.start * depth..part.units.end * depth];
+            laid.linear(x, [depth, columns], &part.finish)
+        })?,
     };
-    let out = weights.times(
-        [depth, d_output],
-        |packed| gemm::product(&x, packed, &finish),
-        |packed| int8::product(values, depth, packed, &finish),
-    )?;
     Some(tensor(out, [rows, d_output]))
 }
 
 /// See [`super::ConvNorm`]: `curve(… * scale + bias + add)`.
 pub fn conv(
     x: Tensor<4>,
-    weights: Weights,
+    weights: Weights<'_>,
     shape: ConvShape,
     scale: Tensor<1>,
     bias: Tensor<1>,
@@ -164,7 +161,6 @@ pub fn conv(
     curve: Curve,
 ) -> Option<Tensor<4>> {
     let size = x.dims();
-    let [batch, _, _, channels] = size;
     let (x, scale, bias) = (numbers(x)?, numbers(scale)?, numbers(bias)?);
     let add = optional(add)?;
     let finish = Finish {
@@ -174,16 +170,19 @@ pub fn conv(
         add: add.as_ref().and_then(FlexTensor::as_slice),
         curve,
     };
-    let picture = x.as_slice()?;
-    let patches = conv::Patches::new(picture, size, shape);
-    let [out_height, out_width] = patches.size();
-    let depth = shape.kernel * shape.kernel * channels;
-    let out = weights.times(
-        [depth, shape.out],
-        |packed| gemm::product(&patches, packed, &finish),
-        |packed| int8::conv(picture, size, shape, packed, &finish),
-    )?;
-    Some(tensor(out, [batch, out_height, out_width, shape.out]))
+    let (picture, laid): (&[f32], _) = (x.as_slice()?, weights.laid()?);
+    let places = Places::new(size, shape);
+    let columns = mine(weights.shares, shape.out).len();
+    let out = match weights.shares {
+        None => laid.conv(picture, places, places.lines(), columns, &finish),
+        Some(shares) => shares.conv(picture, places, &finish, |part| {
+            let read = places.reads(&part.units);
+            let picture = &picture[read.start * places.line()..read.end * places.line()];
+            laid.conv(picture, places, part.units, columns, &part.finish)
+        })?,
+    };
+    let [out_height, out_width] = places.size();
+    Some(tensor(out, [size[0], out_height, out_width, shape.out]))
 }
 
 /// See [`super::attention`].

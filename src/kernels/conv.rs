@@ -1,0 +1,180 @@
+//! Convolutions as matrix products, and pooling. Channels come last.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::gemm::{Number, Rows, transpose_row};
+use super::simd::{Lanes, Work, dispatch};
+
+/// What a convolution is beside its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    pub kernel: usize,
+    pub stride: usize,
+    pub out: usize,
+}
+
+/// A convolution's measures: of the pictures, `[batch, height, width, channels]`, and
+/// of what each place of the result reads of them. Lines count over the whole batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    pub batch: usize,
+    pub height: usize,
+    width: usize,
+    channels: usize,
+    pub kernel: usize,
+    pub stride: usize,
+}
+
+impl Places {
+    pub fn new([batch, height, width, channels]: [usize; 4], shape: ConvShape) -> Self {
+        Self {
+            batch,
+            height,
+            width,
+            channels,
+            kernel: shape.kernel,
+            stride: shape.stride,
+        }
+    }
+
+    /// Height and width of the result.
+    pub fn size(&self) -> [usize; 2] {
+        let padded = 2 * (self.kernel / 2);
+        [self.height, self.width].map(|side| (side + padded - self.kernel) / self.stride + 1)
+    }
+
+    /// All lines of the result.
+    pub fn lines(&self) -> Range<usize> {
+        0..self.batch * self.size()[0]
+    }
+
+    /// Numbers that a place of the result reads.
+    pub fn depth(&self) -> usize {
+        self.kernel * self.kernel * self.channels
+    }
+
+    /// Numbers in a line of a picture.
+    pub fn line(&self) -> usize {
+        self.width * self.channels
+    }
+
+    /// The lines of the pictures that some lines of the result read.
+    pub fn reads(&self, lines: &Range<usize>) -> Range<usize> {
+        let ([out_height, _], padding) = (self.size(), self.kernel / 2);
+        let top = |line: usize| (line / out_height, line % out_height * self.stride);
+        let ((first, above), (last, below)) =
+            (top(lines.start), top(lines.end.max(lines.start + 1) - 1));
+        first * self.height + above.saturating_sub(padding)
+            ..last * self.height + (below + self.kernel - padding).min(self.height)
+    }
+
+    /// With channels taken as pairs.
+    pub fn of_pairs(self) -> Self {
+        Self {
+            channels: self.channels / 2,
+            ..self
+        }
+    }
+}
+
+/// What each place of a convolution's result reads of a picture, as the rows of a
+/// matrix that is never written down whole.
+pub struct Patches<'a, N = f32> {
+    /// Lines of the pictures from `first_line` on.
+    picture: &'a [N],
+    first_line: usize,
+    places: Places,
+    /// Those of the result that are wanted.
+    lines: Range<usize>,
+}
+
+impl<'a, N: Number> Patches<'a, N> {
+    /// `picture` begins with the first line that `lines` of the result read.
+    pub fn new(picture: &'a [N], places: Places, lines: Range<usize>) -> Self {
+        Self {
+            picture,
+            first_line: places.reads(&lines).start,
+            places,
+            lines,
+        }
+    }
+}
+
+impl<N: Number> Rows<N> for Patches<'_, N> {
+    fn count(&self) -> usize {
+        self.lines.len() * self.places.size()[1]
+    }
+
+    fn gather(&self, rows: Range<usize>, block: &mut [N]) {
+        let Places {
+            height,
+            width,
+            channels,
+            kernel,
+            stride,
+            ..
+        } = self.places;
+        let [out_height, out_width] = self.places.size();
+        let (across, padding) = (rows.len(), kernel / 2);
+        let line = kernel * channels;
+        for (i, row) in rows.enumerate() {
+            let (out_line, x) = (self.lines.start + row / out_width, row % out_width);
+            let (batch, y) = (out_line / out_height, out_line % out_height);
+            let (top, left) = (y * stride, x * stride);
+            // The columns of the kernel that are inside lie side by side.
+            let from = padding.saturating_sub(left);
+            let to = kernel.min(width + padding - left);
+            for k in 0..kernel {
+                let part = &mut block[k * line * across..(k + 1) * line * across];
+                let at = top + k;
+                if at < padding || at - padding >= height {
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
+                    continue;
+                }
+                let line_there = batch * height + at - padding - self.first_line;
+                let start = line_there * width + left + from;
+                let start = (start - padding) * channels;
+                let inside = &self.picture[start..start + (to - from) * channels];
+                let (before, after) = (from * channels, to * channels);
+                if before > 0 || after < line {
+                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
+                }
+                transpose_row(inside, across, i, &mut part[before * across..]);
+            }
+        }
+    }
+}
+
+/// Means of squares of `side` x `side`.
+pub fn average_pool(
+    picture: &[f32],
+    [batch, height, width, channels]: [usize; 4],
+    side: usize,
+) -> Vec<f32> {
+    struct Pool<'a>(&'a [f32], [usize; 4], usize, &'a mut [f32]);
+    impl Work for Pool<'_> {
+        type Output = ();
+        #[inline(always)]
+        unsafe fn run<V: Lanes>(self) {
+            let Self(picture, [_, height, width, channels], side, out) = self;
+            let (across, share) = (width / side, 1.0 / (side * side) as f32);
+            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (line, x) = (place / across, place % across);
+                let (batch, y) = (line / (height / side), line % (height / side));
+                for i in 0..side * side {
+                    let row = batch * height + y * side + i / side;
+                    let start = (row * width + x * side + i % side) * channels;
+                    let from = &picture[start..start + channels];
+                    out.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+                out.iter_mut().for_each(|value| *value *= share);
+            }
+        }
+    }
+    let mut out = vec![0.0; batch * (height / side) * (width / side) * channels];
+    let shape = [batch, height, width, channels];
+    dispatch(Pool(picture, shape, side, &mut out));
+    out
+}
