@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::gemm::{Number, Rows, transpose_row};
+use super::gemm::{Number, Rows};
 use super::simd::{Lanes, Work, dispatch};
 
 /// What a convolution is beside its weights.
@@ -88,6 +88,8 @@ pub struct Patches<'a, N = f32> {
     places: Places,
     /// Those of the result that are wanted.
     lines: Range<usize>,
+    /// The channels of what is beyond a picture's edge.
+    outside: Vec<N>,
 }
 
 impl<'a, N: Number> Patches<'a, N> {
@@ -98,6 +100,7 @@ impl<'a, N: Number> Patches<'a, N> {
             first_line: places.reads(&lines).start,
             places,
             lines,
+            outside: vec![N::default(); places.channels],
         }
     }
 }
@@ -107,7 +110,11 @@ impl<N: Number> Rows<N> for Patches<'_, N> {
         self.lines.len() * self.places.size()[1]
     }
 
-    fn gather(&self, rows: Range<usize>, block: &mut [N]) {
+    fn runs(&self) -> usize {
+        self.places.kernel * self.places.kernel
+    }
+
+    fn row(&self, row: usize, mut see: impl FnMut(usize, &[N])) {
         let Places {
             height,
             width,
@@ -117,31 +124,19 @@ impl<N: Number> Rows<N> for Patches<'_, N> {
             ..
         } = self.places;
         let [out_height, out_width] = self.places.size();
-        let (across, padding) = (rows.len(), kernel / 2);
-        let line = kernel * channels;
-        for (i, row) in rows.enumerate() {
-            let (out_line, x) = (self.lines.start + row / out_width, row % out_width);
-            let (batch, y) = (out_line / out_height, out_line % out_height);
-            let (top, left) = (y * stride, x * stride);
-            // The columns of the kernel that are inside lie side by side.
-            let from = padding.saturating_sub(left);
-            let to = kernel.min(width + padding - left);
-            for k in 0..kernel {
-                let part = &mut block[k * line * across..(k + 1) * line * across];
-                let at = top + k;
-                if at < padding || at - padding >= height {
-                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
-                    continue;
-                }
-                let line_there = batch * height + at - padding - self.first_line;
-                let start = line_there * width + left + from;
-                let start = (start - padding) * channels;
-                let inside = &self.picture[start..start + (to - from) * channels];
-                let (before, after) = (from * channels, to * channels);
-                if before > 0 || after < line {
-                    (part[i..].iter_mut().step_by(across)).for_each(|value| *value = N::default());
-                }
-                transpose_row(inside, across, i, &mut part[before * across..]);
+        let (out_line, x) = (self.lines.start + row / out_width, row % out_width);
+        let (batch, y) = (out_line / out_height, out_line % out_height);
+        let padding = kernel / 2;
+        for run in 0..kernel * kernel {
+            let (down, across) = (y * stride + run / kernel, x * stride + run % kernel);
+            let inside = (padding..height + padding).contains(&down)
+                && (padding..width + padding).contains(&across);
+            if inside {
+                let line = batch * height + down - padding - self.first_line;
+                let place = line * width + across - padding;
+                see(run, &self.picture[place * channels..(place + 1) * channels]);
+            } else {
+                see(run, &self.outside);
             }
         }
     }

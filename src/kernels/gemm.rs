@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::thread::LocalKey;
 
 use half::f16;
 
@@ -34,8 +33,6 @@ pub trait Number: Copy + Default + Send + Sync + 'static {
         part: Range<usize>,
         room: &'a mut Vec<f32>,
     ) -> &'a [Self::Right];
-    /// Room that stays with the thread.
-    fn room() -> &'static LocalKey<RefCell<Vec<Self>>>;
 
     // SAFETY of all: as with [`Lanes`].
     unsafe fn zero<V: Lanes>() -> Self::Sums<V>;
@@ -73,10 +70,6 @@ impl Number for f32 {
             }
         }
     }
-    fn room() -> &'static LocalKey<RefCell<Vec<f32>>> {
-        &LEFT
-    }
-
     #[inline(always)]
     unsafe fn zero<V: Lanes>() -> V {
         unsafe { V::zero() }
@@ -112,10 +105,6 @@ impl Number for Pair {
     ) -> &'a [[i8; 2]] {
         &values[part]
     }
-    fn room() -> &'static LocalKey<RefCell<Vec<Pair>>> {
-        &LEFT_PAIRS
-    }
-
     #[inline(always)]
     unsafe fn zero<V: Lanes>() -> V::Ints {
         unsafe { V::zero_ints() }
@@ -241,13 +230,14 @@ impl Finish<'_> {
     }
 }
 
-/// Where the left matrix comes from: any number of rows, `depth` numbers long.
+/// Where the left matrix comes from: any number of rows, `depth` numbers long, that
+/// lie in memory as runs of one length.
 pub trait Rows<N = f32>: Sync {
     fn count(&self) -> usize;
-
-    /// Writes number `index` of every row of `rows` side by side, index by
-    /// index: `[depth, rows]`.
-    fn gather(&self, rows: Range<usize>, block: &mut [N]);
+    /// How many runs a row is.
+    fn runs(&self) -> usize;
+    /// Shows every run of a row in turn, with its number.
+    fn row(&self, row: usize, see: impl FnMut(usize, &[N]));
 }
 
 /// A matrix as it lies: rows `stride` apart.
@@ -263,12 +253,13 @@ impl<N: Number> Rows<N> for Matrix<'_, N> {
         self.rows
     }
 
-    fn gather(&self, rows: Range<usize>, block: &mut [N]) {
-        let width = rows.len();
-        for (i, row) in rows.enumerate() {
-            let start = row * self.stride;
-            transpose_row(&self.values[start..start + self.depth], width, i, block);
-        }
+    fn runs(&self) -> usize {
+        1
+    }
+
+    fn row(&self, row: usize, mut see: impl FnMut(usize, &[N])) {
+        let start = row * self.stride;
+        see(0, &self.values[start..start + self.depth]);
     }
 }
 
@@ -278,8 +269,76 @@ pub fn transpose_row<N: Copy>(row: &[N], width: usize, i: usize, block: &mut [N]
     column.zip(row).for_each(|(to, from)| *to = *from);
 }
 
-/// Numbers of the left matrix that are laid out at a time: they stay in the
-/// second cache while the panels of the right one pass by.
+/// Some rows of the left matrix as tiles read them, in blocks as high as a tile.
+enum Left<N> {
+    /// What one step of a tile reads side by side: `[depth, height]` for each block.
+    Laid(Vec<N>),
+    /// Where the rows' runs begin: `[runs, height]` for each block.
+    Where(Vec<Start<N>>, usize),
+}
+
+#[derive(Clone, Copy)]
+struct Start<N>(*const N);
+
+// SAFETY: they are read from and nothing else, while the rows are borrowed.
+unsafe impl<N: Sync> Send for Start<N> {}
+unsafe impl<N: Sync> Sync for Start<N> {}
+
+/// Whether it pays to lay rows of `bytes` bytes out anew for so many panels.
+fn worth_laying_out(bytes: usize, panels: usize) -> bool {
+    // Rows whose beginnings are a multiple of this apart fall on the same few places
+    // of the first cache, and drive each other out.
+    let crowded = bytes.is_multiple_of(4096);
+    // WebAssembly works out the place of every number by an instruction of its own.
+    let costly = cfg!(target_arch = "wasm32") && panels >= 8;
+    crowded || costly
+}
+
+impl<N: Number> Left<N> {
+    /// Of the rows from `first` on, in blocks between `places`.
+    fn new(
+        rows: &impl Rows<N>,
+        [depth, panels]: [usize; 2],
+        first: usize,
+        places: &[(usize, usize)],
+        parallel: bool,
+    ) -> Self {
+        let runs = rows.runs();
+        let count = places.last().map_or(0, |place| place.1);
+        if runs == 1 && worth_laying_out(depth * size_of::<N>(), panels) {
+            let mut laid = vec![N::default(); count * depth];
+            let mut free = laid.as_mut_slice();
+            let mut blocks = Vec::with_capacity(places.len());
+            for &(from, to) in places {
+                let (block, rest) = free.split_at_mut((to - from) * depth);
+                blocks.push((from, to, block));
+                free = rest;
+            }
+            for_all(blocks, parallel, |(from, to, block)| {
+                for i in 0..to - from {
+                    rows.row(first + from + i, |_, row| {
+                        transpose_row(&row[..depth], to - from, i, block)
+                    });
+                }
+            });
+            return Self::Laid(laid);
+        }
+        let length = depth / runs;
+        let mut starts = vec![Start(std::ptr::null()); count * runs];
+        for &(from, to) in places {
+            let block = &mut starts[from * runs..to * runs];
+            for i in 0..to - from {
+                rows.row(first + from + i, |run, numbers| {
+                    block[run * (to - from) + i] = Start(numbers[..length].as_ptr());
+                });
+            }
+        }
+        Self::Where(starts, length)
+    }
+}
+
+/// Numbers of the left matrix that are read at a time: they stay in the second cache
+/// while the panels of the right one pass by.
 const CHUNK: usize = 64 * 1024;
 
 /// `rows` times `packed`, `[rows, columns]`, on all threads.
@@ -330,33 +389,18 @@ fn multiply<N: Number>(
         let places: Vec<(usize, usize)> = (0..blocks)
             .map(|block| (part(count, blocks, block), part(count, blocks, block + 1)))
             .collect();
-        // What was there before is written over.
-        let mut room = N::room().take();
-        room.resize(room.len().max(count * depth), N::default());
-        let left = &mut room[..count * depth];
-        let mut free = left;
-        let mut parts: Vec<(&(usize, usize), &mut [N])> = Vec::with_capacity(blocks);
-        for place in &places {
-            let (block, rest) = free.split_at_mut((place.1 - place.0) * depth);
-            parts.push((place, block));
-            free = rest;
-        }
-        for_all(parts, by_panel, |((from, to), block)| {
-            rows.gather(first + from..first + to, block)
-        });
-        let left = &room[..count * depth];
+        let left = Left::new(rows, [depth, panels], first, &places, by_panel);
         for_each(panels, by_panel, |panel| {
             dispatch(Panel {
                 packed,
                 panel,
-                left,
+                left: &left,
                 places: &places,
                 first,
                 finish,
                 out: &result,
             })
         });
-        N::room().set(room);
     });
     // SAFETY: every panel of every chunk wrote its place.
     unsafe { out.set_len(total * packed.columns) };
@@ -364,10 +408,6 @@ fn multiply<N: Number>(
 }
 
 thread_local! {
-    /// Room for a chunk of the left matrix.
-    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    /// The same for pairs.
-    static LEFT_PAIRS: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
     /// Room for a panel of f16 weights as f32.
     static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
@@ -388,7 +428,7 @@ fn most_rows() -> usize {
 struct Panel<'a, 'w, N: Number> {
     packed: &'a Packed<'w, N>,
     panel: usize,
-    left: &'a [N],
+    left: &'a Left<N>,
     places: &'a [(usize, usize)],
     first: usize,
     finish: &'a Finish<'a>,
@@ -406,9 +446,8 @@ impl<N: Number> Work for Panel<'_, '_, N> {
         let mut room = WIDENED.take();
         let right = N::right(&values, part, &mut room);
         for &(from, to) in self.places {
-            let left = &self.left[from * depth..to * depth];
             // SAFETY: the caller's.
-            unsafe { self.block::<V>(left, right, from, to - from) };
+            unsafe { self.block::<V>(right, from, to - from) };
         }
         WIDENED.set(room);
     }
@@ -417,14 +456,14 @@ impl<N: Number> Work for Panel<'_, '_, N> {
 impl<N: Number> Panel<'_, '_, N> {
     /// Picks the tile that is as high as the block.
     #[inline(always)]
-    unsafe fn block<V: Lanes>(&self, left: &[N], right: &[N::Right], from: usize, height: usize) {
+    unsafe fn block<V: Lanes>(&self, right: &[N::Right], from: usize, height: usize) {
         macro_rules! heights {
             ($($height:literal)*) => {
                 // What is higher than V's registers allow is never asked for,
                 // and the condition is known when this is compiled.
                 match height {
                     $($height if $height <= V::ROWS => unsafe {
-                        self.tile::<V, $height>(left, right, from)
+                        self.tile::<V, $height>(right, from)
                     },)*
                     _ => unreachable!("a block higher than a tile"),
                 }
@@ -434,23 +473,43 @@ impl<N: Number> Panel<'_, '_, N> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const H: usize>(&self, left: &[N], right: &[N::Right], from: usize) {
+    unsafe fn tile<V: Lanes, const H: usize>(&self, right: &[N::Right], from: usize) {
         let width = 2 * V::LANES;
         let depth = self.packed.depth;
-        assert!(left.len() == H * depth && right.len() == width * depth);
-        // SAFETY: the lengths were just checked; the rest is the caller's.
+        assert!(right.len() == width * depth);
+        // SAFETY: the caller's.
         let mut sums = [[unsafe { N::zero::<V>() }; 2]; H];
-        let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
-        for _ in 0..depth {
-            unsafe {
-                let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let a = *a.add(i);
-                    sums[0] = N::add_product::<V>(sums[0], a, b0);
-                    sums[1] = N::add_product::<V>(sums[1], a, b1);
+        let mut b = right.as_ptr();
+        // No closure: it would not be compiled for V's instructions.
+        macro_rules! step {
+            ($row:ident of $rows:expr, $number:expr) => {
+                // SAFETY: there are `depth` steps, and so much of both matrices.
+                unsafe {
+                    let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
+                    for ($row, sums) in $rows.iter().zip(&mut sums) {
+                        let a = $number;
+                        sums[0] = N::add_product::<V>(sums[0], a, b0);
+                        sums[1] = N::add_product::<V>(sums[1], a, b1);
+                    }
+                    b = b.add(width);
                 }
-                a = a.add(H);
-                b = b.add(width);
+            };
+        }
+        match self.left {
+            Left::Laid(laid) => {
+                let (steps, _) = laid[from * depth..(from + H) * depth].as_chunks::<H>();
+                for numbers in steps {
+                    step!(number of numbers, *number);
+                }
+            }
+            Left::Where(starts, length) => {
+                let runs = depth / (*length).max(1);
+                let (runs, _) = starts[from * runs..(from + H) * runs].as_chunks::<H>();
+                for starts in runs {
+                    for k in 0..*length {
+                        step!(start of starts, *start.0.add(k));
+                    }
+                }
             }
         }
         let first = self.panel * width;
