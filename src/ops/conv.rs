@@ -51,12 +51,48 @@ impl ConvNorm {
     pub fn forward(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
         let fast = match self.packed {
             true => self.fast(&x, &then),
-            false => None,
+            false => self.differentiable(&x, &then),
         };
         match fast {
             Some(y) => y,
             None => self.plain(x, then),
         }
+    }
+
+    #[cfg(feature = "training")]
+    pub(super) fn differentiable(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
+        use cpu::training::{Statistics, conv_norm};
+        let (norm, (add, curve)) = (&self.norm, then.split());
+        let by_batch = norm.training.is_enabled();
+        let statistics = match by_batch {
+            true => Statistics::Batch,
+            false => Statistics::Running(
+                norm.running_mean.value().inner(),
+                norm.running_var.value().inner(),
+            ),
+        };
+        let affine = [norm.gamma.val(), norm.beta.val()];
+        let weight = self.conv.weight.val();
+        let epsilon = norm.epsilon;
+        let done = conv_norm(
+            x,
+            weight,
+            self.shape(),
+            affine,
+            epsilon,
+            statistics,
+            add,
+            curve,
+        )?;
+        if let Some(found) = done.noted {
+            self.note(found);
+        }
+        Some(done.y)
+    }
+
+    #[cfg(not(feature = "training"))]
+    fn differentiable(&self, _: &Tensor<4>, _: &Then<4>) -> Option<Tensor<4>> {
+        None
     }
 
     pub(super) fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
@@ -106,12 +142,21 @@ impl ConvNorm {
         let result = batch_norm_train(x, gamma, beta, norm.epsilon);
         let mean = result.mean.inner();
         let variance = result.variance.inner() * (count / (count - 1.0).max(1.0));
-        for (running, found) in [(&norm.running_mean, mean), (&norm.running_var, variance)] {
+        self.note([mean, variance]);
+        result.output
+    }
+
+    /// Moves the running statistics towards a batch's mean and variance.
+    fn note(&self, found: [Tensor<1>; 2]) {
+        let norm = &self.norm;
+        for (running, found) in [&norm.running_mean, &norm.running_var]
+            .into_iter()
+            .zip(found)
+        {
             let before = running.value_sync();
             let found = found.to_device(&before.device());
             running.update(before * (1.0 - norm.momentum) + found * norm.momentum);
         }
-        result.output
     }
 
     /// Lays the weights out for the device's kernel.

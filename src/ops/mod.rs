@@ -282,6 +282,127 @@ mod tests {
         }
     }
 
+    /// The gradients of everything that goes into a convolution and what follows it, in
+    /// batches of several sizes, against those of the plain form.
+    #[test]
+    #[cfg(feature = "training")]
+    fn fast_ways_back_on_the_cpu() {
+        for device in [
+            Device::flex().autodiff(),
+            Device::flex().autodiff().gradient_checkpointing(),
+        ] {
+            for ([input, out], kernel, stride, size, batch) in [
+                ([3, 8], 3, 2, [12, 12], 3),
+                ([8, 16], 3, 1, [5, 7], 2),
+                ([20, 36], 1, 1, [4, 3], 37),
+                ([16, 64], 3, 1, [1, 2], 5),
+                ([32, 80], 1, 1, [2, 2], 70),
+            ] {
+                for by_batch in [true, false] {
+                    for then in [0, 1, 2, 3] {
+                        conv_back(
+                            [input, out],
+                            kernel,
+                            stride,
+                            [batch, size[0], size[1]],
+                            by_batch,
+                            then,
+                            &device,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "training")]
+    fn conv_back(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        [batch, height, width]: [usize; 3],
+        by_batch: bool,
+        then: usize,
+        device: &Device,
+    ) {
+        use burn::module::RunningState;
+        let [input, out] = channels;
+        let what = format!(
+            "{channels:?}, kernel {kernel}, stride {stride}, by batch: {by_batch}, then {then}"
+        );
+        let vector = |low, high| {
+            let inner = device.clone().inner();
+            Tensor::<1>::random([out], Distribution::Uniform(low, high), &inner).into_data()
+        };
+        let (gamma, beta) = (vector(-1.5, 1.5), vector(-1.0, 1.0));
+        let (mean, variance) = (vector(-1.0, 1.0), vector(0.5, 2.0));
+        let leaf = |data: &TensorData| Tensor::from_data(data.clone(), device).require_grad();
+        let x = (random([batch, height, width, input], device) * 2.0 + 5.0).into_data();
+        let weight = random([out, input, kernel, kernel], device).into_data();
+        let layer = || {
+            let mut layer = ConvNorm::init(channels, kernel, stride, device);
+            layer.conv.weight =
+                Param::from_tensor(Tensor::from_data(weight.clone(), device).require_grad());
+            layer.norm.gamma = Param::from_tensor(leaf(&gamma));
+            layer.norm.beta = Param::from_tensor(leaf(&beta));
+            layer.norm.running_mean = RunningState::new(Tensor::from_data(mean.clone(), device));
+            layer.norm.running_var = RunningState::new(Tensor::from_data(variance.clone(), device));
+            layer.norm.training = Param::from_bool(by_batch);
+            layer
+        };
+        let shape = layer()
+            .plain(Tensor::from_data(x.clone(), device), Then::Nothing)
+            .dims();
+        let add = random(shape, device).into_data();
+        let asked = random(shape, device);
+        // The input of a stride is a picture, of which nothing is asked.
+        let input = || {
+            let x = Tensor::<4>::from_data(x.clone(), device);
+            if stride == 1 { x.require_grad() } else { x }
+        };
+        let run = |fast: bool| {
+            let (layer, x) = (layer(), input());
+            let add = Tensor::<4>::from_data(add.clone(), device).require_grad();
+            let then = match then {
+                0 => Then::Nothing,
+                1 => Then::Relu,
+                2 => Then::Add(add.clone()),
+                _ => Then::AddRelu(add.clone()),
+            };
+            let y = match fast {
+                true => layer.differentiable(&x, &then).expect("not fast"),
+                false => layer.plain(x.clone(), then),
+            };
+            let mut gradients = (y.clone() * asked.clone()).sum().backward();
+            let norm = &layer.norm;
+            let mut flat = vec![y.inner().reshape([-1])];
+            flat.extend(x.grad_remove(&mut gradients).map(|g| g.reshape([-1])));
+            flat.extend(add.grad_remove(&mut gradients).map(|g| g.reshape([-1])));
+            flat.extend(
+                layer
+                    .conv
+                    .weight
+                    .val()
+                    .grad_remove(&mut gradients)
+                    .map(|g| g.reshape([-1])),
+            );
+            flat.extend(norm.gamma.val().grad_remove(&mut gradients));
+            flat.extend(norm.beta.val().grad_remove(&mut gradients));
+            flat.extend([
+                norm.running_mean.value_sync().inner(),
+                norm.running_var.value_sync().inner(),
+            ]);
+            flat
+        };
+        let (found, expected) = (run(true), run(false));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            // Sums of many numbers are off by more.
+            let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
+            same::<1>(found / size, expected / size, &format!("{what}: {index}"));
+        }
+    }
+
     #[test]
     #[cfg(feature = "training")]
     fn what_is_differentiated_takes_the_plain_path() {

@@ -2,11 +2,19 @@
 
 mod attention;
 mod conv;
+#[cfg(feature = "training")]
+mod conv_norm;
 mod gemm;
+#[cfg(feature = "training")]
+mod graph;
 mod int8;
 mod math;
 mod norm;
 mod simd;
+#[cfg(feature = "training")]
+mod strip;
+#[cfg(feature = "training")]
+pub mod training;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;

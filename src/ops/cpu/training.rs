@@ -1,0 +1,179 @@
+//! The fast paths in the CPU's memory of what is differentiated: burn's tensors in,
+//! slices within.
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Tensor, TensorData};
+
+use super::super::Curve;
+use super::super::conv::ConvShape;
+use super::conv_norm::{self, Kept, Sizes};
+use super::graph::{WayBack, differentiable};
+use super::{numbers, tensor};
+
+/// What a batch normalisation goes by.
+#[derive(Clone)]
+pub enum Statistics {
+    /// The batch's own.
+    Batch,
+    /// A mean and a variance that it has learned.
+    Running(Tensor<1>, Tensor<1>),
+}
+
+/// What became of a batch: its result, and in [`Statistics::Batch`] the mean and the
+/// variance of every channel before normalisation, with what is the estimate of the
+/// variance of what the batch was drawn from.
+pub struct Normalized {
+    pub y: Tensor<4>,
+    pub noted: Option<[Tensor<1>; 2]>,
+}
+
+/// A convolution of `[batch, height, width, in]` with weights `[out, in, kernel, kernel]`, batch
+/// normalisation, and what is to be added.
+pub fn conv_norm(
+    x: &Tensor<4>,
+    weight: Tensor<4>,
+    shape: ConvShape,
+    [gamma, beta]: [Tensor<1>; 2],
+    epsilon: f64,
+    statistics: Statistics,
+    add: Option<&Tensor<4>>,
+    curve: Curve,
+) -> Option<Normalized> {
+    let sizes = Sizes::new(x.dims(), shape);
+    let relu = match curve {
+        Curve::Straight => false,
+        Curve::Relu => true,
+        Curve::QuickGelu | Curve::Gelu => return None,
+    };
+    // The way back to the input goes by single steps.
+    if shape.stride > 1 && x.is_tracked() || x.shape().num_elements() == 0 {
+        return None;
+    }
+    let mut noted = None;
+    let mut run = |values: &[FlexTensor]| {
+        let [x, weight, gamma, beta, add @ ..] = values else {
+            return None;
+        };
+        let (z, moments) = conv_norm::convolve(x.as_slice()?, weight.as_slice()?, sizes);
+        let [mean, variance] = match &statistics {
+            Statistics::Batch => {
+                let unbiased = moments.count as f64 / (moments.count as f64 - 1.0).max(1.0);
+                let noted_variance = moments.variance.iter().map(|v| (v * unbiased) as f32);
+                let mean: Vec<f32> = moments.mean.iter().map(|mean| *mean as f32).collect();
+                let channels = mean.len();
+                noted = Some([
+                    tensor(mean, [channels]),
+                    tensor(noted_variance.collect(), [channels]),
+                ]);
+                [moments.mean, moments.variance]
+            }
+            Statistics::Running(mean, variance) => {
+                let double = |values: &Tensor<1>| {
+                    let values = numbers(values.clone())?;
+                    let values = values.as_slice::<f32>()?.iter().map(|v| f64::from(*v));
+                    Some(values.collect::<Vec<f64>>())
+                };
+                [double(mean)?, double(variance)?]
+            }
+        };
+        let inverse: Vec<f64> = variance
+            .iter()
+            .map(|v| (v + epsilon).sqrt().recip())
+            .collect();
+        let scale: Vec<f64> = (inverse.iter().zip(gamma.as_slice::<f32>()?))
+            .map(|(inverse, gamma)| inverse * f64::from(*gamma))
+            .collect();
+        let shift = (mean.iter().zip(&scale).zip(beta.as_slice::<f32>()?))
+            .map(|((mean, scale), beta)| (f64::from(*beta) - mean * scale) as f32);
+        let shift: Vec<f32> = shift.collect();
+        let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
+        let add = match add {
+            [add] => Some(add.as_slice()?),
+            _ => None,
+        };
+        let y = conv_norm::affine(&z, [&single(&scale), &shift], add, relu);
+        let result =
+            |values: Vec<f32>| FlexTensor::from_data(TensorData::new(values, sizes.result()));
+        let y = result(y);
+        let kept = ConvNorm {
+            sizes,
+            x: x.clone(),
+            weight: weight.clone(),
+            gamma: gamma.clone(),
+            z: result(z),
+            y: relu.then(|| y.clone()),
+            mean: single(&mean),
+            inverse: single(&inverse),
+            by_batch: matches!(statistics, Statistics::Batch),
+        };
+        Some((y, kept))
+    };
+    let (x, weight) = (x.clone().into_dispatch(), weight.into_dispatch());
+    let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
+    let y = match add {
+        None => differentiable([x, weight, gamma, beta], |values| run(values)),
+        Some(add) => {
+            let add = add.clone().into_dispatch();
+            differentiable([x, weight, gamma, beta, add], |values| run(values))
+        }
+    };
+    Some(Normalized {
+        y: Tensor::from_dispatch(y?),
+        noted,
+    })
+}
+
+/// What the way back of [`conv_norm`] needs.
+#[derive(Clone, Debug)]
+struct ConvNorm {
+    sizes: Sizes,
+    x: FlexTensor,
+    weight: FlexTensor,
+    gamma: FlexTensor,
+    z: FlexTensor,
+    y: Option<FlexTensor>,
+    mean: Vec<f32>,
+    inverse: Vec<f32>,
+    by_batch: bool,
+}
+
+impl<const N: usize> WayBack<N> for ConvNorm {
+    fn gradients(self, asked: FlexTensor, wanted: [bool; N]) -> Option<[Option<FlexTensor>; N]> {
+        let [x, weight, gamma, beta, add @ ..] = wanted.as_slice() else {
+            return None;
+        };
+        let add = add.first() == Some(&true);
+        let y = match &self.y {
+            Some(y) => Some(y.as_slice()?),
+            None => None,
+        };
+        let kept = Kept {
+            sizes: self.sizes,
+            x: self.x.as_slice()?,
+            weight: self.weight.as_slice()?,
+            gamma: self.gamma.as_slice()?,
+            z: self.z.as_slice()?,
+            y,
+            mean: &self.mean,
+            inverse: &self.inverse,
+            by_batch: self.by_batch,
+        };
+        let found = kept.back(asked.as_slice()?, *x, *weight, add);
+        let like = |values: Vec<f32>, of: &FlexTensor| {
+            FlexTensor::from_data(TensorData::new(values, of.layout().shape().clone()))
+        };
+        let found_add = match found.add {
+            Some(values) => Some(like(values, &asked)),
+            None => add.then(|| asked.clone()),
+        };
+        let found = [
+            found.x.map(|values| like(values, &self.x)),
+            found.weight.map(|values| like(values, &self.weight)),
+            gamma.then(|| like(found.gamma, &self.gamma)),
+            beta.then(|| like(found.beta, &self.gamma)),
+            found_add,
+        ];
+        let mut found = found.into_iter();
+        Some(std::array::from_fn(|_| found.next().flatten()))
+    }
+}
