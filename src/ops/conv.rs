@@ -254,6 +254,8 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
         return x;
     }
     let y = cpu::average_pool(x.clone(), side);
+    #[cfg(feature = "training")]
+    let y = y.or_else(|| cpu::training::average_pool(&x, side));
     #[cfg(feature = "gpu")]
     let y = y.or_else(|| super::gpu::average_pool(x.clone(), side));
     match y {

@@ -312,6 +312,17 @@ mod tests {
                     }
                 }
             }
+            let x = random([3, 7, 4, 20], &device).require_grad();
+            let asked = random([3, 3, 2, 20], &device);
+            let plain = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
+            let plain = plain.mean_dim(2).mean_dim(4).reshape([3, 3, 2, 20]);
+            let [found, expected] = [average_pool(x.clone(), 2), plain].map(|y| {
+                let gradients = (y.clone() * asked.clone()).sum().backward();
+                [y.inner(), x.grad(&gradients).expect("no gradient")]
+            });
+            for (found, expected) in found.into_iter().zip(expected) {
+                same(found, expected, "pool");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::super::Curve;
 use super::super::conv::ConvShape;
+use super::conv;
 use super::conv_norm::{self, Kept, Sizes};
 use super::graph::{WayBack, differentiable};
 use super::{numbers, tensor};
@@ -175,5 +176,35 @@ impl<const N: usize> WayBack<N> for ConvNorm {
         ];
         let mut found = found.into_iter();
         Some(std::array::from_fn(|_| found.next().flatten()))
+    }
+}
+
+/// See [`super::super::average_pool`].
+pub fn average_pool(x: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
+    let shape = x.dims();
+    let [batch, height, width, channels] = shape;
+    if side == 0 || height < side || width < side {
+        return None;
+    }
+    let after = [batch, height / side, width / side, channels];
+    let y = differentiable([x.clone().into_dispatch()], |[x]| {
+        let y = conv::average_pool(x.as_slice()?, shape, side);
+        let y = FlexTensor::from_data(TensorData::new(y, after));
+        Some((y, Pool { shape, side }))
+    });
+    Some(Tensor::from_dispatch(y?))
+}
+
+/// What was averaged.
+#[derive(Clone, Debug)]
+struct Pool {
+    shape: [usize; 4],
+    side: usize,
+}
+
+impl WayBack<1> for Pool {
+    fn gradients(self, asked: FlexTensor, _: [bool; 1]) -> Option<[Option<FlexTensor>; 1]> {
+        let x = conv::spread(asked.as_slice()?, self.shape, self.side);
+        Some([Some(FlexTensor::from_data(TensorData::new(x, self.shape)))])
     }
 }
