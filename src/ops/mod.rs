@@ -1,6 +1,6 @@
 //! The operations that CLIP is made of. Each stands here in plain burn, which
-//! runs on every device and is what training differentiates; where tensors lie
-//! in the CPU's memory or on a GPU and nothing is to be differentiated, a fast
+//! runs on every device and can be differentiated there; where tensors lie in
+//! the CPU's memory, or on a GPU and nothing is to be differentiated, a fast
 //! path of our own takes its place. A fast path that cannot take what it is
 //! given says so (`None`), and the plain form goes on.
 //!
@@ -287,6 +287,11 @@ mod tests {
     #[test]
     #[cfg(feature = "training")]
     fn fast_ways_back_on_the_cpu() {
+        cpu::with_all_vectors(convolutions_back);
+    }
+
+    #[cfg(feature = "training")]
+    fn convolutions_back() {
         for device in [
             Device::flex().autodiff(),
             Device::flex().autodiff().gradient_checkpointing(),
@@ -326,7 +331,105 @@ mod tests {
         }
     }
 
+    #[test]
     #[cfg(feature = "training")]
+    fn fast_ways_back_of_transformers_on_the_cpu() {
+        cpu::with_all_vectors(transformers_back);
+    }
+
+    #[cfg(feature = "training")]
+    fn transformers_back() {
+        let device = Device::flex().autodiff();
+        // Outputs and gradients of `inputs`, which `run` makes something of.
+        let differentiate = |inputs: &[Tensor<1>], run: &dyn Fn(&[Tensor<1>]) -> Tensor<3>| {
+            let inputs: Vec<_> = (inputs.iter())
+                .map(|input| input.clone().require_grad())
+                .collect();
+            let y = run(&inputs);
+            let asked = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
+            let asked = (asked.float() * 0.7).sin().reshape(y.dims());
+            let mut gradients = (y.clone() * asked).sum().backward();
+            let found = inputs.iter().map(|input| {
+                let found = input.grad_remove(&mut gradients);
+                found.expect("no gradient")
+            });
+            let mut found: Vec<_> = found.collect();
+            found.push(y.inner().reshape([-1]));
+            found
+        };
+        let compare = |what: &str, found: Vec<Tensor<1>>, expected: Vec<Tensor<1>>| {
+            for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+                same(found, expected, &format!("{what}: {index}"));
+            }
+        };
+        for [batch, length, heads, head_dim] in [[1, 50, 3, 64], [2, 77, 2, 36], [3, 1, 1, 8]] {
+            let width = heads * head_dim;
+            let qkv = random([batch * length * 3 * width], &device);
+            for causal in [false, true] {
+                let run = |fast: bool| {
+                    differentiate(std::slice::from_ref(&qkv), &|inputs| {
+                        let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
+                        match fast {
+                            true => attention::fast(&qkv, heads, causal).expect("not fast"),
+                            false => attention::plain(qkv, heads, causal),
+                        }
+                    })
+                };
+                compare("attention", run(true), run(false));
+            }
+            let x = random([batch * length * width], &device) * 3.0 + 7.0;
+            let inputs = [x, random([width], &device), random([width], &device)];
+            let run = |fast: bool| {
+                differentiate(&inputs, &|inputs| {
+                    let mut norm = LayerNorm::init(width, 1e-5, &device);
+                    norm.gamma = Param::from_tensor(inputs[1].clone());
+                    norm.beta = Param::from_tensor(inputs[2].clone());
+                    let x = inputs[0].clone().reshape([batch, length, width]);
+                    match fast {
+                        true => norm.fast(&x).expect("not fast"),
+                        false => norm.plain(x),
+                    }
+                })
+            };
+            compare("layer norm", run(true), run(false));
+        }
+        for [rows, columns] in [[3, 36], [700, 132]] {
+            let (x, bias) = (
+                random([rows * columns], &device),
+                random([columns], &device),
+            );
+            let inputs = [x, bias, random([rows * columns], &device)];
+            for (index, then) in THEN.into_iter().enumerate() {
+                let run = |fast: bool| {
+                    differentiate(&inputs, &|inputs| {
+                        let [x, bias, other] = inputs else {
+                            unreachable!()
+                        };
+                        let x = x.clone().reshape([rows, columns]);
+                        let then = then(other.clone().reshape([1, rows, columns]));
+                        let y = match fast {
+                            true => cpu::training::finish(&x, bias.clone(), &then),
+                            false => None,
+                        };
+                        let y = match y {
+                            Some(y) => y.reshape([1, rows, columns]),
+                            None => {
+                                assert!(!fast || index == 5, "not fast");
+                                let y = x + bias.clone().unsqueeze();
+                                then.plain(y.reshape([1, rows, columns]))
+                            }
+                        };
+                        // Everything takes part, so that it has a gradient.
+                        y + other.clone().reshape([1, rows, columns])
+                    })
+                };
+                compare(&format!("finish {index}"), run(true), run(false));
+            }
+        }
+    }
+
+    #[cfg(feature = "training")]
+    #[track_caller]
     fn conv_back(
         channels: [usize; 2],
         kernel: usize,
@@ -416,7 +519,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "training")]
-    fn what_is_differentiated_takes_the_plain_path() {
+    fn what_is_differentiated_has_gradients() {
         let device = Device::flex().autodiff();
         let layer = Linear::init([8, 4], Start::Normal(0.1), true, &device);
         let x = random([3, 8], &device);

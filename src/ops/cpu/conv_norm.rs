@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::super::conv::ConvShape;
 use super::gemm::{self, for_all};
+use super::share::{add_up, divide, filled, repeated, shares, total};
 use super::simd::{Lanes, Work, dispatch, tile_width};
 use super::strip::{Left, Right, Strip, as_room};
 
@@ -286,23 +287,6 @@ impl Moments {
     }
 }
 
-/// Numbers of the channels, time and again, so that rows of few channels make whole
-/// vectors, too.
-fn repeated(values: &[f32]) -> Vec<f32> {
-    const LENGTH: usize = 64;
-    values.repeat(LENGTH.div_ceil(values.len().max(1)))
-}
-
-/// Sums by channel of such.
-fn total(repeated: &[f32], channels: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; channels];
-    for part in repeated.chunks_exact(channels) {
-        let sums = sums.iter_mut().zip(part);
-        sums.for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    sums
-}
-
 /// Sums of what is `origin` less, and of its squares.
 struct Spread<'a> {
     rows: &'a [f32],
@@ -360,43 +344,6 @@ impl Work for Affine<'_> {
             }
         }
     }
-}
-
-/// `0..count` in as many parts as keep all threads busy, even if one is slow.
-fn shares(count: usize) -> Vec<Range<usize>> {
-    let parts = match gemm::threads() {
-        1 => 1,
-        threads => 4 * threads,
-    };
-    let parts = parts.min(count);
-    (0..parts)
-        .map(|part| part * count / parts..(part + 1) * count / parts)
-        .collect()
-}
-
-/// The parts of `values` that belong to shares of pieces of `length` numbers.
-fn divide<'a, T>(
-    mut values: &'a mut [T],
-    shares: &[Range<usize>],
-    length: usize,
-) -> Vec<&'a mut [T]> {
-    let mut parts = Vec::with_capacity(shares.len());
-    for share in shares {
-        let count = (share.len() * length).min(values.len());
-        let (part, rest) = values.split_at_mut(count);
-        parts.push(part);
-        values = rest;
-    }
-    parts
-}
-
-/// A vector that `write` fills.
-fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut values = Vec::with_capacity(length);
-    write(&mut values.spare_capacity_mut()[..length]);
-    // SAFETY: all is written.
-    unsafe { values.set_len(length) };
-    values
 }
 
 /// A picture as [`Sizes::convolve`] and [`Sizes::correlate`] read it: where it lies if there is
@@ -656,12 +603,6 @@ impl Kept<'_> {
             });
         }
     }
-}
-
-fn add_up(all: &mut [f64], more: &[f64]) {
-    all.iter_mut()
-        .zip(more)
-        .for_each(|(all, more)| *all += more);
 }
 
 /// Sums of what is `asked`, and of its products with `z - mean`. Where there is `y`,

@@ -2,14 +2,22 @@
 //! slices within.
 
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Shape, Tensor, TensorData};
 
-use super::super::Curve;
 use super::super::conv::ConvShape;
-use super::conv;
+use super::super::{Curve, Then};
+use super::attention::attention as mix;
 use super::conv_norm::{self, Kept, Sizes};
 use super::graph::{WayBack, differentiable};
-use super::{numbers, tensor};
+use super::{attention_back, conv, finish as end, norm, numbers, share, tensor};
+
+fn shaped(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn like(values: Vec<f32>, of: &FlexTensor) -> FlexTensor {
+    shaped(values, of.layout().shape().clone())
+}
 
 /// What a batch normalisation goes by.
 #[derive(Clone)]
@@ -93,8 +101,7 @@ pub fn conv_norm(
             _ => None,
         };
         let y = conv_norm::affine(&z, [&single(&scale), &shift], add, relu);
-        let result =
-            |values: Vec<f32>| FlexTensor::from_data(TensorData::new(values, sizes.result()));
+        let result = |values| shaped(values, sizes.result());
         let y = result(y);
         let kept = ConvNorm {
             sizes,
@@ -160,9 +167,6 @@ impl<const N: usize> WayBack<N> for ConvNorm {
             by_batch: self.by_batch,
         };
         let found = kept.back(asked.as_slice()?, *x, *weight, add);
-        let like = |values: Vec<f32>, of: &FlexTensor| {
-            FlexTensor::from_data(TensorData::new(values, of.layout().shape().clone()))
-        };
         let found_add = match found.add {
             Some(values) => Some(like(values, &asked)),
             None => add.then(|| asked.clone()),
@@ -189,8 +193,7 @@ pub fn average_pool(x: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
     let after = [batch, height / side, width / side, channels];
     let y = differentiable([x.clone().into_dispatch()], |[x]| {
         let y = conv::average_pool(x.as_slice()?, shape, side);
-        let y = FlexTensor::from_data(TensorData::new(y, after));
-        Some((y, Pool { shape, side }))
+        Some((shaped(y, after), Pool { shape, side }))
     });
     Some(Tensor::from_dispatch(y?))
 }
@@ -206,5 +209,149 @@ impl WayBack<1> for Pool {
     fn gradients(self, asked: FlexTensor, _: [bool; 1]) -> Option<[Option<FlexTensor>; 1]> {
         let x = conv::spread(asked.as_slice()?, self.shape, self.side);
         Some([Some(FlexTensor::from_data(TensorData::new(x, self.shape)))])
+    }
+}
+
+/// `curve(x + bias + add)`: what follows a product.
+pub fn finish<const D: usize>(x: &Tensor<2>, bias: Tensor<1>, then: &Then<D>) -> Option<Tensor<2>> {
+    let (add, curve) = then.split();
+    let add = add.map(|add| add.clone().reshape(x.dims()));
+    if x.shape().num_elements() == 0 {
+        return None;
+    }
+    let run = |values: &[FlexTensor]| {
+        let [x, bias, add @ ..] = values else {
+            return None;
+        };
+        let add = match add {
+            [add] => Some(add.as_slice()?),
+            _ => None,
+        };
+        // The way back from a curve begins where it was entered, without what was added.
+        if add.is_some() && curve != Curve::Straight {
+            return None;
+        }
+        let y = end::finish(x.as_slice()?, bias.as_slice()?, add, curve);
+        let entered = (curve != Curve::Straight).then(|| (x.clone(), curve));
+        let bias = bias.clone();
+        Some((like(y, x), Finish { entered, bias }))
+    };
+    let (x, bias) = (x.clone().into_dispatch(), bias.into_dispatch());
+    let y = match add {
+        None => differentiable([x, bias], |values| run(values)),
+        Some(add) => differentiable([x, bias, add.into_dispatch()], |values| run(values)),
+    };
+    Some(Tensor::from_dispatch(y?))
+}
+
+/// What the way back of [`finish`] needs.
+#[derive(Clone, Debug)]
+struct Finish {
+    entered: Option<(FlexTensor, Curve)>,
+    bias: FlexTensor,
+}
+
+impl<const N: usize> WayBack<N> for Finish {
+    fn gradients(self, asked: FlexTensor, wanted: [bool; N]) -> Option<[Option<FlexTensor>; N]> {
+        let bias: &[f32] = self.bias.as_slice()?;
+        let asked = match &self.entered {
+            Some((x, curve)) => {
+                let asked = end::back(asked.as_slice()?, x.as_slice()?, bias, *curve);
+                like(asked, x)
+            }
+            None => asked,
+        };
+        let sums = match wanted.get(1) {
+            Some(true) => Some(share::column_sums(asked.as_slice()?, bias.len())),
+            _ => None,
+        };
+        let mut sums = sums.map(|sums| like(sums, &self.bias));
+        Some(std::array::from_fn(|index| match index {
+            1 => sums.take(),
+            _ => wanted[index].then(|| asked.clone()),
+        }))
+    }
+}
+
+/// `[rows, width]`, see [`super::super::LayerNorm`].
+pub fn layer_norm(
+    x: &Tensor<2>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Option<Tensor<2>> {
+    if x.shape().num_elements() == 0 {
+        return None;
+    }
+    let epsilon = epsilon as f32;
+    let inputs = [
+        x.clone().into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+    ];
+    let y = differentiable(inputs, |[x, gamma, beta]| {
+        let (gain, bias) = (gamma.as_slice()?, beta.as_slice()?);
+        let y = norm::layer_norm(x.as_slice()?, gain, bias, epsilon);
+        let (x, gamma) = (x.clone(), gamma.clone());
+        Some((like(y, &x), LayerNorm { x, gamma, epsilon }))
+    });
+    Some(Tensor::from_dispatch(y?))
+}
+
+/// What the way back of [`layer_norm`] needs.
+#[derive(Clone, Debug)]
+struct LayerNorm {
+    x: FlexTensor,
+    gamma: FlexTensor,
+    epsilon: f32,
+}
+
+impl WayBack<3> for LayerNorm {
+    fn gradients(self, asked: FlexTensor, _: [bool; 3]) -> Option<[Option<FlexTensor>; 3]> {
+        let (x, gamma) = (self.x.as_slice()?, self.gamma.as_slice()?);
+        let [x, gamma, beta] = norm::back(asked.as_slice()?, x, gamma, self.epsilon);
+        Some([
+            Some(like(x, &self.x)),
+            Some(like(gamma, &self.gamma)),
+            Some(like(beta, &self.gamma)),
+        ])
+    }
+}
+
+/// See [`super::super::attention`].
+pub fn attention(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
+    let [batch, length, triple] = qkv.dims();
+    if qkv.shape().num_elements() == 0 {
+        return None;
+    }
+    let shape = [batch, length, triple / 3];
+    let mixed = differentiable([qkv.clone().into_dispatch()], |[qkv]| {
+        let mixed = mix(qkv.as_slice()?, shape, heads, causal);
+        let kept = Attention {
+            qkv: qkv.clone(),
+            shape,
+            heads,
+            causal,
+        };
+        Some((shaped(mixed, shape), kept))
+    });
+    Some(Tensor::from_dispatch(mixed?))
+}
+
+/// What the way back of [`attention`] needs.
+#[derive(Clone, Debug)]
+struct Attention {
+    qkv: FlexTensor,
+    shape: [usize; 3],
+    heads: usize,
+    causal: bool,
+}
+
+impl WayBack<1> for Attention {
+    fn gradients(self, asked: FlexTensor, _: [bool; 1]) -> Option<[Option<FlexTensor>; 1]> {
+        let [_, length, width] = self.shape;
+        let (asked, qkv) = (asked.as_slice()?, self.qkv.as_slice()?);
+        let found = attention_back::back(asked, qkv, [length, width], self.heads, self.causal);
+        Some([Some(like(found, &self.qkv))])
     }
 }
