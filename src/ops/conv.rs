@@ -59,35 +59,23 @@ impl ConvNorm {
         }
     }
 
+    /// As [`Self::plain`] is differentiated, but fast.
     #[cfg(feature = "training")]
     pub(super) fn differentiable(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
-        use cpu::training::{Statistics, conv_norm};
-        let (norm, (add, curve)) = (&self.norm, then.split());
-        let by_batch = norm.training.is_enabled();
-        let statistics = match by_batch {
-            true => Statistics::Batch,
-            false => Statistics::Running(
-                norm.running_mean.value().inner(),
-                norm.running_var.value().inner(),
-            ),
+        use cpu::training::{Normalization, conv_norm};
+        let norm = &self.norm;
+        let running = || [&norm.running_mean, &norm.running_var].map(|noted| noted.value().inner());
+        let norm = Normalization {
+            gamma: norm.gamma.val(),
+            beta: norm.beta.val(),
+            epsilon: norm.epsilon,
+            running: (!norm.training.is_enabled()).then(running),
         };
-        let affine = [norm.gamma.val(), norm.beta.val()];
-        let weight = self.conv.weight.val();
-        let epsilon = norm.epsilon;
-        let done = conv_norm(
-            x,
-            weight,
-            self.shape(),
-            affine,
-            epsilon,
-            statistics,
-            add,
-            curve,
-        )?;
-        if let Some(found) = done.noted {
+        let normalized = conv_norm(x, self.conv.weight.val(), self.shape(), norm, then)?;
+        if let Some(found) = normalized.found {
             self.note(found);
         }
-        Some(done.y)
+        Some(normalized.y)
     }
 
     #[cfg(not(feature = "training"))]

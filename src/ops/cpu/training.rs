@@ -19,36 +19,33 @@ fn like(values: Vec<f32>, of: &FlexTensor) -> FlexTensor {
     shaped(values, of.layout().shape().clone())
 }
 
-/// What a batch normalisation goes by.
-#[derive(Clone)]
-pub enum Statistics {
-    /// The batch's own.
-    Batch,
-    /// A mean and a variance that it has learned.
-    Running(Tensor<1>, Tensor<1>),
+/// Batch normalisation, all of it `[channels]`.
+pub struct Normalization {
+    pub gamma: Tensor<1>,
+    pub beta: Tensor<1>,
+    pub epsilon: f64,
+    /// The mean and the variance that it goes by, if not by the batch's own.
+    pub running: Option<[Tensor<1>; 2]>,
 }
 
-/// What became of a batch: its result, and in [`Statistics::Batch`] the mean and the
-/// variance of every channel before normalisation, with what is the estimate of the
-/// variance of what the batch was drawn from.
+/// What became of a batch.
 pub struct Normalized {
     pub y: Tensor<4>,
-    pub noted: Option<[Tensor<1>; 2]>,
+    /// Mean and variance of every channel, if it went by them: the variance as estimated of what the
+    /// batch was drawn from.
+    pub found: Option<[Tensor<1>; 2]>,
 }
 
-/// A convolution of `[batch, height, width, in]` with weights `[out, in, kernel, kernel]`, batch
-/// normalisation, and what is to be added.
+/// See [`super::super::ConvNorm`]: a convolution with weights `[out, in, kernel, kernel]`,
+/// normalised, and on with `then`.
 pub fn conv_norm(
     x: &Tensor<4>,
     weight: Tensor<4>,
     shape: ConvShape,
-    [gamma, beta]: [Tensor<1>; 2],
-    epsilon: f64,
-    statistics: Statistics,
-    add: Option<&Tensor<4>>,
-    curve: Curve,
+    norm: Normalization,
+    then: &Then<4>,
 ) -> Option<Normalized> {
-    let sizes = Sizes::new(x.dims(), shape);
+    let (add, curve) = then.split();
     let relu = match curve {
         Curve::Straight => false,
         Curve::Relu => true,
@@ -58,66 +55,57 @@ pub fn conv_norm(
     if shape.stride > 1 && x.is_tracked() || x.shape().num_elements() == 0 {
         return None;
     }
-    let mut noted = None;
-    let mut run = |values: &[FlexTensor]| {
+    let sizes = Sizes::new(x.dims(), shape);
+    let by_batch = norm.running.is_none();
+    let running = match norm.running {
+        Some([mean, variance]) => Some([double(mean)?, double(variance)?]),
+        None => None,
+    };
+    let mut found = None;
+    let run = |values: &[FlexTensor]| {
         let [x, weight, gamma, beta, add @ ..] = values else {
             return None;
         };
-        let (z, moments) = conv_norm::convolve(x.as_slice()?, weight.as_slice()?, sizes);
-        let [mean, variance] = match &statistics {
-            Statistics::Batch => {
-                let unbiased = moments.count as f64 / (moments.count as f64 - 1.0).max(1.0);
-                let noted_variance = moments.variance.iter().map(|v| (v * unbiased) as f32);
-                let mean: Vec<f32> = moments.mean.iter().map(|mean| *mean as f32).collect();
-                let channels = mean.len();
-                noted = Some([
-                    tensor(mean, [channels]),
-                    tensor(noted_variance.collect(), [channels]),
-                ]);
-                [moments.mean, moments.variance]
-            }
-            Statistics::Running(mean, variance) => {
-                let double = |values: &Tensor<1>| {
-                    let values = numbers(values.clone())?;
-                    let values = values.as_slice::<f32>()?.iter().map(|v| f64::from(*v));
-                    Some(values.collect::<Vec<f64>>())
-                };
-                [double(mean)?, double(variance)?]
-            }
-        };
-        let inverse: Vec<f64> = variance
-            .iter()
-            .map(|v| (v + epsilon).sqrt().recip())
-            .collect();
-        let scale: Vec<f64> = (inverse.iter().zip(gamma.as_slice::<f32>()?))
-            .map(|(inverse, gamma)| inverse * f64::from(*gamma))
-            .collect();
-        let shift = (mean.iter().zip(&scale).zip(beta.as_slice::<f32>()?))
-            .map(|((mean, scale), beta)| (f64::from(*beta) - mean * scale) as f32);
-        let shift: Vec<f32> = shift.collect();
-        let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
         let add = match add {
             [add] => Some(add.as_slice()?),
             _ => None,
         };
-        let y = conv_norm::affine(&z, [&single(&scale), &shift], add, relu);
-        let result = |values| shaped(values, sizes.result());
-        let y = result(y);
+        let (z, moments) = conv_norm::convolve(x.as_slice()?, weight.as_slice()?, sizes);
+        let [mean, variance] = running.unwrap_or_else(|| {
+            let count = moments.count as f64;
+            let unbiased = count / (count - 1.0).max(1.0);
+            let estimated = moments.variance.iter().map(|variance| variance * unbiased);
+            let noted = [single(moments.mean.iter().copied()), single(estimated)];
+            found = Some(noted.map(|values| tensor(values, [shape.out])));
+            [moments.mean, moments.variance]
+        });
+        let inverse: Vec<f64> = (variance.iter())
+            .map(|variance| (variance + norm.epsilon).sqrt().recip())
+            .collect();
+        let (gain, bias) = (gamma.as_slice::<f32>()?, beta.as_slice::<f32>()?);
+        let scale: Vec<f64> = (inverse.iter().zip(gain))
+            .map(|(inverse, gain)| inverse * f64::from(*gain))
+            .collect();
+        let shift = (mean.iter().zip(&scale).zip(bias))
+            .map(|((mean, scale), bias)| f64::from(*bias) - mean * scale);
+        let line = [single(scale.iter().copied()), single(shift)];
+        let y = conv_norm::affine(&z, [&line[0], &line[1]], add, relu);
+        let [y, z] = [y, z].map(|values| shaped(values, sizes.result()));
         let kept = ConvNorm {
             sizes,
             x: x.clone(),
             weight: weight.clone(),
             gamma: gamma.clone(),
-            z: result(z),
+            z,
             y: relu.then(|| y.clone()),
-            mean: single(&mean),
-            inverse: single(&inverse),
-            by_batch: matches!(statistics, Statistics::Batch),
+            mean: single(mean.into_iter()),
+            inverse: single(inverse.into_iter()),
+            by_batch,
         };
         Some((y, kept))
     };
     let (x, weight) = (x.clone().into_dispatch(), weight.into_dispatch());
-    let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
+    let (gamma, beta) = (norm.gamma.into_dispatch(), norm.beta.into_dispatch());
     let y = match add {
         None => differentiable([x, weight, gamma, beta], |values| run(values)),
         Some(add) => {
@@ -125,10 +113,18 @@ pub fn conv_norm(
             differentiable([x, weight, gamma, beta, add], |values| run(values))
         }
     };
-    Some(Normalized {
-        y: Tensor::from_dispatch(y?),
-        noted,
-    })
+    let y = Tensor::from_dispatch(y?);
+    Some(Normalized { y, found })
+}
+
+fn single(values: impl Iterator<Item = f64>) -> Vec<f32> {
+    values.map(|value| value as f32).collect()
+}
+
+fn double(values: Tensor<1>) -> Option<Vec<f64>> {
+    let values = numbers(values)?;
+    let values: &[f32] = values.as_slice()?;
+    Some(values.iter().map(|value| f64::from(*value)).collect())
 }
 
 /// What the way back of [`conv_norm`] needs.
