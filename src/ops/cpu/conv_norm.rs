@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::conv::ConvShape;
 use super::gemm::{self, for_all};
-use super::share::{add_up, divide, filled, repeated, shares, total};
+use super::share::{PARTS, add_up, divide, filled, parts, repeated, shares, total};
 use super::simd::{Lanes, Work, dispatch, tile_width};
 use super::strip::{Left, Right, Strip, as_room};
 
@@ -34,7 +34,7 @@ impl Sizes {
     }
 
     /// Height and width of the result.
-    pub fn after(&self) -> [usize; 2] {
+    fn after(&self) -> [usize; 2] {
         let ConvShape { kernel, stride, .. } = self.shape;
         [self.height, self.width].map(|side| (side + 2 * (kernel / 2) - kernel) / stride + 1)
     }
@@ -326,19 +326,21 @@ impl Work for Affine<'_> {
     unsafe fn run<V: Lanes>(self) {
         let length = self.scale.len();
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        // What is no number stays so: a run that diverges is to be seen.
+        let above = |x: f32| if x < floor { floor } else { x };
         let parts = self.x.chunks(length).zip(self.out.chunks_mut(length));
         for (index, (x, out)) in parts.enumerate() {
             let line = x.iter().zip(self.scale.iter().zip(self.shift));
             match self.add {
                 None => {
                     for (out, (x, (scale, shift))) in out.iter_mut().zip(line) {
-                        out.write((x * scale + shift).max(floor));
+                        out.write(above(x * scale + shift));
                     }
                 }
                 Some(add) => {
                     let line = line.zip(&add[index * length..]);
                     for (out, ((x, (scale, shift)), add)) in out.iter_mut().zip(line) {
-                        out.write((x * scale + shift + add).max(floor));
+                        out.write(above(x * scale + shift + add));
                     }
                 }
             }
@@ -445,7 +447,7 @@ pub struct Kept<'a> {
     pub by_batch: bool,
 }
 
-#[derive(Default)]
+/// What is asked of what went in, as far as it was wanted.
 pub struct Asked {
     pub x: Option<Vec<f32>>,
     pub weight: Option<Vec<f32>>,
@@ -462,7 +464,10 @@ impl Kept<'_> {
         let sizes = self.sizes;
         let joined = sizes.joined();
         let [before, after] = joined.lengths();
-        let shares = shares(joined.batch);
+        // Each has sums of its own of all weights' gradients, of which there is not to be
+        // too much at a time.
+        const ROOM: usize = 1 << 20;
+        let shares = parts(joined.batch, (ROOM / self.weight.len()).clamp(1, PARTS));
         let [beta, gamma] = self.sums(asked, &shares, after);
         let line = self.line([&beta, &gamma]);
         let turned = match x {
@@ -520,9 +525,9 @@ impl Kept<'_> {
         let channels = self.sizes.shape.out;
         let mean = repeated(self.mean);
         let nothing = || [vec![0.0; channels], vec![0.0; channels]];
-        let mut parts: Vec<[Vec<f64>; 2]> = shares.iter().map(|_| nothing()).collect();
+        let mut found: Vec<[Vec<f64>; 2]> = shares.iter().map(|_| nothing()).collect();
         for_all(
-            shares.iter().zip(&mut parts).collect(),
+            shares.iter().zip(&mut found).collect(),
             true,
             |(share, all)| {
                 for picture in share.clone() {
@@ -541,12 +546,11 @@ impl Kept<'_> {
                 }
             },
         );
-        let [beta, mut gamma] = parts.iter().fold(nothing(), |mut all, part| {
-            all.iter_mut()
-                .zip(part)
-                .for_each(|(all, part)| add_up(all, part));
-            all
-        });
+        let [mut beta, mut gamma] = nothing();
+        for [more_beta, more_gamma] in &found {
+            add_up(&mut beta, more_beta);
+            add_up(&mut gamma, more_gamma);
+        }
         let scaled = gamma.iter_mut().zip(self.inverse);
         scaled.for_each(|(sum, inverse)| *sum *= f64::from(*inverse));
         [beta, gamma]

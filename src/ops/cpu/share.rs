@@ -6,11 +6,19 @@ use std::ops::Range;
 use super::gemm::{self, for_all};
 use super::simd::{Lanes, Work, dispatch};
 
-/// `0..count` in as many parts as keep all threads busy, even if one is slow.
+/// Parts for each thread: more than one, so that a slow one holds no one up.
+pub const PARTS: usize = 4;
+
+/// `0..count` in parts for all threads.
 pub fn shares(count: usize) -> Vec<Range<usize>> {
+    parts(count, PARTS)
+}
+
+/// The same with so many parts for `each` thread.
+pub fn parts(count: usize, each: usize) -> Vec<Range<usize>> {
     let parts = match gemm::threads() {
         1 => 1,
-        threads => 4 * threads,
+        threads => each * threads,
     };
     let parts = parts.min(count);
     (0..parts)
@@ -34,11 +42,11 @@ pub fn divide<'a, T>(
     parts
 }
 
-/// A vector that `write` fills.
+/// A vector, all of which `write` fills.
 pub fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut values = Vec::with_capacity(length);
     write(&mut values.spare_capacity_mut()[..length]);
-    // SAFETY: all is written.
+    // SAFETY: all was written.
     unsafe { values.set_len(length) };
     values
 }

@@ -88,10 +88,9 @@ impl Strip<'_> {
     unsafe fn tile<V: Lanes, const H: usize, const W: usize>(&mut self, first: usize) {
         let Self { left, right, .. } = *self;
         let [outer, inner] = self.counts;
-        if outer == 0 || inner == 0 {
-            return;
-        }
-        let last = |steps: [usize; 2]| (outer - 1) * steps[0] + (inner - 1) * steps[1];
+        let last = |steps: [usize; 2]| {
+            outer.saturating_sub(1) * steps[0] + inner.saturating_sub(1) * steps[1]
+        };
         assert!((first + H - 1) * left.row + last(left.steps) < left.values.len());
         assert!(last(right.steps) + W * V::LANES <= right.values.len());
         assert!((first + H - 1) * self.stride + self.columns <= self.out.len());

@@ -212,7 +212,7 @@ impl WayBack<1> for Pool {
 pub fn finish<const D: usize>(x: &Tensor<2>, bias: Tensor<1>, then: &Then<D>) -> Option<Tensor<2>> {
     let (add, curve) = then.split();
     let add = add.map(|add| add.clone().reshape(x.dims()));
-    if x.shape().num_elements() == 0 {
+    if x.shape().num_elements() == 0 || bias.dims()[0] != x.dims()[1] {
         return None;
     }
     let run = |values: &[FlexTensor]| {
@@ -276,7 +276,7 @@ pub fn layer_norm(
     beta: Tensor<1>,
     epsilon: f64,
 ) -> Option<Tensor<2>> {
-    if x.shape().num_elements() == 0 {
+    if x.shape().num_elements() == 0 || gamma.dims()[0] != x.dims()[1] {
         return None;
     }
     let epsilon = epsilon as f32;
