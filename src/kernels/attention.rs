@@ -86,11 +86,11 @@ fn transposed(matrix: &[f32], [length, head_dim, stride]: [usize; 3]) -> Vec<f32
 }
 
 /// Scores to weights: a softmax of every row, of what it may see.
-struct Weights<'a> {
-    scores: &'a mut [f32],
-    length: usize,
-    scale: f32,
-    causal: bool,
+pub struct Weights<'a> {
+    pub scores: &'a mut [f32],
+    pub length: usize,
+    pub scale: f32,
+    pub causal: bool,
 }
 
 impl Work for Weights<'_> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::gemm::{Number, Rows};
+use super::gemm::{Number, Rows, for_all};
 use super::simd::{Lanes, Work, dispatch};
 
 /// What a convolution is beside its weights.
@@ -148,18 +148,17 @@ pub fn average_pool(
     [batch, height, width, channels]: [usize; 4],
     side: usize,
 ) -> Vec<f32> {
-    struct Pool<'a>(&'a [f32], [usize; 4], usize, &'a mut [f32]);
+    struct Pool<'a>(&'a [f32], [usize; 3], usize, &'a mut [f32]);
     impl Work for Pool<'_> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes>(self) {
-            let Self(picture, [_, height, width, channels], side, out) = self;
+            let Self(picture, [_, width, channels], side, out) = self;
             let (across, share) = (width / side, 1.0 / (side * side) as f32);
             for (place, out) in out.chunks_exact_mut(channels).enumerate() {
-                let (line, x) = (place / across, place % across);
-                let (batch, y) = (line / (height / side), line % (height / side));
+                let (y, x) = (place / across, place % across);
                 for i in 0..side * side {
-                    let row = batch * height + y * side + i / side;
+                    let row = y * side + i / side;
                     let start = (row * width + x * side + i % side) * channels;
                     let from = &picture[start..start + channels];
                     out.iter_mut().zip(from).for_each(|(to, from)| *to += from);
@@ -168,8 +167,52 @@ pub fn average_pool(
             }
         }
     }
-    let mut out = vec![0.0; batch * (height / side) * (width / side) * channels];
-    let shape = [batch, height, width, channels];
-    dispatch(Pool(picture, shape, side, &mut out));
+    let [before, after] = [1, side].map(|side| (height / side) * (width / side) * channels);
+    let mut out = vec![0.0; batch * after];
+    let pictures = picture
+        .chunks(before.max(1))
+        .zip(out.chunks_mut(after.max(1)));
+    for_all(pictures.collect(), true, |(picture, out)| {
+        dispatch(Pool(picture, [height, width, channels], side, out));
+    });
+    out
+}
+
+/// The way back of [`average_pool`]: what is `asked` of each mean is shared by
+/// what it is the mean of.
+#[cfg(feature = "training")]
+pub fn spread(
+    asked: &[f32],
+    [batch, height, width, channels]: [usize; 4],
+    side: usize,
+) -> Vec<f32> {
+    struct Spread<'a>(&'a [f32], [usize; 3], usize, &'a mut [f32]);
+    impl Work for Spread<'_> {
+        type Output = ();
+        #[inline(always)]
+        unsafe fn run<V: Lanes>(self) {
+            let Self(asked, [height, width, channels], side, out) = self;
+            let (down, across) = (height / side, width / side);
+            let share = 1.0 / (side * side) as f32;
+            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (y, x) = (place / width / side, place % width / side);
+                // What is too little for a square at the edge is in no mean.
+                if y < down && x < across {
+                    let from = &asked[(y * across + x) * channels..][..channels];
+                    out.iter_mut()
+                        .zip(from)
+                        .for_each(|(to, from)| *to = from * share);
+                }
+            }
+        }
+    }
+    let [before, after] = [1, side].map(|side| (height / side) * (width / side) * channels);
+    let mut out = vec![0.0; batch * before];
+    let pictures = asked
+        .chunks(after.max(1))
+        .zip(out.chunks_mut(before.max(1)));
+    for_all(pictures.collect(), true, |(asked, out)| {
+        dispatch(Spread(asked, [height, width, channels], side, out));
+    });
     out
 }

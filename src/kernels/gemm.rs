@@ -605,7 +605,7 @@ pub fn for_all<T: Send>(items: Vec<T>, parallel: bool, work: impl Fn(T) + Sync +
     items.into_iter().for_each(work);
 }
 
-fn threads() -> usize {
+pub fn threads() -> usize {
     #[cfg(not(target_arch = "wasm32"))]
     return rayon::current_num_threads();
     #[cfg(target_arch = "wasm32")]

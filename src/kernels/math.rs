@@ -47,6 +47,23 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
+/// How fast [`quick_gelu`] rises.
+#[cfg(feature = "training")]
+#[inline(always)]
+pub fn quick_gelu_slope(x: f32) -> f32 {
+    let gate = 1.0 / (1.0 + exp(-1.702 * x));
+    gate + 1.702 * x * gate * (1.0 - gate)
+}
+
+/// How fast [`gelu`] rises.
+#[cfg(feature = "training")]
+#[inline(always)]
+pub fn gelu_slope(x: f32) -> f32 {
+    const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+    let below = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+    below + x * DENSITY * exp(-0.5 * x * x)
+}
+
 /// A curve over a row.
 #[inline(always)]
 pub fn bend(curve: Curve, row: &mut [f32]) {
@@ -96,6 +113,21 @@ pub fn sum(row: &[f32]) -> f32 {
 #[inline(always)]
 pub fn sum_of_squares(row: &[f32]) -> f32 {
     fold(row, 0.0, |x| x * x, |a, b| a + b)
+}
+
+#[cfg(feature = "training")]
+#[inline(always)]
+pub fn sum_of_products(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+    lanes.into_iter().chain(rest).sum()
 }
 
 /// IEEE half precision to single, by bits: no instruction for it in wasm.

@@ -6,14 +6,24 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub mod attention;
+#[cfg(feature = "training")]
+pub mod attention_back;
 pub mod conv;
+#[cfg(feature = "training")]
+pub mod conv_norm;
 pub mod crew;
+#[cfg(feature = "training")]
+pub mod finish;
 pub mod gemm;
 pub mod int8;
 pub mod laid;
 pub mod math;
 pub mod norm;
+#[cfg(feature = "training")]
+pub mod share;
 pub mod simd;
+#[cfg(feature = "training")]
+pub mod strip;
 
 use serde::{Deserialize, Serialize};
 

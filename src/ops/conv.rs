@@ -57,12 +57,36 @@ impl ConvNorm {
     pub fn forward(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
         let fast = match self.packed {
             true => self.fast(&x, &then),
-            false => None,
+            false => self.differentiable(&x, &then),
         };
         match fast {
             Some(y) => y,
             None => self.plain(x, then),
         }
+    }
+
+    /// As [`Self::plain`] is differentiated, but fast.
+    #[cfg(feature = "training")]
+    pub(super) fn differentiable(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
+        use cpu::training::{Normalization, conv_norm};
+        let norm = &self.norm;
+        let running = || [&norm.running_mean, &norm.running_var].map(|noted| noted.value().inner());
+        let norm = Normalization {
+            gamma: norm.gamma.val(),
+            beta: norm.beta.val(),
+            epsilon: norm.epsilon,
+            running: (!norm.training.is_enabled()).then(running),
+        };
+        let normalized = conv_norm(x, self.conv.weight.val(), self.shape(), norm, then)?;
+        if let Some(found) = normalized.found {
+            self.note(found);
+        }
+        Some(normalized.y)
+    }
+
+    #[cfg(not(feature = "training"))]
+    fn differentiable(&self, _: &Tensor<4>, _: &Then<4>) -> Option<Tensor<4>> {
+        None
     }
 
     pub(super) fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
@@ -112,12 +136,21 @@ impl ConvNorm {
         let result = batch_norm_train(x, gamma, beta, norm.epsilon);
         let mean = result.mean.inner();
         let variance = result.variance.inner() * (count / (count - 1.0).max(1.0));
-        for (running, found) in [(&norm.running_mean, mean), (&norm.running_var, variance)] {
+        self.note([mean, variance]);
+        result.output
+    }
+
+    /// Moves the running statistics towards a batch's mean and variance.
+    fn note(&self, found: [Tensor<1>; 2]) {
+        let norm = &self.norm;
+        for (running, found) in [&norm.running_mean, &norm.running_var]
+            .into_iter()
+            .zip(found)
+        {
             let before = running.value_sync();
             let found = found.to_device(&before.device());
             running.update(before * (1.0 - norm.momentum) + found * norm.momentum);
         }
-        result.output
     }
 
     /// Lays the weights out for the device's kernel.
@@ -211,6 +244,8 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
         return x;
     }
     let y = cpu::average_pool(x.clone(), side);
+    #[cfg(feature = "training")]
+    let y = y.or_else(|| cpu::training::average_pool(&x, side));
     #[cfg(feature = "gpu")]
     let y = y.or_else(|| super::gpu::average_pool(x.clone(), side));
     match y {

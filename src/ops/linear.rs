@@ -92,11 +92,15 @@ impl Linear {
         // a sum over the batch of as many matrices.
         let x = x.reshape([-1, d_input as isize]);
         let mut y = x.clone().matmul(self.weight.val().cast(x.dtype()));
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
-        }
         if let Some(added) = self.low_rank(x) {
             y = y + added;
+        }
+        if let Some(bias) = &self.bias {
+            #[cfg(feature = "training")]
+            if let Some(y) = cpu::training::finish(&y, bias.val(), &then) {
+                return y.reshape(shape);
+            }
+            y = y + bias.val().unsqueeze();
         }
         then.plain(y.reshape(shape))
     }

@@ -1,6 +1,6 @@
 //! The operations that CLIP is made of. Each stands here in plain burn, which
-//! runs on every device and is what training differentiates; where tensors lie
-//! in the CPU's memory or on a GPU and nothing is to be differentiated, a fast
+//! runs on every device and can be differentiated there; where tensors lie in
+//! the CPU's memory, or on a GPU and nothing is to be differentiated, a fast
 //! path of our own takes its place. A fast path that cannot take what it is
 //! given says so (`None`), and the plain form goes on.
 //!
@@ -289,9 +289,244 @@ mod tests {
         }
     }
 
+    /// The gradients of everything that goes into a convolution and what follows it, in
+    /// batches of several sizes, against those of the plain form.
     #[test]
     #[cfg(feature = "training")]
-    fn what_is_differentiated_takes_the_plain_path() {
+    fn fast_ways_back_on_the_cpu() {
+        cpu::with_all_vectors(convolutions_back);
+    }
+
+    #[cfg(feature = "training")]
+    fn convolutions_back() {
+        for device in [
+            Device::flex().autodiff(),
+            Device::flex().autodiff().gradient_checkpointing(),
+        ] {
+            for ([input, out], kernel, stride, size, batch) in [
+                ([3, 8], 3, 2, [12, 12], 3),
+                ([8, 16], 3, 1, [5, 7], 2),
+                ([20, 36], 1, 1, [4, 3], 37),
+                ([16, 64], 3, 1, [1, 2], 5),
+                ([32, 80], 1, 1, [2, 2], 70),
+            ] {
+                for by_batch in [true, false] {
+                    for then in [0, 1, 2, 3] {
+                        conv_back(
+                            [input, out],
+                            kernel,
+                            stride,
+                            [batch, size[0], size[1]],
+                            by_batch,
+                            then,
+                            &device,
+                        );
+                    }
+                }
+            }
+            let x = random([3, 7, 4, 20], &device).require_grad();
+            let asked = random([3, 3, 2, 20], &device);
+            let plain = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
+            let plain = plain.mean_dim(2).mean_dim(4).reshape([3, 3, 2, 20]);
+            let [found, expected] = [average_pool(x.clone(), 2), plain].map(|y| {
+                let gradients = (y.clone() * asked.clone()).sum().backward();
+                [y.inner(), x.grad(&gradients).expect("no gradient")]
+            });
+            for (found, expected) in found.into_iter().zip(expected) {
+                same(found, expected, "pool");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "training")]
+    fn fast_ways_back_of_transformers_on_the_cpu() {
+        cpu::with_all_vectors(transformers_back);
+    }
+
+    #[cfg(feature = "training")]
+    fn transformers_back() {
+        let device = Device::flex().autodiff();
+        // Outputs and gradients of `inputs`, which `run` makes something of.
+        let differentiate = |inputs: &[Tensor<1>], run: &dyn Fn(&[Tensor<1>]) -> Tensor<3>| {
+            let inputs: Vec<_> = (inputs.iter())
+                .map(|input| input.clone().require_grad())
+                .collect();
+            let y = run(&inputs);
+            let asked = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
+            let asked = (asked.float() * 0.7).sin().reshape(y.dims());
+            let mut gradients = (y.clone() * asked).sum().backward();
+            let found = inputs.iter().map(|input| {
+                let found = input.grad_remove(&mut gradients);
+                found.expect("no gradient")
+            });
+            let mut found: Vec<_> = found.collect();
+            found.push(y.inner().reshape([-1]));
+            found
+        };
+        let compare = |what: &str, found: Vec<Tensor<1>>, expected: Vec<Tensor<1>>| {
+            for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+                same(found, expected, &format!("{what}: {index}"));
+            }
+        };
+        for [batch, length, heads, head_dim] in [[1, 50, 3, 64], [2, 77, 2, 36], [3, 1, 1, 8]] {
+            let width = heads * head_dim;
+            let qkv = random([batch * length * 3 * width], &device);
+            for causal in [false, true] {
+                let run = |fast: bool| {
+                    differentiate(std::slice::from_ref(&qkv), &|inputs| {
+                        let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
+                        match fast {
+                            true => attention::fast(&qkv, heads, causal).expect("not fast"),
+                            false => attention::plain(qkv, heads, causal),
+                        }
+                    })
+                };
+                compare("attention", run(true), run(false));
+            }
+            let x = random([batch * length * width], &device) * 3.0 + 7.0;
+            let inputs = [x, random([width], &device), random([width], &device)];
+            let run = |fast: bool| {
+                differentiate(&inputs, &|inputs| {
+                    let mut norm = LayerNorm::init(width, 1e-5, &device);
+                    norm.gamma = Param::from_tensor(inputs[1].clone());
+                    norm.beta = Param::from_tensor(inputs[2].clone());
+                    let x = inputs[0].clone().reshape([batch, length, width]);
+                    match fast {
+                        true => norm.fast(&x).expect("not fast"),
+                        false => norm.plain(x),
+                    }
+                })
+            };
+            compare("layer norm", run(true), run(false));
+        }
+        for [rows, columns] in [[3, 36], [700, 132]] {
+            let (x, bias) = (
+                random([rows * columns], &device),
+                random([columns], &device),
+            );
+            let inputs = [x, bias, random([rows * columns], &device)];
+            for (index, then) in THEN.into_iter().enumerate() {
+                let run = |fast: bool| {
+                    differentiate(&inputs, &|inputs| {
+                        let [x, bias, other] = inputs else {
+                            unreachable!()
+                        };
+                        let x = x.clone().reshape([rows, columns]);
+                        let then = then(other.clone().reshape([1, rows, columns]));
+                        let y = match fast {
+                            true => cpu::training::finish(&x, bias.clone(), &then),
+                            false => None,
+                        };
+                        let y = match y {
+                            Some(y) => y.reshape([1, rows, columns]),
+                            None => {
+                                assert!(!fast || index == 5, "not fast");
+                                let y = x + bias.clone().unsqueeze();
+                                then.plain(y.reshape([1, rows, columns]))
+                            }
+                        };
+                        // Everything takes part, so that it has a gradient.
+                        y + other.clone().reshape([1, rows, columns])
+                    })
+                };
+                compare(&format!("finish {index}"), run(true), run(false));
+            }
+        }
+    }
+
+    #[cfg(feature = "training")]
+    #[track_caller]
+    fn conv_back(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        [batch, height, width]: [usize; 3],
+        by_batch: bool,
+        then: usize,
+        device: &Device,
+    ) {
+        use burn::module::RunningState;
+        let [input, out] = channels;
+        let what = format!(
+            "{channels:?}, kernel {kernel}, stride {stride}, by batch: {by_batch}, then {then}"
+        );
+        let vector = |low, high| {
+            let inner = device.clone().inner();
+            Tensor::<1>::random([out], Distribution::Uniform(low, high), &inner).into_data()
+        };
+        let (gamma, beta) = (vector(-1.5, 1.5), vector(-1.0, 1.0));
+        let (mean, variance) = (vector(-1.0, 1.0), vector(0.5, 2.0));
+        let leaf = |data: &TensorData| Tensor::from_data(data.clone(), device).require_grad();
+        let x = (random([batch, height, width, input], device) * 2.0 + 5.0).into_data();
+        let weight = random([out, input, kernel, kernel], device).into_data();
+        let layer = || {
+            let mut layer = ConvNorm::init(channels, kernel, stride, device);
+            layer.conv.weight =
+                Param::from_tensor(Tensor::from_data(weight.clone(), device).require_grad());
+            layer.norm.gamma = Param::from_tensor(leaf(&gamma));
+            layer.norm.beta = Param::from_tensor(leaf(&beta));
+            layer.norm.running_mean = RunningState::new(Tensor::from_data(mean.clone(), device));
+            layer.norm.running_var = RunningState::new(Tensor::from_data(variance.clone(), device));
+            layer.norm.training = Param::from_bool(by_batch);
+            layer
+        };
+        let shape = layer()
+            .plain(Tensor::from_data(x.clone(), device), Then::Nothing)
+            .dims();
+        let add = random(shape, device).into_data();
+        let asked = random(shape, device);
+        // The input of a stride is a picture, of which nothing is asked.
+        let input = || {
+            let x = Tensor::<4>::from_data(x.clone(), device);
+            if stride == 1 { x.require_grad() } else { x }
+        };
+        let run = |fast: bool| {
+            let (layer, x) = (layer(), input());
+            let add = Tensor::<4>::from_data(add.clone(), device).require_grad();
+            let then = match then {
+                0 => Then::Nothing,
+                1 => Then::Relu,
+                2 => Then::Add(add.clone()),
+                _ => Then::AddRelu(add.clone()),
+            };
+            let y = match fast {
+                true => layer.differentiable(&x, &then).expect("not fast"),
+                false => layer.plain(x.clone(), then),
+            };
+            let mut gradients = (y.clone() * asked.clone()).sum().backward();
+            let norm = &layer.norm;
+            let mut flat = vec![y.inner().reshape([-1])];
+            flat.extend(x.grad_remove(&mut gradients).map(|g| g.reshape([-1])));
+            flat.extend(add.grad_remove(&mut gradients).map(|g| g.reshape([-1])));
+            flat.extend(
+                layer
+                    .conv
+                    .weight
+                    .val()
+                    .grad_remove(&mut gradients)
+                    .map(|g| g.reshape([-1])),
+            );
+            flat.extend(norm.gamma.val().grad_remove(&mut gradients));
+            flat.extend(norm.beta.val().grad_remove(&mut gradients));
+            flat.extend([
+                norm.running_mean.value_sync().inner(),
+                norm.running_var.value_sync().inner(),
+            ]);
+            flat
+        };
+        let (found, expected) = (run(true), run(false));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            // Sums of many numbers are off by more.
+            let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
+            same::<1>(found / size, expected / size, &format!("{what}: {index}"));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "training")]
+    fn what_is_differentiated_has_gradients() {
         let device = Device::flex().autodiff();
         let layer = Linear::init([8, 4], Start::Normal(0.1), true, &device);
         let x = random([3, 8], &device);

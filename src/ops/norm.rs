@@ -40,6 +40,11 @@ impl LayerNorm {
         let x = x.clone().reshape([rows, width]);
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         let y = cpu::layer_norm(x.clone(), gamma.clone(), beta.clone(), self.epsilon);
+        #[cfg(feature = "training")]
+        let y = y.or_else(|| {
+            let (gamma, beta) = (gamma.clone(), beta.clone());
+            cpu::training::layer_norm(&x, gamma, beta, self.epsilon)
+        });
         #[cfg(feature = "gpu")]
         let y = y.or_else(|| super::gpu::layer_norm(x, gamma, beta, self.epsilon));
         Some(y?.reshape(shape))

@@ -22,6 +22,8 @@ mod head;
 #[cfg(feature = "training")]
 mod head_trainer;
 #[cfg(feature = "training")]
+mod heap;
+#[cfg(feature = "training")]
 mod lbfgs;
 #[cfg(feature = "training")]
 mod logistic;

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::contrastive::settle;
+use super::heap;
 use super::lora::is_lora;
 use super::optimizer::{in_graph, map_untracked};
 use super::{
@@ -80,6 +81,7 @@ impl Trainer {
         config: ClipConfig,
         options: TrainOptions,
     ) -> Result<Self, TrainError> {
+        heap::keep();
         let device = model.logit_scale.val().device().inner().autodiff();
         let device = match options.gradient_checkpointing {
             true => device.gradient_checkpointing(),

@@ -1,5 +1,10 @@
 //! The fast paths in the CPU's memory: burn's tensors in, slices within.
 
+#[cfg(feature = "training")]
+mod graph;
+#[cfg(feature = "training")]
+pub mod training;
+
 use std::ops::Range;
 
 use burn::backend::Flex;
@@ -236,4 +241,18 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
     let x = numbers(x)?;
     let out = conv::average_pool(x.as_slice()?, [batch, height, width, channels], side);
     Some(tensor(out, [batch, height / side, width / side, channels]))
+}
+
+/// Does `run` with every kind of vector that the processor has, on one thread.
+#[cfg(all(test, feature = "training"))]
+pub fn with_all_vectors(run: impl Fn() + Send + Sync) {
+    run();
+    #[cfg(target_arch = "x86_64")]
+    for level in [0, 1] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        pool.unwrap().install(|| {
+            crate::kernels::simd::level::MOST.set(level);
+            run();
+        });
+    }
 }
