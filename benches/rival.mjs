@@ -11,7 +11,8 @@
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
 // machine does meanwhile hits both. Figures are medians over all rounds. --threads is for both,
-// on the CPU, from 1 to 4. --int8 gives ours 8-bit weights.
+// on the CPU, from 1 to 4. --int8 gives ours 8-bit weights, and puts the rival with its own 8-bit
+// files beside the two.
 
 import { spawn } from "node:child_process";
 import { copyFile, cp, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -48,6 +49,7 @@ const { values: options, positionals } = parseArgs({
     int8: { type: "boolean", default: false },
   },
 });
+const PROGRAMS = ["ours", "rival", ...(options.int8 ? ["rival8"] : [])];
 const [folder, mode] = positionals;
 const { version } = JSON.parse(await readFile(join(ORT, "package.json"), "utf8"));
 
@@ -93,7 +95,8 @@ async function race() {
       const programs = [
         new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null, int8: options.int8 }),
         new Program(page, "rival", "worker.js", { device, threads, ...(await files(name)) }),
-      ].filter(({ name }) => !options.only || name === options.only);
+        ...(options.int8 ? [new Program(page, "rival8", "worker.js", { device, threads, ...(await files(name, "_quantized")) })] : []),
+      ].filter(({ name }) => !options.only || name.startsWith(options.only));
       try {
         results.push({ name, ...(await compare(name, programs, jobs, { webgpu, rounds, turns, hub })) });
       } catch (error) {
@@ -115,7 +118,7 @@ async function race() {
 /** All that is measured of one model. */
 async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
   const room = () => Object.fromEntries(programs.map(({ name }) => [name, []]));
-  const result = { answers: room(), memory: room(), times: jobs.map(room), cosines: [], devices: {} };
+  const result = { answers: room(), memory: room(), times: jobs.map(room), cosines: [], cosines8: [], devices: {} };
 
   // A visit before: what ours keeps of the model is there, and the browser knows both programs' code.
   for (const program of programs) {
@@ -142,7 +145,8 @@ async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
           features[program.name] = measured.features;
         }
       }
-      if (programs.length > 1) result.cosines[j] = cosine(features.ours, features.rival);
+      if (features.ours && features.rival) result.cosines[j] = cosine(features.ours, features.rival);
+      if (features.rival8 && features.rival) result.cosines8[j] = cosine(features.rival8, features.rival);
     }
     for (const program of programs) {
       result.memory[program.name].push(await program.memory());
@@ -157,7 +161,8 @@ async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
 /** A program in the page; see benches/rival/page.js. */
 class Program {
   constructor(page, name, script, open) {
-    Object.assign(this, { page, name, script: `${name}/${script}`, open });
+    // With 8-bit files the rival is the same program.
+    Object.assign(this, { page, name, script: `${name.replace("8", "")}/${script}`, open });
   }
 
   start() {
@@ -205,7 +210,8 @@ async function lay(site, names) {
   }
   for (const name of names) {
     await mkdir(join(page, "models", name));
-    for (const file of ["image.onnx", "text.onnx"]) await put(resolve(folder, name, file), join(page, "models", name, file));
+    const forms = options.int8 ? ["", "_quantized"] : [""];
+    for (const file of forms.flatMap((form) => [`image${form}.onnx`, `text${form}.onnx`])) await put(resolve(folder, name, file), join(page, "models", name, file));
     await mkdir(join(site, "hub/rival", name));
     for (const file of ["open_clip_config.json", "open_clip_model.safetensors"]) {
       await symlink(resolve(folder, name, file), join(site, "hub/rival", name, file));
@@ -214,11 +220,11 @@ async function lay(site, names) {
 }
 
 /** Where the page finds a model's two ONNX files, and what is made up for them. */
-async function files(name) {
+async function files(name, form = "") {
   const { model_cfg } = JSON.parse(await readFile(join(folder, name, "open_clip_config.json"), "utf8"));
   return {
-    image: `../models/${name}/image.onnx`,
-    text: `../models/${name}/text.onnx`,
+    image: `../models/${name}/image${form}.onnx`,
+    text: `../models/${name}/text${form}.onnx`,
     size: model_cfg.vision_cfg.image_size,
     context: model_cfg.text_cfg.context_length,
     vocabulary: model_cfg.text_cfg.vocab_size,
@@ -252,11 +258,12 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Cells of a pair of measurements: ours, the rival's, and how many times ours it is. */
-function pair(measured, write) {
-  const [ours, rival] = ["ours", "rival"].map((program) => measured[program] && median(measured[program]));
+/** Cells of measurements: ours, the rival's (and with its 8-bit files), and how many times ours each is. */
+function cells(measured, write) {
+  const [ours, ...rivals] = PROGRAMS.map((program) => measured[program] && median(measured[program]));
   const cell = (value) => (value === undefined ? "–" : write(value));
-  return `${cell(ours)} | ${cell(rival)} | ${ours && rival ? (rival / ours).toFixed(2) : "–"}`;
+  const ratios = rivals.map((rival) => (ours && rival ? (rival / ours).toFixed(2) : "–"));
+  return [ours, ...rivals].map(cell).concat(ratios).join(" | ");
 }
 
 const milliseconds = (ms) => `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
@@ -271,18 +278,25 @@ function print(results, { browser, webgpu, threads, jobs, rounds, turns }) {
   );
   if (/swiftshader/i.test(devices.ours)) console.log("**This is no GPU**: SwiftShader, a program on the CPU, imitates one.");
   console.log(`\nMedians of ${rounds * turns} runs (rounds: ${rounds}).`);
-  console.log("\n| model | at once | ours | ONNX Runtime Web | its : ours | cosine |\n| --- | --- | --: | --: | --: | --: |");
-  for (const { name, failed, times, cosines } of results) {
-    if (failed) console.log(`| ${name} | failed | – | – | – | – |`);
+  const eight = options.int8;
+  const named = eight ? ["ours, 8 bits", "ONNX Runtime Web", "in 8 bits"] : ["ours", "ONNX Runtime Web"];
+  const ratios = eight ? ["its : ours", "in 8 bits : ours"] : ["its : ours"];
+  const rows = (count) => "| --- ".repeat(2) + "| --: ".repeat(named.length + ratios.length + count) + "|";
+  const exact = eight ? ["cosine, ours", "its in 8 bits"] : ["cosine"];
+  console.log(`\n| model | at once | ${[...named, ...ratios, ...exact].join(" | ")} |\n${rows(exact.length)}`);
+  for (const { name, failed, times, cosines, cosines8 } of results) {
+    if (failed) console.log(`| ${name} | failed |${" – |".repeat(named.length + ratios.length + exact.length)}`);
     for (const [j, { what }] of failed ? [] : jobs.entries()) {
-      console.log(`| ${name} | ${what} | ${pair(times[j], milliseconds)} | ${cosines[j]?.toFixed(7) ?? "–"} |`);
+      const same = (eight ? [cosines[j], cosines8[j]] : [cosines[j]]).map((value) => value?.toFixed(eight ? 5 : 7) ?? "–");
+      console.log(`| ${name} | ${what} | ${cells(times[j], milliseconds)} | ${same.join(" | ")} |`);
     }
   }
+  if (eight) console.log("\nCosines are to ONNX Runtime Web's features with exact weights.");
   console.log(`\nFrom the start of the worker to the features of a picture and a text: medians over the rounds.`);
-  console.log("\n| model | | ours | ONNX Runtime Web | its : ours |\n| --- | --- | --: | --: | --: |");
+  console.log(`\n| model | | ${[...named, ...ratios].join(" | ")} |\n${rows(0)}`);
   for (const { name, answers, memory } of results.filter(({ failed }) => !failed)) {
-    console.log(`| ${name} | first answer | ${pair(answers, seconds)} |`);
-    console.log(`| ${name} | WebAssembly's memory, at its peak | ${pair(memory, megabytes)} |`);
+    console.log(`| ${name} | first answer | ${cells(answers, seconds)} |`);
+    console.log(`| ${name} | WebAssembly's memory, at its peak | ${cells(memory, megabytes)} |`);
   }
 }
 

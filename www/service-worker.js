@@ -1,5 +1,5 @@
-// Keeps the page itself, so that it opens without a network. Models are kept by the
-// engine. `files.json`, which the build writes, names all there is; a page built
+// Keeps the page itself, so that it opens without a network, and isolates it from
+// other origins. Models are kept by the engine. `files.json`, which the build writes, names all there is; a page built
 // without it keeps what it has seen.
 const CACHE = "page";
 
@@ -13,7 +13,7 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET" || new URL(request.url).origin !== location.origin) return;
-  event.respondWith(newestOrKept(request));
+  event.respondWith(newestOrKept(request).then((response) => isolated(request, response)));
 });
 
 async function keepAll() {
@@ -24,6 +24,19 @@ async function keepAll() {
   } catch {
     // No list, or no room: visits still keep what they fetch, where that is possible.
   }
+}
+
+/**
+ * Pages and workers with the headers that let them share memory, and so compute in several
+ * threads. Many hosts cannot send any: there it is so from the second visit on.
+ */
+function isolated(request, response) {
+  if (!response.ok || !["document", "worker"].includes(request.destination)) return response;
+  const headers = new Headers(response.headers);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  const { status, statusText } = response;
+  return new Response(response.body, { status, statusText, headers });
 }
 
 /** The server's word first: a page that was renewed is not held back by what is kept. */

@@ -3,7 +3,7 @@
     python benches/rival/make_models.py DIR [--models tiny-ViT,tiny-RN,ViT-B-32,RN50]
 
 Needs what requirements.txt beside this file names. DIR/NAME gets OpenCLIP's two files,
-and image.onnx and text.onnx with the same numbers. A folder that is there is kept.
+and image.onnx and text.onnx with the same numbers. What is there is kept.
 
 The ONNX files are made as transformers.js's scripts/convert.py makes the ones that are
 published for it: transformers' own modules (the ResNet, which transformers does not
@@ -11,7 +11,10 @@ have, is open_clip's) through optimum, which calls PyTorch's TorchScript exporte
 opset 14 (optimum's choice while those files were written; 18 lately: at either,
 ONNX Runtime's optimiser ends at the same graph), then onnxslim. Only standard
 operators: ONNX Runtime fuses LayerNorm, QuickGELU and what else it knows when it loads
-them. Like those files, they end before the features are brought to unit length."""
+them. Like those files, they end before the features are brought to unit length.
+image_quantized.onnx and text_quantized.onnx are their 8-bit forms, made as that project's
+scripts/quantize.py makes its `q8` ones: weights of 8 bits, and what they are multiplied with
+brought to 8 bits while it runs."""
 
 import argparse
 import sys
@@ -25,6 +28,7 @@ import onnxruntime
 import onnxslim
 import open_clip
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch.nn.functional import cosine_similarity
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -148,6 +152,21 @@ def export(module, example, names, path):
         onnx.save(onnxslim.slim(raw), path)
 
 
+def quantize(path):
+    """The 8-bit form of an ONNX file beside it."""
+    quantized = path.with_name(f"{path.stem}_quantized.onnx")
+    if quantized.exists():
+        return
+    convolutions = any(node.op_type == "Conv" for node in onnx.load(path).graph.node)
+    quantize_dynamic(
+        path,
+        quantized,
+        # ONNX Runtime Web has signed 8-bit numbers for matrices only.
+        weight_type=QuantType.QUInt8 if convolutions else QuantType.QInt8,
+        extra_options={"EnableSubgraph": True, "MatMulConstBOnly": True},
+    )
+
+
 def check(path, values, expected):
     """The file says what open_clip says."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -187,12 +206,13 @@ def main():
     torch.backends.mha.set_fastpath_enabled(False)
     for name in arguments.models.split(","):
         folder = arguments.folder / name
-        if folder.exists():
-            continue
-        arguments.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as new:
-            make(name, Path(new, name))
-            Path(new, name).rename(folder)  # whole, or not at all
+        if not folder.exists():
+            arguments.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=arguments.folder) as new:
+                make(name, Path(new, name))
+                Path(new, name).rename(folder)  # whole, or not at all
+        for kind in ["image", "text"]:
+            quantize(folder / f"{kind}.onnx")
 
 
 if __name__ == "__main__":

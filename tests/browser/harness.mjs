@@ -28,18 +28,26 @@ export const SLOW = 180_000;
  */
 export async function startServer({ prelude, folder } = {}) {
   const root = folder ?? (prelude ? await changedPage(prelude) : join(ROOT, "dist"));
-  const child = spawn("python3", [join(ROOT, "scripts/serve.py"), "--port", "0", root], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  return serve([join(ROOT, "scripts/serve.py"), "--port", "0", root]);
+}
+
+/** Serves dist/ as a host would that knows nothing of it. */
+export async function startPlainServer() {
+  const command = ["-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", join(ROOT, "dist")];
+  return serve(command, "ignore"); // where it writes every request
+}
+
+async function serve(command, errors = "inherit") {
+  const child = spawn("python3", command, { stdio: ["ignore", "pipe", errors] });
   const url = await new Promise((resolve, reject) => {
     let text = "";
     child.stdout.on("data", (data) => {
       text += data;
-      const found = text.match(/http:\/\/\S+/);
+      const found = text.match(/http:\/\/[^\s)]+/);
       if (found) resolve(found[0]);
     });
     child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`scripts/serve.py ended with ${code}`)));
+    child.once("exit", (code) => reject(new Error(`python3 ${command.join(" ")} ended with ${code}`)));
   });
   return { url, stop: () => child.kill() };
 }

@@ -359,6 +359,27 @@ describe("threads", { ...suite, skip: WEBGPU && "for the CPU" }, () => {
     }
   });
 
+  test("from the second visit on where the host sends no headers for it", options, async () => {
+    needsPage();
+    const plain = await h.startPlainServer();
+    const { page, problems, close } = await h.openPage(browser, plain.url, { serviceWorkers: "allow" });
+    try {
+      const name = page.locator(hook("device-name"));
+      await h.waitReady(page);
+      assert.match(await name.textContent(), /one thread/);
+      await page.evaluate(() => navigator.serviceWorker.ready);
+      await page.reload();
+      await h.waitReady(page);
+      const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+      assert.match(await name.textContent(), cores > 1 ? /\d threads/ : /one thread/);
+      assert.ok(await page.evaluate(() => crossOriginIsolated));
+      assertQuiet(problems);
+    } finally {
+      await close();
+      plain.stop();
+    }
+  });
+
   test("one where memory cannot be shared or no worker starts", options, async () => {
     needsPage();
     for (const trouble of [

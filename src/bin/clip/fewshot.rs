@@ -467,8 +467,11 @@ impl Results {
     }
 
     fn chart(&self) -> Chart {
-        let (zero_shot, spread) = mean_and_spread(&self.zero_shot);
-        let start = [0.0, zero_shot, spread];
+        // Of as many draws as a method had.
+        let start = |draws: usize| {
+            let (mean, spread) = mean_and_spread(&self.zero_shot[..draws]);
+            [0.0, mean, spread]
+        };
         let mut lines: Vec<Line> = (self.learnt.iter())
             .map(|(method, by_shots)| {
                 let points = self
@@ -481,7 +484,8 @@ impl Results {
                         [*shots as f64, mean, spread]
                     });
                 // Without pictures an adapter is the zero-shot classifier, and a LoRA nothing.
-                let begin = (*method != Method::Probe).then_some(start);
+                let draws = by_shots.first().map_or(0, Vec::len);
+                let begin = (*method != Method::Probe).then(|| start(draws));
                 Line {
                     name: match method {
                         Method::Probe => "linear probe".into(),
@@ -494,7 +498,7 @@ impl Results {
             .collect();
         lines.push(Line {
             name: "zero-shot".into(),
-            points: vec![start],
+            points: vec![start(self.zero_shot.len())],
         });
         let shots = self.task.shots().iter().map(|shots| *shots as f64);
         Chart {
