@@ -56,9 +56,9 @@ const { version } = JSON.parse(await readFile(join(ORT, "package.json"), "utf8")
 // ---------------------------------------------------------------- bytes of code
 
 async function weigh() {
-  const worker = (await readdir(join(h.ROOT, "dist"))).filter((name) => /^worker.*\.(js|wasm)$/.test(name));
+  const worker = (await readdir(join(h.ROOT, "dist"))).filter((name) => /^(worker|hand).*\.(js|wasm)$/.test(name));
   const rows = [
-    ["ours: the worker, with preprocessing and tokenizer", worker.map((name) => join(h.ROOT, "dist", name))],
+    ["ours: the worker and its hands, with preprocessing and tokenizer", worker.map((name) => join(h.ROOT, "dist", name))],
     [`ONNX Runtime Web ${version}, without them`, SHIPPED.map((name) => join(ORT, "dist", name))],
   ];
   console.log("| bytes of code | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");
@@ -95,7 +95,7 @@ async function race() {
       const programs = [
         new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null, int8: options.int8 }),
         new Program(page, "rival", "worker.js", { device, threads, ...(await files(name)) }),
-        ...(options.int8 ? [new Program(page, "rival8", "worker.js", { device, threads, ...(await files(name, "_quantized")) })] : []),
+        ...(options.int8 ? [new Program(page, "rival8", "worker.js?8", { device, threads, ...(await files(name, "_quantized")) })] : []),
       ].filter(({ name }) => !options.only || name.startsWith(options.only));
       try {
         results.push({ name, ...(await compare(name, programs, jobs, { webgpu, rounds, turns, hub })) });
@@ -161,7 +161,7 @@ async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
 /** A program in the page; see benches/rival/page.js. */
 class Program {
   constructor(page, name, script, open) {
-    // With 8-bit files the rival is the same program.
+    // With 8-bit files the rival is the same program, at another address.
     Object.assign(this, { page, name, script: `${name.replace("8", "")}/${script}`, open });
   }
 
@@ -182,7 +182,7 @@ class Program {
   }
 
   memory() {
-    const worker = this.page.workers().find((worker) => new URL(worker.url()).pathname === `/${this.script}`);
+    const worker = this.page.workers().find((worker) => worker.url().endsWith(`/${this.script}`));
     return worker.evaluate(() => self.wasmBytes());
   }
 }

@@ -14,16 +14,20 @@ import { number, sizes } from "./weigh.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
-// The page's names carry hashes; the worker's do not.
+// The page's names carry hashes; the workers' do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
-const inDist = (worker, ending) =>
-  built.filter((name) => name.endsWith(ending) && name.startsWith("worker") === worker).map((name) => `dist/${name}`);
+const WORKERS = ["worker", "hand"];
+const inDist = (program, ending) =>
+  built
+    .filter((name) => name.endsWith(ending) && (WORKERS.find((worker) => name.startsWith(worker)) ?? "page") === program)
+    .map((name) => `dist/${name}`);
 
 const parts = [
-  ["page, WebAssembly", inDist(false, ".wasm")],
-  ["page, JavaScript", inDist(false, ".js")],
-  ["worker, WebAssembly", inDist(true, ".wasm")],
-  ["worker, JavaScript", inDist(true, ".js")],
+  ["page, WebAssembly", inDist("page", ".wasm")],
+  ["page, JavaScript", inDist("page", ".js")],
+  ["worker, WebAssembly", inDist("worker", ".wasm")],
+  ["worker, JavaScript", inDist("worker", ".js")],
+  ["a further thread on the CPU, both", [...inDist("hand", ".wasm"), ...inDist("hand", ".js")]],
 ];
 const isBuilt = parts.every(([, files]) => files.length > 0);
 if (!isBuilt) {
