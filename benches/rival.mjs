@@ -11,7 +11,7 @@
 // on this machine: ours keeps it in the browser since a visit before, the rival's is
 // fetched from a server here. Then each runs every task in turns, so that what else the
 // machine does meanwhile hits both. Figures are medians over all rounds. --threads is for both,
-// on the CPU, from 1 to 4. --int8 gives ours 8-bit weights, and puts the rival with its own 8-bit
+// on the CPU. --int8 gives ours 8-bit weights, and puts the rival with its own 8-bit
 // files beside the two.
 
 import { spawn } from "node:child_process";
@@ -93,7 +93,7 @@ async function race() {
       const device = webgpu ? "gpu" : "cpu";
       const source = { Place: { Hub: { id: `rival/${name}`, revision: "main" } } };
       const programs = [
-        new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null, int8: options.int8 }),
+        new Program(page, "ours", "worker-loader.js", { device, source, hub: hub.url, activation: null, int8: options.int8, threads }),
         new Program(page, "rival", "worker.js", { device, threads, ...(await files(name)) }),
         ...(options.int8 ? [new Program(page, "rival8", "worker.js?8", { device, threads, ...(await files(name, "_quantized")) })] : []),
       ].filter(({ name }) => !options.only || name.startsWith(options.only));
@@ -200,12 +200,10 @@ async function lay(site, names) {
     // Neither program comes compressed: over no network it would only take time.
     const filter = (path) => !/\.(br|gz)$/.test(path) || path.includes("clip_vocabulary");
     await cp(join(h.ROOT, "dist"), join(page, "ours"), { recursive: true, filter });
-    // It takes as many threads as the machine has cores, up to four.
-    const cores = `Object.defineProperty(navigator, "hardwareConcurrency", { value: ${options.threads} });`;
     const memory = await readFile(join(RIVAL, "memory.js"), "utf8");
     for (const name of ["worker-loader.js", "hand-loader.js"]) {
       const loader = join(page, "ours", name);
-      await writeFile(loader, [cores, memory, await readFile(loader, "utf8")].join("\n"));
+      await writeFile(loader, [memory, await readFile(loader, "utf8")].join("\n"));
     }
   }
   for (const name of names) {

@@ -220,7 +220,9 @@ impl App {
                     _ => Beside::Nothing,
                 };
                 let hub = storage::load_text(storage::HUB).unwrap_or_else(|| Place::HUB.into());
-                self.send(&Request::Open { device, source, hub, activation, int8 }, beside);
+                let threads = storage::load(storage::THREADS);
+                let open = Request::Open { device, source, hub, activation, int8, threads };
+                self.send(&open, beside);
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(

@@ -11,6 +11,8 @@ pub const TEMPLATES: &str = "clip.templates";
 pub const DEVICE: &str = "clip.device";
 /// Whether the CPU has 8-bit weights.
 pub const INT8: &str = "clip.int8";
+/// How many threads the CPU has, for those who want to choose.
+pub const THREADS: &str = "clip.threads";
 /// The model's place on the network; nothing for the bundled one.
 pub const MODEL: &str = "clip.model";
 /// Address of the hub, without quotes, for those who use a mirror.

@@ -24,7 +24,7 @@ mod worker {
     };
     use clip::engine::training::browser::Browser;
     use clip::engine::training::{Beside, Training};
-    use clip::engine::{Engine, EngineError, Waiting, open_device};
+    use clip::engine::{Engine, EngineError, Waiting, cpu_name, hands, open_device};
     use clip::hub::kept::Shelf;
     use clip::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
     use clip::model::{Activation, Packing};
@@ -173,6 +173,7 @@ mod worker {
                     hub,
                     activation,
                     int8,
+                    threads,
                 } => {
                     let activation = activation.map(|choice| match choice {
                         ActivationChoice::QuickGelu => Activation::QuickGelu,
@@ -180,7 +181,7 @@ mod worker {
                     });
                     let files = Rc::new(source_files(source, &hub, message.files).await);
                     let packing = Packing::of(int8);
-                    match open_from(&*files, device, activation, packing).await {
+                    match open_from(&*files, device, activation, packing, threads).await {
                         Ok(engine) => {
                             post(&Event::Ready {
                                 model: engine.model_info().clone(),
@@ -436,12 +437,14 @@ mod worker {
         choice: DeviceChoice,
         activation: Option<Activation>,
         packing: Packing,
+        threads: Option<u32>,
     ) -> Result<Engine, String> {
         loading(LoadStage::Download, 0, 0);
         let bundle = (hub::open(files, activation).await).map_err(|e| e.to_string())?;
-        match start_engine(files, choice, bundle.clone(), packing).await {
+        match start_engine(files, choice, bundle.clone(), packing, threads).await {
             Err(error) if choice == DeviceChoice::Auto && error.gpu => {
-                let started = start_engine(files, DeviceChoice::Cpu, bundle, packing).await;
+                let cpu = DeviceChoice::Cpu;
+                let started = start_engine(files, cpu, bundle, packing, threads).await;
                 let mut engine = started.map_err(|failed| failed.error)?;
                 engine.set_device_reason(format!("the GPU did not work: {}", error.error));
                 Ok(engine)
@@ -461,6 +464,7 @@ mod worker {
         choice: DeviceChoice,
         bundle: hub::ModelBundle,
         packing: Packing,
+        threads: Option<u32>,
     ) -> Result<Engine, Failed> {
         let lost = |why| {
             post(&Event::Died {
@@ -469,11 +473,15 @@ mod worker {
             });
         };
         loading(LoadStage::Device, 0, 0);
-        let opened = (open_device(choice, lost).await).map_err(|error| Failed {
+        let mut opened = (open_device(choice, lost).await).map_err(|error| Failed {
             error: error.to_string(),
             gpu: true,
         })?;
         let DeviceInfo { gpu, .. } = opened.info;
+        if !gpu {
+            hands::hire(&bundle.config, threads).await;
+            opened.info.name = cpu_name();
+        }
         let failed = |error: EngineError| Failed {
             // The files would be no better on the CPU.
             gpu: gpu && !matches!(error, EngineError::Model(_)),

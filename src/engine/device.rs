@@ -23,18 +23,28 @@ pub async fn open_device(
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => Ok(cpu("chosen by you".into()).await),
+        DeviceChoice::Cpu => Ok(cpu("chosen by you".into())),
         DeviceChoice::Gpu => gpu(true, lost).await.map_err(DeviceError),
         DeviceChoice::Auto => match gpu(false, lost).await {
             Ok(opened) => Ok(opened),
-            Err(why) => Ok(cpu(why).await),
+            Err(why) => Ok(cpu(why)),
         },
     }
 }
 
-async fn cpu(reason: String) -> OpenedDevice {
-    #[cfg(all(target_arch = "wasm32", feature = "worker"))]
-    super::hands::hire().await;
+fn cpu(reason: String) -> OpenedDevice {
+    OpenedDevice {
+        device: Device::flex(),
+        info: DeviceInfo {
+            gpu: false,
+            name: cpu_name(),
+            reason,
+        },
+    }
+}
+
+/// The CPU with as many threads as there are now.
+pub fn cpu_name() -> String {
     let (threads, how) = match cfg!(target_arch = "wasm32") {
         true => (crate::kernels::crew::members(), ", SIMD"),
         false => {
@@ -42,17 +52,9 @@ async fn cpu(reason: String) -> OpenedDevice {
             (threads.map_or(1, usize::from), "")
         }
     };
-    let name = match threads {
+    match threads {
         1 => format!("CPU (one thread{how})"),
         threads => format!("CPU ({threads} threads{how})"),
-    };
-    OpenedDevice {
-        device: Device::flex(),
-        info: DeviceInfo {
-            gpu: false,
-            name,
-            reason,
-        },
     }
 }
 

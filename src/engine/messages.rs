@@ -70,6 +70,10 @@ pub enum Request {
         /// 8-bit weights, where it comes to run on the CPU.
         #[serde(default)]
         int8: bool,
+        /// How many threads, where it comes to run on the CPU; if not said, as many
+        /// as the model and the machine have use for.
+        #[serde(default)]
+        threads: Option<u32>,
     },
     /// Delete all that is kept of a model.
     DeleteKept { model: String },

@@ -18,7 +18,7 @@ pub mod training;
 pub use place::{Place, PlaceError};
 
 #[cfg(feature = "compute")]
-pub use device::{DeviceError, OpenedDevice, open_device};
+pub use device::{DeviceError, OpenedDevice, cpu_name, open_device};
 #[cfg(feature = "compute")]
 pub use session::{Engine, EngineError, Swapped, TextFeatures, Waiting};
 

@@ -1,6 +1,5 @@
 //! The engine's side: as many workers as are of use.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use gloo_timers::future::TimeoutFuture;
@@ -11,6 +10,7 @@ use web_sys::{MessageEvent, WorkerOptions, WorkerType};
 
 use super::{NUMBERS, ROOM, ROOM_OF_RESULTS, SharedWindow};
 use crate::kernels::crew;
+use crate::model::{ClipConfig, VisionConfig};
 
 /// The script that loads a hand's WebAssembly.
 const LOADER: &str = "hand-loader.js";
@@ -20,19 +20,20 @@ const MOST_MEMBERS: usize = 8;
 /// Longer than a hand takes to start.
 const PATIENCE_MS: u32 = 10_000;
 
-/// Starts as many hands as this machine has use for; without shared memory none.
-/// Only the first call does anything.
-pub async fn hire() {
-    thread_local! {
-        static ASKED: Cell<bool> = const { Cell::new(false) };
-    }
-    if ASKED.replace(true) {
-        return;
-    }
+/// Starts as many hands as make `threads` with the engine itself; if that is not said,
+/// as many as this machine and a model of this kind have use for. Without shared memory
+/// none. Once in a worker, before the model is packed.
+pub async fn hire(config: &ClipConfig, threads: Option<u32>) {
     let get = |object: &JsValue, key: &str| Reflect::get(object, &key.into()).unwrap_or_default();
     let global = js_sys::global();
-    let cores = get(&get(&global, "navigator"), "hardwareConcurrency").as_f64();
-    let members = members(cores.map_or(1, |cores| cores as usize));
+    let members = match threads {
+        Some(threads) => (threads as usize).clamp(1, MOST_MEMBERS),
+        None if largest_matrix(config) < WORTH_IT => 1,
+        None => {
+            let cores = get(&get(&global, "navigator"), "hardwareConcurrency").as_f64();
+            members(cores.map_or(1, |cores| cores as usize))
+        }
+    };
     if members > 1 && get(&global, "crossOriginIsolated").is_truthy() {
         let hands = members - 1;
         // Without them the engine does everything itself.
@@ -46,6 +47,19 @@ pub async fn hire() {
 /// others would wait for.
 fn members(cores: usize) -> usize {
     cores.min(4).max(cores / 2).min(MOST_MEMBERS)
+}
+
+/// A model of smaller matrices is through with one before a hand is awake.
+const WORTH_IT: usize = 500_000;
+
+/// Numbers in the largest matrix of a block.
+fn largest_matrix(config: &ClipConfig) -> usize {
+    let image = match &config.vision {
+        VisionConfig::Vit(vision) => vision.width * vision.mlp_width,
+        // The last stage's 3 x 3 convolutions.
+        VisionConfig::ResNet(vision) => 9 * (8 * vision.width).pow(2),
+    };
+    image.max(config.text.width * config.text.mlp_width)
 }
 
 async fn start(hands: usize) -> Result<SharedWindow, JsValue> {
