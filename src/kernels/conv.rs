@@ -15,6 +15,11 @@ pub struct ConvShape {
     pub out: usize,
 }
 
+/// What becomes of a picture's side, which has half a kernel of margin at each end.
+pub fn side_after(side: usize, kernel: usize, stride: usize) -> usize {
+    (side + 2 * (kernel / 2) - kernel) / stride + 1
+}
+
 /// A convolution's measures: of the pictures, `[batch, height, width, channels]`, and
 /// of what each place of the result reads of them. Lines count over the whole batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +46,7 @@ impl Places {
 
     /// Height and width of the result.
     pub fn size(&self) -> [usize; 2] {
-        let padded = 2 * (self.kernel / 2);
-        [self.height, self.width].map(|side| (side + padded - self.kernel) / self.stride + 1)
+        [self.height, self.width].map(|side| side_after(side, self.kernel, self.stride))
     }
 
     /// All lines of the result.

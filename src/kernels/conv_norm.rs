@@ -4,9 +4,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::conv::ConvShape;
+use super::conv::{ConvShape, side_after};
 use super::gemm::{self, for_all};
-use super::share::{PARTS, add_up, divide, filled, parts, repeated, shares, total};
+use super::share::{
+    PARTS, add_up, divide, filled, filled_in_parts, parts, repeated, shares, total,
+};
 use super::simd::{Lanes, Work, dispatch, tile_width};
 use super::strip::{Left, Right, Strip, as_room};
 
@@ -36,7 +38,7 @@ impl Sizes {
     /// Height and width of the result.
     fn after(&self) -> [usize; 2] {
         let ConvShape { kernel, stride, .. } = self.shape;
-        [self.height, self.width].map(|side| (side + 2 * (kernel / 2) - kernel) / stride + 1)
+        [self.height, self.width].map(|side| side_after(side, kernel, stride))
     }
 
     pub fn result(&self) -> [usize; 4] {
@@ -411,21 +413,14 @@ pub fn convolve(x: &[f32], weight: &[f32], sizes: Sizes) -> (Vec<f32>, Moments) 
 /// `z scale + shift + add` by channels, and of that what is above zero if `relu`.
 pub fn affine(z: &[f32], [scale, shift]: [&[f32]; 2], add: Option<&[f32]>, relu: bool) -> Vec<f32> {
     let [scale, shift] = [scale, shift].map(repeated);
-    let length = scale.len();
-    let shares = shares(z.len().div_ceil(length));
-    filled(z.len(), |out| {
-        let out = divide(out, &shares, length);
-        let parts = shares.iter().zip(out).collect();
-        for_all(parts, true, |(share, out)| {
-            let part = share.start * length..share.start * length + out.len();
-            dispatch(Affine {
-                x: &z[part.clone()],
-                scale: &scale,
-                shift: &shift,
-                add: add.map(|add| &add[part]),
-                relu,
-                out,
-            });
+    filled_in_parts(z.len(), scale.len(), |part, out| {
+        dispatch(Affine {
+            x: &z[part.clone()],
+            scale: &scale,
+            shift: &shift,
+            add: add.map(|add| &add[part]),
+            relu,
+            out,
         });
     })
 }

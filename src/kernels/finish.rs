@@ -3,9 +3,8 @@
 use std::mem::MaybeUninit;
 
 use super::Curve;
-use super::gemm::for_all;
 use super::math;
-use super::share::{divide, filled, shares};
+use super::share::filled_in_parts;
 use super::simd::{Lanes, Work, dispatch};
 
 /// Rows that are worth a task.
@@ -13,19 +12,13 @@ const ROWS: usize = 64;
 
 /// `curve(x + bias + add)` of rows as long as the bias.
 pub fn finish(x: &[f32], bias: &[f32], add: Option<&[f32]>, curve: Curve) -> Vec<f32> {
-    let shares = shares(x.len().div_ceil(ROWS * bias.len()));
-    filled(x.len(), |out| {
-        let out = divide(out, &shares, ROWS * bias.len());
-        for_all(shares.iter().zip(out).collect(), true, |(share, out)| {
-            let first = share.start * ROWS * bias.len();
-            let part = first..first + out.len();
-            dispatch(There {
-                x: &x[part.clone()],
-                bias,
-                add: add.map(|add| &add[part]),
-                curve,
-                out,
-            });
+    filled_in_parts(x.len(), ROWS * bias.len(), |part, out| {
+        dispatch(There {
+            x: &x[part.clone()],
+            bias,
+            add: add.map(|add| &add[part]),
+            curve,
+            out,
         });
     })
 }
@@ -67,19 +60,13 @@ impl Work for There<'_> {
 
 /// What is asked of `x`, by what is `asked` of [`finish`] of it, without `add`.
 pub fn back(asked: &[f32], x: &[f32], bias: &[f32], curve: Curve) -> Vec<f32> {
-    let shares = shares(x.len().div_ceil(ROWS * bias.len()));
-    filled(x.len(), |out| {
-        let out = divide(out, &shares, ROWS * bias.len());
-        for_all(shares.iter().zip(out).collect(), true, |(share, out)| {
-            let first = share.start * ROWS * bias.len();
-            let part = first..first + out.len();
-            dispatch(Back {
-                asked: &asked[part.clone()],
-                x: &x[part],
-                bias,
-                curve,
-                out,
-            });
+    filled_in_parts(x.len(), ROWS * bias.len(), |part, out| {
+        dispatch(Back {
+            asked: &asked[part.clone()],
+            x: &x[part],
+            bias,
+            curve,
+            out,
         });
     })
 }

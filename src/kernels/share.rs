@@ -51,6 +51,23 @@ pub fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec
     values
 }
 
+/// The same on all threads: `write` fills parts of whole pieces of `piece` numbers, and
+/// is told which.
+pub fn filled_in_parts(
+    length: usize,
+    piece: usize,
+    write: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync + Send,
+) -> Vec<f32> {
+    let shares = shares(length.div_ceil(piece));
+    filled(length, |out| {
+        let parts = shares.iter().zip(divide(out, &shares, piece)).collect();
+        for_all(parts, true, |(share, out)| {
+            let first = share.start * piece;
+            write(first..first + out.len(), out);
+        });
+    })
+}
+
 /// Numbers of the channels, time and again, so that rows of few channels make whole
 /// vectors, too.
 pub fn repeated(values: &[f32]) -> Vec<f32> {

@@ -19,9 +19,8 @@ const UNPACKED: f64 = 1.3;
 /// Texts are measured at full length; those of a batch are cut at the longest one,
 /// and captions are short.
 const OF_A_TEXT: f64 = 1.0 / 3.0;
-/// Of a larger model most matrices are shared by a browser's threads, which training
-/// does not have, and a further thread does so much of what one does.
-const SHARED_PARAMETERS: u64 = 20_000_000;
+/// Training has none of a browser's further threads, each of which does so much of
+/// what one alone does.
 const FURTHER_THREAD: f64 = 0.7;
 /// Gradient caching and checkpointing each compute the forward pass once more.
 const AGAIN: f64 = 4.0 / 3.0;
@@ -83,9 +82,7 @@ impl Speed {
                 };
                 let mut each = (image * images + text * OF_A_TEXT * texts) * UNPACKED;
                 let further = crew::members() - 1;
-                if !engine.device_info().gpu && engine.model_info().parameters > SHARED_PARAMETERS {
-                    each *= 1.0 + FURTHER_THREAD * further as f64;
-                }
+                each *= 1.0 + FURTHER_THREAD * further as f64;
                 if settings.micro_batch < settings.batch_size {
                     each *= AGAIN;
                 }
