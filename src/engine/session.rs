@@ -219,8 +219,8 @@ impl Engine {
         pictures: &[Vec<f32>],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
         let at_once = match &self.config.vision {
-            // What its layers make of one picture fits a processor's caches.
-            VisionConfig::ResNet(_) if !self.opened.info.gpu => 1,
+            // What its last layers make of so many fits a processor's caches.
+            VisionConfig::ResNet(_) if !self.opened.info.gpu => 8,
             _ => pictures.len().max(1),
         };
         let size = self.config.vision.image_size();

@@ -6,9 +6,9 @@ use std::mem::MaybeUninit;
 use super::attention::Weights;
 use super::gemm::for_all;
 use super::math;
-use super::share::filled;
+use super::room::{as_room, filled};
 use super::simd::{Lanes, Work, dispatch, tile_width};
-use super::strip::{Left, Right, Strip, as_room};
+use super::strip::{Left, Right, Strip};
 
 /// What is asked of query, key and value side by side, `[batch, length, 3 * width]`, by
 /// what is `asked` of `[batch, length, width]`.

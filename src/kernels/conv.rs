@@ -26,14 +26,20 @@ pub fn side_after(side: usize, kernel: usize, stride: usize) -> usize {
 pub struct Places {
     pub batch: usize,
     pub height: usize,
-    width: usize,
-    channels: usize,
+    pub width: usize,
+    pub channels: usize,
     pub kernel: usize,
     pub stride: usize,
+    /// Computed as [`super::winograd`] does.
+    pub by_squares: bool,
 }
 
 impl Places {
-    pub fn new([batch, height, width, channels]: [usize; 4], shape: ConvShape) -> Self {
+    pub fn new(
+        [batch, height, width, channels]: [usize; 4],
+        shape: ConvShape,
+        by_squares: bool,
+    ) -> Self {
         Self {
             batch,
             height,
@@ -41,6 +47,7 @@ impl Places {
             channels,
             kernel: shape.kernel,
             stride: shape.stride,
+            by_squares,
         }
     }
 
@@ -152,32 +159,30 @@ pub fn average_pool(
     [batch, height, width, channels]: [usize; 4],
     side: usize,
 ) -> Vec<f32> {
-    struct Pool<'a>(&'a [f32], [usize; 3], usize, &'a mut [f32]);
+    /// A line of the result, from the lines that it is the mean of.
+    struct Pool<'a>(&'a [f32], [usize; 2], usize, &'a mut [f32]);
     impl Work for Pool<'_> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes>(self) {
-            let Self(picture, [_, width, channels], side, out) = self;
-            let (across, share) = (width / side, 1.0 / (side * side) as f32);
-            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
-                let (y, x) = (place / across, place % across);
+            let Self(lines, [width, channels], side, out) = self;
+            let share = 1.0 / (side * side) as f32;
+            for (x, out) in out.chunks_exact_mut(channels).enumerate() {
                 for i in 0..side * side {
-                    let row = y * side + i / side;
-                    let start = (row * width + x * side + i % side) * channels;
-                    let from = &picture[start..start + channels];
+                    let start = (i / side * width + x * side + i % side) * channels;
+                    let from = &lines[start..start + channels];
                     out.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
                 out.iter_mut().for_each(|value| *value *= share);
             }
         }
     }
-    let [before, after] = [1, side].map(|side| (height / side) * (width / side) * channels);
-    let mut out = vec![0.0; batch * after];
-    let pictures = picture
-        .chunks(before.max(1))
-        .zip(out.chunks_mut(after.max(1)));
-    for_all(pictures.collect(), true, |(picture, out)| {
-        dispatch(Pool(picture, [height, width, channels], side, out));
+    let [down, across] = [height, width].map(|length| length / side);
+    let mut out = vec![0.0; batch * down * across * channels];
+    let lines = out.chunks_mut((across * channels).max(1)).enumerate();
+    for_all(lines.collect(), true, |(line, out)| {
+        let first = (line / down * height + line % down * side) * width * channels;
+        dispatch(Pool(&picture[first..], [width, channels], side, out));
     });
     out
 }

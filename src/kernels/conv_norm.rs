@@ -6,11 +6,10 @@ use std::ops::Range;
 
 use super::conv::{ConvShape, side_after};
 use super::gemm::{self, for_all};
-use super::share::{
-    PARTS, add_up, divide, filled, filled_in_parts, parts, repeated, shares, total,
-};
+use super::room::{as_room, filled};
+use super::share::{PARTS, add_up, divide, filled_in_parts, parts, repeated, shares, total};
 use super::simd::{Lanes, Work, dispatch, tile_width};
-use super::strip::{Left, Right, Strip, as_room};
+use super::strip::{Left, Right, Strip};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {

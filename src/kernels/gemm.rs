@@ -8,6 +8,7 @@ use half::f16;
 
 use super::Curve;
 use super::math;
+use super::room::{Shared, filled};
 use super::simd::{Lanes, Work, dispatch, tile_width};
 
 /// A matrix `[depth, columns]` in panels as wide as a tile: `[panels, depth,
@@ -15,7 +16,21 @@ use super::simd::{Lanes, Work, dispatch, tile_width};
 pub struct Packed<'a, N: Number = f32> {
     pub values: N::Values<'a>,
     pub depth: usize,
+    /// The rows that are multiplied.
+    pub part: Range<usize>,
     pub columns: usize,
+}
+
+impl<'a, N: Number> Packed<'a, N> {
+    /// All of it.
+    pub fn new(values: N::Values<'a>, depth: usize, columns: usize) -> Self {
+        Self {
+            values,
+            depth,
+            part: 0..depth,
+            columns,
+        }
+    }
 }
 
 /// What a product's left matrix consists of, which decides how it is computed.
@@ -49,6 +64,15 @@ pub trait Number: Copy + Default + Send + Sync + 'static {
 pub enum Values<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+}
+
+impl<'a> Values<'a> {
+    pub fn part(self, part: Range<usize>) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(&values[part]),
+            Self::F16(values) => Self::F16(&values[part]),
+        }
+    }
 }
 
 impl Number for f32 {
@@ -168,7 +192,7 @@ impl Finish<'_> {
     };
 
     #[inline(always)]
-    fn apply(&self, row: &mut [f32], first: usize, place: usize) {
+    pub fn apply(&self, row: &mut [f32], first: usize, place: usize) {
         let columns = first..first + row.len();
         if let Some(scale) = self.scale {
             let scale = &scale[columns.clone()];
@@ -185,48 +209,65 @@ impl Finish<'_> {
         math::bend(self.curve, row);
     }
 
-    /// The same for the two vectors of a full tile.
+    /// The same for vectors side by side, such as the two of a full tile.
     #[inline(always)]
-    unsafe fn vectors<V: Lanes>(&self, sums: [V; 2], first: usize, place: usize) -> [V; 2] {
+    pub unsafe fn vectors<V: Lanes, const N: usize>(
+        &self,
+        mut sums: [V; N],
+        first: usize,
+        place: usize,
+    ) -> [V; N] {
         #[inline(always)]
-        unsafe fn load<V: Lanes>(values: &[f32], first: usize) -> [V; 2] {
-            let values = &values[first..first + 2 * V::LANES];
-            // SAFETY: two vectors long, as just checked.
+        unsafe fn load<V: Lanes, const N: usize>(values: &[f32], first: usize) -> [V; N] {
+            let values = &values[first..first + N * V::LANES];
+            // SAFETY: so many vectors long, as just checked.
             unsafe {
-                [
-                    V::load(values.as_ptr()),
-                    V::load(values.as_ptr().add(V::LANES)),
-                ]
+                let mut loaded = [V::zero(); N];
+                for (i, vector) in loaded.iter_mut().enumerate() {
+                    *vector = V::load(values.as_ptr().add(i * V::LANES));
+                }
+                loaded
             }
         }
-        let [mut a, mut b] = sums;
         // SAFETY: the caller's: V's instructions are there.
         unsafe {
             if let Some(scale) = self.scale {
-                let [c, d] = load(scale, first);
-                (a, b) = (a.multiply(c), b.multiply(d));
+                let scale: [V; N] = load(scale, first);
+                for (sum, scale) in sums.iter_mut().zip(scale) {
+                    *sum = sum.multiply(scale);
+                }
             }
             if let Some(bias) = self.bias {
-                let [c, d] = load(bias, first);
-                (a, b) = (a.add(c), b.add(d));
+                let bias: [V; N] = load(bias, first);
+                for (sum, bias) in sums.iter_mut().zip(bias) {
+                    *sum = sum.add(bias);
+                }
             }
             if let Some(add) = self.add {
-                let [c, d] = load(add, place);
-                (a, b) = (a.add(c), b.add(d));
+                let add: [V; N] = load(add, place);
+                for (sum, add) in sums.iter_mut().zip(add) {
+                    *sum = sum.add(add);
+                }
             }
             match self.curve {
                 Curve::Straight => {}
-                Curve::Relu => (a, b) = (a.max(V::zero()), b.max(V::zero())),
+                Curve::Relu => {
+                    for sum in &mut sums {
+                        *sum = sum.max(V::zero());
+                    }
+                }
                 Curve::QuickGelu | Curve::Gelu => {
                     let mut row = [0.0f32; 32];
-                    a.store(row.as_mut_ptr());
-                    b.store(row.as_mut_ptr().add(V::LANES));
-                    math::bend(self.curve, &mut row[..2 * V::LANES]);
-                    [a, b] = load(&row, 0);
+                    let row = &mut row[..N * V::LANES];
+                    for (i, sum) in sums.into_iter().enumerate() {
+                        sum.store(row.as_mut_ptr().add(i * V::LANES));
+                    }
+                    math::bend(self.curve, row);
+                    sums = load(row, 0);
                 }
             }
         }
-        [a, b]
+        sums
     }
 }
 
@@ -355,17 +396,33 @@ pub fn product_here<N: Number>(
     multiply(rows, packed, finish, 1)
 }
 
+/// The same with nothing that follows, into `out`.
+pub fn product_into(rows: &impl Rows, packed: &Packed, out: &mut [MaybeUninit<f32>]) {
+    fill(rows, packed, &Finish::NOTHING, 1, out);
+}
+
 fn multiply<N: Number>(
     rows: &impl Rows<N>,
     packed: &Packed<N>,
     finish: &Finish,
     threads: usize,
 ) -> Vec<f32> {
-    let (total, depth) = (rows.count(), packed.depth);
-    let mut out = Vec::with_capacity(total * packed.columns);
-    if out.capacity() == 0 {
-        return out;
+    filled(rows.count() * packed.columns, |out| {
+        fill(rows, packed, finish, threads, out);
+    })
+}
+
+fn fill<N: Number>(
+    rows: &impl Rows<N>,
+    packed: &Packed<N>,
+    finish: &Finish,
+    threads: usize,
+    out: &mut [MaybeUninit<f32>],
+) {
+    if out.is_empty() {
+        return;
     }
+    let (total, depth) = (rows.count(), packed.part.len());
     let most = most_rows();
     let panels = packed.columns.div_ceil(tile_width());
     // Threads share the rows where there are enough of them, else the panels.
@@ -378,7 +435,7 @@ fn multiply<N: Number>(
     if by_chunk {
         chunks = chunks.next_multiple_of(2 * threads);
     }
-    let result = Shared::new(out.spare_capacity_mut(), packed.columns);
+    let result = Shared::new(out, packed.columns);
     for_each(chunks, by_chunk, |index| {
         // Parts of nearly the same height: of 50 rows blocks of 13, 13, 12 and 12
         // rather than three of 14 and one of 8.
@@ -402,9 +459,6 @@ fn multiply<N: Number>(
             })
         });
     });
-    // SAFETY: every panel of every chunk wrote its place.
-    unsafe { out.set_len(total * packed.columns) };
-    out
 }
 
 thread_local! {
@@ -412,7 +466,8 @@ thread_local! {
     static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-fn most_rows() -> usize {
+/// How high a tile is at most.
+pub fn most_rows() -> usize {
     struct Rows;
     impl Work for Rows {
         type Output = usize;
@@ -440,11 +495,12 @@ impl<N: Number> Work for Panel<'_, '_, N> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Packed { values, depth, .. } = *self.packed;
-        let length = 2 * V::LANES * depth;
-        let part = self.panel * length..(self.panel + 1) * length;
+        let Packed { values, part, .. } = self.packed;
+        let first = self.panel * self.packed.depth;
+        let width = 2 * V::LANES;
+        let part = (first + part.start) * width..(first + part.end) * width;
         let mut room = WIDENED.take();
-        let right = N::right(&values, part, &mut room);
+        let right = N::right(values, part, &mut room);
         for &(from, to) in self.places {
             // SAFETY: the caller's.
             unsafe { self.block::<V>(right, from, to - from) };
@@ -475,7 +531,7 @@ impl<N: Number> Panel<'_, '_, N> {
     #[inline(always)]
     unsafe fn tile<V: Lanes, const H: usize>(&self, right: &[N::Right], from: usize) {
         let width = 2 * V::LANES;
-        let depth = self.packed.depth;
+        let depth = self.packed.part.len();
         assert!(right.len() == width * depth);
         // SAFETY: the caller's.
         let mut sums = [[unsafe { N::zero::<V>() }; 2]; H];
@@ -543,47 +599,6 @@ impl<N: Number> Panel<'_, '_, N> {
                 }
             }
         }
-    }
-}
-
-/// A matrix that several threads write different places of.
-pub struct Shared<'a> {
-    start: *mut f32,
-    len: usize,
-    stride: usize,
-    _matrix: std::marker::PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: `write` is called for each place once: panels and heads are different
-// columns, chunks different rows.
-unsafe impl Send for Shared<'_> {}
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    /// Room for a matrix, all of which is going to be written.
-    pub fn new(matrix: &'a mut [MaybeUninit<f32>], stride: usize) -> Self {
-        Self {
-            start: matrix.as_mut_ptr().cast(),
-            len: matrix.len(),
-            stride,
-            _matrix: std::marker::PhantomData,
-        }
-    }
-
-    #[inline(always)]
-    pub fn write(&self, row: usize, column: usize, values: &[f32]) {
-        let to = self.place_of(row, column, values.len());
-        // SAFETY: inside, and no other thread's.
-        unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) }
-    }
-
-    /// Where `count` numbers of a row begin, all of them inside the matrix.
-    #[inline(always)]
-    fn place_of(&self, row: usize, column: usize, count: usize) -> *mut f32 {
-        let place = row * self.stride + column;
-        assert!(place + count <= self.len);
-        // SAFETY: inside, as just checked.
-        unsafe { self.start.add(place) }
     }
 }
 

@@ -140,11 +140,7 @@ mod tests {
         let (pairs, scales) = weights(&w, columns);
         let mut packed = Vec::new();
         gemm::pack(&pairs, depth / 2, columns, columns, &mut packed);
-        let packed = Packed {
-            values: packed.as_slice(),
-            depth: depth / 2,
-            columns,
-        };
+        let packed = Packed::new(packed.as_slice(), depth / 2, columns);
         let finish = Finish {
             scale: Some(&scales),
             ..Finish::NOTHING
@@ -200,11 +196,7 @@ mod tests {
             let (pairs, scales) = weights(&w, 2);
             let mut packed = Vec::new();
             gemm::pack(&pairs, depth / 2, 2, 2, &mut packed);
-            let packed = Packed {
-                values: packed.as_slice(),
-                depth: depth / 2,
-                columns: 2,
-            };
+            let packed = Packed::new(packed.as_slice(), depth / 2, 2);
             let finish = Finish {
                 scale: Some(&scales),
                 curve: Curve::Straight,

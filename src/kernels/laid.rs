@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::conv::{Patches, Places};
 use super::gemm::{self, Finish, Matrix, Packed, Values};
 use super::int8;
+use super::winograd;
 
 #[derive(Clone, Copy)]
 pub enum Laid<'a> {
@@ -34,19 +35,11 @@ impl Laid<'_> {
                     depth,
                     stride: depth,
                 };
-                let packed = Packed {
-                    values,
-                    depth,
-                    columns,
-                };
+                let packed = Packed::new(values, depth, columns);
                 gemm::product(&rows, &packed, finish)
             }
             Self::Int8(values) => {
-                let packed = Packed {
-                    values,
-                    depth: depth / 2,
-                    columns,
-                };
+                let packed = Packed::new(values, depth / 2, columns);
                 int8::product(x, depth, &packed, finish)
             }
         }
@@ -62,20 +55,15 @@ impl Laid<'_> {
         finish: &Finish,
     ) -> Vec<f32> {
         match self {
+            Self::Exact(values) if places.by_squares => {
+                winograd::conv(picture, places, lines, values, columns, finish)
+            }
             Self::Exact(values) => {
-                let packed = Packed {
-                    values,
-                    depth: places.depth(),
-                    columns,
-                };
+                let packed = Packed::new(values, places.depth(), columns);
                 gemm::product(&Patches::new(picture, places, lines), &packed, finish)
             }
             Self::Int8(values) => {
-                let packed = Packed {
-                    values,
-                    depth: places.depth() / 2,
-                    columns,
-                };
+                let packed = Packed::new(values, places.depth() / 2, columns);
                 int8::conv(picture, places, lines, &packed, finish)
             }
         }

@@ -19,11 +19,13 @@ pub mod int8;
 pub mod laid;
 pub mod math;
 pub mod norm;
+pub mod room;
 #[cfg(feature = "training")]
 pub mod share;
 pub mod simd;
 #[cfg(feature = "training")]
 pub mod strip;
+pub mod winograd;
 
 use serde::{Deserialize, Serialize};
 

@@ -48,7 +48,8 @@ const ROWS: usize = 64;
 /// What is asked of `x`, gamma and beta, by what is `asked` of [`layer_norm`].
 #[cfg(feature = "training")]
 pub fn back(asked: &[f32], x: &[f32], gamma: &[f32], epsilon: f32) -> [Vec<f32>; 3] {
-    use super::share::{add_up, divide, filled, shares, total};
+    use super::room::filled;
+    use super::share::{add_up, divide, shares, total};
     let width = gamma.len();
     let shares = shares(x.len().div_ceil(ROWS * width));
     let mut parts = vec![[vec![0.0; width], vec![0.0; width]]; shares.len()];

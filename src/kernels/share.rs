@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::gemm::{self, for_all};
+use super::room::filled;
 use super::simd::{Lanes, Work, dispatch};
 
 /// Parts for each thread: more than one, so that a slow one holds no one up.
@@ -42,17 +43,8 @@ pub fn divide<'a, T>(
     parts
 }
 
-/// A vector, all of which `write` fills.
-pub fn filled(length: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut values = Vec::with_capacity(length);
-    write(&mut values.spare_capacity_mut()[..length]);
-    // SAFETY: all was written.
-    unsafe { values.set_len(length) };
-    values
-}
-
-/// The same on all threads: `write` fills parts of whole pieces of `piece` numbers, and
-/// is told which.
+/// A vector that is filled on all threads: `write` fills parts of whole pieces of `piece`
+/// numbers, and is told which.
 pub fn filled_in_parts(
     length: usize,
     piece: usize,

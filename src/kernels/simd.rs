@@ -21,6 +21,7 @@ pub trait Lanes: Copy {
     /// `self + a * b`
     unsafe fn add_product(self, a: f32, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn subtract(self, other: Self) -> Self;
     unsafe fn multiply(self, other: Self) -> Self;
     /// The larger of each pair.
     unsafe fn max(self, other: Self) -> Self;
@@ -165,6 +166,10 @@ mod x86 {
             unsafe { Self(_mm512_add_ps(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn subtract(self, other: Self) -> Self {
+            unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
             unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
         }
@@ -221,6 +226,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn subtract(self, other: Self) -> Self {
+            unsafe { Self(_mm256_sub_ps(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
@@ -288,6 +297,10 @@ mod wasm {
             Self(f32x4_add(self.0, other.0))
         }
         #[inline(always)]
+        unsafe fn subtract(self, other: Self) -> Self {
+            Self(f32x4_sub(self.0, other.0))
+        }
+        #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
             Self(f32x4_mul(self.0, other.0))
         }
@@ -352,6 +365,10 @@ impl Lanes for Array4 {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn subtract(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - other.0[i]))
     }
     #[inline(always)]
     unsafe fn multiply(self, other: Self) -> Self {

@@ -143,9 +143,3 @@ impl Strip<'_> {
         }
     }
 }
-
-/// Numbers as room for others.
-pub fn as_room(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    // SAFETY: nothing but numbers is ever written there.
-    unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<f32>]) }
-}

@@ -6,7 +6,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
-use crate::ops::{ConvNorm, Linear, Packing, Start, Then, average_pool, pool_attention, tokens};
+use crate::ops::{
+    ConvNorm, Linear, PackedPool, Packing, Start, Then, average_pool, one_by_one, pool_attention,
+    tokens,
+};
 
 /// Each stage's bottlenecks put out this many times the channels they work in.
 const EXPANSION: usize = 4;
@@ -57,12 +60,16 @@ impl ModifiedResNet {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
     /// unit length.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = self.conv1.forward(images.permute([0, 2, 3, 1]), Then::Relu);
-        let x = self.conv2.forward(x, Then::Relu);
-        let x = self.conv3.forward(x, Then::Relu);
-        let x = average_pool(x, 2);
-        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        let x = (stages.into_iter().flatten()).fold(x, |x, block| block.forward(x));
+        let stages = |x, stages: [&Vec<Bottleneck>; 2]| {
+            (stages.into_iter().flatten()).fold(x, |x, block| block.forward(x))
+        };
+        let x = one_by_one(images.permute([0, 2, 3, 1]), |x| {
+            let x = self.conv1.forward(x, Then::Relu);
+            let x = self.conv2.forward(x, Then::Relu);
+            let x = self.conv3.forward(x, Then::Relu);
+            stages(average_pool(x, 2), [&self.layer1, &self.layer2])
+        });
+        let x = stages(x, [&self.layer3, &self.layer4]);
         self.attnpool.forward(x)
     }
 
@@ -80,14 +87,7 @@ impl ModifiedResNet {
             let path = path.into_iter().chain(&mut block.downsample);
             path.for_each(|layer| layer.pack(packing));
         }
-        let pool = &mut self.attnpool;
-        let layers = [
-            &mut pool.q_proj,
-            &mut pool.k_proj,
-            &mut pool.v_proj,
-            &mut pool.c_proj,
-        ];
-        layers.into_iter().for_each(|layer| layer.pack(packing));
+        self.attnpool.pack(packing);
     }
 }
 
@@ -140,6 +140,8 @@ pub struct AttentionPool2d {
     pub k_proj: Linear,
     pub v_proj: Linear,
     pub c_proj: Linear,
+    /// Instead of the weights of keys and values, once packed so.
+    packed: Option<PackedPool>,
     heads: usize,
 }
 
@@ -155,6 +157,7 @@ impl AttentionPool2d {
             k_proj: linear(channels),
             v_proj: linear(channels),
             c_proj: linear(embed_dim),
+            packed: None,
             heads: config.heads,
         }
     }
@@ -166,10 +169,21 @@ impl AttentionPool2d {
         let tokens = tokens(None, places, self.positional_embedding.val());
         let query = tokens.clone().narrow(1, 0, 1);
         let query = self.q_proj.forward(query, Then::Nothing);
-        let key = self.k_proj.forward(tokens.clone(), Then::Nothing);
-        let value = self.v_proj.forward(tokens, Then::Nothing);
-        let mixed = pool_attention(query, key, value, self.heads);
+        let projections = [&self.k_proj, &self.v_proj];
+        let mixed = pool_attention(tokens, query, projections, &self.packed, self.heads);
         let mixed = mixed.reshape([batch, channels]);
         self.c_proj.forward(mixed, Then::Nothing)
+    }
+
+    fn pack(&mut self, packing: Packing) {
+        self.q_proj.pack(packing);
+        self.c_proj.pack(packing);
+        if packing == Packing::Exact {
+            self.packed = PackedPool::new([&mut self.k_proj, &mut self.v_proj], self.heads);
+        }
+        if self.packed.is_none() {
+            self.k_proj.pack(packing);
+            self.v_proj.pack(packing);
+        }
     }
 }

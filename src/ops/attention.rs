@@ -1,9 +1,10 @@
 //! Multi-head attention between projections.
 
+use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::cpu;
+use super::{Linear, Then, cpu};
 
 /// `softmax(q kᵀ / sqrt(head_dim)) v` in every head: query, key and value side by
 /// side, `[batch, length, 3 * width]`, to `[batch, length, width]`. Where it is
@@ -24,14 +25,55 @@ pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor
     mixed
 }
 
-/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head, where few ask and many answer:
-/// `query` is `[batch, queries, width]`, `key` and `value` `[batch, length, width]`.
+/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head, where one asks and all `tokens`,
+/// `[batch, length, width]`, answer: `query` is `[batch, 1, width]`, and so is the result.
 pub fn pool_attention(
+    tokens: Tensor<3>,
     query: Tensor<3>,
-    key: Tensor<3>,
-    value: Tensor<3>,
+    [key, value]: [&Linear; 2],
+    packed: &Option<PackedPool>,
     heads: usize,
 ) -> Tensor<3> {
+    if let Some(mixed) = (packed.as_ref()).and_then(|packed| {
+        let bias = value.bias.as_ref().map(|bias| bias.val());
+        let [key, value] = [packed.key.val(), packed.value.val()];
+        cpu::pool_attention(tokens.clone(), query.clone(), [key, value], bias, heads)
+    }) {
+        return mixed;
+    }
+    let key = key.forward(tokens.clone(), Then::Nothing);
+    let value = value.forward(tokens, Then::Nothing);
+    pool(query, key, value, heads)
+}
+
+/// The projections of keys and values as [`cpu::pool_attention`] reads them.
+#[derive(Module, Debug)]
+pub struct PackedPool {
+    key: Param<Tensor<2>>,
+    value: Param<Tensor<2>>,
+}
+
+impl PackedPool {
+    /// Takes the weights of both, if there is a fast path for them.
+    pub fn new([key, value]: [&mut Linear; 2], heads: usize) -> Option<Self> {
+        let packed = |weight: Tensor<2>| cpu::pack_pool(weight, heads).map(Param::from_tensor);
+        for layer in [&mut *key, &mut *value] {
+            layer.merge();
+        }
+        let packed = Self {
+            key: packed(key.weight.val().transpose())?,
+            value: packed(value.weight.val())?,
+        };
+        for layer in [key, value] {
+            let device = layer.weight.val().device();
+            layer.weight = Param::from_tensor(Tensor::zeros([1, 1], &device));
+        }
+        Some(packed)
+    }
+}
+
+/// The same of projected tokens.
+fn pool(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(mixed) =
         super::gpu::pool_attention(query.clone(), key.clone(), value.clone(), heads)

@@ -28,6 +28,8 @@ pub struct ConvNorm {
     #[module(skip)]
     shares: Option<Shares>,
     packed: bool,
+    /// Packed to be computed by squares.
+    by_squares: bool,
 }
 
 impl ConvNorm {
@@ -49,6 +51,7 @@ impl ConvNorm {
             int8: None,
             shares: None,
             packed: false,
+            by_squares: false,
         }
     }
 
@@ -102,15 +105,8 @@ impl ConvNorm {
         if let Some(y) = super::gpu::conv(&x, &weight, shape, &scale, &bias, &add, curve) {
             return Some(y);
         }
-        cpu::conv(
-            x,
-            cpu::Weights::exact(weight, &self.shares)?,
-            shape,
-            scale,
-            bias,
-            add,
-            curve,
-        )
+        let weights = cpu::Weights::exact(weight, &self.shares)?.by_squares(self.by_squares);
+        cpu::conv(x, weights, shape, scale, bias, add, curve)
     }
 
     pub(super) fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
@@ -175,14 +171,18 @@ impl ConvNorm {
                 (self.int8, self.shares) = (Some(int8), shares);
                 Tensor::zeros([1, 1], &matrix.device())
             }
-            None => match cpu::pack(matrix.clone()) {
-                Some((packed, shares)) => {
-                    self.shares = shares;
-                    packed
+            None => {
+                let squares = cpu::by_squares(&matrix, self.shape());
+                self.by_squares = squares.is_some();
+                match cpu::pack(squares.unwrap_or_else(|| matrix.clone())) {
+                    Some((packed, shares)) => {
+                        self.shares = shares;
+                        packed
+                    }
+                    None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
+                    None => return,
                 }
-                None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
-                None => return,
-            },
+            }
         };
         self.conv.weight = Param::from_tensor(packed.unsqueeze());
         let [gamma, beta] = [gamma, beta].map(Param::from_tensor);

@@ -18,13 +18,13 @@ mod norm;
 mod places;
 mod start;
 
-pub use attention::{attention, pool_attention};
+pub use attention::{PackedPool, attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
 
 pub use embedding::{Embedding, select_rows};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
-pub use places::{in_order, tokens};
+pub use places::{in_order, one_by_one, tokens};
 pub use start::{Start, seed};
 
 use burn::tensor::activation::{gelu, relu, sigmoid};
@@ -160,6 +160,10 @@ mod tests {
             ([8, 16], 3, 1, [5, 7]),
             ([20, 36], 1, 1, [4, 3]),
             ([16, 64], 3, 1, [1, 2]),
+            // Large enough for squares everywhere, and of a size that vectors do not divide.
+            ([16, 16], 3, 1, [9, 6]),
+            ([40, 24], 3, 1, [7, 29]),
+            ([64, 64], 3, 1, [28, 28]),
         ] {
             let mut layer = ConvNorm::init([input, out], kernel, stride, device);
             let vector =
@@ -187,6 +191,35 @@ mod tests {
         let turned = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
         let found = average_pool(x, 2);
         same(found, average_pool(turned.permute([0, 2, 3, 1]), 2), "pool");
+    }
+
+    /// What a picture's places mix to where one asks, projected as it was written down
+    /// and the cheaper way.
+    fn pool(device: &Device) {
+        for ([batch, length, heads, head_dim], half) in
+            [([3, 10, 3, 32], false), ([1, 50, 2, 64], true)]
+        {
+            let width = heads * head_dim;
+            let normal = Start::Normal((width as f64).powf(-0.5));
+            let projection = || {
+                let mut layer = Linear::init([width, width], normal, true, device);
+                layer.bias = Some(Param::from_tensor(random([width], device)));
+                if half {
+                    layer.weight = layer.weight.map(|weight| weight.cast(DType::F16));
+                }
+                layer
+            };
+            let [mut key, mut value] = [projection(), projection()];
+            let tokens = random([batch, length, width], device);
+            let query = random([batch, 1, width], device) * 3.0;
+            let mixed = |key: &Linear, value: &Linear, packed| {
+                pool_attention(tokens.clone(), query.clone(), [key, value], &packed, heads)
+            };
+            let expected = mixed(&key, &value, None);
+            let packed = PackedPool::new([&mut key, &mut value], heads);
+            assert!(packed.is_some(), "not packed");
+            same(mixed(&key, &value, packed), expected, "pool");
+        }
     }
 
     fn others(device: &Device) {
@@ -259,10 +292,13 @@ mod tests {
     #[test]
     fn fast_paths_on_the_cpu() {
         let device = Device::flex();
-        linear(&device);
-        conv(&device);
-        others(&device);
-        eight_bits(&device);
+        cpu::with_all_vectors(|| {
+            linear(&device);
+            conv(&device);
+            pool(&device);
+            others(&device);
+            eight_bits(&device);
+        });
     }
 
     #[test]

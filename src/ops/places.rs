@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use super::cpu;
+
 /// `places`, `[batch, places, width]`, after one more token, with `positions`
 /// `[places + 1, width]` added. What comes first is given, or their mean.
 pub fn tokens(first: Option<Tensor<1>>, places: Tensor<3>, positions: Tensor<2>) -> Tensor<3> {
@@ -25,4 +27,15 @@ pub fn in_order<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         return x;
     }
     x
+}
+
+/// `forward` of several pictures; on the CPU, where nothing is differentiated, of one
+/// after the other: what a ResNet's first layers make of one fits a processor's caches.
+pub fn one_by_one(images: Tensor<4>, forward: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    let batch = images.dims()[0];
+    if batch <= 1 || !cpu::is_there(&images) {
+        return forward(images);
+    }
+    let one = |index| forward(images.clone().narrow(0, index, 1));
+    Tensor::cat((0..batch).map(one).collect(), 0)
 }

@@ -6,10 +6,9 @@ use std::ops::Range;
 use half::f16;
 
 use super::super::gemm;
-use super::super::int8;
-use super::super::laid::{Laid, panels};
+use super::super::laid::Laid;
 use super::Window;
-use super::order::{Members, Order, Then};
+use super::order::{Kind, Members, Order, Then, Word};
 
 /// What a hand has, and what it is called.
 pub struct Hand {
@@ -18,9 +17,8 @@ pub struct Hand {
     kept: HashMap<u32, Kept>,
 }
 
-/// Its part of a matrix.
+/// Its part of a packed matrix.
 struct Kept {
-    depth: usize,
     /// Of the whole matrix.
     all_columns: usize,
     columns: Range<usize>,
@@ -30,8 +28,8 @@ struct Kept {
 }
 
 enum Values {
-    /// Those rows that have come so far.
-    Coming(Vec<f32>),
+    /// Those words that have come so far, and how many there will be.
+    Coming(Vec<f32>, usize),
     F32(Vec<f32>),
     F16(Vec<f16>),
     Int8(Vec<[i8; 2]>),
@@ -53,26 +51,25 @@ impl Hand {
             Order::Keep {
                 matrix,
                 shape: [depth, columns],
-                rows,
+                kind,
                 whole,
-                f16,
-                int8,
+                words,
             } => {
                 let mine = match whole {
                     true => 0..columns,
                     false => self.members.columns(columns, self.number),
                 };
-                let kept = self.kept.entry(matrix).or_insert_with(|| Kept {
-                    depth,
-                    all_columns: columns,
-                    values: Values::Coming(Vec::with_capacity(depth * mine.len())),
-                    columns: mine,
-                    whole,
+                let place = if whole { 0 } else { self.number * words.len() };
+                let kept = self.kept.entry(matrix).or_insert_with(|| {
+                    let total = Members::numbers(depth, &mine).len() / kind.in_a_word();
+                    Kept {
+                        all_columns: columns,
+                        columns: mine,
+                        whole,
+                        values: Values::Coming(Vec::with_capacity(total), total),
+                    }
                 });
-                kept.take(rows.len(), window)?;
-                if rows.end == depth {
-                    kept.pack(f16, int8)?;
-                }
+                kept.take(words, place, kind, window)?;
             }
             Order::Forget { matrix } => {
                 self.kept.remove(&matrix);
@@ -87,7 +84,7 @@ impl Hand {
                 let x = read(window, mine.start * depth..mine.end * depth);
                 let [scale, bias] = kept.follows(then, rows * depth, window);
                 let finish = then.finish(scale.as_deref(), bias.as_deref());
-                let shape = [kept.depth, kept.columns.len()];
+                let shape = [depth, kept.columns.len()];
                 let result = kept.laid()?.linear(&x, shape, &finish);
                 window.write_result(self.number, &result);
             }
@@ -130,48 +127,38 @@ impl Hand {
 }
 
 impl Kept {
-    /// Its columns of the next `rows` rows.
-    fn take(&mut self, rows: usize, window: &dyn Window) -> Result<(), String> {
-        let Values::Coming(values) = &mut self.values else {
-            return Err("more rows than the matrix has".into());
+    /// The next `words`, which lie in the window from `place` on.
+    fn take(
+        &mut self,
+        words: Range<usize>,
+        place: usize,
+        kind: Kind,
+        window: &dyn Window,
+    ) -> Result<(), String> {
+        let Values::Coming(values, total) = &mut self.values else {
+            // Its part is smaller than another's.
+            return Ok(());
         };
-        let (before, width) = (values.len(), self.columns.len());
-        values.resize(before + rows * width, 0.0);
-        let to = &mut values[before..];
-        if width == self.all_columns {
-            window.read(0, to);
-        } else if width > 0 {
-            for (row, to) in to.chunks_exact_mut(width).enumerate() {
-                window.read(row * self.all_columns + self.columns.start, to);
-            }
+        let (before, total) = (values.len(), *total);
+        if before != words.start.min(total) {
+            return Err("part of the matrix is missing".into());
         }
-        Ok(())
-    }
-
-    fn pack(&mut self, f16: bool, int8: bool) -> Result<(), String> {
-        let Values::Coming(values) = &self.values else {
-            return Err("the matrix is there already".into());
-        };
-        let (depth, columns) = (self.depth, self.columns.len());
-        if values.len() != depth * columns {
-            return Err("some rows of the matrix are missing".into());
+        values.resize(words.end.min(total), 0.0);
+        window.read(place, &mut values[before..]);
+        if values.len() == total {
+            let values = std::mem::take(values);
+            self.values = match kind {
+                Kind::F32 => Values::F32(values),
+                Kind::F16 => Values::F16(Word::from_words(values)),
+                Kind::Int8 => Values::Int8(Word::from_words(values)),
+            };
         }
-        self.values = if int8 && columns > 0 {
-            // The scales come with every product.
-            let (pairs, _) = int8::weights(values, columns);
-            Values::Int8(panels(&pairs, [depth / 2, columns], columns))
-        } else if f16 {
-            let values: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
-            Values::F16(panels(&values, [depth, columns], columns))
-        } else {
-            Values::F32(panels(values, [depth, columns], columns))
-        };
         Ok(())
     }
 
     fn laid(&self) -> Result<Laid<'_>, String> {
         Ok(match &self.values {
-            Values::Coming(_) => return Err("some rows of the matrix are missing".into()),
+            Values::Coming(..) => return Err("part of the matrix is missing".into()),
             Values::F32(values) => Laid::Exact(gemm::Values::F32(values)),
             Values::F16(values) => Laid::Exact(gemm::Values::F16(values)),
             Values::Int8(values) => Laid::Int8(values),

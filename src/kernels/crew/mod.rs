@@ -18,7 +18,8 @@ use super::gemm::Finish;
 use super::math;
 use super::simd::{Lanes, Work, dispatch};
 pub use hand::Hand;
-use order::{Members, Order};
+pub use order::Word;
+use order::{Kind, Members, Order};
 
 /// Memory that all members see, and their signals. Places count in f32.
 pub trait Window {
@@ -87,43 +88,62 @@ impl Drop for Matrix {
     }
 }
 
-/// Gives every hand its part of a matrix `[depth, columns]`, if there are hands.
-pub fn share<T: Copy + Into<f32>>(
-    matrix: &[T],
+/// Gives every hand its part of a packed matrix `[depth, columns]`, if there are hands,
+/// and leaves the boss's.
+pub fn share<T: Word>(
+    mut packed: Vec<T>,
     [depth, columns]: [usize; 2],
-    f16: bool,
-    int8: bool,
-) -> Option<Shares> {
+) -> (Vec<T>, Option<Shares>) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let crew = CREW.with_borrow(Option::clone)?;
-    if matrix.is_empty() {
-        return None;
-    }
+    let crew = CREW
+        .with_borrow(Option::clone)
+        .filter(|_| !packed.is_empty());
+    let Some(crew) = crew else {
+        return (packed, None);
+    };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let whole = order::is_whole(depth * columns, int8);
-    let at_once = (crew.window.room() / columns).max(1);
-    for first in (0..depth).step_by(at_once) {
-        let rows = first..depth.min(first + at_once);
-        let part = &matrix[rows.start * columns..rows.end * columns];
-        let part: Vec<f32> = part.iter().map(|value| (*value).into()).collect();
+    let (members, whole) = (crew.members(), order::is_whole(depth * columns, T::KIND));
+    let part = |member| {
+        let columns = match whole {
+            true => 0..columns,
+            false => members.columns(columns, member),
+        };
+        Members::numbers(depth, &columns)
+    };
+    let receivers = if whole { 1 } else { crew.hands };
+    let parts: Vec<_> = (0..receivers)
+        .map(|hand| T::to_words(&packed[part(hand)]))
+        .collect();
+    let most = parts.iter().map(|part| part.len()).max().unwrap_or(0);
+    let at_once = (crew.window.room() / receivers).max(1);
+    // Even hands that get nothing are to know of it.
+    for first in (0..most.max(1)).step_by(at_once) {
+        let words = first..most.min(first + at_once);
         crew.window.wait();
-        crew.window.write(0, &part);
+        for (hand, part) in parts.iter().enumerate() {
+            let here = words.start.min(part.len())..words.end.min(part.len());
+            crew.window.write(hand * words.len(), &part[here]);
+        }
         crew.give(&Order::Keep {
             matrix: number,
             shape: [depth, columns],
-            rows,
+            kind: T::KIND,
             whole,
-            f16,
-            int8,
+            words,
         });
     }
-    Some(Shares(Arc::new(Matrix {
+    drop(parts);
+    let matrix = Matrix {
         number,
         columns,
-        members: crew.members(),
+        members,
         whole,
-        int8,
-    })))
+        int8: T::KIND == Kind::Int8,
+    };
+    if !whole {
+        packed = packed.split_off(part(members.boss()).start);
+    }
+    (packed, Some(Shares(Arc::new(matrix))))
 }
 
 impl Crew {

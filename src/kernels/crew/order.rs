@@ -1,7 +1,9 @@
 //! What the boss tells the hands, and who does which part of it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::super::Curve;
@@ -11,14 +13,14 @@ use super::super::simd::tile_width;
 
 #[derive(Serialize, Deserialize)]
 pub enum Order {
-    /// Some rows of a matrix `[depth, columns]` are laid out: keep what is yours.
+    /// Some words of everybody's part of a matrix `[depth, columns]` are laid out, one
+    /// hand's after the other's; if everybody has the whole of it, once for all.
     Keep {
         matrix: u32,
         shape: [usize; 2],
-        rows: Range<usize>,
+        kind: Kind,
         whole: bool,
-        f16: bool,
-        int8: bool,
+        words: Range<usize>,
     },
     Forget {
         matrix: u32,
@@ -36,6 +38,74 @@ pub enum Order {
         lines: Range<usize>,
         then: Then,
     },
+}
+
+/// What a packed matrix consists of: in 8 bits of pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    F32,
+    F16,
+    Int8,
+}
+
+impl Kind {
+    /// How many numbers four bytes hold.
+    pub fn in_a_word(self) -> usize {
+        match self {
+            Self::F32 => 1,
+            Self::F16 | Self::Int8 => 2,
+        }
+    }
+}
+
+/// Numbers that are handed over as words of four bytes, none of which a panel cuts.
+pub trait Word: Copy {
+    const KIND: Kind;
+    fn to_words(numbers: &[Self]) -> Cow<'_, [f32]>;
+    fn from_words(words: Vec<f32>) -> Vec<Self>;
+}
+
+impl Word for f32 {
+    const KIND: Kind = Kind::F32;
+    fn to_words(numbers: &[Self]) -> Cow<'_, [f32]> {
+        numbers.into()
+    }
+    fn from_words(words: Vec<f32>) -> Vec<Self> {
+        words
+    }
+}
+
+impl Word for f16 {
+    const KIND: Kind = Kind::F16;
+    fn to_words(numbers: &[Self]) -> Cow<'_, [f32]> {
+        let (pairs, _) = numbers.as_chunks::<2>();
+        let word = |[a, b]: &[f16; 2]| u32::from(a.to_bits()) | u32::from(b.to_bits()) << 16;
+        pairs
+            .iter()
+            .map(|pair| f32::from_bits(word(pair)))
+            .collect()
+    }
+    fn from_words(words: Vec<f32>) -> Vec<Self> {
+        let pair = |word: u32| [word as u16, (word >> 16) as u16].map(f16::from_bits);
+        words.iter().flat_map(|word| pair(word.to_bits())).collect()
+    }
+}
+
+/// A pair of 8-bit weights.
+impl Word for [i8; 2] {
+    const KIND: Kind = Kind::Int8;
+    fn to_words(numbers: &[Self]) -> Cow<'_, [f32]> {
+        let (words, _) = numbers.as_flattened().as_chunks::<4>();
+        let word = |word: &[i8; 4]| f32::from_ne_bytes(word.map(|byte| byte as u8));
+        words.iter().map(word).collect()
+    }
+    fn from_words(words: Vec<f32>) -> Vec<Self> {
+        let pairs = |word: &f32| {
+            let [a, b, c, d] = word.to_ne_bytes().map(|byte| byte as i8);
+            [[a, b], [c, d]]
+        };
+        words.iter().flat_map(pairs).collect()
+    }
 }
 
 /// What follows a product at once. The scale and the bias of all columns are laid
@@ -73,9 +143,9 @@ impl Then {
 /// Matrices of fewer numbers are kept whole by everybody: little memory, and where
 /// there are few columns there are many rows to share. In 8 bits, where pictures
 /// cannot be cut, columns are always shared.
-pub fn is_whole(numbers: usize, int8: bool) -> bool {
-    const FEW: usize = if cfg!(test) { 1000 } else { 160_000 };
-    !int8 && numbers <= FEW
+pub fn is_whole(numbers: usize, kind: Kind) -> bool {
+    const FEW: usize = if cfg!(test) { 5000 } else { 300_000 };
+    kind != Kind::Int8 && numbers <= FEW
 }
 
 /// How many there are: the hands first, the boss last.
@@ -90,6 +160,12 @@ impl Members {
     /// A member's part of a number of things.
     pub fn part(self, count: usize, member: usize) -> Range<usize> {
         count * member / self.0..count * (member + 1) / self.0
+    }
+
+    /// Which of a packed matrix's numbers a member has, of columns that begin a panel.
+    pub fn numbers(depth: usize, columns: &Range<usize>) -> Range<usize> {
+        let width = tile_width();
+        columns.start * depth..columns.end.next_multiple_of(width) * depth
     }
 
     /// A member's part of a matrix's columns: whole panels. If there is only one,

@@ -15,14 +15,20 @@ use half::f16;
 
 use super::linear::Int8;
 use crate::kernels::conv::{self, ConvShape, Places};
-use crate::kernels::crew::{self, Shares};
+use crate::kernels::crew::{self, Shares, Word};
 use crate::kernels::gemm::{Finish, Values};
 use crate::kernels::laid::{Laid, panels};
-use crate::kernels::{Curve, attention, int8, norm};
+use crate::kernels::simd::tile_width;
+use crate::kernels::{Curve, attention, int8, norm, winograd};
 
 /// The numbers of a tensor, if they lie here and nobody differentiates.
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
     Some(tensor.try_into_primitive::<Flex>().ok()?.to_contiguous())
+}
+
+/// Whether the numbers lie here and nobody differentiates.
+pub fn is_there<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.clone().try_into_primitive::<Flex>().is_ok()
 }
 
 /// The same of one that may be left out.
@@ -41,23 +47,19 @@ fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tens
 /// A matrix `[d_input, d_output]` in f32 or f16 as [`linear`] reads it; its shape
 /// from then on means nothing. If there is a crew, this is the boss's share.
 pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<Shares>)> {
-    fn pack<T: Element + Default + Into<f32>>(
+    fn pack<T: Element + Default + Word>(
         matrix: &[T],
         shape: [usize; 2],
-        f16: bool,
     ) -> (Tensor<2>, Option<Shares>) {
-        let [depth, columns] = shape;
-        let shares = crew::share(matrix, shape, f16, false);
-        let mine = mine(&shares, columns);
-        let packed = panels(&matrix[mine.start..], [depth, mine.len()], columns);
-        let length = packed.len();
-        (tensor(packed, [1, length]), shares)
+        let (mine, shares) = crew::share(panels(matrix, shape, shape[1]), shape);
+        let length = mine.len();
+        (tensor(mine, [1, length]), shares)
     }
     let shape = matrix.dims();
     let matrix = numbers(matrix)?;
     match matrix.dtype() {
-        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape, false)),
-        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape, true)),
+        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape)),
+        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape)),
         _ => None,
     }
 }
@@ -68,13 +70,12 @@ pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
         matrix: &[T],
         [depth, columns]: [usize; 2],
     ) -> (Int8, Option<Shares>) {
-        let shares = crew::share(matrix, [depth, columns], false, true);
-        let mine = mine(&shares, columns);
         let (pairs, scales) = int8::weights(matrix, columns);
-        let packed = panels(&pairs[mine.start..], [depth / 2, mine.len()], columns);
-        let packed = packed.into_flattened();
-        let length = packed.len();
-        let data = FlexTensor::from_data(TensorData::new(packed, [1, length]));
+        let shape = [depth / 2, columns];
+        let (mine, shares) = crew::share(panels(&pairs, shape, columns), shape);
+        let mine = mine.into_flattened();
+        let length = mine.len();
+        let data = FlexTensor::from_data(TensorData::new(mine, [1, length]));
         let int8 = Int8 {
             weight: Param::initialized(ParamId::new(), Tensor::from_primitive::<Flex>(data)),
             scale: Param::from_tensor(tensor(scales, [columns])),
@@ -93,6 +94,36 @@ pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
     }
 }
 
+/// The weights of a convolution, `[kernel * kernel * in, out]`, for its computation by
+/// squares ([`winograd`]), where that is possible and worth its memory.
+pub fn by_squares(matrix: &Tensor<2>, shape: ConvShape) -> Option<Tensor<2>> {
+    if shape.kernel != winograd::KERNEL || shape.stride != 1 {
+        return None;
+    }
+    let [depth, out] = matrix.dims();
+    let channels = depth / winograd::KERNEL.pow(2);
+    let matrix = numbers(matrix.clone())?;
+    let more = winograd::PRODUCTS * channels * out * size_of::<f32>();
+    let less = depth * out * matrix.dtype().size();
+    // A vector has to fit.
+    if channels < tile_width() / 2 || more - less > MOST_MORE {
+        return None;
+    }
+    let values = match matrix.dtype() {
+        DType::F32 => winograd::weights(matrix.as_slice()?, channels * out),
+        DType::F16 => {
+            let matrix: &[f16] = matrix.as_slice()?;
+            let matrix: Vec<f32> = matrix.iter().map(|value| value.to_f32()).collect();
+            winograd::weights(&matrix, channels * out)
+        }
+        _ => return None,
+    };
+    Some(tensor(values, [winograd::PRODUCTS * channels, out]))
+}
+
+/// Bytes by which a convolution's weights may grow in order to be fast.
+const MOST_MORE: usize = 10 << 20;
+
 /// The columns that lie here.
 fn mine(shares: &Option<Shares>, columns: usize) -> Range<usize> {
     shares.as_ref().map_or(0..columns, Shares::mine)
@@ -102,26 +133,45 @@ fn mine(shares: &Option<Shares>, columns: usize) -> Range<usize> {
 pub struct Weights<'a> {
     values: FlexTensor,
     shares: &'a Option<Shares>,
+    /// See [`by_squares`].
+    by_squares: bool,
 }
 
 impl<'a> Weights<'a> {
     pub fn exact<const D: usize>(weights: Tensor<D>, shares: &'a Option<Shares>) -> Option<Self> {
-        let values = numbers(weights)?;
-        Some(Self { values, shares })
+        Some(Self::new(numbers(weights)?, shares))
     }
 
     pub fn int8(int8: &Int8, shares: &'a Option<Shares>) -> Option<Self> {
         let values = int8.weight.val().try_into_primitive::<Flex>().ok()?;
-        Some(Self { values, shares })
+        Some(Self::new(values, shares))
+    }
+
+    fn new(values: FlexTensor, shares: &'a Option<Shares>) -> Self {
+        Self {
+            values,
+            shares,
+            by_squares: false,
+        }
+    }
+
+    pub fn by_squares(self, by_squares: bool) -> Self {
+        Self { by_squares, ..self }
     }
 
     fn laid(&self) -> Option<Laid<'_>> {
         Some(match self.values.dtype() {
             DType::I8 => Laid::Int8(self.values.as_slice::<i8>()?.as_chunks().0),
-            DType::F32 => Laid::Exact(Values::F32(self.values.as_slice()?)),
-            _ => Laid::Exact(Values::F16(self.values.as_slice()?)),
+            _ => Laid::Exact(values(&self.values)?),
         })
     }
+}
+
+fn values(tensor: &FlexTensor) -> Option<Values<'_>> {
+    Some(match tensor.dtype() {
+        DType::F32 => Values::F32(tensor.as_slice()?),
+        _ => Values::F16(tensor.as_slice()?),
+    })
 }
 
 /// `curve(x w * scale + bias + add)`: `[rows, d_input]` times a packed matrix.
@@ -176,7 +226,7 @@ pub fn conv(
         curve,
     };
     let (picture, laid): (&[f32], _) = (x.as_slice()?, weights.laid()?);
-    let places = Places::new(size, shape);
+    let places = Places::new(size, shape, weights.by_squares);
     let columns = mine(weights.shares, shape.out).len();
     let out = match weights.shares {
         None => laid.conv(picture, places, places.lines(), columns, &finish),
@@ -196,6 +246,47 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>
     let qkv = numbers(qkv)?;
     let out = attention::attention(qkv.as_slice()?, [batch, length, triple / 3], heads, causal);
     Some(tensor(out, [batch, length, triple / 3]))
+}
+
+/// A square matrix as [`pool_attention`] reads it, if a head's columns are whole panels.
+pub fn pack_pool(matrix: Tensor<2>, heads: usize) -> Option<Tensor<2>> {
+    fn pack<T: Element + Default>(matrix: &[T], width: usize) -> Tensor<2> {
+        let packed = panels(matrix, [width, width], width);
+        tensor(packed, [width, width])
+    }
+    let [width, d_output] = matrix.dims();
+    if width != d_output || !(width / heads).is_multiple_of(tile_width()) {
+        return None;
+    }
+    let matrix = numbers(matrix)?;
+    match matrix.dtype() {
+        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, width)),
+        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, width)),
+        _ => None,
+    }
+}
+
+/// See [`super::pool_attention`]: `tokens` are `[batch, length, width]`, `query`
+/// `[batch, 1, width]`.
+pub fn pool_attention(
+    tokens: Tensor<3>,
+    query: Tensor<3>,
+    [key, value]: [Tensor<2>; 2],
+    bias: Option<Tensor<1>>,
+    heads: usize,
+) -> Option<Tensor<3>> {
+    let [batch, length, width] = tokens.dims();
+    let (tokens, query) = (numbers(tokens)?, numbers(query)?);
+    let (key, value, bias) = (numbers(key)?, numbers(value)?, optional(bias)?);
+    let out = attention::pool_attention(
+        tokens.as_slice()?,
+        query.as_slice()?,
+        [values(&key)?, values(&value)?],
+        bias.as_ref().and_then(FlexTensor::as_slice),
+        [batch, length, width],
+        heads,
+    );
+    Some(tensor(out, [batch, 1, width]))
 }
 
 /// `[rows, width]`, see [`super::LayerNorm`].
@@ -244,7 +335,7 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
 }
 
 /// Does `run` with every kind of vector that the processor has, on one thread.
-#[cfg(all(test, feature = "training"))]
+#[cfg(test)]
 pub fn with_all_vectors(run: impl Fn() + Send + Sync) {
     run();
     #[cfg(target_arch = "x86_64")]
