@@ -55,10 +55,7 @@ impl Hand {
                 whole,
                 words,
             } => {
-                let mine = match whole {
-                    true => 0..columns,
-                    false => self.members.columns(columns, self.number),
-                };
+                let mine = self.members.keeps(columns, whole, self.number);
                 let place = if whole { 0 } else { self.number * words.len() };
                 let kept = self.kept.entry(matrix).or_insert_with(|| {
                     let total = Members::numbers(depth, &mine).len() / kind.in_a_word();

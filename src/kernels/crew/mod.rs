@@ -103,13 +103,7 @@ pub fn share<T: Word>(
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let (members, whole) = (crew.members(), order::is_whole(depth * columns, T::KIND));
-    let part = |member| {
-        let columns = match whole {
-            true => 0..columns,
-            false => members.columns(columns, member),
-        };
-        Members::numbers(depth, &columns)
-    };
+    let part = |member| Members::numbers(depth, &members.keeps(columns, whole, member));
     let receivers = if whole { 1 } else { crew.hands };
     let parts: Vec<_> = (0..receivers)
         .map(|hand| T::to_words(&packed[part(hand)]))
@@ -168,13 +162,13 @@ pub struct Mine<'a> {
 impl Shares {
     /// The columns that the boss has.
     pub fn mine(&self) -> Range<usize> {
-        let matrix = &self.0;
-        match matrix.whole {
-            true => 0..matrix.columns,
-            false => matrix
-                .members
-                .columns(matrix.columns, matrix.members.boss()),
-        }
+        let Matrix {
+            columns,
+            members,
+            whole,
+            ..
+        } = *self.0;
+        members.keeps(columns, whole, members.boss())
     }
 
     /// `x`, rows of `depth` numbers, times the matrix; `here` computes the boss's part.

@@ -162,6 +162,14 @@ impl Members {
         count * member / self.0..count * (member + 1) / self.0
     }
 
+    /// The columns that a member keeps of a matrix, which may be the whole of it.
+    pub fn keeps(self, columns: usize, whole: bool, member: usize) -> Range<usize> {
+        match whole {
+            true => 0..columns,
+            false => self.columns(columns, member),
+        }
+    }
+
     /// Which of a packed matrix's numbers a member has, of columns that begin a panel.
     pub fn numbers(depth: usize, columns: &Range<usize>) -> Range<usize> {
         let width = tile_width();

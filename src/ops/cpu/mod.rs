@@ -26,17 +26,17 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
     Some(tensor.try_into_primitive::<Flex>().ok()?.to_contiguous())
 }
 
-/// Whether the numbers lie here and nobody differentiates.
-pub fn is_there<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.clone().try_into_primitive::<Flex>().is_ok()
-}
-
 /// The same of one that may be left out.
 fn optional<const D: usize>(tensor: Option<Tensor<D>>) -> Option<Option<FlexTensor>> {
     match tensor {
         Some(tensor) => Some(Some(numbers(tensor)?)),
         None => Some(None),
     }
+}
+
+/// Whether the numbers lie here and nobody differentiates.
+pub fn is_there<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.clone().try_into_primitive::<Flex>().is_ok()
 }
 
 fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tensor<D> {
@@ -103,10 +103,10 @@ pub fn by_squares(matrix: &Tensor<2>, shape: ConvShape) -> Option<Tensor<2>> {
     let [depth, out] = matrix.dims();
     let channels = depth / winograd::KERNEL.pow(2);
     let matrix = numbers(matrix.clone())?;
-    let more = winograd::PRODUCTS * channels * out * size_of::<f32>();
-    let less = depth * out * matrix.dtype().size();
+    let after = winograd::PRODUCTS * channels * out * size_of::<f32>();
+    let before = depth * out * matrix.dtype().size();
     // A vector has to fit.
-    if channels < tile_width() / 2 || more - less > MOST_MORE {
+    if channels < tile_width() / 2 || after > before + MOST_MORE {
         return None;
     }
     let values = match matrix.dtype() {
