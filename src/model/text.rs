@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, LayerNorm, Linear, Packing, Start, Then, select_rows};
+use crate::ops::{Embedding, LayerNorm, Linear, Packing, Start, Then};
 
 /// CLIP's text encoder: token ids to a point of the shared space.
 #[derive(Module, Debug)]
@@ -78,17 +78,10 @@ impl TextTransformer {
 
     /// Token ids `[batch, length]` to `[batch, embed_dim]`, not yet of unit length.
     pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
-        let [batch, length] = tokens.ids.dims();
-        let device = tokens.ids.device();
+        let [_, length] = tokens.ids.dims();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
         let x = self.token_embedding.forward(tokens.ids, positions);
-        let x = self.transformer.forward(x, true);
-        let [_, _, width] = x.dims();
-        let ends: Vec<i32> = (tokens.ends.iter().enumerate())
-            .map(|(row, end)| (row * length + end) as i32)
-            .collect();
-        let ends = Tensor::from_data(TensorData::new(ends, [batch]), &device);
-        let x = select_rows(x.reshape([batch * length, width]), ends);
+        let x = self.transformer.forward(x, true, &tokens.ends);
         self.text_projection
             .forward(self.ln_final.forward(x), Then::Nothing)
     }

@@ -1,12 +1,13 @@
 //! The pre-norm transformer that both encoders are made of.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Activation;
-use crate::ops::{LayerNorm, Linear, Packing, Start, Then, attention};
+use crate::ops::{LayerNorm, Linear, Packing, Start, Then, attention, select_rows};
 
-/// A stack of [`ResidualAttentionBlock`]s: `[batch, length, width]` in and out.
+/// A stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`, read at one
+/// place of each row.
 #[derive(Module, Debug)]
 pub struct Transformer {
     pub resblocks: Vec<ResidualAttentionBlock>,
@@ -32,9 +33,15 @@ impl Transformer {
         }
     }
 
-    /// Where it is `causal`, no place sees a later one.
-    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        (self.resblocks.iter()).fold(x, |x, block| block.forward(x, causal))
+    /// `[batch, length, width]` to `[batch, width]`: what is found at `places`, one in
+    /// each row. Where it is `causal`, no place sees a later one.
+    pub fn forward(&self, x: Tensor<3>, causal: bool, places: &[usize]) -> Tensor<2> {
+        let read = |x| at(x, places);
+        let Some((last, blocks)) = self.resblocks.split_last() else {
+            return read(x);
+        };
+        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, causal));
+        last.forward_at(x, causal, read)
     }
 
     pub(super) fn pack(&mut self, packing: Packing) {
@@ -72,7 +79,23 @@ impl ResidualAttentionBlock {
     }
 
     fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let x = self.attn.forward(self.ln_1.forward(x.clone()), x, causal);
+        let mixed = self.attn.mix(self.ln_1.forward(x.clone()), causal);
+        self.finish(mixed, x)
+    }
+
+    /// The same of what `read` takes: once places are mixed, none looks at another.
+    fn forward_at(
+        &self,
+        x: Tensor<3>,
+        causal: bool,
+        read: impl Fn(Tensor<3>) -> Tensor<2>,
+    ) -> Tensor<2> {
+        let mixed = self.attn.mix(self.ln_1.forward(x.clone()), causal);
+        self.finish(read(mixed), read(x))
+    }
+
+    fn finish<const D: usize>(&self, mixed: Tensor<D>, stream: Tensor<D>) -> Tensor<D> {
+        let x = self.attn.out_proj.forward(mixed, Then::Add(stream));
         self.mlp.forward(self.ln_2.forward(x.clone()), x)
     }
 }
@@ -96,11 +119,10 @@ impl Attention {
         }
     }
 
-    /// What attention finds in `x`, added to `stream`.
-    fn forward(&self, x: Tensor<3>, stream: Tensor<3>, causal: bool) -> Tensor<3> {
+    /// What each place finds in `x`, before `out_proj`.
+    fn mix(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
         let qkv = self.in_proj.forward(x, Then::Nothing);
-        let mixed = attention(qkv, self.heads, causal);
-        self.out_proj.forward(mixed, Then::Add(stream))
+        attention(qkv, self.heads, causal)
     }
 }
 
@@ -124,7 +146,7 @@ impl Mlp {
     }
 
     /// What the layers make of `x`, added to `stream`.
-    fn forward(&self, x: Tensor<3>, stream: Tensor<3>) -> Tensor<3> {
+    fn forward<const D: usize>(&self, x: Tensor<D>, stream: Tensor<D>) -> Tensor<D> {
         let hidden = self.c_fc.forward(
             x,
             match self.activation {
@@ -134,6 +156,16 @@ impl Mlp {
         );
         self.c_proj.forward(hidden, Then::Add(stream))
     }
+}
+
+/// `[batch, length, width]` to `[batch, width]`, one place of each row.
+fn at(x: Tensor<3>, places: &[usize]) -> Tensor<2> {
+    let [batch, length, width] = x.dims();
+    let rows: Vec<i32> = (places.iter().enumerate())
+        .map(|(row, place)| (row * length + place) as i32)
+        .collect();
+    let rows = Tensor::from_data(TensorData::new(rows, [batch]), &x.device());
+    select_rows(x.reshape([batch * length, width]), rows)
 }
 
 /// Layers that write into the residual stream start smaller the deeper the

@@ -63,9 +63,9 @@ impl VisionTransformer {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
     /// unit length.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let class = vec![0; images.dims()[0]];
         let x = self.ln_pre.forward(self.tokens(images));
-        let x = self.transformer.forward(x, false);
-        let class = x.narrow(1, 0, 1).squeeze_dim::<2>(1);
+        let class = self.transformer.forward(x, false, &class);
         self.proj
             .forward(self.ln_post.forward(class), Then::Nothing)
     }
