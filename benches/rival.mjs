@@ -56,9 +56,11 @@ const { version } = JSON.parse(await readFile(join(ORT, "package.json"), "utf8")
 // ---------------------------------------------------------------- bytes of code
 
 async function weigh() {
-  const worker = (await readdir(join(h.ROOT, "dist"))).filter((name) => /^(worker|hand).*\.(js|wasm)$/.test(name));
+  const built = await readdir(join(h.ROOT, "dist"));
+  const ours = (names) => built.filter((name) => names.test(name) && /\.(js|wasm)$/.test(name)).map((name) => join(h.ROOT, "dist", name));
   const rows = [
-    ["ours: the worker and its hands, with preprocessing and tokenizer", worker.map((name) => join(h.ROOT, "dist", name))],
+    ["ours on the GPU, with preprocessing and tokenizer", ours(/^worker-(gpu|loader)/)],
+    ["ours on the CPU, with them and the program of further threads", ours(/^(worker-(cpu|loader)|hand)/)],
     [`ONNX Runtime Web ${version}, without them`, SHIPPED.map((name) => join(ORT, "dist", name))],
   ];
   console.log("| bytes of code | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");

@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 // The page's names carry hashes; the workers' do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
-const WORKERS = ["worker", "hand"];
+const WORKERS = ["worker-cpu", "worker-gpu", "hand"];
 const inDist = (program, ending) =>
   built
     .filter((name) => name.endsWith(ending) && (WORKERS.find((worker) => name.startsWith(worker)) ?? "page") === program)
@@ -25,8 +25,10 @@ const inDist = (program, ending) =>
 const parts = [
   ["page, WebAssembly", inDist("page", ".wasm")],
   ["page, JavaScript", inDist("page", ".js")],
-  ["worker, WebAssembly", inDist("worker", ".wasm")],
-  ["worker, JavaScript", inDist("worker", ".js")],
+  ["worker on the GPU, WebAssembly", inDist("worker-gpu", ".wasm")],
+  ["worker on the GPU, JavaScript", inDist("worker-gpu", ".js")],
+  ["worker on the CPU, WebAssembly", inDist("worker-cpu", ".wasm")],
+  ["worker on the CPU, JavaScript", inDist("worker-cpu", ".js")],
   ["a further thread on the CPU, both", [...inDist("hand", ".wasm"), ...inDist("hand", ".js")]],
 ];
 const isBuilt = parts.every(([, files]) => files.length > 0);
@@ -41,7 +43,12 @@ for (const name of ["open_clip_config.json", "tokenizer.json", "open_clip_model.
 const rows = await Promise.all(
   parts.map(async ([what, files]) => [what, ...(await sizes(files.map((path) => join(ROOT, path))))]),
 );
-if (isBuilt) rows.push(["**together**", ...[1, 2, 3].map((i) => rows.reduce((sum, row) => sum + row[i], 0))]);
+if (isBuilt) {
+  // A visit needs one of the two workers; the bundled model needs no further threads.
+  const visit = (device) => rows.filter(([what]) => /^(page|model)/.test(what) || what.startsWith(`worker on the ${device}`));
+  const together = (device) => [1, 2, 3].map((i) => visit(device).reduce((sum, row) => sum + row[i], 0));
+  rows.push(...["GPU", "CPU"].map((device) => [`**a first visit on the ${device}**`, ...together(device)]));
+}
 
 console.log("| bytes | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");
 for (const [what, ...columns] of rows) console.log(`| ${what} | ${columns.map(number).join(" | ")} |`);

@@ -97,6 +97,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         options.batch,
         micro_batch,
         options.gradient_checkpointing,
+        &opened.device,
     );
     let recipe = &RECIPES[5];
     let model = Clip::init(&config, &opened.device);

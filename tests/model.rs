@@ -203,7 +203,7 @@ fn saved_and_opened(folder: &str, layout: Layout) {
     let device = burn::tensor::Device::flex();
     let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
     let model = load(&bundle.config, &weights, &device).unwrap();
-    let saved = |model| save(model, &bundle.config, layout, Precision::F32).unwrap();
+    let saved = |model| block_on(save(model, &bundle.config, layout, Precision::F32)).unwrap();
     let bytes = saved(&model);
     let (header, _) = HeaderReader::default().push(&bytes).unwrap().unwrap();
     assert_eq!(header.layout(), layout);
@@ -236,7 +236,8 @@ fn a_file_in_pieces_gives_the_same_model() {
         .config;
     let bytes = fs::read(folder.join("model.safetensors")).unwrap();
     let device = burn::tensor::Device::flex();
-    let saved = |model| save(&model, &config, Layout::HuggingFace, Precision::F32).unwrap();
+    let saved =
+        |model| block_on(save(&model, &config, Layout::HuggingFace, Precision::F32)).unwrap();
     let whole = saved(load(&config, &bytes, &device).unwrap());
     // Numbers cut in two, tensors cut in pieces, several tensors in a piece.
     for size in [1, 7, 1000, 65_536] {

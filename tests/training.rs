@@ -419,7 +419,7 @@ mod resuming {
         };
         assert!(refused(&state).contains("`visual.Vit"));
         assert!(refused(&state[..state.len() / 2]).contains("taken up"));
-        let weights = save(&vit, &config, Layout::OpenClip, Precision::F32).unwrap();
+        let weights = block_on(save(&vit, &config, Layout::OpenClip, Precision::F32)).unwrap();
         assert!(refused(&weights).contains("not one of this program's"));
     }
 }

@@ -1,6 +1,6 @@
 // Keeps the page itself, so that it opens without a network, and isolates it from
-// other origins. Models are kept by the engine. `files.json`, which the build writes, names all there is; a page built
-// without it keeps what it has seen.
+// other origins. Models are kept by the engine. `files.json`, which the build writes,
+// names all there is; a page built without it keeps what it has seen.
 const CACHE = "page";
 
 self.addEventListener("install", (event) => {
@@ -20,7 +20,10 @@ async function keepAll() {
   const cache = await caches.open(CACHE);
   try {
     const files = await (await fetch("files.json")).json();
-    await cache.addAll(["./", ...files]);
+    // The program for the CPU is of use where there is a GPU: it may fail. The other
+    // one is of none where there is none.
+    const gpu = await navigator.gpu?.requestAdapter().catch(() => null);
+    await cache.addAll(["./", ...files.filter((file) => gpu || !file.startsWith("worker-gpu"))]);
   } catch {
     // No list, or no room: visits still keep what they fetch, where that is possible.
   }

@@ -1,9 +1,16 @@
-// Starts the engine's WebAssembly in the worker.
+// Starts the engine's WebAssembly in the worker: one program computes on the GPU,
+// another on the CPU, and only the one that is needed is fetched.
 //
 // The page speaks at once, the engine listens only when its program is there:
 // what comes in between is kept and handed on.
 const early = [];
-const keep = (event) => early.push(event.data);
+let keep;
+const first = new Promise((resolve) => {
+  keep = ({ data }) => {
+    early.push(data);
+    resolve(data.message);
+  };
+});
 self.addEventListener("message", keep);
 
 const say = (message) => self.postMessage({ message });
@@ -15,13 +22,19 @@ self.addEventListener("unhandledrejection", (event) => {
   say({ Died: { error: text(event.reason) } });
 });
 
+const findsGpu = async () => Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
+
+// The first message says which device is wanted: "gpu", "cpu", or "auto".
+const { device } = (await first).Open;
+const gpu = device === "gpu" || (device === "auto" && (await findsGpu()));
 try {
-  const { default: start } = await import("./worker.js");
+  const { default: start } = await import(gpu ? "./worker-gpu.js" : "./worker-cpu.js");
   await start();
 } catch (error) {
   say({
     OpenFailed: {
       error: `The program that computes could not be loaded (${text(error)}). Check the connection and try again.`,
+      gpu,
     },
   });
 }

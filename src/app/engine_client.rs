@@ -95,6 +95,7 @@ impl Running {
             Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
                 hear(read(&event.data()).unwrap_or_else(|error| {
                     Heard::from(Event::OpenFailed {
+                        gpu: false,
                         error: format!(
                             "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
                         ),

@@ -30,11 +30,8 @@ pub fn status_parts(session: &Session) -> [String; 3] {
         (Worker::Stopped, _) => alone("Loading was stopped".into()),
         (Worker::Ready, None) => alone("Running".into()),
         (Worker::Ready, Some(device)) => {
-            let reason = if session.gave_up_gpu {
-                "the GPU failed twice"
-            } else {
-                device.reason.as_str()
-            };
+            let gave_up = session.gave_up_gpu.as_deref();
+            let reason = gave_up.unwrap_or(&device.reason);
             let reason = if reason.is_empty() {
                 String::new()
             } else {
@@ -471,7 +468,7 @@ mod tests {
         assert_eq!(state_name(&session), "ready");
         let status = status_parts(&session).concat();
         assert_eq!(status, "Running on the CPU: this browser has no WebGPU");
-        session.gave_up_gpu = true;
+        session.gave_up_gpu = Some("the GPU failed twice".into());
         assert!(
             status_parts(&session)
                 .concat()

@@ -216,8 +216,9 @@ pub struct Session {
     pub kept: Vec<KeptModel>,
     /// How fast the model comes.
     pub meter: Meter,
-    /// The GPU died too often: `Auto` means the CPU until the visitor chooses anew.
-    pub gave_up_gpu: bool,
+    /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor
+    /// chooses anew.
+    pub gave_up_gpu: Option<String>,
     /// The model, once one was loaded.
     pub model: Option<ModelInfo>,
     /// Where it runs, while it does.
@@ -253,7 +254,7 @@ impl Session {
             int8: false,
             kept: Vec::new(),
             meter: Meter::default(),
-            gave_up_gpu: false,
+            gave_up_gpu: None,
             model: None,
             device: None,
             pictures: Vec::new(),
@@ -334,7 +335,7 @@ impl Session {
 
     /// Whether it runs on the CPU, or will.
     pub fn on_cpu(&self) -> bool {
-        self.gave_up_gpu
+        self.gave_up_gpu.is_some()
             || self.choice == DeviceChoice::Cpu
             || self.device.as_ref().is_some_and(|device| !device.gpu)
     }
@@ -353,7 +354,7 @@ impl Session {
         if self.asked.is_some() && self.texts != Texts::Cancelled {
             self.texts = Texts::Pending { done: 0, total: 0 };
         }
-        let device = if self.gave_up_gpu {
+        let device = if self.gave_up_gpu.is_some() {
             DeviceChoice::Cpu
         } else {
             self.choice
@@ -364,7 +365,7 @@ impl Session {
     /// The visitor asks for another try after a failure or a stop.
     pub fn start_over(&mut self) -> Vec<Command> {
         self.deaths.forget();
-        self.gave_up_gpu = false;
+        self.gave_up_gpu = None;
         self.start()
     }
 
@@ -391,7 +392,7 @@ impl Session {
 
     /// The visitor chose a device.
     pub fn choose(&mut self, choice: DeviceChoice) -> Vec<Command> {
-        if choice == self.choice && !self.gave_up_gpu && self.worker == Worker::Ready {
+        if choice == self.choice && self.gave_up_gpu.is_none() && self.worker == Worker::Ready {
             return Vec::new();
         }
         self.choice = choice;
@@ -645,7 +646,15 @@ impl Session {
             }
             Event::Kept { models } => self.kept = models,
             Event::Remark { text } => return vec![Command::Say(Notice::info(text))],
-            Event::OpenFailed { error } => {
+            Event::OpenFailed { error, gpu: true } if self.choice == DeviceChoice::Auto => {
+                let error = brief(&error);
+                self.gave_up_gpu = Some(match error.starts_with("the GPU") {
+                    true => error,
+                    false => format!("the GPU did not work: {error}"),
+                });
+                return self.start();
+            }
+            Event::OpenFailed { error, .. } => {
                 self.worker = Worker::Failed(error);
                 self.device = None;
                 return vec![Command::Stop];
@@ -757,7 +766,7 @@ impl Session {
                 commands.extend(self.start());
             }
             Verdict::OnCpu => {
-                self.gave_up_gpu = true;
+                self.gave_up_gpu = Some("the GPU failed twice".into());
                 commands.push(Command::Say(Notice::error(format!(
                     "The GPU failed twice ({error}), so this page goes on with the CPU: slower, but steady. Choose “GPU” to try it again."
                 ))));
@@ -1004,11 +1013,31 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_that_opens_no_model_is_left_for_the_cpu() {
+        let failed = |gpu| Event::OpenFailed {
+            error: "the GPU cannot be used".into(),
+            gpu,
+        };
+        let mut session = session(0);
+        assert_eq!(
+            session.hear(failed(true), 0.0),
+            [Command::Start(DeviceChoice::Cpu)]
+        );
+        session.hear(ready(false), 0.0);
+        let reason = session.gave_up_gpu.as_deref();
+        assert_eq!(reason, Some("the GPU cannot be used"));
+        // The files are no better on the CPU, and a chosen GPU is a GPU.
+        assert_eq!(session.hear(failed(false), 0.0), [Command::Stop]);
+        session.choose(DeviceChoice::Gpu);
+        assert_eq!(session.hear(failed(true), 0.0), [Command::Stop]);
+    }
+
+    #[test]
     fn a_worker_that_never_speaks_is_not_the_gpus_fault() {
         let mut session = session(0);
         session.died("not found", 0.0);
         assert_eq!(session.died("not found", 1.0), [Command::Stop]);
-        assert!(!session.gave_up_gpu);
+        assert_eq!(session.gave_up_gpu, None);
     }
 
     #[test]

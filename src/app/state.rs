@@ -228,7 +228,7 @@ impl App {
                 let error = format!(
                     "This browser did not start the background worker that computes ({error}). Reload the page, or use a current Chrome, Edge, Firefox or Safari."
                 );
-                session.hear(Event::OpenFailed { error }, now_ms())
+                session.hear(Event::OpenFailed { error, gpu: false }, now_ms())
             }),
             None => {}
         }

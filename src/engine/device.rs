@@ -23,24 +23,31 @@ pub async fn open_device(
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => Ok(cpu("chosen by you".into())),
+        DeviceChoice::Cpu => cpu("chosen by you".into()),
         DeviceChoice::Gpu => gpu(true, lost).await.map_err(DeviceError),
         DeviceChoice::Auto => match gpu(false, lost).await {
             Ok(opened) => Ok(opened),
-            Err(why) => Ok(cpu(why)),
+            Err(why) => cpu(why),
         },
     }
 }
 
-fn cpu(reason: String) -> OpenedDevice {
-    OpenedDevice {
+#[cfg(feature = "cpu")]
+fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
+    Ok(OpenedDevice {
         device: Device::flex(),
         info: DeviceInfo {
             gpu: false,
             name: cpu_name(),
             reason,
         },
-    }
+    })
+}
+
+/// The page starts another program then.
+#[cfg(not(feature = "cpu"))]
+fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
+    Err(DeviceError(reason))
 }
 
 /// The CPU with as many threads as there are now.
@@ -58,19 +65,24 @@ pub fn cpu_name() -> String {
     }
 }
 
+/// In a browser this is the program for where there is none.
 #[cfg(not(feature = "gpu"))]
 async fn gpu(
     _chosen: bool,
     _lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, String> {
+    #[cfg(target_arch = "wasm32")]
+    return Err(no_gpu().into());
+    #[cfg(not(target_arch = "wasm32"))]
     Err("this build has no GPU support".into())
 }
 
 #[cfg(feature = "gpu")]
 async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<OpenedDevice, String> {
+    // Asked before wgpu is, whose own answer is less plain.
     #[cfg(target_arch = "wasm32")]
     if !browser_has_webgpu() {
-        return Err("this browser has no WebGPU, or has it switched off".into());
+        return Err(no_gpu().into());
     }
     let (device, name, imitation) = match GPU.get() {
         Some(opened) => opened.clone(),
@@ -111,9 +123,9 @@ async fn first_gpu(
     let (device, setup) = match Device::wgpu_options().init_with_setup_async().await {
         Ok(opened) => opened,
         // Which graphics interfaces were tried in vain helps nobody.
-        Err(WgpuInitError::AdapterUnavailable { .. }) if cfg!(target_arch = "wasm32") => {
-            return Err("this browser's WebGPU found no GPU".into());
-        }
+        #[cfg(target_arch = "wasm32")]
+        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(no_gpu().into()),
+        #[cfg(not(target_arch = "wasm32"))]
         Err(WgpuInitError::AdapterUnavailable { .. }) => return Err("no GPU was found".into()),
         Err(error) => return Err(format!("the GPU could not be opened ({error})")),
     };
@@ -131,8 +143,16 @@ async fn first_gpu(
     Ok((device, name, adapter.device_type == DeviceType::Cpu))
 }
 
-/// Asked before wgpu is, whose own answer is less plain.
-#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+/// Why a browser gives none.
+#[cfg(target_arch = "wasm32")]
+fn no_gpu() -> &'static str {
+    match browser_has_webgpu() {
+        true => "this browser's WebGPU found no GPU",
+        false => "this browser has no WebGPU, or has it switched off",
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
 fn browser_has_webgpu() -> bool {
     let get = |object: &wasm_bindgen::JsValue, key: &str| {
         js_sys::Reflect::get(object, &key.into()).unwrap_or_default()

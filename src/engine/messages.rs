@@ -121,8 +121,13 @@ pub enum Event {
     Kept { models: Vec<KeptModel> },
     /// Something the visitor should know, such as that a model could not be kept.
     Remark { text: String },
-    /// The model could not be opened on any device; this worker is of no more use.
-    OpenFailed { error: String },
+    /// The model could not be opened; this worker is of no more use.
+    OpenFailed {
+        error: String,
+        /// Whether it was the GPU's fault, so that the CPU may do better.
+        #[serde(default)]
+        gpu: bool,
+    },
     /// Work on a picture begins. Should the worker die before the next event
     /// about a picture, it was this one, and the page will not send it again.
     EncodingImage { image: ImageId },

@@ -14,6 +14,8 @@ pub mod sensible;
 mod session;
 #[cfg(feature = "training")]
 pub mod training;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+pub mod worker;
 
 pub use place::{Place, PlaceError};
 

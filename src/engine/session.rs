@@ -186,11 +186,6 @@ impl Engine {
         &self.opened.info
     }
 
-    /// Says more about why it runs where it runs.
-    pub fn set_device_reason(&mut self, reason: String) {
-        self.opened.info.reason = reason;
-    }
-
     /// One grey picture and one text through the encoders: a GPU compiles its
     /// kernels now and not while somebody waits for an answer, and a device
     /// that cannot compute shows it.

@@ -18,7 +18,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
 
 pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
     let mixed = cpu::attention(qkv.clone(), heads, causal);
-    #[cfg(feature = "training")]
+    #[cfg(all(feature = "cpu", feature = "training"))]
     let mixed = mixed.or_else(|| cpu::training::attention(qkv, heads, causal));
     #[cfg(feature = "gpu")]
     let mixed = mixed.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));

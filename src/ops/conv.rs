@@ -69,7 +69,7 @@ impl ConvNorm {
     }
 
     /// As [`Self::plain`] is differentiated, but fast.
-    #[cfg(feature = "training")]
+    #[cfg(all(feature = "cpu", feature = "training"))]
     pub(super) fn differentiable(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
         use cpu::training::{Normalization, conv_norm};
         let norm = &self.norm;
@@ -87,7 +87,7 @@ impl ConvNorm {
         Some(normalized.y)
     }
 
-    #[cfg(not(feature = "training"))]
+    #[cfg(not(all(feature = "cpu", feature = "training")))]
     fn differentiable(&self, _: &Tensor<4>, _: &Then<4>) -> Option<Tensor<4>> {
         None
     }
@@ -244,7 +244,7 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
         return x;
     }
     let y = cpu::average_pool(x.clone(), side);
-    #[cfg(feature = "training")]
+    #[cfg(all(feature = "cpu", feature = "training"))]
     let y = y.or_else(|| cpu::training::average_pool(&x, side));
     #[cfg(feature = "gpu")]
     let y = y.or_else(|| super::gpu::average_pool(x.clone(), side));

@@ -96,7 +96,7 @@ impl Linear {
             y = y + added;
         }
         if let Some(bias) = &self.bias {
-            #[cfg(feature = "training")]
+            #[cfg(all(feature = "cpu", feature = "training"))]
             if let Some(y) = cpu::training::finish(&y, bias.val(), &then) {
                 return y.reshape(shape);
             }

@@ -9,6 +9,10 @@
 
 mod attention;
 mod conv;
+#[cfg(feature = "cpu")]
+mod cpu;
+#[cfg(not(feature = "cpu"))]
+#[path = "no_cpu.rs"]
 mod cpu;
 mod embedding;
 #[cfg(feature = "gpu")]
@@ -20,7 +24,7 @@ mod start;
 
 pub use attention::{PackedPool, attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
-
+pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};

@@ -40,7 +40,7 @@ impl LayerNorm {
         let x = x.clone().reshape([rows, width]);
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         let y = cpu::layer_norm(x.clone(), gamma.clone(), beta.clone(), self.epsilon);
-        #[cfg(feature = "training")]
+        #[cfg(all(feature = "cpu", feature = "training"))]
         let y = y.or_else(|| {
             let (gamma, beta) = (gamma.clone(), beta.clone());
             cpu::training::layer_norm(&x, gamma, beta, self.epsilon)

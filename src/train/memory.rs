@@ -33,9 +33,10 @@ pub fn estimate_memory(
     batch_size: usize,
     micro_batch: usize,
     gradient_checkpointing: bool,
+    device: &Device,
 ) -> MemoryEstimate {
-    // Parameters are lazy: nothing is made here.
-    let model = Clip::init(config, &Device::flex());
+    // Parameters are lazy: nothing of size is made here.
+    let model = Clip::init(config, device);
     let mut count = Count {
         path: Vec::new(),
         config,
@@ -74,9 +75,11 @@ pub fn largest_micro_batch(
     method: &Learning,
     batch_size: usize,
     gradient_checkpointing: bool,
+    device: &Device,
     bytes: u64,
 ) -> Option<usize> {
-    let of = |pairs| estimate_memory(config, method, batch_size, pairs, gradient_checkpointing);
+    let checkpointing = gradient_checkpointing;
+    let of = |pairs| estimate_memory(config, method, batch_size, pairs, checkpointing, device);
     if of(batch_size).total() <= bytes {
         return Some(batch_size);
     }
@@ -228,7 +231,14 @@ mod tests {
             (&full, 32, 32, true, 3361.0),
             (&lora, 8, 8, false, 1071.0),
         ] {
-            let estimate = estimate_memory(&vit_b_32(), method, batch, parts, checkpointing);
+            let estimate = estimate_memory(
+                &vit_b_32(),
+                method,
+                batch,
+                parts,
+                checkpointing,
+                &Device::flex(),
+            );
             let ratio = (estimate.total() >> 20) as f64 / measured;
             assert!(
                 (1.0..1.35).contains(&ratio),
@@ -240,8 +250,10 @@ mod tests {
     #[test]
     fn a_smaller_part_is_offered_where_the_batch_does_not_fit() {
         let full = Learning::Full(Parts::ALL);
-        let largest =
-            |gigabytes: u64| largest_micro_batch(&vit_b_32(), &full, 64, false, gigabytes << 30);
+        let cpu = Device::flex();
+        let largest = |gigabytes: u64| {
+            largest_micro_batch(&vit_b_32(), &full, 64, false, &cpu, gigabytes << 30)
+        };
         assert_eq!(largest(1), None);
         assert!(largest(4).is_some_and(|pairs| (1..64).contains(&pairs)));
         assert_eq!(largest(40), Some(64));

@@ -153,7 +153,7 @@ impl Trainer {
     fn update(&mut self, gradients: Gradients, learning_rate: f64, factor: f64) {
         // The optimiser's alone while it works, since what is shared would have to
         // be copied; the stand-in is described, not made.
-        let stand_in = Clip::init(&self.config, &Device::flex());
+        let stand_in = Clip::init(&self.config, &self.model.logit_scale.val().device());
         let model = std::mem::replace(&mut self.model, stand_in);
         let mut model = self.optimizer.step(model, gradients, learning_rate, factor);
         // "To prevent scaling the logits by more than 100".

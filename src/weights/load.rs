@@ -11,6 +11,7 @@ use super::header::{Header, HeaderReader};
 use super::layout::{Change, Source};
 use super::{WeightsError, transpose};
 use crate::model::{Clip, ClipConfig};
+use crate::ops;
 
 /// Builds the model that `config` describes from a whole safetensors file.
 pub fn load(config: &ClipConfig, file: &[u8], device: &Device) -> Result<Clip, WeightsError> {
@@ -246,7 +247,7 @@ impl Body {
         let mut planner = Planner {
             header,
             f16,
-            cpu: *device == Device::flex(),
+            cpu: ops::is_cpu(device),
             path: Vec::new(),
             parameters: Vec::new(),
             wanted: HashMap::new(),

@@ -22,35 +22,34 @@ pub enum Precision {
 /// The model as a safetensors file. In Hugging Face's layout, beside
 /// [`ClipConfig::to_hugging_face`] as `config.json`, transformers opens it;
 /// ResNets have names in OpenCLIP's layout only.
-pub fn save(
+pub async fn save(
     model: &Clip,
     config: &ClipConfig,
     layout: Layout,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut collector = Collector {
-        layout,
-        patch_size: match &config.vision {
-            VisionConfig::Vit(vision) => vision.patch_size,
-            VisionConfig::ResNet(_) => 1,
-        },
-        path: Vec::new(),
-        tensors: BTreeMap::new(),
-        error: None,
-    };
+    let mut collector = Collector::default();
     model.visit(&mut collector);
-    if let Some(error) = collector.error {
-        return Err(error);
+    let patch_size = match &config.vision {
+        VisionConfig::Vit(vision) => vision.patch_size,
+        VisionConfig::ResNet(_) => 1,
+    };
+    let mut encoded: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    for (path, shape, tensor) in collector.found {
+        let data = tensor.into_data_async().await;
+        let values = (data.map_err(|error| format!("{error:?}")))
+            .and_then(|data| (data.try_into_vec::<f32>()).map_err(|error| format!("{error:?}")))
+            .map_err(WeightsError::Device)?;
+        for (name, shape, values) in in_file(layout, patch_size, path, shape, values)? {
+            encoded.insert(name, (shape, encode(&values, precision)));
+        }
     }
     let dtype = match precision {
         Precision::F32 => Dtype::F32,
         Precision::F16 => Dtype::F16,
     };
-    let encoded: Vec<(String, Vec<usize>, Vec<u8>)> = (collector.tensors.into_iter())
-        .map(|(name, (shape, values))| (name, shape, encode(&values, precision)))
-        .collect();
     let views = (encoded.iter())
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
+        .map(|(name, (shape, bytes))| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, WeightsError>>()?;
     // transformers refuses a file that does not say that it came from PyTorch.
     let metadata = std::collections::HashMap::from([("format".into(), "pt".into())]);
@@ -66,42 +65,45 @@ fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
     }
 }
 
-struct Collector {
+/// Name, shape and numbers.
+type Named = (String, Vec<usize>, Vec<f32>);
+
+/// A parameter as the file has it: under another name, turned, or in parts.
+fn in_file(
     layout: Layout,
-    /// Of the patch convolution, which the model holds as a matrix.
     patch_size: usize,
-    path: Vec<String>,
-    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    error: Option<WeightsError>,
+    path: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+) -> Result<Vec<Named>, WeightsError> {
+    let Source { names, change } = (layout.source(&path)).ok_or(WeightsError::Unknown(path))?;
+    let p = patch_size;
+    let (mut shape, values) = match (change, shape.as_slice()) {
+        (Change::Transpose, &[rows, columns]) => {
+            (vec![columns, rows], transpose(&values, rows, columns))
+        }
+        (Change::FlattenTranspose, &[rows, columns]) => (
+            vec![columns, rows / (p * p), p, p],
+            transpose(&values, rows, columns),
+        ),
+        (Change::Scalar, _) => (vec![], values),
+        _ => (shape, values),
+    };
+    let part = values.len() / names.len();
+    if let Some(rows) = shape.first_mut() {
+        *rows /= names.len();
+    }
+    Ok((names.into_iter())
+        .zip(values.chunks(part))
+        .map(|(name, values)| (name, shape.clone(), values.to_vec()))
+        .collect())
 }
 
-impl Collector {
-    fn add(&mut self, shape: Vec<usize>, values: Vec<f32>) -> Result<(), WeightsError> {
-        let path = self.path.join(".");
-        let Source { names, change } =
-            (self.layout.source(&path)).ok_or(WeightsError::Unknown(path))?;
-        let p = self.patch_size;
-        let (shape, values) = match (change, shape.as_slice()) {
-            (Change::Transpose, &[rows, columns]) => {
-                (vec![columns, rows], transpose(&values, rows, columns))
-            }
-            (Change::FlattenTranspose, &[rows, columns]) => (
-                vec![columns, rows / (p * p), p, p],
-                transpose(&values, rows, columns),
-            ),
-            (Change::Scalar, _) => (vec![], values),
-            _ => (shape, values),
-        };
-        let part = values.len() / names.len();
-        for (name, values) in names.iter().zip(values.chunks(part)) {
-            let mut shape = shape.clone();
-            if let Some(rows) = shape.first_mut() {
-                *rows /= names.len();
-            }
-            self.tensors.insert(name.clone(), (shape, values.to_vec()));
-        }
-        Ok(())
-    }
+#[derive(Default)]
+struct Collector {
+    path: Vec<String>,
+    /// Path, shape and numbers of every parameter.
+    found: Vec<(String, Vec<usize>, Tensor<1>)>,
 }
 
 impl ModuleVisitor for Collector {
@@ -114,14 +116,9 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.error.is_some() {
-            return;
-        }
-        let tensor = param.val();
+        let tensor = param.val().inner();
         let shape = tensor.dims().to_vec();
-        let added = (tensor.into_data().try_into_vec::<f32>())
-            .map_err(|error| WeightsError::Device(format!("{error:?}")))
-            .and_then(|values| self.add(shape, values));
-        self.error = added.err();
+        self.found
+            .push((self.path.join("."), shape, tensor.reshape([-1])));
     }
 }

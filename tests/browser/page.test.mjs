@@ -54,6 +54,9 @@ describe(`one visit (${MODE})`, suite, () => {
       assert.match(status, /GPU|graphics/i, "and why not the GPU");
       assert.ok(status.length < 160 && !/[{}]|::/.test(status), `in words for people, not "${status}"`);
     }
+    const fetched = await page.workers()[0].evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+    const programs = ["cpu", "gpu"].filter((device) => fetched.some((name) => name.endsWith(`worker-${device}_bg.wasm`)));
+    assert.deepEqual(programs, [WEBGPU ? "gpu" : "cpu"], "no program that is not needed");
     assert.notEqual(await page.title(), "");
     assert.ok(await page.locator(hook("drop-zone")).isVisible());
   });
@@ -334,6 +337,26 @@ describe(`a worker that dies (${MODE})`, suite, () => {
     survives("lose the GPU"));
   test("by a lost thread: told, restarted, answers again", { ...options, skip: WEBGPU && "for the CPU" }, () =>
     survives("lose a hand"));
+});
+
+describe("a GPU that does not work", { ...suite, skip: !WEBGPU && "no GPU" }, () => {
+  test("is left for the CPU, and the page says why", options, async () => {
+    needsPage();
+    const prelude = `GPUAdapter.prototype.requestDevice = async () => { throw new Error("out of order"); };`;
+    const broken = await h.startServer({ prelude });
+    const { page, close } = await h.openPage(browser, broken.url);
+    try {
+      await h.waitReady(page);
+      assert.match(await page.locator(hook("device-name")).textContent(), /^CPU/);
+      assert.match(await page.locator(hook("status")).textContent(), /GPU (cannot be used|did not work)/);
+      await h.drop(page, [SCENE]);
+      await h.setLabels(page, LABELS);
+      await h.ranking(page, "scene.png", LABELS);
+    } finally {
+      await close();
+      broken.stop();
+    }
+  });
 });
 
 describe("threads", { ...suite, skip: WEBGPU && "for the CPU" }, () => {

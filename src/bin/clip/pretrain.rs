@@ -281,7 +281,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
         }
     };
     fs::write(out.join("tokenizer.json"), tokenizer)?;
-    let weights = save(model, config, layout, Precision::F16)?;
+    let weights = pollster::block_on(save(model, config, layout, Precision::F16))?;
     fs::write(out.join(weights_file(config)), weights)?;
     Ok(())
 }

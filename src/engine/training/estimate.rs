@@ -56,6 +56,7 @@ impl Speed {
                     batch_size,
                     micro_batch as usize,
                     checkpointing,
+                    engine.device(),
                 )
                 .total()
             });
@@ -66,7 +67,8 @@ impl Speed {
             (Some((config, learning)), Some(there)) if too_large => {
                 let left = there.saturating_sub(model);
                 let checkpointing = settings.gradient_checkpointing;
-                largest_micro_batch(config, learning, batch_size, checkpointing, left)
+                let device = engine.device();
+                largest_micro_batch(config, learning, batch_size, checkpointing, device, left)
             }
             _ => None,
         };

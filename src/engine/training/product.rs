@@ -1,8 +1,7 @@
 //! What came of a training, or was brought: kept for a later visit, used, taken
 //! away.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -77,8 +76,8 @@ impl Product {
                 Ok(Self::Lora { about, files })
             }
             Learning::Full(_) => {
-                let model = on_cpu(trainer.model()).await?;
-                let weights = save(&model, trainer.config(), Layout::OpenClip, Precision::F32);
+                let (model, config) = (trainer.model(), trainer.config());
+                let weights = save(&model, config, Layout::OpenClip, Precision::F32).await;
                 let weights = Some(weights.map_err(text)?);
                 Ok(Self::Model { about, weights })
             }
@@ -276,7 +275,7 @@ impl Product {
         host: &H,
         engine: &Engine,
     ) -> Result<Files, String> {
-        let model = on_cpu(self.model(host, engine, engine.device()).await?).await?;
+        let model = self.model(host, engine, engine.device()).await?;
         let config = self
             .about()
             .config
@@ -312,54 +311,10 @@ impl Product {
             Layout::HuggingFace => "model.safetensors",
             _ => "open_clip_model.safetensors",
         };
-        let weights = save(&model, &config, layout, Precision::F32).map_err(text)?;
+        let weights = save(&model, &config, layout, Precision::F32)
+            .await
+            .map_err(text)?;
         files.push((name.into(), weights));
         Ok(files)
-    }
-}
-
-/// A copy of a model on the CPU, where its numbers can be read without waiting.
-async fn on_cpu(model: Clip) -> Result<Clip, String> {
-    let mut collector = Collector::default();
-    model.visit(&mut collector);
-    let mut values = Vec::with_capacity(collector.tensors.len());
-    for tensor in collector.tensors {
-        let data = tensor
-            .into_data_async()
-            .await
-            .map_err(|error| format!("{error:?}"))?;
-        values.push(data);
-    }
-    let mut filler = Filler {
-        values: values.into_iter(),
-        device: Device::flex(),
-    };
-    Ok(model.map(&mut filler))
-}
-
-#[derive(Default)]
-struct Collector {
-    tensors: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.tensors.push(param.val().inner().reshape([-1]));
-    }
-}
-
-struct Filler {
-    values: std::vec::IntoIter<TensorData>,
-    device: Device,
-}
-
-impl ModuleMapper for Filler {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(values) = self.values.next() else {
-            return param;
-        };
-        let shape = param.val().dims();
-        let tensor = Tensor::<1>::from_data(values, &self.device).reshape(shape);
-        Param::initialized(param.id, tensor)
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::module::{Param, ParamId};
-use burn::tensor::{DType, Element, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Element, Int, Tensor, TensorData};
 use half::f16;
 
 use super::linear::Int8;
@@ -32,6 +32,11 @@ fn optional<const D: usize>(tensor: Option<Tensor<D>>) -> Option<Option<FlexTens
         Some(tensor) => Some(Some(numbers(tensor)?)),
         None => Some(None),
     }
+}
+
+/// Whether it is the CPU.
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
 }
 
 /// Whether the numbers lie here and nobody differentiates.

@@ -1,16 +1,15 @@
 //! AdamW as CLIP uses it: decoupled decay on matrices, none on the rest.
 
+#[cfg(feature = "cpu")]
+mod in_place;
+
 use std::collections::BTreeMap;
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::{
-    BackendTensor, DispatchTensor, DispatchTensorKind, Flex, GradientCheckpointingStrategy,
-};
+use burn::backend::GradientCheckpointingStrategy;
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use self::Place::{Cpu, Elsewhere};
 use super::Gradients;
 
 /// AdamW's settings, under the field's names.
@@ -169,26 +168,13 @@ impl Update<'_> {
         gradient: Tensor<1>,
         [first, second]: [Tensor<1>; 2],
     ) -> (Tensor<1>, [Tensor<1>; 2]) {
-        match [values, gradient, first, second].map(place) {
-            [
-                Cpu(mut values),
-                Cpu(gradient),
-                Cpu(mut first),
-                Cpu(mut second),
-            ] => {
-                self.in_place(&mut values, &gradient, &mut first, &mut second);
-                let [values, first, second] =
-                    [values, first, second].map(Tensor::from_primitive::<Flex>);
-                (values, [first, second])
-            }
-            elsewhere => {
-                let [values, gradient, first, second] = elsewhere.map(|tensor| match tensor {
-                    Cpu(tensor) => Tensor::from_primitive::<Flex>(tensor),
-                    Elsewhere(tensor) => tensor,
-                });
-                self.plain(values, gradient, [first, second])
-            }
-        }
+        #[cfg(feature = "cpu")]
+        let [values, gradient, first, second] =
+            match in_place::update(self, [values, gradient, first, second]) {
+                Ok(updated) => return updated,
+                Err(elsewhere) => elsewhere,
+            };
+        self.plain(values, gradient, [first, second])
     }
 
     /// What the moments are multiplied by: they start at zero and are too small
@@ -215,95 +201,15 @@ impl Update<'_> {
         let decayed = values * (1.0 - self.learning_rate * f64::from(self.decay));
         (decayed - change, [first, second])
     }
-
-    /// The same in the CPU's memory, in one pass over it.
-    fn in_place(
-        &self,
-        values: &mut FlexTensor,
-        gradient: &FlexTensor,
-        first: &mut FlexTensor,
-        second: &mut FlexTensor,
-    ) {
-        let factor = self.factor as f32;
-        let (beta1, beta2) = (self.settings.beta1, self.settings.beta2);
-        let [correction1, correction2] = self.corrections();
-        let rate = (self.learning_rate * correction1) as f32;
-        let root = correction2.sqrt() as f32;
-        let keep = (1.0 - self.learning_rate * f64::from(self.decay)) as f32;
-        let epsilon = self.settings.epsilon;
-        let update =
-            |values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]| {
-                let moments = first.iter_mut().zip(second);
-                for ((value, gradient), (first, second)) in
-                    values.iter_mut().zip(gradient).zip(moments)
-                {
-                    let gradient = gradient * factor;
-                    *first = beta1 * *first + (1.0 - beta1) * gradient;
-                    *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-                    *value = keep * *value - rate * *first / (second.sqrt() * root + epsilon);
-                }
-            };
-        let (values, gradient) = (values.storage_mut(), gradient.storage());
-        let (first, second) = (first.storage_mut(), second.storage_mut());
-        let threads = threads(values.len());
-        if threads == 1 {
-            return update(values, gradient, first, second);
-        }
-        // Memory is what this waits for, and one core does not ask for all that
-        // it can give.
-        let share = values.len().div_ceil(threads);
-        let parts = (values.chunks_mut(share).zip(gradient.chunks(share)))
-            .zip(first.chunks_mut(share).zip(second.chunks_mut(share)));
-        std::thread::scope(|scope| {
-            for ((values, gradient), (first, second)) in parts {
-                scope.spawn(|| update(values, gradient, first, second));
-            }
-        });
-    }
-}
-
-/// How many threads are worth their start for an update of `count` numbers.
-fn threads(count: usize) -> usize {
-    const WORTH_IT: usize = 1 << 18;
-    match cfg!(target_arch = "wasm32") || count < WORTH_IT {
-        true => 1,
-        false => std::thread::available_parallelism().map_or(1, Into::into),
-    }
-}
-
-/// A flat tensor by where it lies.
-#[allow(clippy::large_enum_variant)] // for a moment, and not many
-enum Place {
-    /// Whole and in order.
-    Cpu(FlexTensor),
-    Elsewhere(Tensor<1>),
-}
-
-fn place(tensor: Tensor<1>) -> Place {
-    let DispatchTensor { kind, autodiff } = tensor.into_dispatch();
-    match kind {
-        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) if tensor.dtype() == DType::F32 => {
-            let whole = tensor.as_slice::<f32>().map(<[f32]>::len);
-            match whole == Some(tensor.storage::<f32>().len()) {
-                true => Cpu(tensor),
-                false => Cpu(FlexTensor::from_data(tensor.into_data())),
-            }
-        }
-        kind => Elsewhere(Tensor::from_dispatch(DispatchTensor { kind, autodiff })),
-    }
 }
 
 /// `[1]`
 pub(super) fn sum_of_squares(gradient: &Tensor<1>) -> Tensor<1> {
-    match place(gradient.clone()) {
-        Cpu(values) => {
-            // Partial sums, so that many small numbers are not lost on a large one.
-            let sums = (values.storage::<f32>().chunks(1024))
-                .map(|part| f64::from(part.iter().map(|v| v * v).sum::<f32>()));
-            Tensor::from_data([sums.sum::<f64>() as f32], &gradient.device())
-        }
-        Elsewhere(gradient) => gradient.square().sum(),
+    #[cfg(feature = "cpu")]
+    if let Some(sum) = in_place::sum_of_squares(gradient) {
+        return sum;
     }
+    gradient.clone().square().sum()
 }
 
 #[cfg(test)]

@@ -1,0 +1,559 @@
+//! The engine in a Web Worker: a loop that takes [`Request`]s and posts
+//! [`Event`]s, one small piece of work at a time, so that a new request is
+//! heard between any two pieces.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::engine::messages::{
+    ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
+    TrainingEvent,
+};
+use crate::engine::training::browser::Browser;
+use crate::engine::training::{Beside, Training};
+use crate::engine::{Engine, EngineError, Waiting, cpu_name, hands, open_device};
+use crate::hub::kept::Shelf;
+use crate::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
+use crate::model::{Activation, Packing};
+use crate::preprocess::decode;
+use crate::zero_shot;
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
+
+/// Starts listening. Everything else happens in [`run`].
+pub fn start() {
+    super::run_constructors();
+    std::panic::set_hook(Box::new(|panic| {
+        post(&Event::Died {
+            error: panic.to_string(),
+            gpu: false,
+        });
+    }));
+    let inbox: Inbox = Rc::default();
+    let listener = {
+        let inbox = inbox.clone();
+        Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            match parse(&event.data()) {
+                Ok(message) => inbox.borrow_mut().push(message),
+                Err(error) => post(&Event::Died {
+                    error: format!("a message could not be read: {error}"),
+                    gpu: false,
+                }),
+            }
+        })
+    };
+    if let Some(scope) = scope() {
+        scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    }
+    listener.forget(); // lives as long as the worker
+    spawn_local(run(inbox));
+}
+
+/// A step on a GPU that was lost fails; that it was lost is known after this.
+const LOSS_IS_KNOWN_MS: u32 = 500;
+
+/// Folder of the bundled model, relative to the page.
+const BUNDLED: &str = "model/";
+
+type Inbox = Rc<RefCell<Mailbox>>;
+
+#[derive(Default)]
+struct Mailbox {
+    messages: VecDeque<Message>,
+    /// Ends the wait of [`wait`].
+    wake: Option<Function>,
+}
+
+/// A request and what travelled beside it.
+struct Message {
+    request: Request,
+    bytes: Option<Vec<u8>>,
+    files: Vec<File>,
+}
+
+impl Mailbox {
+    fn push(&mut self, message: Message) {
+        self.messages.push_back(message);
+        if let Some(wake) = self.wake.take() {
+            // A promise's resolver does not throw.
+            let _ = wake.call0(&JsValue::NULL);
+        }
+    }
+}
+
+/// What is known and what waits.
+struct State {
+    engine: Option<Engine>,
+    training: Training<Browser<Either>>,
+    /// Pictures to encode: number and file.
+    waiting: VecDeque<(ImageId, Vec<u8>)>,
+    /// Encoded pictures and their features.
+    encoded: Vec<(ImageId, Vec<f32>)>,
+    question: Option<Question>,
+}
+
+struct Question {
+    number: u32,
+    labels: Vec<String>,
+    templates: Vec<String>,
+    prompts: Vec<String>,
+    /// Those of them that are not encoded yet, once that is known.
+    waiting: Option<Waiting>,
+    /// Prompts encoded for this question, and the time that took.
+    encoded: u32,
+    encode_ms: f64,
+    /// One feature for each label, once all prompts are encoded.
+    classifier: Option<Vec<Vec<f32>>>,
+}
+
+impl State {
+    fn new() -> Self {
+        let tell = Box::new(|event, beside| match beside {
+            Beside::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
+                // Where the GPU was lost that is heard a moment later, ends this
+                // worker, and is no failure: the next one goes on.
+                spawn_local(async move {
+                    TimeoutFuture::new(LOSS_IS_KNOWN_MS).await;
+                    post(&Event::Training(event));
+                });
+            }
+            Beside::Nothing => post(&Event::Training(event)),
+            Beside::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
+            Beside::Files(files) => post_files(&Event::Training(event), files),
+        });
+        Self {
+            engine: None,
+            training: Training::new(Browser::new(tell)),
+            waiting: VecDeque::new(),
+            encoded: Vec::new(),
+            question: None,
+        }
+    }
+}
+
+async fn run(inbox: Inbox) {
+    let mut state = State::new();
+    loop {
+        let message = inbox.borrow_mut().messages.pop_front();
+        if let Some(message) = message {
+            state.take(message).await;
+            continue;
+        }
+        if state.work().await {
+            // Lets the browser deliver messages that came in the meantime.
+            TimeoutFuture::new(0).await;
+        } else {
+            wait(&inbox).await;
+        }
+    }
+}
+
+impl State {
+    async fn take(&mut self, message: Message) {
+        match message.request {
+            Request::Open {
+                device,
+                source,
+                hub,
+                activation,
+                int8,
+                threads,
+            } => {
+                let activation = activation.map(|choice| match choice {
+                    ActivationChoice::QuickGelu => Activation::QuickGelu,
+                    ActivationChoice::Gelu => Activation::Gelu,
+                });
+                let files = Rc::new(source_files(source, &hub, message.files).await);
+                let packing = Packing::of(int8);
+                match open_from(&*files, device, activation, packing, threads).await {
+                    Ok(engine) => {
+                        post(&Event::Ready {
+                            model: engine.model_info().clone(),
+                            device: engine.device_info().clone(),
+                        });
+                        self.training.host().set_model(files, activation);
+                        self.engine = Some(engine);
+                        tell_kept().await;
+                    }
+                    Err(failed) => {
+                        // First: after a failure nobody listens any more.
+                        tell_kept().await;
+                        let Failed { error, gpu } = failed;
+                        post(&Event::OpenFailed { error, gpu });
+                    }
+                }
+            }
+            Request::DeleteKept { model } => {
+                if let Some(shelf) = Shelf::open().await {
+                    shelf.remove(&model).await;
+                }
+                tell_kept().await;
+            }
+            Request::AddImage { image, name } => match message.bytes {
+                Some(bytes) => self.waiting.push_back((image, bytes)),
+                None => post(&Event::ImageFailed {
+                    image,
+                    error: format!("the file of {name} did not arrive: add it again"),
+                }),
+            },
+            Request::RemoveImage { image } => {
+                self.waiting.retain(|(id, _)| *id != image);
+                self.encoded.retain(|(id, _)| *id != image);
+            }
+            Request::Classify {
+                question: number,
+                labels,
+                templates,
+            } => {
+                self.question = None;
+                if let Err(error) = zero_shot::check(&labels, &templates) {
+                    post(&Event::QuestionFailed {
+                        question: number,
+                        error: error.to_string(),
+                    });
+                    return;
+                }
+                let prompts = (labels.iter())
+                    .flat_map(|label| zero_shot::prompts(label, &templates))
+                    .collect();
+                self.question = Some(Question {
+                    number,
+                    labels,
+                    templates,
+                    prompts,
+                    waiting: None,
+                    encoded: 0,
+                    encode_ms: 0.0,
+                    classifier: None,
+                });
+            }
+            Request::Measure {
+                images,
+                texts,
+                runs,
+            } => post(&self.measure(images, texts, runs).await),
+            Request::Training(request) => {
+                let swaps = self.training.swaps();
+                let engine = self.engine.as_mut();
+                self.training.take(request, message.files, engine).await;
+                if self.training.swaps() != swaps {
+                    // The page sends them again.
+                    self.encoded.clear();
+                    self.question = None;
+                }
+            }
+            Request::Cancel => {
+                if (self.question.as_ref()).is_some_and(|q| q.classifier.is_none()) {
+                    self.question = None;
+                }
+                let images = self.waiting.drain(..).map(|(id, _)| id).collect();
+                post(&Event::Cancelled { images });
+            }
+        }
+    }
+
+    async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
+        let Some(engine) = &self.engine else {
+            let error = "there is no model yet".into();
+            return Event::MeasureFailed { error };
+        };
+        let [images, texts, runs] = [images, texts, runs].map(|count| count as usize);
+        match engine.measure(images, texts, runs, now).await {
+            Ok(measured) => Event::Measured(measured),
+            Err(error) => Event::MeasureFailed {
+                error: error.to_string(),
+            },
+        }
+    }
+
+    /// One piece of work; `false` when there is none.
+    async fn work(&mut self) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return false;
+        };
+        if let Some(question) = &mut self.question
+            && question.classifier.is_none()
+        {
+            if let Err(error) = question.advance(engine).await {
+                post(&Event::QuestionFailed {
+                    question: question.number,
+                    error,
+                });
+                self.question = None;
+                return true;
+            }
+            for (image, features) in &self.encoded {
+                question.answer(engine, &self.training, *image, features);
+            }
+            return true;
+        }
+        // Somebody waits for these: training goes on between them.
+        let Some((image, file)) = self.waiting.pop_front() else {
+            return self.training.work(engine).await;
+        };
+        match encode(engine, image, &file).await {
+            Ok(features) => {
+                if let Some(question) = &self.question {
+                    question.answer(engine, &self.training, image, &features);
+                }
+                self.encoded.push((image, features));
+            }
+            Err(error) => post(&Event::ImageFailed { image, error }),
+        }
+        true
+    }
+}
+
+impl Question {
+    /// Encodes one batch of prompts, or makes the classifier once none is left.
+    async fn advance(&mut self, engine: &mut Engine) -> Result<(), String> {
+        let start = now();
+        let mut waiting = match self.waiting.take() {
+            Some(waiting) => waiting,
+            None => (engine.waiting(&self.prompts)).map_err(|e| e.to_string())?,
+        };
+        let count = (engine.encode_some(&mut waiting).await).map_err(|e| e.to_string())?;
+        let left = waiting.len() as u32;
+        self.waiting = Some(waiting);
+        if count > 0 {
+            self.encode_ms += now() - start;
+            self.encoded += count as u32;
+            post(&Event::EncodingTexts {
+                question: self.number,
+                done: self.encoded,
+                total: self.encoded + left,
+            });
+            return Ok(());
+        }
+        let notes = self.notes(engine);
+        let classifier =
+            (engine.classifier(&self.labels, &self.templates).await).map_err(|e| e.to_string())?;
+        self.classifier = Some(classifier);
+        post(&Event::TextsEncoded {
+            question: self.number,
+            encoded: self.encoded,
+            encode_ms: self.encode_ms,
+            notes,
+        });
+        Ok(())
+    }
+
+    /// Prompts that do not fit the model.
+    fn notes(&self, engine: &Engine) -> Vec<String> {
+        let length = engine.model_info().context_length;
+        let note = |prompt: &String| {
+            let start: String = prompt.chars().take(40).collect();
+            format!(
+                "\"{start}…\" is longer than the {length} tokens that this model reads; \
+                 its end was left out"
+            )
+        };
+        engine.truncated(&self.prompts).map(note).collect()
+    }
+
+    fn answer(
+        &self,
+        engine: &Engine,
+        training: &Training<Browser<Either>>,
+        image: ImageId,
+        features: &[f32],
+    ) {
+        if let Some(classifier) = &self.classifier {
+            let trained = training.rank(features);
+            post(&Event::Answer {
+                question: self.number,
+                image,
+                ranking: trained.unwrap_or_else(|| engine.rank(features, &self.labels, classifier)),
+            });
+        }
+    }
+}
+
+async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, String> {
+    post(&Event::EncodingImage { image });
+    let start = now();
+    let picture = decode(file).map_err(|e| e.to_string())?;
+    let pixels = engine.pixels(&picture);
+    let (width, height) = (picture.width(), picture.height());
+    let prepared = now();
+    let features = (engine.image_features(&[pixels]).await)
+        .map_err(|e| e.to_string())?
+        .pop()
+        .ok_or("the image encoder gave no answer")?;
+    post(&Event::ImageEncoded {
+        image,
+        width,
+        height,
+        preprocess_ms: prepared - start,
+        encode_ms: now() - prepared,
+    });
+    Ok(features)
+}
+
+async fn tell_kept() {
+    let models = match Shelf::open().await {
+        Some(shelf) => shelf.list().await,
+        None => Vec::new(),
+    };
+    post(&Event::Kept { models });
+}
+
+/// Where the files of the model that was asked for are.
+async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> Either {
+    match source {
+        ModelSource::Bundled => Either::Fetched(Fetched::bundled(BUNDLED)),
+        ModelSource::Files => Either::Dropped(Dropped::new(files, Fetched::bundled(BUNDLED))),
+        ModelSource::Place(place) => {
+            let shelf = Shelf::open().await.map(Rc::new);
+            let tell = Rc::new(|text| post(&Event::Remark { text }));
+            if shelf.is_none() {
+                tell("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
+            }
+            Either::Fetched(Fetched::place(&place, hub, shelf, tell))
+        }
+    }
+}
+
+struct Failed {
+    error: String,
+    /// Whether it was on the GPU, so that the CPU may do better.
+    gpu: bool,
+}
+
+/// Opens a model on the device that was asked for.
+async fn open_from(
+    files: &impl ModelFiles,
+    choice: DeviceChoice,
+    activation: Option<Activation>,
+    packing: Packing,
+    threads: Option<u32>,
+) -> Result<Engine, Failed> {
+    loading(LoadStage::Download, 0, 0);
+    let opened = hub::open(files, activation).await;
+    let bundle = opened.map_err(|error| Failed {
+        error: error.to_string(),
+        gpu: false,
+    })?;
+    let lost = |why| {
+        post(&Event::Died {
+            error: format!("the GPU was lost ({why})"),
+            gpu: true,
+        });
+    };
+    loading(LoadStage::Device, 0, 0);
+    let mut opened = (open_device(choice, lost).await).map_err(|error| Failed {
+        error: error.to_string(),
+        gpu: true,
+    })?;
+    let DeviceInfo { gpu, .. } = opened.info;
+    if !gpu {
+        hands::hire(&bundle.config, threads).await;
+        // Which tells how many there are.
+        opened.info.name = cpu_name();
+    }
+    let failed = |error: EngineError| Failed {
+        // The files would be no better on the CPU.
+        gpu: gpu && !matches!(error, EngineError::Model(_)),
+        error: error.to_string(),
+    };
+    let mut shown = 0.0;
+    let mut progress = |at: LoadProgress| {
+        // Pieces come by the thousand; a bar needs ten a second.
+        if now() - shown > 100.0 || at.bytes == at.total_bytes {
+            shown = now();
+            loading(LoadStage::Download, at.bytes, at.total_bytes);
+        }
+    };
+    let mut engine =
+        (Engine::load(files, bundle, opened, packing, &mut progress).await).map_err(failed)?;
+    if gpu {
+        loading(LoadStage::WarmUp, 0, 0);
+        engine.warm_up().await.map_err(failed)?;
+    }
+    Ok(engine)
+}
+
+fn loading(stage: LoadStage, done: u64, total: u64) {
+    post(&Event::Loading { stage, done, total });
+}
+
+fn parse(data: &JsValue) -> Result<Message, String> {
+    let get = |key: &str| Reflect::get(data, &key.into()).map_err(|e| format!("{e:?}"));
+    let request = serde_wasm_bindgen::from_value(get("message")?).map_err(|e| e.to_string())?;
+    let bytes =
+        (get("bytes")?.dyn_ref::<ArrayBuffer>()).map(|buffer| Uint8Array::new(buffer).to_vec());
+    let files = match get("files")?.dyn_into::<Array>() {
+        Ok(files) => (files.iter().filter_map(|file| file.dyn_into().ok())).collect(),
+        Err(_) => Vec::new(),
+    };
+    Ok(Message {
+        request,
+        bytes,
+        files,
+    })
+}
+
+fn post(event: &Event) {
+    send(event, |_| Ok(None));
+}
+
+/// An event with byte strings beside it, which are moved over.
+fn post_bytes(event: &Event, bytes: &[Vec<u8>]) {
+    send(event, |envelope| {
+        let buffers: Array = (bytes.iter())
+            .map(|bytes| Uint8Array::from(bytes.as_slice()).buffer())
+            .collect();
+        Reflect::set(envelope, &"bytes".into(), &buffers)?;
+        Ok(Some(buffers))
+    });
+}
+
+fn post_files(event: &Event, files: Vec<File>) {
+    send(event, |envelope| {
+        let files: Array = files.into_iter().collect();
+        Reflect::set(envelope, &"files".into(), &files)?;
+        Ok(None)
+    });
+}
+
+/// `beside` lays more into the envelope, and returns what is to be moved over.
+fn send(event: &Event, beside: impl FnOnce(&Object) -> Result<Option<Array>, JsValue>) {
+    let posted = || -> Result<(), JsValue> {
+        let message = serde_wasm_bindgen::to_value(event)?;
+        let envelope = Object::new();
+        Reflect::set(&envelope, &"message".into(), &message)?;
+        let moved = beside(&envelope)?;
+        match (scope(), moved) {
+            (Some(scope), Some(moved)) => scope.post_message_with_transfer(&envelope, &moved),
+            (Some(scope), None) => scope.post_message(&envelope),
+            (None, _) => Ok(()),
+        }
+    };
+    // Nothing else is left to tell the page with; the console at least shows it.
+    if let Err(error) = posted() {
+        wasm_bindgen::throw_val(error);
+    }
+}
+
+fn scope() -> Option<DedicatedWorkerGlobalScope> {
+    js_sys::global().dyn_into().ok()
+}
+
+fn now() -> f64 {
+    scope()
+        .and_then(|scope| scope.performance())
+        .map_or(0.0, |clock| clock.now())
+}
+
+/// Until the next message.
+async fn wait(inbox: &Inbox) {
+    let promise = Promise::new(&mut |resolve, _| {
+        inbox.borrow_mut().wake = Some(resolve);
+    });
+    // The promise is never rejected.
+    let _ = JsFuture::from(promise).await;
+}
