@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::OpenedDevice;
@@ -107,18 +106,16 @@ impl Engine {
         if cfg!(target_arch = "wasm32") && opened.info.gpu {
             Clip::compile_ahead(&bundle.config, &opened.device);
         }
-        let loaded = hub::load(files, &bundle, &opened.device, true, progress).await?;
-        let model = loaded.model;
-        let parameters = model.num_params() as u64;
         let packing = match opened.info.gpu {
             true => Packing::Exact,
             false => packing,
         };
-        let model = model.pack(packing);
+        let loaded = hub::load(files, &bundle, &opened.device, Some(packing), progress).await?;
+        let model = loaded.model;
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
-            parameters,
+            parameters: loaded.parameters,
             bytes: bundle.bytes + loaded.bytes,
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,

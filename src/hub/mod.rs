@@ -34,7 +34,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use crate::model::{Activation, Clip, ClipConfig, ConfigError};
+use crate::model::{Activation, Clip, ClipConfig, ConfigError, Packing};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
 use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
@@ -211,16 +211,18 @@ pub struct Loaded {
     pub bytes: u64,
     /// Whether its matrices are kept as f16.
     pub f16: bool,
+    /// How many numbers it has.
+    pub parameters: u64,
 }
 
 /// Streams a model's weights to `device`: what is held on the way is one
-/// parameter. `keep_f16`: matrices of f16 files stay so, which is for answering
-/// only; to be trained or saved they have to be f32.
+/// parameter. With a `packing` it is for answering only, see [`Loader::to_answer`];
+/// to be trained or saved it has to be as it comes, in f32.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
-    keep_f16: bool,
+    packing: Option<Packing>,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;
@@ -230,7 +232,11 @@ pub async fn load(
             loader = None;
         }
         let loader = loader.get_or_insert_with(|| {
-            Loader::new(&bundle.config, device, piece.total).keep_f16(keep_f16)
+            let loader = Loader::new(&bundle.config, device, piece.total);
+            match packing {
+                Some(packing) => loader.to_answer(packing),
+                None => loader,
+            }
         });
         loader.push(piece.bytes)?;
         done = piece.done();
@@ -255,6 +261,7 @@ pub async fn load(
         (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
         (true, Some(loader)) => Ok(Loaded {
             f16: loader.keeps_f16(),
+            parameters: loader.parameters(),
             bytes: done,
             model: loader.finish()?,
         }),

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::{Packing, compile_ahead, normalize};
+use crate::ops::{Linear, Packing, compile_ahead, normalize};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -54,6 +54,19 @@ impl Clip {
         }
         self.text.pack(packing);
         self
+    }
+
+    /// A transformer's layer by its path, such as `text.transformer.resblocks.0.mlp.c_fc`:
+    /// most of a model is in these.
+    pub fn linear(&mut self, path: &str) -> Option<&mut Linear> {
+        match (path.strip_prefix("text.transformer."), &mut self.visual) {
+            (Some(path), _) => self.text.transformer.linear(path),
+            (None, ImageEncoder::Vit(encoder)) => {
+                let path = path.strip_prefix("visual.Vit.transformer.")?;
+                encoder.transformer.linear(path)
+            }
+            (None, ImageEncoder::ResNet(_)) => None,
+        }
     }
 
     /// `[batch, 3, image_size, image_size]`, normalised pixels, to unit vectors

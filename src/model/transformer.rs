@@ -45,16 +45,16 @@ impl Transformer {
     }
 
     pub(super) fn pack(&mut self, packing: Packing) {
-        for block in &mut self.resblocks {
-            let ResidualAttentionBlock { attn, mlp, .. } = block;
-            let layers = [
-                &mut attn.in_proj,
-                &mut attn.out_proj,
-                &mut mlp.c_fc,
-                &mut mlp.c_proj,
-            ];
-            layers.into_iter().for_each(|layer| layer.pack(packing));
-        }
+        let layers = self.resblocks.iter_mut().flat_map(|block| block.linears());
+        layers.for_each(|(_, layer)| layer.pack(packing));
+    }
+
+    /// By its path: `resblocks.0.attn.in_proj`.
+    pub(super) fn linear(&mut self, path: &str) -> Option<&mut Linear> {
+        let (block, path) = path.strip_prefix("resblocks.")?.split_once('.')?;
+        let block = self.resblocks.get_mut(block.parse::<usize>().ok()?)?;
+        let found = (block.linears().into_iter()).find(|(name, _)| *name == path);
+        found.map(|(_, layer)| layer)
     }
 }
 
@@ -76,6 +76,15 @@ impl ResidualAttentionBlock {
             ln_2: layer_norm(),
             mlp: Mlp::init(config, device),
         }
+    }
+
+    fn linears(&mut self) -> [(&'static str, &mut Linear); 4] {
+        [
+            ("attn.in_proj", &mut self.attn.in_proj),
+            ("attn.out_proj", &mut self.attn.out_proj),
+            ("mlp.c_fc", &mut self.mlp.c_fc),
+            ("mlp.c_proj", &mut self.mlp.c_proj),
+        ]
     }
 
     fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {

@@ -1,6 +1,6 @@
 //! From a file into a model, piece by piece as the bytes come.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use super::header::{Header, HeaderReader};
 use super::layout::{Change, Source};
 use super::{WeightsError, transpose};
-use crate::model::{Clip, ClipConfig};
+use crate::model::{Clip, ClipConfig, Packing};
 use crate::ops;
 
 /// Builds the model that `config` describes from a whole safetensors file.
@@ -23,14 +23,15 @@ pub fn load(config: &ClipConfig, file: &[u8], device: &Device) -> Result<Clip, W
 /// Takes a safetensors file in pieces of any size. Every parameter goes to the
 /// device when its last byte has come, and the bytes are let go: what is held
 /// meanwhile is one parameter. All names, shapes and types are checked before
-/// the first of them is made room for.
+/// the first of them is made room for. The model is as the file has it, or, after
+/// [`Loader::to_answer`], packed.
 pub struct Loader {
     model: Clip,
     device: Device,
     /// What the sender says of the file's length; 0 when it says nothing.
     announced: u64,
-    /// Whether matrices of f16 files stay f16.
-    f16: bool,
+    /// For a model that only answers.
+    packing: Option<Packing>,
     head: HeaderReader,
     body: Option<Body>,
 }
@@ -43,23 +44,23 @@ impl Loader {
             model: Clip::init(config, device),
             device: device.clone(),
             announced: file_bytes,
-            f16: false,
+            packing: None,
             head: HeaderReader::default(),
             body: None,
         }
     }
 
-    /// Leaves the matrices of f16 and bf16 files in f16: half of the room, for a
-    /// model that only answers.
-    pub fn keep_f16(mut self, keep: bool) -> Self {
-        self.f16 = keep;
+    /// For a model that only answers: matrices of f16 and bf16 files stay f16, half
+    /// of the room, and all are packed, a transformer's as they come.
+    pub fn to_answer(mut self, packing: Packing) -> Self {
+        self.packing = Some(packing);
         self
     }
 
     /// The next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), WeightsError> {
         if let Some(body) = &mut self.body {
-            return body.push(bytes, &self.device);
+            return body.push(bytes, &mut self.model, &self.device);
         }
         if let Some((header, rest)) = self.head.push(bytes)? {
             let (found, expected) = (self.announced, header.file_bytes());
@@ -70,10 +71,13 @@ impl Loader {
                 1.. if found > expected => return Err(WeightsError::Length { found, expected }),
                 _ => (),
             }
-            let body = self
-                .body
-                .insert(Body::plan(&self.model, &header, self.f16, &self.device)?);
-            body.push(rest, &self.device)?;
+            let body = self.body.insert(Body::plan(
+                &self.model,
+                &header,
+                self.packing,
+                &self.device,
+            )?);
+            body.push(rest, &mut self.model, &self.device)?;
         }
         Ok(())
     }
@@ -82,6 +86,12 @@ impl Loader {
     pub fn keeps_f16(&self) -> bool {
         let short = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
         self.body.as_ref().is_some_and(short)
+    }
+
+    /// How many numbers the model has.
+    pub fn parameters(&self) -> u64 {
+        let count = |body: &Body| body.parameters.iter().map(Parameter::count).sum();
+        self.body.as_ref().map_or(0, count)
     }
 
     /// The model, once the file has come to its end.
@@ -100,12 +110,14 @@ impl Loader {
         let mut filler = Filler {
             path: Vec::new(),
             loaded: body.loaded,
+            packed: body.packed,
             missing: None,
         };
         let model = self.model.map(&mut filler);
-        match filler.missing {
-            None => Ok(model),
-            Some(path) => Err(WeightsError::Missing(path)),
+        match (filler.missing, self.packing) {
+            (Some(path), _) => Err(WeightsError::Missing(path)),
+            (None, Some(packing)) => Ok(model.pack(packing)),
+            (None, None) => Ok(model),
         }
     }
 }
@@ -120,6 +132,12 @@ struct Parameter {
     columns: usize,
     /// Values by part; parts may come in any order.
     parts: Vec<Option<Numbers>>,
+}
+
+impl Parameter {
+    fn count(&self) -> u64 {
+        self.rows as u64 * self.columns as u64
+    }
 }
 
 /// Numbers in the precision that they will be kept in.
@@ -232,6 +250,9 @@ struct Body {
     /// Values of the current piece so far, and the bytes of a number cut in two.
     values: Option<Numbers>,
     cut: Vec<u8>,
+    packing: Option<Packing>,
+    /// Paths of layers whose weights the model has already.
+    packed: HashSet<String>,
     /// Flat, by path: shape is given when all are there.
     loaded: HashMap<String, Tensor<1>>,
 }
@@ -241,12 +262,12 @@ impl Body {
     fn plan(
         model: &Clip,
         header: &Header,
-        f16: bool,
+        packing: Option<Packing>,
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let mut planner = Planner {
             header,
-            f16,
+            f16: packing.is_some(),
             cpu: ops::is_cpu(device),
             path: Vec::new(),
             parameters: Vec::new(),
@@ -277,11 +298,18 @@ impl Body {
             parameters: planner.parameters,
             values: None,
             cut: Vec::new(),
+            packing,
+            packed: HashSet::new(),
             loaded: HashMap::new(),
         })
     }
 
-    fn push(&mut self, mut bytes: &[u8], device: &Device) -> Result<(), WeightsError> {
+    fn push(
+        &mut self,
+        mut bytes: &[u8],
+        model: &mut Clip,
+        device: &Device,
+    ) -> Result<(), WeightsError> {
         loop {
             let Some(piece) = self.pieces.last() else {
                 if bytes.is_empty() {
@@ -312,14 +340,14 @@ impl Body {
                 let none = || Numbers::F32(Vec::new());
                 let values = self.values.take().unwrap_or_else(none);
                 self.parameters[parameter].parts[part] = Some(values);
-                self.send(parameter, device);
+                self.send(parameter, model, device);
             }
             self.pieces.pop();
         }
     }
 
     /// To the device, if all of its parts are there.
-    fn send(&mut self, parameter: usize, device: &Device) {
+    fn send(&mut self, parameter: usize, model: &mut Clip, device: &Device) {
         let parameter = &mut self.parameters[parameter];
         if parameter.parts.iter().any(Option::is_none) {
             return;
@@ -335,6 +363,16 @@ impl Body {
             values = values.transpose(parameter.rows, parameter.columns);
         }
         let tensor = values.tensor(device);
+        if let Some(packing) = self.packing
+            && let Some(path) = parameter.path.strip_suffix(".weight")
+            && let Some(layer) = model.linear(path)
+        {
+            let shape = layer.weight.lazy_shape();
+            layer.weight = Param::initialized(layer.weight.id, tensor.reshape(shape));
+            layer.pack(packing);
+            self.packed.insert(path.into());
+            return;
+        }
         self.loaded.insert(parameter.path.clone(), tensor);
     }
 }
@@ -464,7 +502,16 @@ impl ModuleVisitor for Planner<'_> {
 struct Filler {
     path: Vec<String>,
     loaded: HashMap<String, Tensor<1>>,
+    packed: HashSet<String>,
     missing: Option<String>,
+}
+
+impl Filler {
+    /// Whether it is within a layer that is packed already.
+    fn is_packed(&self) -> bool {
+        let within = |depth| self.packed.contains(&self.path[..depth].join("."));
+        (1..self.path.len()).any(within)
+    }
 }
 
 impl ModuleMapper for Filler {
@@ -479,7 +526,9 @@ impl ModuleMapper for Filler {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.join(".");
         let Some(values) = self.loaded.remove(&path) else {
-            self.missing.get_or_insert(path);
+            if !self.is_packed() {
+                self.missing.get_or_insert(path);
+            }
             return param;
         };
         let shape = param.lazy_shape();

@@ -79,7 +79,7 @@ impl Session {
     pub async fn plain(&self, engine: &Engine) -> Result<Clip, Failure> {
         let files = self.files()?;
         let bundle = hub::open(&files, self.activation()).await?;
-        let loaded = hub::load(&files, &bundle, engine.device(), false, &mut |_| ()).await?;
+        let loaded = hub::load(&files, &bundle, engine.device(), None, &mut |_| ()).await?;
         Ok(loaded.model)
     }
 

@@ -105,7 +105,7 @@ impl<M: ModelFiles> Host for Browser<M> {
         let bundle = hub::open(&*files, activation)
             .await
             .map_err(|e| e.to_string())?;
-        let loaded = hub::load(&*files, &bundle, engine.device(), false, &mut |_| ()).await;
+        let loaded = hub::load(&*files, &bundle, engine.device(), None, &mut |_| ()).await;
         Ok(loaded.map_err(|error| error.to_string())?.model)
     }
 

@@ -53,7 +53,7 @@ impl Host for Memory {
 
     async fn model(&self, engine: &Engine) -> Result<Clip, String> {
         let bundle = hub::open(&Bundled, None).await.unwrap();
-        let loaded = hub::load(&Bundled, &bundle, engine.device(), false, &mut |_| ()).await;
+        let loaded = hub::load(&Bundled, &bundle, engine.device(), None, &mut |_| ()).await;
         Ok(loaded.unwrap().model)
     }
 
