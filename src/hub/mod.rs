@@ -216,7 +216,7 @@ pub struct Loaded {
 }
 
 /// Streams a model's weights to `device`: what is held on the way is one
-/// parameter. With a `packing` it is for answering only, see [`Loader::to_answer`];
+/// parameter. With a `packing` it is for answering only, see [`Loader::packed`];
 /// to be trained or saved it has to be as it comes, in f32.
 pub async fn load(
     files: &impl ModelFiles,
@@ -234,7 +234,7 @@ pub async fn load(
         let loader = loader.get_or_insert_with(|| {
             let loader = Loader::new(&bundle.config, device, piece.total);
             match packing {
-                Some(packing) => loader.to_answer(packing),
+                Some(packing) => loader.packed(packing),
                 None => loader,
             }
         });

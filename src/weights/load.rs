@@ -24,7 +24,7 @@ pub fn load(config: &ClipConfig, file: &[u8], device: &Device) -> Result<Clip, W
 /// device when its last byte has come, and the bytes are let go: what is held
 /// meanwhile is one parameter. All names, shapes and types are checked before
 /// the first of them is made room for. The model is as the file has it, or, after
-/// [`Loader::to_answer`], packed.
+/// [`Loader::packed`], packed.
 pub struct Loader {
     model: Clip,
     device: Device,
@@ -52,7 +52,7 @@ impl Loader {
 
     /// For a model that only answers: matrices of f16 and bf16 files stay f16, half
     /// of the room, and all are packed, a transformer's as they come.
-    pub fn to_answer(mut self, packing: Packing) -> Self {
+    pub fn packed(mut self, packing: Packing) -> Self {
         self.packing = Some(packing);
         self
     }
