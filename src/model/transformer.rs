@@ -36,7 +36,12 @@ impl Transformer {
     /// `[batch, length, width]` to `[batch, width]`: what is found at `places`, one in
     /// each row. Where it is `causal`, no place sees a later one.
     pub fn forward(&self, x: Tensor<3>, causal: bool, places: &[usize]) -> Tensor<2> {
-        let read = |x| at(x, places);
+        let [batch, length, width] = x.dims();
+        let rows: Vec<i32> = (places.iter().enumerate())
+            .map(|(row, place)| (row * length + place) as i32)
+            .collect();
+        let rows = Tensor::from_data(TensorData::new(rows, [batch]), &x.device());
+        let read = |x: Tensor<3>| select_rows(x.reshape([batch * length, width]), rows.clone());
         let Some((last, blocks)) = self.resblocks.split_last() else {
             return read(x);
         };
@@ -165,16 +170,6 @@ impl Mlp {
         );
         self.c_proj.forward(hidden, Then::Add(stream))
     }
-}
-
-/// `[batch, length, width]` to `[batch, width]`, one place of each row.
-fn at(x: Tensor<3>, places: &[usize]) -> Tensor<2> {
-    let [batch, length, width] = x.dims();
-    let rows: Vec<i32> = (places.iter().enumerate())
-        .map(|(row, place)| (row * length + place) as i32)
-        .collect();
-    let rows = Tensor::from_data(TensorData::new(rows, [batch]), &x.device());
-    select_rows(x.reshape([batch * length, width]), rows)
 }
 
 /// Layers that write into the residual stream start smaller the deeper the

@@ -58,6 +58,9 @@ pub struct StepReport {
 /// A model in training, its optimiser and its schedule.
 pub struct Trainer {
     pub(super) model: Clip,
+    /// In the model's place while the optimiser has that. Described, not made: its
+    /// copies cost nothing.
+    stand_in: Clip,
     pub(super) config: ClipConfig,
     pub(super) options: TrainOptions,
     pub(super) optimizer: AdamW,
@@ -99,8 +102,10 @@ impl Trainer {
         if preparation.learning == 0 {
             return Err(TrainError::NothingToTrain);
         }
+        let stand_in = Clip::init(&config, &model.logit_scale.val().device());
         Ok(Self {
             model,
+            stand_in,
             optimizer: AdamW::new(options.optimizer),
             config,
             options,
@@ -152,9 +157,8 @@ impl Trainer {
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, factor: f64) {
         // The optimiser's alone while it works, since what is shared would have to
-        // be copied; the stand-in is described, not made.
-        let stand_in = Clip::init(&self.config, &self.model.logit_scale.val().device());
-        let model = std::mem::replace(&mut self.model, stand_in);
+        // be copied.
+        let model = std::mem::replace(&mut self.model, self.stand_in.clone());
         let mut model = self.optimizer.step(model, gradients, learning_rate, factor);
         // "To prevent scaling the logits by more than 100".
         model.logit_scale = map_untracked(model.logit_scale, |scale| {

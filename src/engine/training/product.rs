@@ -1,7 +1,6 @@
 //! What came of a training, or was brought: kept for a later visit, used, taken
 //! away.
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -210,8 +209,7 @@ impl Product {
                 about.model
             ));
         }
-        let device = engine.device().clone();
-        let model = self.model(host, engine, &device).await?;
+        let model = self.model(host, engine).await?;
         let model = model.pack(engine.packing());
         let config = about.config.unwrap_or_else(|| engine.config().clone());
         let before = engine.swap(Swapped { model, config }).await.map_err(text)?;
@@ -219,12 +217,7 @@ impl Product {
     }
 
     /// The whole model, LoRA and all, not packed.
-    async fn model<H: Host>(
-        &self,
-        host: &H,
-        engine: &Engine,
-        device: &Device,
-    ) -> Result<Clip, String> {
+    async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, String> {
         match self {
             Self::Head(_) => Err("a classifier is no model".into()),
             Self::Lora { files, .. } => {
@@ -239,7 +232,7 @@ impl Product {
                 let weights = (weights.as_ref().or(kept.as_ref()))
                     .ok_or("what was trained is no longer there: train again")?;
                 let config = about.config.as_ref().unwrap_or(engine.config());
-                let mut loader = Loader::new(config, device, weights.len() as u64);
+                let mut loader = Loader::new(config, engine.device(), weights.len() as u64);
                 loader.push(weights).map_err(text)?;
                 loader.finish().map_err(text)
             }
@@ -275,7 +268,7 @@ impl Product {
         host: &H,
         engine: &Engine,
     ) -> Result<Files, String> {
-        let model = self.model(host, engine, engine.device()).await?;
+        let model = self.model(host, engine).await?;
         let config = self
             .about()
             .config
