@@ -203,5 +203,6 @@ fn pairs(count: usize, config: &ClipConfig) -> Batch {
             .collect(),
         texts: (0..count).map(text).collect(),
         captions: (0..count as u64).collect(),
+        false_negatives: Vec::new(),
     }
 }

@@ -60,6 +60,7 @@ fn batch(count: usize, config: &ClipConfig) -> Batch {
         pixels: pixels(count, config.vision.image_size()),
         texts: (0..count).map(text).collect(),
         captions: (0..count as u64).collect(),
+        false_negatives: Vec::new(),
     }
 }
 
@@ -69,6 +70,7 @@ fn some(batch: &Batch, indices: &[usize]) -> Batch {
         pixels: indices.iter().map(|i| batch.pixels[*i].clone()).collect(),
         texts: indices.iter().map(|i| batch.texts[*i].clone()).collect(),
         captions: indices.iter().map(|i| batch.captions[*i]).collect(),
+        false_negatives: Vec::new(),
     }
 }
 
@@ -191,6 +193,7 @@ mod reference {
                 .map(|ids| (ids.clone(), ends(ids)))
                 .collect(),
             captions: (0..count as u64).collect(),
+            false_negatives: Vec::new(),
         };
         for (step, loss) in expected.losses.iter().enumerate() {
             let report = block_on(trainer.step(&batch)).unwrap();
@@ -608,6 +611,7 @@ mod peft {
             pixels: pixels(3, size),
             texts: texts.collect(),
             captions: vec![0, 1, 2],
+            false_negatives: Vec::new(),
         };
         let [images, texts] = features(&model, &batch, size);
         assert!(farthest(&images, &expected.image_features.concat()) < 1e-4);

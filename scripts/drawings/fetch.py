@@ -12,7 +12,6 @@ writes, under --out:
     held_out.jsonl   the same for OpenMoji, which is never trained on
     names.json       the concepts the four reference sets share
     groups.json      the concepts by kind, as Unicode groups them
-    tokenizer.json   a byte-level BPE tokenizer in the CLIP layout
     summary.json     counts, package versions and licences
     contact.png      some drawings of every set, to look at
 
@@ -20,7 +19,6 @@ Steps already finished are skipped when the script runs again.
 """
 
 import argparse
-import collections
 import concurrent.futures
 import hashlib
 import io
@@ -35,7 +33,6 @@ import unicodedata
 from pathlib import Path
 
 SIZE = 96
-VOCAB_SIZE = 4096
 WORKERS = 2
 
 # package, version, sha256 of the tarball
@@ -83,16 +80,6 @@ GROUP_NAMES = {
 }
 
 TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
-PROMPTS_EN = [
-    "a photo of a", "a photo of an", "a photo of the", "a drawing of a", "a drawing of the",
-    "an icon of a", "an icon of an", "an icon of", "an emoji of a", "an emoji of an", "an emoji of",
-    "a picture of a", "a picture of the", "a drawing of an", "a picture of an",
-    "an illustration of a", "a sketch of a", "a cartoon of a", "a black and white drawing of a",
-]
-PROMPTS_ZH = [
-    "一张的图", "一张的图片", "一张的照片", "的图标", "的图", "的图片", "的照片",
-    "表情", "表情符号", "一个", "一只", "这是", "画", "一幅画",
-]
 
 
 def fail(message):
@@ -403,165 +390,6 @@ def contact_sheet(out, sets, mapped, names):
     sheet.save(out / "contact.png")
 
 
-# --------------------------------------------------------------- tokenizer
-
-WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-END = "</w>"
-TOKENIZER_REVISION = 1  # raise when the tokenizer's own code changes
-
-
-def pre_tokenizer():
-    from tokenizers import Regex, pre_tokenizers
-
-    return pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(r"[\p{Han}]+"), behavior="isolated"),
-        pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
-
-
-def normalizer():
-    from tokenizers import Regex, normalizers
-
-    return normalizers.Sequence([
-        normalizers.NFC(),
-        normalizers.Replace(Regex(r"\s+"), " "),
-        normalizers.Lowercase(),
-        normalizers.Strip(),
-    ])
-
-
-def byte_alphabet():
-    """The 256 printable stand-ins for bytes, in CLIP's order ('!' first)."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [b for b in range(256) if b not in kept]
-    return [chr(b) for b in kept] + [chr(256 + i) for i in range(len(rest))]
-
-
-def learn_merges(counts, wanted):
-    """Plain byte-pair merges; ties go to the smallest pair, so it is repeatable."""
-    words = []
-    for word in sorted(counts):
-        words.append(([*word[:-1], word[-1] + END], counts[word]))
-    pairs, where = collections.Counter(), collections.defaultdict(set)
-    for index, (parts, n) in enumerate(words):
-        for pair in zip(parts, parts[1:]):
-            pairs[pair] += n
-            where[pair].add(index)
-    merges = []
-    while len(merges) < wanted and pairs:
-        best = min(pairs, key=lambda p: (-pairs[p], p))
-        if pairs[best] < 2:
-            break
-        merges.append(best)
-        for index in where.pop(best):
-            parts, n = words[index]
-            for pair in zip(parts, parts[1:]):
-                pairs[pair] -= n
-                if pairs[pair] <= 0:
-                    del pairs[pair]
-            merged, i = [], 0
-            while i < len(parts):
-                if i + 1 < len(parts) and (parts[i], parts[i + 1]) == best:
-                    merged.append(parts[i] + parts[i + 1])
-                    i += 2
-                else:
-                    merged.append(parts[i])
-                    i += 1
-            words[index] = (merged, n)
-            for pair in zip(merged, merged[1:]):
-                pairs[pair] += n
-                where[pair].add(index)
-        pairs.pop(best, None)
-    return merges
-
-
-def train_tokenizer(path, concepts):
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, processors
-
-    corpus = collections.Counter()
-    for concept in concepts.values():
-        corpus[concept["name"]] += 3
-        corpus[concept["texts_zh"][0]] += 1
-        for text in concept["texts"][1:] + concept["texts_zh"][1:]:
-            corpus[text] += 1
-    for text in PROMPTS_EN + PROMPTS_ZH:
-        corpus[text] += 50
-    for text in "0123456789abcdefghijklmnopqrstuvwxyz":
-        corpus[text] += 3
-
-    stamp = hashlib.sha256(dump([VOCAB_SIZE, WORD, TOKENIZER_REVISION, sorted(corpus.items())]).encode()).hexdigest()
-    stamp_file = path.with_suffix(".inputs.sha256")
-    if path.exists() and stamp_file.exists() and stamp_file.read_text().strip() == stamp:
-        return
-
-    norm, pre = normalizer(), pre_tokenizer()
-    words = collections.Counter()
-    for text, n in corpus.items():
-        for piece, _ in pre.pre_tokenize_str(norm.normalize_str(text)):
-            words[piece] += n
-
-    alphabet = byte_alphabet()
-    tokens = alphabet + [c + END for c in alphabet]
-    room = VOCAB_SIZE - 2 - len(tokens)
-    vocab = {t: i for i, t in enumerate(tokens)}
-    merges = []
-    for a, b in learn_merges(words, room + 500):
-        if a + b in vocab:  # the same token by another route
-            merges.append((a, b))
-        elif len(vocab) < VOCAB_SIZE - 2:
-            vocab[a + b] = len(vocab)
-            merges.append((a, b))
-        else:
-            break
-    if len(vocab) != VOCAB_SIZE - 2:
-        fail(f"the tokenizer found only {len(vocab)} tokens")
-    start, end = "<|startoftext|>", "<|endoftext|>"
-    vocab[start], vocab[end] = VOCAB_SIZE - 2, VOCAB_SIZE - 1
-
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, end_of_word_suffix=END))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = norm, pre
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}",
-        pair=f"{start} $A {end} $B:1 {end}:1",
-        special_tokens=[(start, vocab[start]), (end, vocab[end])],
-    )
-    tokenizer.decoder = decoders.Sequence([
-        # (the Strip decoder would panic on empty text)
-        decoders.ByteLevel(), decoders.Replace(Regex(END + "$"), ""), decoders.Replace(END, " "),
-    ])
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (start, end)])
-    write_text(path, tokenizer.to_str(pretty=True))
-    write_text(stamp_file, stamp + "\n")
-
-
-def check_tokenizer(path, concepts):
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    size = tokenizer.get_vocab_size()
-    odd = ["", "é́ ß İ", "日本語テスト", "한국어", "🐈‍⬛ 👩🏽‍🚀", "\u0000\u0007", "naïve café №5", "العربية", "x" * 50]
-    texts = [t for c in concepts.values() for t in c["texts"] + c["texts_zh"]] + odd
-    for text, e in zip(texts, tokenizer.encode_batch(texts)):
-        if e.ids[0] != size - 2 or e.ids[-1] != size - 1 or max(e.ids[:-1]) == size - 1:
-            fail(f"the tokenizer does not frame {text!r}")
-        back = tokenizer.decode(e.ids).replace(" ", "")
-        want = re.sub(r"\s", "", tokenizer.normalizer.normalize_str(text))
-        if back != want:
-            fail(f"the tokenizer loses text: {text!r} came back as {back!r}")
-
-    def mean(strings):
-        return round(sum(len(tokenizer.encode(s).ids) - 2 for s in strings) / len(strings), 3)
-
-    longest = max(len(e.ids) for e in tokenizer.encode_batch(texts[: -len(odd)]))
-    return {
-        "vocab_size": size,
-        "mean_tokens_per_name": mean([c["name"] for c in concepts.values()]),
-        "mean_tokens_per_chinese_name": mean([c["texts_zh"][0] for c in concepts.values()]),
-        "longest_text_with_start_and_end": longest,
-    }
-
-
 # -------------------------------------------------------------------- main
 
 
@@ -604,8 +432,6 @@ def main():
     groups = load_groups(names_tarball, concepts)
     write_text(out / "groups.json", json.dumps(groups, ensure_ascii=False, indent=1) + "\n")
 
-    train_tokenizer(out / "tokenizer.json", concepts)
-    tokens = check_tokenizer(out / "tokenizer.json", concepts)
     contact_sheet(out, sets, mapped, shared)
 
     trained = {key for s in sets if s.style != HELD_OUT for key in mapped[s.style]}
@@ -629,7 +455,6 @@ def main():
         },
         "names": {"package": NAMES_PACKAGE[0], "version": NAMES_PACKAGE[1],
                   "licence": "MIT (CLDR names: Unicode-3.0)"},
-        "tokenizer": tokens,
         "left_out": dict(sorted(failed.items())),
     }
     write_text(out / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
@@ -637,7 +462,6 @@ def main():
         print(f"{s.style:28} {len(mapped[s.style]):5} drawings  {s.version:8} {s.licence}")
     print(f"train {len(train)}, held out {len(held_out)}, concepts {len(concepts)} "
           f"({len(trained)} in train), shared names {len(shared)}")
-    print("tokenizer " + dump(tokens))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ pub struct Batch {
     /// Of each pair what its text says, be it a class or a caption: pairs of one
     /// number are no negatives of each other.
     pub captions: Vec<u64>,
+    /// Further texts that may be true of an image, `[images, texts]` row by row, or empty: no negatives
+    /// either.
+    pub false_negatives: Vec<bool>,
 }
 
 impl Batch {
@@ -29,6 +32,11 @@ impl Batch {
         self.pixels.is_empty()
     }
 
+    fn ignores(&self, image: usize, text: usize) -> bool {
+        let known = self.false_negatives.get(image * self.len() + text);
+        self.captions[image] == self.captions[text] || known == Some(&true)
+    }
+
     /// Whether it can be computed with by a model of that size.
     pub(super) fn check(&self, image_size: usize, context: usize) -> Result<(), TrainError> {
         let misfit = |what: String| Err(TrainError::Batch(what));
@@ -37,6 +45,13 @@ impl Batch {
             return misfit(format!(
                 "{pixels} pictures, {texts} texts and {} captions",
                 self.captions.len()
+            ));
+        }
+        if !matches!(self.false_negatives.len(), length if length == 0 || length == pixels * pixels)
+        {
+            return misfit(format!(
+                "{} marks of false negatives for {pixels} pairs",
+                self.false_negatives.len()
             ));
         }
         let numbers = 3 * image_size * image_size;
@@ -69,6 +84,9 @@ impl Batch {
     }
 }
 
+/// Parts in which the texts of a batch are encoded.
+const TEXT_PARTS: usize = 4;
+
 type Part = std::ops::Range<usize>;
 
 /// A model's features of a batch's part that starts there.
@@ -89,8 +107,14 @@ pub fn loss_and_gradients(
     let micro_batch = micro_batch.clamp(1, batch.len().max(1));
     if batch.len() <= micro_batch {
         let images = model.image_features(batch.images(0..batch.len(), image_size, &device));
-        let texts = model.text_features(batch.tokens(0..batch.len(), &device));
-        let loss = contrastive_loss(model.logits(images, texts), &batch.captions);
+        // A part is as long as its longest text: of a batch sorted by length, parts waste less.
+        let part = batch.len().div_ceil(TEXT_PARTS);
+        let texts = (0..batch.len()).step_by(part).map(|start| {
+            let part = start..(start + part).min(batch.len());
+            model.text_features(batch.tokens(part, &device))
+        });
+        let texts = Tensor::cat(texts.collect(), 0);
+        let loss = contrastive_loss(model.logits(images, texts), |i, j| batch.ignores(i, j));
         let gradients = Gradients::of(model, loss.backward());
         return (loss.inner(), gradients);
     }
@@ -122,7 +146,7 @@ pub fn loss_and_gradients(
     statistics.restore(&rehearsing);
 
     let logits = model.logits(image_features.clone(), text_features.clone());
-    let loss = contrastive_loss(logits, &batch.captions);
+    let loss = contrastive_loss(logits, |i, j| batch.ignores(i, j));
     let mut found = loss.backward();
     let asked = [image_features, text_features].map(|features| features.grad_remove(&mut found));
     let mut gradients = Gradients::of(model, found);

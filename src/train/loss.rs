@@ -10,18 +10,18 @@ const NOTHING: f32 = -1e9;
 /// Pulls the N true pairs of a batch together and pushes the others apart.
 /// `logits` is `[N, N]`, images by texts, the true pairs on its diagonal; the
 /// result has one element: the mean of both directions' cross-entropies.
-/// `captions` says what each pair's text is: two pairs of the same caption are
-/// neither true pairs nor false ones, and left out.
-pub fn contrastive_loss(logits: Tensor<2>, captions: &[u64]) -> Tensor<1> {
+/// Where `ignored(image, text)`, a text of another pair may be true of the image: that is neither a true
+/// pair nor a negative, and left out.
+pub fn contrastive_loss(logits: Tensor<2>, ignored: impl Fn(usize, usize) -> bool) -> Tensor<1> {
     let [n, _] = logits.dims();
     let device = logits.device();
     let matrix = |value: &dyn Fn(usize, usize) -> f32| {
         let values: Vec<f32> = (0..n * n).map(|i| value(i / n, i % n)).collect();
         Tensor::<2>::from_data(TensorData::new(values, [n, n]), &device)
     };
-    let same = |i: usize, j: usize| i != j && captions.get(i) == captions.get(j);
-    let logits = match (0..n).any(|i| (0..i).any(|j| same(i, j))) {
-        true => logits + matrix(&|i, j| if same(i, j) { NOTHING } else { 0.0 }),
+    let ignored = |i: usize, j: usize| i != j && ignored(i, j);
+    let logits = match (0..n).any(|i| (0..n).any(|j| ignored(i, j))) {
+        true => logits + matrix(&|i, j| if ignored(i, j) { NOTHING } else { 0.0 }),
         false => logits,
     };
     let diagonal = matrix(&|i, j| if i == j { 1.0 } else { 0.0 });
@@ -37,7 +37,7 @@ mod tests {
 
     fn loss<const N: usize>(rows: [[f32; N]; N], captions: [u64; N]) -> f32 {
         let logits = Tensor::<2>::from_data(rows, &Device::flex());
-        contrastive_loss(logits, &captions)
+        contrastive_loss(logits, |i, j| captions[i] == captions[j])
             .into_data()
             .try_into_vec::<f32>()
             .unwrap()[0]
@@ -54,6 +54,20 @@ mod tests {
         let expected = [(-2f32).exp(), 1.0, (-1f32).exp(), (-1f32).exp()];
         let expected = expected.iter().map(|e| (1.0 + e).ln()).sum::<f32>() / 4.0;
         assert!((loss([[2.0, 0.0], [1.0, 1.0]], [0, 1]) - expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_ignored_may_be_one_sided() {
+        let rows = |ignored: f32| [[2.0, ignored], [1.0, 1.5]];
+        let loss = |rows: [[f32; 2]; 2]| {
+            let logits = Tensor::<2>::from_data(rows, &Device::flex());
+            let loss = contrastive_loss(logits, |i, j| (i, j) == (0, 1));
+            loss.into_data().try_into_vec::<f32>().unwrap()[0]
+        };
+        assert_eq!(loss(rows(9.0)), loss(rows(-9.0)));
+        // Image 0 and text 1 have no negative; image 1 has one, and so has text 0.
+        let expected = ((1.0f32 - 1.5).exp().ln_1p() + (1.0f32 - 2.0).exp().ln_1p()) / 4.0;
+        assert!((loss(rows(0.0)) - expected).abs() < 1e-6);
     }
 
     #[test]

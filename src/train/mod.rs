@@ -3,16 +3,12 @@
 //!
 //! [`train_head`] goes from a data set to a probe or an adapter; [`Trainer`]
 //! takes a step at a time, on any device, in a browser as natively, and
-//! [`pretrain`] drives one over named drawings.
+//! [`pretrain`] drives one over named images.
 
 #[cfg(feature = "training")]
 mod adapter;
 #[cfg(feature = "training")]
-mod augment;
-#[cfg(feature = "training")]
 mod contrastive;
-#[cfg(feature = "training")]
-mod drawings;
 #[cfg(feature = "training")]
 mod error;
 #[cfg(feature = "training")]
@@ -39,7 +35,7 @@ mod optimizer;
 mod parts;
 #[cfg(feature = "training")]
 mod peft;
-#[cfg(feature = "training")]
+#[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 mod pretrain;
 #[cfg(feature = "training")]
 mod probe;
@@ -62,9 +58,7 @@ pub use report::{
 #[cfg(feature = "training")]
 pub use self::{
     adapter::{Adapter, Blend, fit_adapter},
-    augment::{Augment, Sprite},
     contrastive::{Batch, loss_and_gradients},
-    drawings::{Drawing, Drawings, DrawingsError, Group, SharedName},
     error::TrainError,
     gradients::Gradients,
     head::{Head, HeadFileError},
@@ -76,12 +70,18 @@ pub use self::{
     optimizer::{AdamW, AdamWHyperParameters, clip_factor},
     parts::{Parts, Tower},
     peft::{PeftFiles, load_peft, save_peft},
-    pretrain::{Encode, PretrainError, PretrainOptions, fresh, pretrain},
     probe::{Probe, fit_probe},
     recipe::{RECIPES, Recipe},
     sampler::{Draw, Sampler},
     schedule::WarmupCosine,
     trainer::{Learning, StepReport, TrainOptions, Trainer},
+};
+
+#[cfg(all(feature = "training", not(target_arch = "wasm32")))]
+pub use pretrain::{
+    Augment, Encode, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
+    PretrainError, PretrainOptions, SharedName, Sprite, fresh, pretrain,
+    resize_positional_embedding,
 };
 
 /// A tensor's numbers, row by row.

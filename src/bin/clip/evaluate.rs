@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip::eval::accuracy;
-use clip::train::{Drawings, DrawingsError};
+use clip::train::{LabelledImage, PretrainDataError, SharedName};
 
 use crate::Failure;
 use crate::session::{Session, image_features};
@@ -24,8 +24,8 @@ pub struct Evaluate {
 }
 
 pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
-    let names = Drawings::shared_names(&arguments.data)?;
-    let held_out = Drawings::list(&arguments.data, "held_out.jsonl")?;
+    let names = SharedName::list(&arguments.data)?;
+    let held_out = LabelledImage::list(&arguments.data, "held_out.jsonl")?;
     let files: HashMap<&str, &str> = (held_out.iter())
         .map(|drawing| (drawing.concept.as_str(), drawing.image.as_str()))
         .collect();
@@ -35,7 +35,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let mut similarities = Vec::with_capacity(names.len() * names.len());
     for name in &names {
         let file = (files.get(name.concept.as_str()))
-            .ok_or_else(|| DrawingsError::Empty(format!("held_out.jsonl: {}", name.name)))?;
+            .ok_or_else(|| PretrainDataError::Empty(format!("held_out.jsonl: {}", name.name)))?;
         let features = image_features(&engine, &arguments.data.join(file)).await?;
         for class in &classifier {
             similarities.push(class.iter().zip(&features).map(|(a, b)| a * b).sum());

@@ -19,7 +19,7 @@ use clip::engine::Engine;
 use clip::eval::{Chart, Evaluation, Judged, Line, softmax};
 use clip::preprocess::decode;
 use clip::train::{
-    Drawing, Drawings, Group, Head, HeadProgress, Method, Samples, fit_adapter, fit_probe,
+    Group, Head, HeadProgress, LabelledImage, Method, Samples, fit_adapter, fit_probe,
 };
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -107,8 +107,8 @@ struct Draw {
 }
 
 struct Drawn {
-    held_out: Vec<Drawing>,
-    train: Vec<Drawing>,
+    held_out: Vec<LabelledImage>,
+    train: Vec<LabelledImage>,
     groups: Vec<Group>,
 }
 
@@ -153,7 +153,7 @@ impl Drawn {
                 .or_default()
                 .push(drawing.image.clone());
         }
-        let mut things: Vec<&Drawing> = (self.held_out.iter())
+        let mut things: Vec<&LabelledImage> = (self.held_out.iter())
             .filter(|thing| {
                 styles
                     .get(thing.concept.as_str())
@@ -200,10 +200,10 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
     let drawn = Drawn {
         held_out: different(
             &arguments.data,
-            Drawings::list(&arguments.data, "held_out.jsonl")?,
+            LabelledImage::list(&arguments.data, "held_out.jsonl")?,
         )?,
-        train: Drawings::list(&arguments.data, "train.jsonl")?,
-        groups: Drawings::groups(&arguments.data)?,
+        train: LabelledImage::list(&arguments.data, "train.jsonl")?,
+        groups: Group::list(&arguments.data)?,
     };
     let mut engine = arguments.session.open_exact().await?;
     let mut bench = Bench::new(&arguments.data);
@@ -302,7 +302,7 @@ async fn with_lora(
 
 /// Each drawing once: some flags are those of other countries, and a shot must
 /// not come again as a question.
-fn different(folder: &Path, drawings: Vec<Drawing>) -> Result<Vec<Drawing>, Failure> {
+fn different(folder: &Path, drawings: Vec<LabelledImage>) -> Result<Vec<LabelledImage>, Failure> {
     let mut seen = HashSet::new();
     let mut kept = Vec::with_capacity(drawings.len());
     for drawing in drawings {

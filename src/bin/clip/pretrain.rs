@@ -8,24 +8,29 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::Args;
 use clip::eval::{Accuracy, accuracy};
+use clip::hub::{self, Folder};
 use clip::model::{
     Activation, Clip, ClipConfig, ResNetConfig, TextConfig, TokenBatch, VisionConfig, VitConfig,
     normalize,
 };
+use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
-    AdamWHyperParameters, Augment, Drawings, Encode, PretrainOptions, SharedName, WarmupCosine,
-    fresh, pretrain,
+    AdamWHyperParameters, Augment, Encode, ImageKind, LabelledImage, PretrainData, PretrainOptions,
+    SharedName, WarmupCosine, fresh, pretrain, resize_positional_embedding,
 };
-use clip::weights::{Layout, Precision, load, save};
+use clip::weights::{Layout, Precision, save};
 
 use crate::Failure;
 
 #[derive(Args)]
 pub struct Pretrain {
-    /// Folder that scripts/drawings/fetch.py wrote
+    /// Folders that scripts/drawings/fetch.py and scripts/photos/prepare.py wrote
+    #[arg(long, required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// Tokenizer of the model; `tokenizer.json` in the first data folder when left out
     #[arg(long)]
-    data: PathBuf,
-    /// Folder for the model, its curve and its settings
+    tokenizer: Option<PathBuf>,
+    /// Folder for the model, its curve and its state
     #[arg(long)]
     out: PathBuf,
     #[arg(long, default_value_t = 3000)]
@@ -58,29 +63,38 @@ pub struct Pretrain {
     /// Batches of a step, each on a thread of its own
     #[arg(long, default_value_t = 1)]
     replicas: usize,
-    /// Folder of a model to go on from, of the same shape
-    #[arg(long)]
+    /// Folder of a model to start from, of the same shape, but for the image size
+    #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
+    /// Go on with the run that was interrupted in --out
+    #[arg(long)]
+    resume: bool,
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Measure and save every so many steps
+    /// Evaluate and save every so many steps
     #[arg(long, default_value_t = 300)]
     every: usize,
 }
 
 /// Width of an attention head in both encoders.
 const HEAD_WIDTH: usize = 64;
-const NAME: &str = "clip-drawings";
+const NAME: &str = "clip-everyday";
 const CONTEXT_LENGTH: usize = 32;
-/// White paper is nothing: only ink is seen.
-const MEAN: [f32; 3] = [1.0; 3];
-const STD: [f32; 3] = [0.3; 3];
+const MEAN: [f32; 3] = [0.5; 3];
+const STD: [f32; 3] = [0.25; 3];
+/// Shows through where a drawing is empty.
+const BACKGROUND: [u8; 3] = [255; 3];
+const STATE: &str = "state.safetensors";
 
 pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
-    let tokenizer_json = fs::read(arguments.data.join("tokenizer.json"))?;
-    let tokenizer =
-        tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| e.to_string())?;
+    let tokenizer = match &arguments.tokenizer {
+        Some(file) => file.clone(),
+        None => arguments.data[0].join("tokenizer.json"),
+    };
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", tokenizer.display());
+    let tokenizer_json = fs::read(&tokenizer).map_err(|error| named(&error))?;
+    let tokenizer = tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| named(&e))?;
     let config = config(arguments, tokenizer.get_vocab_size(true))?;
     let encode = |text: &str| {
         let encoding = tokenizer.encode(text, true).map_err(|e| e.to_string())?;
@@ -98,16 +112,21 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         mean: MEAN,
         std: STD,
     };
-    let train = Drawings::open(&arguments.data, "train.jsonl")?;
-    let held_out = Drawings::open(&arguments.data, "held_out.jsonl")?;
-    let names = Drawings::shared_names(&arguments.data)?;
-    let exam = Exam::new(&held_out, &names, &augment);
+    let train = PretrainData::open(&arguments.data, arguments.image_size)?;
+    let held_out = HeldOut::open(&arguments.data, arguments.image_size)?;
     println!(
-        "{} drawings of {} concepts; held out: {} drawings, {} names",
-        train.drawings.len(),
+        "{} images of {} classes; held out: {}",
+        train.image_count(),
         train.concept_count(),
-        exam.truth.len(),
-        names.len()
+        (held_out.iter())
+            .map(|set| format!(
+                "{} ({}, {} names)",
+                set.name,
+                set.truth.len(),
+                set.labels.len()
+            ))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
 
     let options = PretrainOptions {
@@ -127,19 +146,42 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         beginner: arguments.from.is_none(),
         seed: arguments.seed,
     };
-    let mut curve = fs::File::create(arguments.out.join("curve.csv"))?;
-    writeln!(
-        curve,
-        "step,minutes,loss,logit_scale_exp,learning_rate,top_1,top_5,among_10"
-    )?;
+    let curve_file = arguments.out.join("curve.csv");
+    let mut curve = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(arguments.resume)
+        .truncate(!arguments.resume)
+        .open(&curve_file)?;
+    if !arguments.resume {
+        let sets: String = (held_out.iter())
+            .map(|set| format!(",{0} top-1,{0} top-5,{0} among 10", set.name))
+            .collect();
+        writeln!(
+            curve,
+            "step,minutes,loss,logit_scale_exp,learning_rate{sets}"
+        )?;
+    }
+    let state_file = arguments.out.join(STATE);
+    let state = match arguments.resume {
+        true => Some(fs::read(&state_file).map_err(|error| {
+            format!(
+                "{}: {error}; there is no run to resume",
+                state_file.display()
+            )
+        })?),
+        false => None,
+    };
     let start = Instant::now();
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
     let model = match &arguments.from {
         None => fresh(&config, arguments.seed, &Device::flex()),
         Some(folder) => {
-            let weights = fs::read(folder.join(weights_file(&config)))?;
-            load(&config, &weights, &Device::flex())?
+            let files = Folder::new(folder)?;
+            let bundle = hub::open(&files, None).await?;
+            let loaded = hub::load(&files, &bundle, &Device::flex(), None, &mut |_| ()).await?;
+            resize_positional_embedding(loaded.model, &config)
         }
     };
     let model = pretrain(
@@ -149,6 +191,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         &augment,
         &encode,
         &options,
+        state.as_deref(),
         |progress, trainer| {
             (sum, count) = (sum + progress.loss, count + 1);
             let last = progress.step == arguments.steps;
@@ -165,29 +208,42 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 recent.clear();
             }
             if progress.step % arguments.every != 0 && !last {
-                return;
+                return true;
             }
-            let model = trainer.model();
-            let measured = exam.sit(&model, &encode).and_then(|found| {
-                writeln!(
+            let mut keep = || -> Result<(), Failure> {
+                let model = trainer.model();
+                write(&arguments.out, &model, &config, &tokenizer_json)?;
+                let state = pollster::block_on(trainer.state(None))?;
+                write_whole(&state_file, &state)?;
+                write!(
                     curve,
-                    "{},{:.2},{:.4},{:.3},{:.7},{:.4},{:.4},{:.4}",
+                    "{},{:.2},{:.4},{:.3},{:.7}",
                     progress.step,
                     start.elapsed().as_secs_f64() / 60.0,
                     sum / count as f32,
                     progress.scale,
-                    progress.learning_rate,
-                    found.top_1,
-                    found.top_5,
-                    found.among_10
+                    progress.learning_rate
                 )?;
-                println!("held out: {found:?}");
-                write(&arguments.out, &model, &config, &tokenizer_json)
-            });
+                for set in &held_out {
+                    let found = set.evaluate(&model, &encode)?;
+                    let percent =
+                        [found.top_1, found.top_5, found.among_10].map(|share| 100.0 * share);
+                    write!(
+                        curve,
+                        ",{:.2},{:.2},{:.2}",
+                        percent[0], percent[1], percent[2]
+                    )?;
+                    println!(
+                        "{:>16}: top-1 {:5.2} %, top-5 {:5.2} %, among 10 {:5.2} %",
+                        set.name, percent[0], percent[1], percent[2]
+                    );
+                }
+                Ok(writeln!(curve)?)
+            };
+            let kept = keep();
             (sum, count) = (0.0, 0);
-            if let Err(error) = measured {
-                failed = Some(error);
-            }
+            failed = kept.err();
+            failed.is_none()
         },
     )
     .await?;
@@ -195,6 +251,13 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         return Err(error);
     }
     write(&arguments.out, &model, &config, &tokenizer_json)
+}
+
+/// Writes beside the file and moves it into place: what was there stays whole if this is interrupted.
+fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let part = file.with_extension("part");
+    fs::write(&part, bytes)?;
+    Ok(fs::rename(part, file)?)
 }
 
 fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure> {
@@ -248,8 +311,6 @@ fn weights_file(config: &ClipConfig) -> &'static str {
 fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
     let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
     let size = config.vision.image_size();
-    // Our own key: the colour that shows through where a drawing is empty.
-    let background = [255, 255, 255];
     let layout = match config.to_hugging_face() {
         Some(mut described) => {
             described["_name_or_path"] = NAME.into();
@@ -260,7 +321,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 "do_rescale": true, "rescale_factor": 1.0 / 255.0,
                 "do_normalize": true, "image_mean": MEAN, "image_std": STD,
                 "do_convert_rgb": true,
-                "background": background,
+                "background": BACKGROUND, // a key of our own
             });
             fs::write(out.join("config.json"), json(&described)?)?;
             fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
@@ -273,53 +334,93 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 "preprocess_cfg": {
                     "mean": MEAN, "std": STD,
                     "interpolation": "bicubic", "resize_mode": "shortest",
-                    "background": background,
+                    "background": BACKGROUND, // a key of our own
                 },
             });
             fs::write(out.join("open_clip_config.json"), json(&described)?)?;
             Layout::OpenClip
         }
     };
-    fs::write(out.join("tokenizer.json"), tokenizer)?;
+    write_whole(&out.join("tokenizer.json"), tokenizer)?;
     let weights = pollster::block_on(save(model, config, layout, Precision::F16))?;
-    fs::write(out.join(weights_file(config)), weights)?;
-    Ok(())
+    write_whole(&out.join(weights_file(config)), &weights)
 }
 
-/// The held-out style: one drawing for each shared name, and all names as classes.
-struct Exam<'a> {
-    names: &'a [SharedName],
-    /// `[drawings, 3, size, size]`
-    pixels: Vec<f32>,
+/// Images that are not trained on, with the names that they are told apart by.
+struct HeldOut {
+    name: String,
+    labels: Vec<String>,
+    template: &'static str,
     size: usize,
+    /// `[images, 3, size, size]`
+    pixels: Vec<f32>,
+    /// Index of each image's label.
     truth: Vec<usize>,
 }
 
-impl<'a> Exam<'a> {
-    fn new(drawings: &Drawings, names: &'a [SharedName], augment: &Augment) -> Self {
-        let (mut pixels, mut truth) = (Vec::new(), Vec::new());
-        for (drawing, sprite) in drawings.drawings.iter().zip(&drawings.sprites) {
-            if let Some(class) = names.iter().position(|n| n.concept == drawing.concept) {
-                pixels.extend(augment.plain(sprite));
-                truth.push(class);
+impl HeldOut {
+    /// The sets in `held_out.jsonl` of every folder. Where there is a `names.json`, only what it names.
+    fn open(folders: &[PathBuf], size: usize) -> Result<Vec<Self>, Failure> {
+        let preprocessing = PreprocessConfig {
+            mean: MEAN,
+            std: STD,
+            background: Some(BACKGROUND),
+            ..PreprocessConfig::openai(size)
+        };
+        let mut sets: Vec<Self> = Vec::new();
+        for folder in folders {
+            let names = match folder.join("names.json").exists() {
+                true => Some(SharedName::list(folder)?),
+                false => None,
+            };
+            for image in LabelledImage::list(folder, "held_out.jsonl")? {
+                let set = match sets.iter_mut().find(|set| set.name == image.style) {
+                    Some(set) => set,
+                    None => sets.push_mut(Self {
+                        name: image.style.clone(),
+                        labels: (names.iter().flatten())
+                            .map(|name| name.name.clone())
+                            .collect(),
+                        template: match image.kind {
+                            ImageKind::Drawing => "A drawing of a {label}.",
+                            ImageKind::Photo => "A photo of a {label}.",
+                        },
+                        size,
+                        pixels: Vec::new(),
+                        truth: Vec::new(),
+                    }),
+                };
+                let label = match &names {
+                    Some(names) => names.iter().position(|name| name.concept == image.concept),
+                    None => set
+                        .labels
+                        .iter()
+                        .position(|label| *label == image.name)
+                        .or_else(|| {
+                            set.labels.push(image.name.clone());
+                            Some(set.labels.len() - 1)
+                        }),
+                };
+                let Some(label) = label else { continue };
+                let path = folder.join(&image.image);
+                let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+                let file = fs::read(&path).map_err(|error| named(&error))?;
+                let picture = decode(&file).map_err(|error| named(&error))?;
+                set.pixels.extend(preprocess(&picture, &preprocessing));
+                set.truth.push(label);
             }
         }
-        Self {
-            names,
-            pixels,
-            size: augment.image_size,
-            truth,
-        }
+        Ok(sets)
     }
 
-    fn sit(&self, model: &Clip, encode: &Encode) -> Result<Accuracy, Failure> {
+    fn evaluate(&self, model: &Clip, encode: &Encode) -> Result<Accuracy, Failure> {
         const BATCH: usize = 128;
         let device = Device::flex();
         let rows = |tensor: Tensor<2>| tensor.into_data().try_into_vec::<f32>();
         let mut texts = Vec::new();
-        for names in self.names.chunks(BATCH) {
-            let tokens = (names.iter())
-                .map(|name| encode(&format!("A drawing of a {}.", name.name)))
+        for labels in self.labels.chunks(BATCH) {
+            let tokens = (labels.iter())
+                .map(|label| encode(&self.template.replace("{label}", label)))
                 .collect::<Result<Vec<_>, _>>()?;
             texts.push(model.text_features(TokenBatch::new(&tokens, &device)));
         }
@@ -329,9 +430,9 @@ impl<'a> Exam<'a> {
         for pixels in self.pixels.chunks(BATCH * image) {
             let shape = [pixels.len() / image, 3, self.size, self.size];
             let images = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), &device);
-            let found = model.image_features(images).matmul(texts.clone());
+            let found = normalize(model.image_features(images)).matmul(texts.clone());
             similarities.extend(rows(found).map_err(|error| format!("{error:?}"))?);
         }
-        Ok(accuracy(&similarities, self.names.len(), &self.truth))
+        Ok(accuracy(&similarities, self.labels.len(), &self.truth))
     }
 }

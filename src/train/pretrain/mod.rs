@@ -1,16 +1,23 @@
 //! CLIP from nothing: the loop that made the bundled model.
 
+mod augment;
+mod data;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 use super::optimizer::map_untracked;
 use super::{
-    AdamWHyperParameters, Augment, Batch, Drawings, Gradients, Learning, Parts, StepReport,
-    TrainError, TrainOptions, Trainer, WarmupCosine, loss_and_gradients,
+    AdamWHyperParameters, Batch, Gradients, Learning, Parts, StepReport, TrainError, TrainOptions,
+    Trainer, WarmupCosine, loss_and_gradients,
 };
-use crate::model::{Clip, ClipConfig, ImageEncoder, VisionTransformer};
+use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig, VisionTransformer};
+
+use data::seeded;
+
+pub use augment::{Augment, Sprite};
+pub use data::{Group, ImageKind, LabelledImage, PretrainData, PretrainDataError, SharedName};
 
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
@@ -30,8 +37,10 @@ pub struct PretrainOptions {
 /// Why training cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
-    #[error("a batch of {batch_size} is larger than the {concepts} concepts of the data")]
-    BatchTooLarge { batch_size: usize, concepts: usize },
+    #[error(
+        "the saved state is of a run with other options: resume with those, or start anew without --resume"
+    )]
+    OtherRun,
     #[error("a text could not be tokenised: {0}")]
     Text(String),
     #[error(transparent)]
@@ -62,17 +71,20 @@ impl ModuleVisitor for Drawn {
     }
 }
 
-/// Trains `model` on `data`. `report` sees every step and the trainer after it.
+/// Trains `model` on `data`. With a `state` that [`Trainer::state`] of such a run gave, goes on there
+/// and ends where that run would have ended. `report` sees every step and the trainer after it, and
+/// says whether to go on.
 pub async fn pretrain(
     model: Clip,
     config: &ClipConfig,
-    data: &Drawings,
+    data: &PretrainData,
     augment: &Augment,
     encode: &Encode<'_>,
     options: &PretrainOptions,
-    mut report: impl FnMut(StepReport, &Trainer),
+    state: Option<&[u8]>,
+    mut report: impl FnMut(StepReport, &Trainer) -> bool,
 ) -> Result<Clip, PretrainError> {
-    let mut rng = StdRng::seed_from_u64(options.seed);
+    let replicas = options.replicas.max(1);
     let options_of_trainer = TrainOptions {
         method: Learning::Full(Parts::ALL),
         schedule: options.schedule,
@@ -82,28 +94,35 @@ pub async fn pretrain(
         gradient_checkpointing: false,
         seed: options.seed,
     };
-    let mut trainer = Trainer::new(model, config.clone(), options_of_trainer)?;
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    for step in 0..options.schedule.steps {
+    let mut trainer = match state {
+        Some(state) => {
+            let (trainer, _) = Trainer::resume(model, state)?;
+            if *trainer.options() != options_of_trainer || trainer.config() != config {
+                return Err(PretrainError::OtherRun);
+            }
+            trainer
+        }
+        None => Trainer::new(model, config.clone(), options_of_trainer)?,
+    };
+    let mut sampler = data.sampler(options.batch_size, options.seed);
+    for step in trainer.steps()..options.schedule.steps {
         let variety = match options.beginner {
             true => (2.0 * step as f64 / options.schedule.steps as f64).min(1.0),
             false => 1.0,
         };
-        let mut parts = Vec::with_capacity(options.replicas);
-        for _ in 0..options.replicas.max(1) {
-            if batches.is_empty() {
-                batches = data.epoch(options.batch_size, &mut rng);
-            }
-            let drawn = batches.pop().ok_or(PretrainError::BatchTooLarge {
-                batch_size: options.batch_size,
-                concepts: data.concept_count(),
-            })?;
-            let mut rng = StdRng::seed_from_u64(rng.random());
-            parts.push(move || batch(data, augment, encode, &drawn, variety, &mut rng));
-        }
+        let parts = (0..replicas)
+            .map(|replica| {
+                let number = (step * replicas + replica) as u64;
+                let drawn = sampler.draw(number);
+                let mut rng = seeded([options.seed, u64::MAX, number]);
+                move || batch(data, augment, encode, &drawn, variety, &mut rng)
+            })
+            .collect();
         let (loss, gradients) = side_by_side(trainer.tracked(), augment.image_size, parts)?;
         let found = trainer.learn(loss, gradients).await?;
-        report(found, &trainer);
+        if !report(found, &trainer) {
+            break;
+        }
     }
     Ok(trainer.model())
 }
@@ -149,29 +168,75 @@ impl ModuleMapper for Apart {
     }
 }
 
-/// Pictures and captions of the drawings that were `drawn`.
+/// Augmented images and captions of the images that were `drawn`.
 fn batch(
-    data: &Drawings,
+    data: &PretrainData,
     augment: &Augment,
     encode: &Encode,
     drawn: &[usize],
     variety: f64,
     rng: &mut StdRng,
 ) -> Result<Batch, PretrainError> {
-    let pixels = (drawn.iter())
-        .map(|index| augment.random(&data.sprites[*index], rng))
-        .collect();
-    let texts = (drawn.iter())
-        .map(|index| encode(&data.caption(*index, variety, rng)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(PretrainError::Text)?;
-    // No concept is drawn twice into a batch.
-    let captions = (0..drawn.len() as u64).collect();
+    let mut pairs = Vec::with_capacity(drawn.len());
+    for image in drawn {
+        let caption = data.caption(*image, variety, rng);
+        let text = encode(&caption.text).map_err(PretrainError::Text)?;
+        pairs.push((*image, caption, text));
+    }
+    // Texts of one length are encoded together.
+    pairs.sort_by_key(|(_, _, (ids, _))| ids.len());
+    let mut false_negatives = Vec::with_capacity(pairs.len() * pairs.len());
+    for (image, ..) in &pairs {
+        for (other, caption, _) in &pairs {
+            false_negatives.push(data.may_be_true(*image, *other, caption));
+        }
+    }
     Ok(Batch {
-        pixels,
-        texts,
-        captions,
+        pixels: (pairs.iter())
+            .map(|(image, ..)| augment.random(data.sprite(*image), data.kind(*image), rng))
+            .collect(),
+        texts: pairs.into_iter().map(|(.., text)| text).collect(),
+        captions: (0..drawn.len() as u64).collect(),
+        false_negatives,
     })
+}
+
+/// Resizes the positional embedding of a ResNet's attention pool, `[1 + grid * grid, channels]`, to
+/// the image size of `config`, as open_clip does when weights of another size are loaded: the grid by
+/// interpolation, the mean's as it is.
+pub fn resize_positional_embedding(mut model: Clip, config: &ClipConfig) -> Clip {
+    let (ImageEncoder::ResNet(visual), VisionConfig::ResNet(wanted)) =
+        (&mut model.visual, &config.vision)
+    else {
+        return model;
+    };
+    let embedding = visual.attnpool.positional_embedding.clone();
+    let [tokens, channels] = embedding.dims();
+    let (from, to) = (((tokens - 1) as f64).sqrt().round() as usize, wanted.grid());
+    if from == to {
+        return model;
+    }
+    visual.attnpool.positional_embedding = map_untracked(embedding, |values| {
+        let mean = values.clone().narrow(0, 0, 1);
+        let place =
+            |row: usize, column: usize| values.clone().narrow(0, 1 + row * from + column, 1);
+        // Centres of cells, as an image is resized bilinearly.
+        let at = |i: usize| {
+            let at =
+                ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+            let low = at as usize;
+            (low, (low + 1).min(from - 1), at - low as f64)
+        };
+        let mut rows = vec![mean];
+        for (top, bottom, fy) in (0..to).map(at) {
+            for (left, right, fx) in (0..to).map(at) {
+                let across = |row| place(row, left) * (1.0 - fx) + place(row, right) * fx;
+                rows.push(across(top) * (1.0 - fy) + across(bottom) * fy);
+            }
+        }
+        Tensor::cat(rows, 0).reshape([1 + to * to, channels])
+    });
+    model
 }
 
 /// The reference's initialisation of a ViT, changed for a short run. At the start every

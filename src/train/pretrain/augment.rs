@@ -1,10 +1,12 @@
-//! Drawings to training pictures: a random square crop as in the paper, and
-//! mild changes that keep a drawing what it is (turn, colour, ink, ground).
+//! Augmentation for pre-training. Photographs: random resized crop, flip, colour, blur, borders.
+//! Drawings: mild changes that keep a drawing what it is (turn, bend, colour, ink, ground).
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// A drawing with premultiplied alpha, so that sampling between a drawn and an
+use super::ImageKind;
+
+/// An image with premultiplied alpha, so that sampling between a drawn and an
 /// empty pixel brings in no colour of the empty one.
 #[derive(Clone)]
 pub struct Sprite {
@@ -85,8 +87,51 @@ pub struct Augment {
 }
 
 impl Augment {
-    /// The picture with random changes, normalised, `[3, image_size, image_size]`.
-    pub fn random(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
+    /// The image with random changes, normalised, `[3, image_size, image_size]`.
+    pub fn random(&self, sprite: &Sprite, kind: ImageKind, rng: &mut StdRng) -> Vec<f32> {
+        match kind {
+            ImageKind::Drawing => self.drawing(sprite, rng),
+            ImageKind::Photo => self.photo(sprite, rng),
+        }
+    }
+
+    /// A part of a photograph, as one would have taken it: nearer, from further left, in other light,
+    /// less sharp, now and then with a border.
+    fn photo(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
+        let place = Place::crop(sprite, rng);
+        let colour = Colour::light(rng);
+        let border = [rng.random_range(0.0..255.0f32); 3];
+        let border = match rng.random_range(0..4) {
+            0 => [0.0; 3],
+            1 => border,
+            _ => [255.0; 3],
+        };
+        // Drawn smaller and enlarged: what a small or blurred picture looks like.
+        let size = match rng.random_bool(0.25) {
+            true => rng.random_range(self.image_size * 3 / 8..self.image_size),
+            false => self.image_size,
+        };
+        let paint = |_: [f32; 2], ink: [f32; 4]| -> [f32; 3] {
+            let ink = colour.change(ink);
+            std::array::from_fn(|i| ink[i] + border[i] * (255.0 - ink[3]) / 255.0)
+        };
+        let samples = if place.reduction(sprite, size) > 1.25 {
+            2
+        } else {
+            1
+        };
+        let smaller = Self {
+            image_size: size,
+            ..*self
+        };
+        let drawn = smaller.draw(sprite, &place, samples, paint);
+        match size == self.image_size {
+            true => drawn,
+            false => enlarge(&drawn, size, self.image_size),
+        }
+    }
+
+    fn drawing(&self, sprite: &Sprite, rng: &mut StdRng) -> Vec<f32> {
         let inked;
         let sprite = match rng.random_bool(0.4) {
             true => {
@@ -101,40 +146,34 @@ impl Augment {
         let place = Place::random(rng);
         let colour = Colour::random(rng);
         let ground = Ground::random(rng);
-        self.draw(sprite, &place, |at, ink| {
+        self.draw(sprite, &place, 2, |at, ink| {
             let ink = colour.change(ink);
             let ground = ground.at(at);
             std::array::from_fn(|i| ink[i] + ground[i] * (255.0 - ink[3]) / 255.0)
         })
     }
 
-    /// The picture as it is, on white, normalised: for measuring.
-    pub fn plain(&self, sprite: &Sprite) -> Vec<f32> {
-        self.draw(sprite, &Place::PLAIN, |_, ink| {
-            std::array::from_fn(|i| ink[i] + 255.0 - ink[3])
-        })
-    }
-
+    /// `samples` of a pixel along each axis, against jagged edges.
     fn draw(
         &self,
         sprite: &Sprite,
         place: &Place,
+        samples: usize,
         paint: impl Fn([f32; 2], [f32; 4]) -> [f32; 3],
     ) -> Vec<f32> {
-        const SUB: usize = 2; // samples per pixel and axis, against jagged edges
         let size = self.image_size;
         let mut out = vec![0.0; 3 * size * size];
         for y in 0..size {
             for x in 0..size {
                 let mut ink = [0.0f32; 4];
-                for sub in 0..SUB * SUB {
-                    let offset = |i: usize| (i as f32 + 0.5) / SUB as f32;
+                for sub in 0..samples * samples {
+                    let offset = |i: usize| (i as f32 + 0.5) / samples as f32;
                     let [u, v] = place.source([
-                        (x as f32 + offset(sub % SUB)) / size as f32,
-                        (y as f32 + offset(sub / SUB)) / size as f32,
+                        (x as f32 + offset(sub % samples)) / size as f32,
+                        (y as f32 + offset(sub / samples)) / size as f32,
                     ]);
                     let sample = sprite.sample(u * sprite.width as f32, v * sprite.height as f32);
-                    (0..4).for_each(|i| ink[i] += sample[i] / (SUB * SUB) as f32);
+                    (0..4).for_each(|i| ink[i] += sample[i] / (samples * samples) as f32);
                 }
                 let at = [x as f32 / size as f32, y as f32 / size as f32];
                 let rgb = paint(at, ink);
@@ -149,7 +188,33 @@ impl Augment {
     }
 }
 
-/// Where a drawing lies in the picture, and how it is bent. Sets differ in the
+/// Bilinear enlargement of `[3, from, from]` to `[3, to, to]`.
+fn enlarge(image: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let steps: Vec<(usize, usize, f32)> = (0..to)
+        .map(|i| {
+            let at =
+                ((i as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, (from - 1) as f32);
+            let low = at as usize;
+            (low, (low + 1).min(from - 1), at - low as f32)
+        })
+        .collect();
+    let mut out = Vec::with_capacity(3 * to * to);
+    for channel in image.chunks(from * from) {
+        for &(top, bottom, fy) in &steps {
+            for &(left, right, fx) in &steps {
+                let row = |y: usize| {
+                    let (a, b) = (channel[y * from + left], channel[y * from + right]);
+                    a + (b - a) * fx
+                };
+                let (a, b) = (row(top), row(bottom));
+                out.push(a + (b - a) * fy);
+            }
+        }
+    }
+    out
+}
+
+/// Where an image lies in the result, and how it is bent. Sets differ in the
 /// margins that they leave and in the proportions of what they show.
 struct Place {
     sin_cos: (f32, f32),
@@ -161,12 +226,50 @@ struct Place {
 }
 
 impl Place {
-    const PLAIN: Self = Self {
-        sin_cos: (0.0, 1.0),
-        zoom: [1.0; 2],
-        shift: [0.0; 2],
-        waves: [[0.0; 3]; 2],
-    };
+    /// Random resized crop and flip of a photograph, sometimes turned a little or with a border.
+    fn crop(sprite: &Sprite, rng: &mut StdRng) -> Self {
+        let (width, height) = (sprite.width as f32, sprite.height as f32);
+        let (area, ratio) = match rng.random_bool(0.08) {
+            true => (
+                rng.random_range(1.0..2.5),
+                rng.random_range(-0.2..0.2f32).exp(),
+            ),
+            false => (
+                rng.random_range(0.25..1.0),
+                rng.random_range(-0.29..0.29f32).exp(),
+            ),
+        };
+        let side =
+            (area * width.min(height) * (0.5 * width.min(height) + 0.5 * width.max(height))).sqrt();
+        let cut = [side * ratio.sqrt() / width, side / ratio.sqrt() / height];
+        let cut = if area <= 1.0 {
+            cut.map(|cut| cut.min(1.0))
+        } else {
+            cut
+        };
+        let flip = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
+        let angle: f32 = match rng.random_bool(0.15) {
+            true => rng.random_range(-0.2..0.2),
+            false => 0.0,
+        };
+        let zoom = [flip / cut[0], 1.0 / cut[1]];
+        Self {
+            sin_cos: angle.sin_cos(),
+            zoom,
+            // How far the middle of what is seen lies from the image's middle.
+            shift: std::array::from_fn(|i| {
+                let room = (1.0 - cut[i]) / 2.0;
+                rng.random_range(-1.0..=1.0f32) * room * zoom[i]
+            }),
+            waves: [[0.0; 3]; 2],
+        }
+    }
+
+    /// Pixels of the image that one of a result of `size` covers along an axis.
+    fn reduction(&self, sprite: &Sprite, size: usize) -> f32 {
+        let [x, y] = self.zoom.map(f32::abs);
+        (sprite.width as f32 / x).max(sprite.height as f32 / y) / size as f32
+    }
 
     fn random(rng: &mut StdRng) -> Self {
         let angle: f32 = match rng.random_bool(0.5) {
@@ -205,10 +308,28 @@ impl Place {
     }
 }
 
-/// A change of colours: hue turned, saturation and contrast scaled.
-struct Colour([[f32; 3]; 3]);
+/// A change of colours: hue turned, saturation, brightness and contrast scaled.
+struct Colour {
+    matrix: [[f32; 3]; 3],
+    offset: f32,
+}
 
 impl Colour {
+    /// Other light on a photograph.
+    fn light(rng: &mut StdRng) -> Self {
+        let saturation: f32 = match rng.random_bool(0.06) {
+            true => 0.0,
+            false => rng.random_range(0.6..1.4),
+        };
+        let hue: f32 = rng.random_range(-0.15..0.15);
+        let contrast: f32 = rng.random_range(0.7..1.3);
+        let bright: f32 = rng.random_range(0.7..1.3);
+        Self {
+            offset: 128.0 * (1.0 - contrast),
+            ..Self::new(hue, saturation, bright * contrast)
+        }
+    }
+
     fn random(rng: &mut StdRng) -> Self {
         let saturation: f32 = match rng.random_bool(0.12) {
             true => 0.0,
@@ -218,12 +339,15 @@ impl Colour {
             true => rng.random_range(-0.5..0.5),
             false => rng.random_range(-0.1..0.1),
         };
-        let bright: f32 = rng.random_range(0.75..1.2);
+        Self::new(hue, saturation, rng.random_range(0.75..1.2))
+    }
+
+    fn new(hue: f32, saturation: f32, bright: f32) -> Self {
         // Turn about the grey axis (Rodrigues), scale what is off that axis.
         let (sin, cos) = hue.sin_cos();
         let third: f32 = 1.0 / 3.0;
         let root = third.sqrt();
-        Self(std::array::from_fn(|i| {
+        let matrix = std::array::from_fn(|i| {
             std::array::from_fn(|j| {
                 let turn = match (3 + j - i) % 3 {
                     0 => cos + (1.0 - cos) * third,
@@ -232,13 +356,19 @@ impl Colour {
                 };
                 bright * (third + saturation * (turn - third))
             })
-        }))
+        });
+        Self {
+            matrix,
+            offset: 0.0,
+        }
     }
 
     fn change(&self, ink: [f32; 4]) -> [f32; 4] {
         let [r, g, b, a] = ink;
-        let row = |m: &[f32; 3]| (m[0] * r + m[1] * g + m[2] * b).clamp(0.0, a);
-        [row(&self.0[0]), row(&self.0[1]), row(&self.0[2]), a]
+        let offset = self.offset * a / 255.0;
+        let row = |m: &[f32; 3]| (m[0] * r + m[1] * g + m[2] * b + offset).clamp(0.0, a);
+        let [red, green, blue] = &self.matrix;
+        [row(red), row(green), row(blue), a]
     }
 }
 
@@ -288,20 +418,48 @@ mod tests {
             std: [0.25; 3],
         };
         let sprite = Sprite::new(&picture);
-        let draw = |seed| augment.random(&sprite, &mut StdRng::seed_from_u64(seed));
-        assert_eq!(draw(1), draw(1));
-        assert_ne!(draw(1), draw(2));
-        assert!(draw(3).iter().all(|v| (-2.0..=2.0).contains(v)));
+        for kind in [ImageKind::Drawing, ImageKind::Photo] {
+            let draw = |seed| augment.random(&sprite, kind, &mut StdRng::seed_from_u64(seed));
+            assert_eq!(draw(1), draw(1));
+            assert_ne!(draw(1), draw(2));
+            for seed in 0..50 {
+                let drawn = draw(seed);
+                assert_eq!(drawn.len(), 3 * 16 * 16);
+                assert!(drawn.iter().all(|v| (-2.0..=2.0).contains(v)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_crop_without_a_border_lies_within_the_photograph() {
+        let picture = image::RgbaImage::from_pixel(30, 20, image::Rgba([9, 9, 9, 255]));
+        let sprite = Sprite::new(&picture);
+        let mut rng = StdRng::seed_from_u64(4);
+        let crops: Vec<Place> = (0..200).map(|_| Place::crop(&sprite, &mut rng)).collect();
+        let inside = crops.iter().filter(|crop| {
+            [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+                .into_iter()
+                .flat_map(|corner| crop.source(corner))
+                .all(|at| (-1e-4..=1.0001).contains(&at))
+        });
+        // All but those with a border or turned.
+        assert!(inside.count() > 130);
+        assert!(crops.iter().any(|crop| crop.zoom[0] < 0.0));
+        assert!(crops.iter().any(|crop| crop.zoom[0] > 0.0));
+    }
+
+    #[test]
+    fn enlarging_keeps_a_gradient() {
+        let image: Vec<f32> = (0..3 * 16).map(|i| (i % 4) as f32).collect();
+        let larger = enlarge(&image, 4, 8);
+        assert_eq!(larger.len(), 3 * 64);
+        let row = [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0];
+        assert_eq!(larger[64..72], row);
     }
 
     #[test]
     fn colours_unturned_and_unscaled_stay() {
-        // Turning by nothing is the identity whatever the formula's form.
-        let third = 1.0f32 / 3.0;
-        let identity = Colour(std::array::from_fn(|i| {
-            std::array::from_fn(|j| third + (if i == j { 1.0 - third } else { -third }))
-        }));
-        let ink = identity.change([200.0, 40.0, 90.0, 255.0]);
+        let ink = Colour::new(0.0, 1.0, 1.0).change([200.0, 40.0, 90.0, 255.0]);
         assert!((ink[0] - 200.0).abs() < 1e-3 && (ink[1] - 40.0).abs() < 1e-3);
     }
 }
