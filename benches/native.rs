@@ -193,7 +193,10 @@ fn samples() -> io::Result<Vec<Vec<u8>>> {
     let mut paths = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "png" || extension == "jpg")
+    });
     paths.sort();
     if paths.is_empty() {
         return Err(io::Error::other("there are no pictures in assets/samples"));

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = ["RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"]
 TEXTS = ["a photo of a cat", "A red house on a green field, seen from above.", "2 + 2 = 4"]
 PICTURES = [ROOT / "tests/fixtures" / name for name in ("scene.png", "scene-grey16.png")]
-PICTURES += [ROOT / "assets/samples" / name for name in ("cat.png", "rocket.png")]
+PICTURES += [ROOT / "tests/fixtures/drawings" / name for name in ("cat.png", "rocket.png")]
 
 
 def plain(path):

@@ -11,6 +11,7 @@ writes, under --out:
     train.jsonl      one line per training drawing
     held_out.jsonl   the same for OpenMoji, which is never trained on
     names.json       the concepts the four reference sets share
+    openmoji.csv     their held-out drawings, as `clip evaluate --data` reads them
     groups.json      the concepts by kind, as Unicode groups them
     summary.json     counts, package versions and licences
     contact.png      some drawings of every set, to look at
@@ -20,6 +21,7 @@ Steps already finished are skipped when the script runs again.
 
 import argparse
 import concurrent.futures
+import csv
 import hashlib
 import io
 import json
@@ -428,6 +430,11 @@ def main():
             shared.append({"concept": key, "name": name})
     shared.sort(key=lambda n: (n["name"], n["concept"]))
     write_text(out / "names.json", json.dumps(shared, ensure_ascii=False, indent=1) + "\n")
+
+    with open(out / f"{HELD_OUT}.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("file", "label"))
+        table.writerows((f"{HELD_OUT}/{n['concept']}.png", n["name"]) for n in shared)
 
     groups = load_groups(names_tarball, concepts)
     write_text(out / "groups.json", json.dumps(groups, ensure_ascii=False, indent=1) + "\n")

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
-import { CLASSES, SAMPLES, choose, download, finished, opened, shown, stored, takeSamples, train } from "./training.mjs";
+import { CLASSES, DRAWINGS, choose, download, finished, opened, shown, stored, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
 const options = { timeout: 5 * SLOW, skip: WEBGPU && "as on the CPU" };
@@ -36,7 +36,7 @@ async function lay(name, folders) {
   const root = join(folder, name);
   for (const [path, pictures] of Object.entries(folders)) {
     await mkdir(join(root, path), { recursive: true });
-    for (const picture of pictures) await copyFile(join(SAMPLES, picture), join(root, path, picture));
+    for (const picture of pictures) await copyFile(join(DRAWINGS, picture), join(root, path, picture));
   }
   return root;
 }
@@ -110,7 +110,7 @@ describe("classes", suite, () => {
     await card.locator(hook("class-name")).blur();
     await dragOnto(page, card, [root]);
     await card.locator(hook("sample-thumb")).nth(1).waitFor();
-    await dragOnto(page, page.locator(hook("class-card")).last(), [join(SAMPLES, "tree.png"), join(SAMPLES, "pizza.png")]);
+    await dragOnto(page, page.locator(hook("class-card")).last(), [join(DRAWINGS, "tree.png"), join(DRAWINGS, "pizza.png")]);
     await amount(page, "4 pictures to learn from");
     const counts = await page.locator(hook("class-count")).allInnerTexts();
     assert.deepEqual(counts, ["2", "2"]);
@@ -160,7 +160,7 @@ describe("models", suite, () => {
     await page.locator(hook("use-trained")).click();
     await page.locator(hook("in-use")).waitFor();
     await h.setLabels(page, CLASSES);
-    await h.drop(page, [join(SAMPLES, picture)]);
+    await h.drop(page, [join(DRAWINGS, picture)]);
     return h.ranking(page, picture, CLASSES);
   }
 

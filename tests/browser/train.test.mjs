@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
-import { CLASSES, SAMPLES, download, file, finished, header, opened, shown, takeSamples, train } from "./training.mjs";
+import { CLASSES, DRAWINGS, download, file, finished, header, opened, shown, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
 const options = { timeout: 5 * SLOW };
@@ -108,7 +108,7 @@ describe("from samples to a classifier", suite, () => {
 
       await page.locator(hook("use-trained")).click();
       await page.locator(hook("in-use")).waitFor();
-      await h.drop(page, [join(SAMPLES, "pizza.png")]);
+      await h.drop(page, [join(DRAWINGS, "pizza.png")]);
       const rows = await h.ranking(page, "pizza.png", CLASSES);
       assert.equal(rows[0].label, "food");
       await page.locator(hook("back-to-before")).click();
@@ -142,7 +142,7 @@ describe("from samples to a classifier", suite, () => {
     assert.ok(whole.bytes.includes("open_clip_config.json"));
     await page.locator(hook("use-trained")).click();
     await page.locator(hook("in-use")).waitFor();
-    await h.drop(page, [join(SAMPLES, "pizza.png")]);
+    await h.drop(page, [join(DRAWINGS, "pizza.png")]);
     await h.ranking(page, "pizza.png", CLASSES);
     assert.deepEqual(problems, []);
     await close();

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import * as h from "./harness.mjs";
 
 const { hook } = h;
-export const SAMPLES = join(h.ROOT, "assets/samples");
+export const DRAWINGS = join(h.ROOT, "tests/fixtures/drawings");
 /** Of the sample data. */
 export const CLASSES = ["animal", "building", "clothes", "face", "food", "vehicle"];
 
 export const file = async (name, as = name) => ({
   name: as,
   mimeType: "image/png",
-  buffer: await readFile(join(SAMPLES, name)),
+  buffer: await readFile(join(DRAWINGS, name)),
 });
 
 /** The training side of the page, in a context of its own. */
