@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::none_drawn;
+
 /// A classifier measured on pictures whose classes are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -10,6 +12,9 @@ pub struct Evaluation {
     pub top_1: f64,
     /// Share whose class is among the first five.
     pub top_5: f64,
+    /// First among ten classes: the true one and nine others, the mean over every choice of them.
+    #[serde(default)]
+    pub among_10: f64,
     /// Mean over the classes of their share of `top_1`: a large class counts
     /// no more than a small one.
     pub mean_per_class: f64,
@@ -72,7 +77,7 @@ impl Evaluation {
             ..Self::default()
         };
         let mut counts = vec![0; classes.len() * classes.len()];
-        let (mut first, mut five) = (0, 0);
+        let (mut first, mut five, mut among_10) = (0, 0, 0.0);
         for Judged {
             path,
             truth,
@@ -85,7 +90,9 @@ impl Evaluation {
             // A tie is no win: a classifier that says nothing is not right.
             let wrong = best.filter(|(_, probability)| **probability >= own);
             first += usize::from(wrong.is_none());
-            five += usize::from(others.filter(|(_, p)| **p >= own).count() < 5);
+            let better = others.filter(|(_, p)| **p >= own).count();
+            five += usize::from(better < 5);
+            among_10 += none_drawn(better, classes.len() - 1, 9);
             let answer = wrong.map_or(*truth, |(class, _)| class);
             counts[truth * classes.len() + answer] += 1;
             found.classes[*truth].images += 1;
@@ -103,6 +110,7 @@ impl Evaluation {
         let share = |count: usize, of: usize| count as f64 / of.max(1) as f64;
         found.top_1 = share(first, judged.len());
         found.top_5 = share(five, judged.len());
+        found.among_10 = among_10 / judged.len().max(1) as f64;
         let seen = found.classes.iter().filter(|class| class.images > 0);
         let shares: Vec<f64> = seen.map(|class| share(class.right, class.images)).collect();
         found.mean_per_class = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
@@ -116,6 +124,16 @@ impl Evaluation {
             .collect();
         (found.mistakes).sort_by(|a, b| b.probability.total_cmp(&a.probability));
         found.mistakes.truncate(Self::MISTAKES);
+        found
+    }
+
+    /// Answers other than `class` that its images got, the commonest first, with their number.
+    pub fn commonest_mistakes(&self, class: usize) -> Vec<(usize, usize)> {
+        let wrong = |entry: &&Confusion| entry.truth == class && entry.answer != class;
+        let mut found: Vec<(usize, usize)> = (self.confusion.iter().filter(wrong))
+            .map(|entry| (entry.answer, entry.images))
+            .collect();
+        found.sort_by_key(|(answer, images)| (std::cmp::Reverse(*images), *answer));
         found
     }
 
@@ -168,6 +186,10 @@ mod tests {
             found.confusion_matrix(),
             [[1, 2, 0], [0, 2, 0], [0, 0, 0]].map(|row| row.to_vec())
         );
+        assert_eq!(found.commonest_mistakes(0), [(1, 2)]);
+        assert_eq!(found.commonest_mistakes(1), []);
+        // Of fewer than ten classes all are drawn.
+        assert!((found.among_10 - found.top_1).abs() < 1e-12);
         let worst = &found.mistakes[0];
         assert_eq!((worst.path.as_str(), worst.answer.as_str()), ("3", "dog"));
         assert_eq!(worst.truth_probability, 0.0);

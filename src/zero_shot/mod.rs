@@ -2,6 +2,7 @@
 //! each label, features to ranked labels (paper, section 3.1).
 
 use crate::engine::messages::Ranked;
+use crate::eval::softmax;
 
 /// The place of the label in a template.
 pub const PLACEHOLDER: &str = "{label}";
@@ -67,24 +68,35 @@ pub fn rank(
     text_features: &[Vec<f32>],
     scale: f32,
 ) -> Vec<Ranked> {
-    let similarities: Vec<f32> = (text_features.iter())
-        .map(|text| text.iter().zip(image_features).map(|(a, b)| a * b).sum())
-        .collect();
-    let highest = similarities.iter().copied().fold(f32::MIN, f32::max);
-    let weights: Vec<f32> = (similarities.iter())
-        .map(|s| (scale * (s - highest)).exp())
-        .collect();
-    let total: f32 = weights.iter().sum();
+    let similarities = similarities(image_features, text_features);
+    let probabilities = of_similarities(&similarities, scale);
     let mut ranking: Vec<Ranked> = (labels.iter())
-        .zip(similarities.iter().zip(&weights))
-        .map(|(label, (similarity, weight))| Ranked {
+        .zip(similarities.iter().zip(probabilities))
+        .map(|(label, (similarity, probability))| Ranked {
             label: label.clone(),
-            probability: weight / total,
+            probability,
             similarity: *similarity,
         })
         .collect();
     ranking.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
     ranking
+}
+
+/// Probability of each label, in the order of `text_features`: the softmax of `scale` times the cosine
+/// similarities.
+pub fn probabilities(image_features: &[f32], text_features: &[Vec<f32>], scale: f32) -> Vec<f32> {
+    of_similarities(&similarities(image_features, text_features), scale)
+}
+
+fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f32> {
+    (text_features.iter())
+        .map(|text| text.iter().zip(image_features).map(|(a, b)| a * b).sum())
+        .collect()
+}
+
+fn of_similarities(similarities: &[f32], scale: f32) -> Vec<f32> {
+    let logits: Vec<f32> = similarities.iter().map(|s| scale * s).collect();
+    softmax(&logits)
 }
 
 #[cfg(test)]

@@ -1,51 +1,142 @@
-//! `clip evaluate`: how well a model names the drawings held out of training,
-//! through the same preprocessing and prompts as any picture.
+//! `clip evaluate`: zero-shot accuracy on labelled images.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use clip::eval::accuracy;
-use clip::train::{LabelledImage, PretrainDataError, SharedName};
+use clip::data::{DataError, Dataset};
+use clip::eval::{Evaluation, Judged};
+use clip::zero_shot;
+use serde_json::json;
 
 use crate::Failure;
-use crate::session::{Session, image_features};
+use crate::session::Session;
+use crate::train::Source;
 
 #[derive(Args)]
 pub struct Evaluate {
     #[command(flatten)]
     session: Session,
-    /// Folder that scripts/drawings/fetch.py wrote
+    /// Labelled images: a folder with a sub-folder for each class, a table (CSV, TSV, JSONL) of files
+    /// and labels, or a zip of either
     #[arg(long)]
     data: PathBuf,
     /// Prompt with {label} in it; several are averaged
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
+    /// Print JSON: every class, the confusion matrix and the worst mistakes
+    #[arg(long)]
+    json: bool,
 }
 
+/// Images that go through the encoder together.
+const BATCH: usize = 16;
+
 pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
-    let names = SharedName::list(&arguments.data)?;
-    let held_out = LabelledImage::list(&arguments.data, "held_out.jsonl")?;
-    let files: HashMap<&str, &str> = (held_out.iter())
-        .map(|drawing| (drawing.concept.as_str(), drawing.image.as_str()))
-        .collect();
-    let mut engine = arguments.session.open().await?;
-    let labels: Vec<String> = names.iter().map(|name| name.name.clone()).collect();
-    let classifier = engine.classifier(&labels, &arguments.templates).await?;
-    let mut similarities = Vec::with_capacity(names.len() * names.len());
-    for name in &names {
-        let file = (files.get(name.concept.as_str()))
-            .ok_or_else(|| PretrainDataError::Empty(format!("held_out.jsonl: {}", name.name)))?;
-        let features = image_features(&engine, &arguments.data.join(file)).await?;
-        for class in &classifier {
-            similarities.push(class.iter().zip(&features).map(|(a, b)| a * b).sum());
-        }
+    let (files, table) = Source::open(&arguments.data)?;
+    let dataset = Dataset::open(&files, table.as_deref()).await?;
+    if dataset.classes.len() < 2 {
+        return Err(format!(
+            "{}: evaluating takes labelled images of two classes or more, and there {}",
+            dataset.name,
+            match dataset.classes.as_slice() {
+                [] => "are captions only".into(),
+                [only, ..] => format!("is only \"{only}\""),
+            }
+        )
+        .into());
     }
-    let truth: Vec<usize> = (0..names.len()).collect();
-    let found = accuracy(&similarities, names.len(), &truth);
-    println!("{} held-out drawings, {} names", truth.len(), names.len());
-    println!("top-1     {:.2} %", found.top_1 * 100.0);
-    println!("top-5     {:.2} %", found.top_5 * 100.0);
-    println!("among 10  {:.2} %", found.among_10 * 100.0);
+    zero_shot::check(&dataset.classes, &arguments.templates)?;
+    let mut engine = arguments.session.open().await?;
+    let classifier = engine
+        .classifier(&dataset.classes, &arguments.templates)
+        .await?;
+
+    let mut features: Vec<Vec<f32>> = Vec::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    let dataset = dataset
+        .read(&files, async |_, picture| {
+            batch.push(engine.pixels(&picture));
+            if batch.len() == BATCH {
+                features.extend(engine.image_features(&batch).await?);
+                batch.clear();
+            }
+            Ok::<_, Failure>(())
+        })
+        .await?;
+    if !batch.is_empty() {
+        features.extend(engine.image_features(&batch).await?);
+    }
+    let judged: Vec<Judged> = (dataset.examples.iter())
+        .filter_map(|example| {
+            Some(Judged {
+                path: &dataset.pictures[example.picture],
+                truth: example.class?,
+                probabilities: zero_shot::probabilities(
+                    &features[example.picture],
+                    &classifier,
+                    engine.logit_scale(),
+                ),
+            })
+        })
+        .collect();
+    if judged.is_empty() {
+        return Err(DataError::Empty(dataset.name).into());
+    }
+    let found = Evaluation::new(&dataset.classes, &judged);
+    const SHOWN: usize = 5;
+    for problem in dataset.problems.iter().take(SHOWN) {
+        eprintln!("clip: left out: {problem}");
+    }
+    if dataset.problems.len() > SHOWN {
+        eprintln!("clip: left out: {} more", dataset.problems.len() - SHOWN);
+    }
+    match arguments.json {
+        true => println!(
+            "{}",
+            json!({
+                "data": dataset.name,
+                "model": engine.model_info().name,
+                "templates": arguments.templates,
+                "left_out": dataset.problems,
+                "evaluation": found,
+            })
+        ),
+        false => show(&found),
+    }
     Ok(())
+}
+
+fn show(found: &Evaluation) {
+    println!("{} images, {} classes", found.images, found.classes.len());
+    for (name, share) in [
+        ("top-1", found.top_1),
+        ("top-5", found.top_5),
+        ("mean of classes", found.mean_per_class),
+        ("among 10", found.among_10),
+    ] {
+        println!("{name:16} {:6.2} %", share * 100.0);
+    }
+    println!("by class, the worst first, with the commonest mistakes:");
+    let share = |class: usize| {
+        let class = &found.classes[class];
+        class.right as f64 / class.images as f64
+    };
+    let mut order: Vec<usize> = (0..found.classes.len())
+        .filter(|class| found.classes[*class].images > 0)
+        .collect();
+    order.sort_by(|a, b| share(*a).total_cmp(&share(*b)));
+    for index in order {
+        let class = &found.classes[index];
+        let mistakes: Vec<String> = (found.commonest_mistakes(index).iter().take(3))
+            .map(|(answer, images)| format!("{} {images}", found.classes[*answer].name))
+            .collect();
+        println!(
+            "  {:5.1} %  {:4} of {:<4}  {:24}  {}",
+            share(index) * 100.0,
+            class.right,
+            class.images,
+            class.name,
+            mistakes.join(", ")
+        );
+    }
 }

@@ -276,7 +276,7 @@ pub enum Source {
 
 impl Source {
     /// The files, and the table where `path` is one.
-    fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
+    pub fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let failed = |error: std::io::Error| DataError::Read {
             file: path.display().to_string(),
             why: error.to_string(),
