@@ -30,9 +30,19 @@ pub struct Published {
     pub license: String,
     #[serde(default)]
     pub note: String,
-    /// The one to begin with for photographs.
+    /// Offered beside the bundled model.
     #[serde(default)]
-    pub recommended: bool,
+    pub recommended: Option<Recommended>,
+}
+
+/// What a published model is recommended for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recommended {
+    /// The next step from the bundled model: a small download.
+    SmallDownload,
+    /// The most accurate for its size.
+    BestForItsSize,
 }
 
 impl Published {
@@ -53,6 +63,15 @@ pub fn published() -> &'static [Published] {
     &ALL
 }
 
+/// The recommended ones, by size.
+pub fn recommended() -> impl Iterator<Item = &'static Published> {
+    let mut models: Vec<_> = (published().iter())
+        .filter(|model| model.recommended.is_some())
+        .collect();
+    models.sort_by_key(|model| model.recommended);
+    models.into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +86,8 @@ mod tests {
             assert!(model.bytes > model.parameters);
             assert!((0.2..0.9).contains(&model.imagenet_top_1), "{}", model.name);
         }
-        assert_eq!(all.iter().filter(|model| model.recommended).count(), 1);
+        let bytes: Vec<u64> = recommended().map(|model| model.bytes).collect();
+        assert_eq!(bytes, [93_812_468, 605_189_364]);
     }
 
     #[test]

@@ -7,10 +7,42 @@ use web_sys::{ClipboardEvent, KeyboardEvent};
 
 use super::state::App;
 
-/// In the list on a first visit, so that the first picture is answered at once.
-pub const DEFAULT_LABELS: [&str; 10] = [
-    "cat", "dog", "bird", "fish", "flower", "tree", "car", "house", "pizza", "guitar",
+/// Everyday things that the bundled model knows: in the list on a first visit, so that the first picture
+/// is answered at once.
+pub const DEFAULT_LABELS: [&str; 20] = [
+    "cat",
+    "dog",
+    "bird",
+    "horse",
+    "fish",
+    "butterfly",
+    "flower",
+    "tree",
+    "mountain",
+    "beach",
+    "house",
+    "bridge",
+    "car",
+    "bicycle",
+    "airplane",
+    "ship",
+    "pizza",
+    "apple",
+    "cup of coffee",
+    "shoes",
 ];
+
+/// Labels to suggest for the images on the page: those of the samples, and for images of one's own (or none
+/// yet) the default ones.
+pub fn suggested<'a>(
+    samples: impl IntoIterator<Item = &'a [String]>,
+    own_images: bool,
+) -> Vec<String> {
+    let mut samples = samples.into_iter().flatten().cloned().peekable();
+    let defaults = own_images || samples.peek().is_none();
+    let defaults = defaults.then_some(DEFAULT_LABELS).into_iter().flatten();
+    merge(Vec::new(), samples.chain(defaults.map(String::from))).0
+}
 
 /// The labels in a text: separated by commas or line breaks, in order, each once.
 pub fn parse(text: &str) -> Vec<String> {
@@ -236,6 +268,20 @@ pub fn Cross() -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggestions_come_from_the_images_at_hand() {
+        let labels =
+            |texts: &[&str]| -> Vec<String> { texts.iter().map(|t| t.to_string()).collect() };
+        let (cat, rocket) = (labels(&["cat", "dog"]), labels(&["rocket", "dog", "ship"]));
+        let both = [cat.as_slice(), rocket.as_slice()];
+        assert_eq!(suggested(both, false), ["cat", "dog", "rocket", "ship"]);
+        assert_eq!(suggested([], false), DEFAULT_LABELS);
+        assert_eq!(suggested([], true), DEFAULT_LABELS);
+        let mixed = suggested([rocket.as_slice()], true);
+        assert_eq!(mixed[..3], ["rocket", "dog", "ship"]);
+        assert_eq!(mixed.len(), DEFAULT_LABELS.len() + 1);
+    }
 
     #[test]
     fn lists_are_split_tidied_and_freed_of_duplicates() {

@@ -9,37 +9,42 @@ use super::format;
 use super::images::files;
 use super::session::Session;
 use super::state::App;
-use crate::catalogue::{Published, published};
+use crate::catalogue::{Published, Recommended, published, recommended};
 use crate::engine::Place;
 use crate::engine::messages::{ActivationChoice, KeptModel, ModelSource};
 
-/// What the bundled model can and cannot do.
-const KNOWS: &str = "The bundled model was trained from scratch on drawings and icons (emoji); it does not know photographs: those want one of the published models.";
+/// What the bundled model knows.
+const KNOWS: &str = "The bundled model knows about 450 everyday things in photographs and 1,900 in drawings and emoji, by their English and Chinese names. Published models know far more:";
 
-/// What the model in use can and cannot do, and the way to another.
+/// What the bundled model knows, and the way to a larger one.
 #[component]
 pub fn Knows(app: App) -> impl IntoView {
     let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
-    let offer = published().iter().find(|model| model.recommended);
     view! {
         <Show when=move || bundled.get()>
             <aside class="knows" aria-label="What the model knows">
                 <p>{KNOWS}</p>
-                {offer
+                {recommended()
                     .map(|model| {
-                        let size = format::bytes(model.bytes);
                         let place = model.place();
                         view! {
                             <button
                                 type="button"
                                 class="button secondary small"
                                 data-testid="load-recommended"
+                                data-model=model.id.clone()
                                 on:click=move |_| app.open_place(Some(place.clone()), None)
                             >
-                                {format!("Load a model for photographs, {size}")}
+                                {format!(
+                                    "{}: {} download, ImageNet {:.0} %",
+                                    short_name(model),
+                                    format::bytes(model.bytes),
+                                    model.imagenet_top_1 * 100.0,
+                                )}
                             </button>
                         }
-                    })}
+                    })
+                    .collect_view()}
             </aside>
         </Show>
     }
@@ -77,9 +82,19 @@ pub fn ModelPanel(app: App) -> impl IntoView {
     }
 }
 
+/// Name without what stands in brackets or after a comma.
+fn short_name(model: &Published) -> &str {
+    model
+        .name
+        .split([',', '('])
+        .next()
+        .unwrap_or_default()
+        .trim()
+}
+
 fn source_text(session: &Session) -> String {
     match &session.source {
-        ModelSource::Bundled => "bundled: drawings and icons".into(),
+        ModelSource::Bundled => "bundled: everyday things".into(),
         ModelSource::Files => "your files".into(),
         ModelSource::Place(place) => {
             let known = published().iter().find(|model| model.place() == *place);
@@ -114,10 +129,16 @@ fn Catalogue(app: App) -> impl IntoView {
             model.image_size,
         );
         view! {
-            <li class:recommended=model.recommended title=about>
+            <li class:recommended=model.recommended.is_some() title=about>
                 <p class="published-name">
                     {model.name.clone()}
-                    {model.recommended.then(|| view! { <em>" for photographs"</em> })}
+                    {model
+                        .recommended
+                        .map(|why| match why {
+                            Recommended::SmallDownload => " small download",
+                            Recommended::BestForItsSize => " best for its size",
+                        })
+                        .map(|why| view! { <em>{why}</em> })}
                 </p>
                 <p class="published-facts">
                     <span title=format!("Zero-shot top-1 accuracy: {}", model.imagenet_source)>
@@ -141,7 +162,7 @@ fn Catalogue(app: App) -> impl IntoView {
         }
     };
     let mut all: Vec<&Published> = published().iter().collect();
-    all.sort_by_key(|model| !model.recommended);
+    all.sort_by_key(|model| model.recommended.is_none());
     view! {
         <h3>"Published models"</h3>
         <ul class="published" tabindex="0" aria-label="Published models">

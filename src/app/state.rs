@@ -91,8 +91,12 @@ pub struct App {
     pub(super) turns: StoredValue<Option<turn::Channel>, LocalStorage>,
     /// The labels that something trained has taken the place of.
     pub(super) labels_before: RwSignal<Option<Vec<String>>>,
-    /// The visitor changed the labels: samples leave them alone from then on.
+    /// The visitor changed the labels: nothing is suggested from then on.
     labels_own: RwSignal<bool>,
+    /// Labels of the samples that were added.
+    sample_labels: RwSignal<Vec<Vec<String>>>,
+    /// Whether the visitor added images that are no samples.
+    own_images: RwSignal<bool>,
     next_notice: RwSignal<u32>,
     files: StoredValue<HashMap<ImageId, Held>, LocalStorage>,
     /// Of a model that the visitor brought.
@@ -124,8 +128,7 @@ impl App {
     pub fn new() -> Self {
         let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
         let labels_own = kept_labels.is_some();
-        let labels =
-            kept_labels.unwrap_or_else(|| labels::DEFAULT_LABELS.map(String::from).to_vec());
+        let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
         let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
@@ -147,6 +150,8 @@ impl App {
             turns: StoredValue::new_local(None),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
+            sample_labels: RwSignal::new(Vec::new()),
+            own_images: RwSignal::new(false),
             next_notice: RwSignal::new(0),
             files: StoredValue::new_local(HashMap::new()),
             model_files: StoredValue::new_local(Vec::new()),
@@ -320,6 +325,10 @@ impl App {
 
     /// Adds picture files. What they really hold is found out by the worker.
     pub fn add_files(self, files: impl IntoIterator<Item = File>) {
+        self.own_images.set(true);
+        if !self.labels_own.get_untracked() {
+            self.labels.set(self.suggestions());
+        }
         self.session.update(Session::begin_batch);
         for file in files {
             let name = file.name();
@@ -343,9 +352,9 @@ impl App {
     /// Adds a sample picture, and its labels unless the visitor has their own.
     pub fn add_sample(self, sample: Sample) {
         if !self.labels_own.get_untracked() || self.labels.with_untracked(Vec::is_empty) {
-            self.labels.update(|labels| {
-                *labels = labels::merge(std::mem::take(labels), sample.labels.clone()).0;
-            });
+            self.sample_labels
+                .update(|known| known.push(sample.labels.clone()));
+            self.labels.set(self.suggestions());
         }
         spawn_local(async move {
             match fetch(&sample.file).await {
@@ -396,9 +405,15 @@ impl App {
         self.labels.set(labels);
     }
 
-    /// Fills the list with the labels of a first visit.
+    /// Fills the list with suggestions for the images at hand.
     pub fn suggest_labels(self) {
-        self.set_labels(labels::DEFAULT_LABELS.map(String::from).to_vec());
+        self.set_labels(self.suggestions());
+    }
+
+    fn suggestions(self) -> Vec<String> {
+        let own = self.own_images.get_untracked();
+        (self.sample_labels)
+            .with_untracked(|labels| labels::suggested(labels.iter().map(Vec::as_slice), own))
     }
 
     /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
