@@ -20,6 +20,8 @@ mod head_trainer;
 #[cfg(feature = "training")]
 mod heap;
 #[cfg(feature = "training")]
+mod init;
+#[cfg(feature = "training")]
 mod lbfgs;
 #[cfg(feature = "training")]
 mod logistic;
@@ -63,6 +65,7 @@ pub use self::{
     gradients::Gradients,
     head::{Head, HeadFileError},
     head_trainer::{HeadData, HeadError, HeadSettings, TrainedHead, fit_head, train_head},
+    init::init_from_seed,
     logistic::{Samples, Stopped},
     lora::{Lora, Target, merge_lora},
     loss::contrastive_loss,
@@ -80,8 +83,7 @@ pub use self::{
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
     Augment, Encode, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
-    PretrainError, PretrainOptions, SharedName, Sprite, fresh, pretrain,
-    resize_positional_embedding,
+    PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
 };
 
 /// A tensor's numbers, row by row.

@@ -172,6 +172,11 @@ impl Trainer {
         self.optimizer.step
     }
 
+    /// Another schedule from the next step on.
+    pub fn set_schedule(&mut self, schedule: WarmupCosine) {
+        self.options.schedule = schedule;
+    }
+
     pub fn options(&self) -> &TrainOptions {
         &self.options
     }

@@ -16,8 +16,10 @@ if (!out) {
 }
 await mkdir(out, { recursive: true });
 
-const LABELS = ["cat", "pizza", "bicycle", "rocket", "grapes", "umbrella"];
-const PICTURES = ["pizza", "rocket", "umbrella", "bicycle"].map((name) => `assets/samples/${name}.png`);
+const LABELS = ["cat", "raccoon", "dog", "cup of coffee", "pizza", "flower", "umbrella", "pagoda"];
+const PICTURES = ["cat.jpg", "coffee.jpg", "flower.jpg", "raccoon.jpg", "pizza.png", "umbrella.png"].map(
+  (name) => `assets/samples/${name}`,
+);
 
 const server = await h.startServer();
 const browser = await h.launchBrowser({ webgpu: false });

@@ -16,7 +16,7 @@ use clip::model::{
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
     AdamWHyperParameters, Augment, Encode, ImageKind, LabelledImage, PretrainData, PretrainOptions,
-    SharedName, WarmupCosine, fresh, pretrain, resize_positional_embedding,
+    SharedName, WarmupCosine, init_from_seed, pretrain, resize_positional_embedding,
 };
 use clip::weights::{Layout, Precision, save};
 
@@ -66,7 +66,7 @@ pub struct Pretrain {
     /// Folder of a model to start from, of the same shape, but for the image size
     #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
-    /// Go on with the run that was interrupted in --out
+    /// Go on with the run that was interrupted in --out, with the same options but for --steps
     #[arg(long)]
     resume: bool,
     #[arg(long, default_value_t = 0)]
@@ -176,7 +176,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
     let model = match &arguments.from {
-        None => fresh(&config, arguments.seed, &Device::flex()),
+        None => init_from_seed(&config, arguments.seed, &Device::flex()),
         Some(folder) => {
             let files = Folder::new(folder)?;
             let bundle = hub::open(&files, None).await?;

@@ -19,7 +19,7 @@ use crate::engine::messages::{
 use crate::model::{ClipConfig, Packing, TokenBatch, VisionConfig, VitConfig};
 use crate::train::{
     AdamWHyperParameters, Batch, Curve, Learning, Lora, Method, Parts, Sampler, Target, Tower,
-    TrainOptions, Trainer, TrainingReport, WarmupCosine, fresh,
+    TrainOptions, Trainer, TrainingReport, WarmupCosine, init_from_seed,
 };
 use crate::zero_shot;
 
@@ -235,7 +235,7 @@ impl TowerJob {
                 let config = beginner(engine.config(), settings);
                 let config = config.checked("the settings").map_err(|e| e.to_string())?;
                 (
-                    fresh(&config, settings.seed.into(), engine.device()),
+                    init_from_seed(&config, settings.seed.into(), engine.device()),
                     config,
                 )
             }
@@ -275,7 +275,7 @@ impl TowerJob {
         let model = match settings.method {
             Method::Pretrain => {
                 let config = beginner(engine.config(), settings);
-                fresh(&config, settings.seed.into(), engine.device())
+                init_from_seed(&config, settings.seed.into(), engine.device())
             }
             _ => host.model(engine).await?,
         };

@@ -107,7 +107,7 @@ impl Augment {
             _ => [255.0; 3],
         };
         // Drawn smaller and enlarged: what a small or blurred picture looks like.
-        let size = match rng.random_bool(0.25) {
+        let size = match rng.random_bool(0.12) {
             true => rng.random_range(self.image_size * 3 / 8..self.image_size),
             false => self.image_size,
         };
@@ -229,14 +229,17 @@ impl Place {
     /// Random resized crop and flip of a photograph, sometimes turned a little or with a border.
     fn crop(sprite: &Sprite, rng: &mut StdRng) -> Self {
         let (width, height) = (sprite.width as f32, sprite.height as f32);
-        let (area, ratio) = match rng.random_bool(0.08) {
-            true => (
-                rng.random_range(1.0..2.5),
+        let (area, ratio) = match rng.random_range(0..20) {
+            // With a border.
+            0 => (
+                rng.random_range(1.0..2.0),
                 rng.random_range(-0.2..0.2f32).exp(),
             ),
-            false => (
-                rng.random_range(0.25..1.0),
-                rng.random_range(-0.29..0.29f32).exp(),
+            // Nearly all of it, as it will be seen.
+            1..7 => (rng.random_range(0.9..1.0), 1.0),
+            _ => (
+                rng.random_range(0.36..1.0),
+                rng.random_range(-0.25..0.25f32).exp(),
             ),
         };
         let side =
@@ -248,7 +251,7 @@ impl Place {
             cut
         };
         let flip = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
-        let angle: f32 = match rng.random_bool(0.15) {
+        let angle: f32 = match rng.random_bool(0.1) {
             true => rng.random_range(-0.2..0.2),
             false => 0.0,
         };
@@ -319,11 +322,11 @@ impl Colour {
     fn light(rng: &mut StdRng) -> Self {
         let saturation: f32 = match rng.random_bool(0.06) {
             true => 0.0,
-            false => rng.random_range(0.6..1.4),
+            false => rng.random_range(0.7..1.3),
         };
-        let hue: f32 = rng.random_range(-0.15..0.15);
-        let contrast: f32 = rng.random_range(0.7..1.3);
-        let bright: f32 = rng.random_range(0.7..1.3);
+        let hue: f32 = rng.random_range(-0.1..0.1);
+        let contrast: f32 = rng.random_range(0.75..1.25);
+        let bright: f32 = rng.random_range(0.75..1.25);
         Self {
             offset: 128.0 * (1.0 - contrast),
             ..Self::new(hue, saturation, bright * contrast)

@@ -3,8 +3,8 @@
 mod augment;
 mod data;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
 use rand::rngs::StdRng;
 
 use super::optimizer::map_untracked;
@@ -12,7 +12,7 @@ use super::{
     AdamWHyperParameters, Batch, Gradients, Learning, Parts, StepReport, TrainError, TrainOptions,
     Trainer, WarmupCosine, loss_and_gradients,
 };
-use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig, VisionTransformer};
+use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig};
 
 use data::seeded;
 
@@ -50,29 +50,8 @@ pub enum PretrainError {
 /// Token ids of a text and the index of its end-of-text token.
 pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + Sync + 'a;
 
-/// A new model, ready for [`pretrain`].
-pub fn fresh(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
-    crate::ops::seed(seed);
-    let mut model = Clip::init(config, device);
-    model.visual = match model.visual {
-        ImageEncoder::Vit(visual) => ImageEncoder::Vit(woken(visual)),
-        resnet => resnet,
-    };
-    model.visit(&mut Drawn);
-    model
-}
-
-/// Looks at every parameter, so that all are drawn here and in their order.
-struct Drawn;
-
-impl ModuleVisitor for Drawn {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        param.val();
-    }
-}
-
-/// Trains `model` on `data`. With a `state` that [`Trainer::state`] of such a run gave, goes on there
-/// and ends where that run would have ended. `report` sees every step and the trainer after it, and
+/// Trains `model` on `data`. With a `state` that [`Trainer::state`] of such a run gave, goes on there,
+/// by the same options but for the schedule. `report` sees every step and the trainer after it, and
 /// says whether to go on.
 pub async fn pretrain(
     model: Clip,
@@ -96,7 +75,8 @@ pub async fn pretrain(
     };
     let mut trainer = match state {
         Some(state) => {
-            let (trainer, _) = Trainer::resume(model, state)?;
+            let (mut trainer, _) = Trainer::resume(model, state)?;
+            trainer.set_schedule(options.schedule);
             if *trainer.options() != options_of_trainer || trainer.config() != config {
                 return Err(PretrainError::OtherRun);
             }
@@ -237,53 +217,4 @@ pub fn resize_positional_embedding(mut model: Clip, config: &ClipConfig) -> Clip
         Tensor::cat(rows, 0).reshape([1 + to * to, channels])
     });
     model
-}
-
-/// The reference's initialisation of a ViT, changed for a short run. At the start every
-/// picture has almost the same features, because the class token that is read
-/// at the end is mostly itself; long runs get over that by and by. Here the
-/// residual stream starts small, so that what the blocks bring in from the
-/// patches outweighs it at once, and places are told apart from the first step.
-fn woken(mut visual: VisionTransformer) -> VisionTransformer {
-    visual.ln_pre.gamma = scaled(visual.ln_pre.gamma, 0.2);
-    visual.positional_embedding = scaled(visual.positional_embedding, 4.0);
-    visual
-}
-
-fn scaled<const D: usize>(param: Param<Tensor<D>>, by: f64) -> Param<Tensor<D>> {
-    map_untracked(param, |values| values * by)
-}
-
-#[cfg(test)]
-mod tests {
-    use pollster::block_on;
-
-    use super::*;
-    use crate::hub::{self, Bundled};
-
-    struct Sums(Vec<f32>);
-
-    impl ModuleVisitor for Sums {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push(param.val().sum().into_scalar::<f32>());
-        }
-    }
-
-    #[test]
-    fn a_seed_is_a_model_whatever_is_drawn_beside() {
-        let config = block_on(hub::open(&Bundled, None)).unwrap().config;
-        let sums = |seed| {
-            let mut sums = Sums(Vec::new());
-            fresh(&config, seed, &Device::flex()).visit(&mut sums);
-            sums.0
-        };
-        let expected = sums(3);
-        std::thread::scope(|scope| {
-            let sums = &sums;
-            let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || sums(seed))).collect();
-            for (seed, thread) in threads.into_iter().enumerate() {
-                assert_eq!(thread.join().unwrap() == expected, seed == 3);
-            }
-        });
-    }
 }
