@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, Packing, VisionConfig};
+use clip::model::{Activation, ClipConfig, VisionConfig, WeightPrecision};
 use clip::preprocess::decode;
 use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
 use clip::zero_shot;
@@ -56,10 +56,10 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {
-    open_packed(folder, device, Packing::Exact)
+    open_packed(folder, device, WeightPrecision::AsStored)
 }
 
-fn open_packed(folder: &Path, device: DeviceChoice, packing: Packing) -> Engine {
+fn open_packed(folder: &Path, device: DeviceChoice, packing: WeightPrecision) -> Engine {
     block_on(async {
         let files = Folder::new(folder).unwrap();
         let bundle = hub::open(&files, None).await.unwrap();
@@ -124,7 +124,7 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
 
 /// With 8-bit weights the features point where those of the exact ones do.
 fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>]) {
-    let [exact, int8] = [Packing::Exact, Packing::Int8]
+    let [exact, int8] = [WeightPrecision::AsStored, WeightPrecision::Int8]
         .map(|packing| open_packed(folder, DeviceChoice::Cpu, packing));
     assert_eq!(int8.model_info().precision, "8 bits");
     let features = |engine: &Engine| {
@@ -301,14 +301,20 @@ fn a_lone_file_is_a_model() {
     assert!(guessed.notes[0].contains("taken for granted"));
     block_on(async {
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = Engine::load(&files, lone, opened, Packing::Exact, &mut |_| ())
+        let mut engine = Engine::load(&files, lone, opened, WeightPrecision::AsStored, &mut |_| ())
             .await
             .unwrap();
         let texts = engine.text_features(&["cat".into()]).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine =
-            (Engine::load(&hub::Bundled, bundled, opened, Packing::Exact, &mut |_| ()).await)
-                .unwrap();
+        let mut engine = (Engine::load(
+            &hub::Bundled,
+            bundled,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await)
+            .unwrap();
         let expected = engine.text_features(&["cat".into()]).await.unwrap();
         assert_eq!(texts[0].features, expected[0].features);
     });
@@ -339,7 +345,15 @@ fn refusal(files: &[(&str, &[u8])]) -> String {
             Err(error) => return error.to_string(),
         };
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        match Engine::load(&files, bundle, opened, Packing::Exact, &mut |_| ()).await {
+        match Engine::load(
+            &files,
+            bundle,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await
+        {
             Ok(_) => "opened".into(),
             Err(error) => error.to_string(),
         }

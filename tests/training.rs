@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::open_device;
 use clip::hub::{self, Folder};
-use clip::model::{Clip, ClipConfig, Packing, TokenBatch};
+use clip::model::{Clip, ClipConfig, TokenBatch, WeightPrecision};
 use clip::train::{
     AdamWHyperParameters, Batch, Gradients, Learning, Lora, Parts, PeftFiles, Sampler, Target,
     Tower, TrainError, TrainOptions, Trainer, WarmupCosine, load_peft, loss_and_gradients,
@@ -558,7 +558,7 @@ mod lora {
             let (before, _) = model(name, &Device::flex());
             let merged = merge_lora(trainer.model());
             assert_eq!(parameters(&merged).len(), parameters(&before).len());
-            for model in [merged, trainer.model().pack(Packing::Exact)] {
+            for model in [merged, trainer.model().pack(WeightPrecision::AsStored)] {
                 for (a, b) in beside.iter().zip(features(&model, &batch, size)) {
                     assert!(farthest(a, &b) < 1e-5);
                 }

@@ -53,7 +53,7 @@ fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
 /// The CPU with as many threads as there are now.
 pub fn cpu_name() -> String {
     let (threads, how) = match cfg!(target_arch = "wasm32") {
-        true => (crate::kernels::crew::members(), ", SIMD"),
+        true => (crate::kernels::pool::threads(), ", SIMD"),
         false => {
             let threads = std::thread::available_parallelism();
             (threads.map_or(1, usize::from), "")

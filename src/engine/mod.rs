@@ -3,10 +3,10 @@
 //! [`Engine`] is the same in the page's worker and in the command; the worker
 //! is a thin loop around it, the command another.
 
+#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+pub mod compute_worker;
 #[cfg(feature = "compute")]
 mod device;
-#[cfg(all(target_arch = "wasm32", feature = "hand"))]
-pub mod hands;
 pub mod messages;
 mod place;
 pub mod sensible;

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
-use crate::model::{Clip, ClipConfig, Packing, TokenBatch, VisionConfig};
+use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
@@ -43,7 +43,7 @@ pub struct Engine {
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
-    packing: Packing,
+    packing: WeightPrecision,
     info: ModelInfo,
     /// Logarithm of the inverse temperature, read back once.
     logit_scale: f32,
@@ -99,15 +99,15 @@ impl Engine {
         files: &impl ModelFiles,
         bundle: ModelBundle,
         opened: OpenedDevice,
-        packing: Packing,
+        packing: WeightPrecision,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
         // Where there are threads, one that runs a model meanwhile would be disturbed.
         if cfg!(target_arch = "wasm32") && opened.info.gpu {
-            Clip::compile_ahead(&bundle.config, &opened.device);
+            Clip::precompile_kernels(&bundle.config, &opened.device);
         }
         let packing = match opened.info.gpu {
-            true => Packing::Exact,
+            true => WeightPrecision::AsStored,
             false => packing,
         };
         let loaded = hub::load(files, &bundle, &opened.device, Some(packing), progress).await?;
@@ -121,9 +121,9 @@ impl Engine {
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
             precision: match (packing, loaded.f16) {
-                (Packing::Int8, _) => "8 bits",
-                (Packing::Exact, true) => "f16",
-                (Packing::Exact, false) => "f32",
+                (WeightPrecision::Int8, _) => "8 bits",
+                (WeightPrecision::AsStored, true) => "f16",
+                (WeightPrecision::AsStored, false) => "f32",
             }
             .into(),
             notes: bundle.notes,
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// How exact its weights are.
-    pub fn packing(&self) -> Packing {
+    pub fn packing(&self) -> WeightPrecision {
         self.packing
     }
 

@@ -12,10 +12,10 @@ use crate::engine::messages::{
 };
 use crate::engine::training::browser::Browser;
 use crate::engine::training::{Beside, Training};
-use crate::engine::{Engine, EngineError, Waiting, cpu_name, hands, open_device};
+use crate::engine::{Engine, EngineError, Waiting, compute_worker, cpu_name, open_device};
 use crate::hub::kept::Shelf;
 use crate::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
-use crate::model::{Activation, Packing};
+use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::decode;
 use crate::zero_shot;
 use gloo_timers::future::TimeoutFuture;
@@ -168,7 +168,7 @@ impl State {
                     ActivationChoice::Gelu => Activation::Gelu,
                 });
                 let files = Rc::new(source_files(source, &hub, message.files).await);
-                let packing = Packing::of(int8);
+                let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {
                     Ok(engine) => {
                         post(&Event::Ready {
@@ -429,7 +429,7 @@ async fn open_from(
     files: &impl ModelFiles,
     choice: DeviceChoice,
     activation: Option<Activation>,
-    packing: Packing,
+    packing: WeightPrecision,
     threads: Option<u32>,
 ) -> Result<Engine, Failed> {
     loading(LoadStage::Download, 0, 0);
@@ -451,7 +451,7 @@ async fn open_from(
     })?;
     let DeviceInfo { gpu, .. } = opened.info;
     if !gpu {
-        hands::hire(&bundle.config, threads).await;
+        compute_worker::spawn_workers(&bundle.config, threads).await;
         // Which tells how many there are.
         opened.info.name = cpu_name();
     }

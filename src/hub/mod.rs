@@ -34,7 +34,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use crate::model::{Activation, Clip, ClipConfig, ConfigError, Packing};
+use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
 use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
@@ -222,7 +222,7 @@ pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
-    packing: Option<Packing>,
+    packing: Option<WeightPrecision>,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;

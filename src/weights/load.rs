@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use super::header::{Header, HeaderReader};
 use super::layout::{Change, Source};
 use super::{WeightsError, transpose};
-use crate::model::{Clip, ClipConfig, Packing};
+use crate::model::{Clip, ClipConfig, WeightPrecision};
 use crate::ops;
 
 /// Builds the model that `config` describes from a whole safetensors file.
@@ -31,7 +31,7 @@ pub struct Loader {
     /// What the sender says of the file's length; 0 when it says nothing.
     announced: u64,
     /// For a model that only answers.
-    packing: Option<Packing>,
+    packing: Option<WeightPrecision>,
     head: HeaderReader,
     body: Option<Body>,
 }
@@ -52,7 +52,7 @@ impl Loader {
 
     /// For a model that only answers: matrices of f16 and bf16 files stay f16, half
     /// of the room, and all are packed, a transformer's as they come.
-    pub fn packed(mut self, packing: Packing) -> Self {
+    pub fn packed(mut self, packing: WeightPrecision) -> Self {
         self.packing = Some(packing);
         self
     }
@@ -250,7 +250,7 @@ struct Body {
     /// Values of the current piece so far, and the bytes of a number cut in two.
     values: Option<Numbers>,
     cut: Vec<u8>,
-    packing: Option<Packing>,
+    packing: Option<WeightPrecision>,
     /// Paths of layers whose weights the model has already.
     packed: HashSet<String>,
     /// Flat, by path: shape is given when all are there.
@@ -262,7 +262,7 @@ impl Body {
     fn plan(
         model: &Clip,
         header: &Header,
-        packing: Option<Packing>,
+        packing: Option<WeightPrecision>,
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let mut planner = Planner {

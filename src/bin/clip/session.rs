@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, Place, open_device};
 use clip::hub::{self, Bundled, Folder, HubError, ModelFiles, Remote, Take};
-use clip::model::{Activation, Clip, Packing};
+use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
 use crate::Failure;
@@ -60,7 +60,7 @@ impl Session {
         };
         let lost = |why| eprintln!("clip: the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
-        let packing = Packing::of(self.int8);
+        let packing = WeightPrecision::from_int8(self.int8);
         if self.int8 && opened.info.gpu {
             eprintln!("clip: note: 8-bit weights are for the CPU; on the GPU they are exact");
         }

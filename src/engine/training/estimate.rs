@@ -2,7 +2,7 @@
 
 use crate::engine::messages::{Estimate, TrainingSettings};
 use crate::engine::{Engine, EngineError};
-use crate::kernels::crew;
+use crate::kernels::pool;
 use crate::model::{ClipConfig, VisionConfig};
 use crate::train::{Learning, Method, estimate_memory, largest_micro_batch};
 
@@ -83,7 +83,7 @@ impl Speed {
                     _ => (LEARNING, LEARNING),
                 };
                 let mut each = (image * images + text * OF_A_TEXT * texts) * UNPACKED;
-                let further = crew::members() - 1;
+                let further = pool::threads() - 1;
                 each *= 1.0 + FURTHER_THREAD * further as f64;
                 if settings.micro_batch < settings.batch_size {
                     each *= AGAIN;

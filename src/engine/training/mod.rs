@@ -30,7 +30,7 @@ use super::messages::{
     Interrupted, Outcome, Ranked, TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest,
 };
 use super::{Engine, Swapped};
-use crate::model::Packing;
+use crate::model::WeightPrecision;
 use crate::train::{Head, Method};
 use heads::HeadJob;
 use product::Product;
@@ -175,7 +175,7 @@ impl<H: Host> Training<H> {
                 }
             }
             TrainingRequest::Start { .. } | TrainingRequest::Resume
-                if engine.packing() == Packing::Int8 =>
+                if engine.packing() == WeightPrecision::Int8 =>
             {
                 self.fail(
                     "the model is loaded with 8-bit weights, and training wants exact ones: \

@@ -12,7 +12,7 @@ use crate::engine::messages::{DeviceChoice, Export, PlannedSample, SampleId, Tra
 use crate::engine::messages::{TrainingSettings, TrainingStep};
 use crate::engine::open_device;
 use crate::hub::{self, Bundled};
-use crate::model::{Clip, Packing};
+use crate::model::{Clip, WeightPrecision};
 
 /// A worker that is none: what it keeps outlives it.
 #[derive(Clone, Default)]
@@ -103,9 +103,15 @@ fn engine() -> Engine {
     block_on(async {
         let bundle = hub::open(&Bundled, None).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        Engine::load(&Bundled, bundle, opened, Packing::Exact, &mut |_| ())
-            .await
-            .unwrap()
+        Engine::load(
+            &Bundled,
+            bundle,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await
+        .unwrap()
     })
 }
 

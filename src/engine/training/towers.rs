@@ -16,7 +16,7 @@ use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
     TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::model::{ClipConfig, Packing, TokenBatch, VisionConfig, VitConfig};
+use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision};
 use crate::train::{
     AdamWHyperParameters, Batch, Curve, Learning, Lora, Method, Parts, Sampler, Target, Tower,
     TrainOptions, Trainer, TrainingReport, WarmupCosine, fresh,
@@ -494,7 +494,7 @@ impl TowerJob {
 
     /// Begins to measure what was learnt so far.
     async fn measure_next(&mut self, engine: &Engine) -> Result<Piece, String> {
-        let model = self.trainer.model().pack(Packing::Exact);
+        let model = self.trainer.model().pack(WeightPrecision::AsStored);
         let mut classifier = Vec::new();
         let templates = self.exam_templates();
         if !self.exam.is_empty() {

@@ -1,10 +1,9 @@
-// curve(x w * scale + bias + add), where x are pictures [batch, height, width,
-// channels] and each row of the product takes a square of places from one of them.
-// A matrix product is the case of one place. A thread computes {{ rows }} rows by four
-// columns in its registers; nothing is shared and nobody waits.
+// activation(x w * scale + bias + residual): implicit-GEMM convolution of x, [batch,
+// height, width, channels]. A matmul is the case of a single pixel. Each thread computes
+// {{ rows }} rows by four columns in registers, without workgroup memory or barriers.
 //
-// A line with {r} stands for one line for each of the rows, a line with {s} for one
-// for each of the channels that are taken in a step, four or one.
+// Lines with {r} are unrolled over the rows, lines with {s} over the channels per step,
+// four or one.
 
 struct Shape {
     rows: u32,
@@ -18,15 +17,15 @@ struct Shape {
     stride: u32,
     scale: u32,
     bias: u32,
-    add: u32,
-    curve: u32,
+    residual: u32,
+    activation: u32,
 }
 
 @group(0) @binding(0) var<storage, {{ read }}> x: array<{{ input }}>;
 @group(0) @binding(1) var<storage, {{ read }}> w: array<{{ weight }}>;
 @group(0) @binding(2) var<storage, {{ read }}> scale: array<vec4f>;
 @group(0) @binding(3) var<storage, {{ read }}> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, {{ read }}> add: array<vec4f>;
+@group(0) @binding(4) var<storage, {{ read }}> residual: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(6) var<uniform> shape: Shape;
 
@@ -40,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let padding = shape.kernel / 2u;
     let row{r} = min(row + {r}u, shape.rows - 1u);
-    // Before the first row or column this wraps to a huge number.
+    // Wraps to a huge number in the padding above and left.
     let top{r} = row{r} / shape.out_width % shape.out_height * shape.stride - padding;
     let left{r} = row{r} % shape.out_width * shape.stride - padding;
     let picture{r} = row{r} / (shape.out_width * shape.out_height) * shape.height;
@@ -59,15 +58,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             j += {{ step }}u * n;
         }
     }
-    // One after the other: the code is long, and would stand here for each of them.
+    // A loop, not unrolled: the code is long.
     var sums: array<vec4f, {{ rows }}u>;
     sums[{r}] = sum{r};
     for (var i = 0u; i < min({{ rows }}u, shape.rows - row); i++) {
-        finish(row + i, column, sums[i]);
+        epilogue(row + i, column, sums[i]);
     }
 }
 
-fn finish(row: u32, column: u32, sum: vec4f) {
+fn epilogue(row: u32, column: u32, sum: vec4f) {
     let at = row * shape.columns + column;
     var v = sum;
     if (shape.scale != 0u) {
@@ -76,10 +75,10 @@ fn finish(row: u32, column: u32, sum: vec4f) {
     if (shape.bias != 0u) {
         v += bias[column];
     }
-    if (shape.add != 0u) {
-        v += add[at];
+    if (shape.residual != 0u) {
+        v += residual[at];
     }
-    switch shape.curve {
+    switch shape.activation {
         case 1u: { v /= 1.0 + exp(min(-1.702 * v, vec4(80.0))); }
         case 2u: { v *= 0.5 + 0.5 * erf(v * 0.70710678); }
         case 3u: { v = max(v, vec4(0.0)); }

@@ -1,11 +1,11 @@
-// A tensor of up to eight axes, whose numbers lie anyhow, in the order of its axes.
+// Copies a strided tensor of up to eight axes into contiguous order.
 
 struct Shape {
-    // Sizes of the axes and steps from one to the next, the last axis first.
+    // Sizes and strides of the axes, innermost first.
     sizes: array<vec4u, 2>,
     steps: array<vec4u, 2>,
     count: u32,
-    row: u32, // threads in a row of workgroups
+    row: u32, // threads per row of the dispatch
 }
 
 @group(0) @binding(0) var<storage, {{ read }}> x: array<u32>;

@@ -1,12 +1,12 @@
-//! Rows of a table.
+//! Row gather.
 
 use burn::backend::Wgpu;
 use burn::tensor::{DType, Int, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
 
-/// Rows `ids` of a table `[count, width]` (f32 or f16), as f32; with positions
-/// `[length, width]` for every `length` of them, their sums.
+/// Gathers the rows `ids` of a table `[count, width]` (f32 or f16), as f32; with
+/// positions `[length, width]`, added to every `length` rows.
 pub fn gather(
     table: Tensor<2>,
     ids: Tensor<1, Int>,
@@ -23,7 +23,7 @@ pub fn gather(
     let ids = ids.try_into_primitive::<Wgpu>().ok()?;
     let (length, positions) = match positions {
         Some(positions) => (positions.dims()[0], on_gpu(positions, DType::F32)?),
-        // Not read, but something has to be bound in their place.
+        // Unused, but every binding needs a buffer.
         None => (0, table.clone()),
     };
     let arguments = [rows, width / 4, count, length].map(|n| n as u32);
@@ -32,5 +32,5 @@ pub fn gather(
 }
 
 pub fn kernel(table: DType) -> Option<Kernel> {
-    Kernel::new(include_str!("gather.wgsl"), [8, 8]).numbers("table", table)
+    Kernel::new(include_str!("gather.wgsl"), [8, 8]).dtype_template("table", table)
 }

@@ -1,25 +1,25 @@
-//! Stands where [`super::cpu`] does in a program for GPUs alone, which a visitor
-//! downloads sooner: no tensor lies in the CPU's memory there, so no fast path can take any.
+//! Stub of [`super::cpu`] for programs without the CPU backend, which are a smaller
+//! download: no tensor is in CPU memory, so every fast path declines.
 
 use burn::tensor::{Device, Int, Tensor};
 
 use super::linear::Int8;
-use crate::kernels::Curve;
-use crate::kernels::conv::ConvShape;
-use crate::kernels::crew::Shares;
+use crate::kernels::Activation;
+use crate::kernels::conv::ConvParams;
+use crate::kernels::pool::ShardedMatrix;
 
-pub struct Weights;
+pub struct PackedMatrix;
 
-impl Weights {
-    pub fn exact<const D: usize>(_: Tensor<D>, _: &Option<Shares>) -> Option<Self> {
+impl PackedMatrix {
+    pub fn exact<const D: usize>(_: Tensor<D>, _: &Option<ShardedMatrix>) -> Option<Self> {
         None
     }
 
-    pub fn int8(_: &Int8, _: &Option<Shares>) -> Option<Self> {
+    pub fn int8(_: &Int8, _: &Option<ShardedMatrix>) -> Option<Self> {
         None
     }
 
-    pub fn by_squares(self, _: bool) -> Self {
+    pub fn winograd(self, _: bool) -> Self {
         self
     }
 }
@@ -28,15 +28,15 @@ pub fn is_cpu(_: &Device) -> bool {
     false
 }
 
-pub fn is_there<const D: usize>(_: &Tensor<D>) -> bool {
+pub fn is_cpu_untracked<const D: usize>(_: &Tensor<D>) -> bool {
     false
 }
 
-pub fn pack(_: Tensor<2>) -> Option<(Tensor<2>, Option<Shares>)> {
+pub fn pack(_: Tensor<2>) -> Option<(Tensor<2>, Option<ShardedMatrix>)> {
     None
 }
 
-pub fn pack_int8(_: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
+pub fn pack_int8(_: Tensor<2>) -> Option<(Int8, Option<ShardedMatrix>)> {
     None
 }
 
@@ -44,29 +44,29 @@ pub fn pack_pool(_: Tensor<2>, _: usize) -> Option<Tensor<2>> {
     None
 }
 
-pub fn by_squares(_: &Tensor<2>, _: ConvShape) -> Option<Tensor<2>> {
+pub fn winograd_weights(_: &Tensor<2>, _: ConvParams) -> Option<Tensor<2>> {
     None
 }
 
 pub fn linear(
     _: Tensor<2>,
-    _: Weights,
+    _: PackedMatrix,
     _: usize,
     _: [Option<Tensor<1>>; 2],
     _: Option<Tensor<2>>,
-    _: Curve,
+    _: Activation,
 ) -> Option<Tensor<2>> {
     None
 }
 
 pub fn conv(
     _: Tensor<4>,
-    _: Weights,
-    _: ConvShape,
+    _: PackedMatrix,
+    _: ConvParams,
     _: Tensor<1>,
     _: Tensor<1>,
     _: Option<Tensor<4>>,
-    _: Curve,
+    _: Activation,
 ) -> Option<Tensor<4>> {
     None
 }

@@ -1,4 +1,4 @@
-//! What moves places about: pooling, tokens, order in memory.
+//! Pooling, token sequences and memory layout.
 
 use burn::backend::Wgpu;
 use burn::tensor::{DType, Tensor};
@@ -31,8 +31,8 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
     )
 }
 
-/// See [`crate::ops::tokens`].
-pub fn tokens(
+/// See [`crate::ops::add_cls_and_position`].
+pub fn add_cls_and_position(
     first: Option<Tensor<1>>,
     places: Tensor<3>,
     positions: Tensor<2>,
@@ -51,7 +51,7 @@ pub fn tokens(
     let rows = batch * (count + 1);
     let arguments = [rows as u32, (width / 4) as u32, count as u32, given];
     let groups = [(width / 4).div_ceil(8), rows.div_ceil(8), 1];
-    tokens_kernel().run(
+    add_cls_and_position_kernel().run(
         &[places, positions, first],
         &arguments,
         groups,
@@ -59,8 +59,8 @@ pub fn tokens(
     )
 }
 
-/// See [`crate::ops::in_order`].
-pub fn in_order<const D: usize>(x: Tensor<D>) -> Option<Tensor<D>> {
+/// See [`crate::ops::into_contiguous`].
+pub fn into_contiguous<const D: usize>(x: Tensor<D>) -> Option<Tensor<D>> {
     Some(Tensor::from_primitive::<Wgpu>(on_gpu(x, DType::F32)?))
 }
 
@@ -68,6 +68,6 @@ pub fn average_pool_kernel() -> Kernel {
     Kernel::new(include_str!("average_pool.wgsl"), [8, 8])
 }
 
-pub fn tokens_kernel() -> Kernel {
+pub fn add_cls_and_position_kernel() -> Kernel {
     Kernel::new(include_str!("tokens.wgsl"), [8, 8])
 }

@@ -1,4 +1,4 @@
-//! What parameters hold before anything is loaded or learnt.
+//! Parameter initialisation.
 
 use std::cell::RefCell;
 
@@ -11,27 +11,27 @@ thread_local! {
     static RNG: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(0));
 }
 
-/// Sets off the random numbers of the parameters that this thread makes from here
-/// on. Burn's own are shared by all threads, so that a seed says nothing where two
-/// of them draw; these are also the same on every device.
+/// Seeds the initializers of this thread. burn's generator is shared by all threads, so
+/// that its results depend on their timing; this one also gives equal values on every
+/// device.
 pub fn seed(seed: u64) {
     RNG.with_borrow_mut(|rng| *rng = StdRng::seed_from_u64(seed));
 }
 
-/// How the numbers of a parameter are drawn, when it is first looked at.
+/// Initializer of a parameter, run lazily on first access.
 #[derive(Clone, Copy, Debug)]
-pub enum Start {
+pub enum Initializer {
     Zeros,
     Ones,
-    /// Around 0, with this standard deviation.
+    /// Mean 0, with this standard deviation.
     Normal(f64),
-    /// Anywhere between the number and its negative.
+    /// Between the negative bound and the bound.
     Uniform(f64),
 }
 
-impl Start {
-    /// As PyTorch starts a convolution: `inputs` numbers make one of its output.
-    pub fn as_pytorch(inputs: usize) -> Self {
+impl Initializer {
+    /// PyTorch's default for convolutions: uniform within `1 / sqrt(fan_in)`.
+    pub fn fan_in_uniform(inputs: usize) -> Self {
         Self::Uniform((inputs as f64).powf(-0.5))
     }
 
