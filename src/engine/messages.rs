@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Place;
-use crate::train::{Curve, Method, Problem, TrainingReport};
+use crate::train::{Method, MetricSeries, Problem, TrainingReport};
 
 /// Where the visitor wants the model to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,7 +260,7 @@ pub enum TrainingEvent {
     /// After [`TrainingRequest::Resume`] of a training that this page did not
     /// see: how it went until then.
     Curves {
-        curves: Vec<Curve>,
+        curves: Vec<MetricSeries>,
     },
     /// The state was kept: should anything break off, it goes on from here.
     Kept {

@@ -9,7 +9,7 @@ use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
     TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::train::{Curve, Method};
+use crate::train::{Method, MetricSeries};
 
 /// What the shell is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ impl Curves {
         self.accuracy.push([x, accuracy]);
     }
 
-    fn restore(&mut self, curves: Vec<Curve>) {
+    fn restore(&mut self, curves: Vec<MetricSeries>) {
         for curve in curves {
             match curve.name.as_str() {
                 "loss" => self.loss = curve.points,

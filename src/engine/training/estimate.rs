@@ -4,7 +4,7 @@ use crate::engine::messages::{Estimate, TrainingSettings};
 use crate::engine::{Engine, EngineError};
 use crate::kernels::pool;
 use crate::model::{ClipConfig, VisionConfig};
-use crate::train::{Learning, Method, estimate_memory, largest_micro_batch};
+use crate::train::{Method, TrainMode, estimate_memory, largest_micro_batch};
 
 /// What there is beside the training: the program, pictures that are held.
 const BESIDE: u64 = 64_000_000;
@@ -129,7 +129,7 @@ impl Speed {
 
 /// The model that is trained and what of it learns; `None` for what is fitted
 /// to features.
-fn training(engine: &Engine, settings: &TrainingSettings) -> Option<(ClipConfig, Learning)> {
+fn training(engine: &Engine, settings: &TrainingSettings) -> Option<(ClipConfig, TrainMode)> {
     let config = match settings.method {
         Method::Probe | Method::Adapter => return None,
         Method::Pretrain => super::towers::beginner(engine.config(), settings),

@@ -8,7 +8,7 @@ use super::Host;
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, Swapped};
 use crate::model::{Clip, ClipConfig};
-use crate::train::{Head, Learning, Method, PeftFiles, Trainer, load_peft, merge_lora, save_peft};
+use crate::train::{Head, Method, PeftFiles, TrainMode, Trainer, load_peft, merge_lora, save_peft};
 use crate::weights::{Layout, Loader, Precision, save};
 
 /// What is kept of a product beside its files.
@@ -69,12 +69,12 @@ impl Product {
             config: Some(trainer.config().clone()),
         };
         match trainer.options().method {
-            Learning::Lora(_) => {
+            TrainMode::Lora(_) => {
                 let files = save_peft(&trainer.model(), Some(&about.model)).await;
                 let files = files.map_err(text)?;
                 Ok(Self::Lora { about, files })
             }
-            Learning::Full(_) => {
+            TrainMode::Full(_) => {
                 let (model, config) = (trainer.model(), trainer.config());
                 let weights = save(&model, config, Layout::OpenClip, Precision::F32).await;
                 let weights = Some(weights.map_err(text)?);

@@ -18,8 +18,8 @@ use crate::engine::messages::{
 };
 use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision};
 use crate::train::{
-    AdamWHyperParameters, Batch, Curve, Learning, Lora, Method, Parts, Sampler, Target, Tower,
-    TrainOptions, Trainer, TrainingReport, WarmupCosine, fresh,
+    AdamWHyperParameters, Batch, Lora, Method, MetricSeries, Sampler, Target, TrainMode,
+    TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, fresh,
 };
 use crate::zero_shot;
 
@@ -59,14 +59,14 @@ struct Curves {
 }
 
 impl Curves {
-    fn named(&self) -> Vec<Curve> {
+    fn named(&self) -> Vec<MetricSeries> {
         [
             ("loss", &self.loss),
             ("scale", &self.scale),
             ("learning_rate", &self.learning_rate),
             ("accuracy", &self.accuracy),
         ]
-        .map(|(name, points)| Curve {
+        .map(|(name, points)| MetricSeries {
             name: name.into(),
             x: "step".into(),
             points: points.clone(),
@@ -155,18 +155,18 @@ pub fn beginner(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
     }
 }
 
-fn tower(part: TrainedPart) -> Tower {
+fn tower(part: TrainedPart) -> Unfreeze {
     match part {
-        TrainedPart::Frozen => Tower::Frozen,
-        TrainedPart::Last(blocks) => Tower::Last(blocks as usize),
-        TrainedPart::Whole => Tower::Whole,
+        TrainedPart::Frozen => Unfreeze::Frozen,
+        TrainedPart::Last(blocks) => Unfreeze::LastBlocks(blocks as usize),
+        TrainedPart::Whole => Unfreeze::All,
     }
 }
 
 /// What of the model learns.
-pub fn learning(settings: &TrainingSettings) -> Learning {
+pub fn learning(settings: &TrainingSettings) -> TrainMode {
     match settings.method {
-        Method::Lora => Learning::Lora(Lora {
+        Method::Lora => TrainMode::Lora(Lora {
             rank: settings.rank as usize,
             alpha: settings.alpha,
             image: settings.image_tower != TrainedPart::Frozen,
@@ -176,16 +176,16 @@ pub fn learning(settings: &TrainingSettings) -> Learning {
                 false => Target::ATTENTION.to_vec(),
             },
         }),
-        Method::Full => Learning::Full(Parts {
+        Method::Full => TrainMode::Full(TrainableParams {
             image: tower(settings.image_tower),
             text: tower(settings.text_tower),
             temperature: settings.temperature,
             // Batches here are small.
             batch_statistics: false,
         }),
-        _ => Learning::Full(Parts {
+        _ => TrainMode::Full(TrainableParams {
             temperature: settings.temperature,
-            ..Parts::ALL
+            ..TrainableParams::ALL
         }),
     }
 }
@@ -258,7 +258,10 @@ impl TowerJob {
     }
 
     /// Takes up what was kept.
-    pub async fn resume<H: Host>(host: &H, engine: &Engine) -> Result<(Self, Vec<Curve>), String> {
+    pub async fn resume<H: Host>(
+        host: &H,
+        engine: &Engine,
+    ) -> Result<(Self, Vec<MetricSeries>), String> {
         let run = kept(host)
             .await
             .ok_or("nothing is left of the training: start it again")?;

@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 
 use super::optimizer::map_untracked;
 use super::{
-    AdamWHyperParameters, Batch, Gradients, Learning, Parts, StepReport, TrainError, TrainOptions,
-    Trainer, WarmupCosine, loss_and_gradients,
+    AdamWHyperParameters, Batch, Gradients, StepReport, TrainError, TrainMode, TrainOptions,
+    TrainableParams, Trainer, WarmupCosine, loss_and_gradients,
 };
 use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig, VisionTransformer};
 
@@ -86,7 +86,7 @@ pub async fn pretrain(
 ) -> Result<Clip, PretrainError> {
     let replicas = options.replicas.max(1);
     let options_of_trainer = TrainOptions {
-        method: Learning::Full(Parts::ALL),
+        method: TrainMode::Full(TrainableParams::ALL),
         schedule: options.schedule,
         optimizer: options.optimizer,
         clip_norm: None,

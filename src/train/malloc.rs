@@ -1,17 +1,17 @@
-//! Memory that a step frees and the next one wants again.
+//! malloc settings for training.
 
-/// Has the C library keep what is freed. By itself it gives large blocks back to
-/// the system at once, and to get them again, cleared and page by page, takes a quarter of
-/// a small model's step.
+/// Makes glibc retain freed memory. By default it returns large blocks to the system at
+/// once, and to get them again, zeroed and page by page, takes a quarter of a small
+/// model's step.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn keep() {
+pub fn retain_freed_memory() {
     use std::ffi::c_int;
     use std::sync::Once;
     // As in <malloc.h>.
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_MMAP_THRESHOLD: c_int = -3;
-    /// The most that is allowed on 64 bits; larger blocks are so much work that the
-    /// pages do not matter.
+    /// Upper limit on 64 bits; for larger blocks the page faults are negligible beside
+    /// the work.
     const LARGE: c_int = 32 << 20;
     unsafe extern "C" {
         fn mallopt(parameter: c_int, value: c_int) -> c_int;
@@ -25,4 +25,4 @@ pub fn keep() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn keep() {}
+pub fn retain_freed_memory() {}

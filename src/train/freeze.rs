@@ -1,56 +1,57 @@
-//! Which parts of a model learn.
+//! Freezing of parameters (open_clip: `lock_image_tower`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ClipConfig, VisionConfig};
 
-/// How much of a tower learns, counted from its output.
+/// How much of a tower is trainable, from its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tower {
-    /// Nothing: a locked tower (Zhai et al. 2021).
+pub enum Unfreeze {
+    /// A locked tower (Zhai et al. 2021).
     Frozen,
-    /// What stands between the last block and the shared space (last layer norm
-    /// and projection, or attention pool), and so many blocks before it. Of a
-    /// ResNet, its four stages count as blocks.
-    Last(usize),
-    Whole,
+    /// The output layers (last layer norm and projection, or attention pool) and this
+    /// many blocks before them. A ResNet's four stages count as blocks.
+    #[serde(rename = "Last")]
+    LastBlocks(usize),
+    #[serde(rename = "Whole")]
+    All,
 }
 
-/// What of a model learns.
+/// Trainable parameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parts {
-    pub image: Tower,
-    pub text: Tower,
+pub struct TrainableParams {
+    pub image: Unfreeze,
+    pub text: Unfreeze,
     pub temperature: bool,
-    /// Whether batch normalisation where it learns goes by the batch and notes
-    /// its statistics. Small batches do better without.
+    /// Whether trainable batch normalisation uses and updates batch statistics. Small
+    /// batches do better without.
     pub batch_statistics: bool,
 }
 
-impl Parts {
+impl TrainableParams {
     pub const ALL: Self = Self {
-        image: Tower::Whole,
-        text: Tower::Whole,
+        image: Unfreeze::All,
+        text: Unfreeze::All,
         temperature: true,
         batch_statistics: true,
     };
 
-    /// Whether the parameter at `path` learns.
-    pub fn learns(&self, path: &str, config: &ClipConfig) -> bool {
+    /// Whether the parameter at `path` is trainable.
+    pub fn is_trainable(&self, path: &str, config: &ClipConfig) -> bool {
         let (tower, distance) = match path.split_once('.') {
             Some(("visual", rest)) => (self.image, image_distance(rest, config)),
             Some(("text", rest)) => (self.text, text_distance(rest, config)),
             _ => return self.temperature,
         };
         match tower {
-            Tower::Frozen => false,
-            Tower::Last(blocks) => distance <= blocks,
-            Tower::Whole => true,
+            Unfreeze::Frozen => false,
+            Unfreeze::LastBlocks(blocks) => distance <= blocks,
+            Unfreeze::All => true,
         }
     }
 }
 
-/// Blocks from the output, the last one's distance being 1.
+/// Number of blocks from the output, 1 for the last one.
 fn image_distance(path: &str, config: &ClipConfig) -> usize {
     match &config.vision {
         VisionConfig::Vit(vision) => {
