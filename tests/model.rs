@@ -9,7 +9,7 @@ use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{Activation, ClipConfig, VisionConfig, WeightPrecision};
 use clip::preprocess::decode;
-use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
+use clip::weights::{HeaderReader, KeyMap, Loader, Precision, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -196,17 +196,17 @@ models! {
     hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
 }
 
-/// Saves a model of `folder` in `layout` and opens that again.
-fn saved_and_opened(folder: &str, layout: Layout) {
+/// Saves a model of `folder` in `key_map` and opens that again.
+fn saved_and_opened(folder: &str, key_map: KeyMap) {
     let folder = golden("models").join(folder);
     let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
     let device = burn::tensor::Device::flex();
     let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
     let model = load(&bundle.config, &weights, &device).unwrap();
-    let saved = |model| block_on(save(model, &bundle.config, layout, Precision::F32)).unwrap();
+    let saved = |model| block_on(save(model, &bundle.config, key_map, Precision::F32)).unwrap();
     let bytes = saved(&model);
     let (header, _) = HeaderReader::default().push(&bytes).unwrap().unwrap();
-    assert_eq!(header.layout(), layout);
+    assert_eq!(header.key_map(), key_map);
     let again = load(&bundle.config, &bytes, &device).unwrap();
     assert_eq!(bytes, saved(&again));
     let expected = Expected::read(&folder);
@@ -223,9 +223,9 @@ fn saved_and_opened(folder: &str, layout: Layout) {
 
 #[test]
 fn what_is_saved_loads_to_the_same_model() {
-    saved_and_opened("openclip-quick-f32", Layout::HuggingFace);
-    saved_and_opened("openclip-quick-f32", Layout::OpenClip);
-    saved_and_opened("openclip-resnet-f16", Layout::OpenClip);
+    saved_and_opened("openclip-quick-f32", KeyMap::HuggingFace);
+    saved_and_opened("openclip-quick-f32", KeyMap::OpenClip);
+    saved_and_opened("openclip-resnet-f16", KeyMap::OpenClip);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_file_in_pieces_gives_the_same_model() {
     let bytes = fs::read(folder.join("model.safetensors")).unwrap();
     let device = burn::tensor::Device::flex();
     let saved =
-        |model| block_on(save(&model, &config, Layout::HuggingFace, Precision::F32)).unwrap();
+        |model| block_on(save(&model, &config, KeyMap::HuggingFace, Precision::F32)).unwrap();
     let whole = saved(load(&config, &bytes, &device).unwrap());
     // Numbers cut in two, tensors cut in pieces, several tensors in a piece.
     for size in [1, 7, 1000, 65_536] {

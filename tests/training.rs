@@ -15,7 +15,7 @@ use clip::train::{
     TrainMode, TrainOptions, TrainableParams, Trainer, Unfreeze, WarmupCosine, load_peft,
     loss_and_gradients, merge_lora, save_peft,
 };
-use clip::weights::{Layout, Precision, load, save};
+use clip::weights::{KeyMap, Precision, load, save};
 use pollster::block_on;
 use serde::Deserialize;
 
@@ -426,7 +426,7 @@ mod resuming {
         };
         assert!(refused(&state).contains("`visual.Vit"));
         assert!(refused(&state[..state.len() / 2]).contains("taken up"));
-        let weights = block_on(save(&vit, &config, Layout::OpenClip, Precision::F32)).unwrap();
+        let weights = block_on(save(&vit, &config, KeyMap::OpenClip, Precision::F32)).unwrap();
         assert!(refused(&weights).contains("not one of this program's"));
     }
 }

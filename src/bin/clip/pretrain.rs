@@ -18,7 +18,7 @@ use clip::train::{
     AdamWHyperParameters, Augment, Encode, ImageKind, LabelledImage, PretrainData, PretrainOptions,
     SharedName, WarmupCosine, fresh, pretrain, resize_positional_embedding,
 };
-use clip::weights::{Layout, Precision, save};
+use clip::weights::{KeyMap, Precision, save};
 
 use crate::Failure;
 
@@ -311,7 +311,7 @@ fn weights_file(config: &ClipConfig) -> &'static str {
 fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
     let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
     let size = config.vision.image_size();
-    let layout = match config.to_hugging_face() {
+    let key_map = match config.to_hugging_face() {
         Some(mut described) => {
             described["_name_or_path"] = NAME.into();
             let preprocessor = serde_json::json!({
@@ -325,7 +325,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
             });
             fs::write(out.join("config.json"), json(&described)?)?;
             fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
-            Layout::HuggingFace
+            KeyMap::HuggingFace
         }
         None => {
             let described = serde_json::json!({
@@ -338,11 +338,11 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 },
             });
             fs::write(out.join("open_clip_config.json"), json(&described)?)?;
-            Layout::OpenClip
+            KeyMap::OpenClip
         }
     };
     write_whole(&out.join("tokenizer.json"), tokenizer)?;
-    let weights = pollster::block_on(save(model, config, layout, Precision::F16))?;
+    let weights = pollster::block_on(save(model, config, key_map, Precision::F16))?;
     write_whole(&out.join(weights_file(config)), &weights)
 }
 

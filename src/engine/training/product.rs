@@ -9,7 +9,7 @@ use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, Swapped};
 use crate::model::{Clip, ClipConfig};
 use crate::train::{Head, Method, PeftFiles, TrainMode, Trainer, load_peft, merge_lora, save_peft};
-use crate::weights::{Layout, Loader, Precision, save};
+use crate::weights::{KeyMap, Loader, Precision, save};
 
 /// What is kept of a product beside its files.
 const ABOUT: &str = "trained";
@@ -76,7 +76,7 @@ impl Product {
             }
             TrainMode::Full(_) => {
                 let (model, config) = (trainer.model(), trainer.config());
-                let weights = save(&model, config, Layout::OpenClip, Precision::F32).await;
+                let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await;
                 let weights = Some(weights.map_err(text)?);
                 Ok(Self::Model { about, weights })
             }
@@ -275,7 +275,7 @@ impl Product {
             .unwrap_or_else(|| engine.config().clone());
         let pretty = |value: &Value| serde_json::to_vec_pretty(value).map_err(text);
         let mut files = Vec::new();
-        let layout = match what {
+        let key_map = match what {
             Export::HuggingFace => {
                 let described = config.to_hugging_face();
                 let described = described.ok_or("transformers has no CLIP with a ResNet")?;
@@ -286,7 +286,7 @@ impl Product {
                     None => pretty(&engine.preprocess().to_hugging_face())?,
                 };
                 files.push(("preprocessor_config.json".into(), preprocessor));
-                Layout::HuggingFace
+                KeyMap::HuggingFace
             }
             _ => {
                 let described = json!({
@@ -294,17 +294,17 @@ impl Product {
                     "preprocess_cfg": engine.preprocess().to_open_clip(),
                 });
                 files.push(("open_clip_config.json".into(), pretty(&described)?));
-                Layout::OpenClip
+                KeyMap::OpenClip
             }
         };
         if let Some(tokenizer) = host.model_file("tokenizer.json").await {
             files.push(("tokenizer.json".into(), tokenizer));
         }
-        let name = match layout {
-            Layout::HuggingFace => "model.safetensors",
+        let name = match key_map {
+            KeyMap::HuggingFace => "model.safetensors",
             _ => "open_clip_model.safetensors",
         };
-        let weights = save(&model, &config, layout, Precision::F32)
+        let weights = save(&model, &config, key_map, Precision::F32)
             .await
             .map_err(text)?;
         files.push((name.into(), weights));

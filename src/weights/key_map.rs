@@ -1,44 +1,49 @@
-//! Which tensor of a file is which parameter of [`crate::model::Clip`].
+//! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
 
-/// The naming of a weights file.
+/// Naming scheme of a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum KeyMap {
     /// OpenAI's and OpenCLIP's names: `visual.conv1.weight`, `in_proj_weight`.
     OpenClip,
-    /// The same with the text encoder under `text.` (OpenCLIP's `CustomTextCLIP`).
+    /// OpenCLIP's names with the text encoder under `text.` (`CustomTextCLIP`).
     OpenClipCustomText,
     /// transformers' names: `vision_model.…`, `q_proj`, `k_proj`, `v_proj`.
     HuggingFace,
 }
 
-/// How a file's tensor becomes a parameter.
+/// Conversion of a tensor to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Bit by bit.
-    Keep,
+pub enum Transform {
+    /// Unchanged.
+    Identity,
     /// `[out, in]` (PyTorch) to `[in, out]` (burn).
     Transpose,
-    /// A convolution `[out, channels, p, p]` to `[channels * p * p, out]`.
+    /// Patch convolution `[out, channels, p, p]` to `[channels * p * p, out]`.
     FlattenTranspose,
-    /// A scalar, or one element, to `[1]`.
+    /// A scalar, or a single element, to `[1]`.
     Scalar,
 }
 
-/// Where a parameter's values come from.
+/// Source of a parameter's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// One tensor, or several to be joined along their first axis.
+    /// One tensor, or several to be concatenated along their first axis.
     pub names: Vec<String>,
-    pub change: Change,
+    pub transform: Transform,
 }
 
-/// Parameter, name in OpenCLIP's layout, names in Hugging Face's, and what to
-/// do. `@` stands for a block: the part up to and with the block's number.
-type Row = (&'static str, &'static str, &'static [&'static str], Change);
+/// Parameter path, OpenCLIP's name, Hugging Face's names, and the conversion. `@` is the
+/// block prefix, up to and including the block's number.
+type KeyMapping = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    Transform,
+);
 
-use Change::{FlattenTranspose, Keep, Scalar, Transpose};
+use Transform::{FlattenTranspose, Identity, Scalar, Transpose};
 
-const TOP: &[Row] = &[
+const TOP: &[KeyMapping] = &[
     ("logit_scale", "logit_scale", &["logit_scale"], Scalar),
     (
         "visual.Vit.conv1.weight",
@@ -50,86 +55,91 @@ const TOP: &[Row] = &[
         "visual.Vit.class_embedding",
         "visual.class_embedding",
         &["vision_model.embeddings.class_embedding"],
-        Keep,
+        Identity,
     ),
     (
         "visual.Vit.positional_embedding",
         "visual.positional_embedding",
         &["vision_model.embeddings.position_embedding.weight"],
-        Keep,
+        Identity,
     ),
-    // transformers spells it so.
+    // Spelled so in transformers.
     (
         "visual.Vit.ln_pre.gamma",
         "visual.ln_pre.weight",
         &["vision_model.pre_layrnorm.weight"],
-        Keep,
+        Identity,
     ),
     (
         "visual.Vit.ln_pre.beta",
         "visual.ln_pre.bias",
         &["vision_model.pre_layrnorm.bias"],
-        Keep,
+        Identity,
     ),
     (
         "visual.Vit.ln_post.gamma",
         "visual.ln_post.weight",
         &["vision_model.post_layernorm.weight"],
-        Keep,
+        Identity,
     ),
     (
         "visual.Vit.ln_post.beta",
         "visual.ln_post.bias",
         &["vision_model.post_layernorm.bias"],
-        Keep,
+        Identity,
     ),
-    // OpenCLIP multiplies by these as they are; transformers has linear layers.
+    // OpenCLIP multiplies by these directly; transformers has linear layers.
     (
         "visual.Vit.proj.weight",
         "visual.proj",
         &["visual_projection.weight"],
-        Keep,
+        Identity,
     ),
     (
         "text.text_projection.weight",
         "text_projection",
         &["text_projection.weight"],
-        Keep,
+        Identity,
     ),
     (
         "text.token_embedding.weight",
         "token_embedding.weight",
         &["text_model.embeddings.token_embedding.weight"],
-        Keep,
+        Identity,
     ),
     (
         "text.positional_embedding",
         "positional_embedding",
         &["text_model.embeddings.position_embedding.weight"],
-        Keep,
+        Identity,
     ),
     (
         "text.ln_final.gamma",
         "ln_final.weight",
         &["text_model.final_layer_norm.weight"],
-        Keep,
+        Identity,
     ),
     (
         "text.ln_final.beta",
         "ln_final.bias",
         &["text_model.final_layer_norm.bias"],
-        Keep,
+        Identity,
     ),
 ];
 
-const BLOCK: &[Row] = &[
+const BLOCK: &[KeyMapping] = &[
     (
         "@.ln_1.gamma",
         "@.ln_1.weight",
         &["@.layer_norm1.weight"],
-        Keep,
+        Identity,
     ),
-    ("@.ln_1.beta", "@.ln_1.bias", &["@.layer_norm1.bias"], Keep),
+    (
+        "@.ln_1.beta",
+        "@.ln_1.bias",
+        &["@.layer_norm1.bias"],
+        Identity,
+    ),
     (
         "@.attn.in_proj.weight",
         "@.attn.in_proj_weight",
@@ -148,7 +158,7 @@ const BLOCK: &[Row] = &[
             "@.self_attn.k_proj.bias",
             "@.self_attn.v_proj.bias",
         ],
-        Keep,
+        Identity,
     ),
     (
         "@.attn.out_proj.weight",
@@ -160,15 +170,20 @@ const BLOCK: &[Row] = &[
         "@.attn.out_proj.bias",
         "@.attn.out_proj.bias",
         &["@.self_attn.out_proj.bias"],
-        Keep,
+        Identity,
     ),
     (
         "@.ln_2.gamma",
         "@.ln_2.weight",
         &["@.layer_norm2.weight"],
-        Keep,
+        Identity,
     ),
-    ("@.ln_2.beta", "@.ln_2.bias", &["@.layer_norm2.bias"], Keep),
+    (
+        "@.ln_2.beta",
+        "@.ln_2.bias",
+        &["@.layer_norm2.bias"],
+        Identity,
+    ),
     (
         "@.mlp.c_fc.weight",
         "@.mlp.c_fc.weight",
@@ -179,7 +194,7 @@ const BLOCK: &[Row] = &[
         "@.mlp.c_fc.bias",
         "@.mlp.c_fc.bias",
         &["@.mlp.fc1.bias"],
-        Keep,
+        Identity,
     ),
     (
         "@.mlp.c_proj.weight",
@@ -191,11 +206,11 @@ const BLOCK: &[Row] = &[
         "@.mlp.c_proj.bias",
         "@.mlp.c_proj.bias",
         &["@.mlp.fc2.bias"],
-        Keep,
+        Identity,
     ),
 ];
 
-/// A tower's blocks: our path, OpenCLIP's, Hugging Face's.
+/// Block prefixes of a tower: parameter path, OpenCLIP's, Hugging Face's.
 const TOWERS: &[[&str; 3]] = &[
     [
         "visual.Vit.transformer.resblocks.",
@@ -209,8 +224,8 @@ const TOWERS: &[[&str; 3]] = &[
     ],
 ];
 
-impl Layout {
-    /// The layout that a file's tensor names show, if it is a CLIP at all.
+impl KeyMap {
+    /// Detects the naming scheme of a file; `None` if it is not a CLIP.
     pub fn detect<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut open_clip, mut custom_text, mut hugging_face) = (false, false, false);
         for name in names {
@@ -226,29 +241,33 @@ impl Layout {
         }
     }
 
-    /// Where the parameter at `path` (as burn names it) stands in a file of
-    /// this layout; `None` if this table does not know the parameter.
+    /// Source of the parameter at `path` (burn's path); `None` if the table does not have
+    /// it.
     pub fn source(self, path: &str) -> Option<Source> {
         if let Some(rest) = path.strip_prefix("visual.ResNet.") {
             return (self != Self::HuggingFace).then(|| resnet(rest));
         }
-        for [ours, open_clip, hugging_face] in TOWERS {
-            let Some(rest) = path.strip_prefix(ours) else {
+        for [path_pattern, open_clip, hugging_face] in TOWERS {
+            let Some(rest) = path.strip_prefix(path_pattern) else {
                 continue;
             };
             let (number, rest) = rest.split_once('.')?;
-            let row = BLOCK.iter().find(|row| &row.0[2..] == rest)?;
+            let mapping = BLOCK.iter().find(|mapping| &mapping.0[2..] == rest)?;
             let prefix = match self {
                 Self::HuggingFace => hugging_face,
                 _ => open_clip,
             };
             let block = format!("{prefix}{number}");
-            return Some(self.read(row, &block));
+            return Some(self.source_of(mapping, &block));
         }
-        (TOP.iter().find(|row| row.0 == path)).map(|row| self.read(row, ""))
+        (TOP.iter().find(|mapping| mapping.0 == path)).map(|mapping| self.source_of(mapping, ""))
     }
 
-    fn read(self, (ours, open_clip, hugging_face, change): &Row, block: &str) -> Source {
+    fn source_of(
+        self,
+        (path_pattern, open_clip, hugging_face, transform): &KeyMapping,
+        block: &str,
+    ) -> Source {
         let names: Vec<String> = match self {
             Self::HuggingFace => hugging_face.iter().map(|n| n.replace('@', block)).collect(),
             _ => vec![open_clip.replace('@', block)],
@@ -258,18 +277,18 @@ impl Layout {
             Self::OpenClipCustomText if is_text => vec![format!("text.{}", names[0])],
             _ => names,
         };
-        let projection =
-            *ours == "visual.Vit.proj.weight" || *ours == "text.text_projection.weight";
-        let change = match self {
+        let projection = *path_pattern == "visual.Vit.proj.weight"
+            || *path_pattern == "text.text_projection.weight";
+        let transform = match self {
             Self::HuggingFace if projection => Transpose,
-            _ => *change,
+            _ => *transform,
         };
-        Source { names, change }
+        Source { names, transform }
     }
 }
 
-/// Where a parameter of the ResNet stands in OpenCLIP's layout, which our
-/// names follow but for burn's own.
+/// Source of a ResNet parameter in OpenCLIP's naming, from which the paths differ only in
+/// burn's own names.
 fn resnet(path: &str) -> Source {
     let name = (path.replace(".gamma", ".weight"))
         .replace(".beta", ".bias")
@@ -277,7 +296,7 @@ fn resnet(path: &str) -> Source {
         .replace("downsample.norm", "downsample.1")
         .replace(".conv.", ".");
     let name = match name.split_once(".norm.") {
-        // `layer1.0.conv2.norm.weight`: the file's `layer1.0.bn2.weight`
+        // `layer1.0.conv2.norm.weight` is `layer1.0.bn2.weight` in the file.
         Some((conv, rest)) => {
             let (place, number) = conv.rsplit_once("conv").unwrap_or((conv, ""));
             format!("{place}bn{number}.{rest}")
@@ -285,9 +304,9 @@ fn resnet(path: &str) -> Source {
         None => name,
     };
     Source {
-        change: match name.ends_with("_proj.weight") {
+        transform: match name.ends_with("_proj.weight") {
             true => Transpose,
-            false => Keep,
+            false => Identity,
         },
         names: vec![format!("visual.{name}")],
     }
@@ -300,17 +319,17 @@ mod tests {
     #[test]
     fn one_parameter_in_every_layout() {
         let path = "text.transformer.resblocks.3.attn.in_proj.weight";
-        let names = |layout: Layout| layout.source(path).unwrap().names;
+        let names = |key_map: KeyMap| key_map.source(path).unwrap().names;
         assert_eq!(
-            names(Layout::OpenClip),
+            names(KeyMap::OpenClip),
             ["transformer.resblocks.3.attn.in_proj_weight"]
         );
         assert_eq!(
-            names(Layout::OpenClipCustomText),
+            names(KeyMap::OpenClipCustomText),
             ["text.transformer.resblocks.3.attn.in_proj_weight"]
         );
         assert_eq!(
-            names(Layout::HuggingFace),
+            names(KeyMap::HuggingFace),
             ["q", "k", "v"]
                 .map(|p| format!("text_model.encoder.layers.3.self_attn.{p}_proj.weight"))
         );
@@ -318,18 +337,19 @@ mod tests {
 
     #[test]
     fn only_transformers_projections_are_transposed() {
-        let change = |layout: Layout| layout.source("visual.Vit.proj.weight").unwrap().change;
-        assert_eq!(change(Layout::OpenClip), Keep);
-        assert_eq!(change(Layout::HuggingFace), Transpose);
+        let transform =
+            |key_map: KeyMap| key_map.source("visual.Vit.proj.weight").unwrap().transform;
+        assert_eq!(transform(KeyMap::OpenClip), Identity);
+        assert_eq!(transform(KeyMap::HuggingFace), Transpose);
     }
 
     #[test]
     fn a_resnet_has_names_in_open_clip_only() {
         let path = "visual.ResNet.layer2.0.downsample.norm.running_mean";
-        let names = Layout::OpenClip.source(path).unwrap().names;
+        let names = KeyMap::OpenClip.source(path).unwrap().names;
         assert_eq!(names, ["visual.layer2.0.downsample.1.running_mean"]);
-        assert_eq!(Layout::HuggingFace.source(path), None);
-        let names = |path| Layout::OpenClip.source(path).unwrap().names;
+        assert_eq!(KeyMap::HuggingFace.source(path), None);
+        let names = |path| KeyMap::OpenClip.source(path).unwrap().names;
         let path = "visual.ResNet.layer1.0.conv2.norm.gamma";
         assert_eq!(names(path), ["visual.layer1.0.bn2.weight"]);
         assert_eq!(
@@ -341,9 +361,9 @@ mod tests {
     #[test]
     fn other_models_are_not_taken_for_clip() {
         assert_eq!(
-            Layout::detect(["bert.embeddings.word_embeddings.weight"]),
+            KeyMap::detect(["bert.embeddings.word_embeddings.weight"]),
             None
         );
-        assert_eq!(Layout::HuggingFace.source("visual.no_such"), None);
+        assert_eq!(KeyMap::HuggingFace.source("visual.no_such"), None);
     }
 }
