@@ -1,6 +1,7 @@
-//! What a file's first bytes tell: its kind, and what the decoder hides of how its pixels are stored.
+//! Magic bytes and header fields: file types, and storage details that decoders do not
+//! expose.
 
-/// Kinds of files that are met where a picture is expected, named so that the visitor knows what to do.
+/// Name of an unsupported file type, for the error message.
 pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     let start = |magic: &[u8]| bytes.starts_with(magic);
     let brand = (bytes.get(4..8) == Some(b"ftyp"))
@@ -40,7 +41,7 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// SVG and web pages: the first tag after byte-order mark, comments and declarations.
+/// Detects SVG and HTML: the first tag after byte-order mark, comments and declarations.
 fn markup(bytes: &[u8]) -> Option<&'static str> {
     let head = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let head = String::from_utf8_lossy(&head[..head.len().min(4096)]).to_ascii_lowercase();
@@ -56,16 +57,17 @@ fn markup(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// How a file stores its pixels, which decoders do not tell.
+/// Storage of a file's pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Storage {
-    /// As a palette, or as black and white: Pillow does not mix such pixels.
+    /// Palette, or black and white: Pillow does not interpolate such pixels.
     pub stepped: bool,
-    /// Transparency is a colour or an index, not a channel: Pillow's resizing does not see it.
+    /// Transparency by colour or index instead of a channel: Pillow's resizing ignores
+    /// it.
     pub keyed: bool,
 }
 
-/// `None` where the header is broken; the decoder will say so.
+/// `None` for a broken header, which the decoder will report.
 pub(super) fn png(bytes: &[u8]) -> Option<Storage> {
     const GREY: u8 = 0;
     const RGB: u8 = 2;
@@ -81,7 +83,7 @@ pub(super) fn png(bytes: &[u8]) -> Option<Storage> {
             b"tRNS" => keyed = matches!(colour, GREY | RGB | PALETTE),
             _ => {}
         }
-        // Length, kind and checksum.
+        // Length, type and checksum.
         at = at
             .checked_add(usize::try_from(length).ok()?)?
             .checked_add(12)?;
@@ -90,14 +92,14 @@ pub(super) fn png(bytes: &[u8]) -> Option<Storage> {
     Some(Storage { stepped, keyed })
 }
 
-/// A GIF is a palette picture, unless its palette is the grey scale itself.
+/// A GIF has a palette, unless that is the grey scale itself.
 pub(super) fn gif(bytes: &[u8]) -> Option<Storage> {
     let global = palette_length(*bytes.get(10)?);
     let mut at = 13 + global.unwrap_or(0);
     let mut colours = global.map(|_| bytes.get(13..at)).unwrap_or_default();
     loop {
         match *bytes.get(at)? {
-            // An extension: two bytes, then blocks up to an empty one.
+            // Extension: two bytes, then blocks up to an empty one.
             0x21 => {
                 at += 2;
                 loop {
@@ -108,7 +110,7 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Storage> {
                     }
                 }
             }
-            // A frame: its own palette counts.
+            // Frame: its own palette counts.
             0x2c => {
                 if let Some(length) = palette_length(*bytes.get(at + 9)?) {
                     colours = bytes.get(at + 10..at + 10 + length);
@@ -159,11 +161,11 @@ pub(super) fn bmp(bytes: &[u8]) -> Option<Storage> {
     })
 }
 
-/// Whether a JPEG's pixels go on to an end marker: a picture that lacks it has been cut off.
+/// Whether a JPEG has an end marker after its pixels: without it the file is truncated.
 pub(super) fn jpeg_ends(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xda;
     let mut at = 2;
-    // Skip what comes before the pixels: a preview among it has its own end marker.
+    // Skips the segments before the pixels: an embedded preview has its own end marker.
     loop {
         match bytes.get(at..) {
             Some([0xff, 0xff, ..]) => at += 1,
@@ -171,7 +173,7 @@ pub(super) fn jpeg_ends(bytes: &[u8]) -> bool {
             Some([0xff, _, high, low, ..]) => {
                 at += 2 + usize::from(u16::from_be_bytes([*high, *low]))
             }
-            // Not as it should be: let the decoder judge.
+            // Malformed: left to the decoder.
             Some([_, _, ..]) => return true,
             _ => return false,
         }
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn broken_headers_end_nowhere() {
-        // Every beginning of a header, and lengths that point beyond the end.
+        // Every prefix of a header, and lengths that point beyond the end.
         let png_head = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0....\xff\xff\xff\xffabcd";
         let gif_head =
             b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04....\0,\0\0\0\0\x01\0\x01\0\x87";

@@ -1,10 +1,12 @@
-//! Mends text that went through the wrong encoding, as ftfy does before CLIP's tokenizer.
+//! Port of ftfy's `fix_text`, which repairs mojibake (text decoded with the wrong
+//! encoding) before CLIP's tokenizer.
 //!
-//! "donâ€™t" is "don’t" written as UTF-8 and read as Windows-1252. The rules when to believe that,
-//! and the small repairs around it (curly quotes, ligatures, full-width letters, control
-//! characters), are those of ftfy 6.3 by Robyn Speer (<https://github.com/rspeer/python-ftfy>,
-//! Apache-2.0), whose `fix_text` OpenAI's tokenizer calls: a token is only the same if the mended
-//! text is. `tests/tokenizer.rs` compares the two.
+//! "donâ€™t" is "don’t" encoded as UTF-8 and decoded as Windows-1252. The heuristics for
+//! when to undo that, and the small fixes around it (curly quotes, ligatures, full-width
+//! letters, control characters), are those of ftfy 6.3 by Robyn Speer
+//! (<https://github.com/rspeer/python-ftfy>, Apache-2.0). OpenAI's tokenizer calls
+//! `fix_text`, so tokens match only if the fixed text does. `tests/tokenizer.rs` compares
+//! the two.
 
 use std::borrow::Cow;
 
@@ -14,13 +16,13 @@ use super::code_pages::{LIKE_LATIN_1, PAGES, WINDOWS_1252};
 use super::entities::unescape_certain;
 use super::is_space;
 
-/// Repairs feed each other ("&amp;eacute;"), so they run until nothing changes. Three rounds are
-/// many; the bound is there for texts that were made to loop.
+/// Fixes enable each other ("&amp;eacute;"), so they run until nothing changes. Three
+/// rounds are many; the bound stops adversarial texts.
 const ROUNDS: usize = 64;
 
-/// ftfy's `fix_text` with its default settings.
-pub(super) fn mend(text: &str) -> String {
-    // Entities stay from the first line on that looks like HTML.
+/// `fix_text` with ftfy's default settings.
+pub(super) fn fix_text(text: &str) -> String {
+    // Entities are kept from the first line on that looks like HTML.
     let mut entities = true;
     text.split_inclusive('\n')
         .map(|line| {
@@ -56,7 +58,7 @@ fn mend_line(line: &str, entities: bool) -> String {
     text
 }
 
-/// A character as the plain ones it is made of: ligatures, widths and quotes.
+/// Replaces ligatures, width variants and curly quotes by plain characters.
 enum Replaced {
     One(Option<char>),
     Many(std::vec::IntoIter<char>),
@@ -69,7 +71,7 @@ impl Replaced {
             '\u{2bc}' | '\u{2018}'..='\u{201b}' => Self::One(Some('\'')),
             '\u{201c}'..='\u{201f}' => Self::One(Some('"')),
             '\u{3000}' => Self::One(Some(' ')),
-            // Half and full width: what compatibility normalisation makes of them.
+            // Half- and full-width characters: compatibility normalisation.
             '\u{ff01}'..='\u{ffef}' => {
                 let mut wide = NormalizedString::from(character.to_string());
                 wide.nfkc();
@@ -125,7 +127,7 @@ fn unix_lines(text: &str) -> String {
         .replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n")
 }
 
-/// Without the sequences that colour text in a terminal: escape, `[`, numbers, a letter.
+/// Removes ANSI colour sequences: escape, `[`, numbers, a letter.
 fn without_escapes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -143,7 +145,7 @@ fn without_escapes(text: &str) -> String {
     out
 }
 
-/// Control characters that nobody means, byte-order marks and annotation marks.
+/// Stray control characters, byte-order marks and annotation marks.
 fn is_unwanted(character: char) -> bool {
     matches!(
         character,
@@ -151,7 +153,7 @@ fn is_unwanted(character: char) -> bool {
     )
 }
 
-/// Undo wrong decodings, one after the other, for as long as the text looks wrong.
+/// Undoes wrong decodings, one after the other, while the text looks like mojibake.
 fn mend_encoding(text: &str) -> String {
     let mut text = Cow::Borrowed(text);
     for _ in 0..ROUNDS {
@@ -168,7 +170,8 @@ fn mend_encoding_once(text: &str) -> Option<String> {
     if text.is_ascii() || !is_bad(&characters) {
         return None;
     }
-    // The usual accident: UTF-8 read as a one-byte encoding. Write it back and read it right.
+    // The usual case: UTF-8 decoded as a one-byte encoding. Encode it back and decode it
+    // as UTF-8.
     for page in PAGES {
         let Some(mut bytes) = page.encode_all(text) else {
             continue;
@@ -183,10 +186,10 @@ fn mend_encoding_once(text: &str) -> Option<String> {
             return Some(decoded);
         }
     }
-    // The same accident in a part of the text only.
-    let mended = mend_parts(&characters);
-    if mended != text {
-        return Some(mended);
+    // The same in a part of the text only.
+    let fixed = mend_parts(&characters);
+    if fixed != text {
+        return Some(fixed);
     }
     // Latin-1 with control characters in it was Windows-1252.
     if text.chars().any(|c| matches!(c, '\u{80}'..='\u{9f}')) {
@@ -195,7 +198,7 @@ fn mend_encoding_once(text: &str) -> Option<String> {
     None
 }
 
-/// UTF-8, or the dialects of it that write characters above U+FFFF as two surrogates and NUL as two bytes.
+/// Decodes UTF-8, or its variants CESU-8 and Java's modified UTF-8.
 fn decode_utf8(bytes: &[u8]) -> Option<String> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -228,9 +231,10 @@ fn decode_utf8(bytes: &[u8]) -> Option<String> {
     String::from_utf8(plain).ok()
 }
 
-/// Length of a UTF-8 sequence at the start of `bytes` whose byte 0xA0 has become a space, or 0.
+/// Length of a UTF-8 sequence at the start of `bytes` whose byte 0xA0 was replaced by a
+/// space, or 0.
 ///
-/// Only sequences that make likely characters; a lone "Å " may well be meant.
+/// Only sequences of likely characters; a lone "Å " may be intended.
 fn altered_length(bytes: &[u8]) -> usize {
     let tail = |b: u8| matches!(b, 0x80..=0x84 | 0x86..=0x9f | 0xa1..=0xbf);
     let any = |b: u8| matches!(b, 0x80..=0xbf);
@@ -250,7 +254,7 @@ fn holds_spaces_for_a0(bytes: &[u8]) -> bool {
 }
 
 fn restore_a0(bytes: &[u8]) -> Vec<u8> {
-    // "Ã " alone is the word "à", and its space is meant too; not before the Portuguese words that
+    // "Ã " alone is the word "à" with its own space; not before Portuguese words that
     // start with it.
     let mut words = Vec::with_capacity(bytes.len() + 8);
     let mut at = 0;
@@ -280,7 +284,8 @@ fn restore_a0(bytes: &[u8]) -> Vec<u8> {
     words
 }
 
-/// Length of a UTF-8 sequence at the start of `bytes` of which a byte was lost (0x1A, or `?`), or 0.
+/// Length of a UTF-8 sequence at the start of `bytes` with a lost byte (0x1A, or `?`), or
+/// 0.
 fn lost_length(bytes: &[u8]) -> usize {
     let gone = |b: u8| matches!(b, 0x1a | b'?');
     let tail = |b: u8| matches!(b, 0x1a | 0x80..=0xbf);
@@ -323,7 +328,8 @@ fn replace_lost(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Mend the stretches that look like UTF-8 read as a one-byte encoding, if they look wrong by themselves.
+/// Fixes substrings that look like UTF-8 decoded as a one-byte encoding, if they are
+/// mojibake by themselves.
 fn mend_parts(characters: &[char]) -> String {
     let mut out = String::with_capacity(characters.len());
     let mut at = 0;
@@ -341,7 +347,7 @@ fn mend_parts(characters: &[char]) -> String {
             continue;
         }
         let text: String = part.iter().collect();
-        // Shorter than the whole, or this would never end.
+        // Strictly shorter, so that the recursion ends.
         if length < characters.len() && is_bad(part) {
             out.push_str(&mend_encoding(&text));
         } else {
@@ -352,7 +358,8 @@ fn mend_parts(characters: &[char]) -> String {
     out
 }
 
-/// Number of characters at the start of `characters` that may be UTF-8 sequences one after the other.
+/// Number of characters at the start of `characters` that may be consecutive UTF-8
+/// sequences.
 fn stretch(characters: &[char]) -> usize {
     let mut length = 0;
     'sequences: loop {
@@ -372,9 +379,10 @@ fn stretch(characters: &[char]) -> usize {
     }
 }
 
-/// Whether one of the encodings like Latin-1 has the character at a byte that starts a UTF-8 sequence.
+/// Whether one of the Latin-1-like encodings maps a UTF-8 lead byte to the character.
 fn is_lead(character: char, first: u8, last: u8) -> bool {
-    // The pages agree on few letters for the rare four-byte sequences; ftfy takes these.
+    // The encodings agree on few letters for the rare four-byte sequences; these are
+    // ftfy's.
     if first == 0xf0 {
         return "ðóđğšπσру".contains(character);
     }
@@ -383,8 +391,8 @@ fn is_lead(character: char, first: u8, last: u8) -> bool {
         .any(|page| page.range(first, last).any(|c| c == character))
 }
 
-/// Whether one of them has it at a byte that continues a sequence; `strict`: and it is no space,
-/// dash, quote, bullet or ellipsis, which are common without any accident.
+/// Whether one of them maps a continuation byte to it; `strict` excludes spaces, dashes,
+/// quotes, bullets and ellipses, which are common in correct text.
 fn is_continuation(character: char, strict: bool) -> bool {
     match character {
         ' ' => !strict,
@@ -397,7 +405,7 @@ fn is_continuation(character: char, strict: bool) -> bool {
     }
 }
 
-// Kinds of characters that occur in misread UTF-8: a set of bits, as some are of two kinds.
+// Bit flags of character classes that occur in mojibake; some characters are in two.
 const COMMON: u16 = 1;
 const C1: u16 = 1 << 1;
 const BAD: u16 = 1 << 2;
@@ -413,7 +421,7 @@ const UPPER_COMMON: u16 = 1 << 11;
 const LOWER_COMMON: u16 = 1 << 12;
 const BOX: u16 = 1 << 13;
 
-/// Single characters, and `a-z` for all from the one to the other.
+/// Character set: single characters, and ranges such as `a-z`.
 const KINDS: [(u16, &str); 14] = [
     (COMMON, "\u{a0}\u{ad}´·–-―’…"),
     (C1, "\u{80}-\u{9f}"),
@@ -423,7 +431,7 @@ const KINDS: [(u16, &str); 14] = [
     (START, "¡©«¿΄-΅‘‚“„•‹\u{f8ff}"),
     (END, "®»˝”›™"),
     (NUMBER, "±-³µ¹¼-¾×÷⁄№∂∆∏∑√∞∩∫≈≠-≡≤-≥"),
-    // Letters of faces like (òÖó): they may stand anywhere.
+    // Letters used in emoticons (òÖó), anywhere.
     (FACE, "°Ò-ÖÙ-Üò-öø-üŌŐŪŲ"),
     (UPPER, "À-ÑØÜ-ÝĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĻĽŁŃŅŇŒŘŚŞŠŢŤŮŰŸ-ŹŻŽҐ"),
     (LOWER, "ß-ñüāăąćčďđēėęěğģīįķĺļľłœŕśşšťźżžґﬁ-ﬂ"),
@@ -460,14 +468,14 @@ fn is_member(character: char, members: &str) -> bool {
     false
 }
 
-/// Whether a text has a sequence of characters that people hardly write on purpose.
+/// Whether a text contains a sequence that is hardly ever intended.
 fn is_bad(text: &[char]) -> bool {
     let kinds: Vec<u16> = text.iter().map(|&c| kinds(c)).collect();
     (0..text.len()).any(|at| is_bad_at(text, &kinds, at))
 }
 
 fn is_bad_at(text: &[char], kinds: &[u16], at: usize) -> bool {
-    // The character `i` places on: is it one of these, of these kinds, of either?
+    // Whether the character at offset `i` is one of these, of these classes, of either.
     let one = |i: usize, set: &str| text.get(at + i).is_some_and(|&c| set.contains(c));
     let kind = |i: usize, set: u16| kinds.get(at + i).is_some_and(|k| k & set != 0);
     let either = |i: usize, of: u16, set: &str| kind(i, of) || one(i, set);
@@ -540,7 +548,7 @@ mod tests {
 
     #[test]
     fn mends_as_ftfy_documents_it() {
-        for (broken, mended) in [
+        for (broken, fixed) in [
             ("âœ” No problems", "✔ No problems"),
             ("l’humanitÃ©", "l'humanité"),
             ("Ã perturber la rÃ©flexion", "à perturber la réflexion"),
@@ -554,7 +562,7 @@ mod tests {
             ("plain", "plain"),
             ("", ""),
         ] {
-            assert_eq!(mend(broken), mended, "{broken:?}");
+            assert_eq!(fix_text(broken), fixed, "{broken:?}");
         }
     }
 
@@ -565,7 +573,7 @@ mod tests {
             "Привет мир — Ελληνικά, 你好 😀".to_owned(),
             "Å ở là Ã".to_owned(),
         ] {
-            assert_eq!(mend(&text), text);
+            assert_eq!(fix_text(&text), text);
         }
     }
 
