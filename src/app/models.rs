@@ -11,7 +11,7 @@ use super::session::Session;
 use super::state::App;
 use crate::catalogue::{Published, published};
 use crate::engine::Place;
-use crate::engine::messages::{ActivationChoice, KeptModel, ModelSource};
+use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
 
 /// What the bundled model can and cannot do.
 const KNOWS: &str = "The bundled model was trained from scratch on drawings and icons (emoji); it does not know photographs: those want one of the published models.";
@@ -252,7 +252,7 @@ fn Other(app: App) -> impl IntoView {
 fn Kept(app: App) -> impl IntoView {
     let kept = Memo::new(move |_| app.session.with(|s| s.kept.clone()));
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
-    let row = move |model: KeptModel| {
+    let row = move |model: CachedModel| {
         let name = model.model.clone();
         let place = Place::parse(&name).ok();
         let size = match model.complete {

@@ -48,7 +48,7 @@ pub enum ActivationChoice {
 
 /// A model that this browser keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptModel {
+pub struct CachedModel {
     /// As it was asked for.
     pub model: String,
     pub bytes: u64,
@@ -118,7 +118,7 @@ pub enum Event {
     },
     /// The models that this browser keeps. Comes after every [`Request::Open`]
     /// and [`Request::DeleteKept`].
-    Kept { models: Vec<KeptModel> },
+    Kept { models: Vec<CachedModel> },
     /// Something the visitor should know, such as that a model could not be kept.
     Remark { text: String },
     /// The model could not be opened; this worker is of no more use.

@@ -13,8 +13,8 @@ use crate::engine::messages::{
 use crate::engine::training::browser::Browser;
 use crate::engine::training::{Beside, Training};
 use crate::engine::{Engine, EngineError, Waiting, compute_worker, cpu_name, open_device};
-use crate::hub::kept::Shelf;
-use crate::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
+use crate::hub::cache::ModelCache;
+use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::decode;
 use crate::zero_shot;
@@ -88,7 +88,7 @@ impl Mailbox {
 /// What is known and what waits.
 struct State {
     engine: Option<Engine>,
-    training: Training<Browser<Either>>,
+    training: Training<Browser<WebModelFiles>>,
     /// Pictures to encode: number and file.
     waiting: VecDeque<(ImageId, Vec<u8>)>,
     /// Encoded pictures and their features.
@@ -177,21 +177,21 @@ impl State {
                         });
                         self.training.host().set_model(files, activation);
                         self.engine = Some(engine);
-                        tell_kept().await;
+                        post_cached_models().await;
                     }
                     Err(failed) => {
                         // First: after a failure nobody listens any more.
-                        tell_kept().await;
+                        post_cached_models().await;
                         let Failed { error, gpu } = failed;
                         post(&Event::OpenFailed { error, gpu });
                     }
                 }
             }
             Request::DeleteKept { model } => {
-                if let Some(shelf) = Shelf::open().await {
-                    shelf.remove(&model).await;
+                if let Some(cache) = ModelCache::open().await {
+                    cache.remove(&model).await;
                 }
-                tell_kept().await;
+                post_cached_models().await;
             }
             Request::AddImage { image, name } => match message.bytes {
                 Some(bytes) => self.waiting.push_back((image, bytes)),
@@ -358,7 +358,7 @@ impl Question {
     fn answer(
         &self,
         engine: &Engine,
-        training: &Training<Browser<Either>>,
+        training: &Training<Browser<WebModelFiles>>,
         image: ImageId,
         features: &[f32],
     ) {
@@ -394,26 +394,28 @@ async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>
     Ok(features)
 }
 
-async fn tell_kept() {
-    let models = match Shelf::open().await {
-        Some(shelf) => shelf.list().await,
+async fn post_cached_models() {
+    let models = match ModelCache::open().await {
+        Some(cache) => cache.list().await,
         None => Vec::new(),
     };
     post(&Event::Kept { models });
 }
 
 /// Where the files of the model that was asked for are.
-async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> Either {
+async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebModelFiles {
     match source {
-        ModelSource::Bundled => Either::Fetched(Fetched::bundled(BUNDLED)),
-        ModelSource::Files => Either::Dropped(Dropped::new(files, Fetched::bundled(BUNDLED))),
+        ModelSource::Bundled => WebModelFiles::Http(HttpFiles::bundled(BUNDLED)),
+        ModelSource::Files => {
+            WebModelFiles::Files(BrowserFiles::new(files, HttpFiles::bundled(BUNDLED)))
+        }
         ModelSource::Place(place) => {
-            let shelf = Shelf::open().await.map(Rc::new);
+            let cache = ModelCache::open().await.map(Rc::new);
             let tell = Rc::new(|text| post(&Event::Remark { text }));
-            if shelf.is_none() {
+            if cache.is_none() {
                 tell("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
             }
-            Either::Fetched(Fetched::place(&place, hub, shelf, tell))
+            WebModelFiles::Http(HttpFiles::place(&place, hub, cache, tell))
         }
     }
 }

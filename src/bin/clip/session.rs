@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, Place, open_device};
-use clip::hub::{self, Bundled, Folder, HubError, ModelFiles, Remote, Take};
+use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, Remote};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
@@ -140,11 +140,11 @@ impl ModelFiles for Files {
         }
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         match self {
-            Self::Bundled => Bundled.stream(file, take).await,
-            Self::Folder(files) => files.stream(file, take).await,
-            Self::Remote(files) => files.stream(file, take).await,
+            Self::Bundled => Bundled.stream(file, sink).await,
+            Self::Folder(files) => files.stream(file, sink).await,
+            Self::Remote(files) => files.stream(file, sink).await,
         }
     }
 

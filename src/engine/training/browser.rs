@@ -11,12 +11,12 @@ use web_sys::File;
 use super::{Beside, Host};
 use crate::engine::Engine;
 use crate::engine::messages::TrainingEvent;
-use crate::hub::kept::{KeepError, Shelf};
+use crate::hub::cache::{CacheError, ModelCache};
 use crate::hub::{self, ModelFiles};
 use crate::model::{Activation, Clip};
 
 /// Name of the shelf.
-const SHELF: &str = "training";
+const CACHE_NAME: &str = "training";
 
 /// How events are told.
 pub type Tell = Box<dyn Fn(TrainingEvent, Beside<File>)>;
@@ -24,7 +24,7 @@ pub type Tell = Box<dyn Fn(TrainingEvent, Beside<File>)>;
 pub struct Browser<M> {
     tell: Tell,
     /// Opened when it is needed first; `None` within: this browser keeps nothing.
-    shelf: RefCell<Option<Option<Rc<Shelf>>>>,
+    cache: RefCell<Option<Option<Rc<ModelCache>>>>,
     model: RefCell<Option<(Rc<M>, Option<Activation>)>>,
 }
 
@@ -32,7 +32,7 @@ impl<M: ModelFiles> Browser<M> {
     pub fn new(tell: Tell) -> Self {
         Self {
             tell,
-            shelf: RefCell::default(),
+            cache: RefCell::default(),
             model: RefCell::default(),
         }
     }
@@ -46,14 +46,14 @@ impl<M: ModelFiles> Browser<M> {
         self.model.borrow().clone()
     }
 
-    async fn shelf(&self) -> Option<Rc<Shelf>> {
-        let opened = self.shelf.borrow().clone();
+    async fn cache(&self) -> Option<Rc<ModelCache>> {
+        let opened = self.cache.borrow().clone();
         match opened {
-            Some(shelf) => shelf,
+            Some(cache) => cache,
             None => {
-                let shelf = Shelf::named(SHELF).await.map(Rc::new);
-                self.shelf.replace(Some(shelf.clone()));
-                shelf
+                let cache = ModelCache::named(CACHE_NAME).await.map(Rc::new);
+                self.cache.replace(Some(cache.clone()));
+                cache
             }
         }
     }
@@ -72,30 +72,30 @@ impl<M: ModelFiles> Host for Browser<M> {
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let shelf = self.shelf().await.ok_or("a private window keeps nothing")?;
-        shelf.put(name, bytes).await.map_err(|error| match error {
-            KeepError::Full => "there is no more room".into(),
-            KeepError::Other(why) => why,
+        let cache = self.cache().await.ok_or("a private window keeps nothing")?;
+        cache.put(name, bytes).await.map_err(|error| match error {
+            CacheError::Full => "there is no more room".into(),
+            CacheError::Other(why) => why,
         })
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.shelf().await?.get(name).await
+        self.cache().await?.get(name).await
     }
 
     async fn file(&self, name: &str) -> Option<File> {
-        self.shelf().await?.handle(name).await
+        self.cache().await?.handle(name).await
     }
 
     async fn delete(&self, name: &str) {
-        if let Some(shelf) = self.shelf().await {
-            shelf.delete(name).await;
+        if let Some(cache) = self.cache().await {
+            cache.delete(name).await;
         }
     }
 
     async fn names(&self) -> Vec<String> {
-        match self.shelf().await {
-            Some(shelf) => shelf.names().await,
+        match self.cache().await {
+            Some(cache) => cache.names().await,
             None => Vec::new(),
         }
     }

@@ -11,7 +11,7 @@ use std::task::Poll;
 use super::measure::{Exam, by_words};
 use super::product::Product;
 use super::samples::Samples;
-use super::{Host, Piece, Ticker};
+use super::{Host, StepResult, Ticker};
 use crate::data::{Dataset, Example, Split};
 use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress, TrainingStage};
 use crate::engine::{Engine, Waiting};
@@ -113,11 +113,11 @@ impl HeadJob {
         host: &H,
         samples: &mut Samples<H::File>,
         engine: &mut Engine,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         match &mut self.stage {
             Stage::Encoding => {
                 if self.encode(host, samples, engine).await? {
-                    return Ok(Piece::More);
+                    return Ok(StepResult::More);
                 }
                 let data = Rc::new(self.data(samples, engine).await?);
                 let settings = HeadSettings {
@@ -127,7 +127,7 @@ impl HeadJob {
                     seed: self.plan.settings.seed.into(),
                 };
                 self.stage = Stage::Fitting(Fitting::new(data.clone(), settings), data);
-                Ok(Piece::More)
+                Ok(StepResult::More)
             }
             Stage::Fitting(fitting, data) => {
                 // A step takes less time than the way around by the worker's loop.
@@ -140,7 +140,7 @@ impl HeadJob {
                     self.ticker.tell(host, progress(at));
                 }
                 match step {
-                    None => Ok(Piece::More),
+                    None => Ok(StepResult::More),
                     Some(Err(error)) => Err(error.to_string()),
                     Some(Ok(trained)) => {
                         let data = data.clone();
@@ -237,7 +237,7 @@ impl HeadJob {
         })
     }
 
-    fn finish<H: Host>(&self, host: &H, data: &HeadData, trained: TrainedHead) -> Piece {
+    fn finish<H: Host>(&self, host: &H, data: &HeadData, trained: TrainedHead) -> StepResult {
         let TrainedHead { head, mut report } = trained;
         report.seconds = (host.now() - self.begun) / 1e3;
         report.images_per_second = self.encoded as f64 / (self.encode_ms / 1e3).max(1e-3);
@@ -257,7 +257,7 @@ impl HeadJob {
             answers,
             trained: product.describe(),
         };
-        Piece::Done(Box::new(outcome), Box::new(product))
+        StepResult::Done(Box::new(outcome), Box::new(product))
     }
 }
 

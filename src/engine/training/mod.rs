@@ -62,7 +62,7 @@ enum Job {
 }
 
 /// What a piece of work came to.
-enum Piece {
+enum StepResult {
     /// There is more to do.
     More,
     Done(Box<Outcome>, Box<Product>),
@@ -312,8 +312,8 @@ impl<H: Host> Training<H> {
             Some(Job::Tower(job)) => job.advance(&self.host, &mut self.samples, engine).await,
         };
         match piece {
-            Ok(Piece::More) => {}
-            Ok(Piece::Done(outcome, product)) => {
+            Ok(StepResult::More) => {}
+            Ok(StepResult::Done(outcome, product)) => {
                 self.job = None;
                 product.keep(&self.host).await;
                 towers::forget(&self.host).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::measure::{Exam, by_words, data_report};
 use super::product::Product;
 use super::samples::Samples;
-use super::{Beside, Host, Piece, Ticker};
+use super::{Beside, Host, StepResult, Ticker};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -328,7 +328,7 @@ impl TowerJob {
         host: &H,
         samples: &mut Samples<H::File>,
         engine: &mut Engine,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         match &self.stage {
             Stage::Before => self.before(host, samples, engine).await,
             Stage::Steps if self.ending || self.run.step >= self.run.steps => {
@@ -345,10 +345,10 @@ impl TowerJob {
         host: &H,
         samples: &mut Samples<H::File>,
         engine: &mut Engine,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         if self.exam.is_empty() {
             self.stage = Stage::Steps;
-            return Ok(Piece::More);
+            return Ok(StepResult::More);
         }
         if samples
             .encode_some(host, engine, &self.exam.samples)
@@ -357,7 +357,7 @@ impl TowerJob {
         {
             let done = samples.encoded(&self.exam.samples);
             self.tell_measuring(host, done);
-            return Ok(Piece::More);
+            return Ok(StepResult::More);
         }
         let templates = self.exam_templates();
         let classifier = (engine.classifier(&self.exam.answers, &templates).await)
@@ -374,7 +374,7 @@ impl TowerJob {
         }
         self.run.before = Some(probabilities);
         self.stage = Stage::Steps;
-        Ok(Piece::More)
+        Ok(StepResult::More)
     }
 
     /// A caption is a prompt as it is.
@@ -390,7 +390,7 @@ impl TowerJob {
         host: &H,
         samples: &mut Samples<H::File>,
         engine: &Engine,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         let start = host.now();
         let draw = self.sampler.draw();
         let mut batch = Batch::default();
@@ -407,7 +407,7 @@ impl TowerJob {
         let same = batch.captions.windows(2).all(|pair| pair[0] == pair[1]);
         if same {
             self.run.step += 1;
-            return Ok(Piece::More);
+            return Ok(StepResult::More);
         }
         let pictures = batch.len() as f64;
         let report = self
@@ -447,7 +447,7 @@ impl TowerJob {
         if epoch && spent < MEASURING && !self.exam.is_empty() && step < self.run.steps {
             return self.measure_next(engine).await;
         }
-        Ok(Piece::More)
+        Ok(StepResult::More)
     }
 
     fn tokens(&mut self, engine: &Engine, text: String) -> Result<(Vec<u32>, usize), String> {
@@ -496,7 +496,7 @@ impl TowerJob {
     }
 
     /// Begins to measure what was learnt so far.
-    async fn measure_next(&mut self, engine: &Engine) -> Result<Piece, String> {
+    async fn measure_next(&mut self, engine: &Engine) -> Result<StepResult, String> {
         let model = self.trainer.model().pack(WeightPrecision::AsStored);
         let mut classifier = Vec::new();
         let templates = self.exam_templates();
@@ -517,7 +517,7 @@ impl TowerJob {
             classifier,
             probabilities: Vec::new(),
         };
-        Ok(Piece::More)
+        Ok(StepResult::More)
     }
 
     async fn measure<H: Host>(
@@ -525,14 +525,14 @@ impl TowerJob {
         host: &H,
         samples: &mut Samples<H::File>,
         engine: &Engine,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         let Stage::Measuring {
             model,
             classifier,
             probabilities,
         } = &mut self.stage
         else {
-            return Ok(Piece::More);
+            return Ok(StepResult::More);
         };
         let start = host.now();
         let done = probabilities.len();
@@ -567,7 +567,7 @@ impl TowerJob {
             let done = probabilities.len();
             self.measure_ms += host.now() - start;
             self.tell_measuring(host, done);
-            return Ok(Piece::More);
+            return Ok(StepResult::More);
         }
         let probabilities = std::mem::take(probabilities);
         self.stage = Stage::Steps;
@@ -576,7 +576,7 @@ impl TowerJob {
             self.note_accuracy(host, accuracy);
         }
         match self.ending || self.run.step >= self.run.steps {
-            false => Ok(Piece::More),
+            false => Ok(StepResult::More),
             true => self.finish(host, engine, probabilities).await,
         }
     }
@@ -604,7 +604,7 @@ impl TowerJob {
         host: &H,
         engine: &Engine,
         after: Vec<Vec<f32>>,
-    ) -> Result<Piece, String> {
+    ) -> Result<StepResult, String> {
         let plan = &self.run.plan;
         let product = Product::of_trainer(&self.trainer, plan, engine).await?;
         let examined = !self.exam.is_empty();
@@ -647,7 +647,7 @@ impl TowerJob {
             answers: if examined { answers } else { Vec::new() },
             trained: product.describe(),
         };
-        Ok(Piece::Done(Box::new(outcome), Box::new(product)))
+        Ok(StepResult::Done(Box::new(outcome), Box::new(product)))
     }
 }
 

@@ -1,10 +1,10 @@
-//! Model files that this browser keeps, so that they come over the network once.
+//! Cache of model files in the browser, so that they are downloaded once.
 //!
-//! In the origin private file system, or in the Cache API where a browser has
-//! none. Either is used as a heap of named byte strings: a file is its `meta` and
-//! its bytes, written in chunks of [`CHUNK`], so that a download that breaks off
-//! leaves whole chunks to go on from. In the file system the bytes are one file;
-//! a cache has an entry for each chunk, since an entry cannot grow.
+//! In the origin private file system (OPFS), or in the Cache API where that is missing.
+//! Both serve as a store of named byte strings: a file is its `meta` and its bytes,
+//! written in chunks of [`CHUNK`], so that an interrupted download can resume after the
+//! last whole chunk. In OPFS the bytes are one file; the Cache API has an entry for each
+//! chunk, since an entry cannot grow.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,31 +17,31 @@ use web_sys::{
     FileSystemGetFileOptions, FileSystemSyncAccessHandle, Request, Response, WorkerGlobalScope,
 };
 
-use crate::engine::messages::KeptModel;
+use crate::engine::messages::CachedModel;
 
-/// Bytes that are written at once.
+/// Bytes per write.
 const CHUNK: usize = 4 << 20;
-/// Folder, or cache, that everything lies in.
+/// Name of the folder or cache.
 const FOLDER: &str = "models";
 
-/// Where files are kept.
-pub enum Shelf {
+/// Storage backend.
+pub enum ModelCache {
     Files(FileSystemDirectoryHandle),
     Cache(Cache),
 }
 
-/// Why something could not be kept.
+/// Error of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeepError {
-    /// The browser gives no more room.
+pub enum CacheError {
+    /// The browser's quota is exceeded.
     Full,
     Other(String),
 }
 
-/// What is known of a file beside its bytes.
+/// Metadata of a cached file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Meta {
-    /// What the server said to tell this file from a later one.
+    /// The server's validator of the file's version.
     identity: Option<String>,
     total: u64,
     /// The server has no such file.
@@ -49,13 +49,13 @@ struct Meta {
     absent: bool,
 }
 
-impl Shelf {
-    /// The models' shelf. `None` where the browser keeps nothing (private windows).
+impl ModelCache {
+    /// The cache of models. `None` if the browser stores nothing (private windows).
     pub async fn open() -> Option<Self> {
         Self::named(FOLDER).await
     }
 
-    /// Another one, for other things than models.
+    /// A cache of another name, for other data.
     pub async fn named(name: &str) -> Option<Self> {
         match Self::files(name).await {
             Ok(folder) => Some(Self::Files(folder)),
@@ -71,7 +71,7 @@ impl Shelf {
         if !storage.is_object() || !has(&storage, "getDirectory") {
             return Err("no file system".into());
         }
-        // Writing in a worker has been there longer than anything else there is.
+        // Writing from a worker needs a recent browser; the other functions are older.
         let prototype = Reflect::get(&js_sys::global(), &"FileSystemFileHandle".into())
             .and_then(|class| Reflect::get(&class, &"prototype".into()))?;
         if !has(&prototype, "createSyncAccessHandle") {
@@ -94,13 +94,13 @@ impl Shelf {
             .dyn_into()
     }
 
-    /// Writes all of a byte string anew.
-    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), KeepError> {
+    /// Replaces a byte string.
+    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         self.write(name, bytes, 0).await
     }
 
-    /// Writes a byte string from place `at` on, where it ends so far.
-    async fn write(&self, name: &str, bytes: &[u8], at: u64) -> Result<(), KeepError> {
+    /// Writes a byte string from offset `at` on, its current end.
+    async fn write(&self, name: &str, bytes: &[u8], at: u64) -> Result<(), CacheError> {
         let put = async || match self {
             Self::Files(folder) => {
                 let create = FileSystemGetFileOptions::new();
@@ -138,8 +138,8 @@ impl Shelf {
             let name = Reflect::get(&error, &"name".into()).ok();
             let name = name.and_then(|name| name.as_string()).unwrap_or_default();
             match name.contains("QuotaExceeded") || text.contains("QuotaExceeded") {
-                true => KeepError::Full,
-                false => KeepError::Other(text),
+                true => CacheError::Full,
+                false => CacheError::Other(text),
             }
         })
     }
@@ -160,7 +160,7 @@ impl Shelf {
         get().await.ok()
     }
 
-    /// What a byte string is in the file system.
+    /// A byte string's file in OPFS.
     async fn file(&self, name: &str) -> Result<File, JsValue> {
         let Self::Files(folder) = self else {
             return Err("no file system".into());
@@ -171,7 +171,7 @@ impl Shelf {
         JsFuture::from(file.get_file()).await?.dyn_into()
     }
 
-    /// A byte string as a handle, which can be given to the page.
+    /// A byte string as a `File`, which can be posted to the page.
     pub async fn handle(&self, name: &str) -> Option<File> {
         let Self::Cache(cache) = self else {
             return self.file(name).await.ok();
@@ -187,7 +187,7 @@ impl Shelf {
     }
 
     pub async fn delete(&self, name: &str) {
-        // What is not there need not be deleted.
+        // A missing entry is no error.
         let _ = match self {
             Self::Files(folder) => JsFuture::from(folder.remove_entry(name)).await,
             Self::Cache(cache) => JsFuture::from(cache.delete_with_str(&address(name))).await,
@@ -212,7 +212,7 @@ impl Shelf {
                     let requests: Array = JsFuture::from(cache.keys()).await?.dyn_into()?;
                     for request in requests.iter() {
                         let url = request.dyn_into::<Request>()?.url();
-                        let Some((_, name)) = url.split_once(KEPT_ADDRESS) else {
+                        let Some((_, name)) = url.split_once(CACHE_URL_PREFIX) else {
                             continue;
                         };
                         names.extend(js_sys::decode_uri_component(name)?.as_string());
@@ -224,9 +224,9 @@ impl Shelf {
         list().await.unwrap_or_default()
     }
 
-    /// Everything that is kept, by model.
-    pub async fn list(&self) -> Vec<KeptModel> {
-        let mut models: BTreeMap<String, KeptModel> = BTreeMap::new();
+    /// Cached models with their sizes.
+    pub async fn list(&self) -> Vec<CachedModel> {
+        let mut models: BTreeMap<String, CachedModel> = BTreeMap::new();
         for name in self.names().await {
             let Some([model, file, part]) = split(&name) else {
                 continue;
@@ -234,15 +234,15 @@ impl Shelf {
             if part != META {
                 continue;
             }
-            let found = KeptFile::open(self, &model, &file).await;
+            let found = CachedFile::open(self, &model, &file).await;
             let bytes = (found.chunks * CHUNK as u64).min(found.total());
-            let kept = models.entry(model.clone()).or_insert(KeptModel {
+            let cached = models.entry(model.clone()).or_insert(CachedModel {
                 model: model.clone(),
                 bytes: 0,
                 complete: true,
             });
-            kept.bytes += bytes;
-            kept.complete &= found.absent() || bytes == found.total();
+            cached.bytes += bytes;
+            cached.complete &= found.absent() || bytes == found.total();
         }
         models.into_values().collect()
     }
@@ -262,70 +262,70 @@ impl Shelf {
     }
 }
 
-/// One file of a model on the shelf.
-pub struct KeptFile<'a> {
-    shelf: &'a Shelf,
+/// Cached file of a model.
+pub struct CachedFile<'a> {
+    store: &'a ModelCache,
     model: &'a str,
     file: &'a str,
     meta: Option<Meta>,
-    /// In the file system, what there was of its bytes when this was opened.
+    /// In OPFS, a snapshot of its bytes at opening.
     bytes: Option<File>,
-    /// Whole chunks on the shelf.
+    /// Number of complete chunks.
     chunks: u64,
-    /// The chunk that is being filled.
-    filling: Vec<u8>,
+    /// Chunk being filled.
+    pending: Vec<u8>,
 }
 
-/// The part of a kept file's name that says what is known of it…
+/// Name part of a file's metadata.
 const META: &str = "meta";
-/// …and the one of its bytes in the file system.
+/// Name part of a file's bytes in OPFS.
 const BYTES: &str = "bytes";
 
-impl<'a> KeptFile<'a> {
-    pub async fn open(shelf: &'a Shelf, model: &'a str, file: &'a str) -> Self {
-        let meta = shelf.meta(model, file).await;
-        let mut kept = Self {
-            shelf,
+impl<'a> CachedFile<'a> {
+    pub async fn open(store: &'a ModelCache, model: &'a str, file: &'a str) -> Self {
+        let meta = store.meta(model, file).await;
+        let mut cached = Self {
+            store,
             model,
             file,
             meta,
             bytes: None,
             chunks: 0,
-            filling: Vec::new(),
+            pending: Vec::new(),
         };
-        if kept.total() == 0 {
-            return kept;
+        if cached.total() == 0 {
+            return cached;
         }
-        match shelf {
-            Shelf::Files(_) => {
-                kept.bytes = shelf.file(&name_of(model, file, BYTES)).await.ok();
-                let size = kept.bytes.as_ref().map_or(0, |bytes| bytes.size() as u64);
-                kept.chunks = match size == kept.total() {
+        match store {
+            ModelCache::Files(_) => {
+                cached.bytes = store.file(&name_of(model, file, BYTES)).await.ok();
+                let size = cached.bytes.as_ref().map_or(0, |bytes| bytes.size() as u64);
+                cached.chunks = match size == cached.total() {
                     true => size.div_ceil(CHUNK as u64),
                     false => size / CHUNK as u64,
                 };
             }
-            Shelf::Cache(_) => {
-                let present: HashSet<u64> = (shelf.names().await.iter())
+            ModelCache::Cache(_) => {
+                let present: HashSet<u64> = (store.names().await.iter())
                     .filter_map(|name| split(name))
                     .filter(|[of, this, _]| of == model && this == file)
                     .filter_map(|[_, _, part]| part.parse().ok())
                     .collect();
-                let whole = kept.total().div_ceil(CHUNK as u64);
-                kept.chunks = (0..whole)
+                let whole = cached.total().div_ceil(CHUNK as u64);
+                cached.chunks = (0..whole)
                     .take_while(|index| present.contains(index))
                     .count() as u64;
             }
         }
-        kept
+        cached
     }
 
-    /// Whether anything is known of the file.
+    /// Whether the cache has an entry for the file.
     pub fn known(&self) -> bool {
         self.meta.is_some()
     }
 
-    /// Whether it is known that there is no such file.
+    /// Whether the server is known to lack the file.
     pub fn absent(&self) -> bool {
         self.meta.as_ref().is_some_and(|meta| meta.absent)
     }
@@ -334,7 +334,7 @@ impl<'a> KeptFile<'a> {
         self.meta.as_ref()?.identity.as_deref()
     }
 
-    /// Length of the whole file; 0 when nothing is known of it.
+    /// Length of the file; 0 if unknown.
     pub fn total(&self) -> u64 {
         self.meta.as_ref().map_or(0, |meta| meta.total)
     }
@@ -343,29 +343,28 @@ impl<'a> KeptFile<'a> {
         self.chunks
     }
 
-    /// Asks for a chunk that was there when this was opened: it comes while
-    /// another is worked on.
-    pub fn ask(&self, index: u64) -> Chunk {
+    /// Requests a chunk that existed at opening, to be read while another is processed.
+    pub fn request_chunk(&self, index: u64) -> PendingChunk {
         let start = index * CHUNK as u64;
         let length = self.total().saturating_sub(start).min(CHUNK as u64);
-        let buffer = match (&self.shelf, &self.bytes) {
-            (Shelf::Files(_), Some(bytes)) => (bytes
+        let buffer = match (&self.store, &self.bytes) {
+            (ModelCache::Files(_), Some(bytes)) => (bytes
                 .slice_with_f64_and_f64(start as f64, (start + length) as f64))
             .map(|slice| slice.array_buffer()),
-            (Shelf::Cache(cache), _) => {
+            (ModelCache::Cache(cache), _) => {
                 let name = name_of(self.model, self.file, &index.to_string());
                 Ok(cache.match_with_str(&address(&name)))
             }
             _ => Err(JsValue::UNDEFINED),
         };
-        Chunk {
+        PendingChunk {
             length,
-            answer: buffer.ok(),
+            promise: buffer.ok(),
         }
     }
 
-    /// Begins the file anew.
-    pub async fn begin(&mut self, identity: Option<String>, total: u64) -> Result<(), KeepError> {
+    /// Starts the file over.
+    pub async fn begin(&mut self, identity: Option<String>, total: u64) -> Result<(), CacheError> {
         self.discard().await;
         self.write_meta(Meta {
             identity,
@@ -375,8 +374,8 @@ impl<'a> KeptFile<'a> {
         .await
     }
 
-    /// Notes that there is no such file.
-    pub async fn begin_absent(&mut self) -> Result<(), KeepError> {
+    /// Records that there is no such file.
+    pub async fn begin_absent(&mut self) -> Result<(), CacheError> {
         self.write_meta(Meta {
             absent: true,
             ..Meta::default()
@@ -384,79 +383,79 @@ impl<'a> KeptFile<'a> {
         .await
     }
 
-    async fn write_meta(&mut self, meta: Meta) -> Result<(), KeepError> {
-        let bytes = serde_json::to_vec(&meta).map_err(|e| KeepError::Other(e.to_string()))?;
-        (self.shelf)
+    async fn write_meta(&mut self, meta: Meta) -> Result<(), CacheError> {
+        let bytes = serde_json::to_vec(&meta).map_err(|e| CacheError::Other(e.to_string()))?;
+        (self.store)
             .put(&name_of(self.model, self.file, META), &bytes)
             .await?;
         self.meta = Some(meta);
         Ok(())
     }
 
-    /// Where the next byte that [`Self::append`] takes lies in the file.
+    /// Offset of the next byte to [`Self::append`].
     pub fn position(&self) -> u64 {
-        self.chunks * CHUNK as u64 + self.filling.len() as u64
+        self.chunks * CHUNK as u64 + self.pending.len() as u64
     }
 
-    /// The file's next bytes.
-    pub async fn append(&mut self, mut bytes: &[u8]) -> Result<(), KeepError> {
+    /// Appends bytes.
+    pub async fn append(&mut self, mut bytes: &[u8]) -> Result<(), CacheError> {
         while !bytes.is_empty() {
-            let room = CHUNK - self.filling.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.filling.extend_from_slice(now);
+            let space = CHUNK - self.pending.len();
+            let (now, later) = bytes.split_at(space.min(bytes.len()));
+            self.pending.extend_from_slice(now);
             bytes = later;
-            if self.filling.len() == CHUNK || self.position() == self.total() {
-                let (part, at) = match self.shelf {
-                    Shelf::Files(_) => (BYTES.into(), self.chunks * CHUNK as u64),
-                    Shelf::Cache(_) => (self.chunks.to_string(), 0),
+            if self.pending.len() == CHUNK || self.position() == self.total() {
+                let (part, at) = match self.store {
+                    ModelCache::Files(_) => (BYTES.into(), self.chunks * CHUNK as u64),
+                    ModelCache::Cache(_) => (self.chunks.to_string(), 0),
                 };
                 let name = name_of(self.model, self.file, &part);
-                self.shelf.write(&name, &self.filling, at).await?;
+                self.store.write(&name, &self.pending, at).await?;
                 self.chunks += 1;
-                self.filling.clear();
+                self.pending.clear();
             }
         }
         Ok(())
     }
 
-    /// Deletes what is kept of it.
+    /// Deletes the file's entries.
     pub async fn discard(&mut self) {
-        // The file may have more than the chunks in a row.
-        for name in self.shelf.names().await {
+        // There may be more chunks than the consecutive ones.
+        for name in self.store.names().await {
             if split(&name).is_some_and(|[model, file, _]| model == self.model && file == self.file)
             {
-                self.shelf.delete(&name).await;
+                self.store.delete(&name).await;
             }
         }
         self.meta = None;
         self.bytes = None;
         self.chunks = 0;
-        self.filling.clear();
+        self.pending.clear();
     }
 }
 
-/// A chunk on its way from the shelf.
-pub struct Chunk {
+/// Chunk being read.
+pub struct PendingChunk {
     length: u64,
-    /// Of its bytes, or of a cache's entry.
-    answer: Option<Promise>,
+    /// Promise of its bytes, or of a cache entry.
+    promise: Option<Promise>,
 }
 
-impl Chunk {
-    /// Its bytes; `None` if it is not there or not whole.
+impl PendingChunk {
+    /// Its bytes; `None` if missing or incomplete.
     pub async fn read(self) -> Option<Vec<u8>> {
-        let mut answer = JsFuture::from(self.answer?).await.ok()?;
-        if let Some(response) = answer.dyn_ref::<Response>() {
-            answer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
+        let mut promise = JsFuture::from(self.promise?).await.ok()?;
+        if let Some(response) = promise.dyn_ref::<Response>() {
+            promise = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
         }
-        let bytes = Uint8Array::new(answer.dyn_ref::<ArrayBuffer>()?).to_vec();
+        let bytes = Uint8Array::new(promise.dyn_ref::<ArrayBuffer>()?).to_vec();
         (bytes.len() as u64 == self.length).then_some(bytes)
     }
 }
 
-/// Between a name's parts: encoding leaves no space in them.
+/// Separates the parts of a name, in which it is encoded.
 const SEPARATOR: char = ' ';
-const KEPT_ADDRESS: &str = "/kept-models/";
+const CACHE_URL_PREFIX: &str = "/kept-models/";
 
 fn name_of(model: &str, file: &str, part: &str) -> String {
     let encode = |text: &str| String::from(js_sys::encode_uri_component(text));
@@ -474,17 +473,17 @@ fn split(name: &str) -> Option<[String; 3]> {
     Some([decode(model)?, decode(file)?, part.into()])
 }
 
-/// A cache's keys are addresses; nothing is ever fetched from these.
+/// Keys of the Cache API are URLs; these are never fetched.
 fn address(name: &str) -> String {
-    format!("{KEPT_ADDRESS}{}", js_sys::encode_uri_component(name))
+    format!("{CACHE_URL_PREFIX}{}", js_sys::encode_uri_component(name))
 }
 
-/// How many bytes were written.
+/// Number of bytes written.
 fn write_at(writer: &FileSystemSyncAccessHandle, bytes: &[u8], at: u64) -> Result<f64, JsValue> {
-    let place = Object::new();
-    Reflect::set(&place, &"at".into(), &(at as f64).into())?;
+    let options = Object::new();
+    Reflect::set(&options, &"at".into(), &(at as f64).into())?;
     let write: Function = Reflect::get(writer, &"write".into())?.dyn_into()?;
-    let count = write.call2(writer, &Uint8Array::from(bytes), &place)?;
+    let count = write.call2(writer, &Uint8Array::from(bytes), &options)?;
     Ok(count.as_f64().unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! Model files that the visitor dropped on the page.
+//! Model files chosen by the visitor.
 
 use std::ops::ControlFlow;
 
@@ -6,22 +6,21 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::kept::describe;
-use super::{Fetched, HubError, ModelFiles, Piece, Take};
+use super::cache::describe;
+use super::{Chunk, ChunkSink, HttpFiles, HubError, ModelFiles};
 
-/// Files, or a folder's contents. They stay where they are: bytes are read as
-/// they are needed.
-pub struct Dropped {
+/// Files, or the contents of a folder, read on demand.
+pub struct BrowserFiles {
     files: Vec<File>,
-    /// Where the page has CLIP's own vocabulary.
-    page: Fetched,
+    /// The page's server, for CLIP's own vocabulary.
+    page: HttpFiles,
 }
 
-/// Bytes that are read at once.
-const PIECE: f64 = (4 << 20) as f64;
+/// Bytes per read.
+const CHUNK: f64 = (4 << 20) as f64;
 
-impl Dropped {
-    pub fn new(files: Vec<File>, page: Fetched) -> Self {
+impl BrowserFiles {
+    pub fn new(files: Vec<File>, page: HttpFiles) -> Self {
         Self { files, page }
     }
 
@@ -42,7 +41,7 @@ impl Dropped {
     }
 }
 
-impl ModelFiles for Dropped {
+impl ModelFiles for BrowserFiles {
     fn name(&self) -> String {
         match self
             .weights()
@@ -53,7 +52,8 @@ impl ModelFiles for Dropped {
         }
     }
 
-    /// The only safetensors file, whatever it is called; among several, names decide.
+    /// The only safetensors file, whatever its name; with several, the default names
+    /// apply.
     fn weights(&self) -> Option<String> {
         let mut weights = (self.files.iter())
             .map(File::name)
@@ -69,21 +69,21 @@ impl ModelFiles for Dropped {
         }
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         let Some(file) = self.find(file) else {
             return Ok(false);
         };
         let total = file.size();
         let mut offset = 0.0;
         while offset < total {
-            let end = (offset + PIECE).min(total);
+            let end = (offset + CHUNK).min(total);
             let bytes = Self::slice(file, offset, end).await?;
-            let piece = Piece {
+            let chunk = Chunk {
                 offset: offset as u64,
                 bytes: &bytes,
                 total: total as u64,
             };
-            if let ControlFlow::Break(()) = take(piece)? {
+            if let ControlFlow::Break(()) = sink(chunk)? {
                 break;
             }
             offset = end;

@@ -1,4 +1,4 @@
-//! Models that come over the network: from beside the page, a hub, any address.
+//! Model files by HTTP: the page's own, a hub's, or those at any address.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -10,40 +10,39 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
 
-use super::kept::{KeepError, KeptFile, Shelf, describe};
-use super::{BUNDLED_FILES, HubError, ModelFiles, Piece, Take};
+use super::cache::{CacheError, CachedFile, ModelCache, describe};
+use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles};
 use crate::engine::Place;
 
-/// Address of CLIP's own vocabulary, relative to the page.
+/// URL of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
 
-/// How often in a row a connection may fail before it is given up: where
-/// something has come already, and where nothing ever did.
-const TRIES: [u32; 2] = [6, 3];
-/// Before the second of these tries; doubled for each further one.
+/// Consecutive failures before giving up: after some data arrived, and before.
+const MAX_TRIES: [u32; 2] = [6, 3];
+/// Delay before the second try; doubled for each further one.
 const FIRST_WAIT_MS: u32 = 400;
 
-/// A model's folder on a web server.
-pub struct Fetched {
-    /// For people, and the name that it is kept under.
+/// Model folder on a web server.
+pub struct HttpFiles {
+    /// Display name, and key in the cache.
     name: String,
-    /// Address of the folder, with a slash at its end.
+    /// URL of the folder, with a trailing slash.
     base: String,
-    /// The weights' address, where it was named.
+    /// URL of the weights, if it was given.
     weights: Option<String>,
-    /// All there is in it, where that is known: nothing else is asked for.
+    /// Files of the folder, if known: others are not requested.
     files: Option<&'static [&'static str]>,
-    /// Never changes (a commit): what is kept need not be compared.
+    /// Immutable (a commit): cached files need no revalidation.
     fixed: bool,
-    shelf: Option<Rc<Shelf>>,
-    /// What the visitor should know of how it went.
-    tell: Rc<dyn Fn(String)>,
-    /// The network is not there; what is kept has to do.
+    cache: Option<Rc<ModelCache>>,
+    /// Sink of messages for the visitor.
+    notify: Rc<dyn Fn(String)>,
+    /// Offline: only the cache is used.
     offline: Cell<bool>,
 }
 
-impl Fetched {
-    /// The model that ships with the page, in the folder `base`.
+impl HttpFiles {
+    /// The bundled model, in the folder `base`.
     pub fn bundled(base: &str) -> Self {
         Self {
             name: "bundled".into(),
@@ -51,24 +50,24 @@ impl Fetched {
             weights: None,
             files: Some(BUNDLED_FILES),
             fixed: true,
-            shelf: None,
-            tell: Rc::new(|_| ()),
+            cache: None,
+            notify: Rc::new(|_| ()),
             offline: Cell::new(false),
         }
     }
 
-    /// A place on the network. What comes is kept on `shelf`; `tell` hears what
-    /// a visitor should know of how it goes.
+    /// Model at a location. Files are cached in `cache`; `notify` gets messages for the
+    /// visitor.
     pub fn place(
         place: &Place,
         hub: &str,
-        shelf: Option<Rc<Shelf>>,
-        tell: Rc<dyn Fn(String)>,
+        cache: Option<Rc<ModelCache>>,
+        notify: Rc<dyn Fn(String)>,
     ) -> Self {
         let (base, weights, fixed) = match place {
             Place::Hub { id, revision } => {
                 let fixed = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
-                // A revision is one part of the path, whatever slashes are in it.
+                // A revision is a single path segment, even with slashes in it.
                 let revision = revision.replace('/', "%2F");
                 let hub = hub.trim_end_matches('/');
                 (format!("{hub}/{id}/resolve/{revision}/"), None, fixed)
@@ -86,8 +85,8 @@ impl Fetched {
             weights,
             files: None,
             fixed,
-            shelf,
-            tell,
+            cache,
+            notify,
             offline: Cell::new(false),
         }
     }
@@ -99,23 +98,23 @@ impl Fetched {
         }
     }
 
-    /// `false` when what is kept is no longer what the server has.
-    async fn still_current(&self, url: &str, kept: &KeptFile<'_>) -> bool {
+    /// Revalidates a cached file; `false` if the server's differs.
+    async fn is_current(&self, url: &str, cached: &CachedFile<'_>) -> bool {
         if self.fixed || self.offline.get() {
             return true;
         }
         match fetch(url, "HEAD", 0).await {
-            Ok(response) if response.status() == 404 => kept.absent(),
+            Ok(response) if response.status() == 404 => cached.absent(),
             Ok(response) if response.ok() => {
                 let (now, total) = (identity(&response), header(&response, "content-length"));
-                let same_identity = match (now.as_deref(), kept.identity()) {
+                let same_identity = match (now.as_deref(), cached.identity()) {
                     (Some(now), Some(then)) => now == then,
                     _ => true,
                 };
-                let same_length = total.is_none_or(|total| total == kept.total().to_string());
-                !kept.absent() && same_identity && same_length
+                let same_length = total.is_none_or(|total| total == cached.total().to_string());
+                !cached.absent() && same_identity && same_length
             }
-            // Refused or out of reach: what is here still works.
+            // Refused or unreachable: the cached file still works.
             Ok(_) => true,
             Err(_) => {
                 self.offline.set(true);
@@ -124,40 +123,40 @@ impl Fetched {
         }
     }
 
-    /// Gives up keeping a file, and says so once it matters.
-    fn cannot_keep(&self, error: KeepError) {
+    /// Reports that a file cannot be cached.
+    fn report_cache_error(&self, error: CacheError) {
         let why = match error {
-            KeepError::Full => "the browser gives it no more room: delete other models".into(),
-            KeepError::Other(why) => why,
+            CacheError::Full => "the browser gives it no more room: delete other models".into(),
+            CacheError::Other(why) => why,
         };
-        (self.tell)(format!(
+        (self.notify)(format!(
             "{} could not be kept for the next visit ({why}). It works all the same.",
             self.name
         ));
     }
 }
 
-/// Where a download stands.
+/// State of a download.
 struct Download<'a, 'b> {
     url: String,
     offset: u64,
     total: u64,
     identity: Option<String>,
-    kept: Option<KeptFile<'a>>,
-    take: &'b mut Take<'b>,
+    cached: Option<CachedFile<'a>>,
+    sink: &'b mut ChunkSink<'b>,
 }
 
-/// How one connection ended.
-enum End {
-    /// The file is whole, or the taker has seen enough.
+/// Outcome of one request.
+enum Outcome {
+    /// Complete, or the sink has seen enough.
     Done,
-    /// There is no such file.
+    /// No such file.
     Absent,
-    /// It may work the next time.
+    /// Worth another try.
     Broken(String),
 }
 
-impl ModelFiles for Fetched {
+impl ModelFiles for HttpFiles {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -169,14 +168,14 @@ impl ModelFiles for Fetched {
 
     async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
         /// No config or tokenizer is larger.
-        const MOST: usize = 64 << 20;
+        const MAX_BYTES: usize = 64 << 20;
         let mut bytes = Vec::new();
-        let mut take = |piece: Piece| {
-            if piece.offset == 0 {
+        let mut sink = |chunk: Chunk| {
+            if chunk.offset == 0 {
                 bytes.clear();
             }
-            bytes.extend_from_slice(piece.bytes);
-            match bytes.len() <= MOST {
+            bytes.extend_from_slice(chunk.bytes);
+            match bytes.len() <= MAX_BYTES {
                 true => Ok(ControlFlow::Continue(())),
                 false => Err(HubError::Read {
                     file: file.into(),
@@ -184,44 +183,44 @@ impl ModelFiles for Fetched {
                 }),
             }
         };
-        let found = self.stream(file, &mut take).await?;
+        let found = self.stream(file, &mut sink).await?;
         Ok(found.then_some(bytes))
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         if self.files.is_some_and(|files| !files.contains(&file)) {
             return Ok(false);
         }
         let url = self.address(file);
-        let mut kept = match &self.shelf {
-            Some(shelf) => Some(KeptFile::open(shelf, &self.name, file).await),
+        let mut cached = match &self.cache {
+            Some(cache) => Some(CachedFile::open(cache, &self.name, file).await),
             None => None,
         };
-        if let Some(kept) = kept.as_mut().filter(|kept| kept.known()) {
-            if !self.still_current(&url, kept).await {
-                if !kept.absent() {
-                    (self.tell)(format!(
+        if let Some(cached) = cached.as_mut().filter(|cached| cached.known()) {
+            if !self.is_current(&url, cached).await {
+                if !cached.absent() {
+                    (self.notify)(format!(
                         "{file} of {} has changed since: fetched anew.",
                         self.name
                     ));
                 }
-                kept.discard().await;
-            } else if kept.absent() {
+                cached.discard().await;
+            } else if cached.absent() {
                 return Ok(false);
             }
         }
         let mut download = Download {
             url,
             offset: 0,
-            total: kept.as_ref().map_or(0, KeptFile::total),
-            identity: (kept.as_ref()).and_then(|kept| kept.identity().map(str::to_owned)),
-            kept,
-            take: &mut *take,
+            total: cached.as_ref().map_or(0, CachedFile::total),
+            identity: (cached.as_ref()).and_then(|cached| cached.identity().map(str::to_owned)),
+            cached,
+            sink: &mut *sink,
         };
         let found = self.run(&mut download).await;
-        if let (Err(HubError::Weights(_)), Some(kept)) = (&found, &mut download.kept) {
-            // Kept like this it would be refused on every further visit.
-            kept.discard().await;
+        if let (Err(HubError::Weights(_)), Some(cached)) = (&found, &mut download.cached) {
+            // A cached copy would be rejected on every further visit.
+            cached.discard().await;
         }
         found
     }
@@ -238,33 +237,33 @@ impl ModelFiles for Fetched {
     }
 }
 
-impl Fetched {
+impl HttpFiles {
     async fn run(&self, download: &mut Download<'_, '_>) -> Result<bool, HubError> {
-        if download.take_kept().await?.is_break() {
+        if download.take_cached().await?.is_break() {
             return Ok(true);
         }
         let mut failures = 0;
         loop {
             let before = download.offset;
             let why = match self.connect(download).await? {
-                End::Done => return Ok(true),
-                End::Absent => {
-                    if let Some(kept) = &mut download.kept
-                        && let Err(error) = kept.begin_absent().await
+                Outcome::Done => return Ok(true),
+                Outcome::Absent => {
+                    if let Some(cached) = &mut download.cached
+                        && let Err(error) = cached.begin_absent().await
                     {
-                        download.kept = None;
-                        self.cannot_keep(error);
+                        download.cached = None;
+                        self.report_cache_error(error);
                     }
                     return Ok(false);
                 }
-                End::Broken(why) => why,
+                Outcome::Broken(why) => why,
             };
             failures = if download.offset > before {
                 1
             } else {
                 failures + 1
             };
-            if failures >= TRIES[usize::from(download.offset == 0)] {
+            if failures >= MAX_TRIES[usize::from(download.offset == 0)] {
                 return Err(HubError::Read {
                     file: download.url.clone(),
                     why,
@@ -274,11 +273,11 @@ impl Fetched {
         }
     }
 
-    /// One request, from where the download stands.
-    async fn connect(&self, download: &mut Download<'_, '_>) -> Result<End, HubError> {
+    /// One request, from the download's offset on.
+    async fn connect(&self, download: &mut Download<'_, '_>) -> Result<Outcome, HubError> {
         let response = match fetch(&download.url, "GET", download.offset).await {
             Ok(response) => response,
-            Err(error) => return Ok(End::Broken(out_of_reach(&describe(&error)))),
+            Err(error) => return Ok(Outcome::Broken(out_of_reach(&describe(&error)))),
         };
         let refused = |why: String| HubError::Read {
             file: download.url.clone(),
@@ -288,19 +287,19 @@ impl Fetched {
         let same = download.identity.is_some() && now == download.identity;
         let mut skip = 0;
         match response.status() {
-            404 => return Ok(End::Absent),
+            404 => return Ok(Outcome::Absent),
             206 if starts_at(&response) == Some(download.offset) && (same || now.is_none()) => (),
-            // Another file by now, or other bytes of it than were asked for.
+            // The file changed, or the range is another than requested.
             206 | 416 => {
                 download.begin_anew().await;
-                return Ok(End::Broken("the file changed on the server under way".into()));
+                return Ok(Outcome::Broken("the file changed on the server under way".into()));
             }
-            // Ranges are not understood: what is here already is passed over.
+            // The server ignores ranges: skip what is here already.
             200..=299 if download.offset > 0 && same => skip = download.offset,
             200..=299 => download.begin_anew().await,
             401 => return Err(refused("the hub has no such model, or it is private".into())),
             403 => return Err(refused("access is not allowed: on the hub, its owner may want you to agree to something first".into())),
-            code @ (408 | 429 | 500..) => return Ok(End::Broken(match code {
+            code @ (408 | 429 | 500..) => return Ok(Outcome::Broken(match code {
                 429 => "the server asks for fewer requests: wait a while".into(),
                 code => format!("the server answered {code}"),
             })),
@@ -308,23 +307,25 @@ impl Fetched {
         }
         if download.offset == 0 {
             download.identity = now;
-            // A compressed answer's length is not that of what comes out.
+            // The length of a compressed response is not that of its content.
             let encoded = header(&response, "content-encoding").is_some();
             download.total = header(&response, "content-length")
                 .filter(|_| !encoded)
                 .and_then(|length| length.parse().ok())
                 .unwrap_or(0);
-            let begun = match (&mut download.kept, download.total) {
-                // Without its length a whole file cannot be told from a broken one.
+            let begun = match (&mut download.cached, download.total) {
+                // Without a length, an incomplete file could not be detected.
                 (Some(_), 0) => Err(None),
-                (Some(kept), total) => {
-                    (kept.begin(download.identity.clone(), total).await).map_err(Some)
+                (Some(cached), total) => {
+                    (cached.begin(download.identity.clone(), total).await).map_err(Some)
                 }
                 (None, _) => Ok(()),
             };
             if let Err(error) = begun {
-                download.kept = None;
-                error.into_iter().for_each(|error| self.cannot_keep(error));
+                download.cached = None;
+                error
+                    .into_iter()
+                    .for_each(|error| self.report_cache_error(error));
             }
         }
         self.body(download, &response, skip).await
@@ -335,10 +336,10 @@ impl Fetched {
         download: &mut Download<'_, '_>,
         response: &Response,
         mut skip: u64,
-    ) -> Result<End, HubError> {
-        let broken = |error: JsValue| Ok(End::Broken(out_of_reach(&describe(&error))));
+    ) -> Result<Outcome, HubError> {
+        let broken = |error: JsValue| Ok(Outcome::Broken(out_of_reach(&describe(&error))));
         let Some(body) = response.body() else {
-            return Ok(End::Broken("the answer has no body".into()));
+            return Ok(Outcome::Broken("the answer has no body".into()));
         };
         let reader = match body.get_reader().dyn_into::<ReadableStreamDefaultReader>() {
             Ok(reader) => reader,
@@ -357,22 +358,22 @@ impl Fetched {
             if new.is_empty() {
                 continue;
             }
-            if let Some(kept) = &mut download.kept
-                && kept.position() == download.offset
-                && let Err(error) = kept.append(new).await
+            if let Some(cached) = &mut download.cached
+                && cached.position() == download.offset
+                && let Err(error) = cached.append(new).await
             {
-                download.kept = None;
-                self.cannot_keep(error);
+                download.cached = None;
+                self.report_cache_error(error);
             }
             if download.give(new)?.is_break() {
                 let _ = JsFuture::from(reader.cancel()).await; // nobody listens any more
-                return Ok(End::Done);
+                return Ok(Outcome::Done);
             }
         }
         match download.total {
-            0 => Ok(End::Done),
-            total if download.offset == total => Ok(End::Done),
-            total => Ok(End::Broken(format!(
+            0 => Ok(Outcome::Done),
+            total if download.offset == total => Ok(Outcome::Done),
+            total => Ok(Outcome::Broken(format!(
                 "{} of {total} bytes arrived",
                 download.offset
             ))),
@@ -382,28 +383,28 @@ impl Fetched {
 
 impl Download<'_, '_> {
     fn give(&mut self, bytes: &[u8]) -> Result<ControlFlow<()>, HubError> {
-        let piece = Piece {
+        let chunk = Chunk {
             offset: self.offset,
             bytes,
             total: self.total,
         };
         self.offset += bytes.len() as u64;
-        (self.take)(piece)
+        (self.sink)(chunk)
     }
 
-    /// What is kept already. `Break` when that is all that is wanted.
-    async fn take_kept(&mut self) -> Result<ControlFlow<()>, HubError> {
-        let chunks = self.kept.as_ref().map_or(0, KeptFile::chunks);
+    /// Passes the cached bytes to the sink. `Break` if it has seen enough.
+    async fn take_cached(&mut self) -> Result<ControlFlow<()>, HubError> {
+        let chunks = self.cached.as_ref().map_or(0, CachedFile::chunks);
         let ask = |download: &Self, index| {
-            let kept = download.kept.as_ref().filter(|_| index < chunks);
-            kept.map(|kept| kept.ask(index))
+            let cached = download.cached.as_ref().filter(|_| index < chunks);
+            cached.map(|cached| cached.request_chunk(index))
         };
         let mut next = ask(self, 0);
         for index in 0..chunks {
             let Some(asked) = next.take() else { break };
             next = ask(self, index + 1);
             let Some(chunk) = asked.read().await else {
-                // Damaged: all of it comes again.
+                // Damaged: downloaded again.
                 self.begin_anew().await;
                 return Ok(ControlFlow::Continue(()));
             };
@@ -418,8 +419,8 @@ impl Download<'_, '_> {
     }
 
     async fn begin_anew(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.discard().await;
+        if let Some(cached) = &mut self.cached {
+            cached.discard().await;
         }
         (self.offset, self.total, self.identity) = (0, 0, None);
     }
@@ -443,7 +444,7 @@ async fn fetch(url: &str, method: &str, offset: u64) -> Result<Response, JsValue
         .dyn_into()
 }
 
-/// The next bytes into `bytes`; `false` at the end.
+/// Reads the next bytes; `false` at the end.
 async fn next_piece(
     reader: &ReadableStreamDefaultReader,
     bytes: &mut Vec<u8>,
@@ -462,14 +463,14 @@ fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).ok()?
 }
 
-/// What tells this file from a later one of the same name.
+/// Validator of a file's version (ETag or similar).
 fn identity(response: &Response) -> Option<String> {
     header(response, "etag")
         .map(|etag| etag.trim_start_matches("W/").to_owned())
         .or_else(|| header(response, "last-modified"))
 }
 
-/// Where a part of a file begins: `Content-Range: bytes 100-199/200`.
+/// Start of a range: `Content-Range: bytes 100-199/200`.
 fn starts_at(response: &Response) -> Option<u64> {
     match header(response, "content-range") {
         Some(range) => range
@@ -478,7 +479,7 @@ fn starts_at(response: &Response) -> Option<u64> {
             .next()?
             .parse()
             .ok(),
-        // Not every server lets a page see it; then its word has to do.
+        // Not every server exposes the header; then the status has to do.
         None => None,
     }
 }
