@@ -326,7 +326,7 @@ fn an_ensemble_averages_features_and_known_prompts_cost_nothing() {
     let templates = ["a {label}".to_string(), "the {label}".to_string()];
     let classifier = block_on(engine.classifier(&["cat".into()], &templates)).unwrap();
     let prompts = zero_shot::prompts("cat", &templates);
-    assert!(engine.waiting(&prompts).unwrap().is_empty());
+    assert!(engine.pending_prompts(&prompts).unwrap().is_empty());
     let known = block_on(engine.text_features(&prompts)).unwrap();
     let mean = zero_shot::ensemble(&[&known[0].features, &known[1].features]);
     assert_eq!(classifier, [mean]);

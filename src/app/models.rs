@@ -10,7 +10,7 @@ use super::images::files;
 use super::session::Session;
 use super::state::App;
 use crate::catalogue::{Published, published};
-use crate::engine::Place;
+use crate::engine::ModelLocation;
 use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
 
 /// What the bundled model can and cannot do.
@@ -161,7 +161,7 @@ fn Other(app: App) -> impl IntoView {
         let Some(input) = input.get_untracked() else {
             return;
         };
-        match Place::parse(&input.value()) {
+        match ModelLocation::parse(&input.value()) {
             Ok(place) => {
                 problem.set(String::new());
                 app.open_place(Some(place), activation.get_untracked());
@@ -254,7 +254,7 @@ fn Kept(app: App) -> impl IntoView {
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
     let row = move |model: CachedModel| {
         let name = model.model.clone();
-        let place = Place::parse(&name).ok();
+        let place = ModelLocation::parse(&name).ok();
         let size = match model.complete {
             true => format::bytes(model.bytes),
             false => format!("{} so far", format::bytes(model.bytes)),

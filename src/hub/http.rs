@@ -12,7 +12,7 @@ use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalSc
 
 use super::cache::{CacheError, CachedFile, ModelCache, describe};
 use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles};
-use crate::engine::Place;
+use crate::engine::ModelLocation;
 
 /// URL of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
@@ -58,29 +58,29 @@ impl HttpFiles {
 
     /// Model at a location. Files are cached in `cache`; `notify` gets messages for the
     /// visitor.
-    pub fn place(
-        place: &Place,
+    pub fn at(
+        location: &ModelLocation,
         hub: &str,
         cache: Option<Rc<ModelCache>>,
         notify: Rc<dyn Fn(String)>,
     ) -> Self {
-        let (base, weights, fixed) = match place {
-            Place::Hub { id, revision } => {
+        let (base, weights, fixed) = match location {
+            ModelLocation::Hub { id, revision } => {
                 let fixed = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
                 // A revision is a single path segment, even with slashes in it.
                 let revision = revision.replace('/', "%2F");
                 let hub = hub.trim_end_matches('/');
                 (format!("{hub}/{id}/resolve/{revision}/"), None, fixed)
             }
-            Place::Url(url) if url.ends_with('/') => (url.clone(), None, false),
-            Place::Url(url) => {
+            ModelLocation::Url(url) if url.ends_with('/') => (url.clone(), None, false),
+            ModelLocation::Url(url) => {
                 let path = url.split(['?', '#']).next().unwrap_or(url);
                 let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
                 (folder.to_owned(), Some(url.clone()), false)
             }
         };
         Self {
-            name: place.to_string(),
+            name: location.to_string(),
             base,
             weights,
             files: None,

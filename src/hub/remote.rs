@@ -7,7 +7,7 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
 use super::{ChunkSink, HubError, ModelFiles};
-use crate::engine::Place;
+use crate::engine::ModelLocation;
 
 /// Repository of a hub. A cached file is used unless the hub has a newer one; offline,
 /// the cache has to do.
@@ -23,13 +23,13 @@ const RETRIES: usize = 5;
 
 impl Remote {
     /// `HF_ENDPOINT` sets another hub, `HF_HOME` another cache.
-    pub fn new(place: &Place) -> Result<Self, HubError> {
-        let Place::Hub { id, revision } = place else {
+    pub fn new(location: &ModelLocation) -> Result<Self, HubError> {
+        let ModelLocation::Hub { id, revision } = location else {
             return Err(HubError::Refused(format!(
-                "{place} is an address; the command takes folders, files and names on the hub"
+                "{location} is an address; the command takes folders, files and names on the hub"
             )));
         };
-        let name = place.to_string();
+        let name = location.to_string();
         let api = (ApiBuilder::from_env().with_retries(RETRIES))
             .with_user_agent("clip", env!("CARGO_PKG_VERSION"))
             .build()

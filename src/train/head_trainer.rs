@@ -28,7 +28,7 @@ pub struct HeadSettings {
 }
 
 impl HeadSettings {
-    pub const HELD_OUT: f64 = crate::engine::sensible::HELD_OUT;
+    pub const HELD_OUT: f64 = crate::engine::defaults::HELD_OUT;
 }
 
 #[derive(Clone, Debug)]
@@ -343,11 +343,11 @@ async fn label_features(
     let prompts: Vec<String> = (classes.iter())
         .flat_map(|class| zero_shot::prompts(class, templates))
         .collect();
-    let mut waiting = engine.waiting(&prompts)?;
-    while engine.encode_some(&mut waiting).await? > 0 {
+    let mut pending = engine.pending_prompts(&prompts)?;
+    while engine.encode_next_batch(&mut pending).await? > 0 {
         let progress = HeadProgress {
             stage: HeadStage::Labels,
-            done: prompts.len() - waiting.len(),
+            done: prompts.len() - pending.len(),
             total: prompts.len(),
         };
         if on_progress(progress).await.is_break() {

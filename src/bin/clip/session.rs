@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, Place, open_device};
+use clip::engine::{Engine, ModelLocation, open_device};
 use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, Remote};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
@@ -90,7 +90,7 @@ impl Session {
             Some(model) if Path::new(model).exists() => {
                 Ok(Files::Folder(Folder::new(Path::new(model))?))
             }
-            Some(model) => match Place::parse(model) {
+            Some(model) => match ModelLocation::parse(model) {
                 Ok(place) => Ok(Files::Remote(Box::new(Remote::new(&place)?))),
                 // Meant as a path, most likely.
                 Err(error) => {

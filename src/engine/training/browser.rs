@@ -1,5 +1,5 @@
-//! The worker as a place to train in: files are handles, and what is kept lies
-//! in the origin private file system.
+//! [`Host`] in a Web Worker: files are handles, and storage is the origin private file
+//! system.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,36 +8,36 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::{Beside, Host};
+use super::{Attachments, Host};
 use crate::engine::Engine;
 use crate::engine::messages::TrainingEvent;
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::hub::{self, ModelFiles};
 use crate::model::{Activation, Clip};
 
-/// Name of the shelf.
+/// Name of the cache.
 const CACHE_NAME: &str = "training";
 
-/// How events are told.
-pub type Tell = Box<dyn Fn(TrainingEvent, Beside<File>)>;
+/// Sink of events.
+pub type EventSink = Box<dyn Fn(TrainingEvent, Attachments<File>)>;
 
 pub struct Browser<M> {
-    tell: Tell,
-    /// Opened when it is needed first; `None` within: this browser keeps nothing.
+    sink: EventSink,
+    /// Opened on first use; the inner `None` means that this browser stores nothing.
     cache: RefCell<Option<Option<Rc<ModelCache>>>>,
     model: RefCell<Option<(Rc<M>, Option<Activation>)>>,
 }
 
 impl<M: ModelFiles> Browser<M> {
-    pub fn new(tell: Tell) -> Self {
+    pub fn new(sink: EventSink) -> Self {
         Self {
-            tell,
+            sink,
             cache: RefCell::default(),
             model: RefCell::default(),
         }
     }
 
-    /// Where the engine's model comes from: it is read again to be trained.
+    /// Sets the files of the engine's model, which are read again for training.
     pub fn set_model(&self, files: Rc<M>, activation: Option<Activation>) {
         self.model.replace(Some((files, activation)));
     }
@@ -119,11 +119,11 @@ impl<M: ModelFiles> Host for Browser<M> {
     }
 
     fn memory(&self, gpu: bool) -> Option<u64> {
-        // A page is not told how much a GPU has.
+        // Browsers do not expose the memory of a GPU.
         (!gpu).then_some(u32::MAX.into())
     }
 
-    fn say(&self, event: TrainingEvent, beside: Beside<File>) {
-        (self.tell)(event, beside);
+    fn emit(&self, event: TrainingEvent, attachments: Attachments<File>) {
+        (self.sink)(event, attachments);
     }
 }

@@ -1,27 +1,27 @@
-//! The held-out part: what is said of it before and after.
+//! Evaluation of the held-out part, before and after training.
 
 use crate::engine::messages::{HeldOutAnswer, SampleId, TrainingPlan};
 use crate::eval::{Evaluation, Judged, softmax};
 use crate::train::{ClassCount, DataReport};
 
-/// What the held-out part is asked about: classes, or with captions which of
-/// the part's captions is whose.
+/// Held-out set: classification among classes, or for captions retrieval among the set's
+/// captions.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Exam {
-    /// Names of the answers.
+pub struct HeldOutSet {
+    /// Candidate answers.
     pub answers: Vec<String>,
-    /// Whether they are classes, to be put into prompts.
+    /// Whether they are classes, for prompt templates.
     pub are_classes: bool,
     pub samples: Vec<SampleId>,
     pub paths: Vec<String>,
-    /// Of each sample its index into `answers`.
+    /// Index into `answers` for each sample.
     pub truth: Vec<usize>,
 }
 
-impl Exam {
+impl HeldOutSet {
     pub fn new(plan: &TrainingPlan) -> Self {
         let are_classes = !plan.classes.is_empty();
-        let mut exam = Self {
+        let mut set = Self {
             answers: if are_classes {
                 plan.classes.clone()
             } else {
@@ -34,28 +34,28 @@ impl Exam {
             let truth = match (sample.class, sample.captions.first()) {
                 (Some(class), _) if are_classes => class as usize,
                 (None, Some(caption)) if !are_classes => {
-                    let known = exam.answers.iter().position(|answer| answer == caption);
+                    let known = set.answers.iter().position(|answer| answer == caption);
                     known.unwrap_or_else(|| {
-                        exam.answers.push(caption.clone());
-                        exam.answers.len() - 1
+                        set.answers.push(caption.clone());
+                        set.answers.len() - 1
                     })
                 }
                 _ => continue,
             };
-            exam.samples.push(sample.sample);
-            exam.paths.push(sample.path.clone());
-            exam.truth.push(truth);
+            set.samples.push(sample.sample);
+            set.paths.push(sample.path.clone());
+            set.truth.push(truth);
         }
-        exam
+        set
     }
 
-    /// Whether there is anything to ask, and a choice.
+    /// Whether there are too few samples or answers to evaluate.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty() || self.answers.len() < 2
     }
 
-    /// Marks what was thought of each sample's answers.
-    pub fn mark(&self, probabilities: &[Vec<f32>]) -> Evaluation {
+    /// Evaluates the probabilities of each sample's answers.
+    pub fn evaluate(&self, probabilities: &[Vec<f32>]) -> Evaluation {
         let judged: Vec<Judged> = (self.paths.iter().zip(&self.truth).zip(probabilities))
             .map(|((path, truth), probabilities)| Judged {
                 path,
@@ -66,7 +66,7 @@ impl Exam {
         Evaluation::new(&self.answers, &judged)
     }
 
-    /// What was said of each sample before and after.
+    /// Answers for each sample before and after.
     pub fn compare(&self, before: &[Vec<f32>], after: &[Vec<f32>]) -> Vec<HeldOutAnswer> {
         (self
             .samples
@@ -74,12 +74,12 @@ impl Exam {
             .zip(&self.truth)
             .zip(before.iter().zip(after)))
         .map(|((sample, truth), (before, after))| {
-            let (said, probability) = best(after);
+            let (answer, probability) = argmax(after);
             HeldOutAnswer {
                 sample: *sample,
                 truth: *truth as u32,
-                before: best(before).0,
-                after: said,
+                before: argmax(before).0,
+                after: answer,
                 probability,
             }
         })
@@ -87,7 +87,7 @@ impl Exam {
     }
 }
 
-fn best(probabilities: &[f32]) -> (u32, f32) {
+fn argmax(probabilities: &[f32]) -> (u32, f32) {
     let best = probabilities
         .iter()
         .zip(0..)
@@ -95,8 +95,8 @@ fn best(probabilities: &[f32]) -> (u32, f32) {
     best.map_or((0, 0.0), |(probability, answer)| (answer, *probability))
 }
 
-/// Probabilities of a classifier's rows for a picture.
-pub fn by_words(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f32> {
+/// Class probabilities of a picture, by a zero-shot classifier.
+pub fn zero_shot_probabilities(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f32> {
     let dot = |row: &Vec<f32>| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
     softmax(
         &classifier
@@ -106,7 +106,7 @@ pub fn by_words(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f3
     )
 }
 
-/// What was learnt from, for the report.
+/// Summary of the training data, for the report.
 pub fn data_report(plan: &TrainingPlan) -> DataReport {
     let count = |class: Option<usize>, held_out: bool| {
         (plan.samples.iter())

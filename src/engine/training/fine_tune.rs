@@ -1,5 +1,5 @@
-//! LoRA, fine-tuning and pre-training, step by step; its state is kept so often
-//! that little is lost, whatever breaks off.
+//! Job of LoRA, fine-tuning or pre-training, one optimiser step at a time, with regular
+//! checkpoints.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,10 +7,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::measure::{Exam, by_words, data_report};
-use super::product::Product;
-use super::samples::Samples;
-use super::{Beside, Host, StepResult, Ticker};
+use super::artifact::TrainedArtifact;
+use super::held_out::{HeldOutSet, data_report, zero_shot_probabilities};
+use super::samples::SampleStore;
+use super::{Attachments, Host, ProgressThrottle, StepResult};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -23,22 +23,22 @@ use crate::train::{
 };
 use crate::zero_shot;
 
-/// What is kept of a run, and its weights and moments: each in two places by
-/// turns, so that one is whole while the other is written.
-const RUNS: [&str; 2] = ["run-0", "run-1"];
-const STATES: [&str; 2] = ["state-0", "state-1"];
-/// Milliseconds between two states that are kept.
-const KEEP_EVERY: f64 = 25e3;
-/// Of the time, measuring along the way takes no more than this share.
-const MEASURING: f64 = 0.1;
-/// Pictures that are measured at once.
-const AT_ONCE: usize = 16;
+/// Names of a checkpoint's metadata and of its state. Two slots alternate, so that one is
+/// intact while the other is written.
+const CHECKPOINT_RUNS: [&str; 2] = ["run-0", "run-1"];
+const CHECKPOINT_STATES: [&str; 2] = ["state-0", "state-1"];
+/// Time between checkpoints.
+const CHECKPOINT_INTERVAL_MS: f64 = 25e3;
+/// Maximum fraction of time for evaluation during training.
+const MAX_EVAL_SHARE: f64 = 0.1;
+/// Pictures per evaluation batch.
+const EVAL_BATCH: usize = 16;
 
-/// A run as it is kept.
+/// Stored metadata of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KeptRun {
+pub struct Checkpoint {
     pub plan: TrainingPlan,
-    /// Name of the model that it was begun with.
+    /// Name of the base model.
     pub model: String,
     pub step: u32,
     pub steps: u32,
@@ -46,8 +46,9 @@ pub struct KeptRun {
     curves: Curves,
     before: Option<Vec<Vec<f32>>>,
     seconds: f64,
-    /// Which place it is kept in.
-    place: usize,
+    /// Slot of the state.
+    #[serde(rename = "place")]
+    slot: usize,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -75,12 +76,12 @@ impl Curves {
     }
 }
 
-/// A run that can go on, if one was kept.
-pub async fn kept<H: Host>(host: &H) -> Option<KeptRun> {
-    let mut latest: Option<KeptRun> = None;
-    for name in RUNS {
+/// The latest checkpoint, if any.
+pub async fn latest_checkpoint<H: Host>(host: &H) -> Option<Checkpoint> {
+    let mut latest: Option<Checkpoint> = None;
+    for name in CHECKPOINT_RUNS {
         let read = host.get(name).await.unwrap_or_default();
-        if let Ok(run) = serde_json::from_slice::<KeptRun>(&read)
+        if let Ok(run) = serde_json::from_slice::<Checkpoint>(&read)
             && latest
                 .as_ref()
                 .is_none_or(|other| other.kept_ms < run.kept_ms)
@@ -91,39 +92,38 @@ pub async fn kept<H: Host>(host: &H) -> Option<KeptRun> {
     latest
 }
 
-/// Nothing is left of a run.
-pub async fn forget<H: Host>(host: &H) {
-    for name in RUNS.into_iter().chain(STATES) {
+/// Deletes all checkpoints.
+pub async fn delete_checkpoints<H: Host>(host: &H) {
+    for name in CHECKPOINT_RUNS.into_iter().chain(CHECKPOINT_STATES) {
         host.delete(name).await;
     }
 }
 
-pub struct TowerJob {
-    run: KeptRun,
+pub struct FineTuneJob {
+    run: Checkpoint,
     trainer: Trainer,
     sampler: Sampler,
-    /// Indices of the samples that are learnt from.
+    /// Indices of the training samples.
     train: Vec<usize>,
-    exam: Exam,
+    held_out: HeldOutSet,
     stage: Stage,
     tokens: HashMap<String, (Vec<u32>, usize)>,
-    ticker: Ticker,
-    /// When this worker took it up.
-    begun: f64,
+    progress: ProgressThrottle,
+    /// Start in this session.
+    started_at: f64,
     seconds_before: f64,
-    kept_at: f64,
+    saved_at: f64,
     step_ms: f64,
-    steps_here: u32,
-    measure_ms: f64,
-    ending: bool,
+    steps_this_session: u32,
+    eval_ms: f64,
+    stopping: bool,
 }
 
 enum Stage {
-    /// The held-out part, before anything was learnt.
-    Before,
+    /// Evaluates the held-out part before training.
+    Baseline,
     Steps,
-    /// The held-out part with what was learnt so far: the classifier, and the
-    /// features of as many samples as there were.
+    /// Evaluates the held-out part: the classifier, and the probabilities so far.
     Measuring {
         model: Box<crate::model::Clip>,
         classifier: Vec<Vec<f32>>,
@@ -131,9 +131,9 @@ enum Stage {
     },
 }
 
-/// The small model that pre-training begins with: it reads the same tokens and
-/// sees pictures of the same size as the one that is loaded.
-pub fn beginner(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
+/// Small configuration for pre-training, with the vocabulary and the image size of the
+/// loaded model.
+pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
     let (width, layers) = (settings.width as usize, settings.layers as usize);
     let image_size = like.vision.image_size();
     let heads = (width / 32).max(1);
@@ -155,7 +155,7 @@ pub fn beginner(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
     }
 }
 
-fn tower(part: TrainedPart) -> Unfreeze {
+fn unfreeze(part: TrainedPart) -> Unfreeze {
     match part {
         TrainedPart::Frozen => Unfreeze::Frozen,
         TrainedPart::Last(blocks) => Unfreeze::LastBlocks(blocks as usize),
@@ -163,8 +163,8 @@ fn tower(part: TrainedPart) -> Unfreeze {
     }
 }
 
-/// What of the model learns.
-pub fn learning(settings: &TrainingSettings) -> TrainMode {
+/// Trainable parameters of a method.
+pub fn train_mode(settings: &TrainingSettings) -> TrainMode {
     match settings.method {
         Method::Lora => TrainMode::Lora(Lora {
             rank: settings.rank as usize,
@@ -177,10 +177,10 @@ pub fn learning(settings: &TrainingSettings) -> TrainMode {
             },
         }),
         Method::Full => TrainMode::Full(TrainableParams {
-            image: tower(settings.image_tower),
-            text: tower(settings.text_tower),
+            image: unfreeze(settings.image_tower),
+            text: unfreeze(settings.text_tower),
             temperature: settings.temperature,
-            // Batches here are small.
+            // Batches are small in a browser.
             batch_statistics: false,
         }),
         _ => TrainMode::Full(TrainableParams {
@@ -193,13 +193,13 @@ pub fn learning(settings: &TrainingSettings) -> TrainMode {
 fn options(settings: &TrainingSettings, steps: usize, config: &ClipConfig) -> TrainOptions {
     let vit = matches!(config.vision, VisionConfig::Vit(_));
     TrainOptions {
-        method: learning(settings),
+        method: train_mode(settings),
         schedule: WarmupCosine {
             learning_rate: settings.learning_rate,
             warmup_steps: settings.warmup_steps as usize,
             steps,
         },
-        // The paper's, by kind of image encoder.
+        // The paper's, by type of image encoder.
         optimizer: AdamWHyperParameters {
             beta1: 0.9,
             beta2: if vit { 0.98 } else { 0.999 },
@@ -213,7 +213,7 @@ fn options(settings: &TrainingSettings, steps: usize, config: &ClipConfig) -> Tr
     }
 }
 
-impl TowerJob {
+impl FineTuneJob {
     pub async fn start<H: Host>(
         plan: TrainingPlan,
         host: &H,
@@ -232,7 +232,7 @@ impl TowerJob {
         }
         let (model, config) = match settings.method {
             Method::Pretrain => {
-                let config = beginner(engine.config(), settings);
+                let config = small_config_like(engine.config(), settings);
                 let config = config.checked("the settings").map_err(|e| e.to_string())?;
                 (
                     fresh(&config, settings.seed.into(), engine.device()),
@@ -243,7 +243,7 @@ impl TowerJob {
         };
         let options = options(settings, steps, &config);
         let trainer = Trainer::new(model, config, options).map_err(|e| e.to_string())?;
-        let run = KeptRun {
+        let run = Checkpoint {
             model: engine.model_info().name.clone(),
             step: 0,
             steps: steps as u32,
@@ -251,18 +251,18 @@ impl TowerJob {
             curves: Curves::default(),
             before: None,
             seconds: 0.0,
-            place: 0,
+            slot: 0,
             plan,
         };
         Ok(Self::new(run, trainer, sampler, host.now()))
     }
 
-    /// Takes up what was kept.
+    /// Resumes from the latest checkpoint.
     pub async fn resume<H: Host>(
         host: &H,
         engine: &Engine,
     ) -> Result<(Self, Vec<MetricSeries>), String> {
-        let run = kept(host)
+        let run = latest_checkpoint(host)
             .await
             .ok_or("nothing is left of the training: start it again")?;
         let here = &engine.model_info().name;
@@ -272,12 +272,12 @@ impl TowerJob {
                 run.model
             ));
         }
-        let state = host.get(STATES[run.place % 2]).await;
+        let state = host.get(CHECKPOINT_STATES[run.slot % 2]).await;
         let state = state.ok_or("the state of the training is no longer there: start it again")?;
         let settings = &run.plan.settings;
         let model = match settings.method {
             Method::Pretrain => {
-                let config = beginner(engine.config(), settings);
+                let config = small_config_like(engine.config(), settings);
                 fresh(&config, settings.seed.into(), engine.device())
             }
             _ => host.model(engine).await?,
@@ -288,15 +288,15 @@ impl TowerJob {
         Ok((Self::new(run, trainer, sampler, host.now()), curves))
     }
 
-    fn new(run: KeptRun, trainer: Trainer, sampler: Sampler, now: f64) -> Self {
+    fn new(run: Checkpoint, trainer: Trainer, sampler: Sampler, now: f64) -> Self {
         let train = (run.plan.samples.iter().enumerate())
             .filter(|(_, sample)| !sample.held_out)
             .map(|(index, _)| index)
             .collect();
         Self {
-            exam: Exam::new(&run.plan),
+            held_out: HeldOutSet::new(&run.plan),
             stage: if run.step == 0 {
-                Stage::Before
+                Stage::Baseline
             } else {
                 Stage::Steps
             },
@@ -304,82 +304,82 @@ impl TowerJob {
             trainer,
             sampler,
             tokens: HashMap::new(),
-            ticker: Ticker::new(),
-            begun: now,
+            progress: ProgressThrottle::new(),
+            started_at: now,
             seconds_before: run.seconds,
-            // The first state soon: a reload should not find nothing.
-            kept_at: now - KEEP_EVERY + 5e3,
+            // The first checkpoint is saved early, in case of a reload.
+            saved_at: now - CHECKPOINT_INTERVAL_MS + 5e3,
             step_ms: 0.0,
-            steps_here: 0,
-            measure_ms: 0.0,
-            ending: false,
+            steps_this_session: 0,
+            eval_ms: 0.0,
+            stopping: false,
             run,
         }
     }
 
-    /// What was learnt so far is the result.
+    /// Stops; the model so far is the result.
     pub fn finish_early(&mut self) {
-        self.ending = true;
+        self.stopping = true;
     }
 
-    /// One piece of it.
+    /// One unit of work.
     pub async fn advance<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
     ) -> Result<StepResult, String> {
         match &self.stage {
-            Stage::Before => self.before(host, samples, engine).await,
-            Stage::Steps if self.ending || self.run.step >= self.run.steps => {
-                self.measure_next(engine).await
+            Stage::Baseline => self.baseline(host, samples, engine).await,
+            Stage::Steps if self.stopping || self.run.step >= self.run.steps => {
+                self.start_evaluation(engine).await
             }
             Stage::Steps => self.step(host, samples, engine).await,
-            Stage::Measuring { .. } => self.measure(host, samples, engine).await,
+            Stage::Measuring { .. } => self.evaluate_next(host, samples, engine).await,
         }
     }
 
-    /// What the model said of the held-out part before.
-    async fn before<H: Host>(
+    /// Evaluates the original model on the held-out part.
+    async fn baseline<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
     ) -> Result<StepResult, String> {
-        if self.exam.is_empty() {
+        if self.held_out.is_empty() {
             self.stage = Stage::Steps;
             return Ok(StepResult::More);
         }
         if samples
-            .encode_some(host, engine, &self.exam.samples)
+            .encode_next_batch(host, engine, &self.held_out.samples)
             .await?
             > 0
         {
-            let done = samples.encoded(&self.exam.samples);
-            self.tell_measuring(host, done);
+            let done = samples.encoded(&self.held_out.samples);
+            self.report_evaluation(host, done);
             return Ok(StepResult::More);
         }
-        let templates = self.exam_templates();
-        let classifier = (engine.classifier(&self.exam.answers, &templates).await)
+        let templates = self.eval_templates();
+        let classifier = (engine.classifier(&self.held_out.answers, &templates).await)
             .map_err(|error| error.to_string())?;
         let scale = engine.logit_scale().exp();
-        let probabilities: Vec<Vec<f32>> = (self.exam.samples.iter())
+        let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
             .filter_map(|sample| samples.features(*sample))
-            .map(|features| by_words(features, &classifier, scale))
+            .map(|features| zero_shot_probabilities(features, &classifier, scale))
             .collect();
-        let accuracy = self.exam.mark(&probabilities).top_1;
-        // A beginner is not that model.
+        let accuracy = self.held_out.evaluate(&probabilities).top_1;
+        // Pre-training starts from another model.
         if self.run.plan.settings.method != Method::Pretrain {
-            self.note_accuracy(host, accuracy);
+            self.record_accuracy(host, accuracy);
         }
         self.run.before = Some(probabilities);
         self.stage = Stage::Steps;
         Ok(StepResult::More)
     }
 
-    /// A caption is a prompt as it is.
-    fn exam_templates(&self) -> Vec<String> {
-        match self.exam.are_classes {
+    /// A caption is used as a prompt without template.
+    fn eval_templates(&self) -> Vec<String> {
+        match self.held_out.are_classes {
             true => self.run.plan.templates.clone(),
             false => vec!["{label}".into()],
         }
@@ -388,22 +388,25 @@ impl TowerJob {
     async fn step<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &Engine,
     ) -> Result<StepResult, String> {
         let start = host.now();
-        let draw = self.sampler.draw();
+        let batch_indices = self.sampler.draw();
         let mut batch = Batch::default();
-        for (place, index) in draw.indices.iter().enumerate() {
+        for (position, index) in batch_indices.indices.iter().enumerate() {
             let sample: &_ = &self.run.plan.samples[self.train[*index]];
-            let (text, meaning) =
-                said(&self.run.plan, sample, draw.seed.wrapping_add(place as u64));
+            let (text, caption_id) = sample_caption(
+                &self.run.plan,
+                sample,
+                batch_indices.seed.wrapping_add(position as u64),
+            );
             let id: SampleId = sample.sample;
-            batch.captions.push(meaning);
+            batch.captions.push(caption_id);
             batch.texts.push(self.tokens(engine, text)?);
             batch.pixels.push(samples.pixels(host, engine, id).await?);
         }
-        // By chance all of one class: nothing to tell apart, and nothing learnt.
+        // All samples happen to be of one class: no negatives, no step.
         let same = batch.captions.windows(2).all(|pair| pair[0] == pair[1]);
         if same {
             self.run.step += 1;
@@ -416,7 +419,7 @@ impl TowerJob {
             .await
             .map_err(|error| error.to_string())?;
         self.run.step += 1;
-        self.steps_here += 1;
+        self.steps_this_session += 1;
         self.step_ms += host.now() - start;
         let (step, x) = (self.run.step, f64::from(self.run.step));
         let curves = &mut self.run.curves;
@@ -429,8 +432,8 @@ impl TowerJob {
             scale: report.scale.into(),
             learning_rate: report.learning_rate,
         });
-        host.say(event, Beside::Nothing);
-        let each = self.step_ms / f64::from(self.steps_here) / 1e3;
+        host.emit(event, Attachments::Nothing);
+        let each = self.step_ms / f64::from(self.steps_this_session) / 1e3;
         let at = TrainingProgress {
             stage: TrainingStage::Steps,
             done: step,
@@ -438,14 +441,14 @@ impl TowerJob {
             images_per_second: (each > 0.0).then(|| pictures / each),
             seconds_left: Some(each * f64::from(self.run.steps - step)),
         };
-        self.ticker.tell(host, at);
-        if host.now() - self.kept_at > KEEP_EVERY {
-            self.keep(host).await;
+        self.progress.report(host, at);
+        if host.now() - self.saved_at > CHECKPOINT_INTERVAL_MS {
+            self.save_checkpoint(host).await;
         }
         let epoch = self.sampler.position >= self.sampler.batches_per_epoch();
-        let spent = self.measure_ms / (self.measure_ms + self.step_ms).max(1.0);
-        if epoch && spent < MEASURING && !self.exam.is_empty() && step < self.run.steps {
-            return self.measure_next(engine).await;
+        let spent = self.eval_ms / (self.eval_ms + self.step_ms).max(1.0);
+        if epoch && spent < MAX_EVAL_SHARE && !self.held_out.is_empty() && step < self.run.steps {
+            return self.start_evaluation(engine).await;
         }
         Ok(StepResult::More)
     }
@@ -460,48 +463,48 @@ impl TowerJob {
         Ok((ids, end))
     }
 
-    /// Keeps the state: from here it goes on, should anything break off.
-    pub async fn keep<H: Host>(&mut self, host: &H) {
+    /// Saves a checkpoint.
+    pub async fn save_checkpoint<H: Host>(&mut self, host: &H) {
         if self.run.step == 0 {
             return;
         }
-        self.kept_at = host.now();
-        let place = 1 - self.run.place % 2;
-        self.run.place = place;
-        self.run.kept_ms = self.kept_at;
+        self.saved_at = host.now();
+        let slot = 1 - self.run.slot % 2;
+        self.run.slot = slot;
+        self.run.kept_ms = self.saved_at;
         self.run.seconds = self.seconds(host);
         let kept = async {
             let bytes = self.trainer.state(Some(&self.sampler)).await;
             let bytes = bytes.map_err(|error| error.to_string())?;
             let run = serde_json::to_vec(&self.run).map_err(|error| error.to_string())?;
-            host.put(STATES[place], &bytes).await?;
-            host.put(RUNS[place], &run).await
+            host.put(CHECKPOINT_STATES[slot], &bytes).await?;
+            host.put(CHECKPOINT_RUNS[slot], &run).await
         };
         let event = match kept.await {
             Ok(()) => TrainingEvent::Kept {
                 step: self.run.step,
             },
-            // Tried again, but not all the time.
+            // Tried again after the usual interval.
             Err(why) => TrainingEvent::Remark {
                 text: format!(
                     "The state of the training could not be kept ({why}): leave this page open until it is done."
                 ),
             },
         };
-        host.say(event, Beside::Nothing);
+        host.emit(event, Attachments::Nothing);
     }
 
     fn seconds<H: Host>(&self, host: &H) -> f64 {
-        self.seconds_before + (host.now() - self.begun) / 1e3
+        self.seconds_before + (host.now() - self.started_at) / 1e3
     }
 
-    /// Begins to measure what was learnt so far.
-    async fn measure_next(&mut self, engine: &Engine) -> Result<StepResult, String> {
+    /// Starts an evaluation of the current model.
+    async fn start_evaluation(&mut self, engine: &Engine) -> Result<StepResult, String> {
         let model = self.trainer.model().pack(WeightPrecision::AsStored);
         let mut classifier = Vec::new();
-        let templates = self.exam_templates();
-        if !self.exam.is_empty() {
-            for answer in self.exam.answers.clone() {
+        let templates = self.eval_templates();
+        if !self.held_out.is_empty() {
+            for answer in self.held_out.answers.clone() {
                 let mut ids = Vec::new();
                 for prompt in zero_shot::prompts(&answer, &templates) {
                     ids.push(self.tokens(engine, prompt)?);
@@ -520,10 +523,10 @@ impl TowerJob {
         Ok(StepResult::More)
     }
 
-    async fn measure<H: Host>(
+    async fn evaluate_next<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &Engine,
     ) -> Result<StepResult, String> {
         let Stage::Measuring {
@@ -538,7 +541,7 @@ impl TowerJob {
         let done = probabilities.len();
         let batch: Vec<SampleId> = match classifier.is_empty() {
             true => Vec::new(),
-            false => (self.exam.samples.iter().skip(done).take(AT_ONCE))
+            false => (self.held_out.samples.iter().skip(done).take(EVAL_BATCH))
                 .copied()
                 .collect(),
         };
@@ -562,41 +565,41 @@ impl TowerJob {
             );
             let found = features
                 .iter()
-                .map(|features| by_words(features, classifier, scale));
+                .map(|features| zero_shot_probabilities(features, classifier, scale));
             probabilities.extend(found);
             let done = probabilities.len();
-            self.measure_ms += host.now() - start;
-            self.tell_measuring(host, done);
+            self.eval_ms += host.now() - start;
+            self.report_evaluation(host, done);
             return Ok(StepResult::More);
         }
         let probabilities = std::mem::take(probabilities);
         self.stage = Stage::Steps;
-        if !self.exam.is_empty() {
-            let accuracy = self.exam.mark(&probabilities).top_1;
-            self.note_accuracy(host, accuracy);
+        if !self.held_out.is_empty() {
+            let accuracy = self.held_out.evaluate(&probabilities).top_1;
+            self.record_accuracy(host, accuracy);
         }
-        match self.ending || self.run.step >= self.run.steps {
+        match self.stopping || self.run.step >= self.run.steps {
             false => Ok(StepResult::More),
             true => self.finish(host, engine, probabilities).await,
         }
     }
 
-    fn tell_measuring<H: Host>(&mut self, host: &H, done: usize) {
+    fn report_evaluation<H: Host>(&mut self, host: &H, done: usize) {
         let at = TrainingProgress {
             stage: TrainingStage::Measuring,
             done: done as u32,
-            total: self.exam.samples.len() as u32,
+            total: self.held_out.samples.len() as u32,
             images_per_second: None,
             seconds_left: None,
         };
-        self.ticker.tell(host, at);
+        self.progress.report(host, at);
     }
 
-    fn note_accuracy<H: Host>(&mut self, host: &H, accuracy: f64) {
+    fn record_accuracy<H: Host>(&mut self, host: &H, accuracy: f64) {
         let step = self.run.step;
         self.run.curves.accuracy.push([f64::from(step), accuracy]);
         let event = TrainingEvent::Measured { step, accuracy };
-        host.say(event, Beside::Nothing);
+        host.emit(event, Attachments::Nothing);
     }
 
     async fn finish<H: Host>(
@@ -606,15 +609,15 @@ impl TowerJob {
         after: Vec<Vec<f32>>,
     ) -> Result<StepResult, String> {
         let plan = &self.run.plan;
-        let product = Product::of_trainer(&self.trainer, plan, engine).await?;
-        let examined = !self.exam.is_empty();
+        let artifact = TrainedArtifact::from_trainer(&self.trainer, plan, engine).await?;
+        let has_held_out = !self.held_out.is_empty();
         let before = self
             .run
             .before
             .take()
             .filter(|before| before.len() == after.len());
         let mut notes = Vec::new();
-        if !examined {
+        if !has_held_out {
             let why = "nothing was held out that could be asked about, so nothing was measured";
             notes.push(why.into());
         }
@@ -624,55 +627,54 @@ impl TowerJob {
                 self.run.step, self.run.steps
             ));
         }
-        let each = self.step_ms / f64::from(self.steps_here.max(1)) / 1e3;
+        let each = self.step_ms / f64::from(self.steps_this_session.max(1)) / 1e3;
         let report = TrainingReport {
             method: plan.settings.method,
             model: self.run.model.clone(),
             device: engine.device_info().name.clone(),
-            settings: listed(&plan.settings, &plan.templates),
+            settings: settings_map(&plan.settings, &plan.templates),
             data: data_report(plan),
             curves: self.run.curves.named(),
-            before: (before.as_ref()).map(|before| self.exam.mark(before)),
-            after: examined.then(|| self.exam.mark(&after)),
+            before: (before.as_ref()).map(|before| self.held_out.evaluate(before)),
+            after: has_held_out.then(|| self.held_out.evaluate(&after)),
             seconds: self.seconds(host),
             images_per_second: self.sampler.batch_size as f64 / each.max(1e-6),
             notes,
         };
         let answers = match &before {
-            Some(before) => self.exam.compare(before, &after),
-            None => self.exam.compare(&after, &after),
+            Some(before) => self.held_out.compare(before, &after),
+            None => self.held_out.compare(&after, &after),
         };
         let outcome = Outcome {
             report,
-            answers: if examined { answers } else { Vec::new() },
-            trained: product.describe(),
+            answers: if has_held_out { answers } else { Vec::new() },
+            trained: artifact.describe(),
         };
-        Ok(StepResult::Done(Box::new(outcome), Box::new(product)))
+        Ok(StepResult::Done(Box::new(outcome), Box::new(artifact)))
     }
 }
 
-/// Settings as the report lists them.
-fn listed(
+/// Settings as a map, for the report.
+fn settings_map(
     settings: &TrainingSettings,
     templates: &[String],
 ) -> std::collections::BTreeMap<String, Value> {
-    let mut listed = match serde_json::to_value(settings) {
+    let mut settings_map = match serde_json::to_value(settings) {
         Ok(Value::Object(fields)) => fields.into_iter().collect(),
         _ => std::collections::BTreeMap::new(),
     };
-    listed.insert("templates".into(), json!(templates));
-    listed
+    settings_map.insert("templates".into(), json!(templates));
+    settings_map
 }
 
-/// What is said of a picture this time, and a number that is the same for all
-/// that means the same.
-fn said(
+/// Samples a caption for this epoch, and an id shared by equal captions.
+fn sample_caption(
     plan: &TrainingPlan,
     sample: &crate::engine::messages::PlannedSample,
-    chance: u64,
+    seed: u64,
 ) -> (String, u64) {
-    let pick = |count: usize| (scattered(chance) % count.max(1) as u64) as usize;
-    if let Some(caption) = sample.captions.get(pick(sample.captions.len())) {
+    let choose = |count: usize| (hash(seed) % count.max(1) as u64) as usize;
+    if let Some(caption) = sample.captions.get(choose(sample.captions.len())) {
         let mut hasher = DefaultHasher::new();
         caption.hash(&mut hasher);
         return (caption.clone(), hasher.finish());
@@ -684,11 +686,11 @@ fn said(
         .cloned()
         .unwrap_or_default();
     let prompts = zero_shot::prompts(&name, &plan.templates);
-    let prompt = prompts.get(pick(prompts.len())).cloned().unwrap_or(name);
+    let prompt = prompts.get(choose(prompts.len())).cloned().unwrap_or(name);
     (prompt, class.into())
 }
 
-fn scattered(number: u64) -> u64 {
+fn hash(number: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     number.hash(&mut hasher);
     hasher.finish()

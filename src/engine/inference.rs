@@ -1,4 +1,4 @@
-//! Device and model as one session.
+//! Inference engine: a device, a model, and a cache of text features.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
 
-/// What can go wrong in a session.
+/// Error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("the model cannot be used: {0}")]
@@ -36,46 +36,46 @@ pub enum EngineError {
     NotFinite,
 }
 
-/// A model on a device.
+/// Model on a device.
 pub struct Engine {
     model: Clip,
     config: ClipConfig,
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
-    packing: WeightPrecision,
+    precision: WeightPrecision,
     info: ModelInfo,
-    /// Logarithm of the inverse temperature, read back once.
+    /// Log of the inverse temperature, read back once.
     logit_scale: f32,
-    /// Features of every prompt seen so far: the next question with the same
-    /// labels, and every further picture, costs no text encoding.
+    /// Features of every prompt so far: further questions with the same labels, and
+    /// further pictures, need no text encoding.
     prompts: HashMap<String, TextFeatures>,
 }
 
-/// A model for [`Engine::swap`], packed, with its shape.
-pub struct Swapped {
+/// Packed model with its configuration, for [`Engine::swap`].
+pub struct ModelSlot {
     pub model: Clip,
     pub config: ClipConfig,
 }
 
-/// What a text became.
+/// Tokens and features of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextFeatures {
     pub tokens: TokenIds,
-    /// Of unit length, `[embed_dim]`.
+    /// Normalised, `[embed_dim]`.
     pub features: Vec<f32>,
 }
 
-/// Tokens encoded at once: enough to keep a device busy, few enough to be
-/// cancelled between.
+/// Tokens per batch: large enough to keep a device busy, small enough to cancel in
+/// between.
 const TOKEN_BATCH: usize = 512;
 
-/// Prompts that wait to be encoded, the longest first: like is batched with
-/// like, so that little of a batch, which is as long as its longest, is padding.
+/// Prompts to encode, the longest first: batches of similar length waste little on
+/// padding.
 #[derive(Default)]
-pub struct Waiting(Vec<(String, TokenIds)>);
+pub struct PendingPrompts(Vec<(String, TokenIds)>);
 
-impl Waiting {
+impl PendingPrompts {
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -84,7 +84,7 @@ impl Waiting {
         self.0.is_empty()
     }
 
-    /// Takes the next batch out.
+    /// Removes and returns the next batch.
     fn next(&mut self) -> Vec<(String, TokenIds)> {
         let longest = self.0.last().map_or(1, |(_, tokens)| tokens.length);
         let count = (TOKEN_BATCH / longest).max(1).min(self.0.len());
@@ -93,24 +93,25 @@ impl Waiting {
 }
 
 impl Engine {
-    /// Streams a model's weights to a device. A GPU has no 8-bit ones: there they
-    /// stay exact, as [`ModelInfo::precision`] then says.
+    /// Streams a model's weights to a device. On a GPU int8 does not apply: weights stay
+    /// as stored, as [`ModelInfo::precision`] then says.
     pub async fn load(
         files: &impl ModelFiles,
         bundle: ModelBundle,
         opened: OpenedDevice,
-        packing: WeightPrecision,
+        precision: WeightPrecision,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, EngineError> {
-        // Where there are threads, one that runs a model meanwhile would be disturbed.
+        // Only on wasm: natively another thread may be running a model, which a dry run
+        // would disturb.
         if cfg!(target_arch = "wasm32") && opened.info.gpu {
             Clip::precompile_kernels(&bundle.config, &opened.device);
         }
-        let packing = match opened.info.gpu {
+        let precision = match opened.info.gpu {
             true => WeightPrecision::AsStored,
-            false => packing,
+            false => precision,
         };
-        let loaded = hub::load(files, &bundle, &opened.device, Some(packing), progress).await?;
+        let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
         let model = loaded.model;
         let scale = read(model.logit_scale.val()).await?;
         let info = ModelInfo {
@@ -120,7 +121,7 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: match (packing, loaded.f16) {
+            precision: match (precision, loaded.f16) {
                 (WeightPrecision::Int8, _) => "8 bits",
                 (WeightPrecision::AsStored, true) => "f16",
                 (WeightPrecision::AsStored, false) => "f32",
@@ -134,42 +135,41 @@ impl Engine {
             tokenizer: bundle.tokenizer,
             preprocess: bundle.preprocess,
             opened,
-            packing,
+            precision,
             info,
             logit_scale: scale.first().copied().unwrap_or_default(),
             prompts: HashMap::new(),
         })
     }
 
-    /// The model's shape.
+    /// Configuration of the model.
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }
 
-    /// Where it computes.
+    /// Device of the model.
     pub fn device(&self) -> &Device {
         &self.opened.device
     }
 
-    /// How exact its weights are.
-    pub fn packing(&self) -> WeightPrecision {
-        self.packing
+    /// Precision of the packed weights.
+    pub fn precision(&self) -> WeightPrecision {
+        self.precision
     }
 
-    /// How pictures are prepared.
+    /// Preprocessing of pictures.
     pub fn preprocess(&self) -> &PreprocessConfig {
         &self.preprocess
     }
 
-    /// Puts another model in the place of this one, whose shape may be another
-    /// as long as it sees pictures of the same size and reads the same tokens.
-    /// Returns the one before, to be put back some time.
-    pub async fn swap(&mut self, other: Swapped) -> Result<Swapped, EngineError> {
+    /// Swaps the model. The new one may have another shape, but must have the same image
+    /// size and vocabulary. Returns the old one.
+    pub async fn swap(&mut self, other: ModelSlot) -> Result<ModelSlot, EngineError> {
         let scale = read(other.model.logit_scale.val()).await?;
         self.logit_scale = scale.first().copied().unwrap_or_default();
         self.prompts.clear();
         self.info.embed_dim = other.config.embed_dim as u32;
-        Ok(Swapped {
+        Ok(ModelSlot {
             model: std::mem::replace(&mut self.model, other.model),
             config: std::mem::replace(&mut self.config, other.config),
         })
@@ -183,9 +183,8 @@ impl Engine {
         &self.opened.info
     }
 
-    /// One grey picture and one text through the encoders: a GPU compiles its
-    /// kernels now and not while somebody waits for an answer, and a device
-    /// that cannot compute shows it.
+    /// Runs both encoders once: a GPU compiles its kernels before the first request, and
+    /// a broken device fails early.
     pub async fn warm_up(&mut self) -> Result<(), EngineError> {
         let size = self.config.vision.image_size();
         self.image_features(&[vec![0.0; 3 * size * size]]).await?;
@@ -194,30 +193,30 @@ impl Engine {
         Ok(())
     }
 
-    /// The model's parameter of that name: cosines are multiplied by its
-    /// exponential before the softmax.
+    /// Log of the logit scale, by whose exponential cosine similarities are multiplied.
     pub fn logit_scale(&self) -> f32 {
         self.logit_scale
     }
 
-    /// A picture as the model sees it: `[3, image_size, image_size]`.
+    /// Preprocessed picture, `[3, image_size, image_size]`.
     pub fn pixels(&self, picture: &Picture) -> Vec<f32> {
         preprocess(picture, &self.preprocess)
     }
 
-    /// Pictures, each `[3, image_size, image_size]`, to unit vectors `[embed_dim]`.
+    /// Image features: pictures of `[3, image_size, image_size]` each, to unit vectors
+    /// `[embed_dim]`.
     pub async fn image_features(
         &self,
         pictures: &[Vec<f32>],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
-        let at_once = match &self.config.vision {
-            // What its last layers make of so many fits a processor's caches.
+        let batch_size = match &self.config.vision {
+            // The activations of its last layers fit the caches for this many.
             VisionConfig::ResNet(_) if !self.opened.info.gpu => 8,
             _ => pictures.len().max(1),
         };
         let size = self.config.vision.image_size();
         let mut features = Vec::with_capacity(pictures.len());
-        for batch in pictures.chunks(at_once) {
+        for batch in pictures.chunks(batch_size) {
             let pixels = TensorData::new(batch.concat(), [batch.len(), 3, size, size]);
             let images = Tensor::from_data(pixels, &self.opened.device);
             features.extend(rows(self.model.image_features(images), self.config.embed_dim).await?);
@@ -225,12 +224,12 @@ impl Engine {
         Ok(features)
     }
 
-    /// A text as the model reads it.
+    /// Tokenises a text.
     pub fn tokens(&self, text: &str) -> Result<TokenIds, EngineError> {
         Ok(self.tokenizer.encode(text)?)
     }
 
-    /// Token ids, a row for each text, to unit vectors `[embed_dim]`.
+    /// Text features: token ids, a row per text, to unit vectors `[embed_dim]`.
     pub async fn token_features(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, EngineError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -246,55 +245,58 @@ impl Engine {
         rows(self.model.text_features(tokens), self.config.embed_dim).await
     }
 
-    /// Those of `texts` that are not known yet.
-    pub fn waiting(&self, texts: &[String]) -> Result<Waiting, EngineError> {
+    /// Those of `texts` that are not cached.
+    pub fn pending_prompts(&self, texts: &[String]) -> Result<PendingPrompts, EngineError> {
         let mut seen = HashSet::new();
-        let mut waiting = (texts.iter())
+        let mut pending_prompts = (texts.iter())
             .filter(|text| !self.prompts.contains_key(*text) && seen.insert(*text))
             .map(|text| Ok((text.clone(), self.tokens(text)?)))
             .collect::<Result<Vec<_>, EngineError>>()?;
-        waiting.sort_by_key(|(_, tokens)| tokens.length);
-        Ok(Waiting(waiting))
+        pending_prompts.sort_by_key(|(_, tokens)| tokens.length);
+        Ok(PendingPrompts(pending_prompts))
     }
 
-    /// Encodes one batch of what waits; returns how many texts that were. Called
-    /// until it returns 0, so that a worker can listen in between.
-    pub async fn encode_some(&mut self, waiting: &mut Waiting) -> Result<usize, EngineError> {
-        let batch = waiting.next();
+    /// Encodes the next batch of prompts; returns its size. Called until it returns 0, so
+    /// that a worker can handle messages in between.
+    pub async fn encode_next_batch(
+        &mut self,
+        pending_prompts: &mut PendingPrompts,
+    ) -> Result<usize, EngineError> {
+        let batch = pending_prompts.next();
         let ids: Vec<Vec<u32>> = (batch.iter())
             .map(|(_, tokens)| tokens.ids.clone())
             .collect();
         let features = self.token_features(&ids).await?;
         let count = batch.len();
         for ((text, tokens), features) in batch.into_iter().zip(features) {
-            let known = TextFeatures { tokens, features };
-            self.prompts.insert(text, known);
+            let cached = TextFeatures { tokens, features };
+            self.prompts.insert(text, cached);
         }
         Ok(count)
     }
 
-    /// Those of `texts` that are known and were cut at `context_length`.
+    /// Those of the cached `texts` that were truncated at `context_length`.
     pub fn truncated<'a>(&'a self, texts: &'a [String]) -> impl Iterator<Item = &'a String> {
         let cut = |text: &&String| {
-            let known = self.prompts.get(*text);
-            known.is_some_and(|known| known.tokens.truncated)
+            let cached = self.prompts.get(*text);
+            cached.is_some_and(|cached| cached.tokens.truncated)
         };
         texts.iter().filter(cut)
     }
 
-    /// Texts to their features, from the cache where they are known.
+    /// Features of texts, cached.
     pub async fn text_features(
         &mut self,
         texts: &[String],
     ) -> Result<Vec<TextFeatures>, EngineError> {
-        let mut waiting = self.waiting(texts)?;
-        while self.encode_some(&mut waiting).await? > 0 {}
+        let mut pending_prompts = self.pending_prompts(texts)?;
+        while self.encode_next_batch(&mut pending_prompts).await? > 0 {}
         Ok((texts.iter())
             .filter_map(|text| self.prompts.get(text).cloned())
             .collect())
     }
 
-    /// One feature for each label: its prompts' mean on the unit sphere.
+    /// Zero-shot classifier: for each label the normalised mean of its prompts' features.
     pub async fn classifier(
         &mut self,
         labels: &[String],
@@ -303,20 +305,19 @@ impl Engine {
         zero_shot::check(labels, templates)?;
         let prompts = |label: &String| zero_shot::prompts(label, templates);
         let all: Vec<String> = labels.iter().flat_map(prompts).collect();
-        let mut waiting = self.waiting(&all)?;
-        while self.encode_some(&mut waiting).await? > 0 {}
+        let mut pending_prompts = self.pending_prompts(&all)?;
+        while self.encode_next_batch(&mut pending_prompts).await? > 0 {}
         let classes = all.chunks(templates.len()).map(|prompts| {
-            let known = prompts.iter().filter_map(|prompt| self.prompts.get(prompt));
-            let features: Vec<&[f32]> = known.map(|t| t.features.as_slice()).collect();
+            let cached = prompts.iter().filter_map(|prompt| self.prompts.get(prompt));
+            let features: Vec<&[f32]> = cached.map(|t| t.features.as_slice()).collect();
             zero_shot::ensemble(&features)
         });
         Ok(classes.collect())
     }
 
-    /// Times the encoders on made-up pictures and texts of full length. `now`
-    /// gives milliseconds. The pictures' values are `sin(i / 100)`, the texts'
-    /// ids `(7919 i) mod (vocab_size - 2)` between the first and the last two
-    /// ids of the vocabulary.
+    /// Benchmarks the encoders on synthetic pictures and texts of full length. `now` is
+    /// in milliseconds. Pixels are `sin(i / 100)`, token ids `(7919 i) mod (vocab_size -
+    /// 2)` between start and end of text, the last two ids of the vocabulary.
     pub async fn measure(
         &self,
         images: usize,
@@ -345,7 +346,7 @@ impl Engine {
         Ok(measured)
     }
 
-    /// Labels ranked for a picture, given the label's features of [`Self::classifier`].
+    /// Ranks labels for a picture, given the features from [`Self::classifier`].
     pub fn rank(
         &self,
         image_features: &[f32],
@@ -356,7 +357,7 @@ impl Engine {
     }
 }
 
-/// A matrix back from the device, row by row.
+/// Reads a matrix back from the device, row by row.
 async fn rows(features: Tensor<2>, embed_dim: usize) -> Result<Vec<Vec<f32>>, EngineError> {
     let values = read(features).await?;
     if values.iter().any(|v| !v.is_finite()) {

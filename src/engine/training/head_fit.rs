@@ -1,5 +1,5 @@
-//! A probe or an adapter, piece by piece: pictures through the image encoder,
-//! prompts through the text encoder, the fit.
+//! Job of a probe or an adapter, in small units: encoding of pictures and prompts, then
+//! the fit.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,33 +8,33 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::measure::{Exam, by_words};
-use super::product::Product;
-use super::samples::Samples;
-use super::{Host, StepResult, Ticker};
+use super::artifact::TrainedArtifact;
+use super::held_out::{HeldOutSet, zero_shot_probabilities};
+use super::samples::SampleStore;
+use super::{Host, ProgressThrottle, StepResult};
 use crate::data::{Dataset, Example, Split};
 use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress, TrainingStage};
-use crate::engine::{Engine, Waiting};
+use crate::engine::{Engine, PendingPrompts};
 use crate::train::{
     HeadData, HeadError, HeadProgress, HeadSettings, HeadStage, TrainedHead, fit_head,
 };
 use crate::zero_shot;
 
-/// Milliseconds of fitting between two looks at the requests.
-const PIECE_MS: f64 = 30.0;
+/// Time slice of fitting between checks for requests.
+const SLICE_MS: f64 = 30.0;
 
-pub struct HeadJob {
+pub struct HeadFitJob {
     plan: TrainingPlan,
     samples: Vec<SampleId>,
     prompts: Vec<String>,
     stage: Stage,
-    ticker: Ticker,
+    progress: ProgressThrottle,
     begun: f64,
-    /// Pictures encoded in this training, and the milliseconds that took.
+    /// Pictures encoded in this training, and the time it took.
     encoded: usize,
     encode_ms: f64,
-    /// Prompts that are not encoded yet.
-    waiting: Option<Waiting>,
+    /// Prompts to encode, once known.
+    pending_prompts: Option<PendingPrompts>,
 }
 
 enum Stage {
@@ -42,54 +42,54 @@ enum Stage {
     Fitting(Fitting, Rc<HeadData>),
 }
 
-/// A fit that is going on. It stops by itself after each of its steps.
+/// Fit in progress, which yields after each iteration.
 struct Fitting {
     future: Pin<Box<dyn Future<Output = Result<TrainedHead, HeadError>>>>,
-    /// Set when it stopped to let others work.
-    rests: Rc<Cell<bool>>,
+    /// Set when the fit has yielded.
+    yielded: Rc<Cell<bool>>,
     progress: Rc<RefCell<Option<HeadProgress>>>,
 }
 
 impl Fitting {
     fn new(data: Rc<HeadData>, settings: HeadSettings) -> Self {
-        let rests = Rc::new(Cell::new(false));
+        let yielded = Rc::new(Cell::new(false));
         let progress = Rc::new(RefCell::new(None));
-        let (rest, note) = (rests.clone(), progress.clone());
+        let (yield_flag, note) = (yielded.clone(), progress.clone());
         let future = async move {
-            let mut watch = async |at: HeadProgress| {
+            let mut on_progress = async |at: HeadProgress| {
                 *note.borrow_mut() = Some(at);
-                let mut rested = false;
+                let mut has_yielded = false;
                 poll_fn(|_| {
-                    if std::mem::replace(&mut rested, true) {
+                    if std::mem::replace(&mut has_yielded, true) {
                         return Poll::Ready(());
                     }
-                    rest.set(true);
+                    yield_flag.set(true);
                     Poll::Pending
                 })
                 .await;
                 ControlFlow::Continue(())
             };
-            fit_head(&data, &settings, &mut watch).await
+            fit_head(&data, &settings, &mut on_progress).await
         };
         Self {
             future: Box::pin(future),
-            rests,
+            yielded,
             progress,
         }
     }
 
-    /// Goes on to its next rest, or to the end.
+    /// Runs until the next yield, or to the end.
     async fn step(&mut self) -> Option<Result<TrainedHead, HeadError>> {
         poll_fn(|context| match self.future.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if self.rests.take() => Poll::Ready(None),
+            Poll::Pending if self.yielded.take() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await
     }
 }
 
-impl HeadJob {
+impl HeadFitJob {
     pub fn new(plan: TrainingPlan, now: f64) -> Self {
         let prompts = (plan.classes.iter())
             .flat_map(|class| zero_shot::prompts(class, &plan.templates))
@@ -99,19 +99,19 @@ impl HeadJob {
             prompts,
             plan,
             stage: Stage::Encoding,
-            ticker: Ticker::new(),
+            progress: ProgressThrottle::new(),
             begun: now,
             encoded: 0,
             encode_ms: 0.0,
-            waiting: None,
+            pending_prompts: None,
         }
     }
 
-    /// One piece of it.
+    /// One unit of work.
     pub async fn advance<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
     ) -> Result<StepResult, String> {
         match &mut self.stage {
@@ -130,14 +130,14 @@ impl HeadJob {
                 Ok(StepResult::More)
             }
             Stage::Fitting(fitting, data) => {
-                // A step takes less time than the way around by the worker's loop.
+                // An iteration is shorter than a turn of the worker's loop.
                 let start = host.now();
                 let mut step = fitting.step().await;
-                while step.is_none() && host.now() - start < PIECE_MS {
+                while step.is_none() && host.now() - start < SLICE_MS {
                     step = fitting.step().await;
                 }
                 if let Some(at) = fitting.progress.borrow_mut().take() {
-                    self.ticker.tell(host, progress(at));
+                    self.progress.report(host, progress(at));
                 }
                 match step {
                     None => Ok(StepResult::More),
@@ -151,15 +151,17 @@ impl HeadJob {
         }
     }
 
-    /// Encodes some pictures or prompts; `false` when there are none left.
+    /// Encodes a batch of pictures or prompts; `false` if none is left.
     async fn encode<H: Host>(
         &mut self,
         host: &H,
-        samples: &mut Samples<H::File>,
+        samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
     ) -> Result<bool, String> {
         let start = host.now();
-        let count = samples.encode_some(host, engine, &self.samples).await?;
+        let count = samples
+            .encode_next_batch(host, engine, &self.samples)
+            .await?;
         if count > 0 {
             self.encoded += count;
             self.encode_ms += host.now() - start;
@@ -172,32 +174,32 @@ impl HeadJob {
                 images_per_second: (each > 0.0).then(|| 1.0 / each),
                 seconds_left: Some(each * (total - done) as f64),
             };
-            self.ticker.tell(host, at);
+            self.progress.report(host, at);
             return Ok(true);
         }
-        let mut waiting = match self.waiting.take() {
-            Some(waiting) => waiting,
+        let mut pending_prompts = match self.pending_prompts.take() {
+            Some(pending_prompts) => pending_prompts,
             None => engine
-                .waiting(&self.prompts)
+                .pending_prompts(&self.prompts)
                 .map_err(|error| error.to_string())?,
         };
         let count = engine
-            .encode_some(&mut waiting)
+            .encode_next_batch(&mut pending_prompts)
             .await
             .map_err(|e| e.to_string())?;
         let at = HeadProgress {
             stage: HeadStage::Labels,
-            done: self.prompts.len() - waiting.len(),
+            done: self.prompts.len() - pending_prompts.len(),
             total: self.prompts.len(),
         };
-        self.waiting = Some(waiting);
-        self.ticker.tell(host, progress(at));
+        self.pending_prompts = Some(pending_prompts);
+        self.progress.report(host, progress(at));
         Ok(count > 0)
     }
 
     async fn data<F: Clone>(
         &self,
-        samples: &Samples<F>,
+        samples: &SampleStore<F>,
         engine: &mut Engine,
     ) -> Result<HeadData, String> {
         let plan = &self.plan;
@@ -241,23 +243,23 @@ impl HeadJob {
         let TrainedHead { head, mut report } = trained;
         report.seconds = (host.now() - self.begun) / 1e3;
         report.images_per_second = self.encoded as f64 / (self.encode_ms / 1e3).max(1e-3);
-        let exam = Exam::new(&self.plan);
+        let set = HeldOutSet::new(&self.plan);
         let held_out = (self.plan.samples.iter().zip(&data.features))
             .filter(|(sample, _)| sample.held_out && sample.class.is_some());
         let (before, after): (Vec<_>, Vec<_>) = held_out
             .map(|(_, features)| {
-                let before = by_words(features, &data.zero_shot, data.scale);
+                let before = zero_shot_probabilities(features, &data.zero_shot, data.scale);
                 (before, head.probabilities(features))
             })
             .unzip();
-        let answers = exam.compare(&before, &after);
-        let product = Product::Head(head);
+        let answers = set.compare(&before, &after);
+        let artifact = TrainedArtifact::Head(head);
         let outcome = Outcome {
             report,
             answers,
-            trained: product.describe(),
+            trained: artifact.describe(),
         };
-        StepResult::Done(Box::new(outcome), Box::new(product))
+        StepResult::Done(Box::new(outcome), Box::new(artifact))
     }
 }
 

@@ -1,35 +1,35 @@
-//! What people type to name a model.
+//! Locations of models, as people type them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a model lives on the network.
+/// Location of a model on the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum ModelLocation {
     /// `owner/name` on the hub, at a branch, tag or commit.
     Hub { id: String, revision: String },
-    /// Address of a folder (ends in a slash) or of a `.safetensors` file.
+    /// URL of a folder (with a trailing slash) or of a `.safetensors` file.
     Url(String),
 }
 
-/// Text that names no place.
+/// Text that is no location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is neither a model's name on the hub (such as openai/clip-vit-base-patch32, or \
      owner/name@revision) nor the address of a .safetensors file or of a folder that holds one"
 )]
-pub struct PlaceError(String);
+pub struct ModelLocationError(String);
 
-impl Place {
-    /// The hub that ids are looked up on, unless told otherwise.
+impl ModelLocation {
+    /// Default hub.
     pub const HUB: &str = "https://huggingface.co";
 
-    /// Reads `owner/name`, `owner/name@revision`, a model's page on the hub, or
-    /// any other address.
-    pub fn parse(text: &str) -> Result<Self, PlaceError> {
+    /// Parses `owner/name`, `owner/name@revision`, a model's page on the hub, or any
+    /// other URL.
+    pub fn parse(text: &str) -> Result<Self, ModelLocationError> {
         let text = text.trim();
-        let wrong = || PlaceError(text.into());
+        let wrong = || ModelLocationError(text.into());
         let page = text
             .strip_prefix(Self::HUB)
             .and_then(|t| t.strip_prefix('/'));
@@ -42,7 +42,7 @@ impl Place {
             return match (parts.next(), parts.next()) {
                 (None, _) => Self::hub(&id, "main").ok_or_else(wrong),
                 (Some("tree"), Some(revision)) => Self::hub(&id, revision).ok_or_else(wrong),
-                // A file's page; the file itself is beside it.
+                // The page of a file; resolved to the file itself.
                 (Some("blob" | "resolve"), Some(rest)) => {
                     Ok(Self::Url(format!("{}/{id}/resolve/{rest}", Self::HUB)))
                 }
@@ -53,7 +53,7 @@ impl Place {
             let path = text.split(['?', '#']).next().unwrap_or(text);
             return match path.ends_with(".safetensors") || path.ends_with('/') {
                 true => Ok(Self::Url(text.into())),
-                // A folder's address often comes without its slash.
+                // Folder URLs often lack the trailing slash.
                 false if path.len() == text.len() => Ok(Self::Url(format!("{text}/"))),
                 false => Err(wrong()),
             };
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ModelLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hub { id, revision } if revision == "main" => f.write_str(id),
@@ -91,8 +91,8 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn hub(id: &str, revision: &str) -> Place {
-        Place::Hub {
+    fn hub(id: &str, revision: &str) -> ModelLocation {
+        ModelLocation::Hub {
             id: id.into(),
             revision: revision.into(),
         }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_people_type() {
-        let parse = |text| Place::parse(text).unwrap();
+        let parse = |text| ModelLocation::parse(text).unwrap();
         assert_eq!(parse(" a/b "), hub("a/b", "main"));
         assert_eq!(parse("a/b@refs/pr/3"), hub("a/b", "refs/pr/3"));
         assert_eq!(parse("https://huggingface.co/a/b"), hub("a/b", "main"));
@@ -110,14 +110,14 @@ mod tests {
         );
         assert_eq!(
             parse("https://huggingface.co/a/b/blob/main/x.safetensors"),
-            Place::Url("https://huggingface.co/a/b/resolve/main/x.safetensors".into())
+            ModelLocation::Url("https://huggingface.co/a/b/resolve/main/x.safetensors".into())
         );
         assert_eq!(
             parse("http://localhost:1/m"),
-            Place::Url("http://localhost:1/m/".into())
+            ModelLocation::Url("http://localhost:1/m/".into())
         );
         let signed = "https://x.org/a.safetensors?signature=1";
-        assert_eq!(parse(signed), Place::Url(signed.into()));
+        assert_eq!(parse(signed), ModelLocation::Url(signed.into()));
         for wrong in [
             "",
             "clip",
@@ -127,7 +127,7 @@ mod tests {
             "a b/c",
             "https://huggingface.co/a",
         ] {
-            assert!(Place::parse(wrong).is_err(), "{wrong}");
+            assert!(ModelLocation::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse("a/b@v1").to_string(), "a/b@v1");
     }

@@ -1,52 +1,51 @@
-//! What came of a training, or was brought: kept for a later visit, used, taken
-//! away.
+//! Result of a training, or an imported one: storage, activation, export.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Host;
 use crate::engine::messages::{Export, Trained, TrainingPlan};
-use crate::engine::{Engine, Swapped};
+use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
 use crate::train::{Head, Method, PeftFiles, TrainMode, Trainer, load_peft, merge_lora, save_peft};
 use crate::weights::{KeyMap, Loader, Precision, save};
 
-/// What is kept of a product beside its files.
-const ABOUT: &str = "trained";
+/// Name of the stored metadata, and of the stored files.
+const INFO_FILE: &str = "trained";
 const FILES: [&str; 2] = ["trained-0", "trained-1"];
 
 #[derive(Debug)]
-pub enum Product {
+pub enum TrainedArtifact {
     /// A probe or an adapter.
     Head(Head),
     Lora {
-        about: About,
+        info: ArtifactInfo,
         files: PeftFiles,
     },
-    /// A whole model.
+    /// Full model.
     Model {
-        about: About,
-        /// A safetensors file in OpenCLIP's naming; `None` while it is kept, so
-        /// that it is not in memory twice.
+        info: ArtifactInfo,
+        /// Safetensors in OpenCLIP's naming; `None` while stored, so that it is not in
+        /// memory twice.
         weights: Option<Vec<u8>>,
     },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct About {
+pub struct ArtifactInfo {
     method: Method,
-    /// Name of the model that was begun with.
+    /// Name of the base model.
     model: String,
     classes: Vec<String>,
     config: Option<ClipConfig>,
 }
 
-/// What [`Product::take_up`] gives.
+/// Result of [`TrainedArtifact::activate`].
 #[allow(clippy::large_enum_variant)] // there is one of them
 pub enum InUse {
     Head(Head),
-    /// The engine has another model now; this was its own.
-    Model(Swapped),
+    /// The engine's original model, which was swapped out.
+    Model(ModelSlot),
 }
 
 /// Named files.
@@ -56,13 +55,13 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-impl Product {
-    pub async fn of_trainer(
+impl TrainedArtifact {
+    pub async fn from_trainer(
         trainer: &Trainer,
         plan: &TrainingPlan,
         engine: &Engine,
     ) -> Result<Self, String> {
-        let about = About {
+        let info = ArtifactInfo {
             method: plan.settings.method,
             model: engine.model_info().name.clone(),
             classes: plan.classes.clone(),
@@ -70,41 +69,41 @@ impl Product {
         };
         match trainer.options().method {
             TrainMode::Lora(_) => {
-                let files = save_peft(&trainer.model(), Some(&about.model)).await;
+                let files = save_peft(&trainer.model(), Some(&info.model)).await;
                 let files = files.map_err(text)?;
-                Ok(Self::Lora { about, files })
+                Ok(Self::Lora { info, files })
             }
             TrainMode::Full(_) => {
                 let (model, config) = (trainer.model(), trainer.config());
                 let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await;
                 let weights = Some(weights.map_err(text)?);
-                Ok(Self::Model { about, weights })
+                Ok(Self::Model { info, weights })
             }
         }
     }
 
-    fn about(&self) -> About {
+    fn info(&self) -> ArtifactInfo {
         match self {
-            Self::Head(head) => About {
+            Self::Head(head) => ArtifactInfo {
                 method: head.method,
                 model: head.model.clone(),
                 classes: head.classes.clone(),
                 config: None,
             },
-            Self::Lora { about, .. } | Self::Model { about, .. } => about.clone(),
+            Self::Lora { info, .. } | Self::Model { info, .. } => info.clone(),
         }
     }
 
     pub fn describe(&self) -> Trained {
-        let about = self.about();
+        let info = self.info();
         let hugging_face =
-            (about.config.as_ref()).is_some_and(|config| config.to_hugging_face().is_some());
+            (info.config.as_ref()).is_some_and(|config| config.to_hugging_face().is_some());
         let whole = hugging_face.then_some(Export::HuggingFace).into_iter();
         let whole = whole.chain([Export::OpenClip]);
         Trained {
-            method: about.method,
-            model: about.model,
-            classes: about.classes,
+            method: info.method,
+            model: info.model,
+            classes: info.classes,
             exports: match self {
                 Self::Head(_) => vec![Export::Head],
                 Self::Lora { .. } => [Export::Lora].into_iter().chain(whole).collect(),
@@ -113,13 +112,12 @@ impl Product {
         }
     }
 
-    /// Keeps it for a later visit; where that is not possible, it is there as
-    /// long as the page is.
-    pub async fn keep<H: Host>(&self, host: &H) {
-        for name in [ABOUT].into_iter().chain(FILES) {
+    /// Stores it for later visits; without storage it lasts as long as the page.
+    pub async fn save<H: Host>(&self, host: &H) {
+        for name in [INFO_FILE].into_iter().chain(FILES) {
             host.delete(name).await;
         }
-        let kept = async {
+        let stored = async {
             match self {
                 Self::Head(head) => {
                     host.put(FILES[0], &head.write().map_err(text)?).await?;
@@ -134,21 +132,21 @@ impl Product {
                     }
                 }
             }
-            let about = serde_json::to_vec(&self.about()).map_err(text)?;
-            host.put(ABOUT, &about).await
+            let info = serde_json::to_vec(&self.info()).map_err(text)?;
+            host.put(INFO_FILE, &info).await
         };
-        let _: Result<(), String> = kept.await;
+        let _: Result<(), String> = stored.await;
     }
 
-    /// What an earlier visit kept.
+    /// Loads what an earlier visit stored.
     pub async fn restore<H: Host>(host: &H, _: &Engine) -> Option<Self> {
-        let about: About = serde_json::from_slice(&host.get(ABOUT).await?).ok()?;
-        match about.method {
+        let info: ArtifactInfo = serde_json::from_slice(&host.get(INFO_FILE).await?).ok()?;
+        match info.method {
             Method::Probe | Method::Adapter => {
                 Head::read(&host.get(FILES[0]).await?).ok().map(Self::Head)
             }
             Method::Lora => Some(Self::Lora {
-                about,
+                info,
                 files: PeftFiles {
                     weights: host.get(FILES[0]).await?,
                     config: host.get(FILES[1]).await?,
@@ -157,15 +155,14 @@ impl Product {
             Method::Full | Method::Pretrain => {
                 host.file(FILES[0]).await?;
                 Some(Self::Model {
-                    about,
+                    info,
                     weights: None,
                 })
             }
         }
     }
 
-    /// Reads what was brought. Also returns a note where it may not belong to
-    /// this model.
+    /// Parses imported files. Also returns a warning if they may belong to another model.
     pub async fn import<H: Host>(
         files: Vec<Vec<u8>>,
         host: &H,
@@ -175,48 +172,51 @@ impl Product {
         let (configs, weights): (Vec<_>, Vec<_>) = files.into_iter().partition(is_json);
         let weights = weights.into_iter().next();
         let weights = weights.ok_or("there is no .safetensors file among these")?;
-        let info = engine.model_info();
+        let model_info = engine.model_info();
         let Some(config) = configs.into_iter().next() else {
             let head = Head::read(&weights).map_err(|error| {
                 format!("{error}; of a LoRA its adapter_config.json is needed, too: choose both files at once")
             })?;
-            let note = head.fits(info).map_err(text)?;
+            let note = head.fits(model_info).map_err(text)?;
             return Ok((Self::Head(head), note));
         };
         let files = PeftFiles { config, weights };
-        // Whether it fits shows when it is put on.
+        // Validates the adapter by attaching it.
         load_peft(host.model(engine).await?, &files).map_err(text)?;
-        let about = About {
+        let info = ArtifactInfo {
             method: Method::Lora,
-            model: info.name.clone(),
+            model: model_info.name.clone(),
             classes: Vec::new(),
             config: Some(engine.config().clone()),
         };
-        Ok((Self::Lora { about, files }, None))
+        Ok((Self::Lora { info, files }, None))
     }
 
-    /// Puts it in the place of what the engine answers with.
-    pub async fn take_up<H: Host>(&self, host: &H, engine: &mut Engine) -> Result<InUse, String> {
-        let about = self.about();
-        let here = engine.model_info().name.clone();
+    /// Replaces the engine's classifier or model.
+    pub async fn activate<H: Host>(&self, host: &H, engine: &mut Engine) -> Result<InUse, String> {
+        let info = self.info();
+        let loaded_model = engine.model_info().name.clone();
         if let Self::Head(head) = self {
             head.fits(engine.model_info()).map_err(text)?;
             return Ok(InUse::Head(head.clone()));
         }
-        if about.model != here {
+        if info.model != loaded_model {
             return Err(format!(
-                "what was trained belongs to the model {}, but {here} is loaded: load that one first",
-                about.model
+                "what was trained belongs to the model {}, but {loaded_model} is loaded: load that one first",
+                info.model
             ));
         }
         let model = self.model(host, engine).await?;
-        let model = model.pack(engine.packing());
-        let config = about.config.unwrap_or_else(|| engine.config().clone());
-        let before = engine.swap(Swapped { model, config }).await.map_err(text)?;
+        let model = model.pack(engine.precision());
+        let config = info.config.unwrap_or_else(|| engine.config().clone());
+        let before = engine
+            .swap(ModelSlot { model, config })
+            .await
+            .map_err(text)?;
         Ok(InUse::Model(before))
     }
 
-    /// The whole model, LoRA and all, not packed.
+    /// The full model, with LoRA merged, not packed.
     async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, String> {
         match self {
             Self::Head(_) => Err("a classifier is no model".into()),
@@ -224,14 +224,14 @@ impl Product {
                 let model = load_peft(host.model(engine).await?, files).map_err(text)?;
                 Ok(merge_lora(model))
             }
-            Self::Model { about, weights } => {
-                let kept = match weights {
+            Self::Model { info, weights } => {
+                let stored = match weights {
                     Some(_) => None,
                     None => host.get(FILES[0]).await,
                 };
-                let weights = (weights.as_ref().or(kept.as_ref()))
+                let weights = (weights.as_ref().or(stored.as_ref()))
                     .ok_or("what was trained is no longer there: train again")?;
-                let config = about.config.as_ref().unwrap_or(engine.config());
+                let config = info.config.as_ref().unwrap_or(engine.config());
                 let mut loader = Loader::new(config, engine.device(), weights.len() as u64);
                 loader.push(weights).map_err(text)?;
                 loader.finish().map_err(text)
@@ -239,7 +239,7 @@ impl Product {
         }
     }
 
-    /// Its files, to be taken away.
+    /// Exports it as files.
     pub async fn export<H: Host>(
         &self,
         what: Export,
@@ -256,13 +256,13 @@ impl Product {
                 ("adapter_config.json".into(), files.config.clone()),
             ]),
             (Export::HuggingFace | Export::OpenClip, Self::Lora { .. } | Self::Model { .. }) => {
-                self.whole(what, host, engine).await
+                self.export_model(what, host, engine).await
             }
             _ => Err("it cannot be taken away in this form".into()),
         }
     }
 
-    async fn whole<H: Host>(
+    async fn export_model<H: Host>(
         &self,
         what: Export,
         host: &H,
@@ -270,7 +270,7 @@ impl Product {
     ) -> Result<Files, String> {
         let model = self.model(host, engine).await?;
         let config = self
-            .about()
+            .info()
             .config
             .unwrap_or_else(|| engine.config().clone());
         let pretty = |value: &Value| serde_json::to_vec_pretty(value).map_err(text);

@@ -1,37 +1,42 @@
-//! Settings of a training that make sense for how much there is to learn from.
+//! Default training settings, from the statistics of the data set.
 
 use super::messages::{ModelInfo, TrainedPart, TrainingSettings};
 use crate::train::Method;
 
-/// Share of each class that is kept apart for measuring.
+/// Fraction of each class that is held out for evaluation.
 pub const HELD_OUT: f64 = 0.2;
 
-/// What there is to learn from.
+/// Statistics of a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Classes that pictures show; 0 where they have captions.
+pub struct DatasetStats {
+    /// Number of classes; 0 for captions.
     pub classes: usize,
-    /// Pictures to learn from, without those that are held out.
+    /// Training pictures, without the held-out ones.
     pub train: usize,
     pub held_out: usize,
-    /// Of the class with the fewest.
+    /// Pictures of the smallest class.
     pub fewest: usize,
 }
 
-/// Settings that make sense for so much.
-pub fn defaults(method: Method, amount: Amount, model: Option<&ModelInfo>) -> TrainingSettings {
+/// Default settings of a method for such a data set.
+pub fn training_settings(
+    method: Method,
+    stats: DatasetStats,
+    model: Option<&ModelInfo>,
+) -> TrainingSettings {
     let large = model.is_some_and(|model| model.parameters > 20_000_000);
-    let most: usize = if large { 32 } else { 64 };
-    // Pairs of one class are no negatives of each other: of few classes, a
-    // large batch brings little.
-    let wanted = match amount.classes {
-        0 => most,
-        classes => (4 * classes).clamp(16, most),
+    let max_batch: usize = if large { 32 } else { 64 };
+    // Pairs of one class are no negatives of each other: with few classes, a large batch
+    // gains little.
+    let target = match stats.classes {
+        0 => max_batch,
+        classes => (4 * classes).clamp(16, max_batch),
     };
-    let batch = wanted.min(amount.train.max(2));
+    let batch = target.min(stats.train.max(2));
     let micro_batch = if large { batch.min(8) } else { batch };
-    let epochs =
-        |steps: usize, most: usize| (steps * batch / amount.train.max(1)).clamp(1, most) as u32;
+    let epochs = |steps: usize, max_batch: usize| {
+        (steps * batch / stats.train.max(1)).clamp(1, max_batch) as u32
+    };
     let (epochs, learning_rate, weight_decay) = match method {
         Method::Lora => (epochs(400, 60), 1e-3, 0.0),
         Method::Full => (epochs(400, 30), if large { 1e-5 } else { 1e-4 }, 0.1),
@@ -54,8 +59,8 @@ pub fn defaults(method: Method, amount: Amount, model: Option<&ModelInfo>) -> Tr
         mlp: false,
         image_tower: TrainedPart::Whole,
         text_tower: match method {
-            // A handful of class names would only make it forget all others.
-            Method::Full if amount.classes > 0 => TrainedPart::Frozen,
+            // With a handful of class names it would only forget all others.
+            Method::Full if stats.classes > 0 => TrainedPart::Frozen,
             _ => TrainedPart::Whole,
         },
         temperature: method != Method::Lora,
@@ -63,12 +68,11 @@ pub fn defaults(method: Method, amount: Amount, model: Option<&ModelInfo>) -> Tr
         width: 128,
         layers: 2,
     };
-    settings.warmup_steps = steps(&settings, amount.train) / 10;
+    settings.warmup_steps = steps(&settings, stats.train) / 10;
     settings
 }
 
-/// Steps of the optimiser that settings come to. What does not fill a batch at
-/// an epoch's end waits for another.
+/// Number of optimiser steps. An incomplete last batch of an epoch is dropped.
 pub fn steps(settings: &TrainingSettings, train: usize) -> u32 {
     let batch = (settings.batch_size.max(1) as usize).min(train.max(1));
     settings.epochs.saturating_mul((train / batch) as u32)
