@@ -63,7 +63,7 @@ impl SimdJob for Forward<'_> {
     }
 }
 
-/// Gradient of `x + bias`, given the gradient of [`bias_act`] without residual.
+/// Gradient of `x + bias`, given the gradient of [`bias_act()`] without residual.
 pub fn backward(grad_output: &[f32], x: &[f32], bias: &[f32], activation: Activation) -> Vec<f32> {
     par_fill(x.len(), ROWS * bias.len(), |part, out| {
         dispatch(Backward {

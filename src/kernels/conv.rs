@@ -75,7 +75,7 @@ impl ConvGeometry {
     /// Input rows needed for a range of output rows (with halo).
     pub fn input_rows(&self, rows: &Range<usize>) -> Range<usize> {
         let ([out_height, _], padding) = (self.output_size(), self.kernel / 2);
-        let top = |line: usize| (line / out_height, line % out_height * self.stride);
+        let top = |row: usize| (row / out_height, row % out_height * self.stride);
         let ((first, above), (last, below)) =
             (top(rows.start), top(rows.end.max(rows.start + 1) - 1));
         first * self.height + above.saturating_sub(padding)
@@ -143,11 +143,11 @@ impl<N: GemmElement> LhsSource<N> for Patches<'_, N> {
             let inside = (padding..height + padding).contains(&down)
                 && (padding..width + padding).contains(&across);
             if inside {
-                let line = batch * height + down - padding - self.first_row;
-                let place = line * width + across - padding;
+                let row = batch * height + down - padding - self.first_row;
+                let pixel = row * width + across - padding;
                 visit(
                     segment,
-                    &self.picture[place * channels..(place + 1) * channels],
+                    &self.picture[pixel * channels..(pixel + 1) * channels],
                 );
             } else {
                 visit(segment, &self.padding);
@@ -183,8 +183,8 @@ pub fn average_pool(
     let [down, across] = [height, width].map(|length| length / side);
     let mut out = vec![0.0; batch * down * across * channels];
     let rows = out.chunks_mut((across * channels).max(1)).enumerate();
-    for_each(rows.collect(), true, |(line, out)| {
-        let first = (line / down * height + line % down * side) * width * channels;
+    for_each(rows.collect(), true, |(row, out)| {
+        let first = (row / down * height + row % down * side) * width * channels;
         dispatch(Pool(&picture[first..], [width, channels], side, out));
     });
     out
@@ -206,8 +206,8 @@ pub fn average_pool_backward(
             let Self(grad_output, [height, width, channels], side, out) = self;
             let (down, across) = (height / side, width / side);
             let weight = 1.0 / (side * side) as f32;
-            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
-                let (y, x) = (place / width / side, place % width / side);
+            for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (y, x) = (pixel / width / side, pixel % width / side);
                 // An incomplete window at the edge is in no mean.
                 if y < down && x < across {
                     let from = &grad_output[(y * across + x) * channels..][..channels];

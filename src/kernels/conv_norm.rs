@@ -58,15 +58,15 @@ impl ConvDims {
     /// For 1x1 convolutions: several images folded into one, since their pixels are
     /// independent.
     fn fold_batch(self) -> Self {
-        let places = self.height * self.width;
-        if self.params.kernel > 1 || self.params.stride > 1 || places == 0 {
+        let pixels = self.height * self.width;
+        if self.params.kernel > 1 || self.params.stride > 1 || pixels == 0 {
             return self;
         }
-        let count = MIN_PIXELS.div_ceil(places).clamp(1, self.batch.max(1));
+        let count = MIN_PIXELS.div_ceil(pixels).clamp(1, self.batch.max(1));
         Self {
             batch: self.batch.div_ceil(count),
             height: 1,
-            width: places * count,
+            width: pixels * count,
             ..self
         }
     }
@@ -90,8 +90,8 @@ impl ConvDims {
     /// Zeroed buffer for one padded image, plus a vector that may be read past the end.
     fn padded_buffer(&self) -> Vec<f32> {
         let margin = 2 * (self.params.kernel / 2);
-        let places = (self.height + margin) * (self.width + margin);
-        vec![0.0; places * self.channels + tile_width()]
+        let pixels = (self.height + margin) * (self.width + margin);
+        vec![0.0; pixels * self.channels + tile_width()]
     }
 
     /// Row stride of a padded image.
@@ -113,8 +113,8 @@ impl ConvDims {
     /// Copies `picture` into `scratch`, leaving the zero padding around it.
     fn pad(&self, picture: &[f32], scratch: &mut [f32]) {
         let width = self.width * self.channels;
-        for (y, line) in picture.chunks_exact(width).enumerate() {
-            scratch[self.row_offset(y)..][..width].copy_from_slice(line);
+        for (y, elements) in picture.chunks_exact(width).enumerate() {
+            scratch[self.row_offset(y)..][..width].copy_from_slice(elements);
         }
     }
 
@@ -280,14 +280,14 @@ impl Moments {
         });
         let count = rows.len() / channels;
         let [sum, squares] = sums.map(|sums| sum_by_channel(&sums, channels));
-        let away = |c: usize| sum[c] / count as f64;
+        let shifted = |c: usize| sum[c] / count as f64;
         Self {
             count,
             mean: (0..channels)
-                .map(|c| f64::from(origin[c]) + away(c))
+                .map(|c| f64::from(origin[c]) + shifted(c))
                 .collect(),
             variance: (0..channels)
-                .map(|c| (squares[c] / count as f64 - away(c).powi(2)).max(0.0))
+                .map(|c| (squares[c] / count as f64 - shifted(c).powi(2)).max(0.0))
                 .collect(),
         }
     }
@@ -308,9 +308,9 @@ impl SimdJob for MomentSums<'_> {
         for part in self.rows.chunks(self.origin.len()) {
             let sums = sum.iter_mut().zip(squares.iter_mut());
             for ((x, origin), (sum, squares)) in part.iter().zip(self.origin).zip(sums) {
-                let away = x - origin;
-                *sum += away;
-                *squares += away * away;
+                let shifted = x - origin;
+                *sum += shifted;
+                *squares += shifted * shifted;
             }
         }
     }
@@ -336,16 +336,16 @@ impl SimdJob for Affine<'_> {
         let above = |x: f32| if x < floor { floor } else { x };
         let parts = self.x.chunks(length).zip(self.out.chunks_mut(length));
         for (index, (x, out)) in parts.enumerate() {
-            let line = x.iter().zip(self.scale.iter().zip(self.shift));
+            let elements = x.iter().zip(self.scale.iter().zip(self.shift));
             match self.residual {
                 None => {
-                    for (out, (x, (scale, shift))) in out.iter_mut().zip(line) {
+                    for (out, (x, (scale, shift))) in out.iter_mut().zip(elements) {
                         out.write(above(x * scale + shift));
                     }
                 }
                 Some(residual) => {
-                    let line = line.zip(&residual[index * length..]);
-                    for (out, ((x, (scale, shift)), residual)) in out.iter_mut().zip(line) {
+                    let elements = elements.zip(&residual[index * length..]);
+                    for (out, ((x, (scale, shift)), residual)) in out.iter_mut().zip(elements) {
                         out.write(above(x * scale + shift + residual));
                     }
                 }
@@ -553,10 +553,10 @@ impl ConvBnCtx<'_> {
     ) -> [Vec<f64>; 2] {
         let channels = self.dims.params.out;
         let mean = tile_to_vector(self.mean);
-        let nothing = || [vec![0.0; channels], vec![0.0; channels]];
-        let mut found: Vec<[Vec<f64>; 2]> = chunks.iter().map(|_| nothing()).collect();
+        let zeros = || [vec![0.0; channels], vec![0.0; channels]];
+        let mut chunk_sums: Vec<[Vec<f64>; 2]> = chunks.iter().map(|_| zeros()).collect();
         for_each(
-            chunks.iter().zip(&mut found).collect(),
+            chunks.iter().zip(&mut chunk_sums).collect(),
             true,
             |(chunk, all)| {
                 for picture in chunk.clone() {
@@ -575,8 +575,8 @@ impl ConvBnCtx<'_> {
                 }
             },
         );
-        let [mut beta, mut gamma] = nothing();
-        for [more_beta, more_gamma] in &found {
+        let [mut beta, mut gamma] = zeros();
+        for [more_beta, more_gamma] in &chunk_sums {
             add_assign(&mut beta, more_beta);
             add_assign(&mut gamma, more_gamma);
         }
@@ -625,7 +625,7 @@ impl ConvBnCtx<'_> {
         let width = dims.width * dims.channels;
         for y in 0..dims.height {
             let part = first + y * width..first + (y + 1) * width;
-            let (here, rest) = grad_residual.split_at_mut(width.min(grad_residual.len()));
+            let (row, rest) = grad_residual.split_at_mut(width.min(grad_residual.len()));
             grad_residual = rest;
             dispatch(NormBackward {
                 grad_output: &grad_output[part.clone()],
@@ -633,7 +633,7 @@ impl ConvBnCtx<'_> {
                 y: self.y.map(|y| &y[part]),
                 coefficients,
                 out: &mut scratch[dims.row_offset(y)..][..width],
-                grad_residual: here,
+                grad_residual: row,
             });
         }
     }
@@ -657,8 +657,8 @@ impl SimdJob for ParamGradSums<'_> {
         let [sum, products] = self.sums;
         let parts = self.grad_output.chunks(length).zip(self.z.chunks(length));
         for (index, (grad_output, z)) in parts.enumerate() {
-            let line = z.iter().zip(self.mean);
-            let line = line.zip(sum.iter_mut().zip(products.iter_mut()));
+            let elements = z.iter().zip(self.mean);
+            let elements = elements.zip(sum.iter_mut().zip(products.iter_mut()));
             let accumulate =
                 |grad_output: f32, z: f32, mean: f32, sum: &mut f32, products: &mut f32| {
                     *sum += grad_output;
@@ -666,14 +666,17 @@ impl SimdJob for ParamGradSums<'_> {
                 };
             match self.y {
                 None => {
-                    for (grad_output, ((z, mean), (sum, products))) in grad_output.iter().zip(line)
+                    for (grad_output, ((z, mean), (sum, products))) in
+                        grad_output.iter().zip(elements)
                     {
                         accumulate(*grad_output, *z, *mean, sum, products);
                     }
                 }
                 Some(y) => {
                     let grad_output = grad_output.iter().zip(&y[index * length..]);
-                    for ((grad_output, y), ((z, mean), (sum, products))) in grad_output.zip(line) {
+                    for ((grad_output, y), ((z, mean), (sum, products))) in
+                        grad_output.zip(elements)
+                    {
                         let grad_output = if *y > 0.0 { *grad_output } else { 0.0 };
                         accumulate(grad_output, *z, *mean, sum, products);
                     }
@@ -701,17 +704,17 @@ impl SimdJob for NormBackward<'_> {
         let length = a.len();
         let parts = self.grad_output.chunks(length).zip(self.z.chunks(length));
         for (index, ((grad_output, z), out)) in parts.zip(self.out.chunks_mut(length)).enumerate() {
-            let line = z.iter().zip(a.iter().zip(b.iter().zip(c)));
-            let line = out.iter_mut().zip(line);
+            let elements = z.iter().zip(a.iter().zip(b.iter().zip(c)));
+            let elements = out.iter_mut().zip(elements);
             match self.y {
                 None => {
-                    for (grad_output, (out, (z, (a, (b, c))))) in grad_output.iter().zip(line) {
+                    for (grad_output, (out, (z, (a, (b, c))))) in grad_output.iter().zip(elements) {
                         *out = a * grad_output + (b * z + c);
                     }
                 }
                 Some(y) => {
                     let grad_output = grad_output.iter().zip(&y[index * length..]);
-                    for ((grad_output, y), (out, (z, (a, (b, c))))) in grad_output.zip(line) {
+                    for ((grad_output, y), (out, (z, (a, (b, c))))) in grad_output.zip(elements) {
                         let grad_output = if *y > 0.0 { *grad_output } else { 0.0 };
                         *out = a * grad_output + (b * z + c);
                     }

@@ -52,13 +52,13 @@ impl SimdJob for TransformKernel<'_> {
             unsafe {
                 let matrix = self.matrix.as_ptr().add(from);
                 let to = self.out.as_mut_ptr().cast::<f32>().add(from);
-                let mut lines = [[V::zero(); INPUT_TILE]; KERNEL];
-                for (y, line) in lines.iter_mut().enumerate() {
+                let mut transformed = [[V::zero(); INPUT_TILE]; KERNEL];
+                for (y, row) in transformed.iter_mut().enumerate() {
                     let matrix = matrix.add(y * KERNEL * part);
                     let [a, b, c] = [matrix, matrix.add(part), matrix.add(2 * part)];
-                    *line = transform_kernel([V::load(a), V::load(b), V::load(c)]);
+                    *row = transform_kernel([V::load(a), V::load(b), V::load(c)]);
                 }
-                let [a, b, c] = lines;
+                let [a, b, c] = transformed;
                 for x in 0..INPUT_TILE {
                     for (y, value) in transform_kernel([a[x], b[x], c[x]]).into_iter().enumerate() {
                         value.store(to.add((y * INPUT_TILE + x) * part));
@@ -98,12 +98,12 @@ impl<'a> Tiles<'a> {
     fn new(input: &'a [f32], geometry: ConvGeometry, output_rows: Range<usize>) -> Self {
         let [height, width] = geometry.output_size();
         let mut rows = Vec::new();
-        let mut line = output_rows.start;
-        while line < output_rows.end {
-            let end = (line / height + 1) * height;
-            let count = OUTPUT_TILE.min(end.min(output_rows.end) - line);
-            rows.push((line, count));
-            line += count;
+        let mut row = output_rows.start;
+        while row < output_rows.end {
+            let end = (row / height + 1) * height;
+            let count = OUTPUT_TILE.min(end.min(output_rows.end) - row);
+            rows.push((row, count));
+            row += count;
         }
         Self {
             input,
@@ -121,7 +121,7 @@ impl<'a> Tiles<'a> {
     }
 
     /// Position of a tile: first row and column, with the number of each.
-    fn place(&self, tile: usize) -> [(usize, usize); 2] {
+    fn position(&self, tile: usize) -> [(usize, usize); 2] {
         let x = tile % self.across * OUTPUT_TILE;
         let [_, width] = self.geometry.output_size();
         [
@@ -139,8 +139,8 @@ impl<'a> Tiles<'a> {
             channels,
             ..
         } = self.geometry;
-        let [(line, _), (x, _)] = self.place(tile);
-        let (batch, y) = (line / height, line % height);
+        let [(row, _), (x, _)] = self.position(tile);
+        let (batch, y) = (row / height, row % height);
         let mut read = [self.padding.as_slice(); PRODUCTS];
         for (i, read) in read.iter_mut().enumerate() {
             // Padding of one pixel around every image.
@@ -148,9 +148,9 @@ impl<'a> Tiles<'a> {
             let inside = (1..=height).contains(&down) && (1..=width).contains(&across);
             // Input that only rows beyond the range need may be missing.
             if inside && batch * height + down <= self.read.end {
-                let line = batch * height + down - 1 - self.read.start;
-                let place = (line * width + across - 1) * channels;
-                *read = &self.input[place..place + channels];
+                let row = batch * height + down - 1 - self.read.start;
+                let pixel = (row * width + across - 1) * channels;
+                *read = &self.input[pixel..pixel + channels];
             }
         }
         read
@@ -200,16 +200,16 @@ impl SimdJob for TransformInput<'_, '_> {
                     for (i, read) in read.iter().enumerate() {
                         d[i / INPUT_TILE][i % INPUT_TILE] = V::load(read.as_ptr().add(from));
                     }
-                    let mut lines = [[V::zero(); INPUT_TILE]; INPUT_TILE];
+                    let mut transformed = [[V::zero(); INPUT_TILE]; INPUT_TILE];
                     for x in 0..INPUT_TILE {
                         let column = transform_input([d[0][x], d[1][x], d[2][x], d[3][x]]);
                         for y in 0..INPUT_TILE {
-                            lines[y][x] = column[y];
+                            transformed[y][x] = column[y];
                         }
                     }
                     let to = self.out.as_mut_ptr().add(i * channels + from);
-                    for (y, line) in lines.into_iter().enumerate() {
-                        for (x, value) in transform_input(line).into_iter().enumerate() {
+                    for (y, row) in transformed.into_iter().enumerate() {
+                        for (x, value) in transform_input(row).into_iter().enumerate() {
                             value.store(to.add((y * INPUT_TILE + x) * product));
                         }
                     }
@@ -239,36 +239,36 @@ impl SimdJob for TransformOutput<'_, '_> {
         assert!(self.products.len() == PRODUCTS * product && V::LANES <= MATRIX_PADDING);
         let [_, width] = self.tiles.geometry.output_size();
         for (i, tile) in self.part.enumerate() {
-            let [(line, down), (x, across)] = self.tiles.place(tile);
-            let place = (line - self.tiles.output_rows.start) * width + x;
+            let [(row, down), (x, across)] = self.tiles.position(tile);
+            let pixel = (row - self.tiles.output_rows.start) * width + x;
             for from in (0..columns).step_by(V::LANES) {
                 let count = V::LANES.min(columns - from);
                 // SAFETY: loads stay within a matrix or the padding after it; stores are
                 // as long as a vector or as a part of `row`.
                 unsafe {
                     let products = self.products.as_ptr().add(i * columns + from);
-                    let mut lines = [[V::zero(); OUTPUT_TILE]; INPUT_TILE];
-                    for (y, line) in lines.iter_mut().enumerate() {
+                    let mut transformed = [[V::zero(); OUTPUT_TILE]; INPUT_TILE];
+                    for (y, row) in transformed.iter_mut().enumerate() {
                         let mut sums = [V::zero(); INPUT_TILE];
                         for (x, sum) in sums.iter_mut().enumerate() {
                             *sum = V::load(products.add((y * INPUT_TILE + x) * product));
                         }
-                        *line = transform_output(sums);
+                        *row = transform_output(sums);
                     }
-                    let [a, b, c, d] = lines;
+                    let [a, b, c, d] = transformed;
                     for x in 0..across {
                         let column = transform_output([a[x], b[x], c[x], d[x]]);
                         for (y, sum) in column.into_iter().enumerate().take(down) {
-                            let place = place + y * width + x;
-                            let offset = place * columns + from;
+                            let pixel = pixel + y * width + x;
+                            let offset = pixel * columns + from;
                             if count == V::LANES {
                                 let [sum] = self.epilogue.apply_simd([sum], from, offset);
-                                sum.store(self.out.ptr_at(place, from, V::LANES));
+                                sum.store(self.out.ptr_at(pixel, from, V::LANES));
                             } else {
-                                let mut row = [0.0; MATRIX_PADDING];
-                                sum.store(row.as_mut_ptr());
-                                self.epilogue.apply_scalar(&mut row[..count], from, offset);
-                                self.out.write(place, from, &row[..count]);
+                                let mut tail = [0.0; MATRIX_PADDING];
+                                sum.store(tail.as_mut_ptr());
+                                self.epilogue.apply_scalar(&mut tail[..count], from, offset);
+                                self.out.write(pixel, from, &tail[..count]);
                             }
                         }
                     }

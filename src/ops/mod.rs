@@ -207,9 +207,13 @@ mod tests {
         }
         let x = random([2, 6, 8, 12], device);
         // A transposed view is not contiguous.
-        let turned = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
+        let transposed = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
         let found = average_pool(x, 2);
-        same(found, average_pool(turned.permute([0, 2, 3, 1]), 2), "pool");
+        same(
+            found,
+            average_pool(transposed.permute([0, 2, 3, 1]), 2),
+            "pool",
+        );
     }
 
     /// Attention pooling, reference against fast path.
@@ -323,9 +327,9 @@ mod tests {
     fn fast_paths_shared_with_others() {
         let device = Device::flex();
         use crate::kernels::pool;
-        for hands in [1, 2, 5] {
-            pool::tests::with_workers(hands, || {
-                assert_eq!(pool::threads(), hands + 1);
+        for workers in [1, 2, 5] {
+            pool::tests::with_workers(workers, || {
+                assert_eq!(pool::threads(), workers + 1);
                 linear(&device);
                 conv(&device);
                 eight_bits(&device);
@@ -364,14 +368,14 @@ mod tests {
                 ([16, 64], 3, 1, [1, 2], 5),
                 ([32, 80], 1, 1, [2, 2], 70),
             ] {
-                for by_batch in [true, false] {
+                for batch_stats in [true, false] {
                     for epilogue in [0, 1, 2, 3] {
                         conv_back(
                             [input, out],
                             kernel,
                             stride,
                             [batch, size[0], size[1]],
-                            by_batch,
+                            batch_stats,
                             epilogue,
                             &device,
                         );
@@ -379,11 +383,11 @@ mod tests {
                 }
             }
             let x = random([3, 7, 4, 20], &device).require_grad();
-            let asked = random([3, 3, 2, 20], &device);
+            let grad_output = random([3, 3, 2, 20], &device);
             let reference = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
             let reference = reference.mean_dim(2).mean_dim(4).reshape([3, 3, 2, 20]);
             let [found, expected] = [average_pool(x.clone(), 2), reference].map(|y| {
-                let gradients = (y.clone() * asked.clone()).sum().backward();
+                let gradients = (y.clone() * grad_output.clone()).sum().backward();
                 [y.inner(), x.grad(&gradients).expect("no gradient")]
             });
             for (found, expected) in found.into_iter().zip(expected) {
@@ -407,9 +411,9 @@ mod tests {
                 .map(|input| input.clone().require_grad())
                 .collect();
             let y = run(&inputs);
-            let asked = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
-            let asked = (asked.float() * 0.7).sin().reshape(y.dims());
-            let mut gradients = (y.clone() * asked).sum().backward();
+            let grad_output = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
+            let grad_output = (grad_output.float() * 0.7).sin().reshape(y.dims());
+            let mut gradients = (y.clone() * grad_output).sum().backward();
             let found = inputs.iter().map(|input| {
                 let found = input.grad_remove(&mut gradients);
                 found.expect("no gradient")
@@ -496,14 +500,14 @@ mod tests {
         kernel: usize,
         stride: usize,
         [batch, height, width]: [usize; 3],
-        by_batch: bool,
+        batch_stats: bool,
         epilogue: usize,
         device: &Device,
     ) {
         use burn::module::RunningState;
         let [input, out] = channels;
         let what = format!(
-            "{channels:?}, kernel {kernel}, stride {stride}, by batch: {by_batch}, then {epilogue}"
+            "{channels:?}, kernel {kernel}, stride {stride}, batch statistics: {batch_stats}, {epilogue}"
         );
         let vector = |low, high| {
             let inner = device.clone().inner();
@@ -522,14 +526,14 @@ mod tests {
             layer.norm.beta = Param::from_tensor(leaf(&beta));
             layer.norm.running_mean = RunningState::new(Tensor::from_data(mean.clone(), device));
             layer.norm.running_var = RunningState::new(Tensor::from_data(variance.clone(), device));
-            layer.norm.training = Param::from_bool(by_batch);
+            layer.norm.training = Param::from_bool(batch_stats);
             layer
         };
         let shape = layer()
             .reference(Tensor::from_data(x.clone(), device), Epilogue::None)
             .dims();
         let add = random(shape, device).into_data();
-        let asked = random(shape, device);
+        let grad_output = random(shape, device);
         // A strided convolution's input is an image, which needs no gradient.
         let input = || {
             let x = Tensor::<4>::from_data(x.clone(), device);
@@ -548,7 +552,7 @@ mod tests {
                 true => layer.accelerated_training(&x, &epilogue).expect("not fast"),
                 false => layer.reference(x.clone(), epilogue),
             };
-            let mut gradients = (y.clone() * asked.clone()).sum().backward();
+            let mut gradients = (y.clone() * grad_output.clone()).sum().backward();
             let norm = &layer.norm;
             let mut flat = vec![y.inner().reshape([-1])];
             flat.extend(x.grad_remove(&mut gradients).map(|g| g.reshape([-1])));

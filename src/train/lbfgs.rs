@@ -94,16 +94,16 @@ impl Lbfgs {
         let change = |new: &[f64], old: &[f64]| -> Vec<f64> {
             new.iter().zip(old).map(|(new, old)| new - old).collect()
         };
-        let moved = change(&point, &self.point);
-        let turned = change(&gradient, &self.gradient);
-        let curvature = dot(&moved, &turned);
+        let step = change(&point, &self.point);
+        let gradient_change = change(&gradient, &self.gradient);
+        let curvature = dot(&step, &gradient_change);
         if curvature > 0.0 {
             if self.memory.len() == MEMORY {
                 self.memory.pop_front();
             }
             self.memory.push_back(Update {
-                point: moved,
-                gradient: turned,
+                point: step,
+                gradient: gradient_change,
                 rho: 1.0 / curvature,
             });
         }

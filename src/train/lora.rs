@@ -78,9 +78,9 @@ impl Lora {
         let mut rng = StdRng::seed_from_u64(seed);
         let scale = self.alpha / self.rank as f64;
         for site in sites(&mut model) {
-            let wanted = if site.is_image { self.image } else { self.text };
+            let adapts_tower = if site.is_image { self.image } else { self.text };
             site.layer.merge();
-            if !wanted || !site.targets.iter().any(|t| self.targets.contains(t)) {
+            if !adapts_tower || !site.targets.iter().any(|t| self.targets.contains(t)) {
                 continue;
             }
             let device = site.layer.weight.lazy_device();

@@ -129,14 +129,14 @@ fn text_layers(config: &ClipConfig) -> Vec<u64> {
 /// Activations that a block saves per sample.
 fn block_activations([length, width, mlp_width, heads]: [usize; 4], activation: Activation) -> u64 {
     // Inputs and outputs of both layer norms, query, key, value and attention output.
-    let stream = 14 * width;
+    let residual_stream = 14 * width;
     let mlp = match activation {
         Activation::QuickGelu => 4 * mlp_width,
         Activation::Gelu => 2 * mlp_width,
     };
     // Scores, their exponentials, the softmax.
     let attention = 3 * heads * length;
-    (length * (stream + mlp + attention)) as u64
+    (length * (residual_stream + mlp + attention)) as u64
 }
 
 /// Activations that the stem and the four stages save per sample.

@@ -28,7 +28,7 @@ pub struct Normalization {
     pub running: Option<[Tensor<1>; 2]>,
 }
 
-/// Output of [`conv_norm`].
+/// Output of [`conv_norm()`].
 pub struct Normalized {
     pub y: Tensor<4>,
     /// Mean and unbiased variance by channel, if the batch's own were used.
@@ -126,7 +126,7 @@ fn double(values: Tensor<1>) -> Option<Vec<f64>> {
     Some(values.iter().map(|value| f64::from(*value)).collect())
 }
 
-/// Saved state of [`conv_norm`].
+/// Saved state of [`conv_norm()`].
 #[derive(Clone, Debug)]
 struct ConvNormCtx {
     dims: ConvDims,
@@ -254,7 +254,7 @@ pub fn bias_act<const D: usize>(
     Some(Tensor::from_dispatch(y?))
 }
 
-/// Saved state of [`bias_act`].
+/// Saved state of [`bias_act()`].
 #[derive(Clone, Debug)]
 struct BiasActCtx {
     pre_activation: Option<(FlexTensor, Activation)>,

@@ -136,15 +136,15 @@ fn linear_over_parts_of_tensors() {
     let x = noise([9, 200], 1, gpu);
     let weight = noise([64, 200], 2, gpu);
     let part = |x: Tensor<2>| x.narrow(0, 2, 5).narrow(1, 64, 64);
-    let turned = |weight: Tensor<2>| weight.narrow(1, 3, 32).narrow(0, 0, 64);
+    let strided = |weight: Tensor<2>| weight.narrow(1, 3, 32).narrow(0, 0, 64);
     let found = super::linear(
         part(x.gpu),
-        turned(weight.gpu),
+        strided(weight.gpu),
         None,
         None,
         Activation::Identity,
     );
-    assert_close(found, part(x.cpu).matmul(turned(weight.cpu)), "parts");
+    assert_close(found, part(x.cpu).matmul(strided(weight.cpu)), "parts");
 }
 
 #[test]
@@ -296,10 +296,10 @@ fn add_cls_and_position() {
 fn into_contiguous() {
     let Some(gpu) = device() else { return };
     let x = noise([2, 3, 8, 12], 1, gpu);
-    let turn =
+    let permuted =
         |x: Tensor<4>| (x.narrow(2, 2, 4).reshape([2, 3, 2, 2, 4, 3])).permute([0, 2, 4, 1, 3, 5]);
-    let found = super::into_contiguous(turn(x.gpu));
-    assert_close(found, turn(x.cpu), "turned");
+    let found = super::into_contiguous(permuted(x.gpu));
+    assert_close(found, permuted(x.cpu), "turned");
 }
 
 #[test]
