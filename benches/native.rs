@@ -20,7 +20,7 @@ use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Bundled, Folder, ModelFiles};
-use clip::model::Packing;
+use clip::model::WeightPrecision;
 use clip::preprocess::{PreprocessError, decode};
 use pollster::block_on;
 
@@ -98,7 +98,7 @@ fn measure_on(choice: DeviceChoice, options: &Options) -> Result<(), Box<dyn Err
         .runs
         .unwrap_or(if imitated { RUNS_IMITATED } else { RUNS });
 
-    let packing = Packing::of(options.int8);
+    let packing = WeightPrecision::from_int8(options.int8);
     let mut engine = match options.model.as_deref() {
         None => block_on(load(&Bundled, opened, packing))?,
         Some(path) => block_on(load(&Folder::new(path)?, opened, packing))?,
@@ -181,7 +181,7 @@ fn print_json(engine: &Engine, runs: u32) -> Result<(), EngineError> {
 async fn load(
     files: &impl ModelFiles,
     opened: OpenedDevice,
-    packing: Packing,
+    packing: WeightPrecision,
 ) -> Result<Engine, EngineError> {
     let bundle = hub::open(files, None).await?;
     Engine::load(files, bundle, opened, packing, &mut |_| ()).await

@@ -17,7 +17,8 @@ use clip::engine::open_device;
 use clip::hub::{self, Bundled};
 use clip::model::{Activation, Clip, ClipConfig, TextConfig, VisionConfig, VitConfig};
 use clip::train::{
-    Batch, Learning, Lora, Parts, RECIPES, TrainOptions, Trainer, WarmupCosine, estimate_memory,
+    Batch, Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine,
+    estimate_memory,
 };
 use pollster::block_on;
 
@@ -87,8 +88,8 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         Model::Bundled => block_on(hub::open(&Bundled, None))?.config,
     };
     let method = match options.method {
-        Way::Full => Learning::Full(Parts::ALL),
-        Way::Lora => Learning::Lora(Lora::default()),
+        Way::Full => TrainMode::Full(TrainableParams::ALL),
+        Way::Lora => TrainMode::Lora(Lora::default()),
     };
     let micro_batch = options.micro_batch.unwrap_or(options.batch);
     let estimate = estimate_memory(

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::engine::Place;
+use crate::engine::ModelLocation;
 
 /// A published model.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,8 +46,8 @@ pub enum Recommended {
 }
 
 impl Published {
-    pub fn place(&self) -> Place {
-        Place::Hub {
+    pub fn place(&self) -> ModelLocation {
+        ModelLocation::Hub {
             id: self.id.clone(),
             revision: self.revision.clone(),
         }
@@ -82,7 +82,7 @@ mod tests {
         assert!(all.len() > 20);
         for model in all {
             let place = model.place();
-            assert_eq!(Place::parse(&place.to_string()), Ok(place));
+            assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
             assert!((0.2..0.9).contains(&model.imagenet_top_1), "{}", model.name);
         }

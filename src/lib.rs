@@ -2,21 +2,21 @@
 //!
 //! Data flows one way: bytes -> tensors -> features -> answer.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! | --- | --- |
 //! | [`model`] | CLIP's forward pass in burn: config, transformer, image and text encoder |
-//! | [`ops`] | the operations that the forward pass is made of, each with its fast paths |
-//! | [`kernels`] | the CPU's fast paths over plain slices, and threads for them in a browser |
-//! | [`weights`] | safetensors in and out, in OpenCLIP's and Hugging Face's naming |
-//! | [`preprocess`] | picture file -> `[3, height, width]` as the reference prepares it |
+//! | [`ops`] | operations of the forward pass: reference implementations and fast paths |
+//! | [`kernels`] | CPU kernels over plain slices, and a worker pool for browsers |
+//! | [`weights`] | safetensors checkpoints, in OpenCLIP's and Hugging Face's naming |
+//! | [`preprocess`] | picture file -> `[3, height, width]`, as in the reference |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
-//! | [`data`] | pictures to learn from: folders, tables, zips; held-out parts |
+//! | [`data`] | training data: folders, tables, zips; held-out splits |
 //! | [`train`] | probe and adapter; contrastive loss, batches of any size, optimiser, LoRA, pre-training |
 //! | [`eval`] | how good a model is |
 //! | [`catalogue`] | published models by name |
-//! | [`hub`] | where the files of a model come from |
-//! | [`engine`] | device + model as one session, and the messages it understands |
+//! | [`hub`] | sources of model files: disk, HTTP, a hub, the browser's cache |
+//! | [`engine`] | inference engine, training jobs, and the messages between page and worker |
 //! | [`app`] | the page (Leptos); it speaks to the engine by messages |
 
 #[cfg(feature = "page")]

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, Packing, VisionConfig};
+use clip::model::{Activation, ClipConfig, VisionConfig, WeightPrecision};
 use clip::preprocess::decode;
-use clip::weights::{HeaderReader, Layout, Loader, Precision, infer, load, save};
+use clip::weights::{HeaderReader, KeyMap, Loader, Precision, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -56,10 +56,10 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {
-    open_packed(folder, device, Packing::Exact)
+    open_packed(folder, device, WeightPrecision::AsStored)
 }
 
-fn open_packed(folder: &Path, device: DeviceChoice, packing: Packing) -> Engine {
+fn open_packed(folder: &Path, device: DeviceChoice, packing: WeightPrecision) -> Engine {
     block_on(async {
         let files = Folder::new(folder).unwrap();
         let bundle = hub::open(&files, None).await.unwrap();
@@ -124,7 +124,7 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
 
 /// With 8-bit weights the features point where those of the exact ones do.
 fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>]) {
-    let [exact, int8] = [Packing::Exact, Packing::Int8]
+    let [exact, int8] = [WeightPrecision::AsStored, WeightPrecision::Int8]
         .map(|packing| open_packed(folder, DeviceChoice::Cpu, packing));
     assert_eq!(int8.model_info().precision, "8 bits");
     let features = |engine: &Engine| {
@@ -196,17 +196,17 @@ models! {
     hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
 }
 
-/// Saves a model of `folder` in `layout` and opens that again.
-fn saved_and_opened(folder: &str, layout: Layout) {
+/// Saves a model of `folder` in `key_map` and opens that again.
+fn saved_and_opened(folder: &str, key_map: KeyMap) {
     let folder = golden("models").join(folder);
     let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
     let device = burn::tensor::Device::flex();
     let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
     let model = load(&bundle.config, &weights, &device).unwrap();
-    let saved = |model| block_on(save(model, &bundle.config, layout, Precision::F32)).unwrap();
+    let saved = |model| block_on(save(model, &bundle.config, key_map, Precision::F32)).unwrap();
     let bytes = saved(&model);
     let (header, _) = HeaderReader::default().push(&bytes).unwrap().unwrap();
-    assert_eq!(header.layout(), layout);
+    assert_eq!(header.key_map(), key_map);
     let again = load(&bundle.config, &bytes, &device).unwrap();
     assert_eq!(bytes, saved(&again));
     let expected = Expected::read(&folder);
@@ -223,9 +223,9 @@ fn saved_and_opened(folder: &str, layout: Layout) {
 
 #[test]
 fn what_is_saved_loads_to_the_same_model() {
-    saved_and_opened("openclip-quick-f32", Layout::HuggingFace);
-    saved_and_opened("openclip-quick-f32", Layout::OpenClip);
-    saved_and_opened("openclip-resnet-f16", Layout::OpenClip);
+    saved_and_opened("openclip-quick-f32", KeyMap::HuggingFace);
+    saved_and_opened("openclip-quick-f32", KeyMap::OpenClip);
+    saved_and_opened("openclip-resnet-f16", KeyMap::OpenClip);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_file_in_pieces_gives_the_same_model() {
     let bytes = fs::read(folder.join("model.safetensors")).unwrap();
     let device = burn::tensor::Device::flex();
     let saved =
-        |model| block_on(save(&model, &config, Layout::HuggingFace, Precision::F32)).unwrap();
+        |model| block_on(save(&model, &config, KeyMap::HuggingFace, Precision::F32)).unwrap();
     let whole = saved(load(&config, &bytes, &device).unwrap());
     // Numbers cut in two, tensors cut in pieces, several tensors in a piece.
     for size in [1, 7, 1000, 65_536] {
@@ -301,14 +301,20 @@ fn a_lone_file_is_a_model() {
     assert!(guessed.notes[0].contains("taken for granted"));
     block_on(async {
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine = Engine::load(&files, lone, opened, Packing::Exact, &mut |_| ())
+        let mut engine = Engine::load(&files, lone, opened, WeightPrecision::AsStored, &mut |_| ())
             .await
             .unwrap();
         let texts = engine.text_features(&["cat".into()]).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        let mut engine =
-            (Engine::load(&hub::Bundled, bundled, opened, Packing::Exact, &mut |_| ()).await)
-                .unwrap();
+        let mut engine = (Engine::load(
+            &hub::Bundled,
+            bundled,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await)
+            .unwrap();
         let expected = engine.text_features(&["cat".into()]).await.unwrap();
         assert_eq!(texts[0].features, expected[0].features);
     });
@@ -320,7 +326,7 @@ fn an_ensemble_averages_features_and_known_prompts_cost_nothing() {
     let templates = ["a {label}".to_string(), "the {label}".to_string()];
     let classifier = block_on(engine.classifier(&["cat".into()], &templates)).unwrap();
     let prompts = zero_shot::prompts("cat", &templates);
-    assert!(engine.waiting(&prompts).unwrap().is_empty());
+    assert!(engine.pending_prompts(&prompts).unwrap().is_empty());
     let known = block_on(engine.text_features(&prompts)).unwrap();
     let mean = zero_shot::ensemble(&[&known[0].features, &known[1].features]);
     assert_eq!(classifier, [mean]);
@@ -339,7 +345,15 @@ fn refusal(files: &[(&str, &[u8])]) -> String {
             Err(error) => return error.to_string(),
         };
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        match Engine::load(&files, bundle, opened, Packing::Exact, &mut |_| ()).await {
+        match Engine::load(
+            &files,
+            bundle,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await
+        {
             Ok(_) => "opened".into(),
             Err(error) => error.to_string(),
         }

@@ -9,13 +9,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::open_device;
 use clip::hub::{self, Folder};
-use clip::model::{Clip, ClipConfig, Packing, TokenBatch};
+use clip::model::{Clip, ClipConfig, TokenBatch, WeightPrecision};
 use clip::train::{
-    AdamWHyperParameters, Batch, Gradients, Learning, Lora, Parts, PeftFiles, Sampler, Target,
-    Tower, TrainError, TrainOptions, Trainer, WarmupCosine, load_peft, loss_and_gradients,
-    merge_lora, save_peft,
+    AdamWHyperParameters, Batch, Gradients, Lora, PeftFiles, Sampler, Target, TrainError,
+    TrainMode, TrainOptions, TrainableParams, Trainer, Unfreeze, WarmupCosine, load_peft,
+    loss_and_gradients, merge_lora, save_peft,
 };
-use clip::weights::{Layout, Precision, load, save};
+use clip::weights::{KeyMap, Precision, load, save};
 use pollster::block_on;
 use serde::Deserialize;
 
@@ -74,7 +74,7 @@ fn some(batch: &Batch, indices: &[usize]) -> Batch {
     }
 }
 
-fn options(method: Learning) -> TrainOptions {
+fn options(method: TrainMode) -> TrainOptions {
     TrainOptions {
         method,
         schedule: WarmupCosine {
@@ -170,7 +170,7 @@ mod reference {
     fn agrees(name: &str) {
         let file = |ending| golden("training").join(format!("{name}.{ending}"));
         let expected: Expected = serde_json::from_slice(&fs::read(file("json")).unwrap()).unwrap();
-        let mut options = options(Learning::Full(Parts::ALL));
+        let mut options = options(TrainMode::Full(TrainableParams::ALL));
         options.schedule = WarmupCosine {
             learning_rate: expected.learning_rate,
             warmup_steps: expected.warmup_steps,
@@ -247,9 +247,9 @@ mod gradients {
     }
 
     /// Of the one large batch, and of that batch in parts of three.
-    fn both_ways(name: &str, parts: Parts) -> f32 {
+    fn both_ways(name: &str, parts: TrainableParams) -> f32 {
         let (model, config) = model(name, &Device::flex());
-        let trainer = Trainer::new(model, config.clone(), options(Learning::Full(parts))).unwrap();
+        let trainer = Trainer::new(model, config.clone(), options(TrainMode::Full(parts))).unwrap();
         let (model, size) = (trainer.model().train(), config.vision.image_size());
         let model = match parts.batch_statistics {
             true => model,
@@ -274,10 +274,10 @@ mod gradients {
 
     #[test]
     fn a_batch_in_parts_has_the_gradient_of_the_whole() {
-        assert!(both_ways(VIT, Parts::ALL) < 1e-4);
-        let parts = Parts {
+        assert!(both_ways(VIT, TrainableParams::ALL) < 1e-4);
+        let parts = TrainableParams {
             batch_statistics: false,
-            ..Parts::ALL
+            ..TrainableParams::ALL
         };
         assert!(both_ways(RESNET, parts) < 1e-4);
     }
@@ -285,7 +285,7 @@ mod gradients {
     #[test]
     fn statistics_are_noted_once_however_many_passes() {
         let (after, config) = {
-            let mut options = options(Learning::Full(Parts::ALL));
+            let mut options = options(TrainMode::Full(TrainableParams::ALL));
             options.micro_batch = 4;
             let mut trainer = trainer(RESNET, options);
             let config = trainer.config().clone();
@@ -307,8 +307,12 @@ mod gradients {
         let half = |from: usize| {
             let batch = some(&batch(8, &config), &[from, from + 1, from + 2, from + 3]);
             let (model, config) = model(RESNET, &Device::flex());
-            let mut trainer =
-                Trainer::new(model, config, options(Learning::Full(Parts::ALL))).unwrap();
+            let mut trainer = Trainer::new(
+                model,
+                config,
+                options(TrainMode::Full(TrainableParams::ALL)),
+            )
+            .unwrap();
             let start = running(&trainer.model());
             block_on(trainer.step(&batch)).unwrap();
             let end = running(&trainer.model());
@@ -326,7 +330,7 @@ mod gradients {
     fn checkpointing_changes_nothing_but_memory() {
         for name in [VIT, RESNET] {
             let losses = |gradient_checkpointing| {
-                let mut options = options(Learning::Full(Parts::ALL));
+                let mut options = options(TrainMode::Full(TrainableParams::ALL));
                 options.gradient_checkpointing = gradient_checkpointing;
                 options.micro_batch = 3;
                 let mut trainer = trainer(name, options);
@@ -341,7 +345,7 @@ mod gradients {
 
     #[test]
     fn batches_that_cannot_teach_are_refused() {
-        let mut trainer = trainer(VIT, options(Learning::Full(Parts::ALL)));
+        let mut trainer = trainer(VIT, options(TrainMode::Full(TrainableParams::ALL)));
         let good = batch(4, trainer.config());
         let mut refused = |change: &dyn Fn(&mut Batch)| {
             let mut batch = good.clone();
@@ -368,7 +372,7 @@ mod resuming {
     use super::*;
 
     /// Losses of eight steps, unbroken, and with a break after five.
-    fn goes_on(name: &str, method: Learning, break_at: usize) {
+    fn goes_on(name: &str, method: TrainMode, break_at: usize) {
         let mut options = options(method);
         options.micro_batch = 3;
         let (before, config) = model(name, &Device::flex());
@@ -400,21 +404,21 @@ mod resuming {
 
     #[test]
     fn a_resumed_run_has_the_same_losses() {
-        goes_on(VIT, Learning::Full(Parts::ALL), 5);
-        goes_on(RESNET, Learning::Full(Parts::ALL), 5);
-        goes_on(VIT, Learning::Lora(Lora::default()), 5);
-        goes_on(VIT, Learning::Lora(Lora::default()), 0);
-        let parts = Parts {
-            image: Tower::Frozen,
-            ..Parts::ALL
+        goes_on(VIT, TrainMode::Full(TrainableParams::ALL), 5);
+        goes_on(RESNET, TrainMode::Full(TrainableParams::ALL), 5);
+        goes_on(VIT, TrainMode::Lora(Lora::default()), 5);
+        goes_on(VIT, TrainMode::Lora(Lora::default()), 0);
+        let parts = TrainableParams {
+            image: Unfreeze::Frozen,
+            ..TrainableParams::ALL
         };
-        goes_on(RESNET, Learning::Full(parts), 1);
+        goes_on(RESNET, TrainMode::Full(parts), 1);
     }
 
     #[test]
     fn other_states_are_refused_in_words() {
         let (vit, config) = model(VIT, &Device::flex());
-        let trainer = trainer(RESNET, options(Learning::Full(Parts::ALL)));
+        let trainer = trainer(RESNET, options(TrainMode::Full(TrainableParams::ALL)));
         let state = block_on(trainer.state(None)).unwrap();
         let refused = |state: &[u8]| match Trainer::resume(vit.clone(), state) {
             Err(error) => error.to_string(),
@@ -422,7 +426,7 @@ mod resuming {
         };
         assert!(refused(&state).contains("`visual.Vit"));
         assert!(refused(&state[..state.len() / 2]).contains("taken up"));
-        let weights = block_on(save(&vit, &config, Layout::OpenClip, Precision::F32)).unwrap();
+        let weights = block_on(save(&vit, &config, KeyMap::OpenClip, Precision::F32)).unwrap();
         assert!(refused(&weights).contains("not one of this program's"));
     }
 }
@@ -430,7 +434,7 @@ mod resuming {
 mod parts {
     use super::*;
 
-    fn learned(name: &str, method: Learning) -> Vec<String> {
+    fn learned(name: &str, method: TrainMode) -> Vec<String> {
         let mut trainer = trainer(name, options(method));
         let before = trainer.model();
         let batch = batch(6, trainer.config());
@@ -440,9 +444,9 @@ mod parts {
         changed(&before, &trainer.model())
     }
 
-    const NOTHING: Parts = Parts {
-        image: Tower::Frozen,
-        text: Tower::Frozen,
+    const NOTHING: TrainableParams = TrainableParams {
+        image: Unfreeze::Frozen,
+        text: Unfreeze::Frozen,
         temperature: false,
         batch_statistics: true,
     };
@@ -451,8 +455,8 @@ mod parts {
     fn what_is_frozen_stays() {
         let locked = learned(
             VIT,
-            Learning::Full(Parts {
-                text: Tower::Whole,
+            TrainMode::Full(TrainableParams {
+                text: Unfreeze::All,
                 ..NOTHING
             }),
         );
@@ -465,8 +469,8 @@ mod parts {
 
         let last = learned(
             VIT,
-            Learning::Full(Parts {
-                image: Tower::Last(1),
+            TrainMode::Full(TrainableParams {
+                image: Unfreeze::LastBlocks(1),
                 temperature: true,
                 ..NOTHING
             }),
@@ -483,8 +487,8 @@ mod parts {
         // Statistics of frozen stages stay, too.
         let pool = learned(
             RESNET,
-            Learning::Full(Parts {
-                image: Tower::Last(1),
+            TrainMode::Full(TrainableParams {
+                image: Unfreeze::LastBlocks(1),
                 ..NOTHING
             }),
         );
@@ -500,21 +504,24 @@ mod parts {
         for name in [VIT, RESNET] {
             let (model, _) = model(name, &Device::flex());
             let all = parameters(&model).len();
-            assert_eq!(learned(name, Learning::Full(Parts::ALL)).len(), all);
+            assert_eq!(
+                learned(name, TrainMode::Full(TrainableParams::ALL)).len(),
+                all
+            );
         }
     }
 
     #[test]
     fn nothing_to_train_is_said() {
         let (model, config) = model(VIT, &Device::flex());
-        let error = Trainer::new(model, config, options(Learning::Full(NOTHING))).err();
+        let error = Trainer::new(model, config, options(TrainMode::Full(NOTHING))).err();
         assert!(matches!(error, Some(TrainError::NothingToTrain)));
     }
 
     #[test]
     fn lora_leaves_the_weights_alone() {
         for name in [VIT, RESNET] {
-            let learned = learned(name, Learning::Lora(Lora::default()));
+            let learned = learned(name, TrainMode::Lora(Lora::default()));
             assert!(learned.iter().all(|path| path.contains(".lora.")));
             assert!(learned.len() > 4, "{learned:?}");
         }
@@ -525,7 +532,7 @@ mod lora {
     use super::*;
 
     fn trained(name: &str, lora: Lora) -> (Trainer, Batch) {
-        let mut trainer = trainer(name, options(Learning::Lora(lora)));
+        let mut trainer = trainer(name, options(TrainMode::Lora(lora)));
         let batch = batch(6, trainer.config());
         let losses: Vec<f32> = (0..6)
             .map(|_| block_on(trainer.step(&batch)).unwrap().loss)
@@ -558,7 +565,7 @@ mod lora {
             let (before, _) = model(name, &Device::flex());
             let merged = merge_lora(trainer.model());
             assert_eq!(parameters(&merged).len(), parameters(&before).len());
-            for model in [merged, trainer.model().pack(Packing::Exact)] {
+            for model in [merged, trainer.model().pack(WeightPrecision::AsStored)] {
                 for (a, b) in beside.iter().zip(features(&model, &batch, size)) {
                     assert!(farthest(a, &b) < 1e-5);
                 }
@@ -632,7 +639,7 @@ mod peft {
     #[test]
     fn a_trained_adapter_is_kept_and_goes_on() {
         for name in [VIT, RESNET] {
-            let mut first = trainer(name, options(Learning::Lora(Lora::default())));
+            let mut first = trainer(name, options(TrainMode::Lora(Lora::default())));
             let config = first.config().clone();
             let batch = batch(6, &config);
             block_on(first.step(&batch)).unwrap();
@@ -640,7 +647,7 @@ mod peft {
             let (plain, _) = model(name, &Device::flex());
             let again = load_peft(plain, &kept).unwrap();
             assert_eq!(changed(&first.model(), &again), [""; 0]);
-            let options = options(Learning::Lora(Lora::default()));
+            let options = options(TrainMode::Lora(Lora::default()));
             let mut second = Trainer::with_adapter(again, config, options).unwrap();
             let loss = block_on(second.step(&batch)).unwrap().loss;
             assert_eq!(loss, block_on(first.step(&batch)).unwrap().loss);
@@ -679,10 +686,10 @@ fn a_gpu_learns_as_the_cpu_does() {
         Ok(opened) => opened,
         Err(error) => return eprintln!("skipped: {error}"),
     };
-    let full = Learning::Full(Parts::ALL);
+    let full = TrainMode::Full(TrainableParams::ALL);
     for (name, method) in [
         (Some(VIT), full.clone()),
-        (Some(VIT), Learning::Lora(Lora::default())),
+        (Some(VIT), TrainMode::Lora(Lora::default())),
         // A ResNet that knows something. In a random one units stand at the edge
         // of their ReLU, and rounding decides on which side.
         (None, full),

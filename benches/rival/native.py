@@ -35,7 +35,7 @@ def configuration(folder):
 
 
 def inputs(config):
-    """The same made-up picture and text as Engine::measure's (src/engine/session.rs)."""
+    """The same made-up picture and text as Engine::measure's (src/engine/inference.rs)."""
     size, text = config["vision_cfg"]["image_size"], config["text_cfg"]
     picture = np.sin(np.arange(3 * size * size, dtype=np.float32) / np.float32(100)).reshape(1, 3, size, size)
     end = text["vocab_size"] - 1

@@ -39,7 +39,7 @@ async function open({ image, text, device, threads, ...shapes }) {
   return { Ready: { device: { name: `${options.executionProviders} (${threads} threads)`, gpu: device === "gpu" } } };
 }
 
-/** The same made-up pictures and texts as Engine::measure's (src/engine/session.rs). */
+/** The same made-up pictures and texts as Engine::measure's (src/engine/inference.rs). */
 function picture() {
   return Float32Array.from({ length: 3 * shape.size ** 2 }, (_, i) => Math.sin(Math.fround(i / 100)));
 }

@@ -10,8 +10,8 @@ use super::images::files;
 use super::session::Session;
 use super::state::App;
 use crate::catalogue::{Published, Recommended, published, recommended};
-use crate::engine::Place;
-use crate::engine::messages::{ActivationChoice, KeptModel, ModelSource};
+use crate::engine::ModelLocation;
+use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
 
 /// What the bundled model knows.
 const KNOWS: &str = "The bundled model knows about 450 everyday things in photographs and 1,900 in drawings and emoji, by their English and Chinese names. Published models know far more:";
@@ -182,7 +182,7 @@ fn Other(app: App) -> impl IntoView {
         let Some(input) = input.get_untracked() else {
             return;
         };
-        match Place::parse(&input.value()) {
+        match ModelLocation::parse(&input.value()) {
             Ok(place) => {
                 problem.set(String::new());
                 app.open_place(Some(place), activation.get_untracked());
@@ -273,9 +273,9 @@ fn Other(app: App) -> impl IntoView {
 fn Kept(app: App) -> impl IntoView {
     let kept = Memo::new(move |_| app.session.with(|s| s.kept.clone()));
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
-    let row = move |model: KeptModel| {
+    let row = move |model: CachedModel| {
         let name = model.model.clone();
-        let place = Place::parse(&name).ok();
+        let place = ModelLocation::parse(&name).ok();
         let size = match model.complete {
             true => format::bytes(model.bytes),
             false => format!("{} so far", format::bytes(model.bytes)),

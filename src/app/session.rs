@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::meter::Meter;
 use super::restart::{Deaths, Verdict};
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, KeptModel, LoadStage, ModelInfo,
+    ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelInfo,
     ModelSource, Ranked, Request,
 };
 
@@ -213,7 +213,7 @@ pub struct Session {
     /// Whether the CPU is to have 8-bit weights.
     pub int8: bool,
     /// Models that this browser keeps.
-    pub kept: Vec<KeptModel>,
+    pub kept: Vec<CachedModel>,
     /// How fast the model comes.
     pub meter: Meter,
     /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor

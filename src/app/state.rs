@@ -18,7 +18,7 @@ use super::templates::TemplateBook;
 use super::training::session::TrainingSession;
 use super::training::turn;
 use super::{labels, models, storage};
-use crate::engine::Place;
+use crate::engine::ModelLocation;
 use crate::engine::messages::{
     ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request, SampleId,
 };
@@ -133,7 +133,7 @@ impl App {
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
         session.int8 = storage::load(storage::INT8).unwrap_or_default();
-        if let Some(place) = storage::load::<Place>(storage::MODEL) {
+        if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
             session.source = ModelSource::Place(place);
         }
         Self {
@@ -224,7 +224,7 @@ impl App {
                     ModelSource::Files => Beside::Files(self.model_files.get_value()),
                     _ => Beside::Nothing,
                 };
-                let hub = storage::load_text(storage::HUB).unwrap_or_else(|| Place::HUB.into());
+                let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
                 let threads = storage::load(storage::THREADS);
                 let open = Request::Open { device, source, hub, activation, int8, threads };
                 self.send(&open, beside);
@@ -417,7 +417,7 @@ impl App {
     }
 
     /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
-    pub fn open_place(self, place: Option<Place>, activation: Option<ActivationChoice>) {
+    pub fn open_place(self, place: Option<ModelLocation>, activation: Option<ActivationChoice>) {
         match &place {
             Some(place) => {
                 storage::save(storage::MODEL, place);

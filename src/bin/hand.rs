@@ -1,4 +1,4 @@
-//! A Web Worker that computes with the engine's: see [`clip::engine::hands`].
+//! Compute worker: see [`clip::engine::compute_worker`].
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
@@ -7,24 +7,24 @@ fn main() {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() {
-    eprintln!("a hand works in a browser: build it for wasm32-unknown-unknown");
+    eprintln!("a compute worker runs in a browser: build it for wasm32-unknown-unknown");
 }
 
 #[cfg(target_arch = "wasm32")]
 mod hand {
-    use clip::engine::hands;
+    use clip::engine::compute_worker;
     use js_sys::SharedArrayBuffer;
     use wasm_bindgen::prelude::wasm_bindgen;
 
     /// Does not return.
     #[wasm_bindgen]
-    pub fn work(buffer: SharedArrayBuffer, number: usize, hands: usize) {
-        hands::work(buffer, number, hands);
+    pub fn work(buffer: SharedArrayBuffer, index: usize, workers: usize) {
+        compute_worker::work(buffer, index, workers);
     }
 
-    /// After `work` has ended with an error.
+    /// Marks this worker as failed, after `work` has thrown.
     #[wasm_bindgen]
     pub fn fail(buffer: SharedArrayBuffer) {
-        hands::fail(buffer);
+        compute_worker::fail(buffer);
     }
 }

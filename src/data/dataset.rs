@@ -1,4 +1,4 @@
-//! What a data set holds.
+//! Data set index: pictures, examples and problems.
 
 #[cfg(feature = "training")]
 use std::collections::HashSet;
@@ -12,20 +12,20 @@ use super::{DataError, DataFiles};
 use crate::preprocess::{Picture, decode};
 use crate::train::Problem;
 
-/// Pictures and what they show.
+/// Labelled pictures.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
     pub name: String,
-    /// Names of the classes, sorted; none where the pictures have captions only.
+    /// Class names, sorted; empty for pictures with captions only.
     pub classes: Vec<String>,
-    /// Paths of the pictures, each once.
+    /// Unique paths of the pictures.
     pub pictures: Vec<String>,
     pub examples: Vec<Example>,
-    /// What had to be left out.
+    /// Files that had to be left out.
     pub problems: Vec<Problem>,
 }
 
-/// A picture with one thing that is said about it. A picture may have several.
+/// A picture with one label or caption. A picture may have several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Example {
     /// Index into [`Dataset::pictures`].
@@ -36,8 +36,8 @@ pub struct Example {
 }
 
 impl Dataset {
-    /// Finds out what is there; reads no picture. `table` names the table to
-    /// use; without it, one at the top is used, else each folder is a class.
+    /// Indexes the files without reading pictures. `table` names the table to use; by
+    /// default one at the top, else each folder is a class.
     pub async fn open(files: &impl DataFiles, table: Option<&str>) -> Result<Self, DataError> {
         let mut dataset = Self {
             name: files.name(),
@@ -126,8 +126,8 @@ impl Dataset {
 
 #[cfg(feature = "training")]
 impl Dataset {
-    /// Reads every picture once and gives it to `take`, with its index in the
-    /// result's `pictures`: what cannot be used is left out of them.
+    /// Reads every picture once and passes it to `take`, with its index in the result's
+    /// `pictures`; unusable ones are left out.
     pub async fn read<E>(
         mut self,
         files: &impl DataFiles,
@@ -135,7 +135,7 @@ impl Dataset {
     ) -> Result<Self, E> {
         let mut kept: Vec<String> = Vec::new();
         let mut known: HashMap<[u64; 2], usize> = HashMap::new();
-        // Where each picture went; `None` for one that cannot be used.
+        // New index of each picture; `None` for an unusable one.
         let mut places: Vec<Option<usize>> = Vec::with_capacity(self.pictures.len());
         for path in &self.pictures {
             let read = match files.read(path).await {
@@ -180,8 +180,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Points the examples to where their pictures went, and drops those that
-    /// say again what another said, or the opposite.
+    /// Remaps the examples to the new indices, and drops duplicates and contradictions.
     fn move_examples(&mut self, paths: &[String], places: &[Option<usize>]) {
         let mut seen: HashSet<Example> = HashSet::new();
         let mut classes: HashMap<usize, usize> = HashMap::new();
@@ -209,12 +208,12 @@ impl Dataset {
     }
 }
 
-/// Paths of a data set, without what operating systems leave behind.
+/// Paths of a data set, without the files of operating systems.
 struct Listing {
     paths: Vec<String>,
-    /// Length of the folders that all of them lie in.
+    /// Length of the common parent folder.
     root: usize,
-    /// Paths by file name, where it is the only one of that name.
+    /// Paths by file name, where that is unique.
     names: HashMap<String, Option<usize>>,
 }
 
@@ -240,8 +239,8 @@ impl Listing {
         listing
     }
 
-    /// A zip or a dropped folder often has one folder around everything. One
-    /// whose files lie right in it is a class, though, unless a table is there.
+    /// Zips and dropped folders often have a single folder around everything. One that
+    /// contains files directly is a class, unless a table is there.
     fn find_root(&self) -> usize {
         let mut root = 0;
         loop {
@@ -267,7 +266,7 @@ impl Listing {
         path.get(self.root..).unwrap_or_default()
     }
 
-    /// The table at the top, where there is one.
+    /// The table at the top, if any.
     fn table(&self, name: &str) -> Result<Option<String>, DataError> {
         let mut tables = (self.paths.iter())
             .filter(|path| !self.inner(path).contains('/') && table::is_table(path));
@@ -281,8 +280,8 @@ impl Listing {
         }
     }
 
-    /// The picture that a table means: relative to its folder, else the only
-    /// one of that name (tables often keep the paths of another machine).
+    /// Picture named by a table: relative to its folder, else by unique file name (tables
+    /// often have the paths of another machine).
     fn resolve(&self, table: &str, image: &str) -> Option<&str> {
         let image = image.replace('\\', "/");
         let image = image.trim_start_matches("./");
@@ -301,7 +300,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// Different texts in order, numbered.
+/// Unique texts in order of appearance, numbered.
 fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
     let mut numbered: BTreeMap<&str, usize> = texts.map(|text| (text, 0)).collect();
     for (index, number) in numbered.values_mut().enumerate() {
@@ -310,14 +309,14 @@ fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> 
     numbered
 }
 
-/// By its name: for files that nothing else is known of.
+/// By file extension.
 fn looks_like_picture(path: &str) -> bool {
     let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
     ["png", "jpg", "jpeg", "webp", "gif", "bmp"].contains(&extension.to_ascii_lowercase().as_str())
 }
 
-/// Of 128 bits: in a data set of a million pictures, two that differ have the
-/// same with a probability of 1 in 10²⁶.
+/// 128-bit hash: in a data set of a million pictures, a collision has a probability of 1
+/// in 10²⁶.
 #[cfg(feature = "training")]
 fn fingerprint(bytes: &[u8]) -> [u64; 2] {
     [0u8, 1].map(|salt| {
@@ -415,7 +414,7 @@ mod tests {
                 continue;
             }
             let file = zip.new_file(path);
-            // Both methods that zips of pictures have.
+            // Both compression methods of zips of pictures.
             if index % 2 == 0 {
                 let (mut entry, config) = (file)
                     .compression_method(rawzip::CompressionMethod::DEFLATE)

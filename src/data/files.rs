@@ -1,22 +1,22 @@
-//! Where the bytes of a data set lie.
+//! File access of data sets.
 
 use super::DataError;
 
-/// Lists the files of a data set and reads them.
+/// Source of a data set's files.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
 pub trait DataFiles {
-    /// For people: what this data set is called.
+    /// Display name of the data set.
     fn name(&self) -> String;
 
-    /// Paths of all files, with `/` between folders. A folder that might be
-    /// empty may be listed too; it ends in `/`.
+    /// Paths of all files, with `/` between folders. A possibly empty folder may be
+    /// listed, too, with a trailing `/`.
     fn paths(&self) -> Vec<String>;
 
-    /// A file whole.
+    /// Reads a file.
     async fn read(&self, path: &str) -> Result<Vec<u8>, DataError>;
 }
 
-/// Files that are in memory already, such as pictures of a webcam.
+/// Files in memory, such as pictures of a webcam.
 #[derive(Default)]
 pub struct InMemory {
     pub name: String,
@@ -58,7 +58,7 @@ mod directory {
 
     use super::{DataError, DataFiles};
 
-    /// A folder on disk, with everything below it.
+    /// Folder on disk, recursively.
     pub struct Directory {
         root: PathBuf,
         paths: Vec<String>,
@@ -86,7 +86,7 @@ mod directory {
             // The same order on every machine.
             entries.sort_by_key(fs::DirEntry::file_name);
             for entry in entries {
-                // A name that is no text cannot be shown or asked for again.
+                // A name that is not UTF-8 cannot be shown or opened by name.
                 let Ok(name) = entry.file_name().into_string() else {
                     continue;
                 };
@@ -95,12 +95,12 @@ mod directory {
                     Ok(metadata) if metadata.is_dir() => {
                         let folder = format!("{path}/");
                         self.paths.push(folder.clone());
-                        // A link that leads back up would never end.
+                        // Links that lead back up would recurse forever.
                         if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                             self.list(&folder)?;
                         }
                     }
-                    // A broken link is named when it is read.
+                    // A broken link is reported when it is read.
                     _ => self.paths.push(path),
                 }
             }
@@ -137,8 +137,8 @@ mod dropped {
 
     use super::{DataError, DataFiles, no_such_file};
 
-    /// Files that the visitor dropped on the page or took with the webcam. They
-    /// stay where they are: bytes are read as they are needed.
+    /// Files that the visitor dropped on the page or took with the webcam, read on
+    /// demand.
     pub struct DroppedFiles {
         pub name: String,
         /// Path within what was dropped, such as `cat/1.png`, and the file.

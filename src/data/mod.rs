@@ -1,9 +1,9 @@
-//! Pictures to learn from: a folder with a sub-folder for each class, or
-//! pictures with captions in a table; on disk, in a zip, or dropped on the page.
+//! Training data: a folder with a sub-folder per class, or pictures with captions in a
+//! table; on disk, in a zip, or dropped on the page.
 //!
-//! [`Dataset::open`] finds out what is there, [`Dataset::read`] reads every
-//! picture once, [`hold_out`] sets a part aside. What cannot be used is named
-//! in [`Dataset::problems`], and the rest goes on.
+//! [`Dataset::open`] indexes the files, [`Dataset::read`] reads every picture once,
+//! [`hold_out`] splits off a held-out part. Unusable files are listed in
+//! [`Dataset::problems`] and left out.
 
 mod dataset;
 mod files;
@@ -22,7 +22,7 @@ pub use files::{DataFiles, InMemory};
 pub use split::{Split, folds, hold_out};
 pub use zip::ZipFiles;
 
-/// Why a data set cannot be used at all.
+/// Error of a data set as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("{file} could not be read: {why}")]

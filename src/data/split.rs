@@ -1,4 +1,4 @@
-//! Parts of a data set that are kept apart.
+//! Splits of a data set.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use super::Dataset;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
     pub train: Vec<usize>,
-    /// Never learnt from: what comes out is measured on them.
+    /// Held out for evaluation.
     pub held_out: Vec<usize>,
 }
 
-/// Fewer pictures of a class than this are all needed for learning.
+/// Classes with fewer pictures are not split.
 const FEWEST_TO_SPLIT: usize = 3;
 
-/// Sets `share` of each class aside, drawn by `seed`, and at least one picture
-/// of each class that has three. All that is said of a picture stays together.
+/// Holds out a `share` of each class, drawn by `seed`, and at least one picture of each
+/// class with three. All examples of a picture stay together.
 pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Split {
     let mut pictures: BTreeMap<usize, Option<usize>> = BTreeMap::new();
     for example in &dataset.examples {
@@ -49,8 +49,8 @@ pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Split {
     Split { train, held_out }
 }
 
-/// Deals samples into `count` parts, each class evenly, drawn by `seed`; for
-/// each sample its part.
+/// Stratified split of samples into `count` folds, drawn by `seed`; returns the fold of
+/// each sample.
 pub fn folds(labels: &[usize], count: usize, seed: u64) -> Vec<usize> {
     let mut classes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (sample, label) in labels.iter().enumerate() {
@@ -58,8 +58,8 @@ pub fn folds(labels: &[usize], count: usize, seed: u64) -> Vec<usize> {
     }
     let mut rng = StdRng::seed_from_u64(seed);
     let mut parts = vec![0; labels.len()];
-    // Going on from class to class, so that small classes do not all lie in
-    // the first parts.
+    // Continues from class to class, so that small classes are not all in the first
+    // folds.
     let mut next = 0;
     for mut samples in classes.into_values() {
         samples.shuffle(&mut rng);

@@ -1,10 +1,10 @@
-//! Tables that name pictures and say what they show: CSV, TSV, JSONL.
+//! Tables of pictures with labels or captions: CSV, TSV, JSONL.
 
 use serde_json::Value;
 
 use super::DataError;
 
-/// What a table says about one picture.
+/// Row of a table: a picture with its label or caption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
     /// Counted from 1.
@@ -14,7 +14,7 @@ pub struct Row {
     pub class: Option<String>,
 }
 
-/// Names that a column of pictures has: Hugging Face's, OpenCLIP's, others'.
+/// Names of the picture column: Hugging Face's, OpenCLIP's, others'.
 const IMAGE: &[&str] = &[
     "file_name",
     "filepath",
@@ -26,10 +26,10 @@ const IMAGE: &[&str] = &[
 ];
 const CAPTION: &[&str] = &["text", "caption", "title", "description"];
 const CLASS: &[&str] = &["label", "class", "category"];
-/// Where no better column is there.
+/// Fallback names.
 const NAME: &[&str] = &["name"];
 
-/// Whether a file's name is that of a table.
+/// Whether a file name is that of a table.
 pub fn is_table(path: &str) -> bool {
     Format::of(path).is_some()
 }
@@ -52,8 +52,8 @@ impl Format {
     }
 }
 
-/// The rows of the table `file`. `exists` knows the pictures: a table without
-/// a heading is told by its first row, which names one.
+/// Parses the table `file`. `exists` checks for a picture: a table without a heading is
+/// recognised by its first row, which names one.
 pub fn parse(
     file: &str,
     bytes: &[u8],
@@ -67,7 +67,7 @@ pub fn parse(
     }
 }
 
-/// Which columns hold what.
+/// Column indices.
 struct Columns {
     image: usize,
     caption: Option<usize>,
@@ -142,7 +142,7 @@ fn separated(
         .collect())
 }
 
-/// Records and the lines that they begin on, counted from 1.
+/// Records with their first line, counted from 1.
 fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
     use csv_core::ReadFieldResult;
 

@@ -1,4 +1,4 @@
-//! A data set in a zip.
+//! Data sets in a zip.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,18 +10,18 @@ use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipArchive, Z
 use super::DataError;
 use super::files::{DataFiles, no_such_file};
 
-/// Larger files are refused: no picture is, and a small zip can hold terabytes
-/// of zeros.
+/// Maximum size of a file: no picture is larger, and a small zip can hold terabytes of
+/// zeros.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// The files in a zip, inflated as they are needed.
+/// Zip archive, inflated on demand.
 pub struct ZipFiles<R> {
     name: String,
     archive: ZipArchive<Bytes<R>>,
     entries: BTreeMap<String, Entry>,
 }
 
-/// The zip itself, read wherever it is asked for.
+/// Random access to the archive.
 struct Bytes<R>(RefCell<R>);
 
 impl<R: Read + Seek> ReaderAt for Bytes<R> {
@@ -53,7 +53,7 @@ impl<R: Read + Seek> ZipFiles<R> {
         let mut entries = BTreeMap::new();
         let mut listed = archive.entries(&mut buffer);
         while let Some(entry) = listed.next_entry().map_err(failed)? {
-            // Names in other encodings than UTF-8, which old programs write.
+            // Names in other encodings than UTF-8, from old programs.
             let bytes = entry.file_path().as_bytes().to_vec();
             let path = String::from_utf8_lossy(&bytes).replace('\\', "/");
             let found = Entry {
@@ -78,7 +78,7 @@ impl<R: Read + Seek> ZipFiles<R> {
         }
         let file = (self.archive.get_entry(entry.place)).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
-        // One byte more than it says: the check of its length then fails.
+        // One byte more than declared: the length check then fails.
         let limit = size + 1;
         let read = match entry.method {
             CompressionMethod::STORE => (file.verifying_reader(file.reader()))

@@ -1,23 +1,23 @@
-//! GPU or CPU: chosen once, told in words.
+//! Choice of the device, GPU or CPU, with its description.
 
 use burn::tensor::Device;
 
 use super::messages::{DeviceChoice, DeviceInfo};
 
-/// A device and what people are told of it.
+/// Opened device with its description.
 pub struct OpenedDevice {
     pub device: Device,
     pub info: DeviceInfo,
 }
 
-/// Why the device that was asked for is not to be had.
+/// Error of opening the requested device.
 #[derive(Debug, thiserror::Error)]
 #[error("the GPU cannot be used: {0}")]
 pub struct DeviceError(String);
 
-/// Opens what was asked for. [`DeviceChoice::Auto`] takes the GPU where there
-/// is one and says why not where there is none; [`DeviceChoice::Gpu`] fails.
-/// `lost` is called if the GPU goes away later (driver reset, unplugged).
+/// Opens the requested device. [`DeviceChoice::Auto`] prefers a GPU, and says why if
+/// there is none; [`DeviceChoice::Gpu`] fails. `lost` is called if the GPU is lost later
+/// (driver reset, unplugged).
 pub async fn open_device(
     choice: DeviceChoice,
     lost: impl Fn(String) + Send + 'static,
@@ -44,16 +44,16 @@ fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
     })
 }
 
-/// The page starts another program then.
+/// The page then starts the CPU's program.
 #[cfg(not(feature = "cpu"))]
 fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
     Err(DeviceError(reason))
 }
 
-/// The CPU with as many threads as there are now.
+/// The CPU, described with its current number of threads.
 pub fn cpu_name() -> String {
     let (threads, how) = match cfg!(target_arch = "wasm32") {
-        true => (crate::kernels::crew::members(), ", SIMD"),
+        true => (crate::kernels::pool::threads(), ", SIMD"),
         false => {
             let threads = std::thread::available_parallelism();
             (threads.map_or(1, usize::from), "")
@@ -65,7 +65,7 @@ pub fn cpu_name() -> String {
     }
 }
 
-/// In a browser this is the program for where there is none.
+/// In a browser this is the program for pages without a GPU.
 #[cfg(not(feature = "gpu"))]
 async fn gpu(
     _chosen: bool,
@@ -79,7 +79,7 @@ async fn gpu(
 
 #[cfg(feature = "gpu")]
 async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<OpenedDevice, String> {
-    // Asked before wgpu is, whose own answer is less plain.
+    // Checked before wgpu, whose own error is less clear.
     #[cfg(target_arch = "wasm32")]
     if !browser_has_webgpu() {
         return Err(no_gpu().into());
@@ -91,8 +91,8 @@ async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<Ope
             GPU.get_or_init(|| opened).clone()
         }
     };
-    // A program that imitates a GPU is slower than the CPU itself. In a browser
-    // it only shows up when somebody asked for it, so there it is let be.
+    // A software rasteriser is slower than the CPU backend. In a browser it only appears
+    // on explicit request, so it is accepted there.
     if imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
         return Err(format!("the only GPU is imitated in software ({name})"));
     }
@@ -109,8 +109,8 @@ async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<Ope
     })
 }
 
-/// The GPU, its name, and whether it is a program that imitates one. burn opens
-/// a GPU once in a process and refuses a second time, so it is kept.
+/// The GPU, its name, and whether it is a software rasteriser. burn opens a GPU only once
+/// per process, so it is cached.
 #[cfg(feature = "gpu")]
 static GPU: std::sync::OnceLock<(Device, String, bool)> = std::sync::OnceLock::new();
 
@@ -122,7 +122,7 @@ async fn first_gpu(
 
     let (device, setup) = match Device::wgpu_options().init_with_setup_async().await {
         Ok(opened) => opened,
-        // Which graphics interfaces were tried in vain helps nobody.
+        // The list of graphics backends that failed helps nobody.
         #[cfg(target_arch = "wasm32")]
         Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(no_gpu().into()),
         #[cfg(not(target_arch = "wasm32"))]
@@ -143,7 +143,7 @@ async fn first_gpu(
     Ok((device, name, adapter.device_type == DeviceType::Cpu))
 }
 
-/// Why a browser gives none.
+/// Reason why a browser offers no GPU.
 #[cfg(target_arch = "wasm32")]
 fn no_gpu() -> &'static str {
     match browser_has_webgpu() {
@@ -161,8 +161,8 @@ fn browser_has_webgpu() -> bool {
     navigator.is_object() && get(&navigator, "gpu").is_object()
 }
 
-/// What the browser says of its GPU: `nvidia ada-lovelace`. wgpu passes on only
-/// a description, which browsers leave empty.
+/// The browser's description of its GPU, such as `nvidia ada-lovelace`. wgpu passes on
+/// another field, which browsers leave empty.
 #[cfg(all(feature = "gpu", target_arch = "wasm32"))]
 async fn browser_gpu_name() -> Option<String> {
     use wasm_bindgen::{JsCast, JsValue};

@@ -1,44 +1,43 @@
-//! What page and worker say to each other: one file, so that they cannot drift.
+//! Protocol between page and worker.
 //!
-//! The page owns what the visitor brought (files, labels, templates) and can
-//! start a fresh worker at any time and tell it everything again; the worker
-//! owns the device, the model and the features it computed.
+//! The page owns the visitor's data (files, labels, templates) and can restart the worker
+//! at any time and replay everything; the worker owns the device, the model and the
+//! features.
 //!
-//! A message crosses as a JavaScript object `{ message, bytes, files }`:
-//! `message` is the serde form of [`Request`] or [`Event`]. Beside it, where its
-//! description says so, go `bytes` (an `ArrayBuffer`, or with
-//! [`TrainingEvent::Exported`] an array of them), which are transferred, not
-//! copied, or `files`, an array of `File`s.
+//! A message is a JavaScript object `{ message, bytes, files }`: `message` is the serde
+//! form of [`Request`] or [`Event`]. Attachments, where documented, are `bytes` (an
+//! `ArrayBuffer`, or with [`TrainingEvent::Exported`] an array of them), which are
+//! transferred, not copied, or `files`, an array of `File`s.
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
-use crate::train::{Curve, Method, Problem, TrainingReport};
+use super::ModelLocation;
+use crate::train::{Method, MetricSeries, Problem, TrainingReport};
 
-/// Where the visitor wants the model to run.
+/// Requested device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
-    /// The GPU where there is one, else the CPU.
+    /// The GPU if there is one, else the CPU.
     #[default]
     Auto,
     Gpu,
     Cpu,
 }
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelSource {
-    /// It ships with the page.
+    /// The bundled model.
     #[default]
     Bundled,
-    /// Over the network.
-    Place(Place),
-    /// Files of the visitor, which travel beside the message.
+    /// On the network.
+    Place(ModelLocation),
+    /// Files of the visitor, attached to the message.
     Files,
 }
 
-/// The two activations that CLIPs have.
+/// Activations of published CLIPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationChoice {
@@ -46,239 +45,236 @@ pub enum ActivationChoice {
     Gelu,
 }
 
-/// A model that this browser keeps.
+/// Model in the browser's cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptModel {
-    /// As it was asked for.
+pub struct CachedModel {
+    /// Its name when it was opened.
     pub model: String,
     pub bytes: u64,
-    /// `false` for a download that broke off.
+    /// `false` for an interrupted download.
     pub complete: bool,
 }
 
-/// From the page to the worker.
+/// Message from the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Choose a device and load a model. First message to a worker, sent once.
+    /// Opens a device and loads a model. The first message to a worker, sent once.
     Open {
         device: DeviceChoice,
         source: ModelSource,
-        /// Address of the hub that names are looked up on.
+        /// URL of the hub.
         hub: String,
-        /// For weights without a config, which do not show it.
+        /// For weights without a config, from which it cannot be inferred.
         activation: Option<ActivationChoice>,
-        /// 8-bit weights, where it comes to run on the CPU.
+        /// Int8 weights, on the CPU.
         #[serde(default)]
         int8: bool,
-        /// How many threads, where it comes to run on the CPU; if not said, as many
-        /// as the model and the machine have use for.
+        /// Number of threads on the CPU; by default as many as suit the model and the
+        /// machine.
         #[serde(default)]
         threads: Option<u32>,
     },
-    /// Delete all that is kept of a model.
+    /// Deletes a model from the cache.
     DeleteKept { model: String },
-    /// Encode one picture, whose file travels beside the message.
+    /// Encodes a picture, whose file is attached.
     AddImage { image: ImageId, name: String },
-    /// Forget a picture, encoded or still waiting.
+    /// Drops a picture, encoded or pending.
     RemoveImage { image: ImageId },
-    /// The labels and prompt templates to classify with from now on. Every
-    /// known picture is answered again; prompts seen before cost nothing.
+    /// Sets the labels and prompt templates. Every encoded picture is ranked again;
+    /// cached prompts cost nothing.
     Classify {
-        /// Counted up by the page; comes back with the answers, so that late
-        /// ones to an older question can be told apart.
+        /// Counter of the page, echoed in the answers to detect stale ones.
         question: u32,
         labels: Vec<String>,
-        /// Each holds `{label}`. Features of several templates are averaged on
-        /// the unit sphere.
+        /// Each contains `{label}`. Features of several templates are averaged and
+        /// normalised.
         templates: Vec<String>,
     },
-    /// Drop all work that waits: pictures not yet encoded, prompts not yet encoded.
+    /// Cancels all pending work: pictures and prompts not yet encoded.
     Cancel,
-    /// Time the encoders on made-up pictures and texts, all `images` and all
-    /// `texts` (of full length) at once, `runs` times over.
+    /// Benchmarks the encoders on synthetic input: batches of `images` and of `texts` (of
+    /// full length), `runs` times.
     Measure { images: u32, texts: u32, runs: u32 },
-    /// Everything about training.
+    /// Training request.
     Training(TrainingRequest),
 }
 
-/// From the worker to the page.
+/// Message from the worker to the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// While the model loads.
+    /// Loading progress.
     Loading {
         stage: LoadStage,
         done: u64,
-        /// 0 when unknown.
+        /// 0 if unknown.
         total: u64,
     },
-    /// The model is loaded; pictures and questions are worked on from here.
+    /// The model is loaded; pictures and questions are processed from here on.
     Ready {
         model: ModelInfo,
         device: DeviceInfo,
     },
-    /// The models that this browser keeps. Comes after every [`Request::Open`]
-    /// and [`Request::DeleteKept`].
-    Kept { models: Vec<KeptModel> },
-    /// Something the visitor should know, such as that a model could not be kept.
+    /// The cached models. Follows every [`Request::Open`] and [`Request::DeleteKept`].
+    Kept { models: Vec<CachedModel> },
+    /// Notice for the visitor, such as that a model could not be cached.
     Remark { text: String },
-    /// The model could not be opened; this worker is of no more use.
+    /// The model could not be opened; the worker is unusable.
     OpenFailed {
         error: String,
-        /// Whether it was the GPU's fault, so that the CPU may do better.
+        /// Whether the GPU caused it, so that the CPU may do better.
         #[serde(default)]
         gpu: bool,
     },
-    /// Work on a picture begins. Should the worker die before the next event
-    /// about a picture, it was this one, and the page will not send it again.
+    /// A picture is being encoded. If the worker crashes before the next event about it,
+    /// this picture was the cause, and the page will not send it again.
     EncodingImage { image: ImageId },
-    /// A picture's features are known.
+    /// A picture was encoded.
     ImageEncoded {
         image: ImageId,
         /// Size in pixels, after EXIF orientation.
         width: u32,
         height: u32,
-        /// Decoding and resizing.
+        /// Time of decoding and resizing.
         preprocess_ms: f64,
-        /// The image encoder alone.
+        /// Time of the image encoder.
         encode_ms: f64,
     },
-    /// A picture cannot be used; the others go on.
+    /// A picture could not be used; the others continue.
     ImageFailed { image: ImageId, error: String },
-    /// Prompts of the current question that are being encoded.
+    /// Encoding progress of the current prompts.
     EncodingTexts {
         question: u32,
         done: u32,
         total: u32,
     },
-    /// All prompts of a question are encoded (or known from before).
+    /// All prompts of a question are encoded or cached.
     TextsEncoded {
         question: u32,
-        /// Prompts that had to be encoded now; the rest came from the cache.
+        /// Prompts encoded now, not cached.
         encoded: u32,
         encode_ms: f64,
-        /// Such as prompts that were cut at `context_length`. Shown, not fatal.
+        /// Warnings, such as prompts truncated at `context_length`.
         notes: Vec<String>,
     },
-    /// A question cannot be answered (no labels, a template without `{label}`).
+    /// A question is invalid (no labels, a template without `{label}`).
     QuestionFailed { question: u32, error: String },
-    /// The labels ranked for one picture, most likely first.
+    /// Ranking of one picture, most likely label first.
     Answer {
         question: u32,
         image: ImageId,
         ranking: Vec<Ranked>,
     },
-    /// [`Request::Cancel`] took effect; these pictures were dropped.
+    /// Response to [`Request::Cancel`], with the dropped pictures.
     Cancelled { images: Vec<ImageId> },
-    /// What [`Request::Measure`] found.
+    /// Response to [`Request::Measure`].
     Measured(Measured),
-    /// The model cannot be measured.
+    /// The benchmark failed.
     MeasureFailed { error: String },
-    /// Everything about training.
+    /// Training event.
     Training(TrainingEvent),
-    /// The GPU went away or the worker's code trapped: the page starts a fresh worker.
+    /// The GPU was lost or the worker's code trapped: the page starts a new worker.
     Died {
         error: String,
-        /// Whether it was the GPU that was lost.
+        /// Whether the GPU was lost.
         gpu: bool,
     },
 }
 
-/// A picture, numbered by the page.
+/// Id of a picture, assigned by the page.
 pub type ImageId = u32;
 
-/// A picture to learn from, numbered by the page.
+/// Id of a training picture, assigned by the page.
 pub type SampleId = u32;
 
-/// What the page asks of training.
+/// Training message from the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrainingRequest {
-    /// Say what is kept, with [`TrainingEvent::Found`]. Comes first, and only
-    /// from the tab whose turn it is: what is kept has one place for all tabs.
+    /// Reports stored data with [`TrainingEvent::Found`]. The first message, sent only by
+    /// the tab that holds the lock: all tabs share the storage.
     Begin,
-    /// Keep everything and forget it: another tab goes on with it.
+    /// Saves and releases everything: another tab takes over.
     HandOver,
-    /// Pictures to learn from; their files travel beside the message, in this
-    /// order. Each is read once and, where the browser has room, kept for a
-    /// later visit.
+    /// Adds training pictures, whose files are attached in this order. Each is read once
+    /// and, quota permitting, stored for later visits.
     AddSamples { samples: Vec<SampleId> },
-    /// Forget them.
+    /// Deletes samples.
     RemoveSamples { samples: Vec<SampleId> },
-    /// What the page knows of its samples, in a form of its own, to be given
-    /// back by [`TrainingEvent::Found`] in a later visit.
+    /// Stores the page's own description of its samples, returned by
+    /// [`TrainingEvent::Found`] in a later visit.
     KeepProject { project: String },
-    /// What a training would take; answered by [`TrainingEvent::Estimated`].
+    /// Requests an estimate; answered by [`TrainingEvent::Estimated`].
     Estimate {
         settings: TrainingSettings,
-        /// Examples learnt from, and measured on.
+        /// Number of training and of held-out examples.
         train: u32,
         held_out: u32,
     },
-    /// Begin. Whatever was trained before is replaced once this is finished.
+    /// Starts training. A previous result is replaced when it finishes.
     Start { plan: TrainingPlan },
-    /// Wait after the step that is being computed.
+    /// Pauses after the current step.
     Pause,
-    /// Go on: after a pause, or with what an earlier visit kept.
+    /// Resumes after a pause, or from a stored checkpoint.
     Resume,
-    /// End it now. What was learnt so far counts as the result, or is forgotten.
+    /// Stops. The model so far is the result, or is discarded.
     Stop { discard: bool },
-    /// Forget an interrupted training of an earlier visit.
+    /// Discards an interrupted training of an earlier visit.
     Discard,
-    /// The trained thing as files.
+    /// Exports the result as files.
     Export { what: Export },
-    /// Files of a probe, an adapter or a LoRA, which travel beside the message.
+    /// Imports the attached files of a probe, an adapter or a LoRA.
     Import,
-    /// Classify with what was trained or imported, or as before.
+    /// Switches between the trained or imported classifier and the original model.
     Use { trained: bool },
 }
 
-/// What the worker says about training.
+/// Training message from the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrainingEvent {
-    /// What earlier visits left, or an earlier worker of this one. The samples'
-    /// files travel beside the message.
+    /// Data stored by earlier visits or by an earlier worker. The samples' files are
+    /// attached.
     Found {
         project: Option<String>,
         samples: Vec<SampleId>,
         interrupted: Option<Interrupted>,
         trained: Option<Trained>,
     },
-    /// [`TrainingRequest::HandOver`] took effect.
+    /// Response to [`TrainingRequest::HandOver`].
     HandedOver,
-    /// Files of samples were read; some at a time.
+    /// Files of samples were read, in batches.
     SamplesRead {
         samples: Vec<SampleReading>,
     },
     Estimated(Estimate),
     Progress(TrainingProgress),
-    /// After each step of the methods that have steps.
+    /// After each optimiser step.
     Step(TrainingStep),
-    /// The held-out part was measured along the way.
+    /// The held-out part was evaluated during training.
     Measured {
         step: u32,
         accuracy: f64,
     },
-    /// After [`TrainingRequest::Resume`] of a training that this page did not
-    /// see: how it went until then.
+    /// Metrics so far, after [`TrainingRequest::Resume`] of a training that this page has
+    /// not seen.
     Curves {
-        curves: Vec<Curve>,
+        curves: Vec<MetricSeries>,
     },
-    /// The state was kept: should anything break off, it goes on from here.
+    /// A checkpoint was saved.
     Kept {
         step: u32,
     },
-    /// [`TrainingRequest::Pause`] took effect.
+    /// Response to [`TrainingRequest::Pause`].
     Paused,
-    /// It goes on, or begins.
+    /// Training starts or resumes.
     Running,
-    /// [`TrainingRequest::Stop`] or [`TrainingRequest::Discard`] took effect,
-    /// and nothing is left of it.
+    /// Response to [`TrainingRequest::Stop`] or [`TrainingRequest::Discard`]: nothing is
+    /// left.
     Stopped,
     Finished(Box<Outcome>),
-    /// The training cannot start or go on.
+    /// Training cannot start or continue.
     Failed {
         error: String,
     },
-    /// The files' bytes travel beside the message, in this order.
+    /// The files' bytes are attached, in this order.
     Exported {
         files: Vec<String>,
     },
@@ -289,155 +285,154 @@ pub enum TrainingEvent {
     ImportFailed {
         error: String,
     },
-    /// What pictures are classified with from now on; `None` for the model with
-    /// the visitor's labels. Pictures whose features are another model's now
-    /// have to be sent again, which `encode_again` tells.
+    /// The classifier in use; `None` for the original model with the visitor's labels.
+    /// With `encode_again`, features are stale and pictures have to be sent again.
     InUse {
         trained: Option<Trained>,
         encode_again: bool,
     },
-    /// Something the visitor should know, such as that samples could not be kept.
+    /// Notice for the visitor, such as that samples could not be stored.
     Remark {
         text: String,
     },
 }
 
-/// What the file of a sample turned out to be.
+/// Result of reading a sample's file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleReading {
     pub sample: SampleId,
-    /// A fingerprint, equal for equal files; or why it cannot be used.
+    /// Content hash, or why the file is unusable.
     pub file: Result<String, String>,
 }
 
-/// Everything that decides a training.
+/// Complete description of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingPlan {
-    /// For people: what the data are called.
+    /// Display name of the data set.
     pub name: String,
     pub settings: TrainingSettings,
     pub classes: Vec<String>,
-    /// Prompts of a class, each with `{label}`.
+    /// Prompt templates of a class, each with `{label}`.
     pub templates: Vec<String>,
     pub samples: Vec<PlannedSample>,
-    /// What was left out.
+    /// Files left out.
     pub problems: Vec<Problem>,
 }
 
-/// A picture and what is said about it: a class, or captions.
+/// Picture with its class or captions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedSample {
     pub sample: SampleId,
-    /// Different for each sample; names it in reports.
+    /// Unique path, used in reports.
     pub path: String,
     /// Index into [`TrainingPlan::classes`].
     pub class: Option<u32>,
     pub captions: Vec<String>,
-    /// Kept apart for measuring.
+    /// Held out for evaluation.
     pub held_out: bool,
 }
 
-/// What can be chosen; each method takes what concerns it.
+/// Hyper-parameters; each method uses its own subset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSettings {
     pub method: Method,
-    /// Share of each class that is kept apart for measuring.
+    /// Fraction of each class that is held out for evaluation.
     pub held_out: f64,
     pub seed: u32,
     pub epochs: u32,
-    /// Pairs of which each is told from all others in a step.
+    /// Pairs per optimiser step.
     pub batch_size: u32,
-    /// Pairs computed at once.
+    /// Pairs per forward pass.
     pub micro_batch: u32,
     pub learning_rate: f64,
     pub weight_decay: f64,
     pub warmup_steps: u32,
-    /// LoRA's.
+    /// LoRA only.
     pub rank: u32,
     pub alpha: f64,
-    /// LoRA: whether the MLPs get it too, beside attention.
+    /// LoRA: adapt the MLPs, too.
     pub mlp: bool,
     pub image_tower: TrainedPart,
     pub text_tower: TrainedPart,
-    /// Whether the temperature learns.
+    /// Whether the logit scale is trainable.
     pub temperature: bool,
     /// Less memory, more time.
     pub gradient_checkpointing: bool,
     /// Pre-training: width of both transformers.
     pub width: u32,
-    /// Pre-training: their blocks.
+    /// Pre-training: number of blocks.
     pub layers: u32,
 }
 
-/// How much of a tower learns.
+/// How much of a tower is trainable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrainedPart {
     Frozen,
-    /// So many blocks, counted from the output, and what follows them.
+    /// This many blocks, from the output, and the layers after them.
     Last(u32),
     Whole,
 }
 
-/// What a training takes.
+/// Resource estimate of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// For these settings: an answer to older ones can be told apart.
+    /// The settings estimated, to detect stale answers.
     pub settings: TrainingSettings,
-    /// At its peak, model included.
+    /// Peak memory, model included.
     pub memory_bytes: u64,
-    /// As far as anybody can tell.
+    /// Available memory, if known.
     pub available_bytes: Option<u64>,
     pub seconds: Option<f64>,
-    /// A micro-batch that fits where this one does not.
+    /// Largest micro-batch that fits, if this one does not.
     pub smaller: Option<u32>,
-    /// Whether it will not run as it is.
+    /// Whether it exceeds the available memory.
     pub too_large: bool,
 }
 
-/// How far a training is.
+/// Training progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingProgress {
     pub stage: TrainingStage,
     pub done: u32,
-    /// 0 when unknown.
+    /// 0 if unknown.
     pub total: u32,
-    /// Pictures that go through the image encoder.
+    /// Throughput of the image encoder.
     pub images_per_second: Option<f64>,
     pub seconds_left: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrainingStage {
-    /// Pictures through the image encoder.
+    /// Encoding pictures.
     Pictures,
-    /// Prompts through the text encoder.
+    /// Encoding prompts.
     Labels,
-    /// Settings are tried on parts of the training pictures.
+    /// Cross-validating hyper-parameters.
     Choosing,
-    /// The classifier is fitted.
+    /// Fitting the classifier.
     Fitting,
-    /// Steps of the optimiser.
+    /// Optimiser steps.
     Steps,
-    /// The held-out part.
+    /// Evaluating the held-out part.
     Measuring,
 }
 
-/// One step of the optimiser.
+/// Metrics of an optimiser step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingStep {
     /// Counted from 1.
     pub step: u32,
     pub loss: f64,
-    /// `exp(logit_scale)`, the inverse temperature.
+    /// `exp(logit_scale)`.
     pub scale: f64,
     pub learning_rate: f64,
 }
 
-/// A training that broke off in an earlier visit.
+/// Interrupted training of an earlier visit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interrupted {
     pub method: Method,
-    /// Name of the model that it was begun with.
+    /// Name of the base model.
     pub model: String,
     pub step: u32,
     pub steps: u32,
@@ -445,63 +440,63 @@ pub struct Interrupted {
     pub kept_ms: f64,
 }
 
-/// What a training gave.
+/// Result of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     pub report: TrainingReport,
-    /// Of every held-out sample with a class.
+    /// For every held-out sample with a class.
     pub answers: Vec<HeldOutAnswer>,
     pub trained: Trained,
 }
 
-/// What was said of a held-out picture; indices into the report's classes.
+/// Answers for a held-out picture; indices into the report's classes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutAnswer {
     pub sample: SampleId,
     pub truth: u32,
     pub before: u32,
     pub after: u32,
-    /// Of `after`.
+    /// Probability of `after`.
     pub probability: f32,
 }
 
-/// Something trained or imported, that can be classified with and taken away.
+/// Trained or imported classifier or model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
     pub method: Method,
-    /// Name of the model that was begun with.
+    /// Name of the base model.
     pub model: String,
-    /// None where it was trained with captions.
+    /// Empty if trained with captions.
     pub classes: Vec<String>,
-    /// What it can be taken away as.
+    /// Available export formats.
     pub exports: Vec<Export>,
 }
 
-/// Forms in which something trained is taken away.
+/// Export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Export {
     /// Probe or adapter: one small safetensors file.
     Head,
-    /// LoRA in PEFT's layout.
+    /// LoRA in PEFT's format.
     Lora,
-    /// The whole model, as `transformers` loads it.
+    /// Full model for `transformers`.
     HuggingFace,
-    /// The whole model, as `open_clip` loads it.
+    /// Full model for `open_clip`.
     OpenClip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadStage {
-    /// Asking the browser for a GPU.
+    /// Requesting a GPU.
     Device,
-    /// The model's files to the device; `done` and `total` in bytes.
+    /// Loading the model's files; `done` and `total` in bytes.
     Download,
-    /// First run, in which a GPU compiles its kernels.
+    /// Warm-up, in which a GPU compiles its kernels.
     WarmUp,
 }
 
-/// How long the encoders took, read-back included, and what they said: the
-/// features of the first picture and text, so that two programs can be compared.
+/// Benchmark results: encoder times with read-back, and the features of the first picture
+/// and text, to compare programs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Milliseconds of each run.
@@ -515,19 +510,19 @@ pub struct Measured {
 pub struct ModelInfo {
     /// Such as `drawings-vit-s/8`.
     pub name: String,
-    /// Learnable numbers of both encoders together.
+    /// Parameters of both encoders.
     pub parameters: u64,
     /// Size of its files.
     pub bytes: u64,
-    /// Side of the square that the image encoder sees, in pixels.
+    /// Input size of the image encoder, in pixels.
     pub image_size: u32,
-    /// Longest text in tokens.
+    /// Maximum length of a text, in tokens.
     pub context_length: u32,
-    /// Length of `image_features` and `text_features`.
+    /// Dimension of `image_features` and `text_features`.
     pub embed_dim: u32,
-    /// What its matrices are kept and multiplied in: `f16` or `f32`.
+    /// Precision of the matrices: `f16`, `f32` or `8 bits`.
     pub precision: String,
-    /// What had to be taken for granted to open it. Shown, not fatal.
+    /// Assumptions made to open the model, for display.
     pub notes: Vec<String>,
 }
 
@@ -535,14 +530,14 @@ pub struct ModelInfo {
 pub struct DeviceInfo {
     /// `true` on WebGPU.
     pub gpu: bool,
-    /// For people: `WebGPU: NVIDIA Ada`, or `CPU (one thread, SIMD)`.
+    /// Display name, such as `WebGPU: NVIDIA Ada`, or `CPU (one thread, SIMD)`.
     pub name: String,
-    /// Why this device: `no WebGPU in this browser`, `chosen by you`; empty when
-    /// it is what `Auto` hopes for.
+    /// Reason for the device, such as `no WebGPU in this browser` or `chosen by you`;
+    /// empty for the device that `Auto` prefers.
     pub reason: String,
 }
 
-/// One label's place in an answer.
+/// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {
     pub label: String,

@@ -1,37 +1,36 @@
-//! A session that owns a device and a model, and the messages it understands.
+//! Inference engine and training jobs, and the messages between page and worker.
 //!
-//! [`Engine`] is the same in the page's worker and in the command; the worker
-//! is a thin loop around it, the command another.
+//! [`Engine`] is the same in the page's worker and in the command, which are thin loops
+//! around it.
 
+#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+pub mod compute_worker;
+pub mod defaults;
 #[cfg(feature = "compute")]
 mod device;
-#[cfg(all(target_arch = "wasm32", feature = "hand"))]
-pub mod hands;
-pub mod messages;
-mod place;
-pub mod sensible;
 #[cfg(feature = "compute")]
-mod session;
+mod inference;
+pub mod messages;
+mod model_location;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod worker;
 
-pub use place::{Place, PlaceError};
+pub use model_location::{ModelLocation, ModelLocationError};
 
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, OpenedDevice, cpu_name, open_device};
 #[cfg(feature = "compute")]
-pub use session::{Engine, EngineError, Swapped, TextFeatures, Waiting};
+pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures};
 
-/// Runs what crates registered to be run first: once, before anything else in a
-/// worker's program. Unless somebody calls it, the linker has it run at every call
-/// from JavaScript.
+/// Calls the module's static constructors once. Without an explicit call wasm-ld runs
+/// `__wasm_call_ctors` in every export.
 #[cfg(all(target_arch = "wasm32", feature = "hand"))]
 pub fn run_constructors() {
     unsafe extern "C" {
         fn __wasm_call_ctors();
     }
-    // SAFETY: it takes nothing, and the linker writes it.
+    // SAFETY: the linker defines it, without parameters.
     unsafe { __wasm_call_ctors() };
 }

@@ -1,6 +1,5 @@
-//! The engine in a Web Worker: a loop that takes [`Request`]s and posts
-//! [`Event`]s, one small piece of work at a time, so that a new request is
-//! heard between any two pieces.
+//! Web Worker of the engine: a loop that handles [`Request`]s and posts [`Event`]s, one
+//! small unit of work at a time, so that requests are handled in between.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,11 +10,11 @@ use crate::engine::messages::{
     TrainingEvent,
 };
 use crate::engine::training::browser::Browser;
-use crate::engine::training::{Beside, Training};
-use crate::engine::{Engine, EngineError, Waiting, cpu_name, hands, open_device};
-use crate::hub::kept::Shelf;
-use crate::hub::{self, Dropped, Either, Fetched, LoadProgress, ModelFiles};
-use crate::model::{Activation, Packing};
+use crate::engine::training::{Attachments, Training};
+use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_name, open_device};
+use crate::hub::cache::ModelCache;
+use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
+use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::decode;
 use crate::zero_shot;
 use gloo_timers::future::TimeoutFuture;
@@ -24,7 +23,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
-/// Starts listening. Everything else happens in [`run`].
+/// Registers the message handler; [`run`] does everything else.
 pub fn start() {
     super::run_constructors();
     std::panic::set_hook(Box::new(|panic| {
@@ -53,7 +52,7 @@ pub fn start() {
     spawn_local(run(inbox));
 }
 
-/// A step on a GPU that was lost fails; that it was lost is known after this.
+/// A step on a lost GPU fails first; the loss is reported after this delay.
 const LOSS_IS_KNOWN_MS: u32 = 500;
 
 /// Folder of the bundled model, relative to the page.
@@ -64,11 +63,11 @@ type Inbox = Rc<RefCell<Mailbox>>;
 #[derive(Default)]
 struct Mailbox {
     messages: VecDeque<Message>,
-    /// Ends the wait of [`wait`].
+    /// Resolver of [`wait`].
     wake: Option<Function>,
 }
 
-/// A request and what travelled beside it.
+/// Request with its attachments.
 struct Message {
     request: Request,
     bytes: Option<Vec<u8>>,
@@ -85,13 +84,13 @@ impl Mailbox {
     }
 }
 
-/// What is known and what waits.
+/// State of the worker.
 struct State {
     engine: Option<Engine>,
-    training: Training<Browser<Either>>,
-    /// Pictures to encode: number and file.
+    training: Training<Browser<WebModelFiles>>,
+    /// Pictures to encode: id and file.
     waiting: VecDeque<(ImageId, Vec<u8>)>,
-    /// Encoded pictures and their features.
+    /// Features of encoded pictures.
     encoded: Vec<(ImageId, Vec<f32>)>,
     question: Option<Question>,
 }
@@ -101,33 +100,33 @@ struct Question {
     labels: Vec<String>,
     templates: Vec<String>,
     prompts: Vec<String>,
-    /// Those of them that are not encoded yet, once that is known.
-    waiting: Option<Waiting>,
-    /// Prompts encoded for this question, and the time that took.
+    /// Prompts to encode, once known.
+    waiting: Option<PendingPrompts>,
+    /// Prompts encoded for this question, and the time it took.
     encoded: u32,
     encode_ms: f64,
-    /// One feature for each label, once all prompts are encoded.
+    /// Zero-shot classifier, once all prompts are encoded.
     classifier: Option<Vec<Vec<f32>>>,
 }
 
 impl State {
     fn new() -> Self {
-        let tell = Box::new(|event, beside| match beside {
-            Beside::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
-                // Where the GPU was lost that is heard a moment later, ends this
-                // worker, and is no failure: the next one goes on.
+        let notify = Box::new(|event, attachments| match attachments {
+            Attachments::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
+                // A lost GPU is reported a moment later and ends this worker; that is no
+                // training failure, since the next worker resumes.
                 spawn_local(async move {
                     TimeoutFuture::new(LOSS_IS_KNOWN_MS).await;
                     post(&Event::Training(event));
                 });
             }
-            Beside::Nothing => post(&Event::Training(event)),
-            Beside::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
-            Beside::Files(files) => post_files(&Event::Training(event), files),
+            Attachments::Nothing => post(&Event::Training(event)),
+            Attachments::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
+            Attachments::Files(files) => post_files(&Event::Training(event), files),
         });
         Self {
             engine: None,
-            training: Training::new(Browser::new(tell)),
+            training: Training::new(Browser::new(notify)),
             waiting: VecDeque::new(),
             encoded: Vec::new(),
             question: None,
@@ -144,7 +143,7 @@ async fn run(inbox: Inbox) {
             continue;
         }
         if state.work().await {
-            // Lets the browser deliver messages that came in the meantime.
+            // Yields to the browser's event loop.
             TimeoutFuture::new(0).await;
         } else {
             wait(&inbox).await;
@@ -168,7 +167,7 @@ impl State {
                     ActivationChoice::Gelu => Activation::Gelu,
                 });
                 let files = Rc::new(source_files(source, &hub, message.files).await);
-                let packing = Packing::of(int8);
+                let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {
                     Ok(engine) => {
                         post(&Event::Ready {
@@ -177,21 +176,21 @@ impl State {
                         });
                         self.training.host().set_model(files, activation);
                         self.engine = Some(engine);
-                        tell_kept().await;
+                        post_cached_models().await;
                     }
                     Err(failed) => {
-                        // First: after a failure nobody listens any more.
-                        tell_kept().await;
+                        // First, since after a failure no more messages are handled.
+                        post_cached_models().await;
                         let Failed { error, gpu } = failed;
                         post(&Event::OpenFailed { error, gpu });
                     }
                 }
             }
             Request::DeleteKept { model } => {
-                if let Some(shelf) = Shelf::open().await {
-                    shelf.remove(&model).await;
+                if let Some(cache) = ModelCache::open().await {
+                    cache.remove(&model).await;
                 }
-                tell_kept().await;
+                post_cached_models().await;
             }
             Request::AddImage { image, name } => match message.bytes {
                 Some(bytes) => self.waiting.push_back((image, bytes)),
@@ -237,10 +236,10 @@ impl State {
                 runs,
             } => post(&self.measure(images, texts, runs).await),
             Request::Training(request) => {
-                let swaps = self.training.swaps();
+                let model_version = self.training.model_version();
                 let engine = self.engine.as_mut();
-                self.training.take(request, message.files, engine).await;
-                if self.training.swaps() != swaps {
+                self.training.handle(request, message.files, engine).await;
+                if self.training.model_version() != model_version {
                     // The page sends them again.
                     self.encoded.clear();
                     self.question = None;
@@ -270,7 +269,7 @@ impl State {
         }
     }
 
-    /// One piece of work; `false` when there is none.
+    /// One unit of work; `false` if there is none.
     async fn work(&mut self) -> bool {
         let Some(engine) = &mut self.engine else {
             return false;
@@ -291,7 +290,7 @@ impl State {
             }
             return true;
         }
-        // Somebody waits for these: training goes on between them.
+        // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
             return self.training.work(engine).await;
         };
@@ -309,14 +308,14 @@ impl State {
 }
 
 impl Question {
-    /// Encodes one batch of prompts, or makes the classifier once none is left.
+    /// Encodes one batch of prompts, or builds the classifier once none is left.
     async fn advance(&mut self, engine: &mut Engine) -> Result<(), String> {
         let start = now();
         let mut waiting = match self.waiting.take() {
             Some(waiting) => waiting,
-            None => (engine.waiting(&self.prompts)).map_err(|e| e.to_string())?,
+            None => (engine.pending_prompts(&self.prompts)).map_err(|e| e.to_string())?,
         };
-        let count = (engine.encode_some(&mut waiting).await).map_err(|e| e.to_string())?;
+        let count = (engine.encode_next_batch(&mut waiting).await).map_err(|e| e.to_string())?;
         let left = waiting.len() as u32;
         self.waiting = Some(waiting);
         if count > 0 {
@@ -342,7 +341,7 @@ impl Question {
         Ok(())
     }
 
-    /// Prompts that do not fit the model.
+    /// Warnings about truncated prompts.
     fn notes(&self, engine: &Engine) -> Vec<String> {
         let length = engine.model_info().context_length;
         let note = |prompt: &String| {
@@ -358,7 +357,7 @@ impl Question {
     fn answer(
         &self,
         engine: &Engine,
-        training: &Training<Browser<Either>>,
+        training: &Training<Browser<WebModelFiles>>,
         image: ImageId,
         features: &[f32],
     ) {
@@ -394,26 +393,28 @@ async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>
     Ok(features)
 }
 
-async fn tell_kept() {
-    let models = match Shelf::open().await {
-        Some(shelf) => shelf.list().await,
+async fn post_cached_models() {
+    let models = match ModelCache::open().await {
+        Some(cache) => cache.list().await,
         None => Vec::new(),
     };
     post(&Event::Kept { models });
 }
 
-/// Where the files of the model that was asked for are.
-async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> Either {
+/// Files of the requested model.
+async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebModelFiles {
     match source {
-        ModelSource::Bundled => Either::Fetched(Fetched::bundled(BUNDLED)),
-        ModelSource::Files => Either::Dropped(Dropped::new(files, Fetched::bundled(BUNDLED))),
+        ModelSource::Bundled => WebModelFiles::Http(HttpFiles::bundled(BUNDLED)),
+        ModelSource::Files => {
+            WebModelFiles::Files(BrowserFiles::new(files, HttpFiles::bundled(BUNDLED)))
+        }
         ModelSource::Place(place) => {
-            let shelf = Shelf::open().await.map(Rc::new);
-            let tell = Rc::new(|text| post(&Event::Remark { text }));
-            if shelf.is_none() {
-                tell("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
+            let cache = ModelCache::open().await.map(Rc::new);
+            let notify = Rc::new(|text| post(&Event::Remark { text }));
+            if cache.is_none() {
+                notify("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
             }
-            Either::Fetched(Fetched::place(&place, hub, shelf, tell))
+            WebModelFiles::Http(HttpFiles::at(&place, hub, cache, notify))
         }
     }
 }
@@ -424,12 +425,12 @@ struct Failed {
     gpu: bool,
 }
 
-/// Opens a model on the device that was asked for.
+/// Opens a model on the requested device.
 async fn open_from(
     files: &impl ModelFiles,
     choice: DeviceChoice,
     activation: Option<Activation>,
-    packing: Packing,
+    packing: WeightPrecision,
     threads: Option<u32>,
 ) -> Result<Engine, Failed> {
     loading(LoadStage::Download, 0, 0);
@@ -451,8 +452,8 @@ async fn open_from(
     })?;
     let DeviceInfo { gpu, .. } = opened.info;
     if !gpu {
-        hands::hire(&bundle.config, threads).await;
-        // Which tells how many there are.
+        compute_worker::spawn_workers(&bundle.config, threads).await;
+        // Describes the device with its threads.
         opened.info.name = cpu_name();
     }
     let failed = |error: EngineError| Failed {
@@ -462,7 +463,8 @@ async fn open_from(
     };
     let mut shown = 0.0;
     let mut progress = |at: LoadProgress| {
-        // Pieces come by the thousand; a bar needs ten a second.
+        // Throttled: chunks come by the thousand, a progress bar needs ten updates a
+        // second.
         if now() - shown > 100.0 || at.bytes == at.total_bytes {
             shown = now();
             loading(LoadStage::Download, at.bytes, at.total_bytes);
@@ -501,7 +503,7 @@ fn post(event: &Event) {
     send(event, |_| Ok(None));
 }
 
-/// An event with byte strings beside it, which are moved over.
+/// Posts an event with byte strings attached, which are transferred.
 fn post_bytes(event: &Event, bytes: &[Vec<u8>]) {
     send(event, |envelope| {
         let buffers: Array = (bytes.iter())
@@ -520,20 +522,21 @@ fn post_files(event: &Event, files: Vec<File>) {
     });
 }
 
-/// `beside` lays more into the envelope, and returns what is to be moved over.
-fn send(event: &Event, beside: impl FnOnce(&Object) -> Result<Option<Array>, JsValue>) {
+/// Posts a message; `attachments` adds to the envelope, and returns the objects to
+/// transfer.
+fn send(event: &Event, attachments: impl FnOnce(&Object) -> Result<Option<Array>, JsValue>) {
     let posted = || -> Result<(), JsValue> {
         let message = serde_wasm_bindgen::to_value(event)?;
         let envelope = Object::new();
         Reflect::set(&envelope, &"message".into(), &message)?;
-        let moved = beside(&envelope)?;
+        let moved = attachments(&envelope)?;
         match (scope(), moved) {
             (Some(scope), Some(moved)) => scope.post_message_with_transfer(&envelope, &moved),
             (Some(scope), None) => scope.post_message(&envelope),
             (None, _) => Ok(()),
         }
     };
-    // Nothing else is left to tell the page with; the console at least shows it.
+    // Posting has failed; at least the console shows it.
     if let Err(error) = posted() {
         wasm_bindgen::throw_val(error);
     }
@@ -549,7 +552,7 @@ fn now() -> f64 {
         .map_or(0.0, |clock| clock.now())
 }
 
-/// Until the next message.
+/// Waits for the next message.
 async fn wait(inbox: &Inbox) {
     let promise = Promise::new(&mut |resolve, _| {
         inbox.borrow_mut().wake = Some(resolve);

@@ -1,15 +1,15 @@
-//! Models on disk, and the one inside the program.
+//! Models on disk, and the bundled one.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{HubError, ModelFiles, Piece, Take};
+use super::{Chunk, ChunkSink, HubError, ModelFiles};
 
 pub(super) const CLIP_VOCABULARY: &[u8] =
     include_bytes!("../../assets/clip_vocabulary/merges.txt.gz");
 
-/// The model that ships with the project: [`super::BUNDLED_FILES`].
+/// The bundled model: [`super::BUNDLED_FILES`].
 pub struct Bundled;
 
 impl Bundled {
@@ -36,15 +36,15 @@ impl ModelFiles for Bundled {
         Ok(Self::file(file).map(<[u8]>::to_vec))
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         let Some(bytes) = Self::file(file) else {
             return Ok(false);
         };
-        let _ = take(Piece {
+        let _ = sink(Chunk {
             offset: 0,
             bytes,
             total: bytes.len() as u64,
-        })?; // there is no more to stop
+        })?; // nothing is left to cancel
         Ok(true)
     }
 
@@ -53,15 +53,15 @@ impl ModelFiles for Bundled {
     }
 }
 
-/// A model's folder on disk.
+/// Model folder on disk.
 pub struct Folder {
     folder: PathBuf,
-    /// A weights file named by the caller, read in place of the usual one.
+    /// Weights file named by the caller, in place of the default one.
     weights: Option<PathBuf>,
 }
 
 impl Folder {
-    /// A folder, or a weights file whose config lies beside it.
+    /// A folder, or a weights file next to its config.
     pub fn new(path: &Path) -> Result<Self, HubError> {
         let metadata = fs::metadata(path).map_err(|error| read_error(path, &error))?;
         if metadata.is_dir() {
@@ -104,8 +104,8 @@ impl ModelFiles for Folder {
         }
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
-        stream_file(&self.folder.join(file), take)
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
+        stream_file(&self.folder.join(file), sink)
     }
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
@@ -113,24 +113,24 @@ impl ModelFiles for Folder {
     }
 }
 
-/// Gives a file to `take`; `false` where there is none.
-pub(super) fn stream_file(path: &Path, take: &mut Take<'_>) -> Result<bool, HubError> {
-    const PIECE: usize = 1 << 22;
+/// Streams a file to `sink`; `false` if there is none.
+pub(super) fn stream_file(path: &Path, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
+    const CHUNK: usize = 1 << 22;
     let failed = |error: std::io::Error| read_error(path, &error);
     let mut file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         file => file.map_err(failed)?,
     };
     let total = file.metadata().map_err(failed)?.len();
-    let mut piece = vec![0; PIECE];
+    let mut chunk = vec![0; CHUNK];
     let mut offset = 0;
     loop {
-        let count = file.read(&mut piece).map_err(failed)?;
+        let count = file.read(&mut chunk).map_err(failed)?;
         if count == 0 {
             return Ok(true);
         }
-        let bytes = &piece[..count];
-        if take(Piece {
+        let bytes = &chunk[..count];
+        if sink(Chunk {
             offset,
             bytes,
             total,

@@ -1,93 +1,93 @@
-//! Where the files of a model come from, and what they say together.
+//! Sources of model files, and the bundle of a model's config, tokenizer and
+//! preprocessing.
 //!
-//! A model is a folder: config, weights, perhaps a tokenizer and the way its
-//! pictures are prepared; or weights alone. The same code opens one that ships
-//! with the program, a folder on disk, one that is dropped on the page, and one
-//! on a hub, through [`ModelFiles`].
+//! A model is a folder with config, weights, and optionally a tokenizer and preprocessing
+//! config; or a weights file alone. The same code opens the bundled model, a folder on
+//! disk, files from the visitor, and a repository of a hub, through [`ModelFiles`].
 
 #[cfg(target_arch = "wasm32")]
-mod dropped;
+pub mod cache;
 #[cfg(target_arch = "wasm32")]
-mod either;
+mod files;
 #[cfg(target_arch = "wasm32")]
-mod fetched;
-#[cfg(target_arch = "wasm32")]
-pub mod kept;
+mod http;
 #[cfg(not(target_arch = "wasm32"))]
 mod local;
 #[cfg(all(feature = "command", not(target_arch = "wasm32")))]
 mod remote;
+#[cfg(target_arch = "wasm32")]
+mod web;
 
 #[cfg(target_arch = "wasm32")]
-pub use dropped::Dropped;
+pub use files::BrowserFiles;
 #[cfg(target_arch = "wasm32")]
-pub use either::Either;
-#[cfg(target_arch = "wasm32")]
-pub use fetched::Fetched;
+pub use http::HttpFiles;
 #[cfg(not(target_arch = "wasm32"))]
 pub use local::{Bundled, Folder};
 #[cfg(all(feature = "command", not(target_arch = "wasm32")))]
 pub use remote::Remote;
+#[cfg(target_arch = "wasm32")]
+pub use web::WebModelFiles;
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use crate::model::{Activation, Clip, ClipConfig, ConfigError, Packing};
+use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
 use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
 
-/// The files of the model that ships with the project (`assets/model`).
+/// Files of the bundled model (`assets/model`).
 pub const BUNDLED_FILES: &[&str] = &[
     "open_clip_config.json",
     "open_clip_model.safetensors",
     "tokenizer.json",
 ];
 
-/// Bytes of a file on their way.
-pub struct Piece<'a> {
-    /// Where in the file they lie. 0 begins anew: what came before is void (the
-    /// file changed under way).
+/// Chunk of a file.
+pub struct Chunk<'a> {
+    /// Offset in the file. 0 restarts it: earlier chunks are void (the file changed
+    /// during the download).
     pub offset: u64,
     pub bytes: &'a [u8],
     /// Length of the whole file; 0 when unknown.
     pub total: u64,
 }
 
-impl Piece<'_> {
-    /// The whole file up to and with this piece.
+impl Chunk<'_> {
+    /// Bytes up to and including this chunk.
     pub fn done(&self) -> u64 {
         self.offset + self.bytes.len() as u64
     }
 }
 
-/// Takes a file piece by piece; `Break` when it has seen enough.
-pub type Take<'a> = dyn FnMut(Piece) -> Result<ControlFlow<()>, HubError> + 'a;
+/// Sink of a file's chunks; `Break` when it has seen enough.
+pub type ChunkSink<'a> = dyn FnMut(Chunk) -> Result<ControlFlow<()>, HubError> + 'a;
 
-/// Reads files of one model by name.
+/// Source of one model's files, by name.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
 pub trait ModelFiles {
-    /// For people: what this model is called.
+    /// Display name of the model.
     fn name(&self) -> String;
 
-    /// The weights file, where somebody named it.
+    /// Name of the weights file, if it was given.
     fn weights(&self) -> Option<String> {
         None
     }
 
-    /// A small file whole; `None` where there is no such file.
+    /// Reads a small file; `None` if there is none.
     async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError>;
 
-    /// Gives a file to `take` as it comes; `false` where there is no such file.
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError>;
+    /// Streams a file to `sink`; `false` if there is none.
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError>;
 
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
 }
 
-/// Why a model's files cannot be used.
+/// Error of a model's files.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     #[error("{file} could not be read: {why}")]
@@ -122,33 +122,33 @@ pub enum HubError {
     Preprocess(#[from] PreprocessError),
 }
 
-/// A model's small files, read and understood. Cheap to clone: a device that
-/// fails is followed by another with the same files.
+/// Parsed small files of a model. Cheap to clone: after a device fails, another opens the
+/// same bundle.
 #[derive(Clone)]
 pub struct ModelBundle {
     pub name: String,
     pub config: ClipConfig,
     pub preprocess: PreprocessConfig,
     pub tokenizer: Rc<Tokenizer>,
-    /// Names that the safetensors file may have.
+    /// Possible names of the safetensors file.
     pub weights: Vec<String>,
-    /// The config that speaks of it; none where there is none.
+    /// Config that implies these weights, if any.
     config_file: Option<&'static str>,
-    /// Size of the small files together.
+    /// Total size of the small files.
     pub bytes: u64,
-    /// What was taken for granted, in words.
+    /// Assumptions made, for display.
     pub notes: Vec<String>,
 }
 
-/// Reads everything of a model but its weights. `activation` is for weights
-/// without a config, which do not show it.
+/// Reads everything but the weights. `activation` applies to weights without a config,
+/// from which it cannot be inferred.
 pub async fn open(
     files: &impl ModelFiles,
     activation: Option<Activation>,
 ) -> Result<ModelBundle, HubError> {
     let mut reader = Reader { files, bytes: 0 };
     let found = match reader.optional(HUGGING_FACE_CONFIG).await? {
-        // timm's repositories hold a config.json of their own beside OpenCLIP's.
+        // timm's repositories have a config.json of their own next to OpenCLIP's.
         Some(json) if is_hugging_face(&json) => Some((json, Kind::HuggingFace)),
         _ => (reader.optional(OPEN_CLIP_CONFIG).await?).map(|json| (json, Kind::OpenClip)),
     };
@@ -196,7 +196,7 @@ pub async fn open(
     })
 }
 
-/// How far the weights are.
+/// Progress of loading the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadProgress {
     pub bytes: u64,
@@ -204,51 +204,51 @@ pub struct LoadProgress {
     pub total_bytes: u64,
 }
 
-/// A model on its device.
+/// Model loaded on its device.
 pub struct Loaded {
     pub model: Clip,
     /// Size of the weights file.
     pub bytes: u64,
-    /// Whether its matrices are kept as f16.
+    /// Whether matrices are stored as f16.
     pub f16: bool,
-    /// How many numbers it has.
+    /// Number of parameters.
     pub parameters: u64,
 }
 
-/// Streams a model's weights to `device`: what is held on the way is one
-/// parameter. With a `packing` it is for answering only, see [`Loader::packed`];
-/// to be trained or saved it has to be as it comes, in f32.
+/// Streams a model's weights to `device`, one parameter in memory at a time. With a
+/// `packing` the model is for inference only, see [`Loader::packed`]; training and saving
+/// need it unpacked, in f32.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
-    packing: Option<Packing>,
+    packing: Option<WeightPrecision>,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;
     let mut done = 0;
-    let mut take = |piece: Piece| {
-        if piece.offset == 0 {
+    let mut sink = |chunk: Chunk| {
+        if chunk.offset == 0 {
             loader = None;
         }
         let loader = loader.get_or_insert_with(|| {
-            let loader = Loader::new(&bundle.config, device, piece.total);
+            let loader = Loader::new(&bundle.config, device, chunk.total);
             match packing {
                 Some(packing) => loader.packed(packing),
                 None => loader,
             }
         });
-        loader.push(piece.bytes)?;
-        done = piece.done();
+        loader.push(chunk.bytes)?;
+        done = chunk.done();
         progress(LoadProgress {
             bytes: done,
-            total_bytes: piece.total,
+            total_bytes: chunk.total,
         });
         Ok(ControlFlow::Continue(()))
     };
     let mut found = false;
     for weights in &bundle.weights {
-        found = found || files.stream(weights, &mut take).await?;
+        found = found || files.stream(weights, &mut sink).await?;
     }
     match (found, loader) {
         (false, _) => Err(match bundle.config_file {
@@ -271,7 +271,7 @@ pub async fn load(
 const HUGGING_FACE_CONFIG: &str = "config.json";
 const HUGGING_FACE_WEIGHTS: &str = "model.safetensors";
 const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
-/// The second is what a conversion of OpenCLIP's older files is called.
+/// The second is the name after a conversion of OpenCLIP's older files.
 const OPEN_CLIP_WEIGHTS: [&str; 2] = [
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -289,14 +289,14 @@ fn is_hugging_face(config: &[u8]) -> bool {
     })
 }
 
-/// What a model's config calls it.
+/// The model's name in its config.
 fn named(config: &[u8]) -> Option<String> {
     let config: serde_json::Value = serde_json::from_slice(config).ok()?;
     let name = config.get("_name_or_path")?.as_str()?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Reads the small files and counts their bytes.
+/// Reads small files and counts their bytes.
 struct Reader<'a, F> {
     files: &'a F,
     bytes: u64,
@@ -309,7 +309,7 @@ impl<F: ModelFiles> Reader<'_, F> {
         Ok(bytes)
     }
 
-    /// Weights without a config: what they say themselves.
+    /// Without a config: infers it from the weights.
     async fn lone_weights(
         mut self,
         activation: Option<Activation>,
@@ -323,17 +323,17 @@ impl<F: ModelFiles> Reader<'_, F> {
         for weights in candidates {
             let mut reader = HeaderReader::default();
             let mut header = None;
-            let mut take = |piece: Piece| {
-                if piece.offset == 0 {
+            let mut sink = |chunk: Chunk| {
+                if chunk.offset == 0 {
                     reader = HeaderReader::default();
                 }
-                header = reader.push(piece.bytes)?.map(|(header, _)| header);
+                header = reader.push(chunk.bytes)?.map(|(header, _)| header);
                 Ok(match header {
                     Some(_) => ControlFlow::Break(()),
                     None => ControlFlow::Continue(()),
                 })
             };
-            if !self.files.stream(&weights, &mut take).await? {
+            if !self.files.stream(&weights, &mut sink).await? {
                 continue;
             }
             let header = header.ok_or(WeightsError::NotSafetensors(
@@ -354,7 +354,7 @@ impl<F: ModelFiles> Reader<'_, F> {
         Err(HubError::NoModel(self.files.name()))
     }
 
-    /// The model's own tokenizer where its folder has one, else CLIP's.
+    /// The model's own tokenizer if its folder has one, else CLIP's.
     async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Rc<Tokenizer>, HubError> {
         let length = config.text.context_length;
         let special = SpecialIds {
@@ -364,7 +364,7 @@ impl<F: ModelFiles> Reader<'_, F> {
         if let Some(json) = self.optional("tokenizer.json").await? {
             return Ok(Rc::new(Tokenizer::from_json(&json, length, special)?));
         }
-        // A vocabulary of CLIP's size is CLIP's; only others need their own files.
+        // A vocabulary of CLIP's size is CLIP's; only others need files of their own.
         if config.text.vocab_size != CLIP_VOCABULARY_SIZE {
             let vocabulary = self.optional("vocab.json").await?;
             let merges = self.optional("merges.txt").await?;

@@ -1,4 +1,4 @@
-//! Models on a hub, kept where other tools keep theirs (`HF_HOME`).
+//! Models of a hub, cached where other tools cache them (`HF_HOME`).
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
-use super::{HubError, ModelFiles, Take};
-use crate::engine::Place;
+use super::{ChunkSink, HubError, ModelFiles};
+use crate::engine::ModelLocation;
 
-/// A repository on the hub. A file that is kept already is used as it is unless
-/// the hub has a newer one; without a network, what is kept has to do.
+/// Repository of a hub. A cached file is used unless the hub has a newer one; offline,
+/// the cache has to do.
 pub struct Remote {
     api: Api,
     repository: Repo,
@@ -18,18 +18,18 @@ pub struct Remote {
     name: String,
 }
 
-/// How often a broken download is taken up where it stopped.
+/// Resumptions of an interrupted download.
 const RETRIES: usize = 5;
 
 impl Remote {
-    /// `HF_ENDPOINT` names another hub, `HF_HOME` another place to keep files.
-    pub fn new(place: &Place) -> Result<Self, HubError> {
-        let Place::Hub { id, revision } = place else {
+    /// `HF_ENDPOINT` sets another hub, `HF_HOME` another cache.
+    pub fn new(location: &ModelLocation) -> Result<Self, HubError> {
+        let ModelLocation::Hub { id, revision } = location else {
             return Err(HubError::Refused(format!(
-                "{place} is an address; the command takes folders, files and names on the hub"
+                "{location} is an address; the command takes folders, files and names on the hub"
             )));
         };
-        let name = place.to_string();
+        let name = location.to_string();
         let api = (ApiBuilder::from_env().with_retries(RETRIES))
             .with_user_agent("clip", env!("CARGO_PKG_VERSION"))
             .build()
@@ -42,31 +42,31 @@ impl Remote {
         })
     }
 
-    /// Where a file lies once it is here; `None` where the hub has no such file.
+    /// Path of a file after download; `None` if the hub has no such file.
     fn fetch(&self, file: &str) -> Result<Option<PathBuf>, HubError> {
-        let kept = self.cache.repo(self.repository.clone()).get(file);
+        let cached = self.cache.repo(self.repository.clone()).get(file);
         let repository = self.api.repo(self.repository.clone());
         let newest = match self.api.metadata(&repository.url(file)) {
             Ok(newest) => newest,
             Err(error) => {
-                return match (status(&error), kept) {
+                return match (status(&error), cached) {
                     (Some(404), _) => Ok(None),
-                    (_, Some(kept)) => Ok(Some(kept)),
+                    (_, Some(cached)) => Ok(Some(cached)),
                     (_, None) => Err(failed(&self.name, file, error)),
                 };
             }
         };
-        // The folder of a snapshot is named after its commit.
+        // A snapshot's folder is named after its commit.
         let current = |path: &PathBuf| {
             (path.components()).any(|part| part.as_os_str() == newest.commit_hash())
         };
-        if let Some(kept) = kept.filter(current) {
-            return Ok(Some(kept));
+        if let Some(cached) = cached.filter(current) {
+            return Ok(Some(cached));
         }
         let path = (repository.download(file)).map_err(|error| failed(&self.name, file, error))?;
         let length = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if length != newest.size() as u64 {
-            // Kept like this it would be in the way of every further try.
+            // A cached copy would fail every further attempt.
             if let Ok(blob) = path.canonicalize() {
                 let _ = std::fs::remove_file(blob);
             }
@@ -98,9 +98,9 @@ impl ModelFiles for Remote {
             })
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         match self.fetch(file)? {
-            Some(path) => stream_file(&path, take),
+            Some(path) => stream_file(&path, sink),
             None => Ok(false),
         }
     }
@@ -110,7 +110,7 @@ impl ModelFiles for Remote {
     }
 }
 
-/// What the server answered, if it did.
+/// HTTP status of the response, if there was one.
 fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::RequestError(error) => match error.as_ref() {

@@ -1,88 +1,89 @@
-//! Convolutions as matrix products, and pooling. Channels come last.
+//! Convolution as an implicit GEMM (im2col), and average pooling. Channels last (NHWC).
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::gemm::{Number, Rows, for_all};
-use super::simd::{Lanes, Work, dispatch};
+use super::gemm::{GemmElement, LhsSource};
+use super::parallel::for_each;
+use super::simd::{SimdF32, SimdJob, dispatch};
 
-/// What a convolution is beside its weights.
+/// Convolution parameters besides the weights: square kernel, stride, output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConvShape {
+pub struct ConvParams {
     pub kernel: usize,
     pub stride: usize,
     pub out: usize,
 }
 
-/// What becomes of a picture's side, which has half a kernel of margin at each end.
-pub fn side_after(side: usize, kernel: usize, stride: usize) -> usize {
+/// Output side length for a padding of `kernel / 2`.
+pub fn conv_output_size(side: usize, kernel: usize, stride: usize) -> usize {
     (side + 2 * (kernel / 2) - kernel) / stride + 1
 }
 
-/// A convolution's measures: of the pictures, `[batch, height, width, channels]`, and
-/// of what each place of the result reads of them. Lines count over the whole batch.
+/// Convolution geometry: input `[batch, height, width, channels]`, kernel and stride.
+/// Rows count over the whole batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Places {
+pub struct ConvGeometry {
     pub batch: usize,
     pub height: usize,
     pub width: usize,
     pub channels: usize,
     pub kernel: usize,
     pub stride: usize,
-    /// Computed as [`super::winograd`] does.
-    pub by_squares: bool,
+    /// Computed with [`super::winograd`].
+    pub winograd: bool,
 }
 
-impl Places {
+impl ConvGeometry {
     pub fn new(
         [batch, height, width, channels]: [usize; 4],
-        shape: ConvShape,
-        by_squares: bool,
+        params: ConvParams,
+        winograd: bool,
     ) -> Self {
         Self {
             batch,
             height,
             width,
             channels,
-            kernel: shape.kernel,
-            stride: shape.stride,
-            by_squares,
+            kernel: params.kernel,
+            stride: params.stride,
+            winograd,
         }
     }
 
-    /// Height and width of the result.
-    pub fn size(&self) -> [usize; 2] {
-        [self.height, self.width].map(|side| side_after(side, self.kernel, self.stride))
+    /// Output height and width.
+    pub fn output_size(&self) -> [usize; 2] {
+        [self.height, self.width].map(|side| conv_output_size(side, self.kernel, self.stride))
     }
 
-    /// All lines of the result.
-    pub fn lines(&self) -> Range<usize> {
-        0..self.batch * self.size()[0]
+    /// Output rows of the whole batch.
+    pub fn output_rows(&self) -> Range<usize> {
+        0..self.batch * self.output_size()[0]
     }
 
-    /// Numbers that a place of the result reads.
+    /// Inputs per output pixel: `kernel² * channels`.
     pub fn depth(&self) -> usize {
         self.kernel * self.kernel * self.channels
     }
 
-    /// Numbers in a line of a picture.
-    pub fn line(&self) -> usize {
+    /// Values per input row.
+    pub fn row_len(&self) -> usize {
         self.width * self.channels
     }
 
-    /// The lines of the pictures that some lines of the result read.
-    pub fn reads(&self, lines: &Range<usize>) -> Range<usize> {
-        let ([out_height, _], padding) = (self.size(), self.kernel / 2);
-        let top = |line: usize| (line / out_height, line % out_height * self.stride);
+    /// Input rows needed for a range of output rows (with halo).
+    pub fn input_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let ([out_height, _], padding) = (self.output_size(), self.kernel / 2);
+        let top = |row: usize| (row / out_height, row % out_height * self.stride);
         let ((first, above), (last, below)) =
-            (top(lines.start), top(lines.end.max(lines.start + 1) - 1));
+            (top(rows.start), top(rows.end.max(rows.start + 1) - 1));
         first * self.height + above.saturating_sub(padding)
             ..last * self.height + (below + self.kernel - padding).min(self.height)
     }
 
-    /// With channels taken as pairs.
-    pub fn of_pairs(self) -> Self {
+    /// The same geometry with channels counted in pairs.
+    pub fn with_paired_channels(self) -> Self {
         Self {
             channels: self.channels / 2,
             ..self
@@ -90,138 +91,145 @@ impl Places {
     }
 }
 
-/// What each place of a convolution's result reads of a picture, as the rows of a
-/// matrix that is never written down whole.
+/// im2col view of a convolution's input: a row for each output pixel, never materialised.
 pub struct Patches<'a, N = f32> {
-    /// Lines of the pictures from `first_line` on.
+    /// Input rows from `first_row` on.
     picture: &'a [N],
-    first_line: usize,
-    places: Places,
-    /// Those of the result that are wanted.
-    lines: Range<usize>,
-    /// The channels of what is beyond a picture's edge.
-    outside: Vec<N>,
+    first_row: usize,
+    geometry: ConvGeometry,
+    /// Output rows to compute.
+    rows: Range<usize>,
+    /// A zero pixel, for the padding.
+    padding: Vec<N>,
 }
 
-impl<'a, N: Number> Patches<'a, N> {
-    /// `picture` begins with the first line that `lines` of the result read.
-    pub fn new(picture: &'a [N], places: Places, lines: Range<usize>) -> Self {
+impl<'a, N: GemmElement> Patches<'a, N> {
+    /// `picture` starts at the first input row that the output `rows` need.
+    pub fn new(picture: &'a [N], geometry: ConvGeometry, rows: Range<usize>) -> Self {
         Self {
             picture,
-            first_line: places.reads(&lines).start,
-            places,
-            lines,
-            outside: vec![N::default(); places.channels],
+            first_row: geometry.input_rows(&rows).start,
+            geometry,
+            rows,
+            padding: vec![N::default(); geometry.channels],
         }
     }
 }
 
-impl<N: Number> Rows<N> for Patches<'_, N> {
+impl<N: GemmElement> LhsSource<N> for Patches<'_, N> {
     fn count(&self) -> usize {
-        self.lines.len() * self.places.size()[1]
+        self.rows.len() * self.geometry.output_size()[1]
     }
 
-    fn runs(&self) -> usize {
-        self.places.kernel * self.places.kernel
+    fn segments(&self) -> usize {
+        self.geometry.kernel * self.geometry.kernel
     }
 
-    fn row(&self, row: usize, mut see: impl FnMut(usize, &[N])) {
-        let Places {
+    fn row(&self, row: usize, mut visit: impl FnMut(usize, &[N])) {
+        let ConvGeometry {
             height,
             width,
             channels,
             kernel,
             stride,
             ..
-        } = self.places;
-        let [out_height, out_width] = self.places.size();
-        let (out_line, x) = (self.lines.start + row / out_width, row % out_width);
-        let (batch, y) = (out_line / out_height, out_line % out_height);
+        } = self.geometry;
+        let [out_height, out_width] = self.geometry.output_size();
+        let (out_row, x) = (self.rows.start + row / out_width, row % out_width);
+        let (batch, y) = (out_row / out_height, out_row % out_height);
         let padding = kernel / 2;
-        for run in 0..kernel * kernel {
-            let (down, across) = (y * stride + run / kernel, x * stride + run % kernel);
+        for segment in 0..kernel * kernel {
+            let (down, across) = (y * stride + segment / kernel, x * stride + segment % kernel);
             let inside = (padding..height + padding).contains(&down)
                 && (padding..width + padding).contains(&across);
             if inside {
-                let line = batch * height + down - padding - self.first_line;
-                let place = line * width + across - padding;
-                see(run, &self.picture[place * channels..(place + 1) * channels]);
+                let row = batch * height + down - padding - self.first_row;
+                let pixel = row * width + across - padding;
+                visit(
+                    segment,
+                    &self.picture[pixel * channels..(pixel + 1) * channels],
+                );
             } else {
-                see(run, &self.outside);
+                visit(segment, &self.padding);
             }
         }
     }
 }
 
-/// Means of squares of `side` x `side`.
+/// Average pooling with a window and a stride of `side`.
 pub fn average_pool(
     picture: &[f32],
     [batch, height, width, channels]: [usize; 4],
     side: usize,
 ) -> Vec<f32> {
-    /// A line of the result, from the lines that it is the mean of.
+    /// One output row, from the input rows it averages.
     struct Pool<'a>(&'a [f32], [usize; 2], usize, &'a mut [f32]);
-    impl Work for Pool<'_> {
+    impl SimdJob for Pool<'_> {
         type Output = ();
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) {
-            let Self(lines, [width, channels], side, out) = self;
-            let share = 1.0 / (side * side) as f32;
+        unsafe fn run<V: SimdF32>(self) {
+            let Self(rows, [width, channels], side, out) = self;
+            let weight = 1.0 / (side * side) as f32;
             for (x, out) in out.chunks_exact_mut(channels).enumerate() {
                 for i in 0..side * side {
                     let start = (i / side * width + x * side + i % side) * channels;
-                    let from = &lines[start..start + channels];
+                    let from = &rows[start..start + channels];
                     out.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
-                out.iter_mut().for_each(|value| *value *= share);
+                out.iter_mut().for_each(|value| *value *= weight);
             }
         }
     }
     let [down, across] = [height, width].map(|length| length / side);
     let mut out = vec![0.0; batch * down * across * channels];
-    let lines = out.chunks_mut((across * channels).max(1)).enumerate();
-    for_all(lines.collect(), true, |(line, out)| {
-        let first = (line / down * height + line % down * side) * width * channels;
+    let rows = out.chunks_mut((across * channels).max(1)).enumerate();
+    for_each(rows.collect(), true, |(row, out)| {
+        let first = (row / down * height + row % down * side) * width * channels;
         dispatch(Pool(&picture[first..], [width, channels], side, out));
     });
     out
 }
 
-/// The way back of [`average_pool`]: what is `asked` of each mean is shared by
-/// what it is the mean of.
+/// Backward pass of [`average_pool`]: the gradient of each mean, divided among its
+/// window.
 #[cfg(feature = "training")]
-pub fn spread(
-    asked: &[f32],
+pub fn average_pool_backward(
+    grad_output: &[f32],
     [batch, height, width, channels]: [usize; 4],
     side: usize,
 ) -> Vec<f32> {
-    struct Spread<'a>(&'a [f32], [usize; 3], usize, &'a mut [f32]);
-    impl Work for Spread<'_> {
+    struct AveragePoolBackward<'a>(&'a [f32], [usize; 3], usize, &'a mut [f32]);
+    impl SimdJob for AveragePoolBackward<'_> {
         type Output = ();
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) {
-            let Self(asked, [height, width, channels], side, out) = self;
+        unsafe fn run<V: SimdF32>(self) {
+            let Self(grad_output, [height, width, channels], side, out) = self;
             let (down, across) = (height / side, width / side);
-            let share = 1.0 / (side * side) as f32;
-            for (place, out) in out.chunks_exact_mut(channels).enumerate() {
-                let (y, x) = (place / width / side, place % width / side);
-                // What is too little for a square at the edge is in no mean.
+            let weight = 1.0 / (side * side) as f32;
+            for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (y, x) = (pixel / width / side, pixel % width / side);
+                // An incomplete window at the edge is in no mean.
                 if y < down && x < across {
-                    let from = &asked[(y * across + x) * channels..][..channels];
+                    let from = &grad_output[(y * across + x) * channels..][..channels];
                     out.iter_mut()
                         .zip(from)
-                        .for_each(|(to, from)| *to = from * share);
+                        .for_each(|(to, from)| *to = from * weight);
                 }
             }
         }
     }
     let [before, after] = [1, side].map(|side| (height / side) * (width / side) * channels);
     let mut out = vec![0.0; batch * before];
-    let pictures = asked
+    let pictures = grad_output
         .chunks(after.max(1))
         .zip(out.chunks_mut(before.max(1)));
-    for_all(pictures.collect(), true, |(asked, out)| {
-        dispatch(Spread(asked, [height, width, channels], side, out));
+    for_each(pictures.collect(), true, |(grad_output, out)| {
+        dispatch(AveragePoolBackward(
+            grad_output,
+            [height, width, channels],
+            side,
+            out,
+        ));
     });
     out
 }

@@ -1,184 +1,191 @@
-//! A convolution with the batch normalisation after it, there and back. Channels
-//! come last, and a picture is worked on from end to end while it is in the cache.
+//! Convolution with batch normalisation, forward and backward. Channels last (NHWC); each
+//! image is processed start to end while it is in the cache.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::conv::{ConvShape, side_after};
-use super::gemm::{self, for_all};
-use super::room::{as_room, filled};
-use super::share::{PARTS, add_up, divide, filled_in_parts, parts, repeated, shares, total};
-use super::simd::{Lanes, Work, dispatch, tile_width};
-use super::strip::{Left, Right, Strip};
+use super::conv::{ConvParams, conv_output_size};
+use super::gemm;
+use super::parallel::{
+    CHUNKS_PER_THREAD, add_assign, chunk_ranges, chunk_ranges_with, for_each, par_fill, split_by,
+    sum_by_channel, tile_to_vector,
+};
+use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
+use super::uninit::{as_uninit_mut, vec_init_with};
+use super::unpacked_gemm::{Lhs, Rhs, UnpackedGemm};
 
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub struct ConvDims {
     pub batch: usize,
     pub height: usize,
     pub width: usize,
     pub channels: usize,
-    pub shape: ConvShape,
+    pub params: ConvParams,
 }
 
-/// Places that are worth a product of their own.
-const PLACES: usize = 128;
+/// Minimum pixels per GEMM.
+const MIN_PIXELS: usize = 128;
 
-impl Sizes {
-    pub fn new([batch, height, width, channels]: [usize; 4], shape: ConvShape) -> Self {
+impl ConvDims {
+    pub fn new([batch, height, width, channels]: [usize; 4], params: ConvParams) -> Self {
         Self {
             batch,
             height,
             width,
             channels,
-            shape,
+            params,
         }
     }
 
-    /// Height and width of the result.
-    fn after(&self) -> [usize; 2] {
-        let ConvShape { kernel, stride, .. } = self.shape;
-        [self.height, self.width].map(|side| side_after(side, kernel, stride))
+    /// Output height and width.
+    fn output_size(&self) -> [usize; 2] {
+        let ConvParams { kernel, stride, .. } = self.params;
+        [self.height, self.width].map(|side| conv_output_size(side, kernel, stride))
     }
 
-    pub fn result(&self) -> [usize; 4] {
-        let [height, width] = self.after();
-        [self.batch, height, width, self.shape.out]
+    pub fn output_shape(&self) -> [usize; 4] {
+        let [height, width] = self.output_size();
+        [self.batch, height, width, self.params.out]
     }
 
-    /// Numbers of a picture, and of its result.
-    fn lengths(&self) -> [usize; 2] {
-        let [height, width] = self.after();
-        let before = self.height * self.width * self.channels;
-        [before, height * width * self.shape.out]
+    /// Values per input and per output image.
+    fn image_lens(&self) -> [usize; 2] {
+        let [height, width] = self.output_size();
+        let input_len = self.height * self.width * self.channels;
+        [input_len, height * width * self.params.out]
     }
 
-    /// The same convolution with the places of several pictures as those of one,
-    /// where they have nothing to do with each other.
-    fn joined(self) -> Self {
-        let places = self.height * self.width;
-        if self.shape.kernel > 1 || self.shape.stride > 1 || places == 0 {
+    /// For 1x1 convolutions: several images folded into one, since their pixels are
+    /// independent.
+    fn fold_batch(self) -> Self {
+        let pixels = self.height * self.width;
+        if self.params.kernel > 1 || self.params.stride > 1 || pixels == 0 {
             return self;
         }
-        let count = PLACES.div_ceil(places).clamp(1, self.batch.max(1));
+        let count = MIN_PIXELS.div_ceil(pixels).clamp(1, self.batch.max(1));
         Self {
             batch: self.batch.div_ceil(count),
             height: 1,
-            width: places * count,
+            width: pixels * count,
             ..self
         }
     }
 
-    /// The convolution that leads a gradient from this one's result to its input:
-    /// for a stride of 1.
-    fn back(self) -> Self {
-        let [height, width] = self.after();
+    /// Geometry of the transposed convolution, which maps the output gradient to the
+    /// input gradient. Stride 1 only.
+    fn transposed(self) -> Self {
+        let [height, width] = self.output_size();
         Self {
             height,
             width,
-            channels: self.shape.out,
-            shape: ConvShape {
+            channels: self.params.out,
+            params: ConvParams {
                 out: self.channels,
-                ..self.shape
+                ..self.params
             },
             ..self
         }
     }
 
-    /// Room for one picture with a margin of zeros, and for a vector that is read past
-    /// the end.
-    fn room(&self) -> Vec<f32> {
-        let margin = 2 * (self.shape.kernel / 2);
-        let places = (self.height + margin) * (self.width + margin);
-        vec![0.0; places * self.channels + tile_width()]
+    /// Zeroed buffer for one padded image, plus a vector that may be read past the end.
+    fn padded_buffer(&self) -> Vec<f32> {
+        let margin = 2 * (self.params.kernel / 2);
+        let pixels = (self.height + margin) * (self.width + margin);
+        vec![0.0; pixels * self.channels + tile_width()]
     }
 
-    /// From line to line of a picture with a margin.
-    fn line(&self) -> usize {
-        (self.width + 2 * (self.shape.kernel / 2)) * self.channels
+    /// Row stride of a padded image.
+    fn padded_row_len(&self) -> usize {
+        (self.width + 2 * (self.params.kernel / 2)) * self.channels
     }
 
-    /// Where line `y` of a picture begins in [`Self::room`].
-    fn start(&self, y: usize) -> usize {
-        let margin = self.shape.kernel / 2;
-        (y + margin) * self.line() + margin * self.channels
+    /// Offset of image row `y` in [`Self::padded_buffer`].
+    fn row_offset(&self, y: usize) -> usize {
+        let margin = self.params.kernel / 2;
+        (y + margin) * self.padded_row_len() + margin * self.channels
     }
 
-    /// Numbers side by side that a place reads.
-    fn run(&self) -> usize {
-        self.shape.kernel * self.channels
+    /// Contiguous values read per kernel row.
+    fn segment_len(&self) -> usize {
+        self.params.kernel * self.channels
     }
 
-    /// `picture` with a margin of zeros around it, in `room`.
-    fn frame(&self, picture: &[f32], room: &mut [f32]) {
+    /// Copies `picture` into `scratch`, leaving the zero padding around it.
+    fn pad(&self, picture: &[f32], scratch: &mut [f32]) {
         let width = self.width * self.channels;
-        for (y, line) in picture.chunks_exact(width).enumerate() {
-            room[self.start(y)..][..width].copy_from_slice(line);
+        for (y, elements) in picture.chunks_exact(width).enumerate() {
+            scratch[self.row_offset(y)..][..width].copy_from_slice(elements);
         }
     }
 
-    /// Convolves a picture in its frame with `panels` (see [`panels`]).
-    fn convolve(&self, framed: &[f32], panels: &[f32], out: &mut [MaybeUninit<f32>]) {
-        let ConvShape {
+    /// Convolves one padded image with weights from [`pack_conv_weight`].
+    fn convolve(&self, padded: &[f32], packed: &[f32], out: &mut [MaybeUninit<f32>]) {
+        let ConvParams {
             kernel,
             stride,
             out: columns,
-        } = self.shape;
-        let [height, width] = self.after();
-        let (run, tile) = (self.run(), tile_width());
-        let panel = kernel * run * tile;
+        } = self.params;
+        let [height, width] = self.output_size();
+        let (segment_len, tile) = (self.segment_len(), tile_width());
+        let panel_len = kernel * segment_len * tile;
         for (index, first) in (0..columns).step_by(tile).enumerate() {
             for y in 0..height {
                 let place = y * width * columns + first;
-                Strip {
-                    left: Left {
-                        values: &framed[y * stride * self.line()..],
+                UnpackedGemm {
+                    lhs: Lhs {
+                        values: &padded[y * stride * self.padded_row_len()..],
                         row: stride * self.channels,
-                        steps: [self.line(), 1],
+                        strides: [self.padded_row_len(), 1],
                     },
-                    right: Right {
-                        values: &panels[index * panel..][..panel],
-                        steps: [run * tile, tile],
+                    rhs: Rhs {
+                        values: &packed[index * panel_len..][..panel_len],
+                        strides: [segment_len * tile, tile],
                     },
-                    counts: [kernel, run],
+                    extents: [kernel, segment_len],
                     rows: width,
                     columns: tile.min(columns - first),
                     out: &mut out[place..],
                     stride: columns,
-                    on_top: false,
+                    accumulate: false,
                 }
                 .run();
             }
         }
     }
 
-    /// Adds to `sums`, `[out, kernel, run]`, the products of what a place reads with what is
-    /// `asked` of it. Both are framed.
-    fn correlate(&self, framed: &[f32], asked: &[f32], sums: &mut [MaybeUninit<f32>]) {
-        let ConvShape {
+    /// Accumulates the weight gradient of one image into `sums`, `[out, kernel,
+    /// segment_len]`. Both inputs are padded.
+    fn accumulate_weight_grad(
+        &self,
+        padded: &[f32],
+        grad_output: &[f32],
+        sums: &mut [MaybeUninit<f32>],
+    ) {
+        let ConvParams {
             kernel,
             stride,
             out,
-        } = self.shape;
-        let (run, tile, back) = (self.run(), tile_width(), self.back());
-        let [height, width] = self.after();
+        } = self.params;
+        let (segment_len, tile, transposed) = (self.segment_len(), tile_width(), self.transposed());
+        let [height, width] = self.output_size();
         for k in 0..kernel {
-            for first in (0..run).step_by(tile) {
-                Strip {
-                    left: Left {
-                        values: &asked[back.start(0)..],
+            for first in (0..segment_len).step_by(tile) {
+                UnpackedGemm {
+                    lhs: Lhs {
+                        values: &grad_output[transposed.row_offset(0)..],
                         row: 1,
-                        steps: [back.line(), out],
+                        strides: [transposed.padded_row_len(), out],
                     },
-                    right: Right {
-                        values: &framed[k * self.line() + first..],
-                        steps: [stride * self.line(), stride * self.channels],
+                    rhs: Rhs {
+                        values: &padded[k * self.padded_row_len() + first..],
+                        strides: [stride * self.padded_row_len(), stride * self.channels],
                     },
-                    counts: [height, width],
+                    extents: [height, width],
                     rows: out,
-                    columns: tile.min(run - first),
-                    out: &mut sums[k * run + first..],
-                    stride: kernel * run,
-                    on_top: true,
+                    columns: tile.min(segment_len - first),
+                    out: &mut sums[k * segment_len + first..],
+                    stride: kernel * segment_len,
+                    accumulate: true,
                 }
                 .run();
             }
@@ -186,15 +193,14 @@ impl Sizes {
     }
 }
 
-/// Weights `[out, in, kernel, kernel]` as [`Sizes::convolve`] reads them; `turned`
-/// for the way back, where input and output change places and the kernel is seen
-/// from the other side.
-fn panels(weight: &[f32], sizes: Sizes, turned: bool) -> Vec<f32> {
-    let (kernel, input, out) = (sizes.shape.kernel, sizes.channels, sizes.shape.out);
+/// Packs weights `[out, in, kernel, kernel]` for [`ConvDims::convolve`]; `transposed` for
+/// the backward pass, with input and output channels swapped and the kernel flipped.
+fn pack_conv_weight(weight: &[f32], dims: ConvDims, transposed: bool) -> Vec<f32> {
+    let (kernel, input, out) = (dims.params.kernel, dims.channels, dims.params.out);
     let area = kernel * kernel;
     let mut matrix = Vec::with_capacity(weight.len());
     for place in 0..area {
-        match turned {
+        match transposed {
             false => (0..input).for_each(|i| {
                 matrix.extend((0..out).map(|o| weight[(o * input + i) * area + place]));
             }),
@@ -204,7 +210,7 @@ fn panels(weight: &[f32], sizes: Sizes, turned: bool) -> Vec<f32> {
             }),
         }
     }
-    let columns = if turned { input } else { out };
+    let columns = if transposed { input } else { out };
     let mut packed = Vec::new();
     gemm::pack(
         &matrix,
@@ -217,19 +223,19 @@ fn panels(weight: &[f32], sizes: Sizes, turned: bool) -> Vec<f32> {
 }
 
 /// `[out, kernel, kernel, in]` to `[out, in, kernel, kernel]`.
-fn as_weight(sums: &[f32], sizes: Sizes) -> Vec<f32> {
-    let area = sizes.shape.kernel * sizes.shape.kernel;
-    let depth = area * sizes.channels;
+fn to_oihw(sums: &[f32], dims: ConvDims) -> Vec<f32> {
+    let area = dims.params.kernel * dims.params.kernel;
+    let depth = area * dims.channels;
     let mut weight = Vec::with_capacity(sums.len());
     for sums in sums.chunks_exact(depth) {
-        for i in 0..sizes.channels {
-            weight.extend((0..area).map(|place| sums[place * sizes.channels + i]));
+        for i in 0..dims.channels {
+            weight.extend((0..area).map(|place| sums[place * dims.channels + i]));
         }
     }
     weight
 }
 
-/// Mean and variance of every channel, of `count` numbers each.
+/// Per-channel mean and variance of `count` values each.
 #[derive(Clone, Debug)]
 pub struct Moments {
     pub count: usize,
@@ -238,7 +244,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    fn none(channels: usize) -> Self {
+    fn zero(channels: usize) -> Self {
         Self {
             count: 0,
             mean: vec![0.0; channels],
@@ -246,102 +252,101 @@ impl Moments {
         }
     }
 
-    /// Those of both together (Chan et al. 1979).
-    fn join(&mut self, other: &Self) {
+    /// Merges the moments of two sets (Chan et al. 1979).
+    fn merge(&mut self, other: &Self) {
         let total = (self.count + other.count) as f64;
-        let share = other.count as f64 / total;
+        let weight = other.count as f64 / total;
         let theirs = other.mean.iter().zip(&other.variance);
         for ((mean, variance), (mean2, variance2)) in
             self.mean.iter_mut().zip(&mut self.variance).zip(theirs)
         {
-            let apart = mean2 - *mean;
-            *mean += apart * share;
-            *variance += (variance2 - *variance) * share + apart * apart * share * (1.0 - share);
+            let delta = mean2 - *mean;
+            *mean += delta * weight;
+            *variance += (variance2 - *variance) * weight + delta * delta * weight * (1.0 - weight);
         }
         self.count += other.count;
     }
 
-    /// Of rows as long as there are channels.
+    /// Moments of rows of `channels` values.
     fn of(rows: &[f32], channels: usize) -> Self {
-        // Away from one of the numbers, whose square may be far larger than what
-        // they differ by.
+        // Shifted by one of the values, whose square may be far larger than the variance.
         let origin = &rows[..channels];
-        let cycle = repeated(origin);
-        let mut sums = [vec![0.0; cycle.len()], vec![0.0; cycle.len()]];
-        dispatch(Spread {
+        let tiled = tile_to_vector(origin);
+        let mut sums = [vec![0.0; tiled.len()], vec![0.0; tiled.len()]];
+        dispatch(MomentSums {
             rows,
-            origin: &cycle,
+            origin: &tiled,
             sums: &mut sums,
         });
         let count = rows.len() / channels;
-        let [sum, squares] = sums.map(|sums| total(&sums, channels));
-        let away = |c: usize| sum[c] / count as f64;
+        let [sum, squares] = sums.map(|sums| sum_by_channel(&sums, channels));
+        let shifted = |c: usize| sum[c] / count as f64;
         Self {
             count,
             mean: (0..channels)
-                .map(|c| f64::from(origin[c]) + away(c))
+                .map(|c| f64::from(origin[c]) + shifted(c))
                 .collect(),
             variance: (0..channels)
-                .map(|c| (squares[c] / count as f64 - away(c).powi(2)).max(0.0))
+                .map(|c| (squares[c] / count as f64 - shifted(c).powi(2)).max(0.0))
                 .collect(),
         }
     }
 }
 
-/// Sums of what is `origin` less, and of its squares.
-struct Spread<'a> {
+/// Sums of `x - origin` and of its square.
+struct MomentSums<'a> {
     rows: &'a [f32],
     origin: &'a [f32],
     sums: &'a mut [Vec<f32>; 2],
 }
 
-impl Work for Spread<'_> {
+impl SimdJob for MomentSums<'_> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let [sum, squares] = self.sums;
         for part in self.rows.chunks(self.origin.len()) {
             let sums = sum.iter_mut().zip(squares.iter_mut());
             for ((x, origin), (sum, squares)) in part.iter().zip(self.origin).zip(sums) {
-                let away = x - origin;
-                *sum += away;
-                *squares += away * away;
+                let shifted = x - origin;
+                *sum += shifted;
+                *squares += shifted * shifted;
             }
         }
     }
 }
 
-/// `x scale + shift + add`, and of that what is above zero if `relu`.
+/// `x scale + shift + residual`, with ReLU if `relu`.
 struct Affine<'a> {
     x: &'a [f32],
     scale: &'a [f32],
     shift: &'a [f32],
-    add: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
     relu: bool,
     out: &'a mut [MaybeUninit<f32>],
 }
 
-impl Work for Affine<'_> {
+impl SimdJob for Affine<'_> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let length = self.scale.len();
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        // What is no number stays so: a run that diverges is to be seen.
+        // NaN is passed on: a diverging run must stay visible.
         let above = |x: f32| if x < floor { floor } else { x };
         let parts = self.x.chunks(length).zip(self.out.chunks_mut(length));
         for (index, (x, out)) in parts.enumerate() {
-            let line = x.iter().zip(self.scale.iter().zip(self.shift));
-            match self.add {
+            let elements = x.iter().zip(self.scale.iter().zip(self.shift));
+            match self.residual {
                 None => {
-                    for (out, (x, (scale, shift))) in out.iter_mut().zip(line) {
+                    for (out, (x, (scale, shift))) in out.iter_mut().zip(elements) {
                         out.write(above(x * scale + shift));
                     }
                 }
-                Some(add) => {
-                    let line = line.zip(&add[index * length..]);
-                    for (out, ((x, (scale, shift)), add)) in out.iter_mut().zip(line) {
-                        out.write(above(x * scale + shift + add));
+                Some(residual) => {
+                    let elements = elements.zip(&residual[index * length..]);
+                    for (out, ((x, (scale, shift)), residual)) in out.iter_mut().zip(elements) {
+                        out.write(above(x * scale + shift + residual));
                     }
                 }
             }
@@ -349,150 +354,177 @@ impl Work for Affine<'_> {
     }
 }
 
-/// A picture as [`Sizes::convolve`] and [`Sizes::correlate`] read it: where it lies if there is
-/// no margin to it, else in a frame.
-struct Frame {
-    sizes: Sizes,
-    room: Option<Vec<f32>>,
+/// Input of [`ConvDims::convolve`] and [`ConvDims::accumulate_weight_grad`]: the image
+/// itself if no padding is needed, else a padded copy.
+struct PaddedInput {
+    dims: ConvDims,
+    scratch: Option<Vec<f32>>,
 }
 
-impl Frame {
-    fn new(sizes: Sizes) -> Self {
-        // Whole vectors are read of a place's channels.
-        let as_it_lies = sizes.shape.kernel == 1 && sizes.channels.is_multiple_of(tile_width() / 2);
+impl PaddedInput {
+    fn new(dims: ConvDims) -> Self {
+        // Whole vectors are read from the channels of a pixel.
+        let is_contiguous =
+            dims.params.kernel == 1 && dims.channels.is_multiple_of(tile_width() / 2);
         Self {
-            sizes,
-            room: (!as_it_lies).then(|| sizes.room()),
+            dims,
+            scratch: (!is_contiguous).then(|| dims.padded_buffer()),
         }
     }
 
-    /// `picture` as it is read, and its sizes: the last of joined ones may be smaller.
-    fn take<'a>(&'a mut self, picture: &'a [f32]) -> (Sizes, &'a [f32]) {
-        let mut sizes = self.sizes;
-        sizes.width = picture.len() / (sizes.height * sizes.channels).max(1);
-        let framed = match &mut self.room {
-            Some(room) => {
-                sizes.frame(picture, room);
-                room
+    /// The padded `picture` and its dimensions: the last of the folded images may be
+    /// smaller.
+    fn take<'a>(&'a mut self, picture: &'a [f32]) -> (ConvDims, &'a [f32]) {
+        let mut dims = self.dims;
+        dims.width = picture.len() / (dims.height * dims.channels).max(1);
+        let padded = match &mut self.scratch {
+            Some(scratch) => {
+                dims.pad(picture, scratch);
+                scratch
             }
             None => picture,
         };
-        (sizes, framed)
+        (dims, padded)
     }
 }
 
-/// Convolves pictures, and tells every channel's mean and variance.
-pub fn convolve(x: &[f32], weight: &[f32], sizes: Sizes) -> (Vec<f32>, Moments) {
-    let channels = sizes.shape.out;
-    let panels = panels(weight, sizes, false);
-    let joined = sizes.joined();
-    let [before, after] = joined.lengths();
-    let shares = shares(joined.batch);
-    let mut moments = vec![Moments::none(channels); shares.len()];
-    let z = filled(sizes.batch * sizes.lengths()[1], |out| {
-        let out = divide(out, &shares, after);
-        let parts = shares.iter().zip(out).zip(&mut moments).collect();
-        for_all(parts, true, |((share, out), moments)| {
-            let mut frame = Frame::new(joined);
-            let pictures = x[share.start * before..].chunks(before);
-            for (picture, out) in pictures.zip(out.chunks_mut(after)) {
-                let (sizes, framed) = frame.take(picture);
-                sizes.convolve(framed, &panels, out);
+/// Convolution of a batch, with the moments of its output channels.
+pub fn convolve(x: &[f32], weight: &[f32], dims: ConvDims) -> (Vec<f32>, Moments) {
+    let channels = dims.params.out;
+    let packed = pack_conv_weight(weight, dims, false);
+    let folded = dims.fold_batch();
+    let [input_len, output_len] = folded.image_lens();
+    let chunks = chunk_ranges(folded.batch);
+    let mut moments = vec![Moments::zero(channels); chunks.len()];
+    let z = vec_init_with(dims.batch * dims.image_lens()[1], |out| {
+        let out = split_by(out, &chunks, output_len);
+        let parts = chunks.iter().zip(out).zip(&mut moments).collect();
+        for_each(parts, true, |((chunk, out), moments)| {
+            let mut padded_input = PaddedInput::new(folded);
+            let pictures = x[chunk.start * input_len..].chunks(input_len);
+            for (picture, out) in pictures.zip(out.chunks_mut(output_len)) {
+                let (dims, padded) = padded_input.take(picture);
+                dims.convolve(padded, &packed, out);
                 // SAFETY: just written.
                 let out = unsafe { out.assume_init_ref() };
-                moments.join(&Moments::of(out, channels));
+                moments.merge(&Moments::of(out, channels));
             }
         });
     });
-    let mut all = Moments::none(channels);
-    moments.iter().for_each(|moments| all.join(moments));
+    let mut all = Moments::zero(channels);
+    moments.iter().for_each(|moments| all.merge(moments));
     (z, all)
 }
 
-/// `z scale + shift + add` by channels, and of that what is above zero if `relu`.
-pub fn affine(z: &[f32], [scale, shift]: [&[f32]; 2], add: Option<&[f32]>, relu: bool) -> Vec<f32> {
-    let [scale, shift] = [scale, shift].map(repeated);
-    filled_in_parts(z.len(), scale.len(), |part, out| {
+/// `z scale + shift + residual` by channel, with ReLU if `relu`.
+pub fn affine(
+    z: &[f32],
+    [scale, shift]: [&[f32]; 2],
+    residual: Option<&[f32]>,
+    relu: bool,
+) -> Vec<f32> {
+    let [scale, shift] = [scale, shift].map(tile_to_vector);
+    par_fill(z.len(), scale.len(), |part, out| {
         dispatch(Affine {
             x: &z[part.clone()],
             scale: &scale,
             shift: &shift,
-            add: add.map(|add| &add[part]),
+            residual: residual.map(|residual| &residual[part]),
             relu,
             out,
         });
     })
 }
 
-/// What the way back reads.
-pub struct Kept<'a> {
-    pub sizes: Sizes,
+/// Forward state saved for the backward pass.
+pub struct ConvBnCtx<'a> {
+    pub dims: ConvDims,
     pub x: &'a [f32],
     pub weight: &'a [f32],
     pub gamma: &'a [f32],
-    /// The convolution's result,
+    /// Output of the convolution.
     pub z: &'a [f32],
-    /// and the whole operation's, where only what is above zero was let through.
+    /// Output of the whole operation, if a ReLU followed.
     pub y: Option<&'a [f32]>,
-    /// What `z` was normalised with,
+    /// Statistics that normalised `z`.
     pub mean: &'a [f32],
-    pub inverse: &'a [f32],
-    /// and whether that came from `z` itself.
-    pub by_batch: bool,
+    pub inv_std: &'a [f32],
+    /// Whether they are the batch's own.
+    pub batch_stats: bool,
 }
 
-/// What is asked of what went in, as far as it was wanted.
-pub struct Asked {
+/// Gradients, where they were needed.
+pub struct ConvBnGrads {
     pub x: Option<Vec<f32>>,
     pub weight: Option<Vec<f32>>,
     pub gamma: Vec<f32>,
     pub beta: Vec<f32>,
-    /// Of what was added, if not the same as of the result.
-    pub add: Option<Vec<f32>>,
+    /// Gradient of the residual, if it differs from that of the output.
+    pub residual: Option<Vec<f32>>,
 }
 
-impl Kept<'_> {
-    /// What is asked of everything, by what is `asked` of the result. Of the input
-    /// only for a stride of 1.
-    pub fn back(&self, asked: &[f32], x: bool, weight: bool, add: bool) -> Asked {
-        let sizes = self.sizes;
-        let joined = sizes.joined();
-        let [before, after] = joined.lengths();
-        // Each has sums of its own of all weights' gradients, of which there is not to be
-        // too much at a time.
-        const ROOM: usize = 1 << 20;
-        let shares = parts(joined.batch, (ROOM / self.weight.len()).clamp(1, PARTS));
-        let [beta, gamma] = self.sums(asked, &shares, after);
-        let line = self.line([&beta, &gamma]);
-        let turned = match x {
-            true => panels(self.weight, sizes, true),
+impl ConvBnCtx<'_> {
+    /// Gradients of all inputs, given the gradient of the output. The gradient of `x`
+    /// requires stride 1.
+    pub fn backward(
+        &self,
+        grad_output: &[f32],
+        x: bool,
+        weight: bool,
+        residual: bool,
+    ) -> ConvBnGrads {
+        let dims = self.dims;
+        let folded = dims.fold_batch();
+        let [input_len, output_len] = folded.image_lens();
+        // Each chunk has its own weight gradient: a bound on their total memory.
+        const MAX_GRAD_LEN: usize = 1 << 20;
+        let chunks = chunk_ranges_with(
+            folded.batch,
+            (MAX_GRAD_LEN / self.weight.len()).clamp(1, CHUNKS_PER_THREAD),
+        );
+        let [beta, gamma] = self.param_grad_sums(grad_output, &chunks, output_len);
+        let coefficients = self.grad_coefficients([&beta, &gamma]);
+        let transposed_weight = match x {
+            true => pack_conv_weight(self.weight, dims, true),
             false => Vec::new(),
         };
-        let add = add && self.y.is_some();
-        let length = |wanted: bool, length: usize| if wanted { length } else { 0 };
-        let mut sums = vec![vec![0.0; length(weight, self.weight.len())]; shares.len()];
-        let mut to_add = Vec::new();
-        let to_x = filled(length(x, self.x.len()), |to_x| {
-            to_add = filled(length(add, self.z.len()), |to_add| {
-                let parts = (shares.iter().zip(&mut sums))
-                    .zip(divide(to_x, &shares, before))
-                    .zip(divide(to_add, &shares, after))
+        let residual = residual && self.y.is_some();
+        let length = |needed: bool, length: usize| if needed { length } else { 0 };
+        let mut sums = vec![vec![0.0; length(weight, self.weight.len())]; chunks.len()];
+        let mut grad_residual = Vec::new();
+        let grad_x = vec_init_with(length(x, self.x.len()), |grad_x| {
+            grad_residual = vec_init_with(length(residual, self.z.len()), |grad_residual| {
+                let parts = (chunks.iter().zip(&mut sums))
+                    .zip(split_by(grad_x, &chunks, input_len))
+                    .zip(split_by(grad_residual, &chunks, output_len))
                     .collect();
-                for_all(parts, true, |(((share, sums), to_x), to_add)| {
-                    let (mut to_x, mut to_add) =
-                        (to_x.chunks_mut(before), to_add.chunks_mut(after));
-                    let (mut frame, mut room) = (Frame::new(joined), joined.back().room());
-                    for picture in share.clone() {
-                        let x = &self.x[picture * before..];
-                        let (sizes, framed) = frame.take(&x[..before.min(x.len())]);
-                        let back = sizes.back();
-                        let to_add = to_add.next().unwrap_or_default();
-                        self.place(&line, asked, picture * after, back, &mut room, to_add);
+                for_each(parts, true, |(((chunk, sums), grad_x), grad_residual)| {
+                    let (mut grad_x, mut grad_residual) = (
+                        grad_x.chunks_mut(input_len),
+                        grad_residual.chunks_mut(output_len),
+                    );
+                    let (mut padded_input, mut scratch) = (
+                        PaddedInput::new(folded),
+                        folded.transposed().padded_buffer(),
+                    );
+                    for picture in chunk.clone() {
+                        let x = &self.x[picture * input_len..];
+                        let (dims, padded) = padded_input.take(&x[..input_len.min(x.len())]);
+                        let transposed = dims.transposed();
+                        let grad_residual = grad_residual.next().unwrap_or_default();
+                        self.norm_backward(
+                            &coefficients,
+                            grad_output,
+                            picture * output_len,
+                            transposed,
+                            &mut scratch,
+                            grad_residual,
+                        );
                         if weight {
-                            sizes.correlate(framed, &room, as_room(sums));
+                            dims.accumulate_weight_grad(padded, &scratch, as_uninit_mut(sums));
                         }
-                        if let Some(to_x) = to_x.next() {
-                            back.convolve(&room, &turned, to_x);
+                        if let Some(grad_x) = grad_x.next() {
+                            transposed.convolve(&scratch, &transposed_weight, grad_x);
                         }
                     }
                 });
@@ -503,141 +535,150 @@ impl Kept<'_> {
             all
         });
         let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-        Asked {
-            x: x.then_some(to_x),
-            weight: weights
-                .filter(|_| weight)
-                .map(|sums| as_weight(&sums, sizes)),
+        ConvBnGrads {
+            x: x.then_some(grad_x),
+            weight: weights.filter(|_| weight).map(|sums| to_oihw(&sums, dims)),
             gamma: single(gamma),
             beta: single(beta),
-            add: add.then_some(to_add),
+            residual: residual.then_some(grad_residual),
         }
     }
 
-    /// What is asked of every channel's bias and gain.
-    fn sums(&self, asked: &[f32], shares: &[Range<usize>], length: usize) -> [Vec<f64>; 2] {
-        let channels = self.sizes.shape.out;
-        let mean = repeated(self.mean);
-        let nothing = || [vec![0.0; channels], vec![0.0; channels]];
-        let mut found: Vec<[Vec<f64>; 2]> = shares.iter().map(|_| nothing()).collect();
-        for_all(
-            shares.iter().zip(&mut found).collect(),
+    /// Gradients of beta and gamma.
+    fn param_grad_sums(
+        &self,
+        grad_output: &[f32],
+        chunks: &[Range<usize>],
+        length: usize,
+    ) -> [Vec<f64>; 2] {
+        let channels = self.dims.params.out;
+        let mean = tile_to_vector(self.mean);
+        let zeros = || [vec![0.0; channels], vec![0.0; channels]];
+        let mut chunk_sums: Vec<[Vec<f64>; 2]> = chunks.iter().map(|_| zeros()).collect();
+        for_each(
+            chunks.iter().zip(&mut chunk_sums).collect(),
             true,
-            |(share, all)| {
-                for picture in share.clone() {
+            |(chunk, all)| {
+                for picture in chunk.clone() {
                     let part = picture * length..((picture + 1) * length).min(self.z.len());
                     let mut sums = [vec![0.0; mean.len()], vec![0.0; mean.len()]];
-                    dispatch(Sums {
-                        asked: &asked[part.clone()],
+                    dispatch(ParamGradSums {
+                        grad_output: &grad_output[part.clone()],
                         z: &self.z[part.clone()],
                         y: self.y.map(|y| &y[part]),
                         mean: &mean,
                         sums: &mut sums,
                     });
                     for (all, sums) in all.iter_mut().zip(&sums) {
-                        add_up(all, &total(sums, channels));
+                        add_assign(all, &sum_by_channel(sums, channels));
                     }
                 }
             },
         );
-        let [mut beta, mut gamma] = nothing();
-        for [more_beta, more_gamma] in &found {
-            add_up(&mut beta, more_beta);
-            add_up(&mut gamma, more_gamma);
+        let [mut beta, mut gamma] = zeros();
+        for [more_beta, more_gamma] in &chunk_sums {
+            add_assign(&mut beta, more_beta);
+            add_assign(&mut gamma, more_gamma);
         }
-        let scaled = gamma.iter_mut().zip(self.inverse);
-        scaled.for_each(|(sum, inverse)| *sum *= f64::from(*inverse));
+        let scaled = gamma.iter_mut().zip(self.inv_std);
+        scaled.for_each(|(sum, inv_std)| *sum *= f64::from(*inv_std));
         [beta, gamma]
     }
 
-    /// What is asked of the convolution's result is, by channels, `a asked + b z + c`,
-    /// since its mean and variance follow it.
-    fn line(&self, [beta, gamma]: [&[f64]; 2]) -> [Vec<f32>; 3] {
-        let channels = self.sizes.shape.out;
-        let share = match self.by_batch {
+    /// Coefficients by channel of the convolution's output gradient, `a grad_output + b z
+    /// + c`: mean and variance depend on it.
+    fn grad_coefficients(&self, [beta, gamma]: [&[f64]; 2]) -> [Vec<f32>; 3] {
+        let channels = self.dims.params.out;
+        let inv_count = match self.batch_stats {
             true => channels as f64 / self.z.len() as f64,
             false => 0.0,
         };
         let each = |of: &dyn Fn(f64, f64, usize) -> f64| {
             let of = |c: usize| {
-                let inverse = f64::from(self.inverse[c]);
-                of(f64::from(self.gamma[c]) * inverse, inverse, c) as f32
+                let inv_std = f64::from(self.inv_std[c]);
+                of(f64::from(self.gamma[c]) * inv_std, inv_std, c) as f32
             };
-            repeated(&(0..channels).map(of).collect::<Vec<f32>>())
+            tile_to_vector(&(0..channels).map(of).collect::<Vec<f32>>())
         };
         [
             each(&|a, _, _| a),
-            each(&|a, inverse, c| -a * inverse * gamma[c] * share),
-            each(&|a, inverse, c| {
+            each(&|a, inv_std, c| -a * inv_std * gamma[c] * inv_count),
+            each(&|a, inv_std, c| {
                 let mean = f64::from(self.mean[c]);
-                a * share * (mean * inverse * gamma[c] - beta[c])
+                a * inv_count * (mean * inv_std * gamma[c] - beta[c])
             }),
         ]
     }
 
-    /// Puts what is asked of the convolution's result from number `first` on into its frame,
-    /// and what is asked of the sum into `to_add`, if there is place for it.
-    fn place(
+    /// Writes the gradient of the convolution's output, from value `first` on, into its
+    /// padded buffer, and the gradient of the residual into `grad_residual` if it has
+    /// space.
+    fn norm_backward(
         &self,
-        line: &[Vec<f32>; 3],
-        asked: &[f32],
+        coefficients: &[Vec<f32>; 3],
+        grad_output: &[f32],
         first: usize,
-        sizes: Sizes,
-        room: &mut [f32],
-        mut to_add: &mut [MaybeUninit<f32>],
+        dims: ConvDims,
+        scratch: &mut [f32],
+        mut grad_residual: &mut [MaybeUninit<f32>],
     ) {
-        let width = sizes.width * sizes.channels;
-        for y in 0..sizes.height {
+        let width = dims.width * dims.channels;
+        for y in 0..dims.height {
             let part = first + y * width..first + (y + 1) * width;
-            let (here, rest) = to_add.split_at_mut(width.min(to_add.len()));
-            to_add = rest;
-            dispatch(Place {
-                asked: &asked[part.clone()],
+            let (row, rest) = grad_residual.split_at_mut(width.min(grad_residual.len()));
+            grad_residual = rest;
+            dispatch(NormBackward {
+                grad_output: &grad_output[part.clone()],
                 z: &self.z[part.clone()],
                 y: self.y.map(|y| &y[part]),
-                line,
-                out: &mut room[sizes.start(y)..][..width],
-                to_add: here,
+                coefficients,
+                out: &mut scratch[dims.row_offset(y)..][..width],
+                grad_residual: row,
             });
         }
     }
 }
 
-/// Sums of what is `asked`, and of its products with `z - mean`. Where there is `y`,
-/// nothing is asked but where it is above zero.
-struct Sums<'a> {
-    asked: &'a [f32],
+/// Sums of `grad_output`, and of its products with `z - mean`. With `y`, masked by the
+/// ReLU.
+struct ParamGradSums<'a> {
+    grad_output: &'a [f32],
     z: &'a [f32],
     y: Option<&'a [f32]>,
     mean: &'a [f32],
     sums: &'a mut [Vec<f32>; 2],
 }
 
-impl Work for Sums<'_> {
+impl SimdJob for ParamGradSums<'_> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let length = self.mean.len();
         let [sum, products] = self.sums;
-        let parts = self.asked.chunks(length).zip(self.z.chunks(length));
-        for (index, (asked, z)) in parts.enumerate() {
-            let line = z.iter().zip(self.mean);
-            let line = line.zip(sum.iter_mut().zip(products.iter_mut()));
-            let add = |asked: f32, z: f32, mean: f32, sum: &mut f32, products: &mut f32| {
-                *sum += asked;
-                *products += asked * (z - mean);
-            };
+        let parts = self.grad_output.chunks(length).zip(self.z.chunks(length));
+        for (index, (grad_output, z)) in parts.enumerate() {
+            let elements = z.iter().zip(self.mean);
+            let elements = elements.zip(sum.iter_mut().zip(products.iter_mut()));
+            let accumulate =
+                |grad_output: f32, z: f32, mean: f32, sum: &mut f32, products: &mut f32| {
+                    *sum += grad_output;
+                    *products += grad_output * (z - mean);
+                };
             match self.y {
                 None => {
-                    for (asked, ((z, mean), (sum, products))) in asked.iter().zip(line) {
-                        add(*asked, *z, *mean, sum, products);
+                    for (grad_output, ((z, mean), (sum, products))) in
+                        grad_output.iter().zip(elements)
+                    {
+                        accumulate(*grad_output, *z, *mean, sum, products);
                     }
                 }
                 Some(y) => {
-                    let asked = asked.iter().zip(&y[index * length..]);
-                    for ((asked, y), ((z, mean), (sum, products))) in asked.zip(line) {
-                        let asked = if *y > 0.0 { *asked } else { 0.0 };
-                        add(asked, *z, *mean, sum, products);
+                    let grad_output = grad_output.iter().zip(&y[index * length..]);
+                    for ((grad_output, y), ((z, mean), (sum, products))) in
+                        grad_output.zip(elements)
+                    {
+                        let grad_output = if *y > 0.0 { *grad_output } else { 0.0 };
+                        accumulate(grad_output, *z, *mean, sum, products);
                     }
                 }
             }
@@ -645,44 +686,48 @@ impl Work for Sums<'_> {
     }
 }
 
-/// See [`Kept::place`].
-struct Place<'a> {
-    asked: &'a [f32],
+/// See [`ConvBnCtx::norm_backward`].
+struct NormBackward<'a> {
+    grad_output: &'a [f32],
     z: &'a [f32],
     y: Option<&'a [f32]>,
-    line: &'a [Vec<f32>; 3],
+    coefficients: &'a [Vec<f32>; 3],
     out: &'a mut [f32],
-    to_add: &'a mut [MaybeUninit<f32>],
+    grad_residual: &'a mut [MaybeUninit<f32>],
 }
 
-impl Work for Place<'_> {
+impl SimdJob for NormBackward<'_> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let [a, b, c] = self.line;
+    unsafe fn run<V: SimdF32>(self) {
+        let [a, b, c] = self.coefficients;
         let length = a.len();
-        let parts = self.asked.chunks(length).zip(self.z.chunks(length));
-        for (index, ((asked, z), out)) in parts.zip(self.out.chunks_mut(length)).enumerate() {
-            let line = z.iter().zip(a.iter().zip(b.iter().zip(c)));
-            let line = out.iter_mut().zip(line);
+        let parts = self.grad_output.chunks(length).zip(self.z.chunks(length));
+        for (index, ((grad_output, z), out)) in parts.zip(self.out.chunks_mut(length)).enumerate() {
+            let elements = z.iter().zip(a.iter().zip(b.iter().zip(c)));
+            let elements = out.iter_mut().zip(elements);
             match self.y {
                 None => {
-                    for (asked, (out, (z, (a, (b, c))))) in asked.iter().zip(line) {
-                        *out = a * asked + (b * z + c);
+                    for (grad_output, (out, (z, (a, (b, c))))) in grad_output.iter().zip(elements) {
+                        *out = a * grad_output + (b * z + c);
                     }
                 }
                 Some(y) => {
-                    let asked = asked.iter().zip(&y[index * length..]);
-                    for ((asked, y), (out, (z, (a, (b, c))))) in asked.zip(line) {
-                        let asked = if *y > 0.0 { *asked } else { 0.0 };
-                        *out = a * asked + (b * z + c);
+                    let grad_output = grad_output.iter().zip(&y[index * length..]);
+                    for ((grad_output, y), (out, (z, (a, (b, c))))) in grad_output.zip(elements) {
+                        let grad_output = if *y > 0.0 { *grad_output } else { 0.0 };
+                        *out = a * grad_output + (b * z + c);
                     }
                 }
             }
         }
         if let Some(y) = self.y {
-            for (to, (asked, y)) in self.to_add.iter_mut().zip(self.asked.iter().zip(y)) {
-                to.write(if *y > 0.0 { *asked } else { 0.0 });
+            for (to, (grad_output, y)) in self
+                .grad_residual
+                .iter_mut()
+                .zip(self.grad_output.iter().zip(y))
+            {
+                to.write(if *y > 0.0 { *grad_output } else { 0.0 });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Matrix products with weights that are laid out once, when a model is loaded.
+//! GEMM with a packed right-hand side: weights are packed once, when a model is loaded.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -6,24 +6,25 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::Curve;
+use super::Activation;
 use super::math;
-use super::room::{Shared, filled};
-use super::simd::{Lanes, Work, dispatch, tile_width};
+use super::parallel::{for_each, for_each_index, threads};
+use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
+use super::uninit::{DisjointWriter, vec_init_with};
 
-/// A matrix `[depth, columns]` in panels as wide as a tile: `[panels, depth,
-/// width]`, the last panel filled up with zeros. A tile reads it from front to back.
-pub struct Packed<'a, N: Number = f32> {
-    pub values: N::Values<'a>,
+/// Packed right-hand side `[depth, columns]`, stored as panels of tile width: `[panels,
+/// depth, NR]`, the last panel padded with zeros. A micro-tile reads it sequentially.
+pub struct Packed<'a, N: GemmElement = f32> {
+    pub values: N::Storage<'a>,
     pub depth: usize,
-    /// The rows that are multiplied.
+    /// Range of rows (along the depth) to multiply with.
     pub part: Range<usize>,
     pub columns: usize,
 }
 
-impl<'a, N: Number> Packed<'a, N> {
-    /// All of it.
-    pub fn new(values: N::Values<'a>, depth: usize, columns: usize) -> Self {
+impl<'a, N: GemmElement> Packed<'a, N> {
+    /// The whole matrix.
+    pub fn new(values: N::Storage<'a>, depth: usize, columns: usize) -> Self {
         Self {
             values,
             depth,
@@ -33,40 +34,41 @@ impl<'a, N: Number> Packed<'a, N> {
     }
 }
 
-/// What a product's left matrix consists of, which decides how it is computed.
-pub trait Number: Copy + Default + Send + Sync + 'static {
-    /// What the right matrix consists of, as a tile reads it,
-    type Right: Copy;
-    /// and as it lies in memory.
-    type Values<'a>: Copy + Sync;
-    type RightVector<V: Lanes>: Copy;
-    type Sums<V: Lanes>: Copy;
+/// Element type of the left-hand side, with the matching storage and accumulator types.
+pub trait GemmElement: Copy + Default + Send + Sync + 'static {
+    /// Element of the right-hand side as a micro-tile reads it.
+    type Rhs: Copy;
+    /// Right-hand side as stored.
+    type Storage<'a>: Copy + Sync;
+    type RhsVector<V: SimdF32>: Copy;
+    type Accumulator<V: SimdF32>: Copy;
 
-    /// Part of the right matrix as a tile reads it, in `room` if it lies otherwise.
-    fn right<'a>(
-        values: &'a Self::Values<'_>,
+    /// Range of the right-hand side as a micro-tile reads it, converted into `scratch` if
+    /// stored otherwise.
+    fn rhs<'a>(
+        values: &'a Self::Storage<'_>,
         part: Range<usize>,
-        room: &'a mut Vec<f32>,
-    ) -> &'a [Self::Right];
+        scratch: &'a mut Vec<f32>,
+    ) -> &'a [Self::Rhs];
 
-    // SAFETY of all: as with [`Lanes`].
-    unsafe fn zero<V: Lanes>() -> Self::Sums<V>;
-    unsafe fn load<V: Lanes>(from: *const Self::Right) -> Self::RightVector<V>;
-    unsafe fn add_product<V: Lanes>(
-        sums: Self::Sums<V>,
+    // SAFETY: as in [`SimdF32`].
+    unsafe fn zero<V: SimdF32>() -> Self::Accumulator<V>;
+    unsafe fn load<V: SimdF32>(from: *const Self::Rhs) -> Self::RhsVector<V>;
+    unsafe fn mul_add<V: SimdF32>(
+        sums: Self::Accumulator<V>,
         a: Self,
-        b: Self::RightVector<V>,
-    ) -> Self::Sums<V>;
-    unsafe fn floats<V: Lanes>(sums: Self::Sums<V>) -> V;
+        b: Self::RhsVector<V>,
+    ) -> Self::Accumulator<V>;
+    unsafe fn to_f32<V: SimdF32>(sums: Self::Accumulator<V>) -> V;
 }
 
 #[derive(Clone, Copy)]
-pub enum Values<'a> {
+pub enum PackedData<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
 }
 
-impl<'a> Values<'a> {
+impl<'a> PackedData<'a> {
     pub fn part(self, part: Range<usize>) -> Self {
         match self {
             Self::F32(values) => Self::F32(&values[part]),
@@ -75,54 +77,54 @@ impl<'a> Values<'a> {
     }
 }
 
-impl Number for f32 {
-    type Right = f32;
-    type Values<'a> = Values<'a>;
-    type RightVector<V: Lanes> = V;
-    type Sums<V: Lanes> = V;
+impl GemmElement for f32 {
+    type Rhs = f32;
+    type Storage<'a> = PackedData<'a>;
+    type RhsVector<V: SimdF32> = V;
+    type Accumulator<V: SimdF32> = V;
 
     #[inline(always)]
-    fn right<'a>(values: &'a Values, part: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+    fn rhs<'a>(values: &'a PackedData, part: Range<usize>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
         match *values {
-            Values::F32(values) => &values[part],
-            Values::F16(values) => {
-                room.resize(part.len(), 0.0);
-                for (to, from) in room.iter_mut().zip(&values[part]) {
+            PackedData::F32(values) => &values[part],
+            PackedData::F16(values) => {
+                scratch.resize(part.len(), 0.0);
+                for (to, from) in scratch.iter_mut().zip(&values[part]) {
                     *to = math::from_f16(from.to_bits());
                 }
-                room
+                scratch
             }
         }
     }
     #[inline(always)]
-    unsafe fn zero<V: Lanes>() -> V {
+    unsafe fn zero<V: SimdF32>() -> V {
         unsafe { V::zero() }
     }
     #[inline(always)]
-    unsafe fn load<V: Lanes>(from: *const f32) -> V {
+    unsafe fn load<V: SimdF32>(from: *const f32) -> V {
         unsafe { V::load(from) }
     }
     #[inline(always)]
-    unsafe fn add_product<V: Lanes>(sums: V, a: f32, b: V) -> V {
-        unsafe { sums.add_product(a, b) }
+    unsafe fn mul_add<V: SimdF32>(sums: V, a: f32, b: V) -> V {
+        unsafe { sums.mul_add(a, b) }
     }
     #[inline(always)]
-    unsafe fn floats<V: Lanes>(sums: V) -> V {
+    unsafe fn to_f32<V: SimdF32>(sums: V) -> V {
         sums
     }
 }
 
-/// Two neighbours in a row, as whole numbers: see [`super::int8`].
+/// Two adjacent quantised values of a row: see [`super::int8`].
 pub type Pair = [i16; 2];
 
-impl Number for Pair {
-    type Right = [i8; 2];
-    type Values<'a> = &'a [[i8; 2]];
-    type RightVector<V: Lanes> = V::Pairs;
-    type Sums<V: Lanes> = V::Ints;
+impl GemmElement for Pair {
+    type Rhs = [i8; 2];
+    type Storage<'a> = &'a [[i8; 2]];
+    type RhsVector<V: SimdF32> = V::Pairs;
+    type Accumulator<V: SimdF32> = V::Ints;
 
     #[inline(always)]
-    fn right<'a>(
+    fn rhs<'a>(
         values: &'a &[[i8; 2]],
         part: Range<usize>,
         _room: &'a mut Vec<f32>,
@@ -130,24 +132,24 @@ impl Number for Pair {
         &values[part]
     }
     #[inline(always)]
-    unsafe fn zero<V: Lanes>() -> V::Ints {
+    unsafe fn zero<V: SimdF32>() -> V::Ints {
         unsafe { V::zero_ints() }
     }
     #[inline(always)]
-    unsafe fn load<V: Lanes>(from: *const [i8; 2]) -> V::Pairs {
+    unsafe fn load<V: SimdF32>(from: *const [i8; 2]) -> V::Pairs {
         unsafe { V::load_pairs(from) }
     }
     #[inline(always)]
-    unsafe fn add_product<V: Lanes>(sums: V::Ints, a: Pair, b: V::Pairs) -> V::Ints {
+    unsafe fn mul_add<V: SimdF32>(sums: V::Ints, a: Pair, b: V::Pairs) -> V::Ints {
         unsafe { V::add_pairs(sums, a, b) }
     }
     #[inline(always)]
-    unsafe fn floats<V: Lanes>(sums: V::Ints) -> V {
+    unsafe fn to_f32<V: SimdF32>(sums: V::Ints) -> V {
         unsafe { V::to_floats(sums) }
     }
 }
 
-/// Lays out a matrix `[depth, columns]`, its rows `stride` apart.
+/// Packs a matrix `[depth, columns]` with row stride `stride` into panels.
 pub fn pack<T: Copy + Default>(
     matrix: &[T],
     depth: usize,
@@ -168,31 +170,31 @@ pub fn pack<T: Copy + Default>(
     }
 }
 
-/// What becomes of a product: `curve(x * rows * scale + bias + add)`.
+/// Epilogue fused into a GEMM: `activation(x * row_scale * scale + bias + residual)`.
 #[derive(Clone, Copy)]
-pub struct Finish<'a> {
-    /// A scale for each row of the product.
-    pub rows: Option<&'a [f32]>,
+pub struct Epilogue<'a> {
+    /// Per-row scale, `[rows]`
+    pub row_scale: Option<&'a [f32]>,
     /// `[columns]`
     pub scale: Option<&'a [f32]>,
     /// `[columns]`
     pub bias: Option<&'a [f32]>,
     /// `[rows, columns]`
-    pub add: Option<&'a [f32]>,
-    pub curve: Curve,
+    pub residual: Option<&'a [f32]>,
+    pub activation: Activation,
 }
 
-impl Finish<'_> {
-    pub const NOTHING: Self = Self {
-        rows: None,
+impl Epilogue<'_> {
+    pub const NONE: Self = Self {
+        row_scale: None,
         scale: None,
         bias: None,
-        add: None,
-        curve: Curve::Straight,
+        residual: None,
+        activation: Activation::Identity,
     };
 
     #[inline(always)]
-    pub fn apply(&self, row: &mut [f32], first: usize, place: usize) {
+    pub fn apply_scalar(&self, row: &mut [f32], first: usize, offset: usize) {
         let columns = first..first + row.len();
         if let Some(scale) = self.scale {
             let scale = &scale[columns.clone()];
@@ -202,25 +204,26 @@ impl Finish<'_> {
             let bias = &bias[columns];
             row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
         }
-        if let Some(add) = self.add {
-            let add = &add[place..place + row.len()];
-            row.iter_mut().zip(add).for_each(|(x, a)| *x += a);
+        if let Some(residual) = self.residual {
+            let residual = &residual[offset..offset + row.len()];
+            row.iter_mut().zip(residual).for_each(|(x, a)| *x += a);
         }
-        math::bend(self.curve, row);
+        math::activate(self.activation, row);
     }
 
-    /// The same for vectors side by side, such as the two of a full tile.
+    /// [`Self::apply_scalar`] on registers: adjacent vectors, such as the two of a full
+    /// tile.
     #[inline(always)]
-    pub unsafe fn vectors<V: Lanes, const N: usize>(
+    pub unsafe fn apply_simd<V: SimdF32, const N: usize>(
         &self,
         mut sums: [V; N],
         first: usize,
-        place: usize,
+        offset: usize,
     ) -> [V; N] {
         #[inline(always)]
-        unsafe fn load<V: Lanes, const N: usize>(values: &[f32], first: usize) -> [V; N] {
+        unsafe fn load<V: SimdF32, const N: usize>(values: &[f32], first: usize) -> [V; N] {
             let values = &values[first..first + N * V::LANES];
-            // SAFETY: so many vectors long, as just checked.
+            // SAFETY: the slice has N vectors, as just checked.
             unsafe {
                 let mut loaded = [V::zero(); N];
                 for (i, vector) in loaded.iter_mut().enumerate() {
@@ -229,7 +232,7 @@ impl Finish<'_> {
                 loaded
             }
         }
-        // SAFETY: the caller's: V's instructions are there.
+        // SAFETY: the caller guarantees V's instructions.
         unsafe {
             if let Some(scale) = self.scale {
                 let scale: [V; N] = load(scale, first);
@@ -243,26 +246,26 @@ impl Finish<'_> {
                     *sum = sum.add(bias);
                 }
             }
-            if let Some(add) = self.add {
-                let add: [V; N] = load(add, place);
-                for (sum, add) in sums.iter_mut().zip(add) {
-                    *sum = sum.add(add);
+            if let Some(residual) = self.residual {
+                let residual: [V; N] = load(residual, offset);
+                for (sum, residual) in sums.iter_mut().zip(residual) {
+                    *sum = sum.add(residual);
                 }
             }
-            match self.curve {
-                Curve::Straight => {}
-                Curve::Relu => {
+            match self.activation {
+                Activation::Identity => {}
+                Activation::Relu => {
                     for sum in &mut sums {
                         *sum = sum.max(V::zero());
                     }
                 }
-                Curve::QuickGelu | Curve::Gelu => {
+                Activation::QuickGelu | Activation::Gelu => {
                     let mut row = [0.0f32; 32];
                     let row = &mut row[..N * V::LANES];
                     for (i, sum) in sums.into_iter().enumerate() {
                         sum.store(row.as_mut_ptr().add(i * V::LANES));
                     }
-                    math::bend(self.curve, row);
+                    math::activate(self.activation, row);
                     sums = load(row, 0);
                 }
             }
@@ -271,17 +274,17 @@ impl Finish<'_> {
     }
 }
 
-/// Where the left matrix comes from: any number of rows, `depth` numbers long, that
-/// lie in memory as runs of one length.
-pub trait Rows<N = f32>: Sync {
+/// Left-hand side of a GEMM: rows of `depth` values, each made of contiguous segments of
+/// equal length.
+pub trait LhsSource<N = f32>: Sync {
     fn count(&self) -> usize;
-    /// How many runs a row is.
-    fn runs(&self) -> usize;
-    /// Shows every run of a row in turn, with its number.
-    fn row(&self, row: usize, see: impl FnMut(usize, &[N]));
+    /// Segments per row.
+    fn segments(&self) -> usize;
+    /// Visits the segments of a row in order, with their index.
+    fn row(&self, row: usize, visit: impl FnMut(usize, &[N]));
 }
 
-/// A matrix as it lies: rows `stride` apart.
+/// Strided matrix view.
 pub struct Matrix<'a, N = f32> {
     pub values: &'a [N],
     pub rows: usize,
@@ -289,133 +292,138 @@ pub struct Matrix<'a, N = f32> {
     pub stride: usize,
 }
 
-impl<N: Number> Rows<N> for Matrix<'_, N> {
+impl<N: GemmElement> LhsSource<N> for Matrix<'_, N> {
     fn count(&self) -> usize {
         self.rows
     }
 
-    fn runs(&self) -> usize {
+    fn segments(&self) -> usize {
         1
     }
 
-    fn row(&self, row: usize, mut see: impl FnMut(usize, &[N])) {
+    fn row(&self, row: usize, mut visit: impl FnMut(usize, &[N])) {
         let start = row * self.stride;
-        see(0, &self.values[start..start + self.depth]);
+        visit(0, &self.values[start..start + self.depth]);
     }
 }
 
-/// A row into the column `i` of a block of `width` columns.
+/// Writes a row into column `i` of a block of `width` columns.
 pub fn transpose_row<N: Copy>(row: &[N], width: usize, i: usize, block: &mut [N]) {
     let column = block[i..].iter_mut().step_by(width);
     column.zip(row).for_each(|(to, from)| *to = *from);
 }
 
-/// Some rows of the left matrix as tiles read them, in blocks as high as a tile.
-enum Left<N> {
-    /// What one step of a tile reads side by side: `[depth, height]` for each block.
-    Laid(Vec<N>),
-    /// Where the rows' runs begin: `[runs, height]` for each block.
-    Where(Vec<Start<N>>, usize),
+/// Rows of the left-hand side as micro-tiles read them, in blocks of tile height.
+enum Lhs<N> {
+    /// Packed: `[depth, height]` for each block.
+    Packed(Vec<N>),
+    /// Pointers to the segments, `[segments, height]` for each block, and the segment
+    /// length.
+    Indirect(Vec<SegmentPtr<N>>, usize),
 }
 
 #[derive(Clone, Copy)]
-struct Start<N>(*const N);
+struct SegmentPtr<N>(*const N);
 
-// SAFETY: they are read from and nothing else, while the rows are borrowed.
-unsafe impl<N: Sync> Send for Start<N> {}
-unsafe impl<N: Sync> Sync for Start<N> {}
+// SAFETY: only read from, while the rows are borrowed.
+unsafe impl<N: Sync> Send for SegmentPtr<N> {}
+unsafe impl<N: Sync> Sync for SegmentPtr<N> {}
 
-/// Whether it pays to lay rows of `bytes` bytes out anew for so many panels.
-fn worth_laying_out(bytes: usize, panels: usize) -> bool {
-    // Rows whose beginnings are a multiple of this apart fall on the same few places
-    // of the first cache, and drive each other out.
+/// Packing heuristic: is it worth packing rows of `bytes` bytes for this many panels?
+fn should_pack_lhs(bytes: usize, panels: usize) -> bool {
+    // Rows at a multiple of this distance map to the same few L1 cache sets and evict
+    // each other.
     let crowded = bytes.is_multiple_of(4096);
-    // WebAssembly works out the place of every number by an instruction of its own.
+    // WebAssembly spends an instruction on every element's address.
     let costly = cfg!(target_arch = "wasm32") && panels >= 8;
     crowded || costly
 }
 
-impl<N: Number> Left<N> {
-    /// Of the rows from `first` on, in blocks between `places`.
+impl<N: GemmElement> Lhs<N> {
+    /// Rows from `first` on, split into `blocks` of `(start, end)`.
     fn new(
-        rows: &impl Rows<N>,
+        rows: &impl LhsSource<N>,
         [depth, panels]: [usize; 2],
         first: usize,
-        places: &[(usize, usize)],
+        blocks: &[(usize, usize)],
         parallel: bool,
     ) -> Self {
-        let runs = rows.runs();
-        let count = places.last().map_or(0, |place| place.1);
-        if runs == 1 && worth_laying_out(depth * size_of::<N>(), panels) {
-            let mut laid = vec![N::default(); count * depth];
-            let mut free = laid.as_mut_slice();
-            let mut blocks = Vec::with_capacity(places.len());
-            for &(from, to) in places {
+        let segments = rows.segments();
+        let count = blocks.last().map_or(0, |block| block.1);
+        if segments == 1 && should_pack_lhs(depth * size_of::<N>(), panels) {
+            let mut packed_lhs = vec![N::default(); count * depth];
+            let mut free = packed_lhs.as_mut_slice();
+            let mut tasks = Vec::with_capacity(blocks.len());
+            for &(from, to) in blocks {
                 let (block, rest) = free.split_at_mut((to - from) * depth);
-                blocks.push((from, to, block));
+                tasks.push((from, to, block));
                 free = rest;
             }
-            for_all(blocks, parallel, |(from, to, block)| {
+            for_each(tasks, parallel, |(from, to, block)| {
                 for i in 0..to - from {
                     rows.row(first + from + i, |_, row| {
                         transpose_row(&row[..depth], to - from, i, block)
                     });
                 }
             });
-            return Self::Laid(laid);
+            return Self::Packed(packed_lhs);
         }
-        let length = depth / runs;
-        let mut starts = vec![Start(std::ptr::null()); count * runs];
-        for &(from, to) in places {
-            let block = &mut starts[from * runs..to * runs];
+        let segment_len = depth / segments;
+        let mut pointers = vec![SegmentPtr(std::ptr::null()); count * segments];
+        for &(from, to) in blocks {
+            let block = &mut pointers[from * segments..to * segments];
             for i in 0..to - from {
-                rows.row(first + from + i, |run, numbers| {
-                    block[run * (to - from) + i] = Start(numbers[..length].as_ptr());
+                rows.row(first + from + i, |segment, values| {
+                    block[segment * (to - from) + i] = SegmentPtr(values[..segment_len].as_ptr());
                 });
             }
         }
-        Self::Where(starts, length)
+        Self::Indirect(pointers, segment_len)
     }
 }
 
-/// Numbers of the left matrix that are read at a time: they stay in the second cache
-/// while the panels of the right one pass by.
+/// Elements of the left-hand side per chunk: they stay in L2 while the panels of the
+/// right-hand side stream by.
 const CHUNK: usize = 64 * 1024;
 
 /// `rows` times `packed`, `[rows, columns]`, on all threads.
-pub fn product<N: Number>(rows: &impl Rows<N>, packed: &Packed<N>, finish: &Finish) -> Vec<f32> {
-    multiply(rows, packed, finish, threads())
-}
-
-/// The same on this thread alone.
-pub fn product_here<N: Number>(
-    rows: &impl Rows<N>,
+pub fn gemm<N: GemmElement>(
+    rows: &impl LhsSource<N>,
     packed: &Packed<N>,
-    finish: &Finish,
+    epilogue: &Epilogue,
 ) -> Vec<f32> {
-    multiply(rows, packed, finish, 1)
+    gemm_alloc(rows, packed, epilogue, threads())
 }
 
-/// The same with nothing that follows, into `out`.
-pub fn product_into(rows: &impl Rows, packed: &Packed, out: &mut [MaybeUninit<f32>]) {
-    fill(rows, packed, &Finish::NOTHING, 1, out);
-}
-
-fn multiply<N: Number>(
-    rows: &impl Rows<N>,
+/// [`gemm`] on the current thread.
+pub fn gemm_serial<N: GemmElement>(
+    rows: &impl LhsSource<N>,
     packed: &Packed<N>,
-    finish: &Finish,
+    epilogue: &Epilogue,
+) -> Vec<f32> {
+    gemm_alloc(rows, packed, epilogue, 1)
+}
+
+/// [`gemm_serial`] without epilogue, into `out`.
+pub fn gemm_serial_into(rows: &impl LhsSource, packed: &Packed, out: &mut [MaybeUninit<f32>]) {
+    gemm_into(rows, packed, &Epilogue::NONE, 1, out);
+}
+
+fn gemm_alloc<N: GemmElement>(
+    rows: &impl LhsSource<N>,
+    packed: &Packed<N>,
+    epilogue: &Epilogue,
     threads: usize,
 ) -> Vec<f32> {
-    filled(rows.count() * packed.columns, |out| {
-        fill(rows, packed, finish, threads, out);
+    vec_init_with(rows.count() * packed.columns, |out| {
+        gemm_into(rows, packed, epilogue, threads, out);
     })
 }
 
-fn fill<N: Number>(
-    rows: &impl Rows<N>,
+fn gemm_into<N: GemmElement>(
+    rows: &impl LhsSource<N>,
     packed: &Packed<N>,
-    finish: &Finish,
+    epilogue: &Epilogue,
     threads: usize,
     out: &mut [MaybeUninit<f32>],
 ) {
@@ -423,103 +431,108 @@ fn fill<N: Number>(
         return;
     }
     let (total, depth) = (rows.count(), packed.part.len());
-    let most = most_rows();
+    let max_rows = max_tile_rows();
     let panels = packed.columns.div_ceil(tile_width());
-    // Threads share the rows where there are enough of them, else the panels.
-    let by_chunk = threads > 1 && total >= 4 * threads * most;
+    // Parallel over rows if there are enough of them, else over panels.
+    let by_chunk = threads > 1 && total >= 4 * threads * max_rows;
     let by_panel = threads > 1 && !by_chunk;
-    // Many rows go by chunks, each as large as the cache likes but large enough
-    // to make it worth while to read all of the weights for it.
-    let chunk = (CHUNK / depth.max(1)).max(4 * most);
+    // Rows are processed in chunks that fit the cache but are large enough to amortise
+    // reading all weights.
+    let chunk = (CHUNK / depth.max(1)).max(4 * max_rows);
     let mut chunks = total.div_ceil(chunk);
     if by_chunk {
         chunks = chunks.next_multiple_of(2 * threads);
     }
-    let result = Shared::new(out, packed.columns);
-    for_each(chunks, by_chunk, |index| {
-        // Parts of nearly the same height: of 50 rows blocks of 13, 13, 12 and 12
-        // rather than three of 14 and one of 8.
+    let writer = DisjointWriter::new(out, packed.columns);
+    for_each_index(chunks, by_chunk, |index| {
+        // Blocks of nearly equal height: 50 rows as 13, 13, 12 and 12 rather than 14, 14,
+        // 14 and 8.
         let part = |count: usize, of: usize, index: usize| index * count / of;
         let first = part(total, chunks, index);
         let count = part(total, chunks, index + 1) - first;
-        let blocks = count.div_ceil(most);
-        let places: Vec<(usize, usize)> = (0..blocks)
-            .map(|block| (part(count, blocks, block), part(count, blocks, block + 1)))
+        let block_count = count.div_ceil(max_rows);
+        let blocks: Vec<(usize, usize)> = (0..block_count)
+            .map(|block| {
+                (
+                    part(count, block_count, block),
+                    part(count, block_count, block + 1),
+                )
+            })
             .collect();
-        let left = Left::new(rows, [depth, panels], first, &places, by_panel);
-        for_each(panels, by_panel, |panel| {
+        let lhs = Lhs::new(rows, [depth, panels], first, &blocks, by_panel);
+        for_each_index(panels, by_panel, |panel| {
             dispatch(Panel {
                 packed,
                 panel,
-                left: &left,
-                places: &places,
+                lhs: &lhs,
+                blocks: &blocks,
                 first,
-                finish,
-                out: &result,
+                epilogue,
+                out: &writer,
             })
         });
     });
 }
 
 thread_local! {
-    /// Room for a panel of f16 weights as f32.
-    static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A panel of f16 weights converted to f32.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How high a tile is at most.
-pub fn most_rows() -> usize {
-    struct Rows;
-    impl Work for Rows {
+/// Maximum height of a micro-tile (MR).
+pub fn max_tile_rows() -> usize {
+    struct TileRows;
+    impl SimdJob for TileRows {
         type Output = usize;
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) -> usize {
+        unsafe fn run<V: SimdF32>(self) -> usize {
             V::ROWS
         }
     }
-    dispatch(Rows)
+    dispatch(TileRows)
 }
 
-/// One panel of the right matrix with every block of the left one.
-struct Panel<'a, 'w, N: Number> {
+/// One panel of the right-hand side times every block of the left-hand side.
+struct Panel<'a, 'w, N: GemmElement> {
     packed: &'a Packed<'w, N>,
     panel: usize,
-    left: &'a Left<N>,
-    places: &'a [(usize, usize)],
+    lhs: &'a Lhs<N>,
+    blocks: &'a [(usize, usize)],
     first: usize,
-    finish: &'a Finish<'a>,
-    out: &'a Shared<'a>,
+    epilogue: &'a Epilogue<'a>,
+    out: &'a DisjointWriter<'a>,
 }
 
-impl<N: Number> Work for Panel<'_, '_, N> {
+impl<N: GemmElement> SimdJob for Panel<'_, '_, N> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let Packed { values, part, .. } = self.packed;
         let first = self.panel * self.packed.depth;
         let width = 2 * V::LANES;
         let part = (first + part.start) * width..(first + part.end) * width;
-        let mut room = WIDENED.take();
-        let right = N::right(values, part, &mut room);
-        for &(from, to) in self.places {
-            // SAFETY: the caller's.
-            unsafe { self.block::<V>(right, from, to - from) };
+        let mut scratch = SCRATCH.take();
+        let rhs = N::rhs(values, part, &mut scratch);
+        for &(from, to) in self.blocks {
+            // SAFETY: the caller guarantees V's instructions.
+            unsafe { self.block::<V>(rhs, from, to - from) };
         }
-        WIDENED.set(room);
+        SCRATCH.set(scratch);
     }
 }
 
-impl<N: Number> Panel<'_, '_, N> {
-    /// Picks the tile that is as high as the block.
+impl<N: GemmElement> Panel<'_, '_, N> {
+    /// Dispatches to the micro-tile of the block's height.
     #[inline(always)]
-    unsafe fn block<V: Lanes>(&self, right: &[N::Right], from: usize, height: usize) {
+    unsafe fn block<V: SimdF32>(&self, rhs: &[N::Rhs], from: usize, height: usize) {
         macro_rules! heights {
             ($($height:literal)*) => {
-                // What is higher than V's registers allow is never asked for,
-                // and the condition is known when this is compiled.
+                // Heights above V's register count never occur, and the condition is
+                // resolved at compile time.
                 match height {
                     $($height if $height <= V::ROWS => unsafe {
-                        self.tile::<V, $height>(right, from)
+                        self.tile::<V, $height>(rhs, from)
                     },)*
                     _ => unreachable!("a block higher than a tile"),
                 }
@@ -529,41 +542,42 @@ impl<N: Number> Panel<'_, '_, N> {
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const H: usize>(&self, right: &[N::Right], from: usize) {
+    unsafe fn tile<V: SimdF32, const H: usize>(&self, rhs: &[N::Rhs], from: usize) {
         let width = 2 * V::LANES;
         let depth = self.packed.part.len();
-        assert!(right.len() == width * depth);
-        // SAFETY: the caller's.
+        assert!(rhs.len() == width * depth);
+        // SAFETY: the caller guarantees V's instructions.
         let mut sums = [[unsafe { N::zero::<V>() }; 2]; H];
-        let mut b = right.as_ptr();
-        // No closure: it would not be compiled for V's instructions.
+        let mut b = rhs.as_ptr();
+        // A macro and no closure: a closure would not be compiled for V's instructions.
         macro_rules! step {
-            ($row:ident of $rows:expr, $number:expr) => {
-                // SAFETY: there are `depth` steps, and so much of both matrices.
+            ($row:ident of $rows:expr, $value:expr) => {
+                // SAFETY: there are `depth` steps, and both matrices have that many.
                 unsafe {
                     let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
                     for ($row, sums) in $rows.iter().zip(&mut sums) {
-                        let a = $number;
-                        sums[0] = N::add_product::<V>(sums[0], a, b0);
-                        sums[1] = N::add_product::<V>(sums[1], a, b1);
+                        let a = $value;
+                        sums[0] = N::mul_add::<V>(sums[0], a, b0);
+                        sums[1] = N::mul_add::<V>(sums[1], a, b1);
                     }
                     b = b.add(width);
                 }
             };
         }
-        match self.left {
-            Left::Laid(laid) => {
-                let (steps, _) = laid[from * depth..(from + H) * depth].as_chunks::<H>();
-                for numbers in steps {
-                    step!(number of numbers, *number);
+        match self.lhs {
+            Lhs::Packed(packed_lhs) => {
+                let (steps, _) = packed_lhs[from * depth..(from + H) * depth].as_chunks::<H>();
+                for values in steps {
+                    step!(value of values, *value);
                 }
             }
-            Left::Where(starts, length) => {
-                let runs = depth / (*length).max(1);
-                let (runs, _) = starts[from * runs..(from + H) * runs].as_chunks::<H>();
-                for starts in runs {
-                    for k in 0..*length {
-                        step!(start of starts, *start.0.add(k));
+            Lhs::Indirect(pointers, segment_len) => {
+                let segments = depth / (*segment_len).max(1);
+                let (segments, _) =
+                    pointers[from * segments..(from + H) * segments].as_chunks::<H>();
+                for pointers in segments {
+                    for k in 0..*segment_len {
+                        step!(start of pointers, *start.0.add(k));
                     }
                 }
             }
@@ -571,58 +585,31 @@ impl<N: Number> Panel<'_, '_, N> {
         let first = self.panel * width;
         let count = width.min(self.packed.columns - first);
         for (i, sums) in sums.into_iter().enumerate() {
-            let line = self.first + from + i;
-            let place = line * self.packed.columns + first;
-            // SAFETY: as wide as two vectors is what `row` and a full tile are,
-            // and `place_of` looks whether it is inside.
+            let row = self.first + from + i;
+            let offset = row * self.packed.columns + first;
+            // SAFETY: `tail` and a full tile are two vectors wide, and `ptr_at` checks
+            // the bounds.
             unsafe {
-                let mut sums = [N::floats::<V>(sums[0]), N::floats::<V>(sums[1])];
-                if let Some(rows) = self.finish.rows {
+                let mut sums = [N::to_f32::<V>(sums[0]), N::to_f32::<V>(sums[1])];
+                if let Some(scale) = self.epilogue.row_scale {
                     let [a, b] = sums;
-                    let nothing = V::zero();
-                    sums = [
-                        nothing.add_product(rows[line], a),
-                        nothing.add_product(rows[line], b),
-                    ];
+                    let zero = V::zero();
+                    sums = [zero.mul_add(scale[row], a), zero.mul_add(scale[row], b)];
                 }
                 if count == width {
-                    let sums = self.finish.vectors(sums, first, place);
-                    let to = self.out.place_of(line, first, width);
+                    let sums = self.epilogue.apply_simd(sums, first, offset);
+                    let to = self.out.ptr_at(row, first, width);
                     sums[0].store(to);
                     sums[1].store(to.add(V::LANES));
                 } else {
-                    let mut row = [0.0f32; 32];
-                    sums[0].store(row.as_mut_ptr());
-                    sums[1].store(row.as_mut_ptr().add(V::LANES));
-                    self.finish.apply(&mut row[..count], first, place);
-                    self.out.write(line, first, &row[..count]);
+                    let mut tail = [0.0f32; 32];
+                    sums[0].store(tail.as_mut_ptr());
+                    sums[1].store(tail.as_mut_ptr().add(V::LANES));
+                    self.epilogue
+                        .apply_scalar(&mut tail[..count], first, offset);
+                    self.out.write(row, first, &tail[..count]);
                 }
             }
         }
     }
-}
-
-/// `work` for every number below `count`, on all threads where `parallel` is asked
-/// for and there are threads.
-pub fn for_each(count: usize, parallel: bool, work: impl Fn(usize) + Sync + Send) {
-    for_all((0..count).collect(), parallel, work);
-}
-
-/// The same for every one of `items`.
-pub fn for_all<T: Send>(items: Vec<T>, parallel: bool, work: impl Fn(T) + Sync + Send) {
-    #[cfg(not(target_arch = "wasm32"))]
-    if parallel && items.len() > 1 && threads() > 1 {
-        use rayon::prelude::*;
-        items.into_par_iter().for_each(work);
-        return;
-    }
-    let _ = parallel;
-    items.into_iter().for_each(work);
-}
-
-pub fn threads() -> usize {
-    #[cfg(not(target_arch = "wasm32"))]
-    return rayon::current_num_threads();
-    #[cfg(target_arch = "wasm32")]
-    1
 }

@@ -1,7 +1,6 @@
-//! Functions of one number, without a branch, so that compilers make vectors of
-//! loops over them.
+//! Branch-free scalar functions, so that compilers vectorise loops over them.
 
-use super::Curve;
+use super::Activation;
 
 /// `e^x` to 2 units in the last place; 0 below -87, capped above 88.
 #[inline(always)]
@@ -47,45 +46,45 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// How fast [`quick_gelu`] rises.
+/// Derivative of [`quick_gelu`].
 #[cfg(feature = "training")]
 #[inline(always)]
-pub fn quick_gelu_slope(x: f32) -> f32 {
-    let gate = 1.0 / (1.0 + exp(-1.702 * x));
-    gate + 1.702 * x * gate * (1.0 - gate)
+pub fn quick_gelu_grad(x: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp(-1.702 * x));
+    sigmoid + 1.702 * x * sigmoid * (1.0 - sigmoid)
 }
 
-/// How fast [`gelu`] rises.
+/// Derivative of [`gelu`].
 #[cfg(feature = "training")]
 #[inline(always)]
-pub fn gelu_slope(x: f32) -> f32 {
+pub fn gelu_grad(x: f32) -> f32 {
     const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
-    let below = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-    below + x * DENSITY * exp(-0.5 * x * x)
+    let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+    cdf + x * DENSITY * exp(-0.5 * x * x)
 }
 
-/// A curve over a row.
+/// Applies an activation to a row, in place.
 #[inline(always)]
-pub fn bend(curve: Curve, row: &mut [f32]) {
-    match curve {
-        Curve::Straight => {}
-        Curve::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
-        Curve::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
-        Curve::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
+pub fn activate(activation: Activation, row: &mut [f32]) {
+    match activation {
+        Activation::Identity => {}
+        Activation::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
+        Activation::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
+        Activation::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
     }
 }
 
 /// Softmax of a row, in place.
 #[inline(always)]
 pub fn softmax(row: &mut [f32]) {
-    let highest = highest(row);
-    row.iter_mut().for_each(|x| *x = exp(*x - highest));
+    let max = max(row);
+    row.iter_mut().for_each(|x| *x = exp(*x - max));
     let sum = sum(row);
     row.iter_mut().for_each(|x| *x /= sum);
 }
 
-/// Sixteen sums side by side: floats are added in the order they are written in,
-/// so only then are they a vector.
+/// Reduction in sixteen lanes: float addition is not associative, so a compiler
+/// vectorises only sums that are written this way.
 #[inline(always)]
 fn fold(row: &[f32], start: f32, each: impl Fn(f32) -> f32, with: impl Fn(f32, f32) -> f32) -> f32 {
     const LANES: usize = 16;
@@ -101,7 +100,7 @@ fn fold(row: &[f32], start: f32, each: impl Fn(f32) -> f32, with: impl Fn(f32, f
 }
 
 #[inline(always)]
-fn highest(row: &[f32]) -> f32 {
+fn max(row: &[f32]) -> f32 {
     fold(row, f32::MIN, |x| x, |a, b| if b > a { b } else { a })
 }
 
@@ -117,7 +116,7 @@ pub fn sum_of_squares(row: &[f32]) -> f32 {
 
 #[cfg(feature = "training")]
 #[inline(always)]
-pub fn sum_of_products(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut lanes = [0.0; LANES];
@@ -130,12 +129,12 @@ pub fn sum_of_products(a: &[f32], b: &[f32]) -> f32 {
     lanes.into_iter().chain(rest).sum()
 }
 
-/// IEEE half precision to single, by bits: no instruction for it in wasm.
+/// f16 to f32 by bit operations: wasm has no instruction for it.
 #[inline(always)]
 pub fn from_f16(bits: u16) -> f32 {
     let bits = bits as u32;
-    // The exponent's bias changes by a multiplication, which also makes normal
-    // numbers of the smallest; infinities do not occur in weights.
+    // The multiplication adjusts the exponent's bias and normalises subnormals; weights
+    // contain no infinities.
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }

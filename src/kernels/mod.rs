@@ -1,38 +1,37 @@
-//! What is fast on a CPU, over plain slices: no tensors, no devices. [`crate::ops`]
-//! calls it with what lies in the CPU's memory, and so do the workers that share its
-//! work in a browser ([`crew`]), whose program holds nothing else.
+//! CPU kernels over plain slices: no tensors, no devices. Called by [`crate::ops`] for
+//! tensors in CPU memory, and by the compute workers of a browser ([`pool`]), whose
+//! program contains nothing else.
 
-// What makes them safe is told once, at the traits that have them.
+// Safety is documented once, at the traits `SimdF32` and `SimdJob`.
 #![allow(clippy::missing_safety_doc)]
 
 pub mod attention;
 #[cfg(feature = "training")]
-pub mod attention_back;
+pub mod attention_backward;
+#[cfg(feature = "training")]
+pub mod bias_act;
 pub mod conv;
 #[cfg(feature = "training")]
 pub mod conv_norm;
-pub mod crew;
-#[cfg(feature = "training")]
-pub mod finish;
-pub mod gemm;
+pub(crate) mod gemm;
 pub mod int8;
-pub mod laid;
 pub mod math;
 pub mod norm;
-pub mod room;
-#[cfg(feature = "training")]
-pub mod share;
+pub mod packed_weights;
+pub(crate) mod parallel;
+pub mod pool;
 pub mod simd;
+pub(crate) mod uninit;
 #[cfg(feature = "training")]
-pub mod strip;
+pub mod unpacked_gemm;
 pub mod winograd;
 
 use serde::{Deserialize, Serialize};
 
-/// A function of one number.
+/// Element-wise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Curve {
-    Straight,
+pub enum Activation {
+    Identity,
     QuickGelu,
     Gelu,
     Relu,

@@ -1,8 +1,8 @@
-//! Layer normalisation, row by row.
+//! Layer normalisation by row.
 
-use super::gemm::for_all;
 use super::math;
-use super::simd::{Lanes, Work, dispatch};
+use super::parallel::for_each;
+use super::simd::{SimdF32, SimdJob, dispatch};
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` for rows as long as `gamma`.
 pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
@@ -12,18 +12,18 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f
         beta: &'a [f32],
         epsilon: f32,
     }
-    impl Work for Norm<'_> {
+    impl SimdJob for Norm<'_> {
         type Output = ();
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) {
+        unsafe fn run<V: SimdF32>(self) {
             let width = self.gamma.len() as f32;
             for row in self.out.chunks_exact_mut(self.gamma.len()) {
                 let mean = math::sum(row) / width;
                 row.iter_mut().for_each(|x| *x -= mean);
                 let variance = math::sum_of_squares(row) / width;
                 let scale = 1.0 / (variance + self.epsilon).sqrt();
-                let line = self.gamma.iter().zip(self.beta);
-                for (x, (gamma, beta)) in row.iter_mut().zip(line) {
+                let columns = self.gamma.iter().zip(self.beta);
+                for (x, (gamma, beta)) in row.iter_mut().zip(columns) {
                     *x = *x * scale * gamma + beta;
                 }
             }
@@ -31,7 +31,7 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f
     }
     let mut out = x.to_vec();
     let parts = out.chunks_mut(ROWS * gamma.len().max(1)).collect();
-    for_all(parts, true, |out| {
+    for_each(parts, true, |out| {
         dispatch(Norm {
             out,
             gamma,
@@ -42,29 +42,34 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f
     out
 }
 
-/// Rows that are worth a task.
+/// Minimum rows per task.
 const ROWS: usize = 64;
 
-/// What is asked of `x`, gamma and beta, by what is `asked` of [`layer_norm`].
+/// Gradients of `x`, gamma and beta, given the gradient of [`layer_norm`].
 #[cfg(feature = "training")]
-pub fn back(asked: &[f32], x: &[f32], gamma: &[f32], epsilon: f32) -> [Vec<f32>; 3] {
-    use super::room::filled;
-    use super::share::{add_up, divide, shares, total};
+pub fn layer_norm_backward(
+    grad_output: &[f32],
+    x: &[f32],
+    gamma: &[f32],
+    epsilon: f32,
+) -> [Vec<f32>; 3] {
+    use super::parallel::{add_assign, chunk_ranges, split_by, sum_by_channel};
+    use super::uninit::vec_init_with;
     let width = gamma.len();
-    let shares = shares(x.len().div_ceil(ROWS * width));
-    let mut parts = vec![[vec![0.0; width], vec![0.0; width]]; shares.len()];
-    let to_x = filled(x.len(), |out| {
-        let out = divide(out, &shares, ROWS * width);
-        let parts = shares.iter().zip(&mut parts).zip(out).collect();
-        for_all(parts, true, |((share, all), out)| {
-            let first = share.start * ROWS * width;
+    let chunks = chunk_ranges(x.len().div_ceil(ROWS * width));
+    let mut parts = vec![[vec![0.0; width], vec![0.0; width]]; chunks.len()];
+    let grad_x = vec_init_with(x.len(), |out| {
+        let out = split_by(out, &chunks, ROWS * width);
+        let parts = chunks.iter().zip(&mut parts).zip(out).collect();
+        for_each(parts, true, |((chunk, all), out)| {
+            let first = chunk.start * ROWS * width;
             let part = first..first + out.len();
-            let (asked, x) = (&asked[part.clone()], &x[part]);
-            let rows = asked.chunks(ROWS * width).zip(x.chunks(ROWS * width));
-            for ((asked, x), out) in rows.zip(out.chunks_mut(ROWS * width)) {
+            let (grad_output, x) = (&grad_output[part.clone()], &x[part]);
+            let rows = grad_output.chunks(ROWS * width).zip(x.chunks(ROWS * width));
+            for ((grad_output, x), out) in rows.zip(out.chunks_mut(ROWS * width)) {
                 let mut sums = [vec![0.0; width], vec![0.0; width]];
-                dispatch(Back {
-                    asked,
+                dispatch(Backward {
+                    grad_output,
                     x,
                     gamma,
                     epsilon,
@@ -72,23 +77,25 @@ pub fn back(asked: &[f32], x: &[f32], gamma: &[f32], epsilon: f32) -> [Vec<f32>;
                     sums: &mut sums,
                 });
                 for (all, sums) in all.iter_mut().zip(&sums) {
-                    add_up(all, &total(sums, width));
+                    add_assign(all, &sum_by_channel(sums, width));
                 }
             }
         });
     });
     let [gamma, beta] = [0, 1].map(|index| {
         let mut all = vec![0.0; width];
-        parts.iter().for_each(|part| add_up(&mut all, &part[index]));
+        parts
+            .iter()
+            .for_each(|part| add_assign(&mut all, &part[index]));
         all.into_iter().map(|sum| sum as f32).collect()
     });
-    [to_x, gamma, beta]
+    [grad_x, gamma, beta]
 }
 
-/// See [`back`]; `sums` is what is asked of gamma and beta.
+/// Rows of [`layer_norm_backward`]; `sums` accumulates the gradients of gamma and beta.
 #[cfg(feature = "training")]
-struct Back<'a> {
-    asked: &'a [f32],
+struct Backward<'a> {
+    grad_output: &'a [f32],
     x: &'a [f32],
     gamma: &'a [f32],
     epsilon: f32,
@@ -97,38 +104,40 @@ struct Back<'a> {
 }
 
 #[cfg(feature = "training")]
-impl Work for Back<'_> {
+impl SimdJob for Backward<'_> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let length = self.gamma.len();
         let width = length as f32;
-        let [to_gamma, to_beta] = self.sums;
-        let (mut normal, mut scaled) = (vec![0.0; length], vec![0.0; length]);
+        let [grad_gamma, grad_beta] = self.sums;
+        let (mut normalized, mut scaled) = (vec![0.0; length], vec![0.0; length]);
         let rows = self
-            .asked
+            .grad_output
             .chunks_exact(length)
             .zip(self.x.chunks_exact(length));
-        for ((asked, x), out) in rows.zip(self.out.chunks_exact_mut(length)) {
+        for ((grad_output, x), out) in rows.zip(self.out.chunks_exact_mut(length)) {
             let mean = math::sum(x) / width;
-            let centred = normal.iter_mut().zip(x);
-            centred.for_each(|(normal, x)| *normal = x - mean);
-            let variance = math::sum_of_squares(&normal) / width;
-            let inverse = 1.0 / (variance + self.epsilon).sqrt();
-            normal.iter_mut().for_each(|x| *x *= inverse);
-            let sums = to_gamma.iter_mut().zip(to_beta.iter_mut());
-            for ((asked, normal), (to_gamma, to_beta)) in asked.iter().zip(&normal).zip(sums) {
-                *to_gamma += asked * normal;
-                *to_beta += asked;
+            let centred = normalized.iter_mut().zip(x);
+            centred.for_each(|(normalized, x)| *normalized = x - mean);
+            let variance = math::sum_of_squares(&normalized) / width;
+            let inv_std = 1.0 / (variance + self.epsilon).sqrt();
+            normalized.iter_mut().for_each(|x| *x *= inv_std);
+            let sums = grad_gamma.iter_mut().zip(grad_beta.iter_mut());
+            for ((grad_output, normalized), (grad_gamma, grad_beta)) in
+                grad_output.iter().zip(&normalized).zip(sums)
+            {
+                *grad_gamma += grad_output * normalized;
+                *grad_beta += grad_output;
             }
-            let line = scaled.iter_mut().zip(asked.iter().zip(self.gamma));
-            line.for_each(|(scaled, (asked, gamma))| *scaled = asked * gamma);
-            // What would move the mean, or the variance, is taken back.
-            let level = math::sum(&scaled) / width;
-            let along = math::sum_of_products(&scaled, &normal) / width;
-            let line = scaled.iter().zip(&normal);
-            for (out, (scaled, normal)) in out.iter_mut().zip(line) {
-                out.write(inverse * (scaled - level - normal * along));
+            let columns = scaled.iter_mut().zip(grad_output.iter().zip(self.gamma));
+            columns.for_each(|(scaled, (grad_output, gamma))| *scaled = grad_output * gamma);
+            // Removes the components along the mean and the variance.
+            let mean_grad = math::sum(&scaled) / width;
+            let projection = math::dot(&scaled, &normalized) / width;
+            let columns = scaled.iter().zip(&normalized);
+            for (out, (scaled, normalized)) in out.iter_mut().zip(columns) {
+                out.write(inv_std * (scaled - mean_grad - normalized * projection));
             }
         }
     }

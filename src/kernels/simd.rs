@@ -1,25 +1,24 @@
-//! The widest vectors that a processor has, chosen when the program runs.
+//! SIMD dispatch: the widest vectors of the processor, chosen at run time.
 
-/// A vector of f32, as much of it as a matrix product needs.
+/// Vector of f32, with the operations that the kernels need.
 ///
 /// # Safety
-/// Every function may be called only where the processor has the instructions
-/// of the type, which [`dispatch`] sees to; pointers must be good for
-/// [`Self::LANES`] numbers.
-pub trait Lanes: Copy {
+/// Every function requires the type's instructions, which [`dispatch`] checks; pointers
+/// must be valid for [`Self::LANES`] values.
+pub trait SimdF32: Copy {
     const LANES: usize;
-    /// Rows of a tile of two vectors' width whose sums fit the registers.
+    /// Maximum tile height (MR): rows of two accumulators each that fit the registers.
     const ROWS: usize;
-    /// As many i32.
+    /// [`Self::LANES`] i32.
     type Ints: Copy;
-    /// As many pairs of i16.
+    /// [`Self::LANES`] pairs of i16.
     type Pairs: Copy;
 
     unsafe fn zero() -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// `self + a * b`
-    unsafe fn add_product(self, a: f32, b: Self) -> Self;
+    unsafe fn mul_add(self, a: f32, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn subtract(self, other: Self) -> Self;
     unsafe fn multiply(self, other: Self) -> Self;
@@ -27,31 +26,30 @@ pub trait Lanes: Copy {
     unsafe fn max(self, other: Self) -> Self;
 
     unsafe fn zero_ints() -> Self::Ints;
-    /// Pairs of i8, widened.
+    /// Loads pairs of i8, widened.
     unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs;
     /// `sums + a[0] * b[0] + a[1] * b[1]`, in i32.
     unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints;
     unsafe fn to_floats(ints: Self::Ints) -> Self;
 }
 
-/// Something to compute with whatever vectors there are. Implementations and
-/// all that they call must be `#[inline(always)]`: only so are they compiled
-/// for the instructions that were chosen.
-pub trait Work {
+/// Job that is generic over the vector type. Implementations and all that they call must
+/// be `#[inline(always)]`: only then are they compiled for the chosen instructions.
+pub trait SimdJob {
     type Output;
 
     /// # Safety
     /// The processor has the instructions of `V`.
-    unsafe fn run<V: Lanes>(self) -> Self::Output;
+    unsafe fn run<V: SimdF32>(self) -> Self::Output;
 }
 
-/// Width of a tile of a matrix product: two vectors.
+/// Tile width (NR): two vectors.
 pub fn tile_width() -> usize {
     struct Width;
-    impl Work for Width {
+    impl SimdJob for Width {
         type Output = usize;
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) -> usize {
+        unsafe fn run<V: SimdF32>(self) -> usize {
             2 * V::LANES
         }
     }
@@ -59,87 +57,86 @@ pub fn tile_width() -> usize {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub fn dispatch<W: Work>(work: W) -> W::Output {
+pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
     use x86::{Avx2, Avx512};
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    fn avx512<W: Work>(work: W) -> W::Output {
+    fn avx512<W: SimdJob>(job: W) -> W::Output {
         // SAFETY: this function is compiled for these instructions.
-        unsafe { work.run::<Avx512>() }
+        unsafe { job.run::<Avx512>() }
     }
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn avx2<W: Work>(work: W) -> W::Output {
+    fn avx2<W: SimdJob>(job: W) -> W::Output {
         // SAFETY: as above.
-        unsafe { work.run::<Avx2>() }
+        unsafe { job.run::<Avx2>() }
     }
-    let most = most();
-    let has_avx2 = most > 0
+    let max_level = max_level();
+    let has_avx2 = max_level > 0
         && is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c");
-    let has_avx512 = most > 1
+    let has_avx512 = max_level > 1
         && has_avx2
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
-    // SAFETY: the processor was asked for what each is compiled for.
+    // SAFETY: the processor was checked for the instructions of each.
     unsafe {
         match (has_avx512, has_avx2) {
-            (true, _) => avx512(work),
-            (_, true) => avx2(work),
-            _ => work.run::<Array4>(),
+            (true, _) => avx512(job),
+            (_, true) => avx2(job),
+            _ => job.run::<Array4>(),
         }
     }
 }
 
-/// Tests try what better processors never get to see: 0 for none of these
-/// instructions, 1 for AVX2 at most.
+/// Caps the instruction set in tests: 0 for the portable fallback, 1 for AVX2.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub mod level {
     use std::cell::Cell;
 
     thread_local! {
-        pub static MOST: Cell<u8> = const { Cell::new(u8::MAX) };
+        pub static MAX_LEVEL: Cell<u8> = const { Cell::new(u8::MAX) };
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn most() -> u8 {
+fn max_level() -> u8 {
     #[cfg(test)]
-    return level::MOST.get();
+    return level::MAX_LEVEL.get();
     #[cfg(not(test))]
     u8::MAX
 }
 
 #[cfg(target_arch = "wasm32")]
-pub fn dispatch<W: Work>(work: W) -> W::Output {
+pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
     #[target_feature(enable = "simd128")]
-    fn simd128<W: Work>(work: W) -> W::Output {
+    fn simd128<W: SimdJob>(job: W) -> W::Output {
         // SAFETY: this function is compiled for these instructions.
-        unsafe { work.run::<wasm::Simd128>() }
+        unsafe { job.run::<wasm::Simd128>() }
     }
-    // A browser without these instructions refuses the whole module.
-    simd128(work)
+    // A browser without simd128 rejects the whole module.
+    simd128(job)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
-pub fn dispatch<W: Work>(work: W) -> W::Output {
+pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
     // SAFETY: nothing beyond what the program is compiled for anyway.
-    unsafe { work.run::<Array4>() }
+    unsafe { job.run::<Array4>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Lanes;
+    use super::SimdF32;
 
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
 
-    impl Lanes for Avx512 {
+    impl SimdF32 for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 14;
         type Ints = __m512i;
@@ -158,7 +155,7 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
         #[inline(always)]
-        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+        unsafe fn mul_add(self, a: f32, b: Self) -> Self {
             unsafe { Self(_mm512_fmadd_ps(_mm512_set1_ps(a), b.0, self.0)) }
         }
         #[inline(always)]
@@ -201,7 +198,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx2(__m256);
 
-    impl Lanes for Avx2 {
+    impl SimdF32 for Avx2 {
         const LANES: usize = 8;
         const ROWS: usize = 6;
         type Ints = __m256i;
@@ -220,7 +217,7 @@ mod x86 {
             unsafe { _mm256_storeu_ps(to, self.0) }
         }
         #[inline(always)]
-        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+        unsafe fn mul_add(self, a: f32, b: Self) -> Self {
             unsafe { Self(_mm256_fmadd_ps(_mm256_set1_ps(a), b.0, self.0)) }
         }
         #[inline(always)]
@@ -265,12 +262,12 @@ mod x86 {
 mod wasm {
     use std::arch::wasm32::*;
 
-    use super::Lanes;
+    use super::SimdF32;
 
     #[derive(Clone, Copy)]
     pub struct Simd128(v128);
 
-    impl Lanes for Simd128 {
+    impl SimdF32 for Simd128 {
         const LANES: usize = 4;
         const ROWS: usize = 4;
         type Ints = v128;
@@ -289,7 +286,7 @@ mod wasm {
             unsafe { v128_store(to.cast(), self.0) }
         }
         #[inline(always)]
-        unsafe fn add_product(self, a: f32, b: Self) -> Self {
+        unsafe fn mul_add(self, a: f32, b: Self) -> Self {
             Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0)))
         }
         #[inline(always)]
@@ -328,14 +325,14 @@ mod wasm {
     }
 }
 
-/// Without instructions of its own: what the compiler makes of four numbers,
-/// which is a vector on every 64-bit ARM.
+/// Portable fallback without intrinsics: four lanes, which compilers turn into a vector
+/// on every 64-bit ARM.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Copy)]
 struct Array4([f32; 4]);
 
 #[cfg(not(target_arch = "wasm32"))]
-impl Lanes for Array4 {
+impl SimdF32 for Array4 {
     const LANES: usize = 4;
     const ROWS: usize = 8;
     type Ints = [i32; 4];
@@ -354,7 +351,7 @@ impl Lanes for Array4 {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
     }
     #[inline(always)]
-    unsafe fn add_product(self, a: f32, b: Self) -> Self {
+    unsafe fn mul_add(self, a: f32, b: Self) -> Self {
         Self(std::array::from_fn(|i| {
             match cfg!(target_arch = "aarch64") {
                 true => a.mul_add(b.0[i], self.0[i]),

@@ -1,67 +1,67 @@
-//! Convolutions of 3 x 3 by squares of 2 x 2 places. A square of the result costs 16
-//! multiplications for each pair of channels instead of 36, for some additions before
-//! and after: Winograd's minimal filtering, F(2 x 2, 3 x 3) of Lavin & Gray 2016
-//! (arXiv:1509.09308, section 4.1).
+//! Winograd convolution, F(2 x 2, 3 x 3) (Lavin & Gray 2016, arXiv:1509.09308, section
+//! 4.1). An output tile of 2 x 2 takes 16 multiplications per pair of channels instead of
+//! 36, at the cost of transforms before and after.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::conv::Places;
-use super::gemm::{self, Finish, Matrix, Packed, Values, for_all, for_each, threads};
-use super::room::{Shared, as_room, filled};
-use super::simd::{Lanes, Work, dispatch};
+use super::conv::ConvGeometry;
+use super::gemm::{self, Epilogue, Matrix, Packed, PackedData};
+use super::parallel::{for_each, for_each_index, threads};
+use super::simd::{SimdF32, SimdJob, dispatch};
+use super::uninit::{DisjointWriter, as_uninit_mut, vec_init_with};
 
-/// Places in a line of the kernel, of a square, and of what a square reads.
+/// Sides of the kernel, of an output tile, and of an input tile.
 pub const KERNEL: usize = 3;
-const SIDE: usize = 2;
-const READ: usize = SIDE + KERNEL - 1;
-/// Matrix products that a convolution becomes.
-pub const PRODUCTS: usize = READ * READ;
+const OUTPUT_TILE: usize = 2;
+const INPUT_TILE: usize = OUTPUT_TILE + KERNEL - 1;
+/// GEMMs per convolution: one for each element of a transformed tile.
+pub const PRODUCTS: usize = INPUT_TILE * INPUT_TILE;
 
-/// Numbers between the matrices of different products, as many as the longest vector has.
-/// Without them they would begin a power of two apart, and drive each other out of the cache.
-const APART: usize = 16;
+/// Padding between the GEMMs' matrices, the length of the longest vector. Without it they
+/// would start a power of two apart and evict each other from the cache.
+const MATRIX_PADDING: usize = 16;
 
-/// Weights `[3, 3, channels, columns]` to `[16, channels, columns]`, `part` numbers each: at
-/// least as many as a vector has.
-pub fn weights(matrix: &[f32], part: usize) -> Vec<f32> {
-    filled(PRODUCTS * part, |out| {
-        dispatch(Widen { matrix, part, out });
+/// Transforms weights `[3, 3, channels, columns]` to `[16, channels, columns]`, `part`
+/// values each: at least a vector.
+pub fn transform_weights(matrix: &[f32], part: usize) -> Vec<f32> {
+    vec_init_with(PRODUCTS * part, |out| {
+        dispatch(TransformKernel { matrix, part, out });
     })
 }
 
-struct Widen<'a> {
+struct TransformKernel<'a> {
     matrix: &'a [f32],
     part: usize,
     out: &'a mut [MaybeUninit<f32>],
 }
 
-impl Work for Widen<'_> {
+impl SimdJob for TransformKernel<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let part = self.part;
         assert!(self.matrix.len() == KERNEL * KERNEL * part && part >= V::LANES);
         assert!(self.out.len() == PRODUCTS * part);
         for first in (0..part).step_by(V::LANES) {
-            // The last vector begins where it still fits.
+            // The last vector overlaps the one before.
             let from = first.min(part - V::LANES);
             // SAFETY: a vector fits into every part from there on.
             unsafe {
                 let matrix = self.matrix.as_ptr().add(from);
                 let to = self.out.as_mut_ptr().cast::<f32>().add(from);
-                let mut lines = [[V::zero(); READ]; KERNEL];
-                for (y, line) in lines.iter_mut().enumerate() {
+                let mut transformed = [[V::zero(); INPUT_TILE]; KERNEL];
+                for (y, row) in transformed.iter_mut().enumerate() {
                     let matrix = matrix.add(y * KERNEL * part);
                     let [a, b, c] = [matrix, matrix.add(part), matrix.add(2 * part)];
-                    *line = widen([V::load(a), V::load(b), V::load(c)]);
+                    *row = transform_kernel([V::load(a), V::load(b), V::load(c)]);
                 }
-                let [a, b, c] = lines;
-                for x in 0..READ {
-                    for (y, value) in widen([a[x], b[x], c[x]]).into_iter().enumerate() {
-                        value.store(to.add((y * READ + x) * part));
+                let [a, b, c] = transformed;
+                for x in 0..INPUT_TILE {
+                    for (y, value) in transform_kernel([a[x], b[x], c[x]]).into_iter().enumerate() {
+                        value.store(to.add((y * INPUT_TILE + x) * part));
                     }
                 }
             }
@@ -69,50 +69,50 @@ impl Work for Widen<'_> {
     }
 }
 
-/// A line of the kernel as what is read is multiplied with it.
+/// Kernel transform of one row, `G g`.
 #[inline(always)]
-unsafe fn widen<V: Lanes>([a, b, c]: [V; KERNEL]) -> [V; READ] {
-    // SAFETY: the caller's.
+unsafe fn transform_kernel<V: SimdF32>([a, b, c]: [V; KERNEL]) -> [V; INPUT_TILE] {
+    // SAFETY: the caller guarantees V's instructions.
     unsafe {
-        let ends = V::zero().add_product(0.5, a.add(c));
-        let middle = V::zero().add_product(0.5, b);
+        let ends = V::zero().mul_add(0.5, a.add(c));
+        let middle = V::zero().mul_add(0.5, b);
         [a, ends.add(middle), ends.subtract(middle), c]
     }
 }
 
-/// The squares of some lines of a convolution's result.
-struct Squares<'a> {
-    /// Those of the pictures' lines that the wanted ones read.
-    picture: &'a [f32],
+/// Tiles of a range of output rows.
+struct Tiles<'a> {
+    /// Input rows that are available.
+    input: &'a [f32],
     read: Range<usize>,
-    places: Places,
-    lines: Range<usize>,
-    /// The first line of each row of squares, and how many lines of it are wanted.
+    geometry: ConvGeometry,
+    output_rows: Range<usize>,
+    /// First output row of each row of tiles, and how many of its rows to compute.
     rows: Vec<(usize, usize)>,
     across: usize,
-    /// The channels of what is beyond a picture's edge.
-    outside: Vec<f32>,
+    /// A zero pixel, for the padding.
+    padding: Vec<f32>,
 }
 
-impl<'a> Squares<'a> {
-    fn new(picture: &'a [f32], places: Places, lines: Range<usize>) -> Self {
-        let [height, width] = places.size();
+impl<'a> Tiles<'a> {
+    fn new(input: &'a [f32], geometry: ConvGeometry, output_rows: Range<usize>) -> Self {
+        let [height, width] = geometry.output_size();
         let mut rows = Vec::new();
-        let mut line = lines.start;
-        while line < lines.end {
-            let end = (line / height + 1) * height;
-            let count = SIDE.min(end.min(lines.end) - line);
-            rows.push((line, count));
-            line += count;
+        let mut row = output_rows.start;
+        while row < output_rows.end {
+            let end = (row / height + 1) * height;
+            let count = OUTPUT_TILE.min(end.min(output_rows.end) - row);
+            rows.push((row, count));
+            row += count;
         }
         Self {
-            picture,
-            read: places.reads(&lines),
-            places,
-            lines,
+            input,
+            read: geometry.input_rows(&output_rows),
+            geometry,
+            output_rows,
             rows,
-            across: width.div_ceil(SIDE),
-            outside: vec![0.0; places.channels],
+            across: width.div_ceil(OUTPUT_TILE),
+            padding: vec![0.0; geometry.channels],
         }
     }
 
@@ -120,94 +120,97 @@ impl<'a> Squares<'a> {
         self.rows.len() * self.across
     }
 
-    /// Where a square is: its first line and column, and how many of each it has.
-    fn place(&self, square: usize) -> [(usize, usize); 2] {
-        let x = square % self.across * SIDE;
-        let [_, width] = self.places.size();
-        [self.rows[square / self.across], (x, SIDE.min(width - x))]
+    /// Position of a tile: first row and column, with the number of each.
+    fn position(&self, tile: usize) -> [(usize, usize); 2] {
+        let x = tile % self.across * OUTPUT_TILE;
+        let [_, width] = self.geometry.output_size();
+        [
+            self.rows[tile / self.across],
+            (x, OUTPUT_TILE.min(width - x)),
+        ]
     }
 
-    /// The channels of what a square reads, from left to right and down.
+    /// Input pixels of a tile, row by row.
     #[inline(always)]
-    fn read(&self, square: usize) -> [&[f32]; PRODUCTS] {
-        let Places {
+    fn read(&self, tile: usize) -> [&[f32]; PRODUCTS] {
+        let ConvGeometry {
             height,
             width,
             channels,
             ..
-        } = self.places;
-        let [(line, _), (x, _)] = self.place(square);
-        let (batch, y) = (line / height, line % height);
-        let mut read = [self.outside.as_slice(); PRODUCTS];
+        } = self.geometry;
+        let [(row, _), (x, _)] = self.position(tile);
+        let (batch, y) = (row / height, row % height);
+        let mut read = [self.padding.as_slice(); PRODUCTS];
         for (i, read) in read.iter_mut().enumerate() {
-            // A margin of one place is around every picture.
-            let (down, across) = (y + i / READ, x + i % READ);
+            // Padding of one pixel around every image.
+            let (down, across) = (y + i / INPUT_TILE, x + i % INPUT_TILE);
             let inside = (1..=height).contains(&down) && (1..=width).contains(&across);
-            // What only lines read that are not wanted may be missing.
+            // Input that only rows beyond the range need may be missing.
             if inside && batch * height + down <= self.read.end {
-                let line = batch * height + down - 1 - self.read.start;
-                let place = (line * width + across - 1) * channels;
-                *read = &self.picture[place..place + channels];
+                let row = batch * height + down - 1 - self.read.start;
+                let pixel = (row * width + across - 1) * channels;
+                *read = &self.input[pixel..pixel + channels];
             }
         }
         read
     }
 }
 
-/// What is read, in one direction, as it is multiplied with the weights;
+/// Input transform in one direction, `Bᵀ d`.
 #[inline(always)]
-unsafe fn before<V: Lanes>([a, b, c, d]: [V; READ]) -> [V; READ] {
-    // SAFETY: the caller's.
+unsafe fn transform_input<V: SimdF32>([a, b, c, d]: [V; INPUT_TILE]) -> [V; INPUT_TILE] {
+    // SAFETY: the caller guarantees V's instructions.
     unsafe { [a.subtract(c), b.add(c), c.subtract(b), b.subtract(d)] }
 }
 
-/// and the products as sums.
+/// Output transform in one direction, `Aᵀ m`.
 #[inline(always)]
-unsafe fn after<V: Lanes>([a, b, c, d]: [V; READ]) -> [V; SIDE] {
-    // SAFETY: the caller's.
+unsafe fn transform_output<V: SimdF32>([a, b, c, d]: [V; INPUT_TILE]) -> [V; OUTPUT_TILE] {
+    // SAFETY: the caller guarantees V's instructions.
     unsafe { [a.add(b).add(c), b.subtract(c).subtract(d)] }
 }
 
-/// Some squares, what they read made ready to be multiplied: `[16, squares, channels]`.
-struct Gather<'a, 'p> {
-    squares: &'a Squares<'p>,
+/// Input transform of a range of tiles: `[16, tiles, channels]`.
+struct TransformInput<'a, 'p> {
+    tiles: &'a Tiles<'p>,
     part: Range<usize>,
     out: &'a mut [f32],
 }
 
-impl Work for Gather<'_, '_> {
+impl SimdJob for TransformInput<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let channels = self.squares.places.channels;
-        let product = self.part.len() * channels + APART;
+    unsafe fn run<V: SimdF32>(self) {
+        let channels = self.tiles.geometry.channels;
+        let product = self.part.len() * channels + MATRIX_PADDING;
         assert!(self.out.len() == PRODUCTS * product && channels >= V::LANES);
-        for (i, square) in self.part.enumerate() {
-            let read = self.squares.read(square);
+        for (i, tile) in self.part.enumerate() {
+            let read = self.tiles.read(tile);
             let mut first = 0;
             while first < channels {
-                // The last vector begins where it still fits.
+                // The last vector overlaps the one before.
                 let from = first.min(channels - V::LANES);
                 first += V::LANES;
-                // SAFETY: a vector fits into the channels from there on, and into
-                // each product's matrix.
+                // SAFETY: a vector fits into the channels from there on, and into each
+                // GEMM's matrix.
                 unsafe {
-                    let mut d = [[V::zero(); READ]; READ];
+                    let mut d = [[V::zero(); INPUT_TILE]; INPUT_TILE];
                     for (i, read) in read.iter().enumerate() {
-                        d[i / READ][i % READ] = V::load(read.as_ptr().add(from));
+                        d[i / INPUT_TILE][i % INPUT_TILE] = V::load(read.as_ptr().add(from));
                     }
-                    let mut lines = [[V::zero(); READ]; READ];
-                    for x in 0..READ {
-                        let column = before([d[0][x], d[1][x], d[2][x], d[3][x]]);
-                        for y in 0..READ {
-                            lines[y][x] = column[y];
+                    let mut transformed = [[V::zero(); INPUT_TILE]; INPUT_TILE];
+                    for x in 0..INPUT_TILE {
+                        let column = transform_input([d[0][x], d[1][x], d[2][x], d[3][x]]);
+                        for y in 0..INPUT_TILE {
+                            transformed[y][x] = column[y];
                         }
                     }
                     let to = self.out.as_mut_ptr().add(i * channels + from);
-                    for (y, line) in lines.into_iter().enumerate() {
-                        for (x, value) in before(line).into_iter().enumerate() {
-                            value.store(to.add((y * READ + x) * product));
+                    for (y, row) in transformed.into_iter().enumerate() {
+                        for (x, value) in transform_input(row).into_iter().enumerate() {
+                            value.store(to.add((y * INPUT_TILE + x) * product));
                         }
                     }
                 }
@@ -216,56 +219,56 @@ impl Work for Gather<'_, '_> {
     }
 }
 
-/// The products, `[16, squares, columns]`, to places of the result.
-struct Scatter<'a, 'p> {
-    squares: &'a Squares<'p>,
+/// Output transform of a range of tiles, from `[16, tiles, columns]`, with the epilogue.
+struct TransformOutput<'a, 'p> {
+    tiles: &'a Tiles<'p>,
     part: Range<usize>,
     products: &'a [f32],
     columns: usize,
-    finish: &'a Finish<'a>,
-    out: &'a Shared<'a>,
+    epilogue: &'a Epilogue<'a>,
+    out: &'a DisjointWriter<'a>,
 }
 
-impl Work for Scatter<'_, '_> {
+impl SimdJob for TransformOutput<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    unsafe fn run<V: SimdF32>(self) {
         let columns = self.columns;
-        let product = self.part.len() * columns + APART;
-        assert!(self.products.len() == PRODUCTS * product && V::LANES <= APART);
-        let [_, width] = self.squares.places.size();
-        for (i, square) in self.part.enumerate() {
-            let [(line, down), (x, across)] = self.squares.place(square);
-            let place = (line - self.squares.lines.start) * width + x;
+        let product = self.part.len() * columns + MATRIX_PADDING;
+        assert!(self.products.len() == PRODUCTS * product && V::LANES <= MATRIX_PADDING);
+        let [_, width] = self.tiles.geometry.output_size();
+        for (i, tile) in self.part.enumerate() {
+            let [(row, down), (x, across)] = self.tiles.position(tile);
+            let pixel = (row - self.tiles.output_rows.start) * width + x;
             for from in (0..columns).step_by(V::LANES) {
                 let count = V::LANES.min(columns - from);
-                // SAFETY: what is loaded lies between the products of two matrices if not
-                // in one, and what is stored is as long as a vector or as a row of it.
+                // SAFETY: loads stay within a matrix or the padding after it; stores are
+                // as long as a vector or as a part of `row`.
                 unsafe {
                     let products = self.products.as_ptr().add(i * columns + from);
-                    let mut lines = [[V::zero(); SIDE]; READ];
-                    for (y, line) in lines.iter_mut().enumerate() {
-                        let mut sums = [V::zero(); READ];
+                    let mut transformed = [[V::zero(); OUTPUT_TILE]; INPUT_TILE];
+                    for (y, row) in transformed.iter_mut().enumerate() {
+                        let mut sums = [V::zero(); INPUT_TILE];
                         for (x, sum) in sums.iter_mut().enumerate() {
-                            *sum = V::load(products.add((y * READ + x) * product));
+                            *sum = V::load(products.add((y * INPUT_TILE + x) * product));
                         }
-                        *line = after(sums);
+                        *row = transform_output(sums);
                     }
-                    let [a, b, c, d] = lines;
+                    let [a, b, c, d] = transformed;
                     for x in 0..across {
-                        let column = after([a[x], b[x], c[x], d[x]]);
+                        let column = transform_output([a[x], b[x], c[x], d[x]]);
                         for (y, sum) in column.into_iter().enumerate().take(down) {
-                            let place = place + y * width + x;
-                            let number = place * columns + from;
+                            let pixel = pixel + y * width + x;
+                            let offset = pixel * columns + from;
                             if count == V::LANES {
-                                let [sum] = self.finish.vectors([sum], from, number);
-                                sum.store(self.out.place_of(place, from, V::LANES));
+                                let [sum] = self.epilogue.apply_simd([sum], from, offset);
+                                sum.store(self.out.ptr_at(pixel, from, V::LANES));
                             } else {
-                                let mut row = [0.0; APART];
-                                sum.store(row.as_mut_ptr());
-                                self.finish.apply(&mut row[..count], from, number);
-                                self.out.write(place, from, &row[..count]);
+                                let mut tail = [0.0; MATRIX_PADDING];
+                                sum.store(tail.as_mut_ptr());
+                                self.epilogue.apply_scalar(&mut tail[..count], from, offset);
+                                self.out.write(pixel, from, &tail[..count]);
                             }
                         }
                     }
@@ -275,57 +278,60 @@ impl Work for Scatter<'_, '_> {
     }
 }
 
-/// Numbers, before and after the products, that are worked on at a time.
+/// Values before and after the GEMMs per chunk.
 const CHUNK: usize = 128 * 1024;
 
 thread_local! {
-    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Some lines of a convolution's result; `picture` is what they read and `values`
-/// packed [`weights`].
+/// Output rows of a convolution; `input` holds the input rows they need, `values` packed
+/// [`transform_weights`].
 pub fn conv(
-    picture: &[f32],
-    places: Places,
-    lines: Range<usize>,
-    values: Values,
+    input: &[f32],
+    geometry: ConvGeometry,
+    output_rows: Range<usize>,
+    values: PackedData,
     columns: usize,
-    finish: &Finish,
+    epilogue: &Epilogue,
 ) -> Vec<f32> {
-    let [_, width] = places.size();
-    let length = lines.len() * width * columns;
+    let [_, width] = geometry.output_size();
+    let length = output_rows.len() * width * columns;
     if length == 0 {
         return Vec::new();
     }
-    let channels = places.channels;
-    let squares = Squares::new(picture, places, lines);
-    let (total, threads) = (squares.count(), threads());
-    // Fewer at a time than two tiles' rows would read all weights for little.
-    let at_once = (CHUNK / (PRODUCTS * (channels + columns))).max(2 * gemm::most_rows());
-    let mut chunks = total.div_ceil(at_once);
-    // Threads share the squares where there are enough of them, else the products.
-    let by_chunk = threads > 1 && total >= threads * gemm::most_rows();
+    let channels = geometry.channels;
+    let tiles = Tiles::new(input, geometry, output_rows);
+    let (total, threads) = (tiles.count(), threads());
+    // Fewer than two tiles' rows would read all weights for little work.
+    let chunk_len = (CHUNK / (PRODUCTS * (channels + columns))).max(2 * gemm::max_tile_rows());
+    let mut chunks = total.div_ceil(chunk_len);
+    // Parallel over tiles if there are enough of them, else over GEMMs.
+    let by_chunk = threads > 1 && total >= threads * gemm::max_tile_rows();
     if by_chunk {
         chunks = chunks.next_multiple_of(threads);
     }
-    filled(length, |out| {
-        let result = Shared::new(out, columns);
-        for_each(chunks, by_chunk, |chunk| {
+    vec_init_with(length, |out| {
+        let writer = DisjointWriter::new(out, columns);
+        for_each_index(chunks, by_chunk, |chunk| {
             let part = chunk * total / chunks..(chunk + 1) * total / chunks;
             let count = part.len();
-            let (before, after) = (count * channels + APART, count * columns + APART);
-            let mut room = ROOM.take();
-            room.resize(room.len().max(PRODUCTS * (before + after)), 0.0);
-            let (read, rest) = room.split_at_mut(PRODUCTS * before);
-            let products = &mut rest[..PRODUCTS * after];
-            dispatch(Gather {
-                squares: &squares,
+            let (input_len, output_len) = (
+                count * channels + MATRIX_PADDING,
+                count * columns + MATRIX_PADDING,
+            );
+            let mut scratch = SCRATCH.take();
+            scratch.resize(scratch.len().max(PRODUCTS * (input_len + output_len)), 0.0);
+            let (read, rest) = scratch.split_at_mut(PRODUCTS * input_len);
+            let products = &mut rest[..PRODUCTS * output_len];
+            dispatch(TransformInput {
+                tiles: &tiles,
                 part: part.clone(),
                 out: read,
             });
-            let parts = (read.chunks_exact(before)).zip(products.chunks_exact_mut(after));
+            let parts = (read.chunks_exact(input_len)).zip(products.chunks_exact_mut(output_len));
             let parts = parts.enumerate().collect();
-            for_all(parts, threads > 1 && !by_chunk, |(index, (read, out))| {
+            for_each(parts, threads > 1 && !by_chunk, |(index, (read, out))| {
                 let rows = Matrix {
                     values: read,
                     rows: count,
@@ -338,17 +344,17 @@ pub fn conv(
                     part: index * channels..(index + 1) * channels,
                     columns,
                 };
-                gemm::product_into(&rows, &packed, as_room(&mut out[..count * columns]));
+                gemm::gemm_serial_into(&rows, &packed, as_uninit_mut(&mut out[..count * columns]));
             });
-            dispatch(Scatter {
-                squares: &squares,
+            dispatch(TransformOutput {
+                tiles: &tiles,
                 part,
                 products,
                 columns,
-                finish,
-                out: &result,
+                epilogue,
+                out: &writer,
             });
-            ROOM.set(room);
+            SCRATCH.set(scratch);
         });
     })
 }

@@ -1,4 +1,4 @@
-//! The two encoders side by side, and the space they share.
+//! The image and text encoders, and their shared embedding space.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::{Linear, Packing, compile_ahead, normalize};
+use crate::ops::{Linear, WeightPrecision, normalize, precompile_kernels};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -14,14 +14,14 @@ use crate::ops::{Linear, Packing, compile_ahead, normalize};
 pub struct Clip {
     pub visual: ImageEncoder,
     pub text: TextTransformer,
-    /// Logarithm of the inverse temperature, shape `[1]`.
+    /// Log of the logit scale (inverse temperature), shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
 }
 
 impl Clip {
-    /// `ln(1 / 0.07)`, where the paper starts.
+    /// Initial value in the paper, `ln(1 / 0.07)`.
     pub const INITIAL_LOGIT_SCALE: f32 = 2.659_26;
-    /// The inverse temperature is never let past this (section 2.5).
+    /// Upper bound of the logit scale (section 2.5).
     pub const MAX_LOGIT_SCALE_EXP: f32 = 100.0;
 
     /// A model with the paper's initialisation; see [`crate::weights`] to fill
@@ -34,20 +34,20 @@ impl Clip {
         }
     }
 
-    /// Has a GPU compile what a model of this kind will run, before its weights are
-    /// there; see [`compile_ahead`].
-    pub fn compile_ahead(config: &ClipConfig, device: &Device) {
+    /// Compiles the GPU kernels of such a model before its weights are loaded; see
+    /// [`precompile_kernels`].
+    pub fn precompile_kernels(config: &ClipConfig, device: &Device) {
         let text = config.text.width / config.text.heads;
         let (image, convolutions) = match &config.vision {
             VisionConfig::Vit(vision) => (vision.width / vision.heads, false),
             VisionConfig::ResNet(vision) => (vision.channels() / vision.heads, true),
         };
-        compile_ahead(&[image, text], convolutions, device);
+        precompile_kernels(&[image, text], convolutions, device);
     }
 
-    /// Lays the weights out as the device's fastest kernels read them. Such a
-    /// model answers; it can be neither trained nor saved.
-    pub fn pack(mut self, packing: Packing) -> Self {
+    /// Packs the weights for the device's fastest kernels. A packed model is for
+    /// inference only: it can be neither trained nor saved.
+    pub fn pack(mut self, packing: WeightPrecision) -> Self {
         match &mut self.visual {
             ImageEncoder::Vit(encoder) => encoder.pack(packing),
             ImageEncoder::ResNet(encoder) => encoder.pack(packing),
@@ -56,8 +56,8 @@ impl Clip {
         self
     }
 
-    /// A transformer's layer by its path, such as `text.transformer.resblocks.0.mlp.c_fc`:
-    /// most of a model is in these.
+    /// A transformer's linear layer by path, such as
+    /// `text.transformer.resblocks.0.mlp.c_fc`: most parameters are in these.
     pub fn linear(&mut self, path: &str) -> Option<&mut Linear> {
         match (path.strip_prefix("text.transformer."), &mut self.visual) {
             (Some(path), _) => self.text.transformer.linear(path),
@@ -80,7 +80,7 @@ impl Clip {
         normalize(self.text.forward(tokens))
     }
 
-    /// Cosines scaled by the inverse temperature: `[images, texts]`.
+    /// Logits `[images, texts]`: cosine similarities times the logit scale.
     pub fn logits(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
         let scale = self.logit_scale.val().exp().unsqueeze::<2>();
         image_features.matmul(text_features.transpose()) * scale
@@ -107,8 +107,8 @@ impl ImageEncoder {
         }
     }
 
-    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
-    /// unit length.
+    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
+    /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         match self {
             Self::Vit(encoder) => encoder.forward(images),

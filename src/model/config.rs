@@ -1,10 +1,10 @@
-//! The numbers that make one CLIP differ from another, and how they are
-//! written in the two places where people keep models.
+//! Model configuration, read from and written to the formats of Hugging Face and
+//! OpenCLIP.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A whole model's shape.
+/// Configuration of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipConfig {
     /// Length of `image_features` and `text_features`.
@@ -13,7 +13,7 @@ pub struct ClipConfig {
     pub text: TextConfig,
 }
 
-/// The image encoder's shape.
+/// Configuration of the image encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum VisionConfig {
     Vit(VitConfig),
@@ -30,13 +30,13 @@ impl VisionConfig {
     }
 }
 
-/// A Vision Transformer's shape.
+/// Configuration of a Vision Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VitConfig {
     /// Side of the square input, pixels.
     pub image_size: usize,
-    /// Side of a patch, pixels. What is left over at the right and at the
-    /// bottom, where it does not divide `image_size`, is not seen.
+    /// Side of a patch, pixels. A remainder at the right and bottom, where it does not
+    /// divide `image_size`, is ignored.
     pub patch_size: usize,
     pub width: usize,
     pub layers: usize,
@@ -53,24 +53,24 @@ impl VitConfig {
     }
 }
 
-/// A modified ResNet's shape.
+/// Configuration of a modified ResNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResNetConfig {
     /// Side of the square input, pixels; a multiple of [`Self::REDUCTION`].
     pub image_size: usize,
-    /// Bottlenecks of the four stages.
+    /// Bottlenecks per stage.
     pub layers: [usize; 4],
-    /// Channels that the stem puts out.
+    /// Output channels of the stem.
     pub width: usize,
-    /// Of the attention pool.
+    /// Heads of the attention pool.
     pub heads: usize,
 }
 
 impl ResNetConfig {
-    /// Pixels of the input along a side for one place before the attention pool.
+    /// Downsampling factor before the attention pool.
     pub const REDUCTION: usize = 32;
 
-    /// Places before the attention pool along one side.
+    /// Side of the feature map before the attention pool.
     pub fn grid(&self) -> usize {
         self.image_size / Self::REDUCTION
     }
@@ -81,11 +81,11 @@ impl ResNetConfig {
     }
 }
 
-/// The text encoder's shape.
+/// Configuration of the text encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextConfig {
     pub vocab_size: usize,
-    /// Longest text, in tokens.
+    /// Maximum length of a text, in tokens.
     pub context_length: usize,
     pub width: usize,
     pub layers: usize,
@@ -93,14 +93,13 @@ pub struct TextConfig {
     pub mlp_width: usize,
     pub activation: Activation,
     pub layer_norm_eps: f64,
-    /// Where the text's features are read; `None`: at the highest id.
+    /// Token id whose position is pooled; `None`: the highest id.
     pub eos_token_id: Option<u32>,
 }
 
 impl TextConfig {
-    /// Index of the token that a text's features are read at: the first
-    /// end-of-text token, or the highest id where the config names none that
-    /// is there (as OpenAI's code does it for its vocabulary).
+    /// Index of the pooled token: the first end-of-text token, or the highest id if the
+    /// config names none that occurs (OpenAI's rule).
     pub fn end_of_text(&self, ids: &[u32]) -> usize {
         let named = self.eos_token_id;
         let highest = ids.iter().max();
@@ -110,7 +109,7 @@ impl TextConfig {
     }
 }
 
-/// The nonlinearity of the transformers' MLPs.
+/// Activation of the transformers' MLPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// `x * sigmoid(1.702 x)`: OpenAI's weights.
@@ -120,7 +119,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// As Hugging Face's configs write it.
+    /// Name in Hugging Face's configs.
     fn name(self) -> &'static str {
         match self {
             Self::QuickGelu => "quick_gelu",
@@ -129,7 +128,7 @@ impl Activation {
     }
 }
 
-/// What is wrong with a config file.
+/// Error in a config file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{file} is not valid JSON: {source}")]
@@ -153,8 +152,8 @@ const HUGGING_FACE: &str = "config.json";
 const OPEN_CLIP: &str = "open_clip_config.json";
 
 impl ClipConfig {
-    /// Reads Hugging Face's `config.json` of a `CLIPModel`. What it leaves out
-    /// has transformers' default (ViT-B/32).
+    /// Reads Hugging Face's `config.json` of a `CLIPModel`. Missing fields have
+    /// transformers' defaults (ViT-B/32).
     pub fn from_hugging_face(json: &[u8]) -> Result<Self, ConfigError> {
         let root = Fields::parse(HUGGING_FACE, json)?;
         if let Some(kind) = root.value.get("model_type").and_then(Value::as_str)
@@ -185,8 +184,8 @@ impl ClipConfig {
                 mlp_width: text.number_or("intermediate_size", 2048)?,
                 activation: text.activation("hidden_act", Activation::QuickGelu)?,
                 layer_norm_eps: text.float_or("layer_norm_eps", 1e-5)?,
-                // Old configs say 2, which is not the end-of-text token of any
-                // CLIP; transformers then looks for the highest id, too.
+                // Old configs say 2, which is no CLIP's end-of-text token; transformers
+                // then takes the highest id, too.
                 eos_token_id: match text.number_or("eos_token_id", 49407)? {
                     2 => None,
                     id => Some(id as u32),
@@ -242,8 +241,8 @@ impl ClipConfig {
         config.checked(OPEN_CLIP)
     }
 
-    /// Hugging Face's `config.json` for this model, as transformers reads it;
-    /// `None` for a ResNet, which transformers does not have.
+    /// Hugging Face's `config.json` of this model; `None` for a ResNet, which
+    /// transformers does not support.
     pub fn to_hugging_face(&self) -> Option<Value> {
         let VisionConfig::Vit(vision) = &self.vision else {
             return None;
@@ -284,8 +283,8 @@ impl ClipConfig {
         }))
     }
 
-    /// OpenCLIP's `model_cfg` for this model. It knows one activation for both
-    /// towers and the usual epsilon.
+    /// OpenCLIP's `model_cfg` of this model. It has one activation for both towers and
+    /// the default epsilon.
     pub fn to_open_clip(&self) -> Value {
         let vision = match &self.vision {
             VisionConfig::Vit(vision) => serde_json::json!({
@@ -318,7 +317,7 @@ impl ClipConfig {
         })
     }
 
-    /// Refuses shapes that no model can have, before anything is allocated.
+    /// Validates shapes before anything is allocated.
     pub fn checked(self, file: &'static str) -> Result<Self, ConfigError> {
         let inconsistent = |what: String| Err(ConfigError::Inconsistent { file, what });
         let mut numbers = vec![
@@ -331,7 +330,7 @@ impl ClipConfig {
             ("text heads", self.text.heads, 1 << 10),
             ("text mlp width", self.text.mlp_width, 1 << 16),
         ];
-        // What, its size, and the parts that it falls into.
+        // Name, size, and divisor.
         let mut divides = vec![("text width", self.text.width, "heads", self.text.heads)];
         match &self.vision {
             VisionConfig::Vit(vision) => {
@@ -378,7 +377,7 @@ impl ClipConfig {
     }
 }
 
-/// A JSON object, and the file it stands in for error messages.
+/// JSON object with its file name, for error messages.
 struct Fields {
     file: &'static str,
     value: Value,
@@ -421,8 +420,7 @@ impl Fields {
         }
     }
 
-    /// The image encoder that OpenCLIP's `vision_cfg` describes: a ResNet where
-    /// `layers` is a list.
+    /// Image encoder of OpenCLIP's `vision_cfg`: a ResNet if `layers` is a list.
     fn open_clip_vision(&self, activation: Activation) -> Result<VisionConfig, ConfigError> {
         let image_size = self.number_or("image_size", 224)?;
         let head_width = self.number_or("head_width", 64)?.max(1);

@@ -1,8 +1,7 @@
-//! CLIP in burn and nothing else: device in, tensors out.
+//! CLIP in burn, with no other dependency: device in, tensors out.
 //!
-//! Names and order of operations are those of OpenAI's reference
-//! implementation (Radford et al. 2021, section 2.4), so that this code can be
-//! read beside it.
+//! Names and order of operations follow OpenAI's reference implementation (Radford et al.
+//! 2021, section 2.4), so that the two can be read side by side.
 
 mod clip;
 mod config;
@@ -11,7 +10,7 @@ mod text;
 mod transformer;
 mod vit;
 
-pub use crate::ops::{Packing, normalize};
+pub use crate::ops::{WeightPrecision, normalize};
 pub use clip::{Clip, ImageEncoder};
 pub use config::{
     Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,

@@ -1,21 +1,20 @@
-//! The ResNet of CLIP (He et al. 2016, changed as the paper's section 2.4
-//! says): a stem of three convolutions, pooling instead of strides against
-//! aliasing, and attention in the place of the last average.
+//! CLIP's modified ResNet (He et al. 2016; the paper's section 2.4): a stem of three
+//! convolutions, anti-aliased downsampling by average pooling, and attention pooling in
+//! place of global average pooling.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
 use crate::ops::{
-    ConvNorm, Linear, PackedPool, Packing, Start, Then, average_pool, one_by_one, pool_attention,
-    tokens,
+    ConvNorm, Epilogue, Initializer, Linear, PackedPool, WeightPrecision, add_cls_and_position,
+    average_pool, map_samples, pool_attention,
 };
 
-/// Each stage's bottlenecks put out this many times the channels they work in.
+/// Ratio of output to inner channels of a bottleneck.
 const EXPANSION: usize = 4;
 
-/// CLIP's image encoder: pixels to a point of the shared space. Inside, channels
-/// come last: `[batch, height, width, channels]`.
+/// Image encoder. Channels last inside: `[batch, height, width, channels]`.
 #[derive(Module, Debug)]
 pub struct ModifiedResNet {
     pub conv1: ConvNorm,
@@ -57,23 +56,23 @@ impl ModifiedResNet {
         }
     }
 
-    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
-    /// unit length.
+    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
+    /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let stages = |x, stages: [&Vec<Bottleneck>; 2]| {
             (stages.into_iter().flatten()).fold(x, |x, block| block.forward(x))
         };
-        let x = one_by_one(images.permute([0, 2, 3, 1]), |x| {
-            let x = self.conv1.forward(x, Then::Relu);
-            let x = self.conv2.forward(x, Then::Relu);
-            let x = self.conv3.forward(x, Then::Relu);
+        let x = map_samples(images.permute([0, 2, 3, 1]), |x| {
+            let x = self.conv1.forward(x, Epilogue::Relu);
+            let x = self.conv2.forward(x, Epilogue::Relu);
+            let x = self.conv3.forward(x, Epilogue::Relu);
             stages(average_pool(x, 2), [&self.layer1, &self.layer2])
         });
         let x = stages(x, [&self.layer3, &self.layer4]);
         self.attnpool.forward(x)
     }
 
-    pub(super) fn pack(&mut self, packing: Packing) {
+    pub(super) fn pack(&mut self, packing: WeightPrecision) {
         let stem = [&mut self.conv1, &mut self.conv2, &mut self.conv3];
         stem.into_iter().for_each(|layer| layer.pack(packing));
         let stages = [
@@ -91,14 +90,14 @@ impl ModifiedResNet {
     }
 }
 
-/// 1x1, 3x3 and 1x1 convolutions beside a shortcut. What a ResNet does by
-/// stride, an average does here.
+/// Bottleneck: 1x1, 3x3 and 1x1 convolutions and a shortcut, with average pooling in
+/// place of strides.
 #[derive(Module, Debug)]
 pub struct Bottleneck {
     pub conv1: ConvNorm,
     pub conv2: ConvNorm,
     pub conv3: ConvNorm,
-    /// The shortcut into another size or number of channels, after the average.
+    /// Projection shortcut, after average pooling, if size or channels change.
     pub downsample: Option<ConvNorm>,
     stride: usize,
 }
@@ -107,8 +106,8 @@ impl Bottleneck {
     fn init(channels: usize, planes: usize, stride: usize, device: &Device) -> Self {
         let out = planes * EXPANSION;
         let mut conv3 = ConvNorm::init([planes, out], 1, 1, device);
-        // Every block starts as its shortcut alone, as in the reference.
-        conv3.norm.gamma = Start::Zeros.init([out], device);
+        // Zero gamma: every block starts as the identity, as in the reference.
+        conv3.norm.gamma = Initializer::Zeros.init([out], device);
         Self {
             conv1: ConvNorm::init([channels, planes], 1, 1, device),
             conv2: ConvNorm::init([planes, planes], 3, 1, device),
@@ -121,26 +120,26 @@ impl Bottleneck {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(path) => path.forward(average_pool(x.clone(), self.stride), Then::Nothing),
+            Some(path) => path.forward(average_pool(x.clone(), self.stride), Epilogue::None),
             None => x.clone(),
         };
-        let x = self.conv1.forward(x, Then::Relu);
-        let x = self.conv2.forward(x, Then::Relu);
+        let x = self.conv1.forward(x, Epilogue::Relu);
+        let x = self.conv2.forward(x, Epilogue::Relu);
         let x = average_pool(x, self.stride);
-        self.conv3.forward(x, Then::AddRelu(shortcut))
+        self.conv3.forward(x, Epilogue::AddRelu(shortcut))
     }
 }
 
-/// One layer of attention in which only the mean of all places asks.
+/// QKV attention pooling: the query is the mean token.
 #[derive(Module, Debug)]
 pub struct AttentionPool2d {
-    /// `[places + 1, channels]`, the mean's first.
+    /// `[pixels + 1, channels]`, the mean token's first.
     pub positional_embedding: Param<Tensor<2>>,
     pub q_proj: Linear,
     pub k_proj: Linear,
     pub v_proj: Linear,
     pub c_proj: Linear,
-    /// Instead of the weights of keys and values, once packed so.
+    /// Packed key and value projections, in place of those of the layers.
     packed: Option<PackedPool>,
     heads: usize,
 }
@@ -149,7 +148,7 @@ impl AttentionPool2d {
     fn init(config: &ResNetConfig, embed_dim: usize, device: &Device) -> Self {
         let channels = config.channels();
         let std = (channels as f64).powf(-0.5);
-        let normal = Start::Normal(std);
+        let normal = Initializer::Normal(std);
         let linear = |out| Linear::init([channels, out], normal, true, device);
         Self {
             positional_embedding: normal.init([config.grid().pow(2) + 1, channels], device),
@@ -165,20 +164,20 @@ impl AttentionPool2d {
     /// `[batch, height, width, channels]` to `[batch, embed_dim]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let [batch, height, width, channels] = x.dims();
-        let places = x.reshape([batch, height * width, channels]);
-        let tokens = tokens(None, places, self.positional_embedding.val());
+        let pixels = x.reshape([batch, height * width, channels]);
+        let tokens = add_cls_and_position(None, pixels, self.positional_embedding.val());
         let query = tokens.clone().narrow(1, 0, 1);
-        let query = self.q_proj.forward(query, Then::Nothing);
+        let query = self.q_proj.forward(query, Epilogue::None);
         let projections = [&self.k_proj, &self.v_proj];
-        let mixed = pool_attention(tokens, query, projections, &self.packed, self.heads);
-        let mixed = mixed.reshape([batch, channels]);
-        self.c_proj.forward(mixed, Then::Nothing)
+        let pooled = pool_attention(tokens, query, projections, &self.packed, self.heads);
+        let pooled = pooled.reshape([batch, channels]);
+        self.c_proj.forward(pooled, Epilogue::None)
     }
 
-    fn pack(&mut self, packing: Packing) {
+    fn pack(&mut self, packing: WeightPrecision) {
         self.q_proj.pack(packing);
         self.c_proj.pack(packing);
-        if packing == Packing::Exact {
+        if packing == WeightPrecision::AsStored {
             self.packed = PackedPool::new([&mut self.k_proj, &mut self.v_proj], self.heads);
         }
         if self.packed.is_none() {

@@ -1,13 +1,13 @@
-//! The text encoder: a causal transformer read at the end-of-text token.
+//! Text encoder: a causal transformer, pooled at the end-of-text token.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, LayerNorm, Linear, Packing, Start, Then};
+use crate::ops::{Embedding, Epilogue, Initializer, LayerNorm, Linear, WeightPrecision};
 
-/// CLIP's text encoder: token ids to a point of the shared space.
+/// Text encoder: token ids to features.
 #[derive(Module, Debug)]
 pub struct TextTransformer {
     pub token_embedding: Embedding,
@@ -19,18 +19,18 @@ pub struct TextTransformer {
     pub text_projection: Linear,
 }
 
-/// Texts of one batch as token ids, cut at the longest one: attention is
-/// causal, so what follows a text's end cannot change its features.
+/// Batch of tokenised texts, truncated to the longest: with causal attention, padding
+/// cannot change a text's features.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     /// `[batch, length]`
     pub ids: Tensor<2, Int>,
-    /// Index of each text's end-of-text token, `[batch]`.
+    /// Index of the end-of-text token of each text, `[batch]`.
     pub ends: Vec<usize>,
 }
 
 impl TokenBatch {
-    /// From whole rows of ids and the index of the end-of-text token in each.
+    /// From rows of ids padded to the context length, and the end-of-text index of each.
     pub fn new(rows: &[(Vec<u32>, usize)], device: &Device) -> Self {
         let length = rows.iter().map(|(_, end)| end + 1).max().unwrap_or(1);
         let mut ids = Vec::with_capacity(rows.len() * length);
@@ -50,10 +50,10 @@ impl TextTransformer {
         Self {
             token_embedding: Embedding::init(
                 [text.vocab_size, text.width],
-                Start::Normal(0.02),
+                Initializer::Normal(0.02),
                 device,
             ),
-            positional_embedding: Start::Normal(0.01)
+            positional_embedding: Initializer::Normal(0.01)
                 .init([text.context_length, text.width], device),
             transformer: Transformer::init(
                 &TransformerConfig {
@@ -69,24 +69,24 @@ impl TextTransformer {
             ln_final: LayerNorm::init(text.width, text.layer_norm_eps, device),
             text_projection: Linear::init(
                 [text.width, config.embed_dim],
-                Start::Normal((text.width as f64).powf(-0.5)),
+                Initializer::Normal((text.width as f64).powf(-0.5)),
                 false,
                 device,
             ),
         }
     }
 
-    /// Token ids `[batch, length]` to `[batch, embed_dim]`, not yet of unit length.
+    /// Token ids `[batch, length]` to `[batch, embed_dim]`, before normalisation.
     pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
         let [_, length] = tokens.ids.dims();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
         let x = self.token_embedding.forward(tokens.ids, positions);
         let x = self.transformer.forward(x, true, &tokens.ends);
         self.text_projection
-            .forward(self.ln_final.forward(x), Then::Nothing)
+            .forward(self.ln_final.forward(x), Epilogue::None)
     }
 
-    pub(super) fn pack(&mut self, packing: Packing) {
+    pub(super) fn pack(&mut self, packing: WeightPrecision) {
         self.transformer.pack(packing);
         self.text_projection.pack(packing);
     }

@@ -1,19 +1,21 @@
-//! The pre-norm transformer that both encoders are made of.
+//! Pre-norm transformer of both encoders.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Activation;
-use crate::ops::{LayerNorm, Linear, Packing, Start, Then, attention, select_rows};
+use crate::ops::{
+    Epilogue, Initializer, LayerNorm, Linear, WeightPrecision, attention, select_rows,
+};
 
-/// A stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`, read at one
-/// place of each row.
+/// Stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`, pooled at one
+/// position per sample.
 #[derive(Module, Debug)]
 pub struct Transformer {
     pub resblocks: Vec<ResidualAttentionBlock>,
 }
 
-/// What a [`Transformer`] is built from.
+/// Hyper-parameters of a [`Transformer`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransformerConfig {
     pub width: usize,
@@ -33,28 +35,28 @@ impl Transformer {
         }
     }
 
-    /// `[batch, length, width]` to `[batch, width]`: what is found at `places`, one in
-    /// each row. Where it is `causal`, no place sees a later one.
-    pub fn forward(&self, x: Tensor<3>, causal: bool, places: &[usize]) -> Tensor<2> {
+    /// `[batch, length, width]` to `[batch, width]`, the output at position `pool_index`
+    /// of each sample; with a causal mask if `causal`.
+    pub fn forward(&self, x: Tensor<3>, causal: bool, pool_index: &[usize]) -> Tensor<2> {
         let [batch, length, width] = x.dims();
-        let rows: Vec<i32> = (places.iter().enumerate())
-            .map(|(row, place)| (row * length + place) as i32)
+        let rows: Vec<i32> = (pool_index.iter().enumerate())
+            .map(|(row, position)| (row * length + position) as i32)
             .collect();
         let rows = Tensor::from_data(TensorData::new(rows, [batch]), &x.device());
-        let read = |x: Tensor<3>| select_rows(x.reshape([batch * length, width]), rows.clone());
+        let gather = |x: Tensor<3>| select_rows(x.reshape([batch * length, width]), rows.clone());
         let Some((last, blocks)) = self.resblocks.split_last() else {
-            return read(x);
+            return gather(x);
         };
         let x = (blocks.iter()).fold(x, |x, block| block.forward(x, causal));
-        last.forward_at(x, causal, read)
+        last.forward_pooled(x, causal, gather)
     }
 
-    pub(super) fn pack(&mut self, packing: Packing) {
+    pub(super) fn pack(&mut self, packing: WeightPrecision) {
         let layers = self.resblocks.iter_mut().flat_map(|block| block.linears());
         layers.for_each(|(_, layer)| layer.pack(packing));
     }
 
-    /// By its path: `resblocks.0.attn.in_proj`.
+    /// Linear layer by path, such as `resblocks.0.attn.in_proj`.
     pub(super) fn linear(&mut self, path: &str) -> Option<&mut Linear> {
         let (block, path) = path.strip_prefix("resblocks.")?.split_once('.')?;
         let block = self.resblocks.get_mut(block.parse::<usize>().ok()?)?;
@@ -93,23 +95,31 @@ impl ResidualAttentionBlock {
     }
 
     fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let mixed = self.attn.mix(self.ln_1.forward(x.clone()), causal);
-        self.finish(mixed, x)
+        let attn_output = self.attn.attend(self.ln_1.forward(x.clone()), causal);
+        self.project_and_mlp(attn_output, x)
     }
 
-    /// The same of what `read` takes: once places are mixed, none looks at another.
-    fn forward_at(
+    /// [`Self::forward`] at the positions of `gather` only: after attention, positions
+    /// are independent.
+    fn forward_pooled(
         &self,
         x: Tensor<3>,
         causal: bool,
-        read: impl Fn(Tensor<3>) -> Tensor<2>,
+        gather: impl Fn(Tensor<3>) -> Tensor<2>,
     ) -> Tensor<2> {
-        let mixed = self.attn.mix(self.ln_1.forward(x.clone()), causal);
-        self.finish(read(mixed), read(x))
+        let attn_output = self.attn.attend(self.ln_1.forward(x.clone()), causal);
+        self.project_and_mlp(gather(attn_output), gather(x))
     }
 
-    fn finish<const D: usize>(&self, mixed: Tensor<D>, stream: Tensor<D>) -> Tensor<D> {
-        let x = self.attn.out_proj.forward(mixed, Then::Add(stream));
+    fn project_and_mlp<const D: usize>(
+        &self,
+        attn_output: Tensor<D>,
+        residual: Tensor<D>,
+    ) -> Tensor<D> {
+        let x = self
+            .attn
+            .out_proj
+            .forward(attn_output, Epilogue::Add(residual));
         self.mlp.forward(self.ln_2.forward(x.clone()), x)
     }
 }
@@ -117,7 +127,7 @@ impl ResidualAttentionBlock {
 /// Multi-head self-attention with one projection for query, key and value.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// `[width, 3 * width]`: query, key, value side by side.
+    /// `[width, 3 * width]`: query, key and value concatenated.
     pub in_proj: Linear,
     pub out_proj: Linear,
     heads: usize,
@@ -133,14 +143,14 @@ impl Attention {
         }
     }
 
-    /// What each place finds in `x`, before `out_proj`.
-    fn mix(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let qkv = self.in_proj.forward(x, Then::Nothing);
+    /// Attention without `out_proj`.
+    fn attend(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
+        let qkv = self.in_proj.forward(x, Epilogue::None);
         attention(qkv, self.heads, causal)
     }
 }
 
-/// Two linear layers with the model's activation between them.
+/// MLP: two linear layers with an activation between them.
 #[derive(Module, Debug)]
 pub struct Mlp {
     pub c_fc: Linear,
@@ -159,25 +169,25 @@ impl Mlp {
         }
     }
 
-    /// What the layers make of `x`, added to `stream`.
-    fn forward<const D: usize>(&self, x: Tensor<D>, stream: Tensor<D>) -> Tensor<D> {
+    /// `residual + mlp(x)`.
+    fn forward<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
         let hidden = self.c_fc.forward(
             x,
             match self.activation {
-                Activation::QuickGelu => Then::QuickGelu,
-                Activation::Gelu => Then::Gelu,
+                Activation::QuickGelu => Epilogue::QuickGelu,
+                Activation::Gelu => Epilogue::Gelu,
             },
         );
-        self.c_proj.forward(hidden, Then::Add(stream))
+        self.c_proj.forward(hidden, Epilogue::Add(residual))
     }
 }
 
-/// Layers that write into the residual stream start smaller the deeper the
-/// stack, as the reference does it.
+/// Initial standard deviation of layers that write to the residual stream: smaller the
+/// deeper the stack, as in the reference.
 fn residual_std(config: &TransformerConfig) -> f64 {
     (config.width as f64).powf(-0.5) * (2.0 * config.layers as f64).powf(-0.5)
 }
 
 fn linear(d_input: usize, d_output: usize, std: f64, device: &Device) -> Linear {
-    Linear::init([d_input, d_output], Start::Normal(std), true, device)
+    Linear::init([d_input, d_output], Initializer::Normal(std), true, device)
 }

@@ -1,18 +1,21 @@
-//! The Vision Transformer (Dosovitskiy et al. 2020) as CLIP changes it: one
-//! more layer norm, before the transformer.
+//! Vision Transformer (Dosovitskiy et al. 2020) with CLIP's additional layer norm before
+//! the transformer.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{LayerNorm, Linear, Packing, Start, Then, in_order, tokens};
+use crate::ops::{
+    Epilogue, Initializer, LayerNorm, Linear, WeightPrecision, add_cls_and_position,
+    into_contiguous,
+};
 
-/// CLIP's image encoder: pixels to a point of the shared space.
+/// Image encoder: pixels to features.
 #[derive(Module, Debug)]
 pub struct VisionTransformer {
-    /// The patch convolution. Its stride is its kernel, so it is a matrix
-    /// product over flattened patches: `[3 * patch_size², width]`, no bias.
+    /// Patch embedding, a convolution whose stride is its kernel, as a matmul over
+    /// flattened patches: `[3 * patch_size², width]`, no bias.
     pub conv1: Linear,
     /// `[width]`
     pub class_embedding: Param<Tensor<1>>,
@@ -29,14 +32,14 @@ pub struct VisionTransformer {
 impl VisionTransformer {
     pub(super) fn init(vision: &VitConfig, embed_dim: usize, device: &Device) -> Self {
         let scale = (vision.width as f64).powf(-0.5);
-        let normal = Start::Normal(scale);
+        let normal = Initializer::Normal(scale);
         let layer_norm = || LayerNorm::init(vision.width, vision.layer_norm_eps, device);
         let patches = vision.grid().pow(2);
         let inputs = 3 * vision.patch_size.pow(2);
         Self {
             conv1: Linear::init(
                 [inputs, vision.width],
-                Start::as_pytorch(inputs),
+                Initializer::fan_in_uniform(inputs),
                 false,
                 device,
             ),
@@ -60,25 +63,25 @@ impl VisionTransformer {
         }
     }
 
-    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, not yet of
-    /// unit length.
+    /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
+    /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let class = vec![0; images.dims()[0]];
-        let x = self.ln_pre.forward(self.tokens(images));
+        let x = self.ln_pre.forward(self.embed_patches(images));
         let class = self.transformer.forward(x, false, &class);
         self.proj
-            .forward(self.ln_post.forward(class), Then::Nothing)
+            .forward(self.ln_post.forward(class), Epilogue::None)
     }
 
-    pub(super) fn pack(&mut self, packing: Packing) {
+    pub(super) fn pack(&mut self, packing: WeightPrecision) {
         self.conv1.pack(packing);
         self.transformer.pack(packing);
         self.proj.pack(packing);
     }
 
-    /// Pixels to tokens with their positions, class token first:
-    /// `[batch, patches + 1, width]`.
-    fn tokens(&self, images: Tensor<4>) -> Tensor<3> {
+    /// Pixels to embedded tokens with positions, class token first: `[batch, patches + 1,
+    /// width]`.
+    fn embed_patches(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, channels, height, width] = images.dims();
         let (p, rows, columns) = (
             self.patch_size,
@@ -90,9 +93,9 @@ impl VisionTransformer {
             .narrow(3, 0, columns * p)
             .reshape([batch, channels, rows, p, columns, p])
             .permute([0, 2, 4, 1, 3, 5]);
-        let patches = in_order(patches).reshape([batch, rows * columns, channels * p * p]);
-        let patches = self.conv1.forward(patches, Then::Nothing);
+        let patches = into_contiguous(patches).reshape([batch, rows * columns, channels * p * p]);
+        let patches = self.conv1.forward(patches, Epilogue::None);
         let class = Some(self.class_embedding.val());
-        tokens(class, patches, self.positional_embedding.val())
+        add_cls_and_position(class, patches, self.positional_embedding.val())
     }
 }

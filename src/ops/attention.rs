@@ -1,32 +1,32 @@
-//! Multi-head attention between projections.
+//! Multi-head attention, without its projections.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Linear, Then, cpu};
+use super::{Epilogue, Linear, cpu};
 
-/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head: query, key and value side by
-/// side, `[batch, length, 3 * width]`, to `[batch, length, width]`. Where it is
-/// `causal`, no place sees a later one.
+/// `softmax(q kᵀ / sqrt(head_dim)) v` per head: query, key and value concatenated,
+/// `[batch, length, 3 * width]`, to `[batch, length, width]`; with a causal mask if
+/// `causal`.
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     match fast(&qkv, heads, causal) {
-        Some(mixed) => mixed,
-        None => plain(qkv, heads, causal),
+        Some(output) => output,
+        None => reference(qkv, heads, causal),
     }
 }
 
 pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
-    let mixed = cpu::attention(qkv.clone(), heads, causal);
+    let output = cpu::attention(qkv.clone(), heads, causal);
     #[cfg(all(feature = "cpu", feature = "training"))]
-    let mixed = mixed.or_else(|| cpu::training::attention(qkv, heads, causal));
+    let output = output.or_else(|| cpu::training::attention(qkv, heads, causal));
     #[cfg(feature = "gpu")]
-    let mixed = mixed.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));
-    mixed
+    let output = output.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));
+    output
 }
 
-/// `softmax(q kᵀ / sqrt(head_dim)) v` in every head, where one asks and all `tokens`,
-/// `[batch, length, width]`, answer: `query` is `[batch, 1, width]`, and so is the result.
+/// Attention pooling, `softmax(q kᵀ / sqrt(head_dim)) v` per head with a single query:
+/// `tokens` are `[batch, length, width]`, `query` and the result `[batch, 1, width]`.
 pub fn pool_attention(
     tokens: Tensor<3>,
     query: Tensor<3>,
@@ -34,19 +34,19 @@ pub fn pool_attention(
     packed: &Option<PackedPool>,
     heads: usize,
 ) -> Tensor<3> {
-    if let Some(mixed) = (packed.as_ref()).and_then(|packed| {
+    if let Some(output) = (packed.as_ref()).and_then(|packed| {
         let bias = value.bias.as_ref().map(|bias| bias.val());
         let [key, value] = [packed.key.val(), packed.value.val()];
         cpu::pool_attention(tokens.clone(), query.clone(), [key, value], bias, heads)
     }) {
-        return mixed;
+        return output;
     }
-    let key = key.forward(tokens.clone(), Then::Nothing);
-    let value = value.forward(tokens, Then::Nothing);
+    let key = key.forward(tokens.clone(), Epilogue::None);
+    let value = value.forward(tokens, Epilogue::None);
     pool(query, key, value, heads)
 }
 
-/// The projections of keys and values as [`cpu::pool_attention`] reads them.
+/// Key and value projections, packed for [`cpu::pool_attention`].
 #[derive(Module, Debug)]
 pub struct PackedPool {
     key: Param<Tensor<2>>,
@@ -54,7 +54,8 @@ pub struct PackedPool {
 }
 
 impl PackedPool {
-    /// Takes the weights of both, if there is a fast path for them.
+    /// Packs the weights of both and takes them out of the layers, if there is a fast
+    /// path.
     pub fn new([key, value]: [&mut Linear; 2], heads: usize) -> Option<Self> {
         let packed = |weight: Tensor<2>| cpu::pack_pool(weight, heads).map(Param::from_tensor);
         for layer in [&mut *key, &mut *value] {
@@ -72,13 +73,13 @@ impl PackedPool {
     }
 }
 
-/// The same of projected tokens.
+/// [`pool_attention`] on projected tokens.
 fn pool(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
     #[cfg(feature = "gpu")]
-    if let Some(mixed) =
+    if let Some(output) =
         super::gpu::pool_attention(query.clone(), key.clone(), value.clone(), heads)
     {
-        return mixed;
+        return output;
     }
     let [batch, queries, width] = query.dims();
     let head_dim = width / heads;
@@ -87,11 +88,11 @@ fn pool(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Ten
         x.reshape([batch, length, heads, head_dim]).swap_dims(1, 2)
     };
     let scores = split(query).matmul(split(key).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
-    let mixed = softmax(scores, 3).matmul(split(value));
-    mixed.swap_dims(1, 2).reshape([batch, queries, width])
+    let output = softmax(scores, 3).matmul(split(value));
+    output.swap_dims(1, 2).reshape([batch, queries, width])
 }
 
-pub(super) fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+pub(super) fn reference(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let [batch, length, triple] = qkv.dims();
     let width = triple / 3;
     let head_dim = width / heads;
@@ -107,12 +108,12 @@ pub(super) fn plain(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
         true => scores + causal_mask(length, &qkv.device()).unsqueeze(),
         false => scores,
     };
-    let mixed = softmax(scores, 3).matmul(part(2));
-    mixed.swap_dims(1, 2).reshape([batch, length, width])
+    let output = softmax(scores, 3).matmul(part(2));
+    output.swap_dims(1, 2).reshape([batch, length, width])
 }
 
-/// Zero on and below the diagonal, so far below every score above it that
-/// softmax gives nothing there. Finite: some GPUs make NaN of an infinity.
+/// Additive causal mask: 0 on and below the diagonal, -1e9 above. Finite, since some GPUs
+/// turn an infinity into NaN.
 fn causal_mask(length: usize, device: &Device) -> Tensor<2> {
     let mask: Vec<f32> = (0..length * length)
         .map(|i| if i % length > i / length { -1e9 } else { 0.0 })

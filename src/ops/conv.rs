@@ -1,5 +1,5 @@
-//! Convolutions with the normalisation and all else that follows them, over
-//! channels-last pictures: `[batch, height, width, channels]`.
+//! Convolution with batch normalisation and a fused epilogue, channels last: `[batch,
+//! height, width, channels]`.
 
 use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -9,27 +9,26 @@ use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::linear::Int8;
-use super::{Packing, Start, Then, cpu, in_order};
-use crate::kernels::conv::ConvShape;
-use crate::kernels::crew::Shares;
+use super::{Epilogue, Initializer, WeightPrecision, cpu, into_contiguous};
+use crate::kernels::conv::ConvParams;
+use crate::kernels::pool::ShardedMatrix;
 
-/// A square convolution without bias, padded so that a stride of 1 keeps the
-/// size, and batch normalisation.
+/// Square convolution without bias, padded by `kernel / 2`, and batch normalisation.
 #[derive(Module, Debug)]
 pub struct ConvNorm {
-    /// Weights `[out, in, kernel, kernel]`; once packed, as the device's kernel
-    /// reads them.
+    /// Weights `[out, in, kernel, kernel]`; once packed, in the layout of the device's
+    /// kernel.
     pub conv: Conv2d,
-    /// Once packed, its gain and bias hold its statistics, too.
+    /// Once packed, with the running statistics folded into gamma and beta.
     pub norm: BatchNorm,
-    /// Instead of the weights, once packed so.
+    /// Packed int8 weights, in place of `conv.weight`.
     int8: Option<Int8>,
-    /// What others have of the weights, once packed.
+    /// Handle of the worker pool's shards, once packed.
     #[module(skip)]
-    shares: Option<Shares>,
+    shards: Option<ShardedMatrix>,
     packed: bool,
-    /// Packed to be computed by squares.
-    by_squares: bool,
+    /// Packed for Winograd convolution.
+    winograd: bool,
 }
 
 impl ConvNorm {
@@ -43,34 +42,38 @@ impl ConvNorm {
             .with_bias(false)
             .init(device);
         let [inputs, outputs] = channels;
-        conv.weight = Start::as_pytorch(inputs * kernel * kernel)
+        conv.weight = Initializer::fan_in_uniform(inputs * kernel * kernel)
             .init([outputs, inputs, kernel, kernel], device);
         Self {
             conv,
             norm: batch_norm(channels[1], device),
             int8: None,
-            shares: None,
+            shards: None,
             packed: false,
-            by_squares: false,
+            winograd: false,
         }
     }
 
-    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride,
-    /// out]`, and on with `then`.
-    pub fn forward(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
+    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride, out]`,
+    /// with `epilogue`.
+    pub fn forward(&self, x: Tensor<4>, epilogue: Epilogue<4>) -> Tensor<4> {
         let fast = match self.packed {
-            true => self.fast(&x, &then),
-            false => self.differentiable(&x, &then),
+            true => self.fast(&x, &epilogue),
+            false => self.accelerated_training(&x, &epilogue),
         };
         match fast {
             Some(y) => y,
-            None => self.plain(x, then),
+            None => self.reference(x, epilogue),
         }
     }
 
-    /// As [`Self::plain`] is differentiated, but fast.
+    /// Accelerated forward pass that supports autodiff.
     #[cfg(all(feature = "cpu", feature = "training"))]
-    pub(super) fn differentiable(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
+    pub(super) fn accelerated_training(
+        &self,
+        x: &Tensor<4>,
+        epilogue: &Epilogue<4>,
+    ) -> Option<Tensor<4>> {
         use cpu::training::{Normalization, conv_norm};
         let norm = &self.norm;
         let running = || [&norm.running_mean, &norm.running_var].map(|noted| noted.value().inner());
@@ -80,47 +83,47 @@ impl ConvNorm {
             epsilon: norm.epsilon,
             running: (!norm.training.is_enabled()).then(running),
         };
-        let normalized = conv_norm(x, self.conv.weight.val(), self.shape(), norm, then)?;
-        if let Some(found) = normalized.found {
-            self.note(found);
+        let normalized = conv_norm(x, self.conv.weight.val(), self.params(), norm, epilogue)?;
+        if let Some(batch_moments) = normalized.batch_moments {
+            self.update_running_stats(batch_moments);
         }
         Some(normalized.y)
     }
 
     #[cfg(not(all(feature = "cpu", feature = "training")))]
-    fn differentiable(&self, _: &Tensor<4>, _: &Then<4>) -> Option<Tensor<4>> {
+    fn accelerated_training(&self, _: &Tensor<4>, _: &Epilogue<4>) -> Option<Tensor<4>> {
         None
     }
 
-    pub(super) fn fast(&self, x: &Tensor<4>, then: &Then<4>) -> Option<Tensor<4>> {
-        let (add, curve) = then.split();
-        let (weight, shape) = (self.conv.weight.val(), self.shape());
+    pub(super) fn fast(&self, x: &Tensor<4>, epilogue: &Epilogue<4>) -> Option<Tensor<4>> {
+        let (residual, activation) = epilogue.split();
+        let (weight, shape) = (self.conv.weight.val(), self.params());
         let (scale, bias) = (self.norm.gamma.val(), self.norm.beta.val());
-        let (x, add) = (x.clone(), add.cloned());
+        let (x, residual) = (x.clone(), residual.cloned());
         if let Some(int8) = &self.int8 {
-            let weights = cpu::Weights::int8(int8, &self.shares)?;
-            return cpu::conv(x, weights, shape, scale, bias, add, curve);
+            let weights = cpu::PackedMatrix::int8(int8, &self.shards)?;
+            return cpu::conv(x, weights, shape, scale, bias, residual, activation);
         }
         #[cfg(feature = "gpu")]
-        if let Some(y) = super::gpu::conv(&x, &weight, shape, &scale, &bias, &add, curve) {
+        if let Some(y) = super::gpu::conv(&x, &weight, shape, &scale, &bias, &residual, activation)
+        {
             return Some(y);
         }
-        let weights = cpu::Weights::exact(weight, &self.shares)?.by_squares(self.by_squares);
-        cpu::conv(x, weights, shape, scale, bias, add, curve)
+        let weights = cpu::PackedMatrix::exact(weight, &self.shards)?.winograd(self.winograd);
+        cpu::conv(x, weights, shape, scale, bias, residual, activation)
     }
 
-    pub(super) fn plain(&self, x: Tensor<4>, then: Then<4>) -> Tensor<4> {
-        // burn has channels first. Turning axes moves nothing, and from one
-        // convolution to the next the turns undo each other.
+    pub(super) fn reference(&self, x: Tensor<4>, epilogue: Epilogue<4>) -> Tensor<4> {
+        // burn convolves channels first. Permuting moves no data, and between consecutive
+        // convolutions the permutations cancel.
         let x = x.permute([0, 3, 1, 2]);
         let y = self.normalize(self.conv.forward(x));
-        then.plain(y.permute([0, 2, 3, 1]))
+        epilogue.reference(y.permute([0, 2, 3, 1]))
     }
 
-    /// Batch normalisation of `[batch, channels, height, width]`. In training it
-    /// goes by the batch's own statistics and notes them as PyTorch does: burn
-    /// would note the variance of the batch itself, where the reference notes
-    /// the estimate of what it was drawn from (n / (n - 1) times as much).
+    /// Batch normalisation of `[batch, channels, height, width]`. In training, the
+    /// running variance is updated as in PyTorch, with the unbiased estimate (n / (n -
+    /// 1)); burn would use the biased one.
     fn normalize(&self, x: Tensor<4>) -> Tensor<4> {
         let norm = &self.norm;
         if !(x.device().is_autodiff() && norm.training.is_enabled()) {
@@ -132,51 +135,51 @@ impl ConvNorm {
         let result = batch_norm_train(x, gamma, beta, norm.epsilon);
         let mean = result.mean.inner();
         let variance = result.variance.inner() * (count / (count - 1.0).max(1.0));
-        self.note([mean, variance]);
+        self.update_running_stats([mean, variance]);
         result.output
     }
 
-    /// Moves the running statistics towards a batch's mean and variance.
-    fn note(&self, found: [Tensor<1>; 2]) {
+    /// Updates the running statistics with a batch's mean and variance.
+    fn update_running_stats(&self, batch_moments: [Tensor<1>; 2]) {
         let norm = &self.norm;
-        for (running, found) in [&norm.running_mean, &norm.running_var]
+        for (running, batch_moments) in [&norm.running_mean, &norm.running_var]
             .into_iter()
-            .zip(found)
+            .zip(batch_moments)
         {
             let before = running.value_sync();
-            let found = found.to_device(&before.device());
-            running.update(before * (1.0 - norm.momentum) + found * norm.momentum);
+            let batch_moments = batch_moments.to_device(&before.device());
+            running.update(before * (1.0 - norm.momentum) + batch_moments * norm.momentum);
         }
     }
 
-    /// Lays the weights out for the device's kernel.
-    pub fn pack(&mut self, packing: Packing) {
+    /// Packs the weights for the device's kernel.
+    pub fn pack(&mut self, packing: WeightPrecision) {
         if self.packed {
             return;
         }
         let weight = self.conv.weight.val();
         let [out, input, kernel, _] = weight.dims();
-        // [kernel, kernel, in, out]: what one place of the result reads, by rows.
-        let matrix = in_order(weight.permute([2, 3, 1, 0]));
+        // [kernel, kernel, in, out]: an im2col weight matrix.
+        let matrix = into_contiguous(weight.permute([2, 3, 1, 0]));
         let matrix = matrix.reshape([kernel * kernel * input, out]);
-        // A picture's numbers go by pairs of channels.
+        // Int8 kernels read channels in pairs.
         let int8 = match packing {
-            Packing::Int8 if input.is_multiple_of(2) => cpu::pack_int8(matrix.clone()),
+            WeightPrecision::Int8 if input.is_multiple_of(2) => cpu::pack_int8(matrix.clone()),
             _ => None,
         };
         let [mut gamma, beta] = fold(&self.norm);
         let packed = match int8 {
-            Some((int8, shares)) => {
+            Some((int8, shards)) => {
                 gamma = gamma * int8.scale.val();
-                (self.int8, self.shares) = (Some(int8), shares);
+                (self.int8, self.shards) = (Some(int8), shards);
                 Tensor::zeros([1, 1], &matrix.device())
             }
             None => {
-                let squares = cpu::by_squares(&matrix, self.shape());
-                self.by_squares = squares.is_some();
-                match cpu::pack(squares.unwrap_or_else(|| matrix.clone())) {
-                    Some((packed, shares)) => {
-                        self.shares = shares;
+                let transformed = cpu::winograd_weights(&matrix, self.params());
+                self.winograd = transformed.is_some();
+                match cpu::pack(transformed.unwrap_or_else(|| matrix.clone())) {
+                    Some((packed, shards)) => {
+                        self.shards = shards;
                         packed
                     }
                     None if cfg!(feature = "gpu") && out.is_multiple_of(4) => matrix,
@@ -190,8 +193,8 @@ impl ConvNorm {
         self.packed = true;
     }
 
-    fn shape(&self) -> ConvShape {
-        ConvShape {
+    fn params(&self) -> ConvParams {
+        ConvParams {
             kernel: self.conv.kernel_size[0],
             stride: self.conv.stride[0],
             out: self.norm.gamma.dims()[0],
@@ -199,26 +202,26 @@ impl ConvNorm {
     }
 }
 
-/// As burn starts it, but for the statistics: burn's have a GPU run kernels that
+/// burn's initialisation, except for the statistics: burn's would run GPU kernels that
 /// nothing else needs.
 fn batch_norm(channels: usize, device: &Device) -> BatchNorm {
     let config = BatchNormConfig::new(channels);
-    let filled = |value: f32| {
+    let vec_init_with = |value: f32| {
         let values = TensorData::new(vec![value; channels], [channels]);
         RunningState::new(Tensor::from_data(values, device))
     };
     BatchNorm {
-        gamma: Start::Ones.init([channels], device),
-        beta: Start::Zeros.init([channels], device),
+        gamma: Initializer::Ones.init([channels], device),
+        beta: Initializer::Zeros.init([channels], device),
         training: Param::from_bool(true),
-        running_mean: filled(0.0),
-        running_var: filled(1.0),
+        running_mean: vec_init_with(0.0),
+        running_var: vec_init_with(1.0),
         momentum: config.momentum,
         epsilon: config.epsilon,
     }
 }
 
-/// What a batch normalisation that learns no more multiplies by, and what it adds.
+/// Folds batch normalisation in evaluation mode into a scale and a shift.
 fn fold(norm: &BatchNorm) -> [Tensor<1>; 2] {
     let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
     let (mean, variance) = (norm.running_mean.value(), norm.running_var.value());
@@ -237,8 +240,8 @@ fn fold(norm: &BatchNorm) -> [Tensor<1>; 2] {
     [gamma, beta]
 }
 
-/// Means of squares of `side` x `side`: `[batch, height, width, channels]` to
-/// `[batch, height / side, width / side, channels]`.
+/// Average pooling with a window and a stride of `side`: `[batch, height, width,
+/// channels]` to `[batch, height / side, width / side, channels]`.
 pub fn average_pool(x: Tensor<4>, side: usize) -> Tensor<4> {
     if side == 1 {
         return x;

@@ -1,11 +1,11 @@
-//! A table of vectors, read by row.
+//! Embedding table.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 
-use super::{Start, cpu};
+use super::{Initializer, cpu};
 
-/// Token ids to vectors.
+/// Token embedding.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[vocab_size, width]`
@@ -13,14 +13,14 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    pub fn init(shape: [usize; 2], weight: Start, device: &Device) -> Self {
+    pub fn init(shape: [usize; 2], weight: Initializer, device: &Device) -> Self {
         Self {
             weight: weight.init(shape, device),
         }
     }
 
-    /// `[batch, length]` to `[batch, length, width]` in f32, with `positions`
-    /// `[length, width]` added.
+    /// `[batch, length]` to `[batch, length, width]` in f32, plus `positions` `[length,
+    /// width]`.
     pub fn forward(&self, ids: Tensor<2, Int>, positions: Tensor<2>) -> Tensor<3> {
         let [batch, length] = ids.dims();
         let weight = self.weight.val();
@@ -41,7 +41,7 @@ impl Embedding {
     }
 }
 
-/// Rows `ids` of `x`.
+/// Gathers the rows `ids` of `x`.
 pub fn select_rows(x: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
     #[cfg(feature = "gpu")]
     if let Some(rows) = super::gpu::gather(x.clone(), ids.clone(), None) {

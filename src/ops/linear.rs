@@ -1,26 +1,26 @@
-//! Matrix products with what follows them.
+//! Linear layer with a fused epilogue and LoRA.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
-use super::{Packing, Start, Then, cpu};
-use crate::kernels::crew::Shares;
+use super::{Epilogue, Initializer, WeightPrecision, cpu};
+use crate::kernels::pool::ShardedMatrix;
 
 /// `x W + b`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[d_input, d_output]`; once packed, as the CPU's kernel reads it.
+    /// `[d_input, d_output]`; once packed, in the layout of the CPU kernel.
     pub weight: Param<Tensor<2>>,
     /// `[d_output]`
     pub bias: Option<Param<Tensor<1>>>,
-    /// What LoRA adds: the output's columns fall into as many equal parts as
-    /// there are entries. None in a plain layer.
+    /// LoRA adapters: the output columns are split into as many equal parts as there are
+    /// entries. Empty without LoRA.
     pub lora: Vec<Option<LowRank>>,
-    /// Instead of `weight`, once packed so.
+    /// Packed int8 weights, in place of `weight`.
     int8: Option<Int8>,
-    /// What others have of the weights, once packed.
+    /// Handle of the worker pool's shards, once packed.
     #[module(skip)]
-    shares: Option<Shares>,
+    shards: Option<ShardedMatrix>,
     d_output: usize,
     packed: bool,
 }
@@ -28,68 +28,86 @@ pub struct Linear {
 impl Linear {
     pub fn init(
         [d_input, d_output]: [usize; 2],
-        weight: Start,
+        weight: Initializer,
         bias: bool,
         device: &Device,
     ) -> Self {
         Self {
             weight: weight.init([d_input, d_output], device),
-            bias: bias.then(|| Start::Zeros.init([d_output], device)),
+            bias: bias.then(|| Initializer::Zeros.init([d_output], device)),
             lora: Vec::new(),
             int8: None,
-            shares: None,
+            shards: None,
             d_output,
             packed: false,
         }
     }
 
-    /// `[…, d_input]` to `[…, d_output]`, and on with `then`.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
+    /// `[…, d_input]` to `[…, d_output]`, with `epilogue`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, epilogue: Epilogue<D>) -> Tensor<D> {
         let fast = match self.lora.is_empty() {
-            true => self.fast(&x, &then),
+            true => self.fast(&x, &epilogue),
             false => None,
         };
         match fast {
             Some(y) => y,
-            None => self.plain(x, then),
+            None => self.reference(x, epilogue),
         }
     }
 
-    pub(super) fn fast<const D: usize>(&self, x: &Tensor<D>, then: &Then<D>) -> Option<Tensor<D>> {
+    pub(super) fn fast<const D: usize>(
+        &self,
+        x: &Tensor<D>,
+        epilogue: &Epilogue<D>,
+    ) -> Option<Tensor<D>> {
         let mut shape = x.dims();
         let d_input = *shape.last()?;
         let rows = x.shape().num_elements() / d_input.max(1);
         *shape.last_mut()? = self.d_output;
-        let (add, curve) = then.split();
+        let (residual, activation) = epilogue.split();
         let x = x.clone().reshape([rows, d_input]);
-        let add = add.map(|add| add.clone().reshape([rows, self.d_output]));
+        let residual = residual.map(|residual| residual.clone().reshape([rows, self.d_output]));
         let bias = self.bias.as_ref().map(|bias| bias.val());
         if self.packed {
             let (weights, scale) = match &self.int8 {
                 Some(int8) => (
-                    cpu::Weights::int8(int8, &self.shares),
+                    cpu::PackedMatrix::int8(int8, &self.shards),
                     Some(int8.scale.val()),
                 ),
-                None => (cpu::Weights::exact(self.weight.val(), &self.shares), None),
+                None => (
+                    cpu::PackedMatrix::exact(self.weight.val(), &self.shards),
+                    None,
+                ),
             };
-            let y = cpu::linear(x, weights?, self.d_output, [scale, bias], add, curve)?;
+            let y = cpu::linear(
+                x,
+                weights?,
+                self.d_output,
+                [scale, bias],
+                residual,
+                activation,
+            )?;
             return Some(y.reshape(shape));
         }
         #[cfg(feature = "gpu")]
         {
-            let y = super::gpu::linear(x, self.weight.val(), bias, add, curve)?;
+            let y = super::gpu::linear(x, self.weight.val(), bias, residual, activation)?;
             Some(y.reshape(shape))
         }
         #[cfg(not(feature = "gpu"))]
         None
     }
 
-    pub(super) fn plain<const D: usize>(&self, x: Tensor<D>, then: Then<D>) -> Tensor<D> {
+    pub(super) fn reference<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        epilogue: Epilogue<D>,
+    ) -> Tensor<D> {
         let mut shape = x.dims();
         let d_input = shape[D - 1];
         shape[D - 1] = self.d_output;
-        // As one matrix: the weights' gradient is then one product, too, and not
-        // a sum over the batch of as many matrices.
+        // Flattened to one matrix, so that the weight gradient is a single GEMM and not a
+        // sum of one per sample.
         let x = x.reshape([-1, d_input as isize]);
         let mut y = x.clone().matmul(self.weight.val().cast(x.dtype()));
         if let Some(added) = self.low_rank(x) {
@@ -97,15 +115,15 @@ impl Linear {
         }
         if let Some(bias) = &self.bias {
             #[cfg(all(feature = "cpu", feature = "training"))]
-            if let Some(y) = cpu::training::finish(&y, bias.val(), &then) {
+            if let Some(y) = cpu::training::bias_act(&y, bias.val(), &epilogue) {
                 return y.reshape(shape);
             }
             y = y + bias.val().unsqueeze();
         }
-        then.plain(y.reshape(shape))
+        epilogue.reference(y.reshape(shape))
     }
 
-    /// What LoRA adds to `[rows, d_output]`, from `[rows, d_input]`.
+    /// LoRA's output, `[rows, d_input]` to `[rows, d_output]`.
     fn low_rank(&self, x: Tensor<2>) -> Option<Tensor<2>> {
         let parts = self.lora.len();
         if self.lora.iter().all(Option::is_none) {
@@ -122,7 +140,7 @@ impl Linear {
         Some(Tensor::cat(parts, 1))
     }
 
-    /// Takes what LoRA adds into the weights: a plain layer that does the same.
+    /// Merges the LoRA adapters into the weights.
     pub fn merge(&mut self) {
         let parts = std::mem::take(&mut self.lora);
         if parts.iter().all(Option::is_none) {
@@ -135,33 +153,33 @@ impl Linear {
             .map(|part| part.as_ref().map_or_else(nothing, LowRank::product))
             .collect();
         let added = Tensor::cat(added, 1).cast(weight.dtype());
-        // The same parameter with another value: to be trained or not, as before.
+        // Keeps the parameter's identity and whether it is trainable.
         let tracked = weight.is_require_grad();
         self.weight =
             (self.weight.clone()).map(|_| (weight + added).detach().set_require_grad(tracked));
     }
 
-    /// Lays the weights out for the CPU's kernel, if that is where they are.
-    pub fn pack(&mut self, packing: Packing) {
+    /// Packs the weights for the CPU kernel, if they are in CPU memory.
+    pub fn pack(&mut self, packing: WeightPrecision) {
         self.merge();
         if self.packed {
             return;
         }
         let weight = self.weight.val();
         let int8 = match packing {
-            Packing::Exact => None,
-            Packing::Int8 => cpu::pack_int8(weight.clone()),
+            WeightPrecision::AsStored => None,
+            WeightPrecision::Int8 => cpu::pack_int8(weight.clone()),
         };
         let packed = match int8 {
-            Some((int8, shares)) => {
+            Some((int8, shards)) => {
                 self.int8 = Some(int8);
-                Some((Tensor::zeros([1, 1], &weight.device()), shares))
+                Some((Tensor::zeros([1, 1], &weight.device()), shards))
             }
             None => cpu::pack(weight),
         };
-        if let Some((packed, shares)) = packed {
+        if let Some((packed, shards)) = packed {
             self.weight = Param::from_tensor(packed);
-            self.shares = shares;
+            self.shards = shards;
             self.packed = true;
         }
     }
@@ -171,11 +189,11 @@ impl Linear {
 #[derive(Module, Debug)]
 pub(super) struct Int8 {
     pub weight: Param<Tensor<2, Int>>,
-    /// What each column is to be multiplied by.
+    /// Scale per column.
     pub scale: Param<Tensor<1>>,
 }
 
-/// A matrix of low rank (LoRA, Hu et al. 2021), `scale * a b`.
+/// Low-rank matrix of LoRA (Hu et al. 2021), `scale * a b`.
 #[derive(Module, Debug)]
 pub struct LowRank {
     /// `[d_input, rank]`
@@ -194,12 +212,12 @@ impl LowRank {
         self.scale
     }
 
-    /// `[rows, d_input]` to `[rows, columns]`, by way of `[rows, rank]`.
+    /// `[rows, d_input]` to `[rows, columns]`, through `[rows, rank]`.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         (x.matmul(self.a.val()) * self.scale).matmul(self.b.val())
     }
 
-    /// The whole matrix, `[d_input, columns]`.
+    /// The full matrix, `[d_input, columns]`.
     fn product(&self) -> Tensor<2> {
         self.a.val().matmul(self.b.val()) * self.scale
     }

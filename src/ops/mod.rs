@@ -1,90 +1,89 @@
-//! The operations that CLIP is made of. Each stands here in plain burn, which
-//! runs on every device and can be differentiated there; where tensors lie in
-//! the CPU's memory, or on a GPU and nothing is to be differentiated, a fast
-//! path of our own takes its place. A fast path that cannot take what it is
-//! given says so (`None`), and the plain form goes on.
+//! Operations that CLIP is built from. Each has a reference implementation in burn, for
+//! every device and with autodiff, and fast paths: kernels for CPU memory, and WGSL
+//! kernels for inference on a GPU. A fast path returns `None` for tensors that it does
+//! not support, and the reference implementation runs.
 //!
-//! [`Linear::pack`] and [`ConvNorm::pack`] lay weights out as the fast paths
-//! read them; the plain forms have no use for them after that.
+//! [`Linear::pack`] and [`ConvNorm::pack`] convert weights to the layout of the fast
+//! paths, which the reference implementations cannot read.
 
 mod attention;
 mod conv;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(not(feature = "cpu"))]
-#[path = "no_cpu.rs"]
+#[path = "cpu_stub.rs"]
 mod cpu;
 mod embedding;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod init;
 mod linear;
 mod norm;
-mod places;
-mod start;
+mod tokens;
 
 pub use attention::{PackedPool, attention, pool_attention};
 pub use conv::{ConvNorm, average_pool};
 pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
+pub use init::{Initializer, seed};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
-pub use places::{in_order, one_by_one, tokens};
-pub use start::{Start, seed};
+pub use tokens::{add_cls_and_position, into_contiguous, map_samples};
 
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::Curve;
+use crate::kernels::Activation;
 
-/// Has a GPU compile the kernels that a model with such heads will want, while its
-/// weights are still on their way. Nothing runs, and nothing else must meanwhile.
-pub fn compile_ahead(head_dims: &[usize], convolutions: bool, device: &Device) {
+/// Compiles the GPU kernels for a model with these head dimensions, to warm the kernel
+/// cache while the weights load. Runs nothing; nothing else may run meanwhile.
+pub fn precompile_kernels(head_dims: &[usize], convolutions: bool, device: &Device) {
     #[cfg(feature = "gpu")]
-    gpu::compile_ahead(head_dims, convolutions, device);
+    gpu::precompile_kernels(head_dims, convolutions, device);
     #[cfg(not(feature = "gpu"))]
     let _ = (head_dims, convolutions, device);
 }
 
-/// How exact packed weights are.
+/// Precision of packed weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Packing {
-    /// As the model's file has them.
+pub enum WeightPrecision {
+    /// Data type of the model's file.
     #[default]
-    Exact,
-    /// On the CPU, 8 bits and a scale for each column of a matrix: faster and
-    /// smaller, and off by a little. On a GPU as they are.
+    AsStored,
+    /// On the CPU, int8 with a scale per column: faster and smaller, with a small error.
+    /// On a GPU as stored.
     Int8,
 }
 
-impl Packing {
-    /// As people ask for it.
-    pub fn of(int8: bool) -> Self {
+impl WeightPrecision {
+    /// `Int8` if set.
+    pub fn from_int8(int8: bool) -> Self {
         match int8 {
             true => Self::Int8,
-            false => Self::Exact,
+            false => Self::AsStored,
         }
     }
 }
 
-/// What follows a product at once, so that it costs no pass of its own.
+/// Epilogue fused into a matmul or convolution: activation and/or residual add.
 #[derive(Clone, Debug)]
-pub enum Then<const D: usize> {
-    Nothing,
+pub enum Epilogue<const D: usize> {
+    None,
     /// `x * sigmoid(1.702 x)`
     QuickGelu,
     /// Exact GELU.
     Gelu,
     Relu,
-    /// Adds a tensor of the product's shape.
+    /// Residual add.
     Add(Tensor<D>),
-    /// Adds a tensor of the product's shape, then takes what is above zero.
+    /// Residual add, then ReLU.
     AddRelu(Tensor<D>),
 }
 
-impl<const D: usize> Then<D> {
-    fn plain(self, x: Tensor<D>) -> Tensor<D> {
+impl<const D: usize> Epilogue<D> {
+    fn reference(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Nothing => x,
+            Self::None => x,
             Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Self::Gelu => gelu(x),
             Self::Relu => relu(x),
@@ -93,20 +92,20 @@ impl<const D: usize> Then<D> {
         }
     }
 
-    /// As the fast paths take it: what to add, and what to do after that.
-    fn split(&self) -> (Option<&Tensor<D>>, Curve) {
+    /// Residual and activation, for the fast paths.
+    fn split(&self) -> (Option<&Tensor<D>>, Activation) {
         match self {
-            Self::Nothing => (None, Curve::Straight),
-            Self::QuickGelu => (None, Curve::QuickGelu),
-            Self::Gelu => (None, Curve::Gelu),
-            Self::Relu => (None, Curve::Relu),
-            Self::Add(other) => (Some(other), Curve::Straight),
-            Self::AddRelu(other) => (Some(other), Curve::Relu),
+            Self::None => (None, Activation::Identity),
+            Self::QuickGelu => (None, Activation::QuickGelu),
+            Self::Gelu => (None, Activation::Gelu),
+            Self::Relu => (None, Activation::Relu),
+            Self::Add(other) => (Some(other), Activation::Identity),
+            Self::AddRelu(other) => (Some(other), Activation::Relu),
         }
     }
 }
 
-/// Every fast path against the plain form.
+/// Fast paths against the reference implementations.
 #[cfg(test)]
 mod tests {
     use burn::module::Param;
@@ -114,17 +113,20 @@ mod tests {
 
     use super::*;
 
-    /// The same numbers in every run, whatever other tests draw meanwhile: where one is
-    /// next to a ReLU's bend, two ways to the same sum may come out on either side.
+    /// Equal values in every run, independent of other tests: close to a ReLU's kink,
+    /// rounding decides which side a value falls on.
     fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
         Tensor::from_data(
-            Start::Normal(1.0).init(shape, device).val().into_data(),
+            Initializer::Normal(1.0)
+                .init(shape, device)
+                .val()
+                .into_data(),
             device,
         )
     }
 
     fn uniform(count: usize, low: f64, high: f64, device: &Device) -> Tensor<1> {
-        let around_zero = Start::Uniform((high - low) / 2.0).init([count], device);
+        let around_zero = Initializer::Uniform((high - low) / 2.0).init([count], device);
         Tensor::from_data(around_zero.val().into_data(), device) + (low + high) / 2.0
     }
 
@@ -135,36 +137,39 @@ mod tests {
         assert!(distance < 2e-4, "{what}: {distance}");
     }
 
-    const THEN: [fn(Tensor<3>) -> Then<3>; 6] = [
-        |_| Then::Nothing,
-        |_| Then::QuickGelu,
-        |_| Then::Gelu,
-        |_| Then::Relu,
-        Then::Add,
-        Then::AddRelu,
+    const EPILOGUES: [fn(Tensor<3>) -> Epilogue<3>; 6] = [
+        |_| Epilogue::None,
+        |_| Epilogue::QuickGelu,
+        |_| Epilogue::Gelu,
+        |_| Epilogue::Relu,
+        Epilogue::Add,
+        Epilogue::AddRelu,
     ];
 
     fn linear(device: &Device) {
         for [rows, d_input, d_output] in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [130, 768, 64]] {
-            let normal = Start::Normal((d_input as f64).powf(-0.5));
+            let normal = Initializer::Normal((d_input as f64).powf(-0.5));
             let mut layer = Linear::init([d_input, d_output], normal, true, device);
             layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut fast = layer.clone();
-            fast.pack(Packing::Exact);
+            fast.pack(WeightPrecision::AsStored);
             let mut half = layer.clone();
             half.weight = half.weight.map(|weight| weight.cast(DType::F16));
             let mut fast_half = half.clone();
-            fast_half.pack(Packing::Exact);
+            fast_half.pack(WeightPrecision::AsStored);
             let x = random([2, rows, d_input], device);
-            for then in THEN {
-                let then = || then(random([2, rows, d_output], device).zeros_like() + 0.5);
-                let what = format!("{rows} x {d_input} x {d_output}, {:?}", then().split().1);
-                let expected = layer.plain(x.clone(), then());
-                same(fast.forward(x.clone(), then()), expected, &what);
-                let expected = half.plain(x.clone(), then());
-                same(fast_half.forward(x.clone(), then()), expected, &what);
+            for epilogue in EPILOGUES {
+                let epilogue = || epilogue(random([2, rows, d_output], device).zeros_like() + 0.5);
+                let what = format!(
+                    "{rows} x {d_input} x {d_output}, {:?}",
+                    epilogue().split().1
+                );
+                let expected = layer.reference(x.clone(), epilogue());
+                same(fast.forward(x.clone(), epilogue()), expected, &what);
+                let expected = half.reference(x.clone(), epilogue());
+                same(fast_half.forward(x.clone(), epilogue()), expected, &what);
             }
-            assert!(fast.fast(&x, &Then::Nothing).is_some(), "not fast");
+            assert!(fast.fast(&x, &Epilogue::None).is_some(), "not fast");
         }
     }
 
@@ -174,7 +179,8 @@ mod tests {
             ([8, 16], 3, 1, [5, 7]),
             ([20, 36], 1, 1, [4, 3]),
             ([16, 64], 3, 1, [1, 2]),
-            // Large enough for squares everywhere, and of a size that vectors do not divide.
+            // Large enough for Winograd everywhere, and of a size that vectors do not
+            // divide.
             ([16, 16], 3, 1, [9, 6]),
             ([40, 24], 3, 1, [7, 29]),
             ([64, 64], 3, 1, [28, 28]),
@@ -186,34 +192,37 @@ mod tests {
             layer.norm.running_mean = burn::module::RunningState::new(vector(-1.0, 1.0));
             layer.norm.running_var = burn::module::RunningState::new(vector(0.5, 2.0));
             let mut fast = layer.clone();
-            fast.pack(Packing::Exact);
+            fast.pack(WeightPrecision::AsStored);
             let x = random([2, size[0], size[1], input], device);
-            let shape = layer.plain(x.clone(), Then::Nothing).dims();
+            let shape = layer.reference(x.clone(), Epilogue::None).dims();
             let other = random(shape, device);
-            for then in [|| Then::Nothing, || Then::Relu] {
-                let expected = layer.plain(x.clone(), then());
-                same(fast.forward(x.clone(), then()), expected, "conv");
+            for epilogue in [|| Epilogue::None, || Epilogue::Relu] {
+                let expected = layer.reference(x.clone(), epilogue());
+                same(fast.forward(x.clone(), epilogue()), expected, "conv");
             }
-            let expected = layer.plain(x.clone(), Then::AddRelu(other.clone()));
-            let found = fast.forward(x.clone(), Then::AddRelu(other));
+            let expected = layer.reference(x.clone(), Epilogue::AddRelu(other.clone()));
+            let found = fast.forward(x.clone(), Epilogue::AddRelu(other));
             same(found, expected, "conv, add");
-            assert!(fast.fast(&x, &Then::Nothing).is_some(), "not fast");
+            assert!(fast.fast(&x, &Epilogue::None).is_some(), "not fast");
         }
         let x = random([2, 6, 8, 12], device);
-        // A turned view has no values where the fast path looks for them.
-        let turned = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
+        // A transposed view is not contiguous.
+        let transposed = x.clone().permute([0, 3, 1, 2]).mul_scalar(1.0);
         let found = average_pool(x, 2);
-        same(found, average_pool(turned.permute([0, 2, 3, 1]), 2), "pool");
+        same(
+            found,
+            average_pool(transposed.permute([0, 2, 3, 1]), 2),
+            "pool",
+        );
     }
 
-    /// What a picture's places mix to where one asks, projected as it was written down
-    /// and the cheaper way.
+    /// Attention pooling, reference against fast path.
     fn pool(device: &Device) {
         for ([batch, length, heads, head_dim], half) in
             [([3, 10, 3, 32], false), ([1, 50, 2, 64], true)]
         {
             let width = heads * head_dim;
-            let normal = Start::Normal((width as f64).powf(-0.5));
+            let normal = Initializer::Normal((width as f64).powf(-0.5));
             let projection = || {
                 let mut layer = Linear::init([width, width], normal, true, device);
                 layer.bias = Some(Param::from_tensor(random([width], device)));
@@ -240,7 +249,7 @@ mod tests {
             let width = heads * head_dim;
             let qkv = random([batch, length, 3 * width], device);
             for causal in [false, true] {
-                let expected = attention::plain(qkv.clone(), heads, causal);
+                let expected = attention::reference(qkv.clone(), heads, causal);
                 let found = attention::fast(&qkv, heads, causal).expect("not fast");
                 same(found, expected, "attention");
             }
@@ -250,7 +259,7 @@ mod tests {
             let x = random([batch, length, width], device) * 3.0 + 7.0;
             same(
                 norm.fast(&x).expect("not fast"),
-                norm.plain(x),
+                norm.reference(x),
                 "layer norm",
             );
         }
@@ -266,8 +275,8 @@ mod tests {
         same(embedding.forward(ids, positions), expected, "rows");
     }
 
-    /// 8-bit weights against exact ones: off by less than a hundredth of what is
-    /// usual in the product.
+    /// Int8 weights against exact ones: the error is below a hundredth of a typical
+    /// output.
     fn eight_bits(device: &Device) {
         #[track_caller]
         fn near<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
@@ -277,17 +286,17 @@ mod tests {
             assert!(off < 1e-2, "{off}");
         }
         for [rows, d_input, d_output] in [[1, 64, 8], [50, 96, 132]] {
-            let normal = Start::Normal((d_input as f64).powf(-0.5));
+            let normal = Initializer::Normal((d_input as f64).powf(-0.5));
             let mut layer = Linear::init([d_input, d_output], normal, true, device);
             layer.bias = Some(Param::from_tensor(random([d_output], device)));
             let mut half = layer.clone();
             half.weight = half.weight.map(|weight| weight.cast(DType::F16));
             let x = random([2, rows, d_input], device);
             let other = random([2, rows, d_output], device);
-            let expected = layer.plain(x.clone(), Then::Add(other.clone()));
+            let expected = layer.reference(x.clone(), Epilogue::Add(other.clone()));
             for mut packed in [layer, half] {
-                packed.pack(Packing::Int8);
-                let found = packed.fast(&x, &Then::Add(other.clone()));
+                packed.pack(WeightPrecision::Int8);
+                let found = packed.fast(&x, &Epilogue::Add(other.clone()));
                 near(found.expect("not fast"), expected.clone());
             }
         }
@@ -296,9 +305,9 @@ mod tests {
             let vector = uniform(out, 0.5, 1.5, device);
             layer.norm.gamma = Param::from_tensor(vector);
             let x = random([2, 5, 7, input], device);
-            let expected = layer.plain(x.clone(), Then::Relu);
-            layer.pack(Packing::Int8);
-            near(layer.fast(&x, &Then::Relu).expect("not fast"), expected);
+            let expected = layer.reference(x.clone(), Epilogue::Relu);
+            layer.pack(WeightPrecision::Int8);
+            near(layer.fast(&x, &Epilogue::Relu).expect("not fast"), expected);
         }
     }
 
@@ -317,10 +326,10 @@ mod tests {
     #[test]
     fn fast_paths_shared_with_others() {
         let device = Device::flex();
-        use crate::kernels::crew;
-        for hands in [1, 2, 5] {
-            crew::tests::with_hands(hands, || {
-                assert_eq!(crew::members(), hands + 1);
+        use crate::kernels::pool;
+        for workers in [1, 2, 5] {
+            pool::tests::with_workers(workers, || {
+                assert_eq!(pool::threads(), workers + 1);
                 linear(&device);
                 conv(&device);
                 eight_bits(&device);
@@ -338,8 +347,8 @@ mod tests {
         }
     }
 
-    /// The gradients of everything that goes into a convolution and what follows it, in
-    /// batches of several sizes, against those of the plain form.
+    /// Gradients of every input of a convolution and its epilogue, for several batch
+    /// sizes, against the reference.
     #[test]
     #[cfg(feature = "training")]
     fn fast_ways_back_on_the_cpu() {
@@ -359,26 +368,26 @@ mod tests {
                 ([16, 64], 3, 1, [1, 2], 5),
                 ([32, 80], 1, 1, [2, 2], 70),
             ] {
-                for by_batch in [true, false] {
-                    for then in [0, 1, 2, 3] {
+                for batch_stats in [true, false] {
+                    for epilogue in [0, 1, 2, 3] {
                         conv_back(
                             [input, out],
                             kernel,
                             stride,
                             [batch, size[0], size[1]],
-                            by_batch,
-                            then,
+                            batch_stats,
+                            epilogue,
                             &device,
                         );
                     }
                 }
             }
             let x = random([3, 7, 4, 20], &device).require_grad();
-            let asked = random([3, 3, 2, 20], &device);
-            let plain = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
-            let plain = plain.mean_dim(2).mean_dim(4).reshape([3, 3, 2, 20]);
-            let [found, expected] = [average_pool(x.clone(), 2), plain].map(|y| {
-                let gradients = (y.clone() * asked.clone()).sum().backward();
+            let grad_output = random([3, 3, 2, 20], &device);
+            let reference = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
+            let reference = reference.mean_dim(2).mean_dim(4).reshape([3, 3, 2, 20]);
+            let [found, expected] = [average_pool(x.clone(), 2), reference].map(|y| {
+                let gradients = (y.clone() * grad_output.clone()).sum().backward();
                 [y.inner(), x.grad(&gradients).expect("no gradient")]
             });
             for (found, expected) in found.into_iter().zip(expected) {
@@ -396,15 +405,15 @@ mod tests {
     #[cfg(feature = "training")]
     fn transformers_back() {
         let device = Device::flex().autodiff();
-        // Outputs and gradients of `inputs`, which `run` makes something of.
+        // Outputs of `run` and gradients of its `inputs`.
         let differentiate = |inputs: &[Tensor<1>], run: &dyn Fn(&[Tensor<1>]) -> Tensor<3>| {
             let inputs: Vec<_> = (inputs.iter())
                 .map(|input| input.clone().require_grad())
                 .collect();
             let y = run(&inputs);
-            let asked = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
-            let asked = (asked.float() * 0.7).sin().reshape(y.dims());
-            let mut gradients = (y.clone() * asked).sum().backward();
+            let grad_output = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
+            let grad_output = (grad_output.float() * 0.7).sin().reshape(y.dims());
+            let mut gradients = (y.clone() * grad_output).sum().backward();
             let found = inputs.iter().map(|input| {
                 let found = input.grad_remove(&mut gradients);
                 found.expect("no gradient")
@@ -427,7 +436,7 @@ mod tests {
                         let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
                         match fast {
                             true => attention::fast(&qkv, heads, causal).expect("not fast"),
-                            false => attention::plain(qkv, heads, causal),
+                            false => attention::reference(qkv, heads, causal),
                         }
                     })
                 };
@@ -443,7 +452,7 @@ mod tests {
                     let x = inputs[0].clone().reshape([batch, length, width]);
                     match fast {
                         true => norm.fast(&x).expect("not fast"),
-                        false => norm.plain(x),
+                        false => norm.reference(x),
                     }
                 })
             };
@@ -455,16 +464,16 @@ mod tests {
                 random([columns], &device),
             );
             let inputs = [x, bias, random([rows * columns], &device)];
-            for (index, then) in THEN.into_iter().enumerate() {
+            for (index, epilogue) in EPILOGUES.into_iter().enumerate() {
                 let run = |fast: bool| {
                     differentiate(&inputs, &|inputs| {
                         let [x, bias, other] = inputs else {
                             unreachable!()
                         };
                         let x = x.clone().reshape([rows, columns]);
-                        let then = then(other.clone().reshape([1, rows, columns]));
+                        let epilogue = epilogue(other.clone().reshape([1, rows, columns]));
                         let y = match fast {
-                            true => cpu::training::finish(&x, bias.clone(), &then),
+                            true => cpu::training::bias_act(&x, bias.clone(), &epilogue),
                             false => None,
                         };
                         let y = match y {
@@ -472,10 +481,10 @@ mod tests {
                             None => {
                                 assert!(!fast || index == 5, "not fast");
                                 let y = x + bias.clone().unsqueeze();
-                                then.plain(y.reshape([1, rows, columns]))
+                                epilogue.reference(y.reshape([1, rows, columns]))
                             }
                         };
-                        // Everything takes part, so that it has a gradient.
+                        // Every input takes part, so that it has a gradient.
                         y + other.clone().reshape([1, rows, columns])
                     })
                 };
@@ -491,14 +500,14 @@ mod tests {
         kernel: usize,
         stride: usize,
         [batch, height, width]: [usize; 3],
-        by_batch: bool,
-        then: usize,
+        batch_stats: bool,
+        epilogue: usize,
         device: &Device,
     ) {
         use burn::module::RunningState;
         let [input, out] = channels;
         let what = format!(
-            "{channels:?}, kernel {kernel}, stride {stride}, by batch: {by_batch}, then {then}"
+            "{channels:?}, kernel {kernel}, stride {stride}, batch statistics: {batch_stats}, {epilogue}"
         );
         let vector = |low, high| {
             let inner = device.clone().inner();
@@ -517,15 +526,15 @@ mod tests {
             layer.norm.beta = Param::from_tensor(leaf(&beta));
             layer.norm.running_mean = RunningState::new(Tensor::from_data(mean.clone(), device));
             layer.norm.running_var = RunningState::new(Tensor::from_data(variance.clone(), device));
-            layer.norm.training = Param::from_bool(by_batch);
+            layer.norm.training = Param::from_bool(batch_stats);
             layer
         };
         let shape = layer()
-            .plain(Tensor::from_data(x.clone(), device), Then::Nothing)
+            .reference(Tensor::from_data(x.clone(), device), Epilogue::None)
             .dims();
         let add = random(shape, device).into_data();
-        let asked = random(shape, device);
-        // The input of a stride is a picture, of which nothing is asked.
+        let grad_output = random(shape, device);
+        // A strided convolution's input is an image, which needs no gradient.
         let input = || {
             let x = Tensor::<4>::from_data(x.clone(), device);
             if stride == 1 { x.require_grad() } else { x }
@@ -533,17 +542,17 @@ mod tests {
         let run = |fast: bool| {
             let (layer, x) = (layer(), input());
             let add = Tensor::<4>::from_data(add.clone(), device).require_grad();
-            let then = match then {
-                0 => Then::Nothing,
-                1 => Then::Relu,
-                2 => Then::Add(add.clone()),
-                _ => Then::AddRelu(add.clone()),
+            let epilogue = match epilogue {
+                0 => Epilogue::None,
+                1 => Epilogue::Relu,
+                2 => Epilogue::Add(add.clone()),
+                _ => Epilogue::AddRelu(add.clone()),
             };
             let y = match fast {
-                true => layer.differentiable(&x, &then).expect("not fast"),
-                false => layer.plain(x.clone(), then),
+                true => layer.accelerated_training(&x, &epilogue).expect("not fast"),
+                false => layer.reference(x.clone(), epilogue),
             };
-            let mut gradients = (y.clone() * asked.clone()).sum().backward();
+            let mut gradients = (y.clone() * grad_output.clone()).sum().backward();
             let norm = &layer.norm;
             let mut flat = vec![y.inner().reshape([-1])];
             flat.extend(x.grad_remove(&mut gradients).map(|g| g.reshape([-1])));
@@ -567,7 +576,7 @@ mod tests {
         let (found, expected) = (run(true), run(false));
         assert_eq!(found.len(), expected.len(), "{what}");
         for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
-            // Sums of many numbers are off by more.
+            // Sums of many values have larger errors.
             let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
             same::<1>(found / size, expected / size, &format!("{what}: {index}"));
         }
@@ -577,9 +586,9 @@ mod tests {
     #[cfg(feature = "training")]
     fn what_is_differentiated_has_gradients() {
         let device = Device::flex().autodiff();
-        let layer = Linear::init([8, 4], Start::Normal(0.1), true, &device);
+        let layer = Linear::init([8, 4], Initializer::Normal(0.1), true, &device);
         let x = random([3, 8], &device);
-        let gradients = layer.forward(x, Then::Relu).sum().backward();
+        let gradients = layer.forward(x, Epilogue::Relu).sum().backward();
         assert!(layer.weight.val().grad(&gradients).is_some());
     }
 }

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::module::layer_norm;
 use burn::tensor::{Device, Tensor};
 
-use super::{Start, cpu};
+use super::{Initializer, cpu};
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over the last axis.
 #[derive(Module, Debug)]
@@ -19,8 +19,8 @@ pub struct LayerNorm {
 impl LayerNorm {
     pub fn init(width: usize, epsilon: f64, device: &Device) -> Self {
         Self {
-            gamma: Start::Ones.init([width], device),
-            beta: Start::Zeros.init([width], device),
+            gamma: Initializer::Ones.init([width], device),
+            beta: Initializer::Zeros.init([width], device),
             epsilon,
         }
     }
@@ -29,7 +29,7 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.fast(&x) {
             Some(y) => y,
-            None => self.plain(x),
+            None => self.reference(x),
         }
     }
 
@@ -50,13 +50,13 @@ impl LayerNorm {
         Some(y?.reshape(shape))
     }
 
-    pub(super) fn plain<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    pub(super) fn reference<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let beta = Some(self.beta.val());
         layer_norm(x, self.gamma.val(), beta, self.epsilon)
     }
 }
 
-/// Rows to unit length.
+/// L2 normalisation of rows.
 pub fn normalize(x: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "gpu")]
     if let Some(y) = super::gpu::normalize(x.clone()) {

@@ -1,55 +1,55 @@
-//! How a model wants its pictures, from the files that come with it.
+//! Preprocessing configuration, from the files of a model.
 
 use serde_json::{Value, json};
 
 use super::PreprocessError;
 
-/// How a picture becomes the square that the image encoder takes.
+/// Transformation of a picture into the square input of the image encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreprocessConfig {
     /// Width and height of the result, in pixels.
     pub image_size: usize,
-    /// How large the picture is made before it is cropped.
+    /// Resizing before the crop.
     pub resize: Resize,
     pub interpolation: Interpolation,
-    /// Where the square is cut out, or the picture laid in it if it is smaller.
+    /// Rounding of the centre crop, or of the centre padding of a smaller picture.
     pub crop: Crop,
     /// Subtracted from red, green and blue (0 to 1), before the division by `std`.
     pub mean: [f32; 3],
     pub std: [f32; 3],
-    /// Convert palettes and black-and-white to RGB and drop alpha before resizing, as Hugging Face
-    /// does, or after, as OpenAI and OpenCLIP do.
+    /// Whether to convert palettes and black-and-white to RGB and to drop alpha before
+    /// resizing, as Hugging Face does, or after, as OpenAI and OpenCLIP do.
     pub convert_rgb_first: bool,
-    /// What pictures with alpha are laid over before anything else. `None`: alpha only weighs the
-    /// colours in resizing.
+    /// Background that pictures with alpha are composited on first. `None`: alpha only
+    /// weighs the colours in resizing.
     pub background: Option<[u8; 3]>,
-    /// Red, green and blue (0 to 255) of what the picture does not cover.
+    /// Padding colour, red, green and blue (0 to 255).
     pub fill: u8,
 }
 
-/// How large a picture is made.
+/// Resizing mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
-    /// Not at all.
+    /// No resizing.
     None,
-    /// Its shorter side so many pixels; the crop cuts the longer one.
+    /// Shorter side to this many pixels; the longer one is cropped.
     Shortest(usize),
-    /// Its longer side so many pixels; the rest of the square is filled.
+    /// Longer side to this many pixels; the rest of the square is padded.
     Longest(usize),
-    /// Both sides so many pixels, whatever its shape.
+    /// Both sides to this many pixels, regardless of the aspect ratio.
     Squash(usize),
 }
 
-/// Where the middle is when a pixel is left over.
+/// Rounding of a centre crop with an odd remainder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crop {
-    /// torchvision, and with it OpenAI and OpenCLIP: half a pixel is rounded to the even number.
+    /// torchvision, hence OpenAI and OpenCLIP: half to even.
     TorchVision,
-    /// Hugging Face: it is cut off.
+    /// Hugging Face: truncation.
     HuggingFace,
 }
 
-/// Filters by Pillow's names.
+/// Resampling filters, by Pillow's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
     Nearest,
@@ -72,7 +72,7 @@ impl Interpolation {
     ];
 }
 
-/// Part of one side of the resized picture, and where it lies in the square.
+/// Visible part of one side of the resized picture, and its position in the square.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub start: u64,
@@ -80,18 +80,19 @@ pub(super) struct Window {
     pub offset: usize,
 }
 
-/// Of OpenAI's training data, red, green and blue.
+/// Mean and standard deviation of OpenAI's training data, red, green and blue.
 const OPENAI_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const OPENAI_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
-/// The side of OpenAI's smaller models, which Hugging Face's class assumes.
+/// Input size of OpenAI's smaller models, the default of Hugging Face's class.
 const DEFAULT_SIDE: usize = 224;
 
-/// Far beyond any model; bounds the memory that a broken config can ask for.
+/// Far above any model's; bounds the memory that a broken config can ask for.
 const MAX_SIDE: usize = 8192;
 
 impl PreprocessConfig {
-    /// OpenAI's: shorter side to `image_size` pixels, bicubic, middle, their mean and deviation.
+    /// OpenAI's preprocessing: shorter side to `image_size` pixels, bicubic, centre crop,
+    /// OpenAI's mean and standard deviation.
     pub fn openai(image_size: usize) -> Self {
         Self {
             image_size,
@@ -150,12 +151,13 @@ impl PreprocessConfig {
 
     /// From the bytes of a Hugging Face `preprocessor_config.json`.
     ///
-    /// Follows `CLIPImageProcessor` of transformers 5, in Pillow's version of it: pictures with
-    /// alpha are laid over white. A key of our own says otherwise: `"background": [red, green, blue]`,
-    /// or `null` to drop alpha, as transformers 4 did.
+    /// Follows `CLIPImageProcessor` of transformers 5 in its Pillow version: pictures
+    /// with alpha are composited on white. A key of this project overrides that:
+    /// `"background": [red, green, blue]`, or `null` to drop alpha, as in transformers 4.
     pub fn from_hugging_face(json: &[u8]) -> Result<Self, PreprocessError> {
         let file = parse(json)?;
-        // Other classes (SigLIP's, ViT's) squash to a plain number and do not crop unless told to.
+        // Other processors (SigLIP's, ViT's) squash to a plain number and do not crop by
+        // default.
         let class = ["image_processor_type", "feature_extractor_type"]
             .iter()
             .find_map(|key| file[*key].as_str());
@@ -191,7 +193,7 @@ impl PreprocessConfig {
         };
         let image_size = image_size.ok_or_else(not_square)?;
 
-        // The model's numbers are for `value * rescale_factor`; ours for `value / 255`.
+        // The model's values are for `value * rescale_factor`; ours for `value / 255`.
         let rescale = match (flag(&file, "do_rescale", true)?, &file["rescale_factor"]) {
             (false, _) => 255.0,
             (true, Value::Null) => 1.0,
@@ -201,7 +203,7 @@ impl PreprocessConfig {
             },
         };
         let scaled = |values: [f32; 3]| match rescale {
-            // 1/255 has no exact decimal notation: this close it is meant.
+            // 1/255 has no exact decimal representation: this close to it counts.
             near_one if (near_one - 1.0_f64).abs() < 1e-6 => values,
             _ => values.map(|value| (f64::from(value) / rescale) as f32),
         };
@@ -236,8 +238,8 @@ impl PreprocessConfig {
         })
     }
 
-    /// `preprocess_cfg` of an `open_clip_config.json`, as far as OpenCLIP can do the same; the
-    /// rest is as it does by itself.
+    /// `preprocess_cfg` of an `open_clip_config.json`, as far as OpenCLIP supports it;
+    /// the rest is its default.
     pub fn to_open_clip(&self) -> Value {
         json!({
             "mean": self.mean,
@@ -252,12 +254,13 @@ impl PreprocessConfig {
                 Resize::None | Resize::Shortest(_) => "shortest",
             },
             "fill_color": self.fill,
-            // A key of ours: what shows through where a picture is empty.
+            // A key of this project: the background of transparent pixels.
             "background": self.background,
         })
     }
 
-    /// A `preprocessor_config.json`, as far as transformers can do the same: it fills no square.
+    /// `preprocessor_config.json`, as far as transformers supports it: it does not pad to
+    /// a square.
     pub fn to_hugging_face(&self) -> Value {
         let square = json!({"height": self.image_size, "width": self.image_size});
         let size = match self.resize {
@@ -273,12 +276,12 @@ impl PreprocessConfig {
             "do_rescale": true, "rescale_factor": 1.0 / 255.0,
             "do_normalize": true, "image_mean": self.mean, "image_std": self.std,
             "do_convert_rgb": true,
-            // A key of ours: what shows through where a picture is empty.
+            // A key of this project: the background of transparent pixels.
             "background": self.background,
         })
     }
 
-    /// Width and height that a picture is resized to, before it is cropped.
+    /// Size of the resized picture, before the crop.
     pub(super) fn resized(&self, width: u32, height: u32) -> (u64, u64) {
         let (width, height) = (u64::from(width), u64::from(height));
         let (short, long) = (width.min(height), width.max(height));
@@ -287,7 +290,7 @@ impl PreprocessConfig {
             Resize::Squash(side) => (side as u64, side as u64),
             Resize::Shortest(size) => {
                 let size = size as u64;
-                // As Python divides, then cuts.
+                // As in Python: divide, then truncate.
                 let longer = ((size * long) as f64 / short as f64) as u64;
                 if width <= height {
                     (size, longer)
@@ -303,12 +306,13 @@ impl PreprocessConfig {
         }
     }
 
-    /// What is kept of a side of `size` pixels of the resized picture.
+    /// Visible part of a side of `size` pixels.
     pub(super) fn window(&self, size: u64) -> Window {
         let side = self.image_size as u64;
         if size >= side {
             let rest = size - side;
-            // An odd rest leaves half a pixel, which torchvision rounds to the even number.
+            // An odd remainder leaves half a pixel, which torchvision rounds half to
+            // even.
             let up = self.crop == Crop::TorchVision && rest % 4 == 3;
             let start = rest / 2 + u64::from(up);
             Window {
@@ -396,7 +400,7 @@ fn text<'a>(object: &'a Value, key: &str) -> Result<Option<&'a str>, PreprocessE
     }
 }
 
-/// Three numbers, or one for all three.
+/// Three values, or one for all three.
 fn colours(value: &Value, key: &str) -> Result<Option<[f32; 3]>, PreprocessError> {
     let numbers: Option<Vec<f32>> = match value {
         Value::Null => return Ok(None),
@@ -412,7 +416,7 @@ fn colours(value: &Value, key: &str) -> Result<Option<[f32; 3]>, PreprocessError
     }
 }
 
-/// As [`colours`], of numbers to divide by.
+/// [`colours`], as divisors.
 fn deviations(value: &Value, key: &str) -> Result<Option<[f32; 3]>, PreprocessError> {
     match colours(value, key)? {
         Some(values) if values.iter().any(|v| *v <= 0.0) => Err(unknown(key, &value.to_string())),
@@ -420,7 +424,7 @@ fn deviations(value: &Value, key: &str) -> Result<Option<[f32; 3]>, PreprocessEr
     }
 }
 
-/// Our own key: absent, `null`, or three numbers from 0 to 255.
+/// The background key: absent, `null`, or three values from 0 to 255.
 fn background(object: &Value) -> Result<Option<Option<[u8; 3]>>, PreprocessError> {
     match object.get("background") {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! A picture file's bytes to its pixels, upright.
+//! Picture decoding, with EXIF orientation applied.
 
 use std::error::Error as _;
 use std::io::{self, Cursor};
@@ -8,15 +8,15 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::PreprocessError;
-use super::peek::{self, Storage};
+use super::sniff::{self, Storage};
 
-/// Larger pictures are refused: they would take gigabytes.
+/// Maximum number of pixels: larger pictures would take gigabytes.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
-/// What a decoder may allocate beside the pixels themselves.
+/// Memory limit of a decoder, beside the pixels.
 const MAX_ALLOCATION: u64 = 1 << 31;
 
-/// A decoded picture: 8 bits a channel, rows from top to bottom, as it is meant to be seen.
+/// Decoded picture: 8 bits per channel, rows from top to bottom, upright.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     width: u32,
@@ -26,17 +26,18 @@ pub struct Picture {
     /// `[height, width, channels]`.
     samples: Vec<u8>,
     pub(super) alpha: Alpha,
-    /// Pillow would hold it as a palette or as black and white, and resize it without mixing pixels.
+    /// Pillow would load it as a palette or as black and white, and resize it without
+    /// interpolation.
     pub(super) stepped: bool,
 }
 
-/// What the last channel of a picture is.
+/// Kind of the alpha channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alpha {
     None,
-    /// A channel in Pillow too: it weighs the colours in resizing.
+    /// An alpha channel in Pillow, too: it weighs the colours in resizing.
     Channel,
-    /// Made from a colour or index that stands for "clear": Pillow ignores it in resizing.
+    /// Derived from a transparent colour or index, which Pillow ignores in resizing.
     Key,
 }
 
@@ -58,8 +59,8 @@ impl std::fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// From pixels: `samples` is `[height, width, channels]`, of 1 (grey), 2 (grey, alpha), 3 (RGB)
-    /// or 4 (RGB, alpha) channels.
+    /// From pixels: `samples` is `[height, width, channels]`, with 1 (grey), 2 (grey,
+    /// alpha), 3 (RGB) or 4 (RGB, alpha) channels.
     pub fn new(
         width: u32,
         height: u32,
@@ -122,29 +123,30 @@ impl Picture {
     }
 }
 
-/// Read a picture: PNG, JPEG, WebP, GIF (its first frame) or BMP, turned as its EXIF data says.
+/// Decodes PNG, JPEG, WebP, GIF (its first frame) or BMP, and applies the EXIF
+/// orientation.
 ///
-/// The kind is told from the content, not from a name. At most [`MAX_PIXELS`].
+/// The format is detected from the content. At most [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     if bytes.is_empty() {
         return Err(PreprocessError::Empty);
     }
     let Some((format, name)) = supported(bytes) else {
-        return Err(match peek::unsupported(bytes) {
+        return Err(match sniff::unsupported(bytes) {
             Some(kind) => PreprocessError::Unsupported(kind),
             None => PreprocessError::Unknown,
         });
     };
     let storage = match format {
-        ImageFormat::Png => peek::png(bytes),
-        ImageFormat::Gif => peek::gif(bytes),
-        ImageFormat::Bmp => peek::bmp(bytes),
+        ImageFormat::Png => sniff::png(bytes),
+        ImageFormat::Gif => sniff::gif(bytes),
+        ImageFormat::Bmp => sniff::bmp(bytes),
         _ => None,
     };
     let whole = match format {
-        // Their decoders show what there is of the picture, or take the end for damage.
-        ImageFormat::Jpeg => peek::jpeg_ends(bytes),
-        ImageFormat::WebP => peek::webp_ends(bytes),
+        // Their decoders return truncated pictures, or report the end as damage.
+        ImageFormat::Jpeg => sniff::jpeg_ends(bytes),
+        ImageFormat::WebP => sniff::webp_ends(bytes),
         _ => true,
     };
     if !whole {
@@ -153,7 +155,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     let failed = |error: ImageError| explain(error, name);
 
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    // The number of pixels is checked below, before anything is allocated for them.
+    // The pixel limit is checked below, before anything is allocated.
     reader.no_limits();
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
@@ -164,7 +166,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_ALLOCATION);
     decoder.set_limits(limits).map_err(failed)?;
-    // A damaged note on orientation is no reason to refuse the picture.
+    // A damaged orientation tag is no reason to reject the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let colour = decoder.color_type();
     let mut samples = zeroed(decoder.total_bytes())?;
@@ -215,7 +217,7 @@ fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
     }
 }
 
-/// A decoder's error in our words.
+/// Converts a decoder's error.
 fn explain(error: ImageError, format: &'static str) -> PreprocessError {
     match error {
         ImageError::Limits(_) => PreprocessError::Memory {
@@ -229,7 +231,7 @@ fn explain(error: ImageError, format: &'static str) -> PreprocessError {
     }
 }
 
-/// Whether an error comes down to an end of file, however deep.
+/// Whether an error was caused by an unexpected end of file.
 fn is_cut_off(error: &ImageError) -> bool {
     let is_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     if let ImageError::IoError(error) = error {
@@ -242,14 +244,14 @@ fn is_cut_off(error: &ImageError) -> bool {
         }
         source = cause.source();
     }
-    // The GIF decoder only says so.
+    // The GIF decoder reports it as a message only.
     error
         .to_string()
         .to_ascii_lowercase()
         .contains("end of file")
 }
 
-/// Zeros, or an error where the memory is not to be had: asking for it plainly would abort.
+/// Zeroed buffer, or an error if out of memory: a plain allocation would abort.
 fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
     let memory = PreprocessError::Memory { bytes };
     let Ok(length) = usize::try_from(bytes) else {
@@ -263,7 +265,7 @@ fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
     Ok(samples)
 }
 
-/// 16-bit samples in the machine's byte order to 8 bits, in place.
+/// Converts native-endian 16-bit samples to 8 bits, in place.
 fn keep_high_bytes(samples: &mut Vec<u8>) {
     for index in 0..samples.len() / 2 {
         let value = u16::from_ne_bytes([samples[2 * index], samples[2 * index + 1]]);
@@ -273,9 +275,9 @@ fn keep_high_bytes(samples: &mut Vec<u8>) {
     samples.shrink_to_fit();
 }
 
-/// Turn a picture as its orientation says it was taken.
+/// Rotates and flips a picture by its EXIF orientation.
 fn upright(picture: Picture, orientation: Orientation) -> Result<Picture, PreprocessError> {
-    // Whether the result's columns are the picture's rows, and which way it then runs.
+    // Whether rows and columns are swapped, and which axes are flipped.
     let (turned, from_right, from_bottom) = match orientation {
         Orientation::NoTransforms => return Ok(picture),
         Orientation::FlipHorizontal => (false, true, false),
@@ -326,8 +328,9 @@ mod tests {
 
     #[test]
     fn turns_as_exif_numbers_it() {
-        // EXIF names the side of the scene that row 0 and column 0 are: 1 top left, 2 top right,
-        // 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.
+        // EXIF gives the side of the scene at row 0 and column 0: 1 top left, 2 top
+        // right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom,
+        // 8 left bottom.
         let picture = Picture::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).expect("picture");
         for (exif, width, expected) in [
             (1, 3, [1, 2, 3, 4, 5, 6]),

@@ -1,20 +1,22 @@
-//! Picture file -> `[3, height, width]` as the reference prepares it.
+//! Preprocessing: picture file to `[3, height, width]`, as in the reference.
 //!
-//! [`decode`] reads the file, [`preprocess`] resizes, crops and normalises. Resizing is Pillow's,
-//! bit for bit: a browser's canvas gives other pixels, and with them other features.
+//! [`decode`] reads the file, [`preprocess`] resizes, crops and normalises. Resizing
+//! matches Pillow's bit for bit: a browser's canvas gives other pixels, and so other
+//! features.
 //!
-//! What is deliberately not the reference's:
+//! Deliberate differences from the reference:
 //! - EXIF orientation is applied; `Image.open` leaves that to its caller.
-//! - Pillow clips 16-bit grey at 255 when it converts to RGB, which whitens the picture; here the
-//!   high byte counts, as for every other 16-bit picture.
-//! - Pillow loads CMYK JPEGs as CMYK and OpenCLIP resizes them so; here they are RGB first.
-//! - JPEG and lossy WebP leave rounding to the decoder: pixels may differ by a few steps of 255
-//!   from those of libjpeg-turbo and libwebp.
+//! - Pillow clips 16-bit grey at 255 when it converts to RGB, which whitens the picture;
+//!   here the high byte counts, as for every other 16-bit picture.
+//! - Pillow loads CMYK JPEGs as CMYK, and OpenCLIP resizes them so; here they are
+//!   converted to RGB first.
+//! - JPEG and lossy WebP leave rounding to the decoder: pixels may differ by a few steps
+//!   of 255 from those of libjpeg-turbo and libwebp.
 
 mod config;
 mod decode;
-mod peek;
 mod resize;
+mod sniff;
 
 use thiserror::Error;
 
@@ -24,7 +26,7 @@ pub use decode::{MAX_PIXELS, Picture, decode};
 use decode::Alpha;
 use resize::{Region, Rows};
 
-/// What can go wrong between a file's bytes and its pixels.
+/// Error of decoding or preprocessing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreprocessError {
     #[error("the file is empty")]
@@ -61,7 +63,8 @@ pub enum PreprocessError {
     Config(String),
 }
 
-/// The picture as the model takes it: `[3, image_size, image_size]`, red, green and blue planes, normalised.
+/// Input of the image encoder: `[3, image_size, image_size]`, red, green and blue planes,
+/// normalised.
 pub fn preprocess(picture: &Picture, config: &PreprocessConfig) -> Vec<f32> {
     let pixels = preprocess_pixels(picture, config);
     let planes = [0, 1, 2].into_iter().flat_map(|channel| {
@@ -72,7 +75,7 @@ pub fn preprocess(picture: &Picture, config: &PreprocessConfig) -> Vec<f32> {
     planes.collect()
 }
 
-/// The picture before it is normalised: `[image_size, image_size, 3]`, RGB from 0 to 255.
+/// Picture before normalisation: `[image_size, image_size, 3]`, RGB from 0 to 255.
 pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8> {
     let side = config.image_size;
     let (width, height) = (picture.width(), picture.height());
@@ -96,7 +99,7 @@ pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8
     let cropped = if same_size || interpolation == Interpolation::Nearest {
         resize::nearest(&source, (new_width, new_height), region)
     } else if source.alpha {
-        // Colours are weighted by their alpha, or the colour behind clear pixels would bleed in.
+        // Premultiplied alpha, or the colour of transparent pixels would bleed in.
         let premultiplied = Premultiplied(&source);
         let mut resized = resize::resample(
             &premultiplied,
@@ -123,7 +126,7 @@ pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8
     out
 }
 
-/// A pixel of any number of channels as RGB; alpha is dropped.
+/// Converts a pixel to RGB; alpha is dropped.
 fn rgb(samples: &[u8]) -> [u8; 3] {
     match *samples {
         [red, green, blue, ..] => [red, green, blue],
@@ -132,12 +135,13 @@ fn rgb(samples: &[u8]) -> [u8; 3] {
     }
 }
 
-/// A picture's rows in the channels in which they are resized, as Pillow's mode and the config have it.
+/// Source rows in the channels in which they are resized, by Pillow's mode and the
+/// config.
 struct Source<'a> {
     picture: &'a Picture,
-    /// Colour under the clear parts, laid before resizing.
+    /// Background composited before resizing.
     background: Option<[u8; 3]>,
-    /// Pillow does not mix the colours of a palette, nor black and white: it takes the nearest pixel.
+    /// Nearest-neighbour, as Pillow resizes palettes and black and white.
     stepped: bool,
     /// Whether the last channel is alpha.
     alpha: bool,
@@ -196,7 +200,8 @@ impl Rows for Source<'_> {
     }
 }
 
-/// A grey or RGB pixel with alpha over an opaque colour, in the integer arithmetic of Pillow's `alpha_composite`.
+/// Composites a pixel on an opaque colour, with the integer arithmetic of Pillow's
+/// `alpha_composite`.
 fn over(pixel: &[u8], background: [u8; 3]) -> [u8; 3] {
     let alpha = u32::from(pixel.last().copied().unwrap_or(255));
     let colour = match *pixel {
@@ -210,7 +215,7 @@ fn over(pixel: &[u8], background: [u8; 3]) -> [u8; 3] {
     })
 }
 
-/// Rows whose colours are multiplied by their alpha, the last channel.
+/// Rows with premultiplied alpha, the last channel.
 struct Premultiplied<'a>(&'a Source<'a>);
 
 impl Rows for Premultiplied<'_> {
@@ -306,7 +311,7 @@ mod tests {
     fn clear_colours_do_not_bleed() {
         let picture = Picture::new(2, 1, 4, vec![200, 100, 0, 255, 0, 0, 255, 0]).expect("picture");
         let config = PreprocessConfig::openai(1);
-        // Half of 255 is 128 in whole numbers, hence not quite 200 and 100.
+        // Half of 255 is 128 in integers, hence not quite 200 and 100.
         assert_eq!(
             preprocess_pixels(
                 &picture,

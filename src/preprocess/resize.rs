@@ -1,24 +1,22 @@
-//! Resizing as Pillow 13 does it: an antialiased filter whose width grows with the reduction, applied
-//! to the width and the height one after the other, with weights of 22 bits and 8-bit samples in
-//! between.
+//! Resizing as in Pillow 13: a separable antialiased filter whose support grows with the
+//! reduction, with 22-bit fixed-point weights and 8-bit samples between the two passes.
 //!
-//! Only what the crop keeps is computed. Every sample depends on its own weights alone, so leaving
-//! others out changes nothing.
+//! Only the crop is computed: every sample depends on its own weights alone.
 
 use std::ops::Range;
 
 use super::Interpolation;
 
-/// The rows of a picture, `[width * channels]` each, made one at a time.
+/// Source rows, `[width * channels]` each, produced one at a time.
 pub(super) trait Rows {
     fn width(&self) -> u32;
     fn height(&self) -> u32;
     fn channels(&self) -> usize;
-    /// Row `y`, from 0 to `height - 1`; `buffer` is where it may be put together.
+    /// Row `y`, from 0 to `height - 1`; `buffer` is scratch for it.
     fn row<'b>(&'b self, y: usize, buffer: &'b mut Vec<u8>) -> &'b [u8];
 }
 
-/// The part of the resized picture to compute.
+/// Region of the resized picture to compute.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Region {
     pub left: u64,
@@ -27,23 +25,24 @@ pub(super) struct Region {
     pub height: usize,
 }
 
-/// Bits after the point in a weight: 32 less 8 for a sample and 2 for weights beyond 1 and below 0.
+/// Fractional bits of a weight: 32 minus 8 for a sample and 2 for weights above 1 and
+/// below 0.
 const PRECISION: u32 = 22;
 
-/// Where a sum starts, so that cutting the bits after the point rounds.
+/// Initial value of a sum, so that truncation rounds.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Which samples make one sample of the result, and how much of each.
-struct Weights {
+/// Filter taps of each output sample: source range and weights.
+struct FilterTaps {
     first: usize,
     weights: Vec<i32>,
 }
 
-/// 0.54 and 0.46, of single precision in Pillow.
+/// 0.54 and 0.46, in single precision as in Pillow.
 const HAMMING: (f64, f64) = (0.54_f32 as f64, 0.46_f32 as f64);
 
 impl Interpolation {
-    /// How far from its centre the filter reaches, in samples of the larger of the two pictures.
+    /// Support of the filter, in samples of the larger picture.
     fn support(self) -> f64 {
         match self {
             Self::Nearest => 0.0,
@@ -78,8 +77,9 @@ impl Interpolation {
     }
 }
 
-/// Weights for the samples `start..start + count` of `new` that `old` samples are resized to.
-fn weights(filter: Interpolation, old: u32, new: u64, start: u64, count: usize) -> Vec<Weights> {
+/// Filter taps for the samples `start..start + count` of `new`, resized from `old`
+/// samples.
+fn weights(filter: Interpolation, old: u32, new: u64, start: u64, count: usize) -> Vec<FilterTaps> {
     let scale = f64::from(old) / new as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -87,7 +87,7 @@ fn weights(filter: Interpolation, old: u32, new: u64, start: u64, count: usize) 
         .take(count)
         .map(|index| {
             let centre = (index as f64 + 0.5) * scale;
-            // Casts cut towards zero; negative numbers become zero.
+            // Casts truncate; negative values become zero.
             let first = (centre - support + 0.5) as usize;
             let last = ((centre + support + 0.5) as usize).min(old as usize);
             let raw: Vec<f64> = (first..last)
@@ -99,7 +99,7 @@ fn weights(filter: Interpolation, old: u32, new: u64, start: u64, count: usize) 
                 let scaled = weight / norm * f64::from(1 << PRECISION);
                 (scaled + 0.5_f64.copysign(scaled)) as i32
             };
-            Weights {
+            FilterTaps {
                 first,
                 weights: raw.into_iter().map(fixed).collect(),
             }
@@ -111,7 +111,8 @@ fn to_sample(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// The region of the picture resized to `size`, width and height: `[height, width, channels]`.
+/// Region of the picture resized to `size`, width and height: `[height, width,
+/// channels]`.
 pub(super) fn resample(
     rows: &impl Rows,
     size: (u64, u64),
@@ -140,7 +141,7 @@ fn resample_channels<const CHANNELS: usize>(
         let needed = span(&columns);
         let mut sums = vec![0; needed.len() * CHANNELS];
         let mut line = Vec::new();
-        for Weights { first, weights } in &lines {
+        for FilterTaps { first, weights } in &lines {
             sums.fill(HALF);
             for (y, &weight) in (*first..).zip(weights) {
                 let row = rows.row(y, &mut buffer);
@@ -170,7 +171,7 @@ fn resample_channels<const CHANNELS: usize>(
     let narrow = narrow.as_flattened();
     let length = region.width * CHANNELS;
     let mut sums = vec![0; length];
-    for Weights { first, weights } in &lines {
+    for FilterTaps { first, weights } in &lines {
         sums.fill(HALF);
         let rows = narrow[(first - needed.start) * length..].chunks_exact(length.max(1));
         for (row, &weight) in rows.zip(weights) {
@@ -182,30 +183,31 @@ fn resample_channels<const CHANNELS: usize>(
     out.into_flattened()
 }
 
-/// Which pass comes first shows in the rounding between them. Since version 13 Pillow starts with the
-/// height where that loses more than twice as many pixels as the width, as in pictures more than
-/// twice as tall as wide; before, it always started with the width. Pixels differ by a step or two.
+/// The order of the passes shows in the rounding between them. Since version 13 Pillow
+/// starts with the height if that removes more than twice as many pixels as the width, as
+/// in pictures more than twice as tall as wide; before, it always started with the width.
+/// Pixels differ by a step or two.
 fn height_first(old: (u32, u32), new: (u64, u64)) -> bool {
     let shrinks = |old: u32, new: u64| i128::from(old) - i128::from(new);
     let (width, height) = (shrinks(old.0, new.0), shrinks(old.1, new.1));
     height > 0 && height > 2 * width
 }
 
-/// From the first sample that counts to the last.
-fn span(weights: &[Weights]) -> Range<usize> {
+/// Range of source samples in use.
+fn span(weights: &[FilterTaps]) -> Range<usize> {
     let start = weights.first().map_or(0, |w| w.first);
     let end = weights.last().map_or(0, |w| w.first + w.weights.len());
     start..end
 }
 
-/// A row, which starts at column `offset` of the picture, in its new width.
+/// Resamples a row that starts at column `offset` of the picture.
 fn across<const CHANNELS: usize>(
     row: &[[u8; CHANNELS]],
     offset: usize,
-    columns: &[Weights],
+    columns: &[FilterTaps],
     out: &mut Vec<[u8; CHANNELS]>,
 ) {
-    out.extend(columns.iter().map(|Weights { first, weights }| {
+    out.extend(columns.iter().map(|FilterTaps { first, weights }| {
         let mut sums = [HALF; CHANNELS];
         for (pixel, &weight) in row[first - offset..].iter().zip(weights) {
             add(&mut sums, pixel, weight);
@@ -220,7 +222,7 @@ fn add(sums: &mut [i32], samples: &[u8], weight: i32) {
     }
 }
 
-/// The same by taking the nearest pixel.
+/// Nearest-neighbour resampling.
 pub(super) fn nearest(
     rows: &impl Rows,
     (new_width, new_height): (u64, u64),
@@ -241,7 +243,8 @@ pub(super) fn nearest(
 }
 
 fn nearest_indices(old: u32, new: u64, start: u64, count: usize) -> Vec<usize> {
-    // Pillow adds up the steps, and so their rounding errors; not worth the time beyond any real picture.
+    // Pillow accumulates the steps with their rounding errors; not worth the time beyond
+    // any real picture.
     let step = f64::from(old) / new as f64;
     let mut place = step * 0.5;
     if start > 1 << 24 {
@@ -270,7 +273,7 @@ mod tests {
             .filter(|f| *f != Interpolation::Nearest)
         {
             for (old, new) in [(1, 1), (10, 3), (3, 10), (1000, 7), (5, 4)] {
-                for Weights { first, weights } in weights(filter, old, new, 0, new as usize) {
+                for FilterTaps { first, weights } in weights(filter, old, new, 0, new as usize) {
                     let sum: i32 = weights.iter().sum();
                     assert!((sum - (1 << PRECISION)).abs() <= weights.len() as i32);
                     assert!(first + weights.len() <= old as usize);

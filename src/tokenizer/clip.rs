@@ -1,4 +1,4 @@
-//! CLIP's own byte-pair encoding, as `open_clip`'s `SimpleTokenizer` does it.
+//! CLIP's byte-pair encoding, as in `open_clip`'s `SimpleTokenizer`.
 
 use std::io::Read;
 
@@ -8,30 +8,31 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{Model, SplitDelimiterBehavior};
 
 use super::entities::unescape;
-use super::mend::mend;
+use super::ftfy::fix_text;
 use super::{TokenizerError, is_space};
 
-/// Merges in CLIP's vocabulary: 49,408 entries less 2 x 256 bytes and the two special ones.
+/// Merges in CLIP's vocabulary: 49,408 entries minus 2 x 256 bytes and two special
+/// tokens.
 pub(super) const MERGES: usize = 48_894;
 pub(super) const START_OF_TEXT: u32 = 49_406;
 pub(super) const END_OF_TEXT: u32 = 49_407;
 
-/// The merges unpacked are half a megabyte; a file that claims much more is not them.
+/// Decompressed merges are half a megabyte; a much larger file is something else.
 const LIMIT: u64 = 4 << 20;
 
-/// `open_clip` spells the special tokens so, and takes them for what they are where a text has them.
+/// Special tokens as `open_clip` spells them, recognised inside texts, too.
 const SPECIAL: [(&str, u32); 2] = [
     ("<start_of_text>", START_OF_TEXT),
     ("<end_of_text>", END_OF_TEXT),
 ];
 
-/// The suffix of an entry that ends a word.
+/// Suffix of tokens that end a word.
 pub(super) const END_OF_WORD: &str = "</w>";
 
-/// Words, single digits and runs of signs; apart from those, the English endings.
+/// Pre-tokenisation: words, single digits, runs of signs, and English contractions.
 ///
-/// U+0345, an accent with a letter for capital, falls through: Python's case-insensitive classes
-/// have it neither among the letters nor among what is none.
+/// U+0345, an accent with an upper-case letter, matches nothing: Python's
+/// case-insensitive classes have it neither among the letters nor outside.
 const PIECES: &str = r"<start_of_text>|<end_of_text>|(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}\x{345}]+";
 
 pub(super) struct ClipBpe {
@@ -42,7 +43,7 @@ pub(super) struct ClipBpe {
 }
 
 impl ClipBpe {
-    /// From the gzipped list of merges: a line `left right` each, best first.
+    /// From the gzipped list of merges: a line `left right` each, by priority.
     pub fn new(merges_gz: &[u8]) -> Result<Self, TokenizerError> {
         let merges = read_merges(merges_gz)?;
         let letters = byte_letters();
@@ -53,7 +54,7 @@ impl ClipBpe {
             .iter()
             .map(|letter| format!("{letter}{END_OF_WORD}"));
         let merged = merges.iter().map(|(left, right)| format!("{left}{right}"));
-        // An id is a position in this order; the special tokens at the end never come out of a merge.
+        // Ids are indices into this order; no merge yields the special tokens at its end.
         let vocabulary: Vocab = bytes.chain(ends).chain(merged).zip(0..).collect();
         let bpe = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
@@ -73,7 +74,7 @@ impl ClipBpe {
         })
     }
 
-    /// The ids of a text, without start and end.
+    /// Ids of a text, without start and end.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let text = clean(text);
         let mut ids = Vec::new();
@@ -97,10 +98,11 @@ impl ClipBpe {
     }
 }
 
-/// Mended, unescaped twice (texts from the web are often escaped twice), one space between words, lower case.
+/// Cleans a text: ftfy, HTML unescaping twice (web texts are often escaped twice), single
+/// spaces, lower case.
 fn clean(text: &str) -> String {
-    let mended = mend(text);
-    let once = unescape(&mended);
+    let fixed = fix_text(text);
+    let once = unescape(&fixed);
     let twice = unescape(&once);
     let words: Vec<&str> = twice
         .split(is_space)
@@ -109,9 +111,9 @@ fn clean(text: &str) -> String {
     words.join(" ").to_lowercase()
 }
 
-/// A printable character for each byte: itself where it is one, else one from U+0100 on.
+/// Printable character for each byte: itself if printable, else one from U+0100 on.
 ///
-/// The scheme of GPT-2's tokenizer, which makes the entries of a vocabulary readable.
+/// GPT-2's scheme, which keeps vocabulary entries readable.
 fn byte_letters() -> [char; 256] {
     let mut others = '\u{100}'..;
     std::array::from_fn(|byte| match byte as u8 {
@@ -137,7 +139,8 @@ fn read_merges(gz: &[u8]) -> Result<Merges, TokenizerError> {
     }
 }
 
-/// Lines `left right`, best first; a first line that starts with `#version` is a comment.
+/// Lines `left right`, by priority; a first line that starts with `#version` is a
+/// comment.
 pub(super) fn parse_merges(text: &str) -> Result<Merges, TokenizerError> {
     text.lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with("#version"))

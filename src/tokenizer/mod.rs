@@ -1,33 +1,33 @@
-//! Text -> token ids `[context_length]`.
+//! Tokenizers: text to token ids `[context_length]`.
 //!
-//! Two ways, as the model's files have it:
-//! - [`Tokenizer::clip`]: the byte-pair encoding that OpenAI's and OpenCLIP's models were trained
-//!   with. Ids equal those of `open_clip.tokenize` 3.3.
-//! - [`Tokenizer::from_json`] and [`Tokenizer::from_vocabulary`]: what a Hugging Face folder says.
-//!   Ids equal those of `transformers.CLIPTokenizer` 5.23. For most texts they are the same as
-//!   CLIP's own, but Hugging Face neither mends encodings nor unescapes HTML.
+//! Two implementations, by the model's files:
+//! - [`Tokenizer::clip`]: the byte-pair encoding that OpenAI's and OpenCLIP's models were
+//!   trained with. Ids equal those of `open_clip.tokenize` 3.3.
+//! - [`Tokenizer::from_json`] and [`Tokenizer::from_vocabulary`]: those of a Hugging Face
+//!   folder. Ids equal those of `transformers.CLIPTokenizer` 5.23. For most texts they are
+//!   the same as CLIP's own, but Hugging Face applies neither ftfy nor HTML unescaping.
 //!
-//! A text gets a start token before and an end-of-text token after it. One that is too long is cut,
-//! and its last token set to end-of-text. What is left is padded; the text encoder's causal mask
-//! keeps it from looking there.
+//! Texts are wrapped in start and end-of-text tokens. One that is too long is truncated,
+//! with end-of-text as its last token, others are padded; the text encoder's causal mask
+//! hides the padding.
 
 mod clip;
 mod code_pages;
 mod entities;
-mod mend;
+mod ftfy;
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use clip::ClipBpe;
 
-/// Ids in CLIP's own vocabulary.
+/// Special ids of CLIP's vocabulary.
 pub const CLIP_VOCABULARY_SIZE: usize = clip::MERGES + 514;
 
-/// The longest context that makes sense: it bounds the memory that a broken config can ask for.
+/// Maximum context length: bounds the memory that a broken config can ask for.
 const MAX_CONTEXT: usize = 1 << 16;
 
-/// What can go wrong with a tokenizer's files, or with a text.
+/// Error of a tokenizer's files, or of a text.
 #[derive(Debug, Error)]
 pub enum TokenizerError {
     #[error("the list of merges of CLIP's vocabulary cannot be used: {0}; fetch it again")]
@@ -50,27 +50,27 @@ pub enum TokenizerError {
     Encode(String),
 }
 
-/// The ids of one text.
+/// Token ids of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIds {
     /// `[context_length]`: start of text, the text, end of text, padding.
     pub ids: Vec<u32>,
-    /// Number of ids before the padding, with start and end of text.
+    /// Number of ids before the padding, including start and end of text.
     pub length: usize,
-    /// Whether the text was too long and its rest is missing.
+    /// Whether the text was truncated.
     pub truncated: bool,
 }
 
-/// Ids that a tokenizer file may leave open, from the model's other files.
+/// Special ids from the model's other files, for tokenizer files that lack them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpecialIds {
-    /// The token that ends a text. Without it: the one that the tokenizer itself puts last.
+    /// End-of-text id. Default: the tokenizer's last token.
     pub end_of_text: Option<u32>,
-    /// The token that fills up. Without it: the one in the file's own padding section, or end of text.
+    /// Padding id. Default: that of the file's padding section, or end of text.
     pub pad: Option<u32>,
 }
 
-/// Turns texts into ids `[context_length]`.
+/// Text to ids `[context_length]`.
 pub struct Tokenizer {
     kind: Kind,
     context_length: usize,
@@ -84,7 +84,7 @@ enum Kind {
 }
 
 impl Tokenizer {
-    /// CLIP's own: 49,408 entries, padded with 0.
+    /// CLIP's own tokenizer: 49,408 entries, padded with 0.
     ///
     /// `merges_gz`: the bytes of `assets/clip_vocabulary/merges.txt.gz`. `context_length`: 77 in
     /// every published CLIP.
@@ -97,7 +97,8 @@ impl Tokenizer {
         })
     }
 
-    /// What a model's `tokenizer.json` says, but for cutting and padding: those follow `context_length`.
+    /// Tokenizer from a model's `tokenizer.json`, except for truncation and padding,
+    /// which follow `context_length`.
     pub fn from_json(
         bytes: &[u8],
         context_length: usize,
@@ -131,8 +132,8 @@ impl Tokenizer {
         })
     }
 
-    /// A Hugging Face folder without `tokenizer.json`: its `vocab.json` and `merges.txt`, put
-    /// together as `transformers.CLIPTokenizer` does.
+    /// Tokenizer of a Hugging Face folder without `tokenizer.json`, assembled from
+    /// `vocab.json` and `merges.txt` as in `transformers.CLIPTokenizer`.
     pub fn from_vocabulary(
         vocabulary_json: &[u8],
         merges: &str,
@@ -181,7 +182,7 @@ impl Tokenizer {
         Self::from_json(file.to_string().as_bytes(), context_length, special)
     }
 
-    /// The ids of a text, `[context_length]`.
+    /// Ids of a text, `[context_length]`.
     pub fn encode(&self, text: &str) -> Result<TokenIds, TokenizerError> {
         let mut ids = match &self.kind {
             Kind::Clip(bpe) => {
@@ -221,22 +222,23 @@ impl Tokenizer {
             .collect()
     }
 
-    /// Number of ids that every text gets.
+    /// Context length.
     pub fn context_length(&self) -> usize {
         self.context_length
     }
 
-    /// The id that ends a text.
+    /// End-of-text id.
     pub fn end_of_text(&self) -> u32 {
         self.end_of_text
     }
 
-    /// The id that fills up to the context length.
+    /// Padding id.
     pub fn pad(&self) -> u32 {
         self.pad
     }
 
-    /// Number of entries: no id is as high. A model's token table needs at least as many rows.
+    /// Vocabulary size: an upper bound of the ids. A model's token table needs at least
+    /// as many rows.
     pub fn vocabulary_size(&self) -> usize {
         match &self.kind {
             Kind::Clip(_) => CLIP_VOCABULARY_SIZE,
@@ -256,7 +258,7 @@ fn checked(context_length: usize) -> Result<usize, TokenizerError> {
     }
 }
 
-/// What Python counts as white space: Unicode's, and the four separators of ASCII.
+/// Python's definition of white space: Unicode's, plus the four separators of ASCII.
 fn is_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
 }

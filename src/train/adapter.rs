@@ -1,64 +1,61 @@
-//! Few-shot adapter: the zero-shot classifier with a correction learnt from
-//! few pictures.
+//! Few-shot adapter: the zero-shot classifier plus a correction learnt from a few images.
 //!
 //! The logits are `beta * exp(logit_scale) * zero_shot . x + alpha * weight . x`.
-//! The correction, `weight`, is a logistic regression on top of the zero-shot
-//! logits, with an L2 penalty that pulls it to nothing. How strong the penalty
-//! is, how much the words still count (`beta`) and how much of the correction is
-//! blended in (`alpha`) is tried on pictures that were not learnt from, and what
-//! does not clearly beat the zero-shot classifier there leaves it as it is, or
-//! nearly so. Thus a few pictures never take away what the words knew, the
-//! weakness of the linear probe that the paper reports (figure 6).
+//! The correction, `weight`, is a logistic regression with the zero-shot logits as
+//! offset, with an L2 penalty that shrinks it to zero. The strength of the penalty, the
+//! weight of the zero-shot logits (`beta`) and of the correction (`alpha`) are chosen by
+//! cross-validation, and a correction that does not clearly beat the zero-shot classifier
+//! there is (nearly) left out. So a few images never lose what the text encoder knows,
+//! the weakness of the linear probe that the paper reports (figure 6).
 
 use std::ops::ControlFlow;
 
 use super::logistic::{MAX_ITERATIONS, Parameters, Regression, Score, Validation, logits};
 use super::probe::matrices;
-use super::{Curve, HeadProgress, HeadStage, Samples, Stopped};
+use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
 
-/// A fitted adapter.
+/// Fitted adapter.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// The correction, `[classes, dims]`.
     pub weight: Vec<Vec<f32>>,
-    pub blend: Blend,
-    /// Accuracy in validation by strength, each with its best blend; `None`
-    /// where there was nothing to try on.
-    pub chosen: Option<Curve>,
+    pub params: AdapterParams,
+    /// Validation accuracy by penalty, each with its best `alpha` and `beta`; `None`
+    /// without validation samples.
+    pub chosen: Option<MetricSeries>,
 }
 
-/// How words and pictures go together.
+/// Hyper-parameters of the adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Blend {
-    /// How much of the zero-shot logits counts.
+pub struct AdapterParams {
+    /// Weight of the zero-shot logits.
     pub beta: f64,
-    /// Strength of the correction's penalty.
+    /// L2 penalty of the correction.
     pub l2: f64,
-    /// How much of the correction counts.
+    /// Weight of the correction.
     pub alpha: f64,
 }
 
-/// Strengths that are tried, strong to weak. Features are of unit length and
-/// the correction is in logits, so the same ones do for every model.
+/// Candidate penalties, strong to weak. Features are normalised and the correction is in
+/// logits, so they suit every model.
 const L2: [f64; 6] = [1.0, 0.3, 0.1, 0.03, 0.01, 0.003];
-/// Words as they are, less of them, none: where the names say little of the
-/// pictures, they are best forgotten.
+/// Candidate weights of the zero-shot logits: full, reduced, none, for class names that
+/// say little about the images.
 const BETA: [f64; 3] = [1.0, 0.3, 0.0];
 const ALPHA: [f64; 2] = [0.5, 1.0];
 
-impl Blend {
-    /// The classifier of words alone. The correction can still be turned up.
+impl AdapterParams {
+    /// The zero-shot classifier, with a correction fitted but off.
     const ZERO_SHOT: Self = Self {
         beta: 1.0,
         l2: 0.1,
         alpha: 0.0,
     };
 
-    /// What needs no trial. The zero-shot classifier has not seen the samples,
-    /// so how often it errs on them is how often it errs. The more, the more
-    /// the pictures count; squared, so that one picture of each class is not
-    /// believed before most words are wrong.
-    fn cautious(errors: f64) -> Self {
+    /// Default for an error rate of the zero-shot classifier on the samples, which it has
+    /// not seen: the higher, the more the images count. Squared, so that one image per
+    /// class outweighs the prompts only if most are wrong.
+    fn default_for_error_rate(errors: f64) -> Self {
         Self {
             beta: 1.0 - errors * errors,
             l2: 0.1,
@@ -69,16 +66,18 @@ impl Blend {
 
 /// Fits an adapter to samples whose offsets are the zero-shot logits.
 pub async fn fit_adapter(
-    samples: &Samples,
+    samples: &FeatureMatrix,
     seed: u64,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<Adapter, Stopped> {
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<Adapter, Cancelled> {
     let all: Vec<usize> = (0..samples.len()).collect();
     let words = zero_shot(samples, [all.as_slice()]);
-    let cautious = Blend::cautious(1.0 - words.score.right as f64 / all.len().max(1) as f64);
-    let (blend, chosen) = match Validation::new(samples, seed) {
-        Some(validation) => choose(samples, &validation, cautious, watch).await?,
-        None => (cautious, None),
+    let fallback = AdapterParams::default_for_error_rate(
+        1.0 - words.score.right as f64 / all.len().max(1) as f64,
+    );
+    let (params, chosen) = match Validation::new(samples, seed) {
+        Some(validation) => choose(samples, &validation, fallback, on_progress).await?,
+        None => (fallback, None),
     };
     let fitting = HeadProgress {
         stage: HeadStage::Fitting,
@@ -86,31 +85,33 @@ pub async fn fit_adapter(
         total: 1,
     };
     let start = Regression::zeros(samples);
-    let parameters = regression(blend, 1e-6)
-        .fit(samples, &all, start, &mut async || watch(fitting).await)
+    let parameters = regression(params, 1e-6)
+        .fit(samples, &all, start, &mut async || {
+            on_progress(fitting).await
+        })
         .await?;
     Ok(Adapter {
         weight: matrices(samples, &parameters).0,
-        blend,
+        params,
         chosen,
     })
 }
 
-fn regression(blend: Blend, tolerance: f64) -> Regression {
+fn regression(params: AdapterParams, tolerance: f64) -> Regression {
     Regression {
-        l2: blend.l2,
-        offset: blend.beta,
+        l2: params.l2,
+        offset: params.beta,
         intercept: false,
         iterations: MAX_ITERATIONS,
         tolerance,
     }
 }
 
-/// How a classifier did in validation.
+/// Validation result of a classifier.
 #[derive(Clone, Default)]
 struct Trial {
     score: Score,
-    /// For each sample that was tried on.
+    /// For each validation sample, in order.
     right: Vec<bool>,
 }
 
@@ -121,8 +122,8 @@ impl Trial {
         self.right.push(self.score.right > before);
     }
 
-    /// By how much this one is right more often than `other`, in standard
-    /// errors of the difference: over the samples on which the two disagree.
+    /// Lead over `other` in accuracy, in standard errors of the difference on the samples
+    /// where the two disagree.
     fn lead(&self, other: &Self) -> f64 {
         let (mut won, mut lost) = (0.0, 0.0);
         for (own, others) in self.right.iter().zip(&other.right) {
@@ -133,11 +134,11 @@ impl Trial {
     }
 }
 
-/// A lead that chance gives one in twenty.
+/// One-sided 95 % significance.
 const CLEAR: f64 = 1.64;
 
-/// The classifier of words alone, on those samples.
-fn zero_shot<'a>(samples: &Samples, tried: impl IntoIterator<Item = &'a [usize]>) -> Trial {
+/// The zero-shot classifier on the given samples.
+fn zero_shot<'a>(samples: &FeatureMatrix, tried: impl IntoIterator<Item = &'a [usize]>) -> Trial {
     let mut trial = Trial::default();
     for &sample in tried.into_iter().flatten() {
         let mut logits = samples.offset(sample).to_vec();
@@ -146,69 +147,69 @@ fn zero_shot<'a>(samples: &Samples, tried: impl IntoIterator<Item = &'a [usize]>
     trial
 }
 
-/// The best blend where it clearly beats the words alone, else the cautious one
-/// where that beats them at all, else the words alone.
+/// The best hyper-parameters if they clearly beat the zero-shot classifier, else the
+/// default if it beats it at all, else zero-shot.
 async fn choose(
-    samples: &Samples,
+    samples: &FeatureMatrix,
     validation: &Validation,
-    cautious: Blend,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<(Blend, Option<Curve>), Stopped> {
+    fallback: AdapterParams,
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<(AdapterParams, Option<MetricSeries>), Cancelled> {
     let parts = validation.rounds.iter().map(|(_, tried)| tried.as_slice());
     let words = zero_shot(samples, parts);
     let mut trials = Trials {
         samples,
         validation,
         done: 0,
-        watch,
+        on_progress,
     };
-    let mut best = (Blend::ZERO_SHOT, words.clone());
+    let mut best = (AdapterParams::ZERO_SHOT, words.clone());
     let mut points = L2.map(|l2| [l2, 0.0]);
     for beta in BETA {
         let mut warm = vec![Regression::zeros(samples); validation.rounds.len()];
         for (l2, point) in L2.into_iter().zip(&mut points) {
-            let blends = ALPHA.map(|alpha| Blend { beta, l2, alpha });
+            let blends = ALPHA.map(|alpha| AdapterParams { beta, l2, alpha });
             let tried = trials.run(blends, &mut warm).await?;
-            for (blend, trial) in blends.into_iter().zip(tried) {
+            for (params, trial) in blends.into_iter().zip(tried) {
                 let share = trial.score.right as f64 / validation.tried() as f64;
                 point[1] = f64::max(point[1], share);
                 if trial.score.better_than(&best.1.score) {
-                    best = (blend, trial);
+                    best = (params, trial);
                 }
             }
         }
     }
-    let blend = if best.1.lead(&words) > CLEAR {
+    let params = if best.1.lead(&words) > CLEAR {
         best.0
     } else {
         let mut warm = vec![Regression::zeros(samples); validation.rounds.len()];
-        match trials.run([cautious], &mut warm).await? {
-            [trial] if trial.lead(&words) > 0.0 => cautious,
-            _ => Blend::ZERO_SHOT,
+        match trials.run([fallback], &mut warm).await? {
+            [trial] if trial.lead(&words) > 0.0 => fallback,
+            _ => AdapterParams::ZERO_SHOT,
         }
     };
-    let curve = Curve {
+    let curve = MetricSeries {
         name: "accuracy in validation".into(),
         x: "l2".into(),
         points: points.to_vec(),
     };
-    Ok((blend, Some(curve)))
+    Ok((params, Some(curve)))
 }
 
 struct Trials<'a, W> {
-    samples: &'a Samples,
+    samples: &'a FeatureMatrix,
     validation: &'a Validation,
     done: usize,
-    watch: &'a mut W,
+    on_progress: &'a mut W,
 }
 
 impl<W: AsyncFnMut(HeadProgress) -> ControlFlow<()>> Trials<'_, W> {
-    /// Tries blends of one correction, which is fitted from `warm` on.
+    /// Validates hyper-parameters that share one correction, fitted from `warm`.
     async fn run<const N: usize>(
         &mut self,
-        blends: [Blend; N],
+        blends: [AdapterParams; N],
         warm: &mut [Parameters],
-    ) -> Result<[Trial; N], Stopped> {
+    ) -> Result<[Trial; N], Cancelled> {
         let choosing = HeadProgress {
             stage: HeadStage::Choosing,
             done: self.done,
@@ -221,12 +222,12 @@ impl<W: AsyncFnMut(HeadProgress) -> ControlFlow<()>> Trials<'_, W> {
             let start = std::mem::take(warm);
             *warm = regression(blends[0], 1e-4)
                 .fit(self.samples, learnt, start, &mut async || {
-                    (self.watch)(choosing).await
+                    (self.on_progress)(choosing).await
                 })
                 .await?;
-            for (blend, trial) in blends.iter().zip(&mut trials) {
+            for (params, trial) in blends.iter().zip(&mut trials) {
                 for &sample in tried {
-                    let factors = [blend.beta, blend.alpha];
+                    let factors = [params.beta, params.alpha];
                     logits(self.samples, sample, warm, factors, &mut values);
                     trial.add(&mut values, self.samples.labels()[sample]);
                 }
@@ -254,7 +255,7 @@ mod tests {
         row
     }
 
-    /// Roughly normal.
+    /// Approximately normal.
     fn noise(rng: &mut StdRng) -> f32 {
         (0..6).map(|_| rng.random_range(-1.0..1.0f32)).sum::<f32>() / 2f32.sqrt()
     }
@@ -264,7 +265,8 @@ mod tests {
         unit(centre.iter().map(|v| v + scale * noise(rng)).collect())
     }
 
-    /// Classes, words for them that are `off`, and pictures around them.
+    /// Class prototypes, zero-shot directions that are `off` from them, and images around
+    /// them.
     struct World {
         centres: Rows,
         zero_shot: Rows,
@@ -292,12 +294,12 @@ mod tests {
             (features.collect(), labels)
         }
 
-        fn samples(&self, (features, labels): &(Rows, Vec<usize>)) -> Samples {
+        fn samples(&self, (features, labels): &(Rows, Vec<usize>)) -> FeatureMatrix {
             let features: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
-            Samples::new(&features, labels, CLASSES).with_offsets(&self.zero_shot, SCALE)
+            FeatureMatrix::new(&features, labels, CLASSES).with_offsets(&self.zero_shot, SCALE)
         }
 
-        /// Accuracy on new pictures: zero-shot, and with the adapter.
+        /// Accuracy on new images: zero-shot, and with the adapter.
         fn accuracies(&self, shots: usize, rng: &mut StdRng) -> (f64, f64) {
             let train = self.samples(&self.draw(shots, rng));
             let adapter = pollster::block_on(fit_adapter(&train, 1, &mut async |_| {
@@ -313,8 +315,8 @@ mod tests {
                 .collect();
             parameters.resize(CLASSES * (DIMS + 1), 0.0);
             let mut values = vec![0.0; CLASSES];
-            let mut accuracy = |blend: Blend| {
-                let factors = [blend.beta, blend.alpha];
+            let mut accuracy = |params: AdapterParams| {
+                let factors = [params.beta, params.alpha];
                 let mut score = Score::default();
                 for sample in 0..test.len() {
                     logits(&test, sample, &parameters, factors, &mut values);
@@ -322,11 +324,11 @@ mod tests {
                 }
                 score.right as f64 / test.len() as f64
             };
-            (accuracy(Blend::ZERO_SHOT), accuracy(adapter.blend))
+            (accuracy(AdapterParams::ZERO_SHOT), accuracy(adapter.params))
         }
     }
 
-    /// Mean over worlds, for each count of shots.
+    /// Mean over worlds, for each number of shots.
     fn means(off: f32) -> Vec<(f64, f64)> {
         const WORLDS: u64 = 12;
         ([1, 2, 4, 8, 16].into_iter())
@@ -386,6 +388,6 @@ mod tests {
             ControlFlow::Continue(())
         }))
         .unwrap();
-        assert_eq!(adapter.blend, Blend::ZERO_SHOT);
+        assert_eq!(adapter.params, AdapterParams::ZERO_SHOT);
     }
 }

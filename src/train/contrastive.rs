@@ -1,4 +1,5 @@
-//! What a batch's loss asks of the model, however large the batch.
+//! Loss and gradients of one batch; with gradient caching (GradCache) when it exceeds the
+//! micro-batch.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -7,19 +8,18 @@ use super::optimizer::{in_graph, map_untracked};
 use super::{Gradients, TrainError, contrastive_loss};
 use crate::model::{Clip, ImageEncoder, TokenBatch};
 
-/// Pairs of a picture and a text.
+/// Batch of image-text pairs.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Of each pair `[3, image_size, image_size]`, as the model's preprocessing
-    /// makes it.
+    /// Preprocessed pixels of each pair, `[3, image_size, image_size]`.
     pub pixels: Vec<Vec<f32>>,
-    /// Of each pair the token ids and the index of the end-of-text token.
+    /// Token ids of each pair, and the index of the end-of-text token.
     pub texts: Vec<(Vec<u32>, usize)>,
-    /// Of each pair what its text says, be it a class or a caption: pairs of one
-    /// number are no negatives of each other.
+    /// Caption or class id of each pair: pairs with equal ids are no negatives of each
+    /// other.
     pub captions: Vec<u64>,
-    /// Further texts that may be true of an image, `[images, texts]` row by row, or empty: no negatives
-    /// either.
+    /// Mask of texts that may be true of an image, `[images, texts]` row by row, or
+    /// empty: excluded from the negatives.
     pub false_negatives: Vec<bool>,
 }
 
@@ -37,7 +37,7 @@ impl Batch {
         self.captions[image] == self.captions[text] || known == Some(&true)
     }
 
-    /// Whether it can be computed with by a model of that size.
+    /// Validates the batch for a model's image size and context length.
     pub(super) fn check(&self, image_size: usize, context: usize) -> Result<(), TrainError> {
         let misfit = |what: String| Err(TrainError::Batch(what));
         let (pixels, texts) = (self.pixels.len(), self.texts.len());
@@ -72,31 +72,31 @@ impl Batch {
         }
     }
 
-    /// Pictures of a part of it, `[len, 3, image_size, image_size]`.
-    fn images(&self, part: Part, image_size: usize, device: &Device) -> Tensor<4> {
+    /// Pixels of a range of the batch, `[len, 3, image_size, image_size]`.
+    fn images(&self, part: BatchRange, image_size: usize, device: &Device) -> Tensor<4> {
         let pixels = self.pixels[part.clone()].concat();
         let shape = [part.len(), 3, image_size, image_size];
         Tensor::from_data(TensorData::new(pixels, shape), device)
     }
 
-    fn tokens(&self, part: Part, device: &Device) -> TokenBatch {
+    fn tokens(&self, part: BatchRange, device: &Device) -> TokenBatch {
         TokenBatch::new(&self.texts[part], device)
     }
 }
 
-/// Parts in which the texts of a batch are encoded.
-const TEXT_PARTS: usize = 4;
+/// Chunks in which the texts of a batch are encoded.
+const TEXT_CHUNKS: usize = 4;
 
-type Part = std::ops::Range<usize>;
+type BatchRange = std::ops::Range<usize>;
 
-/// A model's features of a batch's part that starts there.
+/// Features of the micro-batch that starts at an index.
 type Features<'a> = dyn Fn(&Clip, usize) -> Tensor<2> + 'a;
 
-/// The loss of `batch`, `[1]`, and its gradients. Where the batch is larger than
-/// `micro_batch`, features of all parts come first, without a graph; then what
-/// the loss asks of them; then that is followed through each part (gradient
-/// caching, Gao et al. 2021): the gradients of the one large batch, with the
-/// memory of the small one. Batch normalisation alone goes by the part.
+/// Loss of `batch`, `[1]`, and its gradients. A batch larger than `micro_batch` uses
+/// gradient caching (Gao et al. 2021): features of all micro-batches without a graph, the
+/// loss and its gradient with respect to the features, then a backward pass through each
+/// micro-batch. The result is that of the full batch, with the memory of a micro-batch;
+/// only batch normalisation uses the statistics of each micro-batch.
 pub fn loss_and_gradients(
     model: &Clip,
     batch: &Batch,
@@ -107,8 +107,9 @@ pub fn loss_and_gradients(
     let micro_batch = micro_batch.clamp(1, batch.len().max(1));
     if batch.len() <= micro_batch {
         let images = model.image_features(batch.images(0..batch.len(), image_size, &device));
-        // A part is as long as its longest text: of a batch sorted by length, parts waste less.
-        let part = batch.len().div_ceil(TEXT_PARTS);
+        // A chunk is padded to its longest text: in a batch sorted by length, chunks
+        // waste less.
+        let part = batch.len().div_ceil(TEXT_CHUNKS);
         let texts = (0..batch.len()).step_by(part).map(|start| {
             let part = start..(start + part).min(batch.len());
             model.text_features(batch.tokens(part, &device))
@@ -118,7 +119,7 @@ pub fn loss_and_gradients(
         let gradients = Gradients::of(model, loss.backward());
         return (loss.inner(), gradients);
     }
-    let graph = device.gradient_checkpointing_strategy();
+    let strategy = device.gradient_checkpointing_strategy();
     let parts = || (0..batch.len()).step_by(micro_batch);
     let part = |start: usize| start..(start + micro_batch).min(batch.len());
     let images = |model: &Clip, start| {
@@ -130,90 +131,92 @@ pub fn loss_and_gradients(
         model.text_features(batch.tokens(part(start), &device))
     };
 
-    // All features, as leaves of a graph of their own. This pass is a rehearsal:
-    // the statistics that it notes are noted again below.
-    let statistics = Statistics::of(model);
-    let rehearsing = match model.visual {
+    // All features, as leaves of a graph of their own. The running statistics that this
+    // pass updates are restored, since the second pass updates them again.
+    let statistics = RunningStats::of(model);
+    let no_grad_model = match model.visual {
         ImageEncoder::Vit(_) => model.valid(),
-        // Batch normalisation goes by the batch where there is autodiff.
+        // burn normalises by the batch only with autodiff.
         ImageEncoder::ResNet(_) => model.clone().no_grad(),
     };
     let all = |features: &Features| {
-        let features = parts().map(|start| features(&rehearsing, start)).collect();
-        in_graph(Tensor::cat(features, 0).inner(), graph).require_grad()
+        let features = parts()
+            .map(|start| features(&no_grad_model, start))
+            .collect();
+        in_graph(Tensor::cat(features, 0).inner(), strategy).require_grad()
     };
     let (image_features, text_features) = (all(&images), all(&texts));
-    statistics.restore(&rehearsing);
+    statistics.restore(&no_grad_model);
 
     let logits = model.logits(image_features.clone(), text_features.clone());
     let loss = contrastive_loss(logits, |i, j| batch.ignores(i, j));
-    let mut found = loss.backward();
-    let asked = [image_features, text_features].map(|features| features.grad_remove(&mut found));
-    let mut gradients = Gradients::of(model, found);
+    let mut grads = loss.backward();
+    let feature_grads =
+        [image_features, text_features].map(|features| features.grad_remove(&mut grads));
+    let mut gradients = Gradients::of(model, grads);
 
     let towers: [&Features; 2] = [&images, &texts];
-    for (features, asked) in towers.into_iter().zip(asked) {
-        let Some(asked) = asked else { continue };
+    for (features, grad) in towers.into_iter().zip(feature_grads) {
+        let Some(grad) = grad else { continue };
         for start in parts() {
             let features = features(model, start);
             if !features.is_tracked() {
                 break; // the tower is frozen
             }
-            let asked = asked.clone().narrow(0, start, part(start).len());
-            let asked = in_graph(asked, graph);
-            // Whose gradient with respect to the features is what is asked of them.
-            let stand_in = (features * asked).sum();
-            gradients.add(Gradients::of(model, stand_in.backward()));
+            let grad = grad.clone().narrow(0, start, part(start).len());
+            let grad = in_graph(grad, strategy);
+            // Surrogate loss: its gradient w.r.t. the features equals the cached one.
+            let surrogate_loss = (features * grad).sum();
+            gradients.add(Gradients::of(model, surrogate_loss.backward()));
         }
     }
     (loss.inner(), gradients)
 }
 
-/// The running statistics of batch normalisation. All clones of a model share
-/// them.
-struct Statistics(Vec<Tensor<1>>);
+/// Running statistics of batch normalisation, which all clones of a model share.
+struct RunningStats(Vec<Tensor<1>>);
 
-impl Statistics {
+impl RunningStats {
     fn of(model: &Clip) -> Self {
-        let mut collector = StatisticsVisitor::default();
+        let mut collector = RunningStatsVisitor::default();
         if let ImageEncoder::ResNet(_) = model.visual {
-            settle(model);
+            sync_running_stats(model);
             model.visit(&mut collector);
         }
-        Self(collector.found)
+        Self(collector.stats)
     }
 
-    /// Sets them back.
+    /// Restores them.
     fn restore(self, model: &Clip) {
         if self.0.is_empty() {
             return;
         }
-        settle(model);
-        let mut kept = self.0;
-        kept.reverse();
-        let _ = model.clone().map(&mut StatisticsMapper {
+        sync_running_stats(model);
+        let mut stats = self.0;
+        stats.reverse();
+        let _ = model.clone().map(&mut RunningStatsMapper {
             path: Vec::new(),
-            kept,
+            stats,
         });
     }
 }
 
-/// Burn notes statistics by thread; this is what takes them into the model.
-pub(super) fn settle(model: &Clip) {
+/// Synchronises running statistics, which burn collects per thread, into the model.
+pub(super) fn sync_running_stats(model: &Clip) {
     drop(model.valid());
 }
 
-fn is_statistic(path: &[String]) -> bool {
+fn is_running_stat(path: &[String]) -> bool {
     path.last().is_some_and(|name| name.starts_with("running_"))
 }
 
 #[derive(Default)]
-struct StatisticsVisitor {
+struct RunningStatsVisitor {
     path: Vec<String>,
-    found: Vec<Tensor<1>>,
+    stats: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for StatisticsVisitor {
+impl ModuleVisitor for RunningStatsVisitor {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -223,19 +226,19 @@ impl ModuleVisitor for StatisticsVisitor {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if is_statistic(&self.path) {
-            self.found.push(param.val().inner().reshape([-1]));
+        if is_running_stat(&self.path) {
+            self.stats.push(param.val().inner().reshape([-1]));
         }
     }
 }
 
-struct StatisticsMapper {
+struct RunningStatsMapper {
     path: Vec<String>,
-    /// The next one last.
-    kept: Vec<Tensor<1>>,
+    /// In reverse order.
+    stats: Vec<Tensor<1>>,
 }
 
-impl ModuleMapper for StatisticsMapper {
+impl ModuleMapper for RunningStatsMapper {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -245,11 +248,11 @@ impl ModuleMapper for StatisticsMapper {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !is_statistic(&self.path) {
+        if !is_running_stat(&self.path) {
             return param;
         }
-        match self.kept.pop() {
-            Some(kept) => map_untracked(param, |values| kept.reshape(values.shape())),
+        match self.stats.pop() {
+            Some(stats) => map_untracked(param, |values| stats.reshape(values.shape())),
             None => param,
         }
     }

@@ -1,4 +1,4 @@
-/// Why training cannot start or go on.
+/// Error of a training run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error("the loss became {loss} in step {step}: try a smaller learning rate")]

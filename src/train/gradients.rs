@@ -1,4 +1,4 @@
-//! What a loss asks of every parameter, by the parameter's path.
+//! Parameter gradients, keyed by parameter path.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,25 @@ use burn::tensor::Tensor;
 
 use super::optimizer::sum_of_squares;
 
-/// Gradients of a module's parameters, flat, without a graph.
+/// Flat gradients of a module's parameters, without a graph.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
     by_path: BTreeMap<String, Tensor<1>>,
 }
 
 impl Gradients {
-    /// Takes from `found`, which [`Tensor::backward`] gave, what belongs to
-    /// `model`.
-    pub fn of<M: Module>(model: &M, found: burn::tensor::Gradients) -> Self {
-        let mut collector = Collector {
+    /// Collects the gradients of `model` from the result of [`Tensor::backward`].
+    pub fn of<M: Module>(model: &M, tensors: burn::tensor::Gradients) -> Self {
+        let mut collector = GradientVisitor {
             path: Vec::new(),
-            found,
+            tensors,
             gradients: Self::default(),
         };
         model.visit(&mut collector);
         collector.gradients
     }
 
-    /// Adds another batch's.
+    /// Accumulates another batch's gradients.
     pub fn add(&mut self, other: Self) {
         for (path, gradient) in other.by_path {
             let sum = match self.by_path.remove(&path) {
@@ -37,7 +36,7 @@ impl Gradients {
         }
     }
 
-    /// All of them times `factor`.
+    /// All gradients times `factor`.
     pub fn scaled(self, factor: f64) -> Self {
         let scaled = self.by_path.into_iter().map(|(path, g)| (path, g * factor));
         Self {
@@ -45,7 +44,7 @@ impl Gradients {
         }
     }
 
-    /// Length of all of them as one vector, `[1]`; `None` if there are none.
+    /// Global L2 norm, `[1]`; `None` without gradients.
     pub fn norm(&self) -> Option<Tensor<1>> {
         let squares = self.by_path.values().map(sum_of_squares);
         squares
@@ -63,13 +62,13 @@ impl Gradients {
     }
 }
 
-struct Collector {
+struct GradientVisitor {
     path: Vec<String>,
-    found: burn::tensor::Gradients,
+    tensors: burn::tensor::Gradients,
     gradients: Gradients,
 }
 
-impl ModuleVisitor for Collector {
+impl ModuleVisitor for GradientVisitor {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -79,7 +78,7 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad_remove(&mut self.found) {
+        if let Some(gradient) = param.val().grad_remove(&mut self.tensors) {
             let gradient = gradient.reshape([-1]);
             self.gradients.by_path.insert(self.path.join("."), gradient);
         }

@@ -1,9 +1,9 @@
-//! A classifier on features as a small file: safetensors whose metadata say
-//! which classes it knows and which model it was made with.
+//! Classifier head on image features, as a small safetensors file whose metadata name its
+//! classes and its model.
 //!
-//! `weight` `[classes, embed_dim]` and `bias` `[classes]` are what PyTorch's
-//! `Linear` calls so; an adapter has the zero-shot classifier, `zero_shot`
-//! `[classes, embed_dim]`, beside them. See [`Head::logits`] for the formula.
+//! `weight` `[classes, embed_dim]` and `bias` `[classes]` are as in PyTorch's `Linear`;
+//! an adapter adds the zero-shot classifier, `zero_shot` `[classes, embed_dim]`. See
+//! [`Head::logits`] for the formula.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,17 @@ use super::Method;
 use crate::engine::messages::{ModelInfo, Ranked};
 use crate::eval::softmax;
 
-/// A linear probe or an adapter.
+/// Linear probe or adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// [`Method::Probe`] or [`Method::Adapter`].
     pub method: Method,
-    /// Name of the model whose features it takes.
+    /// Name of the model whose features it classifies.
     pub model: String,
     pub classes: Vec<String>,
-    /// Of the prompts that made `zero_shot`; none for a probe.
+    /// Prompt templates of `zero_shot`; none for a probe.
     pub templates: Vec<String>,
-    /// `[classes, embed_dim]`, of unit length; none for a probe.
+    /// `[classes, embed_dim]`, normalised; none for a probe.
     pub zero_shot: Vec<Vec<f32>>,
     /// The model's `exp(logit_scale)`.
     pub scale: f32,
@@ -32,13 +32,13 @@ pub struct Head {
     pub weight: Vec<Vec<f32>>,
     /// `[classes]`
     pub bias: Vec<f32>,
-    /// How much of `weight` and `bias` counts; 1 for a probe.
+    /// Weight of `weight` and `bias`; 1 for a probe.
     pub alpha: f32,
-    /// How much of `zero_shot` counts.
+    /// Weight of `zero_shot`.
     pub beta: f32,
 }
 
-/// Why a file is no head, or none for this model.
+/// Error of a head file.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadFileError {
     #[error(
@@ -60,12 +60,12 @@ pub enum HeadFileError {
     Write(#[from] safetensors::SafeTensorError),
 }
 
-/// Of the file's form; counted up when an older reader would misread it.
+/// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
 const KEY: &str = "clip_head";
 
 impl Head {
-    /// Length of the features that it takes.
+    /// Dimension of the features.
     pub fn embed_dim(&self) -> usize {
         self.weight.first().map_or(0, Vec::len)
     }
@@ -83,13 +83,13 @@ impl Head {
             .collect()
     }
 
-    /// Probability of each class.
+    /// Class probabilities.
     pub fn probabilities(&self, features: &[f32]) -> Vec<f32> {
         softmax(&self.logits(features))
     }
 
-    /// The classes ranked for a picture. As `similarity` goes the cosine of its
-    /// features and the class's direction in their space.
+    /// Classes ranked for an image. `similarity` is the cosine of the features and the
+    /// class's direction.
     pub fn rank(&self, features: &[f32]) -> Vec<Ranked> {
         let probabilities = self.probabilities(features);
         let mut ranking: Vec<Ranked> = (self.classes.iter().zip(probabilities).enumerate())
@@ -112,8 +112,8 @@ impl Head {
             .collect()
     }
 
-    /// Refuses a model with other features; a note where it is another model
-    /// whose features are as long.
+    /// Rejects a model with features of another dimension; returns a note for another
+    /// model with features of the same dimension.
     pub fn fits(&self, model: &ModelInfo) -> Result<Option<String>, HeadFileError> {
         if self.embed_dim() != model.embed_dim as usize {
             return Err(HeadFileError::Length {
@@ -132,7 +132,7 @@ impl Head {
         }))
     }
 
-    /// The whole as a safetensors file.
+    /// Serialises the head as safetensors.
     pub fn write(&self) -> Result<Vec<u8>, HeadFileError> {
         let bytes = |rows: &[Vec<f32>]| -> Vec<u8> {
             (rows.iter().flatten())
@@ -173,7 +173,7 @@ impl Head {
         )?)
     }
 
-    /// Reads what [`Self::write`] wrote.
+    /// Parses a file from [`Self::write`].
     pub fn read(file: &[u8]) -> Result<Self, HeadFileError> {
         let wrong = |what: &str| HeadFileError::NotHead(what.into());
         let broken = |error: safetensors::SafeTensorError| wrong(&error.to_string());

@@ -1,4 +1,4 @@
-//! From a data set to a probe or an adapter with its report.
+//! Training of a probe or an adapter on a data set, with its report.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -7,28 +7,28 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    ClassCount, Curve, DataReport, Head, HeadProgress, HeadStage, Method, Samples, Stopped,
-    TrainingReport, fit_adapter, fit_probe,
+    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, HeadStage, Method,
+    MetricSeries, TrainingReport, fit_adapter, fit_probe,
 };
 use crate::data::{DataFiles, Dataset, Split, hold_out};
 use crate::engine::{Engine, EngineError};
 use crate::eval::{Evaluation, Judged, softmax};
 use crate::zero_shot::{self, QuestionError};
 
-/// What is chosen by the user.
+/// Settings of the user.
 #[derive(Clone, Debug)]
 pub struct HeadSettings {
     /// [`Method::Probe`] or [`Method::Adapter`].
     pub method: Method,
-    /// Of the zero-shot classifier.
+    /// Prompt templates of the zero-shot classifier.
     pub templates: Vec<String>,
-    /// Share of each class that is kept apart for measuring.
+    /// Fraction of each class that is held out for evaluation.
     pub held_out: f64,
     pub seed: u64,
 }
 
 impl HeadSettings {
-    pub const HELD_OUT: f64 = crate::engine::sensible::HELD_OUT;
+    pub const HELD_OUT: f64 = crate::engine::defaults::HELD_OUT;
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct TrainedHead {
     pub report: TrainingReport,
 }
 
-/// Why nothing could be trained.
+/// Error of the training of a head.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     #[error(transparent)]
@@ -45,7 +45,7 @@ pub enum HeadError {
     #[error(transparent)]
     Question(#[from] QuestionError),
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    Cancelled(#[from] Cancelled),
     #[error(
         "the pictures of {0} have captions, not classes: a probe or an adapter needs a folder or \
          a label for each class (captions are for the methods lora, full and pretrain)"
@@ -59,20 +59,19 @@ pub enum HeadError {
     Method(Method),
 }
 
-/// Pictures encoded at once: enough to keep a device busy, few enough to stop
+/// Encoder batch size: large enough to keep a device busy, small enough to cancel in
 /// between.
 const BATCH: usize = 16;
 
-/// Encodes the pictures of a data set, each once, and fits a probe or an
-/// adapter to them. `clock` gives the time since some beginning; `watch` is
-/// told how far it is and may stop it.
+/// Encodes the images of a data set, each once, and fits a probe or an adapter to them.
+/// `clock` is a monotonic time; `on_progress` may cancel.
 pub async fn train_head(
     engine: &mut Engine,
     files: &impl DataFiles,
     dataset: Dataset,
     settings: &HeadSettings,
     clock: impl Fn() -> Duration,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
 ) -> Result<TrainedHead, HeadError> {
     if !matches!(settings.method, Method::Probe | Method::Adapter) {
         return Err(HeadError::Method(settings.method));
@@ -81,11 +80,10 @@ pub async fn train_head(
         return Err(HeadError::NoClasses(dataset.name));
     }
     let start = clock();
-    let (dataset, features) = encode(engine, files, dataset, watch).await?;
+    let (dataset, features) = encode(engine, files, dataset, on_progress).await?;
     let encoded = clock() - start;
     let dataset = match settings.method {
-        // Nothing can be learnt of a class without pictures; an adapter knows
-        // its name.
+        // A class without images cannot be learnt; an adapter still knows its name.
         Method::Probe => with_pictures(dataset),
         _ => dataset,
     };
@@ -102,41 +100,42 @@ pub async fn train_head(
 
     let data = HeadData {
         split: hold_out(&dataset, settings.held_out, settings.seed),
-        zero_shot: label_features(engine, &dataset.classes, &settings.templates, watch).await?,
+        zero_shot: label_features(engine, &dataset.classes, &settings.templates, on_progress)
+            .await?,
         scale: engine.logit_scale().exp(),
         model: engine.model_info().name.clone(),
         device: engine.device_info().name.clone(),
         dataset,
         features,
     };
-    let mut trained = fit_head(&data, settings, watch).await?;
+    let mut trained = fit_head(&data, settings, on_progress).await?;
     let encoded = encoded.as_secs_f64().max(1e-9);
     trained.report.images_per_second = data.features.len() as f64 / encoded;
     trained.report.seconds = (clock() - start).as_secs_f64();
     Ok(trained)
 }
 
-/// A data set's features and what is known beside them.
+/// Features of a data set, with its metadata.
 #[derive(Clone, Debug)]
 pub struct HeadData {
     pub dataset: Dataset,
-    /// Of each of the data set's pictures.
+    /// For each image of the data set.
     pub features: Vec<Vec<f32>>,
     pub split: Split,
-    /// The zero-shot classifier, a row for each class.
+    /// Zero-shot classifier, a row for each class.
     pub zero_shot: Vec<Vec<f32>>,
     /// The model's `exp(logit_scale)`.
     pub scale: f32,
-    /// Names of the model and of where it runs.
+    /// Names of the model and of the device.
     pub model: String,
     pub device: String,
 }
 
-/// Fits a probe or an adapter. The report's times are left for whoever took them.
+/// Fits a probe or an adapter. The caller fills in the report's times.
 pub async fn fit_head(
     data: &HeadData,
     settings: &HeadSettings,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
 ) -> Result<TrainedHead, HeadError> {
     let HeadData {
         dataset,
@@ -156,10 +155,10 @@ pub async fn fit_head(
             .unzip()
     };
     let (train, labels) = part(&split.train);
-    let samples = Samples::new(&train, &labels, dataset.classes.len());
+    let samples = FeatureMatrix::new(&train, &labels, dataset.classes.len());
     let mut chosen = BTreeMap::new();
     let mut notes = Vec::new();
-    let fitted = Fitted::new(settings, samples, zero_shot, scale, watch).await?;
+    let fitted = Fitted::new(settings, samples, zero_shot, scale, on_progress).await?;
     if fitted.curve.is_none() {
         notes.push(
             "one picture of each class: nothing is left to choose the settings by, cautious ones \
@@ -240,21 +239,21 @@ pub async fn fit_head(
     Ok(TrainedHead { head, report })
 }
 
-/// A head without its names, and how it came about.
+/// Head without its metadata, and how it was fitted.
 struct Fitted {
     head: Head,
     l2: f64,
-    curve: Option<Curve>,
+    curve: Option<MetricSeries>,
 }
 
 impl Fitted {
     async fn new(
         settings: &HeadSettings,
-        samples: Samples,
+        samples: FeatureMatrix,
         zero_shot: &[Vec<f32>],
         scale: f32,
-        watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-    ) -> Result<Self, Stopped> {
+        on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    ) -> Result<Self, Cancelled> {
         let classes = samples.classes();
         let blank = Head {
             method: settings.method,
@@ -270,7 +269,7 @@ impl Fitted {
         };
         Ok(match settings.method {
             Method::Probe => {
-                let probe = fit_probe(&samples, settings.seed, watch).await?;
+                let probe = fit_probe(&samples, settings.seed, on_progress).await?;
                 Self {
                     head: Head {
                         weight: probe.weight,
@@ -283,17 +282,17 @@ impl Fitted {
             }
             _ => {
                 let samples = samples.with_offsets(zero_shot, scale);
-                let adapter = fit_adapter(&samples, settings.seed, watch).await?;
+                let adapter = fit_adapter(&samples, settings.seed, on_progress).await?;
                 Self {
                     head: Head {
                         templates: settings.templates.clone(),
                         zero_shot: zero_shot.to_vec(),
                         weight: adapter.weight,
-                        alpha: adapter.blend.alpha as f32,
-                        beta: adapter.blend.beta as f32,
+                        alpha: adapter.params.alpha as f32,
+                        beta: adapter.params.beta as f32,
                         ..blank
                     },
-                    l2: adapter.blend.l2,
+                    l2: adapter.params.l2,
                     curve: adapter.chosen,
                 }
             }
@@ -301,13 +300,12 @@ impl Fitted {
     }
 }
 
-/// Features of every picture that can be used, in the order of the result's
-/// `pictures`.
+/// Features of every readable image, in the order of the result's `pictures`.
 async fn encode(
     engine: &Engine,
     files: &impl DataFiles,
     dataset: Dataset,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
 ) -> Result<(Dataset, Vec<Vec<f32>>), HeadError> {
     let total = dataset.pictures.len();
     let mut features = Vec::with_capacity(total);
@@ -324,9 +322,9 @@ async fn encode(
                 done,
                 total,
             };
-            match watch(progress).await {
+            match on_progress(progress).await {
                 ControlFlow::Continue(()) => Ok::<_, HeadError>(()),
-                ControlFlow::Break(()) => Err(Stopped.into()),
+                ControlFlow::Break(()) => Err(Cancelled.into()),
             }
         })
         .await?;
@@ -334,32 +332,32 @@ async fn encode(
     Ok((dataset, features))
 }
 
-/// The zero-shot classifier, with a pause after each batch of prompts.
+/// Zero-shot classifier, with a pause after each batch of prompts.
 async fn label_features(
     engine: &mut Engine,
     classes: &[String],
     templates: &[String],
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
 ) -> Result<Vec<Vec<f32>>, HeadError> {
     zero_shot::check(classes, templates)?;
     let prompts: Vec<String> = (classes.iter())
         .flat_map(|class| zero_shot::prompts(class, templates))
         .collect();
-    let mut waiting = engine.waiting(&prompts)?;
-    while engine.encode_some(&mut waiting).await? > 0 {
+    let mut pending = engine.pending_prompts(&prompts)?;
+    while engine.encode_next_batch(&mut pending).await? > 0 {
         let progress = HeadProgress {
             stage: HeadStage::Labels,
-            done: prompts.len() - waiting.len(),
+            done: prompts.len() - pending.len(),
             total: prompts.len(),
         };
-        if watch(progress).await.is_break() {
-            return Err(Stopped.into());
+        if on_progress(progress).await.is_break() {
+            return Err(Cancelled.into());
         }
     }
     Ok(engine.classifier(classes, templates).await?)
 }
 
-/// The data set without the classes that no picture shows.
+/// The data set without its empty classes.
 fn with_pictures(mut dataset: Dataset) -> Dataset {
     let counted = count(&dataset, &hold_out(&dataset, 0.0, 0));
     let mut places = Vec::with_capacity(counted.len());

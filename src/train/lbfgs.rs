@@ -1,17 +1,17 @@
-//! L-BFGS: the quasi-Newton method that the paper fits its probes with
-//! (Nocedal and Wright, Numerical Optimization, algorithm 7.4).
+//! L-BFGS, the quasi-Newton method that the paper fits its probes with (Nocedal and
+//! Wright, Numerical Optimization, algorithm 7.4).
 
 use std::collections::VecDeque;
 
-/// Steps remembered for the estimate of the curvature, as in SciPy.
+/// History size of the curvature estimate, as in SciPy.
 const MEMORY: usize = 10;
-/// Sufficient decrease and curvature conditions of Wolfe.
+/// Constants of the Wolfe conditions: sufficient decrease, curvature.
 const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
-/// Halvings and doublings of a step before it is given up.
+/// Maximum step-size evaluations of a line search.
 const TRIES: usize = 40;
 
-/// A minimisation under way.
+/// State of a minimisation.
 pub struct Lbfgs {
     pub point: Vec<f64>,
     pub value: f64,
@@ -20,11 +20,11 @@ pub struct Lbfgs {
     memory: VecDeque<Update>,
 }
 
-/// How point and gradient changed in one step.
+/// Change of point and gradient in one step.
 struct Update {
     point: Vec<f64>,
     gradient: Vec<f64>,
-    /// One over their dot product.
+    /// Inverse of their dot product.
     rho: f64,
 }
 
@@ -41,17 +41,17 @@ impl Lbfgs {
         }
     }
 
-    /// The largest slope along any axis: 0 at the minimum.
+    /// Maximum norm of the gradient: 0 at the minimum.
     pub fn slope(&self) -> f64 {
         self.gradient.iter().fold(0.0, |most, g| most.max(g.abs()))
     }
 
-    /// One step down; `false` when there is none that leads further.
+    /// One iteration; `false` if the line search finds no decrease.
     pub fn step(&mut self, objective: impl Fn(&[f64], &mut [f64]) -> f64) -> bool {
         let mut direction = self.direction();
         let mut slope = dot(&direction, &self.gradient);
         if slope >= 0.0 {
-            // Rounding has spoilt the estimate: straight down, then.
+            // Rounding has spoilt the estimate: restart with steepest descent.
             self.memory.clear();
             direction = self.direction();
             slope = dot(&direction, &self.gradient);
@@ -72,7 +72,7 @@ impl Lbfgs {
                 *new = old + length * d;
             }
             let value = objective(&point, &mut gradient);
-            // In this order, so that a value that is no number is too long.
+            // In this order, so that NaN counts as too long.
             let decreases = value <= self.value + DECREASE * length * slope;
             if !decreases {
                 long = length;
@@ -94,23 +94,23 @@ impl Lbfgs {
         let change = |new: &[f64], old: &[f64]| -> Vec<f64> {
             new.iter().zip(old).map(|(new, old)| new - old).collect()
         };
-        let moved = change(&point, &self.point);
-        let turned = change(&gradient, &self.gradient);
-        let curvature = dot(&moved, &turned);
+        let step = change(&point, &self.point);
+        let gradient_change = change(&gradient, &self.gradient);
+        let curvature = dot(&step, &gradient_change);
         if curvature > 0.0 {
             if self.memory.len() == MEMORY {
                 self.memory.pop_front();
             }
             self.memory.push_back(Update {
-                point: moved,
-                gradient: turned,
+                point: step,
+                gradient: gradient_change,
                 rho: 1.0 / curvature,
             });
         }
         (self.point, self.value, self.gradient) = (point, value, gradient);
     }
 
-    /// Down, as the remembered curvature has it: the two loops.
+    /// Descent direction, by the two-loop recursion.
     fn direction(&self) -> Vec<f64> {
         let mut direction: Vec<f64> = self.gradient.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(self.memory.len());
@@ -131,7 +131,7 @@ impl Lbfgs {
     }
 }
 
-/// In eight sums side by side, which a processor adds at once.
+/// Eight partial sums, which compilers vectorise.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a, a_rest) = a.as_chunks::<8>();

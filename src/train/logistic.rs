@@ -1,29 +1,29 @@
-//! Multinomial logistic regression: what the linear probe is, and the adapter
-//! with the zero-shot logits underneath.
+//! Multinomial logistic regression: the linear probe, and the adapter with the zero-shot
+//! logits as offset.
 
 use std::ops::ControlFlow;
 
 use super::lbfgs::{Lbfgs, add, dot};
 
-/// The user stopped it.
+/// Cancelled by the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped")]
-pub struct Stopped;
+pub struct Cancelled;
 
-/// Features and the class of each.
+/// Design matrix: features with their class labels.
 #[derive(Clone, Debug)]
-pub struct Samples {
+pub struct FeatureMatrix {
     /// `[samples, dims]`
     features: Vec<f64>,
     dims: usize,
     labels: Vec<usize>,
     classes: usize,
-    /// `[samples, classes]`, added to the logits; empty for none.
+    /// `[samples, classes]`, added to the logits; empty without offsets.
     offsets: Vec<f64>,
 }
 
-impl Samples {
-    /// `labels` are below `classes`, one for each feature.
+impl FeatureMatrix {
+    /// One label below `classes` for each feature.
     pub fn new(features: &[&[f32]], labels: &[usize], classes: usize) -> Self {
         Self {
             features: features
@@ -39,7 +39,7 @@ impl Samples {
         }
     }
 
-    /// Logits to begin with: `scale` times the dot products with `classifier`.
+    /// Sets the offsets of the logits: `scale` times the dot products with `classifier`.
     pub fn with_offsets(mut self, classifier: &[Vec<f32>], scale: f32) -> Self {
         let classifier: Vec<Vec<f64>> = (classifier.iter())
             .map(|row| row.iter().map(|v| f64::from(*v)).collect())
@@ -77,7 +77,7 @@ impl Samples {
         &self.features[sample * self.dims..][..self.dims]
     }
 
-    /// What a sample's logits begin with.
+    /// Offsets of a sample's logits.
     pub fn offset(&self, sample: usize) -> &[f64] {
         match self.offsets.is_empty() {
             true => &[],
@@ -86,48 +86,47 @@ impl Samples {
     }
 }
 
-/// A regression's settings.
+/// Hyper-parameters of a regression.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regression {
-    /// Strength of the L2 penalty, 1 / C in scikit-learn's terms: the sum of
-    /// the losses plus half of this times the squared weights is minimised.
+    /// L2 penalty, 1 / C in scikit-learn's terms: minimises the sum of the losses plus
+    /// half of this times the squared weights.
     pub l2: f64,
-    /// How much of the samples' offsets counts.
+    /// Weight of the samples' offsets.
     pub offset: f64,
-    /// Whether each class has a bias, which is never penalised.
+    /// Whether each class has a bias, which is not penalised.
     pub intercept: bool,
-    /// Steps at most.
+    /// Maximum number of iterations.
     pub iterations: usize,
-    /// Done when no slope of the mean loss is steeper.
+    /// Convergence threshold: maximum norm of the gradient of the mean loss.
     pub tolerance: f64,
 }
 
-/// The paper's limit.
+/// The paper's maximum number of iterations.
 pub const MAX_ITERATIONS: usize = 1000;
 
-/// Weights `[classes, dims]` and then biases `[classes]`.
+/// Weights `[classes, dims]`, then biases `[classes]`.
 pub type Parameters = Vec<f64>;
 
 impl Regression {
-    pub fn zeros(samples: &Samples) -> Parameters {
+    pub fn zeros(samples: &FeatureMatrix) -> Parameters {
         vec![0.0; samples.classes * (samples.dims + 1)]
     }
 
-    /// Fits the `rows` of `samples`, from `start`. `pause` is called between
-    /// steps.
+    /// Fits the `rows` of `samples`, from `start`. `pause` is called between iterations.
     pub async fn fit(
         self,
-        samples: &Samples,
+        samples: &FeatureMatrix,
         rows: &[usize],
         start: Parameters,
         pause: &mut impl AsyncFnMut() -> ControlFlow<()>,
-    ) -> Result<Parameters, Stopped> {
+    ) -> Result<Parameters, Cancelled> {
         let objective =
             |point: &[f64], gradient: &mut [f64]| self.loss(samples, rows, point, gradient);
         let mut solver = Lbfgs::new(start, objective);
         for _ in 0..self.iterations {
             if pause().await.is_break() {
-                return Err(Stopped);
+                return Err(Cancelled);
             }
             if solver.slope() <= self.tolerance || !solver.step(objective) {
                 break;
@@ -136,10 +135,10 @@ impl Regression {
         Ok(solver.point)
     }
 
-    /// Mean loss with its penalty, and its gradient.
+    /// Penalised mean loss, and its gradient.
     fn loss(
         self,
-        samples: &Samples,
+        samples: &FeatureMatrix,
         rows: &[usize],
         parameters: &[f64],
         gradient: &mut [f64],
@@ -171,10 +170,9 @@ impl Regression {
     }
 }
 
-/// A sample's logits: `beta` times its offset and `alpha` times what the
-/// parameters say.
+/// Logits of a sample: `beta` times its offset plus `alpha` times the linear model.
 pub fn logits(
-    samples: &Samples,
+    samples: &FeatureMatrix,
     sample: usize,
     parameters: &[f64],
     [beta, alpha]: [f64; 2],
@@ -190,7 +188,7 @@ pub fn logits(
     }
 }
 
-/// The loss of logits that should name `label`; they become probabilities.
+/// Cross-entropy of logits with a label; turns them into probabilities.
 pub fn cross_entropy(logits: &mut [f64], label: usize) -> f64 {
     let highest = logits.iter().copied().fold(f64::MIN, f64::max);
     let own = logits[label] - highest;
@@ -200,43 +198,42 @@ pub fn cross_entropy(logits: &mut [f64], label: usize) -> f64 {
     total.ln() - own
 }
 
-/// How well logits name the labels of samples.
+/// Validation score.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
     pub right: usize,
-    /// Sum of the losses.
+    /// Sum of cross-entropies.
     pub loss: f64,
 }
 
 impl Score {
-    /// Counts one sample; its logits become probabilities.
+    /// Adds one sample; turns its logits into probabilities.
     pub fn add(&mut self, logits: &mut [f64], label: usize) {
         let own = logits[label];
-        // A tie is no win.
+        // A tie counts as wrong.
         let beaten = (logits.iter().enumerate()).any(|(class, l)| class != label && *l >= own);
         self.right += usize::from(!beaten);
         self.loss += cross_entropy(logits, label);
     }
 
-    /// More right answers; among as many, less loss.
+    /// By accuracy, then by loss.
     pub fn better_than(&self, other: &Self) -> bool {
         (self.right, -self.loss) > (other.right, -other.loss)
     }
 }
 
-/// Parts of a training set: where each is tried on in turn, with the rest
-/// learnt from. As many as five, for a class of few samples as few as it has.
+/// Cross-validation splits: five folds, or as many as the largest class has samples.
 pub struct Validation {
-    /// Learnt from, tried on.
+    /// Training and validation indices.
     pub rounds: Vec<(Vec<usize>, Vec<usize>)>,
 }
 
-/// With so many samples, one part says enough (as in the paper).
+/// Above this number of samples one fold suffices (as in the paper).
 const ENOUGH: usize = 4000;
 
 impl Validation {
-    /// `None` where no class has two samples: then nothing can be set apart.
-    pub fn new(samples: &Samples, seed: u64) -> Option<Self> {
+    /// `None` if no class has two samples.
+    pub fn new(samples: &FeatureMatrix, seed: u64) -> Option<Self> {
         let mut counts = vec![0; samples.classes];
         samples.labels.iter().for_each(|label| counts[*label] += 1);
         let parts = counts.into_iter().max().unwrap_or(0).min(5);
@@ -252,7 +249,7 @@ impl Validation {
         })
     }
 
-    /// Samples that are tried on, over all rounds.
+    /// Validation samples over all rounds.
     pub fn tried(&self) -> usize {
         self.rounds.iter().map(|(_, tried)| tried.len()).sum()
     }
@@ -267,7 +264,7 @@ mod tests {
         let features = [[0.3f32, -0.9, 0.2], [0.7, 0.1, -0.4], [-0.5, 0.6, 0.8]];
         let features: Vec<&[f32]> = features.iter().map(|f| f.as_slice()).collect();
         let classifier = vec![vec![0.1, 0.2, 0.3], vec![-0.3, 0.2, 0.1]];
-        let samples = Samples::new(&features, &[0, 1, 1], 2).with_offsets(&classifier, 3.0);
+        let samples = FeatureMatrix::new(&features, &[0, 1, 1], 2).with_offsets(&classifier, 3.0);
         let regression = Regression {
             l2: 0.7,
             offset: 0.6,
@@ -294,7 +291,7 @@ mod tests {
     fn every_sample_is_tried_once() {
         let features = vec![[0.0f32].as_slice(); 23];
         let labels: Vec<usize> = (0..23).map(|i| i % 4).collect();
-        let validation = Validation::new(&Samples::new(&features, &labels, 4), 1).unwrap();
+        let validation = Validation::new(&FeatureMatrix::new(&features, &labels, 4), 1).unwrap();
         let mut tried: Vec<usize> = validation
             .rounds
             .iter()
@@ -302,6 +299,6 @@ mod tests {
             .collect();
         tried.sort();
         assert_eq!(tried, (0..23).collect::<Vec<_>>());
-        assert!(Validation::new(&Samples::new(&features[..4], &labels[..4], 4), 1).is_none());
+        assert!(Validation::new(&FeatureMatrix::new(&features[..4], &labels[..4], 4), 1).is_none());
     }
 }

@@ -1,9 +1,9 @@
-//! LoRA (Hu et al. 2021): matrices of low rank beside frozen projections.
+//! LoRA (Hu et al. 2021): low-rank matrices beside frozen projections.
 //!
-//! burn has LoRA for any parameter; it composes the whole weight matrix in every
-//! forward pass and works out that matrix's whole gradient, and knows our fused
-//! projection of query, key and value as one. Here each has a pair of its own,
-//! as PEFT has it, and only products with the small matrices are added.
+//! burn's LoRA works on any parameter, but materialises the full weight matrix and its
+//! full gradient in every step, and treats the fused projection of query, key and value
+//! as one. Here each has its own pair, as in PEFT, and only products with the small
+//! matrices are added.
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -11,18 +11,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::{Tower, TrainError};
+use super::{TrainError, Unfreeze};
 use crate::model::{Clip, ImageEncoder, Transformer};
 use crate::ops::{Linear, LowRank};
 
-/// A projection that LoRA can change.
+/// Projection that LoRA can adapt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Target {
     Query,
     Key,
     Value,
-    /// Attention's output; of a ResNet's attention pool, the way into the
-    /// shared space.
+    /// Attention's output projection; in a ResNet's attention pool, the projection into
+    /// the shared space.
     Out,
     /// The MLP's first layer.
     Fc1,
@@ -42,21 +42,21 @@ impl Target {
     ];
 }
 
-/// Where LoRA stands and how large it is.
+/// LoRA hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lora {
     pub rank: usize,
-    /// What is added is multiplied by `alpha / rank`.
+    /// The low-rank product is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// In the image encoder: the blocks of a ViT, the attention pool of a ResNet.
+    /// Adapts the image encoder: the blocks of a ViT, the attention pool of a ResNet.
     pub image: bool,
-    /// In the text encoder's blocks.
+    /// Adapts the text encoder.
     pub text: bool,
     pub targets: Vec<Target>,
 }
 
 impl Default for Lora {
-    /// Rank 8 in attention, both towers.
+    /// Rank 8 on the attention projections of both towers.
     fn default() -> Self {
         Self {
             rank: 8,
@@ -69,8 +69,8 @@ impl Default for Lora {
 }
 
 impl Lora {
-    /// Gives `model` new pairs. As in the reference, `b` is zero, so that
-    /// nothing changes at first, and `a` is as PyTorch starts a linear layer.
+    /// Attaches new pairs to `model`. As in the reference, `b` is zero, so that the model
+    /// is unchanged at first, and `a` has PyTorch's default initialisation.
     pub fn attach(&self, mut model: Clip, seed: u64) -> Result<Clip, TrainError> {
         if self.rank == 0 {
             return Err(TrainError::Adapter("its rank is 0".into()));
@@ -78,9 +78,9 @@ impl Lora {
         let mut rng = StdRng::seed_from_u64(seed);
         let scale = self.alpha / self.rank as f64;
         for site in sites(&mut model) {
-            let wanted = if site.is_image { self.image } else { self.text };
+            let adapts_tower = if site.is_image { self.image } else { self.text };
             site.layer.merge();
-            if !wanted || !site.targets.iter().any(|t| self.targets.contains(t)) {
+            if !adapts_tower || !site.targets.iter().any(|t| self.targets.contains(t)) {
                 continue;
             }
             let device = site.layer.weight.lazy_device();
@@ -103,7 +103,7 @@ impl Lora {
     }
 }
 
-/// `model` with all that LoRA adds taken into its weights.
+/// `model` with LoRA merged into its weights.
 pub fn merge_lora(mut model: Clip) -> Clip {
     sites(&mut model)
         .into_iter()
@@ -111,25 +111,25 @@ pub fn merge_lora(mut model: Clip) -> Clip {
     model
 }
 
-/// A projection and what there is to say of it.
+/// Adaptable layer with its metadata.
 pub(super) struct Site<'a> {
     pub layer: &'a mut Linear,
     pub is_image: bool,
-    /// Of each equal part of the layer's output.
+    /// Target of each equal part of the layer's output.
     pub targets: &'static [Target],
-    /// Of each part, as transformers names it.
+    /// Name of each part in transformers.
     pub names: Vec<String>,
 }
 
 impl Site<'_> {
-    /// Rows of the weights, and columns of one part of them.
+    /// Rows of the weights, and columns of one part.
     pub fn shape(&self) -> (usize, usize) {
         let [d_input, d_output] = self.layer.weight.lazy_shape().dims();
         (d_input, d_output / self.targets.len())
     }
 }
 
-/// Every projection that LoRA can change.
+/// All layers that LoRA can adapt.
 pub(super) fn sites(model: &mut Clip) -> Vec<Site<'_>> {
     let mut found = Vec::new();
     match &mut model.visual {
@@ -200,12 +200,12 @@ pub(super) fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Te
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
-/// Whether the parameter at `path` is one of LoRA's.
+/// Whether a parameter belongs to LoRA.
 pub(super) fn is_lora(path: &str) -> bool {
     path.contains(".lora.")
 }
 
-/// How many parameters it adds to `model`.
+/// Number of parameters that it adds to `model`.
 pub(super) fn lora_size(mut model: Clip, lora: &Lora) -> usize {
     (sites(&mut model).iter())
         .filter(|site| if site.is_image { lora.image } else { lora.text })
@@ -217,10 +217,10 @@ pub(super) fn lora_size(mut model: Clip, lora: &Lora) -> usize {
         .sum()
 }
 
-/// How far back it learns in the image tower and in the text tower.
-pub(super) fn towers_of(lora: &Lora) -> [Tower; 2] {
+/// Depth of the backward pass in the image tower and in the text tower.
+pub(super) fn towers_of(lora: &Lora) -> [Unfreeze; 2] {
     [lora.image, lora.text].map(|learns| match learns {
-        true => Tower::Whole,
-        false => Tower::Frozen,
+        true => Unfreeze::All,
+        false => Unfreeze::Frozen,
     })
 }

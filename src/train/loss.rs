@@ -1,17 +1,15 @@
-//! The symmetric cross-entropy of the paper's figure 3.
+//! Symmetric cross-entropy (the paper's figure 3).
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
-/// Far below every logit, so that softmax gives nothing there. Finite: some
-/// GPUs make NaN of an infinity.
+/// Mask value far below every logit. Finite, since some GPUs turn an infinity into NaN.
 const NOTHING: f32 = -1e9;
 
-/// Pulls the N true pairs of a batch together and pushes the others apart.
-/// `logits` is `[N, N]`, images by texts, the true pairs on its diagonal; the
-/// result has one element: the mean of both directions' cross-entropies.
-/// Where `ignored(image, text)`, a text of another pair may be true of the image: that is neither a true
-/// pair nor a negative, and left out.
+/// Contrastive loss: `logits` is `[N, N]`, images by texts, with the true pairs on the
+/// diagonal; the result is the mean of both directions' cross-entropies, `[1]`. Entries
+/// with `ignored(image, text)`, where a text of another pair may be true of the image,
+/// are masked out.
 pub fn contrastive_loss(logits: Tensor<2>, ignored: impl Fn(usize, usize) -> bool) -> Tensor<1> {
     let [n, _] = logits.dims();
     let device = logits.device();

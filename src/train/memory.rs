@@ -1,20 +1,20 @@
-//! What a run takes of a device's memory, told before it starts.
+//! Memory estimate of a training run.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::lora::{lora_size, towers_of};
-use super::{Learning, Tower};
+use super::{TrainMode, Unfreeze};
 use crate::model::{Activation, Clip, ClipConfig, ResNetConfig, VisionConfig};
 
-/// An estimate, in bytes: 1 to 1.35 times what was measured on the CPU.
+/// Estimate in bytes: 1 to 1.35 times what was measured on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// Parameters, learning or not.
+    /// Parameters, trainable or not.
     pub weights: u64,
-    /// Gradients of what learns, and the optimiser's two moments.
+    /// Gradients of the trainable parameters, and the optimiser's two moments.
     pub learning: u64,
-    /// What one part of a batch leaves for the way back.
+    /// Activations of one micro-batch.
     pub activations: u64,
 }
 
@@ -26,18 +26,18 @@ impl MemoryEstimate {
 
 const FLOAT: u64 = 4;
 
-/// Of a run whose steps see `batch_size` pairs and compute `micro_batch` at once.
+/// Estimates a run with batches of `batch_size` pairs, in micro-batches of `micro_batch`.
 pub fn estimate_memory(
     config: &ClipConfig,
-    method: &Learning,
+    method: &TrainMode,
     batch_size: usize,
     micro_batch: usize,
     gradient_checkpointing: bool,
     device: &Device,
 ) -> MemoryEstimate {
-    // Parameters are lazy: nothing of size is made here.
+    // Parameters are lazy: nothing large is allocated.
     let model = Clip::init(config, device);
-    let mut count = Count {
+    let mut count = ParamCounter {
         path: Vec::new(),
         config,
         method,
@@ -46,33 +46,34 @@ pub fn estimate_memory(
     };
     model.visit(&mut count);
     let (mut all, mut learning) = (count.all, count.learning);
-    if let Learning::Lora(lora) = method {
+    if let TrainMode::Lora(lora) = method {
         learning = lora_size(model, lora);
         all += learning;
     }
     let [image, text] = match method {
-        Learning::Lora(lora) => towers_of(lora),
-        Learning::Full(parts) => [parts.image, parts.text],
+        TrainMode::Lora(lora) => towers_of(lora),
+        TrainMode::Full(parts) => [parts.image, parts.text],
     };
-    // The towers are followed back one after the other where a batch comes in
-    // parts, together where it does not.
-    let numbers = kept(image, image_layers(config)) + kept(text, text_layers(config));
+    // With micro-batches the towers are backpropagated one after the other, otherwise
+    // together.
+    let activations =
+        activation_count(image, image_layers(config)) + activation_count(text, text_layers(config));
     let share = if gradient_checkpointing { 0.75 } else { 1.0 };
-    let numbers = (numbers as f64 * share) as u64;
-    // Two moments and the gradient; and its sum over the parts, if there are any.
+    let activations = (activations as f64 * share) as u64;
+    // Gradient and two moments; with micro-batches the accumulated gradient, too.
     let copies = if micro_batch < batch_size { 4 } else { 3 };
     MemoryEstimate {
         weights: FLOAT * all as u64,
         learning: copies * FLOAT * learning as u64,
-        activations: FLOAT * numbers * micro_batch as u64,
+        activations: FLOAT * activations * micro_batch as u64,
     }
 }
 
-/// The largest number of pairs at once, at most `batch_size`, for which
-/// [`estimate_memory`] stays within `bytes`; `None` if not even one pair fits.
+/// Largest micro-batch, at most `batch_size`, whose [`estimate_memory`] stays within
+/// `bytes`; `None` if not even one pair fits.
 pub fn largest_micro_batch(
     config: &ClipConfig,
-    method: &Learning,
+    method: &TrainMode,
     batch_size: usize,
     gradient_checkpointing: bool,
     device: &Device,
@@ -89,24 +90,24 @@ pub fn largest_micro_batch(
     (fits > 0).then_some(fits.min(batch_size))
 }
 
-/// Numbers kept of a tower whose layers put out `layers`, the first layer first:
-/// those from the first one on that learns, and never less than one layer's.
-fn kept(tower: Tower, layers: Vec<u64>) -> u64 {
+/// Activations saved in a tower, given those of each layer, input to output: from the
+/// first trainable layer on, and at least the largest layer's.
+fn activation_count(tower: Unfreeze, layers: Vec<u64>) -> u64 {
     let largest = layers.iter().copied().max().unwrap_or(0);
     let count = match tower {
-        Tower::Frozen => 0,
-        Tower::Last(blocks) => blocks,
-        Tower::Whole => layers.len(),
+        Unfreeze::Frozen => 0,
+        Unfreeze::LastBlocks(blocks) => blocks,
+        Unfreeze::All => layers.len(),
     };
-    let kept: u64 = layers.iter().rev().take(count).sum();
-    kept.max(largest)
+    let count: u64 = layers.iter().rev().take(count).sum();
+    count.max(largest)
 }
 
 fn image_layers(config: &ClipConfig) -> Vec<u64> {
     match &config.vision {
         VisionConfig::Vit(vision) => {
             let length = vision.grid().pow(2) + 1;
-            let block = block(
+            let block = block_activations(
                 [length, vision.width, vision.mlp_width, vision.heads],
                 vision.activation,
             );
@@ -118,55 +119,55 @@ fn image_layers(config: &ClipConfig) -> Vec<u64> {
 
 fn text_layers(config: &ClipConfig) -> Vec<u64> {
     let text = &config.text;
-    let block = block(
+    let block = block_activations(
         [text.context_length, text.width, text.mlp_width, text.heads],
         text.activation,
     );
     vec![block; text.layers]
 }
 
-/// What a block keeps of one example.
-fn block([length, width, mlp_width, heads]: [usize; 4], activation: Activation) -> u64 {
-    // In and out of both layer norms, query, key and value, their mixture.
-    let stream = 14 * width;
+/// Activations that a block saves per sample.
+fn block_activations([length, width, mlp_width, heads]: [usize; 4], activation: Activation) -> u64 {
+    // Inputs and outputs of both layer norms, query, key, value and attention output.
+    let residual_stream = 14 * width;
     let mlp = match activation {
         Activation::QuickGelu => 4 * mlp_width,
         Activation::Gelu => 2 * mlp_width,
     };
-    // Scores, their exponentials, their shares.
+    // Scores, their exponentials, the softmax.
     let attention = 3 * heads * length;
-    (length * (stream + mlp + attention)) as u64
+    (length * (residual_stream + mlp + attention)) as u64
 }
 
-/// What the stem and the four stages keep of one example.
+/// Activations that the stem and the four stages save per sample.
 fn resnet_stages(vision: &ResNetConfig) -> Vec<u64> {
-    // Of a convolution: its result, turned, normalised, and above zero.
+    // Per convolution: its output, permuted, normalised, and after ReLU.
     const EACH: usize = 4;
     let side = vision.image_size / 2;
     let stem = EACH * side * side * 2 * vision.width;
     let stages = (0..4).map(|stage| {
         let planes = vision.width << stage;
         let side = vision.image_size / (4 << stage);
-        // Two of `planes` and one of four times as many; the first block of a
-        // stage works before it is made smaller, and has a shortcut.
+        // Two of `planes` and one of four times as many channels; a stage's first block
+        // works before the downsampling, and has a projection shortcut.
         let block = EACH * side * side * 6 * planes;
         let first = EACH * side * side * (if stage == 0 { 4 } else { 12 }) * planes;
         first + block * vision.layers[stage]
     });
     (std::iter::once(stem).chain(stages))
-        .map(|numbers| numbers as u64)
+        .map(|activations| activations as u64)
         .collect()
 }
 
-struct Count<'a> {
+struct ParamCounter<'a> {
     path: Vec<String>,
     config: &'a ClipConfig,
-    method: &'a Learning,
+    method: &'a TrainMode,
     all: usize,
     learning: usize,
 }
 
-impl ModuleVisitor for Count<'_> {
+impl ModuleVisitor for ParamCounter<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -176,19 +177,19 @@ impl ModuleVisitor for Count<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let numbers = param.lazy_shape().num_elements();
-        self.all += numbers;
-        if let Learning::Full(parts) = self.method
-            && parts.learns(&self.path.join("."), self.config)
+        let count = param.lazy_shape().num_elements();
+        self.all += count;
+        if let TrainMode::Full(parts) = self.method
+            && parts.is_trainable(&self.path.join("."), self.config)
         {
-            self.learning += numbers;
+            self.learning += count;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Lora, Parts};
+    use super::super::{Lora, TrainableParams};
     use super::*;
     use crate::model::{TextConfig, VitConfig};
 
@@ -219,11 +220,11 @@ mod tests {
         }
     }
 
-    /// Peaks of `benches/training.rs`, in MiB.
+    /// Peaks from `benches/training.rs`, in MiB.
     #[test]
     fn it_is_what_was_measured_or_somewhat_more() {
-        let full = Learning::Full(Parts::ALL);
-        let lora = Learning::Lora(Lora::default());
+        let full = TrainMode::Full(TrainableParams::ALL);
+        let lora = TrainMode::Lora(Lora::default());
         for (method, batch, parts, checkpointing, measured) in [
             (&full, 8, 8, false, 2564.0),
             (&full, 8, 4, false, 2691.0),
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_smaller_part_is_offered_where_the_batch_does_not_fit() {
-        let full = Learning::Full(Parts::ALL);
+        let full = TrainMode::Full(TrainableParams::ALL);
         let cpu = Device::flex();
         let largest = |gigabytes: u64| {
             largest_micro_batch(&vit_b_32(), &full, 64, false, &cpu, gigabytes << 30)

@@ -1,9 +1,9 @@
-//! Training, from quick to thorough: a linear probe or an adapter on features;
-//! LoRA, fine-tuning and pre-training by gradients, with CLIP's contrastive loss.
+//! Training, from quick to thorough: a linear probe or an adapter on features; LoRA,
+//! fine-tuning and pre-training by gradient descent, with CLIP's contrastive loss.
 //!
-//! [`train_head`] goes from a data set to a probe or an adapter; [`Trainer`]
-//! takes a step at a time, on any device, in a browser as natively, and
-//! [`pretrain`] drives one over named images.
+//! [`train_head`] fits a probe or an adapter to a data set; [`Trainer`] takes one step at
+//! a time, on any device, in a browser as natively; [`pretrain`] drives it over labelled
+//! images.
 
 #[cfg(feature = "training")]
 mod adapter;
@@ -12,13 +12,13 @@ mod contrastive;
 #[cfg(feature = "training")]
 mod error;
 #[cfg(feature = "training")]
+mod freeze;
+#[cfg(feature = "training")]
 mod gradients;
 #[cfg(feature = "training")]
 mod head;
 #[cfg(feature = "training")]
 mod head_trainer;
-#[cfg(feature = "training")]
-mod heap;
 #[cfg(feature = "training")]
 mod init;
 #[cfg(feature = "training")]
@@ -30,11 +30,11 @@ mod lora;
 #[cfg(feature = "training")]
 mod loss;
 #[cfg(feature = "training")]
+mod malloc;
+#[cfg(feature = "training")]
 mod memory;
 #[cfg(feature = "training")]
 mod optimizer;
-#[cfg(feature = "training")]
-mod parts;
 #[cfg(feature = "training")]
 mod peft;
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
@@ -54,30 +54,30 @@ mod state;
 mod trainer;
 
 pub use report::{
-    ClassCount, Curve, DataReport, HeadProgress, HeadStage, Method, Problem, TrainingReport,
+    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, Problem, TrainingReport,
 };
 
 #[cfg(feature = "training")]
 pub use self::{
-    adapter::{Adapter, Blend, fit_adapter},
+    adapter::{Adapter, AdapterParams, fit_adapter},
     contrastive::{Batch, loss_and_gradients},
     error::TrainError,
+    freeze::{TrainableParams, Unfreeze},
     gradients::Gradients,
     head::{Head, HeadFileError},
     head_trainer::{HeadData, HeadError, HeadSettings, TrainedHead, fit_head, train_head},
     init::init_from_seed,
-    logistic::{Samples, Stopped},
+    logistic::{Cancelled, FeatureMatrix},
     lora::{Lora, Target, merge_lora},
     loss::contrastive_loss,
     memory::{MemoryEstimate, estimate_memory, largest_micro_batch},
     optimizer::{AdamW, AdamWHyperParameters, clip_factor},
-    parts::{Parts, Tower},
     peft::{PeftFiles, load_peft, save_peft},
     probe::{Probe, fit_probe},
     recipe::{RECIPES, Recipe},
-    sampler::{Draw, Sampler},
+    sampler::{BatchIndices, Sampler},
     schedule::WarmupCosine,
-    trainer::{Learning, StepReport, TrainOptions, Trainer},
+    trainer::{StepReport, TrainMode, TrainOptions, Trainer},
 };
 
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
@@ -86,7 +86,7 @@ pub use pretrain::{
     PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
 };
 
-/// A tensor's numbers, row by row.
+/// Reads a tensor back from its device.
 #[cfg(feature = "training")]
 async fn values_of<const D: usize>(
     tensor: burn::tensor::Tensor<D>,

@@ -1,7 +1,7 @@
-//! LoRA as PEFT keeps it: `adapter_config.json` and `adapter_model.safetensors`,
-//! with transformers' names for the projections. PEFT puts it on a transformers
-//! `CLIPModel`; of a ResNet, which transformers does not have, the attention
-//! pool's part is kept under OpenCLIP's names, and is ours to read only.
+//! LoRA in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`, with
+//! transformers' names for the projections. PEFT applies it to a transformers
+//! `CLIPModel`; the attention pool of a ResNet, which transformers does not have, is
+//! stored under OpenCLIP's names and can only be read here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use super::lora::{matrix, pair, sites};
 use super::{TrainError, values_of};
 use crate::model::Clip;
 
-/// Before every name in PEFT's files.
+/// Prefix of every name in PEFT's files.
 const PREFIX: &str = "base_model.model.";
 
-/// An adapter's two files.
+/// The two files of an adapter.
 #[derive(Clone, Debug)]
 pub struct PeftFiles {
     /// `adapter_config.json`
@@ -27,7 +27,7 @@ pub struct PeftFiles {
     pub weights: Vec<u8>,
 }
 
-/// What of PEFT's config decides what an adapter does.
+/// PEFT's config.
 #[derive(Debug, Serialize, Deserialize)]
 struct PeftConfig {
     peft_type: String,
@@ -59,8 +59,8 @@ struct PeftConfig {
     inference_mode: bool,
 }
 
-/// What LoRA adds to `model`, as PEFT's files. `base` is the name of the model
-/// beneath, if it has one.
+/// Exports the LoRA of `model` in PEFT's format. `base` is the name of the base model, if
+/// any.
 pub async fn save_peft(model: &Clip, base: Option<&str>) -> Result<PeftFiles, TrainError> {
     let mut model = model.clone();
     let mut tensors: BTreeMap<String, ([usize; 2], Vec<u8>)> = BTreeMap::new();
@@ -118,7 +118,7 @@ pub async fn save_peft(model: &Clip, base: Option<&str>) -> Result<PeftFiles, Tr
     })
 }
 
-/// `model` with the adapter of PEFT's files beside its weights.
+/// Attaches an adapter in PEFT's format to `model`.
 pub fn load_peft(mut model: Clip, files: &PeftFiles) -> Result<Clip, TrainError> {
     let refuse = |what: String| Err(TrainError::Adapter(what));
     let config: PeftConfig = serde_json::from_slice(&files.config)
@@ -161,7 +161,7 @@ pub fn load_peft(mut model: Clip, files: &PeftFiles) -> Result<Clip, TrainError>
         for name in &site.names {
             let mut read = |letter| {
                 let name = names.remove(&format!("{PREFIX}{name}.lora_{letter}.weight"));
-                name.map(|name| turned(&file, name)).transpose()
+                name.map(|name| transposed(&file, name)).transpose()
             };
             parts.push(match (read('A')?, read('B')?) {
                 (None, None) => None,
@@ -189,8 +189,8 @@ pub fn load_peft(mut model: Clip, files: &PeftFiles) -> Result<Clip, TrainError>
     }
 }
 
-/// A matrix of the file as we keep it, `[in, out]`, and that shape.
-fn turned(file: &SafeTensors, name: &str) -> Result<(Vec<f32>, [usize; 2]), TrainError> {
+/// A matrix of the file, transposed to `[in, out]`, with its shape.
+fn transposed(file: &SafeTensors, name: &str) -> Result<(Vec<f32>, [usize; 2]), TrainError> {
     let refuse = |what: String| TrainError::Adapter(format!("`{name}` {what}"));
     let view = file.tensor(name).map_err(|e| refuse(e.to_string()))?;
     let &[rows, columns] = view.shape() else {
@@ -212,9 +212,9 @@ fn turned(file: &SafeTensors, name: &str) -> Result<(Vec<f32>, [usize; 2]), Trai
     if !values.iter().all(|value| value.is_finite()) {
         return Err(refuse("holds numbers that are not finite".into()));
     }
-    let turned = (0..columns)
+    let transposed = (0..columns)
         .flat_map(|column| (0..rows).map(move |row| row * columns + column))
         .map(|place| values[place])
         .collect();
-    Ok((turned, [columns, rows]))
+    Ok((transposed, [columns, rows]))
 }

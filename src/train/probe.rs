@@ -1,56 +1,55 @@
 //! Linear probe: logistic regression on image features (paper, section 3.2).
 //!
-//! The features are those of the shared space, of unit length. The paper probes
-//! its ViTs on the features before the projection, whose accuracy is a little
-//! higher; with the projected ones, probe, adapter and zero-shot classifier
-//! are comparable, and a head is one small matrix for any model.
+//! Uses the normalised features of the shared space. The paper probes its ViTs on the
+//! features before the projection, whose accuracy is a little higher; with the projected
+//! ones, probe, adapter and zero-shot classifier are comparable, and a head is one small
+//! matrix for any model.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::logistic::{MAX_ITERATIONS, Parameters, Regression, Score, Validation, logits};
-use super::{Curve, HeadProgress, HeadStage, Samples, Stopped};
+use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
 
-/// A fitted probe.
+/// Fitted probe.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// `[classes, dims]`
     pub weight: Vec<Vec<f32>>,
     /// `[classes]`
     pub bias: Vec<f32>,
-    /// Strength of its penalty; 1 / C in scikit-learn's terms.
+    /// L2 penalty; 1 / C in scikit-learn's terms.
     pub l2: f64,
-    /// What was tried; `None` where there was nothing to try it on.
-    pub chosen: Option<Curve>,
+    /// Validation accuracy by penalty; `None` without validation samples.
+    pub chosen: Option<MetricSeries>,
 }
 
-/// The paper's sweep: strengths from 10⁻⁶ to 10⁶, eight a decade.
+/// The paper's sweep: penalties from 10⁻⁶ to 10⁶, eight per decade.
 const PER_DECADE: i32 = 8;
 const DECADES: i32 = 6;
-/// The strengths that the search begins with lie this many steps apart.
+/// Initial stride of the search, in steps of the sweep.
 const FIRST_STRIDE: i32 = 2 * PER_DECADE;
-/// Without anything to choose by: the paper's usual C of 0.316, for features
-/// of length 10 or so, carried over to unit length.
+/// Default without validation: the paper's usual C of 0.316, for features of norm 10 or
+/// so, rescaled to normalised features.
 const L2_UNTRIED: f64 = 1.0 / 31.6;
 
 fn strength(step: i32) -> f64 {
     10f64.powf(f64::from(step) / f64::from(PER_DECADE))
 }
 
-/// Fits a probe; the penalty's strength is chosen by trying on parts of the
-/// samples, then all of them are learnt from.
+/// Fits a probe, with the penalty chosen by cross-validation, to all samples.
 pub async fn fit_probe(
-    samples: &Samples,
+    samples: &FeatureMatrix,
     seed: u64,
-    watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<Probe, Stopped> {
+    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+) -> Result<Probe, Cancelled> {
     let mut search = Search {
         samples,
         validation: Validation::new(samples, seed),
         warm: Vec::new(),
         scores: BTreeMap::new(),
     };
-    let step = search.run(watch).await?;
+    let step = search.run(on_progress).await?;
     let l2 = step.map_or(L2_UNTRIED, strength);
     let fitting = HeadProgress {
         stage: HeadStage::Fitting,
@@ -63,7 +62,7 @@ pub async fn fit_probe(
             samples,
             &rows,
             Regression::zeros(samples),
-            &mut async || watch(fitting).await,
+            &mut async || on_progress(fitting).await,
         )
         .await?;
     let (weight, bias) = matrices(samples, &parameters);
@@ -85,8 +84,8 @@ fn regression(l2: f64, tolerance: f64) -> Regression {
     }
 }
 
-/// Weights row by row, and biases.
-pub(super) fn matrices(samples: &Samples, parameters: &[f64]) -> (Vec<Vec<f32>>, Vec<f32>) {
+/// Splits parameters into rows of weights, and biases.
+pub(super) fn matrices(samples: &FeatureMatrix, parameters: &[f64]) -> (Vec<Vec<f32>>, Vec<f32>) {
     let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
     let (weights, biases) = parameters.split_at(samples.classes() * samples.dims());
     let rows = (0..samples.classes()).map(|class| {
@@ -96,28 +95,28 @@ pub(super) fn matrices(samples: &Samples, parameters: &[f64]) -> (Vec<Vec<f32>>,
     (rows.collect(), narrow(biases))
 }
 
-/// The paper's "parametric binary search": begin far apart, halve the distance
-/// around the best, until the sweep's resolution is reached.
+/// The paper's "parametric binary search": start coarse, and halve the stride around the
+/// best until it is 1.
 struct Search<'a> {
-    samples: &'a Samples,
+    samples: &'a FeatureMatrix,
     validation: Option<Validation>,
-    /// The last parameters of each round: a good start for the next.
+    /// Last parameters of each round, as warm start.
     warm: Vec<Parameters>,
     scores: BTreeMap<i32, Score>,
 }
 
 impl Search<'_> {
-    /// The best strength's step.
+    /// The best step of the sweep.
     async fn run(
         &mut self,
-        watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-    ) -> Result<Option<i32>, Stopped> {
+        on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    ) -> Result<Option<i32>, Cancelled> {
         let Some(validation) = self.validation.take() else {
             return Ok(None);
         };
         let end = DECADES * PER_DECADE;
         self.warm = vec![Regression::zeros(self.samples); validation.rounds.len()];
-        // From strong to weak, where each is a good start for the next.
+        // From strong to weak: each is a warm start for the next.
         let mut open: Vec<i32> = (-end..=end).rev().step_by(FIRST_STRIDE as usize).collect();
         let mut stride = FIRST_STRIDE;
         let total = open.len() + 2 * FIRST_STRIDE.ilog2() as usize;
@@ -128,7 +127,7 @@ impl Search<'_> {
                     done: self.scores.len(),
                     total,
                 };
-                let score = self.score(step, &validation, choosing, watch).await?;
+                let score = self.score(step, &validation, choosing, on_progress).await?;
                 self.scores.insert(step, score);
             }
             let best = self.best();
@@ -142,7 +141,7 @@ impl Search<'_> {
         }
     }
 
-    /// Among equals the strongest: it says the least that is not so.
+    /// On ties the strongest penalty.
     fn best(&self) -> i32 {
         let mut scores = self.scores.iter().rev();
         let Some(mut best) = scores.next() else {
@@ -161,18 +160,18 @@ impl Search<'_> {
         step: i32,
         validation: &Validation,
         choosing: HeadProgress,
-        watch: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-    ) -> Result<Score, Stopped> {
+        on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
+    ) -> Result<Score, Cancelled> {
         let mut score = Score::default();
         let mut values = vec![0.0; self.samples.classes()];
         for ((learnt, tried), warm) in validation.rounds.iter().zip(&mut self.warm) {
-            // scikit-learn's tolerance: enough to compare by.
+            // scikit-learn's tolerance, enough for a comparison.
             *warm = regression(strength(step), 1e-4)
                 .fit(
                     self.samples,
                     learnt,
                     std::mem::take(warm),
-                    &mut async || watch(choosing).await,
+                    &mut async || on_progress(choosing).await,
                 )
                 .await?;
             for &sample in tried {
@@ -183,9 +182,9 @@ impl Search<'_> {
         Ok(score)
     }
 
-    fn curve(&self) -> Option<Curve> {
+    fn curve(&self) -> Option<MetricSeries> {
         let tried = self.validation.as_ref()?.tried() as f64;
-        Some(Curve {
+        Some(MetricSeries {
             name: "accuracy in validation".into(),
             x: "l2".into(),
             points: (self.scores.iter())
@@ -213,12 +212,12 @@ mod tests {
         numbers(value).into_iter().map(|v| v as usize).collect()
     }
 
-    fn samples(features: &[Vec<f64>], labels: &[usize], classes: usize) -> Samples {
+    fn samples(features: &[Vec<f64>], labels: &[usize], classes: usize) -> FeatureMatrix {
         let features: Vec<Vec<f32>> = (features.iter())
             .map(|row| row.iter().map(|v| *v as f32).collect())
             .collect();
         let features: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
-        Samples::new(&features, labels, classes)
+        FeatureMatrix::new(&features, labels, classes)
     }
 
     async fn unwatched(_: HeadProgress) -> ControlFlow<()> {
@@ -262,7 +261,7 @@ mod tests {
             for (weight, expected) in weight.iter().flatten().zip(expected.iter().flatten()) {
                 close(*weight, *expected, size);
             }
-            // The same may be added to every bias; scikit-learn starts from 0, too.
+            // A constant may be added to all biases; scikit-learn starts from 0, too.
             for (bias, expected) in bias.iter().zip(numbers(&fit["intercept"])) {
                 close(*bias, expected, size);
             }
@@ -291,7 +290,7 @@ mod tests {
         let train = samples(&rows(&golden["features"]), &labels, 3);
         let probe = pollster::block_on(fit_probe(&train, 1, &mut unwatched)).unwrap();
         let chosen = probe.chosen.unwrap().points;
-        // Seven to begin with, two for each halving of the distance of sixteen.
+        // Seven at first, two for each halving of the stride of sixteen.
         assert!((13..=15).contains(&chosen.len()), "{chosen:?}");
         let best = chosen.iter().map(|p| p[1]).fold(0.0, f64::max);
         let of_chosen = chosen.iter().find(|p| p[0] == probe.l2).unwrap();

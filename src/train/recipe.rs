@@ -2,7 +2,7 @@
 
 use super::AdamWHyperParameters;
 
-/// How a model of the paper was trained (its tables 18 to 20).
+/// Training of a model in the paper (its tables 18 to 20).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
     pub model: &'static str,
@@ -43,8 +43,8 @@ const fn recipe(
     }
 }
 
-/// All of the paper's models. The last one is ViT-L/14 trained on for an epoch
-/// with larger pictures.
+/// All models of the paper. The last one is ViT-L/14, trained for another epoch at higher
+/// resolution.
 pub const RECIPES: [Recipe; 9] = [
     recipe("RN50", RESNET, 5e-4, 32),
     recipe("RN101", RESNET, 5e-4, 32),

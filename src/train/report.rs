@@ -1,5 +1,5 @@
-//! What a training did, in one form for every method. Written as JSON beside
-//! the result, and shown by the page.
+//! Report of a training run, the same for every method: stored as JSON with the result,
+//! and shown by the page.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,24 +9,24 @@ use serde_json::Value;
 
 use crate::eval::Evaluation;
 
-/// The ways of training, from quick to thorough.
+/// Training methods, from quick to thorough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Linear probe: logistic regression on image features.
     Probe,
-    /// Few-shot adapter: the zero-shot classifier, corrected.
+    /// Few-shot adapter on the zero-shot classifier.
     Adapter,
-    /// Low-rank changes to the towers' projections.
+    /// Low-rank adaptation of the towers' projections.
     Lora,
-    /// Contrastive fine-tuning of the towers.
+    /// Contrastive fine-tuning.
     Full,
-    /// Contrastive training from nothing.
+    /// Contrastive training from scratch.
     Pretrain,
 }
 
 impl Method {
-    /// As it is written in files and on the command line.
+    /// Name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Probe => "probe",
@@ -47,46 +47,45 @@ impl fmt::Display for Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingReport {
     pub method: Method,
-    /// Name of the model that was begun with.
+    /// Name of the base model.
     pub model: String,
-    /// For people: where it was computed.
+    /// Device name, for display.
     pub device: String,
-    /// Everything that was chosen, by the user or by the method.
+    /// Settings chosen by the user or by the method.
     pub settings: BTreeMap<String, Value>,
     pub data: DataReport,
-    /// Such as the loss by step, or the accuracy by strength of regularisation.
-    pub curves: Vec<Curve>,
-    /// On the held-out part, before training: zero-shot. `None` where nothing
-    /// was held out.
+    /// Such as the loss by step, or the accuracy by penalty.
+    pub curves: Vec<MetricSeries>,
+    /// Zero-shot evaluation on the held-out part; `None` if nothing was held out.
     pub before: Option<Evaluation>,
-    /// The same part with what was learnt.
+    /// Evaluation of the result on the same part.
     pub after: Option<Evaluation>,
     pub seconds: f64,
-    /// Pictures that went through the image encoder.
+    /// Throughput of the image encoder.
     pub images_per_second: f64,
-    /// Shown, not fatal.
+    /// Warnings to show.
     pub notes: Vec<String>,
 }
 
-/// A line of a chart.
+/// Named series of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
+pub struct MetricSeries {
     pub name: String,
     pub x: String,
     pub points: Vec<[f64; 2]>,
 }
 
-/// What was learnt from.
+/// Summary of the training data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataReport {
     pub name: String,
-    /// Examples learnt from.
+    /// Training examples.
     pub train: usize,
-    /// Examples kept apart for measuring.
+    /// Held-out examples.
     pub held_out: usize,
-    /// None for captions.
+    /// Empty for captions.
     pub classes: Vec<ClassCount>,
-    /// What was left out, and why.
+    /// Examples left out, with reasons.
     pub problems: Vec<Problem>,
 }
 
@@ -97,7 +96,7 @@ pub struct ClassCount {
     pub held_out: usize,
 }
 
-/// Something in a data set that could not be used; the rest goes on.
+/// Problem with an example, which is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "problem", rename_all = "snake_case")]
 pub enum Problem {
@@ -115,12 +114,12 @@ pub enum Problem {
         path: String,
         why: String,
     },
-    /// A table names a file that is not there.
+    /// Listed in a table, but no such file.
     Missing {
         path: String,
         line: usize,
     },
-    /// Neither in a class's folder nor with a caption.
+    /// Without class or caption.
     Unlabelled {
         path: String,
     },
@@ -151,7 +150,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How far a training on features is; the last part takes a second.
+/// Progress of the training of a head; the last stage takes a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadProgress {
     pub stage: HeadStage,
@@ -161,13 +160,13 @@ pub struct HeadProgress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeadStage {
-    /// Pictures through the image encoder.
+    /// Encoding images.
     Pictures,
-    /// Prompts of the classes through the text encoder.
+    /// Encoding the classes' prompts.
     Labels,
-    /// Settings are tried on parts of the training pictures.
+    /// Cross-validating hyper-parameters.
     Choosing,
-    /// The classifier itself.
+    /// Fitting the classifier.
     Fitting,
 }
 

@@ -1,13 +1,12 @@
-//! Which examples make the next batch.
+//! Batch sampling.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// All examples once an epoch, each epoch in another order. What is kept of it
-/// is the seed, the epoch and the place in it: the same batches come after that,
-/// wherever it was stopped.
+/// Shuffled sampler without replacement, reshuffled every epoch. Its state is the seed,
+/// the epoch and the position, so a resumed run draws the same batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampler {
     pub examples: usize,
@@ -16,22 +15,22 @@ pub struct Sampler {
     pub epoch: u64,
     /// Batches of this epoch that are done.
     pub position: usize,
-    /// This epoch's order; made when it is asked for.
+    /// Permutation of this epoch, computed on demand.
     #[serde(skip)]
     order: Vec<usize>,
 }
 
-/// A batch to be made.
+/// Indices of a batch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Draw {
-    /// Of the examples.
+pub struct BatchIndices {
+    /// Indices of the examples.
     pub indices: Vec<usize>,
-    /// For whatever else is random about the batch, such as crops.
+    /// Seed of the batch's augmentation.
     pub seed: u64,
 }
 
 impl Sampler {
-    /// A batch larger than the data is the data.
+    /// `batch_size` is capped at the number of examples.
     pub fn new(examples: usize, batch_size: usize, seed: u64) -> Self {
         Self {
             examples,
@@ -43,13 +42,13 @@ impl Sampler {
         }
     }
 
-    /// What does not fill a batch at an epoch's end is left for other epochs.
+    /// An incomplete last batch is dropped.
     pub fn batches_per_epoch(&self) -> usize {
         self.examples / self.batch_size.max(1)
     }
 
-    /// The next batch; an empty one if there are no examples.
-    pub fn draw(&mut self) -> Draw {
+    /// The next batch; empty if there are no examples.
+    pub fn draw(&mut self) -> BatchIndices {
         if self.position >= self.batches_per_epoch() {
             self.epoch += 1;
             self.position = 0;
@@ -66,10 +65,10 @@ impl Sampler {
             .collect();
         self.position += 1;
         let seed = self.rng(self.position as u64).random();
-        Draw { indices, seed }
+        BatchIndices { indices, seed }
     }
 
-    /// A source of its own for each epoch and each place in it.
+    /// Generator for each epoch and position.
     fn rng(&self, place: u64) -> StdRng {
         let mut seed = [0; 32];
         let parts = [self.seed, self.epoch, place].map(u64::to_le_bytes);

@@ -1,8 +1,8 @@
-//! The learning rate over time.
+//! Learning rate schedule.
 
 use serde::{Deserialize, Serialize};
 
-/// Linear warm-up, then half a cosine down to zero (paper, table 18).
+/// Linear warm-up, then cosine decay to zero (paper, table 18).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmupCosine {
     pub learning_rate: f64,

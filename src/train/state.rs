@@ -1,6 +1,5 @@
-//! A run's whole state as bytes, so that it can go on another day: a safetensors
-//! file of what learns, its moments and the running statistics, with all else as
-//! JSON in the file's metadata.
+//! Checkpoints of a run: a safetensors file of the trainable parameters, their moments
+//! and the running statistics, with everything else as JSON in its metadata.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +9,20 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::contrastive::settle;
+use super::contrastive::sync_running_stats;
 use super::optimizer::map_untracked;
 use super::{Sampler, TrainError, TrainOptions, Trainer, values_of};
 use crate::model::{Clip, ClipConfig};
 
-/// Our key in the file's metadata.
+/// Metadata key.
 const KEY: &str = "clip.training";
-/// Of the file's meaning. Raised when old files can no longer be read.
+/// Version of the format. Raised when old files can no longer be read.
 const VERSION: u32 = 1;
 const PARAMETER: &str = "parameter/";
 const FIRST: &str = "moment1/";
 const SECOND: &str = "moment2/";
 
-/// What is not a tensor.
+/// The part that is not a tensor.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     version: u32,
@@ -34,8 +33,8 @@ struct Progress {
 }
 
 impl Trainer {
-    /// Everything that a later [`Trainer::resume`] needs beside the model that
-    /// this run started from. `sampler` is kept with it.
+    /// Serialises all that [`Trainer::resume`] needs beside the run's initial model, with
+    /// `sampler`.
     pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
         let mut bytes = Vec::new();
         let mut keep = |piece: &[u8]| {
@@ -46,15 +45,15 @@ impl Trainer {
         Ok(bytes)
     }
 
-    /// The same, piece by piece as it comes from the device: what is held
-    /// meanwhile is one parameter. `keep` says in words what kept it from it.
+    /// [`Self::state`] in pieces, one parameter in memory at a time. `keep` returns its
+    /// error as text.
     pub async fn write_state(
         &self,
         sampler: Option<&Sampler>,
         keep: &mut dyn FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), TrainError> {
         let mut collector = Collector::default();
-        settle(&self.model);
+        sync_running_stats(&self.model);
         self.model.visit(&mut collector);
         let mut tensors: Vec<(String, Tensor<1>)> = (collector.found.into_iter())
             .map(|(path, values)| (format!("{PARAMETER}{path}"), values))
@@ -81,8 +80,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Goes on where [`Trainer::state`] was taken, with `model` as that run was
-    /// given it.
+    /// Resumes from [`Trainer::state`], with the same initial `model`.
     pub fn resume(model: Clip, state: &[u8]) -> Result<(Self, Option<Sampler>), TrainError> {
         let refuse = |what: String| TrainError::State(what);
         let (_, metadata) =
@@ -123,7 +121,7 @@ impl Trainer {
     }
 }
 
-/// A safetensors file's beginning: its header and that one's length.
+/// Length and header of a safetensors file.
 fn header(tensors: &[(String, Tensor<1>)], progress: &str) -> Vec<u8> {
     let mut entries = serde_json::Map::new();
     entries.insert("__metadata__".into(), json!({ KEY: progress }));
@@ -143,7 +141,7 @@ fn is_statistic(path: &str) -> bool {
     path.ends_with(".running_mean") || path.ends_with(".running_var")
 }
 
-/// Flat values of the parameters that learn and of the running statistics.
+/// Collects the flat values of trainable parameters and running statistics.
 #[derive(Default)]
 struct Collector {
     path: Vec<String>,
@@ -167,7 +165,7 @@ impl ModuleVisitor for Collector {
     }
 }
 
-/// Puts a state's values into a model.
+/// Loads the values of a checkpoint into a model.
 struct Filler {
     path: Vec<String>,
     values: BTreeMap<String, Vec<f32>>,

@@ -1,53 +1,51 @@
-//! Training, a step at a time.
+//! Training loop body: one optimiser step at a time.
 
 use burn::module::{Flag, Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::contrastive::settle;
-use super::heap;
+use super::contrastive::sync_running_stats;
 use super::lora::is_lora;
+use super::malloc;
 use super::optimizer::{in_graph, map_untracked};
 use super::{
-    AdamW, AdamWHyperParameters, Batch, Gradients, Lora, Parts, TrainError, WarmupCosine,
+    AdamW, AdamWHyperParameters, Batch, Gradients, Lora, TrainError, TrainableParams, WarmupCosine,
     clip_factor, loss_and_gradients, merge_lora, values_of,
 };
 use crate::model::{Clip, ClipConfig};
 
-/// What learns.
+/// Which parameters are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Learning {
-    /// Matrices of low rank beside frozen weights.
+pub enum TrainMode {
+    /// LoRA: low-rank matrices beside frozen weights.
     Lora(Lora),
-    /// The weights themselves: fine-tuning, or, of a new model, pre-training.
-    Full(Parts),
+    /// The weights themselves: fine-tuning, or pre-training of a new model.
+    Full(TrainableParams),
 }
 
-/// Everything that decides a run, beside the data.
+/// Options of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainOptions {
-    pub method: Learning,
+    pub method: TrainMode,
     pub schedule: WarmupCosine,
     pub optimizer: AdamWHyperParameters,
-    /// Longest gradient, all parameters' taken as one vector.
+    /// Maximum global gradient norm.
     pub clip_norm: Option<f64>,
-    /// Pairs computed at once. A larger batch is taken in parts of so many, with
-    /// the same result.
+    /// Pairs per forward pass. A larger batch is split, with the same gradient.
     pub micro_batch: usize,
-    /// Computes some of the forward pass again on the way back instead of
-    /// keeping it: less memory, more time.
+    /// Recomputes part of the forward pass in the backward pass: less memory, more time.
     pub gradient_checkpointing: bool,
-    /// Of what is drawn at the start.
+    /// Seed of random initialisation.
     pub seed: u64,
 }
 
-/// A step's outcome.
+/// Metrics of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Counted from 1.
     pub step: usize,
     pub loss: f32,
-    /// `exp(logit_scale)`, the inverse temperature, in this loss.
+    /// `exp(logit_scale)` of this step.
     pub scale: f32,
     pub learning_rate: f64,
     /// Before clipping.
@@ -55,85 +53,85 @@ pub struct StepReport {
     pub milliseconds: f64,
 }
 
-/// A model in training, its optimiser and its schedule.
+/// Model, optimiser and schedule of a run.
 pub struct Trainer {
     pub(super) model: Clip,
-    /// In the model's place while the optimiser has that. Described, not made: its
-    /// copies cost nothing.
-    stand_in: Clip,
+    /// Placeholder for `model` during an optimiser step. Its parameters are lazy, so
+    /// copies are free.
+    placeholder: Clip,
     pub(super) config: ClipConfig,
     pub(super) options: TrainOptions,
     pub(super) optimizer: AdamW,
 }
 
 impl Trainer {
-    /// Makes `model` ready to learn what `options` say. It may lie on any device,
-    /// with or without autodiff, but must not be packed.
+    /// Prepares `model` for training. It may be on any device, with or without autodiff,
+    /// but must not be packed.
     pub fn new(model: Clip, config: ClipConfig, options: TrainOptions) -> Result<Self, TrainError> {
         let model = match &options.method {
-            Learning::Lora(lora) => lora.attach(model, options.seed)?,
-            Learning::Full(_) => merge_lora(model),
+            TrainMode::Lora(lora) => lora.attach(model, options.seed)?,
+            TrainMode::Full(_) => merge_lora(model),
         };
         Self::with_adapter(model, config, options)
     }
 
-    /// The same; but where LoRA is to be trained, `model` has it already (see
+    /// [`Self::new`] for a model that already has its LoRA, if that is to be trained (see
     /// [`super::load_peft`]).
     pub fn with_adapter(
         model: Clip,
         config: ClipConfig,
         options: TrainOptions,
     ) -> Result<Self, TrainError> {
-        heap::keep();
+        malloc::retain_freed_memory();
         let device = model.logit_scale.val().device().inner().autodiff();
         let device = match options.gradient_checkpointing {
             true => device.gradient_checkpointing(),
             false => device,
         };
-        let mut preparation = Preparation {
+        let mut mapper = RequiresGradMapper {
             path: Vec::new(),
             config: &config,
             method: &options.method,
             device,
-            learning: 0,
+            trainable: 0,
         };
-        // A copy whose running statistics are its own.
-        let model = model.valid().map(&mut preparation);
-        if preparation.learning == 0 {
+        // A copy with running statistics of its own.
+        let model = model.valid().map(&mut mapper);
+        if mapper.trainable == 0 {
             return Err(TrainError::NothingToTrain);
         }
-        let stand_in = Clip::init(&config, &model.logit_scale.val().device());
+        let placeholder = Clip::init(&config, &model.logit_scale.val().device());
         Ok(Self {
             model,
-            stand_in,
+            placeholder,
             optimizer: AdamW::new(options.optimizer),
             config,
             options,
         })
     }
 
-    /// Learns from one batch.
+    /// One training step on a batch.
     pub async fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
-        let start = now();
+        let start = monotonic_ms();
         let image_size = self.config.vision.image_size();
         batch.check(image_size, self.config.text.context_length)?;
         let micro_batch = self.options.micro_batch;
         let (loss, gradients) = loss_and_gradients(&self.model, batch, image_size, micro_batch);
         let mut report = self.learn(loss, gradients).await?;
-        report.milliseconds = now() - start;
+        report.milliseconds = monotonic_ms() - start;
         Ok(report)
     }
 
-    /// Learns from gradients and the loss `[1]` that they came with.
+    /// Applies gradients, given the loss `[1]` they belong to.
     pub(super) async fn learn(
         &mut self,
         loss: Tensor<1>,
         gradients: Gradients,
     ) -> Result<StepReport, TrainError> {
-        settle(&self.model);
+        sync_running_stats(&self.model);
         let (step, scale) = (self.optimizer.step, self.model.logit_scale.val().inner());
         let norm = gradients.norm().unwrap_or_else(|| loss.zeros_like());
-        // All that is read from the device, at once.
+        // A single read-back from the device.
         let read = values_of(Tensor::cat(vec![loss, norm, scale], 0)).await?;
         let &[loss, gradient_norm, scale] = read.as_slice() else {
             return Err(TrainError::Device("numbers of a step are missing".into()));
@@ -156,9 +154,8 @@ impl Trainer {
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, factor: f64) {
-        // The optimiser's alone while it works, since what is shared would have to
-        // be copied.
-        let model = std::mem::replace(&mut self.model, self.stand_in.clone());
+        // Unique ownership lets the optimiser update in place.
+        let model = std::mem::replace(&mut self.model, self.placeholder.clone());
         let mut model = self.optimizer.step(model, gradients, learning_rate, factor);
         // "To prevent scaling the logits by more than 100".
         model.logit_scale = map_untracked(model.logit_scale, |scale| {
@@ -167,7 +164,7 @@ impl Trainer {
         self.model = model;
     }
 
-    /// Steps done.
+    /// Completed steps.
     pub fn steps(&self) -> usize {
         self.optimizer.step
     }
@@ -185,46 +182,46 @@ impl Trainer {
         &self.config
     }
 
-    /// The model as it is, without a graph, and with LoRA beside its weights
-    /// ([`super::save_peft`] keeps that; [`Clip::pack`] and [`merge_lora`] take
-    /// it into them).
+    /// The current model without a graph, with LoRA unmerged ([`super::save_peft`]
+    /// exports that; [`Clip::pack`] and [`merge_lora`] merge it).
     pub fn model(&self) -> Clip {
         self.model.valid()
     }
 
-    /// The model as it is, with a graph.
+    /// The current model with its graph.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn tracked(&self) -> &Clip {
         &self.model
     }
 }
 
-/// Puts every parameter where it can be trained, and marks those that are.
-struct Preparation<'a> {
+/// Moves every parameter to the training device, and marks the trainable ones.
+struct RequiresGradMapper<'a> {
     path: Vec<String>,
     config: &'a ClipConfig,
-    method: &'a Learning,
+    method: &'a TrainMode,
     device: Device,
-    /// How many are.
-    learning: usize,
+    /// Number of trainable parameters.
+    trainable: usize,
 }
 
-impl Preparation<'_> {
-    fn learns(&self) -> bool {
+impl RequiresGradMapper<'_> {
+    fn is_trainable(&self) -> bool {
         let path = self.path.join(".");
         match self.method {
-            Learning::Lora(_) => is_lora(&path),
-            Learning::Full(parts) => parts.learns(&path, self.config),
+            TrainMode::Lora(_) => is_lora(&path),
+            TrainMode::Full(params) => params.is_trainable(&path, self.config),
         }
     }
 
-    fn is_statistic(&self) -> bool {
+    fn is_running_stat(&self) -> bool {
         self.path
             .last()
             .is_some_and(|name| name.starts_with("running_"))
     }
 }
 
-impl ModuleMapper for Preparation<'_> {
+impl ModuleMapper for RequiresGradMapper<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -234,30 +231,29 @@ impl ModuleMapper for Preparation<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let learns = self.learns() && !self.is_statistic();
-        self.learning += usize::from(learns);
+        let is_trainable = self.is_trainable() && !self.is_running_stat();
+        self.trainable += usize::from(is_trainable);
         let values = param.val().inner();
-        let values = match learns {
+        let values = match is_trainable {
             true => values.cast(DType::F32),
             false => values,
         };
         let values = in_graph(values, self.device.gradient_checkpointing_strategy());
-        Param::initialized(param.id, values.set_require_grad(learns))
+        Param::initialized(param.id, values.set_require_grad(is_trainable))
     }
 
-    /// Batch normalisation's: whether it goes by the batch and notes its
-    /// statistics.
+    /// Batch normalisation's flag: use and update batch statistics.
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
         let on = match self.method {
-            Learning::Lora(_) => false,
-            Learning::Full(parts) => parts.batch_statistics && self.learns(),
+            TrainMode::Lora(_) => false,
+            TrainMode::Full(params) => params.batch_statistics && self.is_trainable(),
         };
         flag.with_value(on)
     }
 }
 
-/// Milliseconds of a clock that no one reads the time from.
-fn now() -> f64 {
+/// Monotonic milliseconds; only differences are meaningful.
+fn monotonic_ms() -> f64 {
     #[cfg(all(target_arch = "wasm32", feature = "browser"))]
     return js_sys::Date::now();
     #[cfg(not(target_arch = "wasm32"))]

@@ -1,4 +1,4 @@
-/// What is wrong with a weights file.
+/// Error of a weights file.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     #[error("the weights are not a safetensors file: {0}")]

@@ -1,21 +1,21 @@
-//! The head of a safetensors file: what is in it, before any of it is there.
+//! Header of a safetensors file, parsed before any tensor data arrive.
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{Layout, WeightsError};
+use super::{KeyMap, WeightsError};
 
-/// Bytes of the number that says how long the header is.
+/// Size of the length field.
 const LENGTH_BYTES: usize = 8;
 /// A CLIP's header has some 100 kB; the format allows 100 MB.
 const MAX_HEADER_BYTES: usize = 16 << 20;
 
-/// Names, shapes, types and places of a file's tensors, checked: they follow
-/// each other without gap or overlap, and each is as long as its shape says.
+/// Names, shapes, dtypes and offsets of a file's tensors, validated: contiguous without
+/// gap or overlap, and as long as their shapes say.
 #[derive(Clone, Debug)]
 pub struct Header {
     metadata: Metadata,
-    layout: Layout,
-    /// Where the first tensor's bytes begin.
+    key_map: KeyMap,
+    /// Offset of the first tensor.
     pub(super) data_start: u64,
 }
 
@@ -23,17 +23,17 @@ impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
         let metadata: Metadata = serde_json::from_slice(&bytes[LENGTH_BYTES..])
             .map_err(|error| WeightsError::Header(error.to_string()))?;
-        let layout = Layout::detect(metadata.offset_keys().iter().map(String::as_str))
+        let key_map = KeyMap::detect(metadata.offset_keys().iter().map(String::as_str))
             .ok_or(WeightsError::NotClip)?;
         Ok(Self {
             metadata,
-            layout,
+            key_map,
             data_start: bytes.len() as u64,
         })
     }
 
-    pub fn layout(&self) -> Layout {
-        self.layout
+    pub fn key_map(&self) -> KeyMap {
+        self.key_map
     }
 
     /// Length of the whole file.
@@ -50,20 +50,20 @@ impl Header {
         self.metadata.info(name)
     }
 
-    /// In the order in which they lie in the file.
+    /// In file order.
     pub fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
     }
 }
 
-/// Collects a file's first bytes until the header is whole.
+/// Incremental header parser.
 #[derive(Default)]
 pub struct HeaderReader {
     bytes: Vec<u8>,
 }
 
 impl HeaderReader {
-    /// Takes the next bytes. Once the header is whole, it and the bytes behind it.
+    /// Takes the next bytes. Returns the header once complete, with the bytes after it.
     pub fn push<'a>(
         &mut self,
         bytes: &'a [u8],
@@ -83,7 +83,7 @@ impl HeaderReader {
         }
     }
 
-    /// Moves bytes over until there are `count`; returns what is left.
+    /// Buffers bytes up to a total of `count`; returns the rest.
     fn fill<'a>(&mut self, count: usize, bytes: &'a [u8]) -> &'a [u8] {
         let missing = count.saturating_sub(self.bytes.len()).min(bytes.len());
         let (taken, rest) = bytes.split_at(missing);
@@ -92,7 +92,7 @@ impl HeaderReader {
     }
 }
 
-/// What people hand over instead of safetensors, told by its first bytes.
+/// Description of other file formats, by their magic bytes.
 fn looks_like(start: &[u8]) -> &'static str {
     match start {
         [b'<', ..] => "it is a web page: the address may need a login, or a proxy answered",
@@ -161,11 +161,11 @@ mod tests {
         assert!(refused(b"version https://git-lfs").contains("git lfs"));
         assert!(refused(b"PK\x03\x04\0\0\0\0\x7f").contains("PyTorch"));
         assert!(refused(&file("{")).contains("header"));
-        // As long as it says it is, but not where it says.
+        // The length is right, the offsets are not.
         assert!(tensor("[2]", "[4,12]").contains("header"));
         assert!(tensor("[2]", "[0,4]").contains("header"));
         assert!(tensor("[2]", "[8,0]").contains("header"));
-        // More numbers than there are.
+        // More values than there are bytes.
         assert!(tensor("[4294967296,4294967296,4294967296]", "[0,8]").contains("header"));
         assert!(tensor("[-1]", "[0,4]").contains("header"));
         let overlapping = r#"{"visual.proj":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;

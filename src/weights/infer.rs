@@ -1,29 +1,28 @@
-//! The architecture of a lone file, from its names and shapes, as OpenAI's
-//! `build_model` finds it.
+//! Model configuration inferred from tensor names and shapes, like OpenAI's
+//! `build_model`.
 
-use super::{Header, Layout, WeightsError};
+use super::{Header, KeyMap, WeightsError};
 use crate::model::{Activation, ClipConfig, ResNetConfig, TextConfig, VisionConfig, VitConfig};
 
-/// Every published model of this kind has heads of this width.
+/// Head width of every published model of this kind.
 const HEAD_WIDTH: usize = 64;
 const FILE: &str = "the weights";
 
-/// What the names and shapes say, and what they leave open.
+/// Inferred configuration.
 #[derive(Clone, Debug)]
 pub struct Inferred {
     pub config: ClipConfig,
-    /// What was taken for granted, in words.
+    /// Assumptions made, for display.
     pub note: String,
 }
 
-/// The architecture that `header` shows. Which of two activations the model was
-/// trained with does not show: it is `activation`, or else what the file's
-/// naming makes likely.
+/// Infers the configuration from `header`. The activation cannot be inferred: it is
+/// `activation`, or else the likely one for the file's naming.
 pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred, WeightsError> {
     let shapes = Shapes(header);
     let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
     let text_blocks = "text.transformer.resblocks.";
-    let taken = activation.unwrap_or_else(|| likely(header));
+    let activation_used = activation.unwrap_or_else(|| likely_activation(header));
     let text = TextConfig {
         vocab_size: shapes.dimension("text.token_embedding.weight", 0)?,
         context_length: shapes.dimension("text.positional_embedding", 0)?,
@@ -31,24 +30,24 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         layers: shapes.blocks(text_blocks, ".ln_1.gamma"),
         heads: (text_width / HEAD_WIDTH).max(1),
         mlp_width: shapes.dimension(&format!("{text_blocks}0.mlp.c_fc.bias"), 0)?,
-        activation: taken,
+        activation: activation_used,
         layer_norm_eps: 1e-5,
         eos_token_id: None,
     };
-    let projection = match header.layout() {
-        Layout::HuggingFace => 0, // a linear layer: [out, in]
+    let projection = match header.key_map() {
+        KeyMap::HuggingFace => 0, // a linear layer: [out, in]
         _ => 1,
     };
     let config = ClipConfig {
         embed_dim: shapes.dimension("text.text_projection.weight", projection)?,
         vision: match shapes.get("visual.Vit.class_embedding") {
-            Some(_) => VisionConfig::Vit(shapes.vit(taken)?),
+            Some(_) => VisionConfig::Vit(shapes.vit(activation_used)?),
             None => VisionConfig::ResNet(shapes.resnet()?),
         },
         text,
     };
     let config = (config.checked(FILE)).map_err(|e| WeightsError::NotInferred(e.to_string()))?;
-    let name = match taken {
+    let name = match activation_used {
         Activation::QuickGelu => "QuickGELU",
         Activation::Gelu => "GELU",
     };
@@ -64,22 +63,22 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     Ok(Inferred { config, note })
 }
 
-/// OpenAI's own files and transformers' default have QuickGELU, and OpenAI's
-/// are in half precision or carry their input size; most of OpenCLIP's have GELU.
-fn likely(header: &Header) -> Activation {
-    match header.layout() {
-        Layout::HuggingFace => Activation::QuickGelu,
+/// OpenAI's own files and transformers' default use QuickGELU, and OpenAI's are in half
+/// precision or carry their input size; most of OpenCLIP's use GELU.
+fn likely_activation(header: &Header) -> Activation {
+    match header.key_map() {
+        KeyMap::HuggingFace => Activation::QuickGelu,
         _ if header.shape("input_resolution").is_some() => Activation::QuickGelu,
         _ => Activation::Gelu,
     }
 }
 
-/// Shapes by our own names for parameters.
+/// Shapes by parameter path.
 struct Shapes<'a>(&'a Header);
 
 impl Shapes<'_> {
     fn get(&self, path: &str) -> Option<&[usize]> {
-        let source = self.0.layout().source(path)?;
+        let source = self.0.key_map().source(path)?;
         self.0.shape(source.names.first()?)
     }
 
@@ -88,14 +87,14 @@ impl Shapes<'_> {
             .ok_or_else(|| WeightsError::NotInferred(format!("it has no `{path}` of a CLIP")))
     }
 
-    /// How many blocks there are.
+    /// Number of blocks.
     fn blocks(&self, prefix: &str, parameter: &str) -> usize {
         (0..)
             .take_while(|block| self.get(&format!("{prefix}{block}{parameter}")).is_some())
             .count()
     }
 
-    /// Side of a square grid of positions, one more of which is no place.
+    /// Side of a square grid of positions, one more of which is the class or mean token.
     fn grid(&self, path: &str) -> Result<usize, WeightsError> {
         let positions = self.dimension(path, 0)?;
         let side = positions.saturating_sub(1).isqrt();

@@ -1,4 +1,4 @@
-//! From a file into a model, piece by piece as the bytes come.
+//! Streaming loader: file bytes to model parameters.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,62 +8,61 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 
 use super::header::{Header, HeaderReader};
-use super::layout::{Change, Source};
+use super::key_map::{Source, Transform};
 use super::{WeightsError, transpose};
-use crate::model::{Clip, ClipConfig, Packing};
+use crate::model::{Clip, ClipConfig, WeightPrecision};
 use crate::ops;
 
-/// Builds the model that `config` describes from a whole safetensors file.
+/// Loads a model from a whole safetensors file.
 pub fn load(config: &ClipConfig, file: &[u8], device: &Device) -> Result<Clip, WeightsError> {
     let mut loader = Loader::new(config, device, file.len() as u64);
     loader.push(file)?;
     loader.finish()
 }
 
-/// Takes a safetensors file in pieces of any size. Every parameter goes to the
-/// device when its last byte has come, and the bytes are let go: what is held
-/// meanwhile is one parameter. All names, shapes and types are checked before
-/// the first of them is made room for. The model is as the file has it, or, after
-/// [`Loader::packed`], packed.
+/// Streaming loader for a safetensors file, in chunks of any size. Each parameter is
+/// uploaded when its last byte arrives, and its bytes are freed, so one parameter is in
+/// memory at a time. All names, shapes and dtypes are validated before anything is
+/// allocated. Weights stay as in the file, or are packed with [`Loader::packed`].
 pub struct Loader {
     model: Clip,
     device: Device,
-    /// What the sender says of the file's length; 0 when it says nothing.
-    announced: u64,
-    /// For a model that only answers.
-    packing: Option<Packing>,
+    /// Announced file size; 0 if unknown.
+    expected_bytes: u64,
+    /// Precision of the packed weights, for inference only.
+    precision: Option<WeightPrecision>,
     head: HeaderReader,
     body: Option<Body>,
 }
 
 impl Loader {
-    /// `file_bytes` is the length that the file is said to have, 0 when unknown.
+    /// `file_bytes` is the announced file size, 0 if unknown.
     pub fn new(config: &ClipConfig, device: &Device, file_bytes: u64) -> Self {
         Self {
-            // burn's parameters are lazy: the initialisation is described, not run.
+            // burn's parameters are lazy: no initialiser runs.
             model: Clip::init(config, device),
             device: device.clone(),
-            announced: file_bytes,
-            packing: None,
+            expected_bytes: file_bytes,
+            precision: None,
             head: HeaderReader::default(),
             body: None,
         }
     }
 
-    /// For a model that only answers: matrices of f16 and bf16 files stay f16, half
-    /// of the room, and all are packed, a transformer's as they come.
-    pub fn packed(mut self, packing: Packing) -> Self {
-        self.packing = Some(packing);
+    /// Packs the weights, for inference only: matrices of f16 and bf16 files stay f16,
+    /// half the memory, and a transformer's are packed as they arrive.
+    pub fn packed(mut self, precision: WeightPrecision) -> Self {
+        self.precision = Some(precision);
         self
     }
 
-    /// The next bytes of the file.
+    /// Takes the next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), WeightsError> {
         if let Some(body) = &mut self.body {
             return body.push(bytes, &mut self.model, &self.device);
         }
         if let Some((header, rest)) = self.head.push(bytes)? {
-            let (found, expected) = (self.announced, header.file_bytes());
+            let (found, expected) = (self.expected_bytes, header.file_bytes());
             match found {
                 1.. if found < expected => {
                     return Err(WeightsError::Truncated { found, expected });
@@ -74,7 +73,7 @@ impl Loader {
             let body = self.body.insert(Body::plan(
                 &self.model,
                 &header,
-                self.packing,
+                self.precision,
                 &self.device,
             )?);
             body.push(rest, &mut self.model, &self.device)?;
@@ -82,19 +81,19 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether some of it is kept as f16.
+    /// Whether any parameter is stored as f16.
     pub fn keeps_f16(&self) -> bool {
-        let short = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
-        self.body.as_ref().is_some_and(short)
+        let halves = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
+        self.body.as_ref().is_some_and(halves)
     }
 
-    /// How many numbers the model has.
+    /// Number of parameters.
     pub fn parameters(&self) -> u64 {
         let count = |body: &Body| body.parameters.iter().map(Parameter::count).sum();
         self.body.as_ref().map_or(0, count)
     }
 
-    /// The model, once the file has come to its end.
+    /// Returns the model after the last byte.
     pub fn finish(self) -> Result<Clip, WeightsError> {
         let Some(body) = self.body else {
             return Err(WeightsError::NotSafetensors(
@@ -107,31 +106,31 @@ impl Loader {
                 expected: body.file_bytes,
             });
         }
-        let mut filler = Filler {
+        let mut filler = ParamFiller {
             path: Vec::new(),
             loaded: body.loaded,
             packed: body.packed,
             missing: None,
         };
         let model = self.model.map(&mut filler);
-        match (filler.missing, self.packing) {
+        match (filler.missing, self.precision) {
             (Some(path), _) => Err(WeightsError::Missing(path)),
-            (None, Some(packing)) => Ok(model.pack(packing)),
+            (None, Some(precision)) => Ok(model.pack(precision)),
             (None, None) => Ok(model),
         }
     }
 }
 
-/// A parameter on its way.
+/// Parameter being loaded.
 struct Parameter {
     path: String,
-    change: Change,
+    transform: Transform,
     f16: bool,
-    /// Rows and columns of what the file has, all parts joined.
+    /// Rows and columns in the file, with all parts concatenated.
     rows: usize,
     columns: usize,
-    /// Values by part; parts may come in any order.
-    parts: Vec<Option<Numbers>>,
+    /// Values by part; parts arrive in any order.
+    parts: Vec<Option<Values>>,
 }
 
 impl Parameter {
@@ -140,13 +139,13 @@ impl Parameter {
     }
 }
 
-/// Numbers in the precision that they will be kept in.
-enum Numbers {
+/// Values in their storage precision.
+enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
 
-impl Numbers {
+impl Values {
     fn with_capacity(f16: bool, count: usize) -> Self {
         match f16 {
             true => Self::F16(Vec::with_capacity(count)),
@@ -154,26 +153,26 @@ impl Numbers {
         }
     }
 
-    /// Appends whole numbers of a type that [`Planner`] let pass; `false` if one
-    /// of them is not finite.
+    /// Appends whole values of a dtype that [`LoadPlanner`] accepted; `false` if one is
+    /// not finite.
     fn append(&mut self, dtype: Dtype, bytes: &[u8]) -> bool {
-        let short = || bytes.as_chunks().0.iter();
+        let halves = || bytes.as_chunks().0.iter();
         match (self, dtype) {
             (Self::F16(values), Dtype::F16) => {
-                extend(values, short().map(|b| f16::from_le_bytes(*b)), |v| {
+                extend(values, halves().map(|b| f16::from_le_bytes(*b)), |v| {
                     v.is_finite()
                 })
             }
             (Self::F16(values), _) => {
-                let rounded = short().map(|b| f16::from_f32(bf16::from_le_bytes(*b).to_f32()));
+                let rounded = halves().map(|b| f16::from_f32(bf16::from_le_bytes(*b).to_f32()));
                 extend(values, rounded, |v| v.is_finite())
             }
             (Self::F32(values), Dtype::F16) => {
-                let wide = short().map(|b| f16::from_le_bytes(*b).to_f32());
+                let wide = halves().map(|b| f16::from_le_bytes(*b).to_f32());
                 extend(values, wide, |v| v.is_finite())
             }
             (Self::F32(values), Dtype::BF16) => {
-                let wide = short().map(|b| bf16::from_le_bytes(*b).to_f32());
+                let wide = halves().map(|b| bf16::from_le_bytes(*b).to_f32());
                 extend(values, wide, |v| v.is_finite())
             }
             (Self::F32(values), _) => {
@@ -193,7 +192,7 @@ impl Numbers {
                 a.extend(b);
                 Self::F16(a)
             }
-            // All parts of a parameter are made for its precision.
+            // All parts of a parameter have the same precision.
             (a, _) => a,
         }
     }
@@ -226,79 +225,79 @@ fn extend<T: Copy>(
 ) -> bool {
     let start = values.len();
     values.extend(more);
-    // All of them are looked at, which is faster than to stop at the first one.
+    // Checking all values is faster than stopping at the first.
     (values[start..].iter()).fold(true, |all, value| all & finite(value))
 }
 
-/// A tensor of the file.
-struct Piece {
+/// Tensor of the file.
+struct FileTensor {
     name: String,
     dtype: Dtype,
-    /// Where its bytes end in the file.
+    /// End offset in the file.
     end: u64,
     values: usize,
-    /// Which part of which parameter it is; none if the model has no use for it.
-    wanted: Option<(usize, usize)>,
+    /// Index of the parameter and of its part; `None` if the model does not use it.
+    target: Option<(usize, usize)>,
 }
 
 struct Body {
     file_bytes: u64,
     position: u64,
-    /// In the file's order, the next one last.
-    pieces: Vec<Piece>,
+    /// In reverse file order.
+    tensors: Vec<FileTensor>,
     parameters: Vec<Parameter>,
-    /// Values of the current piece so far, and the bytes of a number cut in two.
-    values: Option<Numbers>,
-    cut: Vec<u8>,
-    packing: Option<Packing>,
-    /// Paths of layers whose weights the model has already.
+    /// Values of the current tensor so far, and the bytes of an incomplete value.
+    values: Option<Values>,
+    partial: Vec<u8>,
+    precision: Option<WeightPrecision>,
+    /// Paths of layers that are packed already.
     packed: HashSet<String>,
-    /// Flat, by path: shape is given when all are there.
+    /// Flat tensors by path; reshaped at the end.
     loaded: HashMap<String, Tensor<1>>,
 }
 
 impl Body {
-    /// What of the file goes where. Everything is checked here.
+    /// Plans and validates the loading of a file.
     fn plan(
         model: &Clip,
         header: &Header,
-        packing: Option<Packing>,
+        precision: Option<WeightPrecision>,
         device: &Device,
     ) -> Result<Self, WeightsError> {
-        let mut planner = Planner {
+        let mut planner = LoadPlanner {
             header,
-            f16: packing.is_some(),
+            f16: precision.is_some(),
             cpu: ops::is_cpu(device),
             path: Vec::new(),
             parameters: Vec::new(),
-            wanted: HashMap::new(),
+            target: HashMap::new(),
             error: None,
         };
         model.visit(&mut planner);
         if let Some(error) = planner.error {
             return Err(error);
         }
-        let mut pieces: Vec<Piece> = (header.names().into_iter())
+        let mut tensors: Vec<FileTensor> = (header.names().into_iter())
             .filter_map(|name| {
                 let info = header.info(&name)?;
-                Some(Piece {
+                Some(FileTensor {
                     dtype: info.dtype,
                     end: header.data_start + info.data_offsets.1 as u64,
                     values: info.shape.iter().product(),
-                    wanted: planner.wanted.get(&name).copied(),
+                    target: planner.target.get(&name).copied(),
                     name,
                 })
             })
             .collect();
-        pieces.reverse();
+        tensors.reverse();
         Ok(Self {
             file_bytes: header.file_bytes(),
             position: header.data_start,
-            pieces,
+            tensors,
             parameters: planner.parameters,
             values: None,
-            cut: Vec::new(),
-            packing,
+            partial: Vec::new(),
+            precision,
             packed: HashSet::new(),
             loaded: HashMap::new(),
         })
@@ -311,7 +310,7 @@ impl Body {
         device: &Device,
     ) -> Result<(), WeightsError> {
         loop {
-            let Some(piece) = self.pieces.last() else {
+            let Some(tensor) = self.tensors.last() else {
                 if bytes.is_empty() {
                     return Ok(());
                 }
@@ -320,56 +319,56 @@ impl Body {
                     expected: self.file_bytes,
                 });
             };
-            let missing = piece.end - self.position;
+            let missing = tensor.end - self.position;
             let count = usize::try_from(missing)
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
             let (now, later) = bytes.split_at(count);
-            if let Some((parameter, _)) = piece.wanted {
+            if let Some((parameter, _)) = tensor.target {
                 let f16 = self.parameters[parameter].f16;
-                let room = || Numbers::with_capacity(f16, piece.values);
-                let values = self.values.get_or_insert_with(room);
-                append(piece, now, &mut self.cut, values)?;
+                let empty = || Values::with_capacity(f16, tensor.values);
+                let values = self.values.get_or_insert_with(empty);
+                append(tensor, now, &mut self.partial, values)?;
             }
             self.position += count as u64;
             bytes = later;
-            if self.position < piece.end {
-                return Ok(()); // all bytes are taken
+            if self.position < tensor.end {
+                return Ok(()); // all bytes are consumed
             }
-            if let Some((parameter, part)) = piece.wanted {
-                let none = || Numbers::F32(Vec::new());
+            if let Some((parameter, part)) = tensor.target {
+                let none = || Values::F32(Vec::new());
                 let values = self.values.take().unwrap_or_else(none);
                 self.parameters[parameter].parts[part] = Some(values);
                 self.send(parameter, model, device);
             }
-            self.pieces.pop();
+            self.tensors.pop();
         }
     }
 
-    /// To the device, if all of its parts are there.
+    /// Uploads a parameter once all of its parts are there.
     fn send(&mut self, parameter: usize, model: &mut Clip, device: &Device) {
         let parameter = &mut self.parameters[parameter];
         if parameter.parts.iter().any(Option::is_none) {
             return;
         }
         let parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
-        let Some(mut values) = parts.reduce(Numbers::join) else {
+        let Some(mut values) = parts.reduce(Values::join) else {
             return;
         };
         if matches!(
-            parameter.change,
-            Change::Transpose | Change::FlattenTranspose
+            parameter.transform,
+            Transform::Transpose | Transform::FlattenTranspose
         ) {
             values = values.transpose(parameter.rows, parameter.columns);
         }
         let tensor = values.tensor(device);
-        if let Some(packing) = self.packing
+        if let Some(precision) = self.precision
             && let Some(path) = parameter.path.strip_suffix(".weight")
             && let Some(layer) = model.linear(path)
         {
             let shape = layer.weight.lazy_shape();
             layer.weight = Param::initialized(layer.weight.id, tensor.reshape(shape));
-            layer.pack(packing);
+            layer.pack(precision);
             self.packed.insert(path.into());
             return;
         }
@@ -377,55 +376,55 @@ impl Body {
     }
 }
 
-/// Appends numbers of a piece; one that is cut in two waits in `cut` for its rest.
+/// Appends values of a tensor; an incomplete one waits in `partial`.
 fn append(
-    piece: &Piece,
+    tensor: &FileTensor,
     mut bytes: &[u8],
-    cut: &mut Vec<u8>,
-    values: &mut Numbers,
+    partial: &mut Vec<u8>,
+    values: &mut Values,
 ) -> Result<(), WeightsError> {
-    let size = if piece.dtype == Dtype::F32 { 4 } else { 2 };
+    let size = if tensor.dtype == Dtype::F32 { 4 } else { 2 };
     let mut finite = true;
-    if !cut.is_empty() {
-        let (rest, later) = bytes.split_at((size - cut.len()).min(bytes.len()));
-        cut.extend_from_slice(rest);
+    if !partial.is_empty() {
+        let (rest, later) = bytes.split_at((size - partial.len()).min(bytes.len()));
+        partial.extend_from_slice(rest);
         bytes = later;
-        if cut.len() == size {
-            finite &= values.append(piece.dtype, cut);
-            cut.clear();
+        if partial.len() == size {
+            finite &= values.append(tensor.dtype, partial);
+            partial.clear();
         }
     }
     let whole = bytes.len() - bytes.len() % size;
-    finite &= values.append(piece.dtype, &bytes[..whole]);
-    cut.extend_from_slice(&bytes[whole..]);
+    finite &= values.append(tensor.dtype, &bytes[..whole]);
+    partial.extend_from_slice(&bytes[whole..]);
     match finite {
         true => Ok(()),
-        false => Err(WeightsError::NotFinite(piece.name.clone())),
+        false => Err(WeightsError::NotFinite(tensor.name.clone())),
     }
 }
 
-/// Matrices, which are most of a model, and which the forward pass takes in
-/// either precision; of convolutions that is so on the CPU.
+/// Whether a parameter may stay f16: matrices, which the forward pass reads in either
+/// precision, and on the CPU convolutions, too.
 fn may_be_f16(path: &str, shape: &[usize], cpu: bool) -> bool {
     let matrix = path.ends_with(".weight") && shape.len() == 2 && shape[1].is_multiple_of(4);
     matrix || (cpu && path.ends_with(".conv.weight"))
 }
 
-/// Finds every parameter's tensors in a header.
-struct Planner<'a> {
+/// Maps tensors of a header to parameters.
+struct LoadPlanner<'a> {
     header: &'a Header,
     f16: bool,
     cpu: bool,
     path: Vec<String>,
     parameters: Vec<Parameter>,
-    /// Which part of which parameter a name is.
-    wanted: HashMap<String, (usize, usize)>,
+    /// Index of the parameter and of its part, by tensor name.
+    target: HashMap<String, (usize, usize)>,
     error: Option<WeightsError>,
 }
 
-impl Planner<'_> {
+impl LoadPlanner<'_> {
     fn add(&mut self, path: String, expected: &[usize]) -> Result<(), WeightsError> {
-        let Some(Source { names, change }) = self.header.layout().source(&path) else {
+        let Some(Source { names, transform }) = self.header.key_map().source(&path) else {
             return Err(WeightsError::Unknown(path));
         };
         let mut shape: Vec<usize> = Vec::new();
@@ -449,18 +448,18 @@ impl Planner<'_> {
                     expected: shape,
                 });
             }
-            let place = (self.parameters.len(), part);
-            self.wanted.insert(name.clone(), place);
+            let target = (self.parameters.len(), part);
+            self.target.insert(name.clone(), target);
         }
         let rows = shape.first().copied().unwrap_or(1);
         let columns: usize = shape.iter().skip(1).product();
-        let (becomes, rank_fits) = match change {
-            Change::Keep => (shape.clone(), true),
-            Change::Scalar => (vec![rows * columns], true),
-            Change::Transpose => (vec![columns, rows], shape.len() == 2),
-            Change::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
+        let (loaded_shape, rank_fits) = match transform {
+            Transform::Identity => (shape.clone(), true),
+            Transform::Scalar => (vec![rows * columns], true),
+            Transform::Transpose => (vec![columns, rows], shape.len() == 2),
+            Transform::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
         };
-        if becomes != expected || !rank_fits {
+        if loaded_shape != expected || !rank_fits {
             return Err(WeightsError::Shape {
                 name: names.join(" + "),
                 found: shape,
@@ -468,11 +467,11 @@ impl Planner<'_> {
             });
         }
         let dtype = names.first().and_then(|name| self.header.info(name));
-        let stored_short = dtype.is_some_and(|info| info.dtype != Dtype::F32);
+        let stored_as_half = dtype.is_some_and(|info| info.dtype != Dtype::F32);
         self.parameters.push(Parameter {
-            f16: self.f16 && stored_short && may_be_f16(&path, expected, self.cpu),
+            f16: self.f16 && stored_as_half && may_be_f16(&path, expected, self.cpu),
             path,
-            change,
+            transform,
             rows,
             columns,
             parts: names.iter().map(|_| None).collect(),
@@ -481,7 +480,7 @@ impl Planner<'_> {
     }
 }
 
-impl ModuleVisitor for Planner<'_> {
+impl ModuleVisitor for LoadPlanner<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -498,23 +497,23 @@ impl ModuleVisitor for Planner<'_> {
     }
 }
 
-/// Puts what was loaded into the model.
-struct Filler {
+/// Sets the loaded values in the model.
+struct ParamFiller {
     path: Vec<String>,
     loaded: HashMap<String, Tensor<1>>,
     packed: HashSet<String>,
     missing: Option<String>,
 }
 
-impl Filler {
-    /// Whether it is within a layer that is packed already.
+impl ParamFiller {
+    /// Whether the current path is inside a packed layer.
     fn is_packed(&self) -> bool {
         let within = |depth| self.packed.contains(&self.path[..depth].join("."));
         (1..self.path.len()).any(within)
     }
 }
 
-impl ModuleMapper for Filler {
+impl ModuleMapper for ParamFiller {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }

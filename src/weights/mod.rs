@@ -1,37 +1,36 @@
-//! Weights as safetensors, in the two namings that CLIP's files have.
+//! Safetensors weights, in the two naming schemes of CLIP checkpoints.
 //!
-//! [`Loader`] fills a [`crate::model::Clip`] from a file while its bytes come,
-//! [`save`] writes one. Which tensor of a file is which parameter is data, in
-//! [`layout`].
+//! [`Loader`] streams a file into a [`crate::model::Clip`], [`save()`] writes one. The
+//! mapping of tensor names to parameters is data, in [`key_map`].
 
 mod error;
 mod header;
 mod infer;
-mod layout;
+mod key_map;
 mod load;
 mod save;
 
 pub use error::WeightsError;
 pub use header::{Header, HeaderReader};
 pub use infer::{Inferred, infer};
-pub use layout::Layout;
+pub use key_map::KeyMap;
 pub use load::{Loader, load};
 pub use save::{Precision, save};
 
-/// `[rows, columns]` to `[columns, rows]`, both row by row.
+/// Transposes a row-major `[rows, columns]` matrix.
 fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    // In tiles that fit a processor's first cache, written in a row.
+    // In tiles that fit the L1 cache, written row by row.
     const TILE: usize = 16;
-    let mut turned = vec![T::default(); values.len()];
+    let mut transposed = vec![T::default(); values.len()];
     for top in (0..rows).step_by(TILE) {
         let bottom = (top + TILE).min(rows);
         for left in (0..columns).step_by(TILE) {
             for column in left..(left + TILE).min(columns) {
-                let row = &mut turned[column * rows + top..column * rows + bottom];
+                let row = &mut transposed[column * rows + top..column * rows + bottom];
                 let from = values[top * columns + column..].iter().step_by(columns);
                 row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }
         }
     }
-    turned
+    transposed
 }

@@ -1,4 +1,4 @@
-//! From a model into a file, as transformers or OpenCLIP names things.
+//! Serialisation of a model in the naming of transformers or OpenCLIP.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,39 @@ use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::layout::{Change, Layout, Source};
+use super::key_map::{KeyMap, Source, Transform};
 use super::{WeightsError, transpose};
 use crate::model::{Clip, ClipConfig, VisionConfig};
 
-/// How numbers are stored in a file.
+/// Storage precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     F32,
     F16,
 }
 
-/// The model as a safetensors file. In Hugging Face's layout, beside
-/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers opens it;
-/// ResNets have names in OpenCLIP's layout only.
+/// Serialises a model as safetensors. With Hugging Face's names, next to
+/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers loads it; ResNets exist
+/// only in OpenCLIP's naming.
 pub async fn save(
     model: &Clip,
     config: &ClipConfig,
-    layout: Layout,
+    key_map: KeyMap,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut collector = Collector::default();
+    let mut collector = ParamVisitor::default();
     model.visit(&mut collector);
     let patch_size = match &config.vision {
         VisionConfig::Vit(vision) => vision.patch_size,
         VisionConfig::ResNet(_) => 1,
     };
     let mut encoded: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (path, shape, tensor) in collector.found {
+    for (path, shape, tensor) in collector.params {
         let data = tensor.into_data_async().await;
         let values = (data.map_err(|error| format!("{error:?}")))
             .and_then(|data| (data.try_into_vec::<f32>()).map_err(|error| format!("{error:?}")))
             .map_err(WeightsError::Device)?;
-        for (name, shape, values) in in_file(layout, patch_size, path, shape, values)? {
+        for (name, shape, values) in to_file_tensors(key_map, patch_size, path, shape, values)? {
             encoded.insert(name, (shape, encode(&values, precision)));
         }
     }
@@ -51,7 +51,7 @@ pub async fn save(
     let views = (encoded.iter())
         .map(|(name, (shape, bytes))| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, WeightsError>>()?;
-    // transformers refuses a file that does not say that it came from PyTorch.
+    // transformers rejects a file without PyTorch's format tag.
     let metadata = std::collections::HashMap::from([("format".into(), "pt".into())]);
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
@@ -65,28 +65,28 @@ fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
     }
 }
 
-/// Name, shape and numbers.
+/// Name, shape and values.
 type Named = (String, Vec<usize>, Vec<f32>);
 
-/// A parameter as the file has it: under another name, turned, or in parts.
-fn in_file(
-    layout: Layout,
+/// Converts a parameter to the tensors of a file: renamed, transposed, or split.
+fn to_file_tensors(
+    key_map: KeyMap,
     patch_size: usize,
     path: String,
     shape: Vec<usize>,
     values: Vec<f32>,
 ) -> Result<Vec<Named>, WeightsError> {
-    let Source { names, change } = (layout.source(&path)).ok_or(WeightsError::Unknown(path))?;
+    let Source { names, transform } = (key_map.source(&path)).ok_or(WeightsError::Unknown(path))?;
     let p = patch_size;
-    let (mut shape, values) = match (change, shape.as_slice()) {
-        (Change::Transpose, &[rows, columns]) => {
+    let (mut shape, values) = match (transform, shape.as_slice()) {
+        (Transform::Transpose, &[rows, columns]) => {
             (vec![columns, rows], transpose(&values, rows, columns))
         }
-        (Change::FlattenTranspose, &[rows, columns]) => (
+        (Transform::FlattenTranspose, &[rows, columns]) => (
             vec![columns, rows / (p * p), p, p],
             transpose(&values, rows, columns),
         ),
-        (Change::Scalar, _) => (vec![], values),
+        (Transform::Scalar, _) => (vec![], values),
         _ => (shape, values),
     };
     let part = values.len() / names.len();
@@ -100,13 +100,13 @@ fn in_file(
 }
 
 #[derive(Default)]
-struct Collector {
+struct ParamVisitor {
     path: Vec<String>,
-    /// Path, shape and numbers of every parameter.
-    found: Vec<(String, Vec<usize>, Tensor<1>)>,
+    /// Path, shape and values of every parameter.
+    params: Vec<(String, Vec<usize>, Tensor<1>)>,
 }
 
-impl ModuleVisitor for Collector {
+impl ModuleVisitor for ParamVisitor {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.into());
     }
@@ -118,7 +118,7 @@ impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val().inner();
         let shape = tensor.dims().to_vec();
-        self.found
+        self.params
             .push((self.path.join("."), shape, tensor.reshape([-1])));
     }
 }

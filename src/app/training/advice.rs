@@ -1,6 +1,6 @@
 //! Which method, and with which settings, from how much there is to learn from.
 
-pub use crate::engine::sensible::{Amount, defaults, steps};
+pub use crate::engine::defaults::{DatasetStats, steps, training_settings as defaults};
 
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
@@ -71,8 +71,8 @@ pub fn takes_captions(method: Method) -> bool {
 }
 
 /// The method for so much, and why, in a sentence.
-pub fn recommend(amount: Amount) -> (Method, String) {
-    let Amount {
+pub fn recommend(amount: DatasetStats) -> (Method, String) {
+    let DatasetStats {
         classes,
         train,
         fewest,
@@ -114,7 +114,7 @@ pub fn recommend(amount: Amount) -> (Method, String) {
 }
 
 /// Why a method cannot be used with so much, if it cannot.
-pub fn refusal(method: Method, amount: Amount) -> Option<&'static str> {
+pub fn refusal(method: Method, amount: DatasetStats) -> Option<&'static str> {
     match () {
         () if amount.train == 0 => Some("Add pictures first: there is nothing to learn from yet."),
         () if !takes_captions(method) && amount.classes == 0 => Some(
@@ -209,8 +209,8 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
 mod tests {
     use super::*;
 
-    fn amount(classes: usize, fewest: usize) -> Amount {
-        Amount {
+    fn amount(classes: usize, fewest: usize) -> DatasetStats {
+        DatasetStats {
             classes,
             train: classes.max(1) * fewest,
             held_out: 0,

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::advice::{self, Amount};
+use super::advice::{self, DatasetStats};
 use super::state::Derived;
 use crate::app::state::App;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
@@ -188,7 +188,11 @@ fn numbers(method: Method) -> Vec<Number> {
 
 /// Everything that has a sensible default.
 #[component]
-fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) -> impl IntoView {
+fn Advanced(
+    app: App,
+    amount: Memo<DatasetStats>,
+    settings: Memo<TrainingSettings>,
+) -> impl IntoView {
     let method = Memo::new(move |_| settings.with(|s| s.method));
     let own = Memo::new(move |_| app.training.with(|t| t.settings.is_some()));
     let change = move |change: &dyn Fn(&mut TrainingSettings)| {
@@ -462,7 +466,7 @@ mod tests {
 
     #[test]
     fn every_number_is_set_as_it_is_got() {
-        let mut settings = advice::defaults(Method::Lora, Amount::default(), None);
+        let mut settings = advice::defaults(Method::Lora, DatasetStats::default(), None);
         for number in [Method::Lora, Method::Pretrain]
             .into_iter()
             .flat_map(numbers)

@@ -475,7 +475,7 @@ mod tests {
         assert_eq!(ago(0.0, 20.0 * 60e3), "20 minutes ago");
         assert_eq!(ago(0.0, 5.0 * 3_600e3), "5 hours ago");
         let mut estimate = Estimate {
-            settings: advice::defaults(Method::Lora, advice::Amount::default(), None),
+            settings: advice::defaults(Method::Lora, advice::DatasetStats::default(), None),
             memory_bytes: 250_000_000,
             available_bytes: None,
             seconds: Some(400.0),

@@ -72,7 +72,7 @@ impl Default for Project {
             classes: Vec::new(),
             samples: Vec::new(),
             missing: Vec::new(),
-            held_out: crate::engine::sensible::HELD_OUT,
+            held_out: crate::engine::defaults::HELD_OUT,
             seed: 0,
             next_sample: 1,
             next_class: 1,

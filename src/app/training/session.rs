@@ -2,14 +2,14 @@
 //! what was chosen, how far it is, what came of it. As with
 //! [`crate::app::session`], each step returns commands for the shell.
 
-use super::advice::{self, Amount};
+use super::advice::{self, DatasetStats};
 use super::project::{Project, Reading, Role};
 use crate::app::session::Notice;
 use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
     TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::train::{Curve, Method};
+use crate::train::{Method, MetricSeries};
 
 /// What the shell is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ impl Curves {
         self.accuracy.push([x, accuracy]);
     }
 
-    fn restore(&mut self, curves: Vec<Curve>) {
+    fn restore(&mut self, curves: Vec<MetricSeries>) {
         for curve in curves {
             match curve.name.as_str() {
                 "loss" => self.loss = curve.points,
@@ -143,12 +143,12 @@ pub struct TrainingSession {
 
 impl TrainingSession {
     /// The method that is chosen or recommended.
-    pub fn method(&self, amount: Amount) -> Method {
+    pub fn method(&self, amount: DatasetStats) -> Method {
         self.method.unwrap_or_else(|| advice::recommend(amount).0)
     }
 
     /// The settings in force.
-    pub fn settings(&self, amount: Amount, model: Option<&ModelInfo>) -> TrainingSettings {
+    pub fn settings(&self, amount: DatasetStats, model: Option<&ModelInfo>) -> TrainingSettings {
         let method = self.method(amount);
         let mut settings = (self.settings.clone())
             .filter(|settings| settings.method == method)
@@ -159,10 +159,10 @@ impl TrainingSession {
         settings
     }
 
-    pub fn amount(&self, roles: &[(SampleId, Role)]) -> Amount {
+    pub fn amount(&self, roles: &[(SampleId, Role)]) -> DatasetStats {
         let counts = self.project.counts(roles);
         let classes: Vec<_> = counts.iter().filter(|(class, _)| class.is_some()).collect();
-        Amount {
+        DatasetStats {
             classes: classes.len(),
             train: counts.values().map(|count| count.train).sum(),
             held_out: counts.values().map(|count| count.held_out).sum(),

@@ -11,7 +11,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
-use super::advice::{self, Amount};
+use super::advice::{self, DatasetStats};
 use super::project::{ClassId, Role};
 use super::session::{Command, TrainingSession, Turn};
 use super::turn::{self, Channel};
@@ -38,7 +38,7 @@ pub struct Derived {
     /// Counts the project's changes.
     pub revision: Memo<u32>,
     pub roles: Memo<Vec<(SampleId, Role)>>,
-    pub amount: Memo<Amount>,
+    pub amount: Memo<DatasetStats>,
 }
 
 impl App {

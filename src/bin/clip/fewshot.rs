@@ -19,7 +19,7 @@ use clip::engine::Engine;
 use clip::eval::{Chart, Evaluation, Judged, Line, softmax};
 use clip::preprocess::decode;
 use clip::train::{
-    Group, Head, HeadProgress, LabelledImage, Method, Samples, fit_adapter, fit_probe,
+    FeatureMatrix, Group, Head, HeadProgress, LabelledImage, Method, fit_adapter, fit_probe,
 };
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -365,7 +365,7 @@ impl<'a> Bench<'a> {
         let (features, labels): (Vec<&[f32]>, Vec<usize>) = (draw.first(shots).iter().enumerate())
             .flat_map(|(class, pictures)| pictures.iter().map(move |path| (self.of(path), class)))
             .unzip();
-        let samples = Samples::new(&features, &labels, draw.classes.len());
+        let samples = FeatureMatrix::new(&features, &labels, draw.classes.len());
         let mut watch = async |_: HeadProgress| ControlFlow::Continue(());
         Ok(match method {
             Method::Probe => {
@@ -384,8 +384,8 @@ impl<'a> Bench<'a> {
                 let adapter = fit_adapter(&samples, seed, &mut watch).await?;
                 Head {
                     weight: adapter.weight,
-                    alpha: adapter.blend.alpha as f32,
-                    beta: adapter.blend.beta as f32,
+                    alpha: adapter.params.alpha as f32,
+                    beta: adapter.params.beta as f32,
                     ..base.clone()
                 }
             }

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clip::engine::Engine;
+use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest};
-use clip::engine::sensible::{self, Amount};
-use clip::engine::training::{Beside, Host, Training};
+use clip::engine::training::{Attachments, Host, Training};
 use clip::model::Clip;
 use clip::train::Method;
 
@@ -40,7 +40,7 @@ impl<'a> Lora<'a> {
                 held_out: false,
             })
             .collect();
-        let amount = Amount {
+        let stats = DatasetStats {
             classes: classes.len(),
             train: samples.len(),
             held_out: 0,
@@ -53,7 +53,7 @@ impl<'a> Lora<'a> {
         };
         let plan = TrainingPlan {
             name: String::new(),
-            settings: sensible::defaults(Method::Lora, amount, Some(engine.model_info())),
+            settings: defaults::training_settings(Method::Lora, stats, Some(engine.model_info())),
             classes: classes.to_vec(),
             templates: templates.to_vec(),
             samples,
@@ -62,7 +62,7 @@ impl<'a> Lora<'a> {
         let mut training = Training::new(desk);
         training.begin(engine).await;
         let start = TrainingRequest::Start { plan };
-        training.take(start, Vec::new(), Some(engine)).await;
+        training.handle(start, Vec::new(), Some(engine)).await;
         while training.work(engine).await {}
         let mut lora = Self(training);
         lora.in_use(true, engine).await?;
@@ -75,7 +75,7 @@ impl<'a> Lora<'a> {
 
     async fn in_use(&mut self, trained: bool, engine: &mut Engine) -> Result<(), Failure> {
         let using = TrainingRequest::Use { trained };
-        self.0.take(using, Vec::new(), Some(engine)).await;
+        self.0.handle(using, Vec::new(), Some(engine)).await;
         match self.0.host().failure.take() {
             Some(error) => Err(error.into()),
             None => Ok(()),
@@ -136,7 +136,7 @@ impl Host for Desk<'_> {
         None
     }
 
-    fn say(&self, event: TrainingEvent, _: Beside<PathBuf>) {
+    fn emit(&self, event: TrainingEvent, _: Attachments<PathBuf>) {
         // Nothing is remarked on that goes well.
         if let TrainingEvent::Failed { error } | TrainingEvent::Remark { text: error } = event {
             *self.failure.borrow_mut() = Some(error);

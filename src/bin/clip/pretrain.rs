@@ -18,7 +18,7 @@ use clip::train::{
     AdamWHyperParameters, Augment, Encode, ImageKind, LabelledImage, PretrainData, PretrainOptions,
     SharedName, WarmupCosine, init_from_seed, pretrain, resize_positional_embedding,
 };
-use clip::weights::{Layout, Precision, save};
+use clip::weights::{KeyMap, Precision, save};
 
 use crate::Failure;
 
@@ -107,11 +107,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         let last = ids.len() - 1;
         Ok((ids, last))
     };
-    let augment = Augment {
-        image_size: arguments.image_size,
-        mean: MEAN,
-        std: STD,
-    };
     let train = PretrainData::open(&arguments.data, arguments.image_size)?;
     let held_out = HeldOut::open(&arguments.data, arguments.image_size)?;
     println!(
@@ -130,6 +125,11 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     );
 
     let options = PretrainOptions {
+        augment: Augment {
+            image_size: arguments.image_size,
+            mean: MEAN,
+            std: STD,
+        },
         batch_size: arguments.batch_size,
         schedule: WarmupCosine {
             learning_rate: arguments.learning_rate,
@@ -188,7 +188,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         model,
         &config,
         &train,
-        &augment,
         &encode,
         &options,
         state.as_deref(),
@@ -311,7 +310,7 @@ fn weights_file(config: &ClipConfig) -> &'static str {
 fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Result<(), Failure> {
     let json = |value: &serde_json::Value| serde_json::to_vec_pretty(value);
     let size = config.vision.image_size();
-    let layout = match config.to_hugging_face() {
+    let key_map = match config.to_hugging_face() {
         Some(mut described) => {
             described["_name_or_path"] = NAME.into();
             let preprocessor = serde_json::json!({
@@ -325,7 +324,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
             });
             fs::write(out.join("config.json"), json(&described)?)?;
             fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
-            Layout::HuggingFace
+            KeyMap::HuggingFace
         }
         None => {
             let described = serde_json::json!({
@@ -338,11 +337,11 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 },
             });
             fs::write(out.join("open_clip_config.json"), json(&described)?)?;
-            Layout::OpenClip
+            KeyMap::OpenClip
         }
     };
     write_whole(&out.join("tokenizer.json"), tokenizer)?;
-    let weights = pollster::block_on(save(model, config, layout, Precision::F16))?;
+    let weights = pollster::block_on(save(model, config, key_map, Precision::F16))?;
     write_whole(&out.join(weights_file(config)), &weights)
 }
 

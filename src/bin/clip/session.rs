@@ -5,9 +5,9 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, Place, open_device};
-use clip::hub::{self, Bundled, Folder, HubError, ModelFiles, Remote, Take};
-use clip::model::{Activation, Clip, Packing};
+use clip::engine::{Engine, ModelLocation, open_device};
+use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, Remote};
+use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
 use crate::Failure;
@@ -60,7 +60,7 @@ impl Session {
         };
         let lost = |why| eprintln!("clip: the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
-        let packing = Packing::of(self.int8);
+        let packing = WeightPrecision::from_int8(self.int8);
         if self.int8 && opened.info.gpu {
             eprintln!("clip: note: 8-bit weights are for the CPU; on the GPU they are exact");
         }
@@ -90,7 +90,7 @@ impl Session {
             Some(model) if Path::new(model).exists() => {
                 Ok(Files::Folder(Folder::new(Path::new(model))?))
             }
-            Some(model) => match Place::parse(model) {
+            Some(model) => match ModelLocation::parse(model) {
                 Ok(place) => Ok(Files::Remote(Box::new(Remote::new(&place)?))),
                 // Meant as a path, most likely.
                 Err(error) => {
@@ -140,11 +140,11 @@ impl ModelFiles for Files {
         }
     }
 
-    async fn stream(&self, file: &str, take: &mut Take<'_>) -> Result<bool, HubError> {
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
         match self {
-            Self::Bundled => Bundled.stream(file, take).await,
-            Self::Folder(files) => files.stream(file, take).await,
-            Self::Remote(files) => files.stream(file, take).await,
+            Self::Bundled => Bundled.stream(file, sink).await,
+            Self::Folder(files) => files.stream(file, sink).await,
+            Self::Remote(files) => files.stream(file, sink).await,
         }
     }
 

@@ -10,11 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clip::data::{DataFiles, Dataset, hold_out};
 use clip::engine::Engine;
+use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{
     Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest,
 };
-use clip::engine::sensible::{self, Amount};
-use clip::engine::training::{Beside, Host, Training};
+use clip::engine::training::{Attachments, Host, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
@@ -47,7 +47,9 @@ pub async fn run(
         true => TrainingRequest::Resume,
         false => TrainingRequest::Start { plan },
     };
-    training.take(request, Vec::new(), Some(&mut engine)).await;
+    training
+        .handle(request, Vec::new(), Some(&mut engine))
+        .await;
     while training.work(&mut engine).await {}
     let desk = training.host();
     desk.bar.finish_and_clear();
@@ -59,7 +61,7 @@ pub async fn run(
     };
     for export in outcome.trained.exports {
         let what = TrainingRequest::Export { what: export };
-        training.take(what, Vec::new(), Some(&mut engine)).await;
+        training.handle(what, Vec::new(), Some(&mut engine)).await;
         let desk = training.host();
         if let Some(error) = desk.failure.take() {
             return Err(error.into());
@@ -109,22 +111,22 @@ fn plan(
     learnt()
         .filter_map(|sample| sample.class)
         .for_each(|class| counts[class as usize] += 1);
-    let amount = Amount {
+    let stats = DatasetStats {
         classes: dataset.classes.len(),
         train: learnt().count(),
         held_out: samples.values().filter(|sample| sample.held_out).count(),
         fewest: counts.iter().copied().min().unwrap_or_default(),
     };
-    if amount.train < 2 || amount.classes == 1 {
+    if stats.train < 2 || stats.classes == 1 {
         return Err(format!(
             "{} holds {} pictures to learn from in {} classes: two of each are the least",
             arguments.data.display(),
-            amount.train,
-            amount.classes
+            stats.train,
+            stats.classes
         )
         .into());
     }
-    let mut settings = sensible::defaults(method, amount, Some(engine.model_info()));
+    let mut settings = defaults::training_settings(method, stats, Some(engine.model_info()));
     let chosen = &arguments.settings;
     settings.held_out = arguments.held_out;
     settings.seed = u32::try_from(arguments.seed).map_err(|_| "--seed is at most 4294967295")?;
@@ -135,7 +137,7 @@ fn plan(
     settings.learning_rate = chosen.learning_rate.unwrap_or(settings.learning_rate);
     settings.weight_decay = chosen.weight_decay.unwrap_or(settings.weight_decay);
     settings.warmup_steps =
-        (chosen.warmup_steps).unwrap_or_else(|| sensible::steps(&settings, amount.train) / 10);
+        (chosen.warmup_steps).unwrap_or_else(|| defaults::steps(&settings, stats.train) / 10);
     settings.rank = chosen.rank.unwrap_or(settings.rank);
     settings.alpha = chosen.alpha.unwrap_or(settings.alpha);
     settings.mlp = chosen.mlp;
@@ -244,7 +246,7 @@ impl Host for Desk<'_> {
         None
     }
 
-    fn say(&self, event: TrainingEvent, beside: Beside<Rc<str>>) {
+    fn emit(&self, event: TrainingEvent, attachments: Attachments<Rc<str>>) {
         match event {
             TrainingEvent::Progress(progress) => {
                 self.bar.set_length(progress.total.into());
@@ -273,7 +275,7 @@ impl Host for Desk<'_> {
                 *self.failure.borrow_mut() = Some(error);
             }
             TrainingEvent::Exported { files } => {
-                if let Beside::Bytes(bytes) = beside {
+                if let Attachments::Bytes(bytes) = attachments {
                     *self.given.borrow_mut() = files.into_iter().zip(bytes).collect();
                 }
             }

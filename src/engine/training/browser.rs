@@ -1,5 +1,5 @@
-//! The worker as a place to train in: files are handles, and what is kept lies
-//! in the origin private file system.
+//! [`Host`] in a Web Worker: files are handles, and storage is the origin private file
+//! system.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,36 +8,36 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::{Beside, Host};
+use super::{Attachments, Host};
 use crate::engine::Engine;
 use crate::engine::messages::TrainingEvent;
-use crate::hub::kept::{KeepError, Shelf};
+use crate::hub::cache::{CacheError, ModelCache};
 use crate::hub::{self, ModelFiles};
 use crate::model::{Activation, Clip};
 
-/// Name of the shelf.
-const SHELF: &str = "training";
+/// Name of the cache.
+const CACHE_NAME: &str = "training";
 
-/// How events are told.
-pub type Tell = Box<dyn Fn(TrainingEvent, Beside<File>)>;
+/// Sink of events.
+pub type EventSink = Box<dyn Fn(TrainingEvent, Attachments<File>)>;
 
 pub struct Browser<M> {
-    tell: Tell,
-    /// Opened when it is needed first; `None` within: this browser keeps nothing.
-    shelf: RefCell<Option<Option<Rc<Shelf>>>>,
+    sink: EventSink,
+    /// Opened on first use; the inner `None` means that this browser stores nothing.
+    cache: RefCell<Option<Option<Rc<ModelCache>>>>,
     model: RefCell<Option<(Rc<M>, Option<Activation>)>>,
 }
 
 impl<M: ModelFiles> Browser<M> {
-    pub fn new(tell: Tell) -> Self {
+    pub fn new(sink: EventSink) -> Self {
         Self {
-            tell,
-            shelf: RefCell::default(),
+            sink,
+            cache: RefCell::default(),
             model: RefCell::default(),
         }
     }
 
-    /// Where the engine's model comes from: it is read again to be trained.
+    /// Sets the files of the engine's model, which are read again for training.
     pub fn set_model(&self, files: Rc<M>, activation: Option<Activation>) {
         self.model.replace(Some((files, activation)));
     }
@@ -46,14 +46,14 @@ impl<M: ModelFiles> Browser<M> {
         self.model.borrow().clone()
     }
 
-    async fn shelf(&self) -> Option<Rc<Shelf>> {
-        let opened = self.shelf.borrow().clone();
+    async fn cache(&self) -> Option<Rc<ModelCache>> {
+        let opened = self.cache.borrow().clone();
         match opened {
-            Some(shelf) => shelf,
+            Some(cache) => cache,
             None => {
-                let shelf = Shelf::named(SHELF).await.map(Rc::new);
-                self.shelf.replace(Some(shelf.clone()));
-                shelf
+                let cache = ModelCache::named(CACHE_NAME).await.map(Rc::new);
+                self.cache.replace(Some(cache.clone()));
+                cache
             }
         }
     }
@@ -72,30 +72,30 @@ impl<M: ModelFiles> Host for Browser<M> {
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let shelf = self.shelf().await.ok_or("a private window keeps nothing")?;
-        shelf.put(name, bytes).await.map_err(|error| match error {
-            KeepError::Full => "there is no more room".into(),
-            KeepError::Other(why) => why,
+        let cache = self.cache().await.ok_or("a private window keeps nothing")?;
+        cache.put(name, bytes).await.map_err(|error| match error {
+            CacheError::Full => "there is no more room".into(),
+            CacheError::Other(why) => why,
         })
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.shelf().await?.get(name).await
+        self.cache().await?.get(name).await
     }
 
     async fn file(&self, name: &str) -> Option<File> {
-        self.shelf().await?.handle(name).await
+        self.cache().await?.handle(name).await
     }
 
     async fn delete(&self, name: &str) {
-        if let Some(shelf) = self.shelf().await {
-            shelf.delete(name).await;
+        if let Some(cache) = self.cache().await {
+            cache.delete(name).await;
         }
     }
 
     async fn names(&self) -> Vec<String> {
-        match self.shelf().await {
-            Some(shelf) => shelf.names().await,
+        match self.cache().await {
+            Some(cache) => cache.names().await,
             None => Vec::new(),
         }
     }
@@ -119,11 +119,11 @@ impl<M: ModelFiles> Host for Browser<M> {
     }
 
     fn memory(&self, gpu: bool) -> Option<u64> {
-        // A page is not told how much a GPU has.
+        // Browsers do not expose the memory of a GPU.
         (!gpu).then_some(u32::MAX.into())
     }
 
-    fn say(&self, event: TrainingEvent, beside: Beside<File>) {
-        (self.tell)(event, beside);
+    fn emit(&self, event: TrainingEvent, attachments: Attachments<File>) {
+        (self.sink)(event, attachments);
     }
 }

@@ -1,38 +1,35 @@
-//! What a training will take.
+//! Estimate of a training's time and memory.
 
 use crate::engine::messages::{Estimate, TrainingSettings};
 use crate::engine::{Engine, EngineError};
-use crate::kernels::crew;
+use crate::kernels::pool;
 use crate::model::{ClipConfig, VisionConfig};
-use crate::train::{Learning, Method, estimate_memory, largest_micro_batch};
+use crate::train::{Method, TrainMode, estimate_memory, largest_micro_batch};
 
-/// What there is beside the training: the program, pictures that are held.
-const BESIDE: u64 = 64_000_000;
-/// Forward and backward pass together, in forward passes: of weights that learn;
-/// of weights that LoRA stands beside; of a ResNet, where it stands at the end.
-const LEARNING: f64 = 3.0;
-const BESIDE_LORA: f64 = 2.2;
-const BEFORE_LORA: f64 = 1.1;
-/// A model that can be trained is laid out otherwise than one that answers
-/// only, and that much slower.
-const UNPACKED: f64 = 1.3;
-/// Texts are measured at full length; those of a batch are cut at the longest one,
-/// and captions are short.
-const OF_A_TEXT: f64 = 1.0 / 3.0;
-/// Training has none of a browser's further threads, each of which does so much of
-/// what one alone does.
-const FURTHER_THREAD: f64 = 0.7;
-/// Gradient caching and checkpointing each compute the forward pass once more.
-const AGAIN: f64 = 4.0 / 3.0;
+/// Memory beside the training: the program, cached pictures.
+const BASELINE_BYTES: u64 = 64_000_000;
+/// Cost of a training step in forward passes: of trainable weights, of frozen weights
+/// with LoRA, and of a ResNet, where LoRA is only in the last layer.
+const TRAIN_STEP_FACTOR: f64 = 3.0;
+const LORA_STEP_FACTOR: f64 = 2.2;
+const FROZEN_STEP_FACTOR: f64 = 1.1;
+/// Slowdown of unpacked weights, which training uses.
+const UNPACKED_SLOWDOWN: f64 = 1.3;
+/// Typical length of a text relative to the maximum, at which texts are benchmarked.
+const CAPTION_LENGTH_RATIO: f64 = 1.0 / 3.0;
+/// Training does not use a browser's worker pool; efficiency of each of its threads.
+const EFFICIENCY_PER_THREAD: f64 = 0.7;
+/// Gradient caching and checkpointing each add a forward pass.
+const RECOMPUTE_FACTOR: f64 = 4.0 / 3.0;
 
-/// How fast the device encodes, measured once for each model.
+/// Encoding speed of the device, measured once per model.
 #[derive(Default)]
-pub struct Speed {
-    /// Model, seconds for a picture, seconds for a text.
+pub struct EncodingSpeed {
+    /// Model, seconds per picture, seconds per text.
     measured: Option<(String, f64, f64)>,
 }
 
-impl Speed {
+impl EncodingSpeed {
     pub async fn estimate(
         &mut self,
         engine: &Engine,
@@ -44,15 +41,15 @@ impl Speed {
     ) -> Result<Estimate, EngineError> {
         let (image, text) = self.measure(engine, now).await?;
         let (train, held_out) = (f64::from(train), f64::from(held_out));
-        let model = 4 * engine.model_info().parameters + BESIDE;
-        let training = training(engine, &settings);
+        let model = 4 * engine.model_info().parameters + BASELINE_BYTES;
+        let training_target = training_target(engine, &settings);
         let batch_size = settings.batch_size as usize;
         let memory = |micro_batch: u32| {
-            let taken = training.as_ref().map_or(0, |(config, learning)| {
+            let training_bytes = training_target.as_ref().map_or(0, |(config, mode)| {
                 let checkpointing = settings.gradient_checkpointing;
                 estimate_memory(
                     config,
-                    learning,
+                    mode,
                     batch_size,
                     micro_batch as usize,
                     checkpointing,
@@ -60,15 +57,15 @@ impl Speed {
                 )
                 .total()
             });
-            model + taken
+            model + training_bytes
         };
-        let too_large = available.is_some_and(|there| memory(settings.micro_batch) > there);
-        let smaller = match (&training, available) {
-            (Some((config, learning)), Some(there)) if too_large => {
-                let left = there.saturating_sub(model);
+        let too_large = available.is_some_and(|bytes| memory(settings.micro_batch) > bytes);
+        let smaller = match (&training_target, available) {
+            (Some((config, mode)), Some(bytes)) if too_large => {
+                let left = bytes.saturating_sub(model);
                 let checkpointing = settings.gradient_checkpointing;
                 let device = engine.device();
-                largest_micro_batch(config, learning, batch_size, checkpointing, device, left)
+                largest_micro_batch(config, mode, batch_size, checkpointing, device, left)
             }
             _ => None,
         };
@@ -78,20 +75,21 @@ impl Speed {
             _ => {
                 let resnet = matches!(engine.config().vision, VisionConfig::ResNet(_));
                 let (images, texts) = match settings.method {
-                    Method::Lora if resnet => (BEFORE_LORA, BESIDE_LORA),
-                    Method::Lora => (BESIDE_LORA, BESIDE_LORA),
-                    _ => (LEARNING, LEARNING),
+                    Method::Lora if resnet => (FROZEN_STEP_FACTOR, LORA_STEP_FACTOR),
+                    Method::Lora => (LORA_STEP_FACTOR, LORA_STEP_FACTOR),
+                    _ => (TRAIN_STEP_FACTOR, TRAIN_STEP_FACTOR),
                 };
-                let mut each = (image * images + text * OF_A_TEXT * texts) * UNPACKED;
-                let further = crew::members() - 1;
-                each *= 1.0 + FURTHER_THREAD * further as f64;
+                let mut seconds_per_sample =
+                    (image * images + text * CAPTION_LENGTH_RATIO * texts) * UNPACKED_SLOWDOWN;
+                let extra_threads = pool::threads() - 1;
+                seconds_per_sample *= 1.0 + EFFICIENCY_PER_THREAD * extra_threads as f64;
                 if settings.micro_batch < settings.batch_size {
-                    each *= AGAIN;
+                    seconds_per_sample *= RECOMPUTE_FACTOR;
                 }
                 if settings.gradient_checkpointing {
-                    each *= AGAIN;
+                    seconds_per_sample *= RECOMPUTE_FACTOR;
                 }
-                f64::from(settings.epochs) * train * each + 2.0 * held_out * image
+                f64::from(settings.epochs) * train * seconds_per_sample + 2.0 * held_out * image
             }
         };
         Ok(Estimate {
@@ -109,17 +107,17 @@ impl Speed {
         engine: &Engine,
         now: impl Fn() -> f64,
     ) -> Result<(f64, f64), EngineError> {
-        const AT_ONCE: usize = 4;
+        const BATCH: usize = 4;
         let model = &engine.model_info().name;
         if let Some((known, image, text)) = &self.measured
             && known == model
         {
             return Ok((*image, *text));
         }
-        let measured = engine.measure(AT_ONCE, AT_ONCE, 2, now).await?;
+        let measured = engine.measure(BATCH, BATCH, 2, now).await?;
         let seconds = |runs: &[f64]| {
             let best = runs.iter().copied().fold(f64::MAX, f64::min);
-            best / 1e3 / AT_ONCE as f64
+            best / 1e3 / BATCH as f64
         };
         let (image, text) = (seconds(&measured.image_ms), seconds(&measured.text_ms));
         self.measured = Some((model.clone(), image, text));
@@ -127,13 +125,15 @@ impl Speed {
     }
 }
 
-/// The model that is trained and what of it learns; `None` for what is fitted
-/// to features.
-fn training(engine: &Engine, settings: &TrainingSettings) -> Option<(ClipConfig, Learning)> {
+/// Configuration and trainable parameters; `None` for methods that fit features.
+fn training_target(
+    engine: &Engine,
+    settings: &TrainingSettings,
+) -> Option<(ClipConfig, TrainMode)> {
     let config = match settings.method {
         Method::Probe | Method::Adapter => return None,
-        Method::Pretrain => super::towers::beginner(engine.config(), settings),
+        Method::Pretrain => super::fine_tune::small_config_like(engine.config(), settings),
         _ => engine.config().clone(),
     };
-    Some((config, super::towers::learning(settings)))
+    Some((config, super::fine_tune::train_mode(settings)))
 }

@@ -1,42 +1,42 @@
-//! What training needs of the place where it runs.
+//! Environment of a training: files, storage, clock, events.
 
 use super::super::Engine;
 use super::super::messages::TrainingEvent;
 use crate::model::Clip;
 
-/// The worker, or a test.
+/// Environment: a Web Worker, the command, or a test.
 #[allow(async_fn_in_trait)] // one thread
 pub trait Host {
-    /// A handle to a picture's file.
+    /// Handle of a picture's file.
     type File: Clone;
 
     async fn read(&self, file: &Self::File) -> Result<Vec<u8>, String>;
 
-    /// Keeps bytes under a name, for a later visit, in the place of what was
-    /// there. Either all of them are kept or, with an error, none.
+    /// Stores bytes under a name, replacing what was there; all of them or, with an
+    /// error, none.
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String>;
     async fn get(&self, name: &str) -> Option<Vec<u8>>;
-    /// The same as a handle.
+    /// Handle of stored bytes.
     async fn file(&self, name: &str) -> Option<Self::File>;
     async fn delete(&self, name: &str);
-    /// Of all that is kept.
+    /// Names of all stored entries.
     async fn names(&self) -> Vec<String>;
 
-    /// The engine's model as its files have it, not packed, on its device.
+    /// The engine's model, unpacked, on its device.
     async fn model(&self, engine: &Engine) -> Result<Clip, String>;
-    /// One of the small files beside it, such as its tokenizer.
+    /// Small file of the model, such as its tokenizer.
     async fn model_file(&self, name: &str) -> Option<Vec<u8>>;
 
     /// Milliseconds since 1970.
     fn now(&self) -> f64;
-    /// Bytes that are left to be used, as far as anybody can tell.
+    /// Available memory in bytes, if known.
     fn memory(&self, gpu: bool) -> Option<u64>;
 
-    fn say(&self, event: TrainingEvent, beside: Beside<Self::File>);
+    fn emit(&self, event: TrainingEvent, attachments: Attachments<Self::File>);
 }
 
-/// What travels beside an event.
-pub enum Beside<F> {
+/// Attachments of an event.
+pub enum Attachments<F> {
     Nothing,
     Bytes(Vec<Vec<u8>>),
     Files(Vec<F>),

@@ -1,85 +1,85 @@
-//! Training as the worker does it: requests in, events out, one small piece of
-//! work at a time, so that a request is heard between any two; what there is to
-//! learn from, the state of a training and its result are kept for a later visit.
+//! Training jobs: requests in, events out, one small unit of work at a time, so that
+//! requests are handled in between. Samples, checkpoints and the result are stored for
+//! later visits.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! | --- | --- |
-//! | [`host`], [`browser`] | what it needs of the place where it runs, and the worker as one |
-//! | [`samples`] | pictures, their features and pixels |
-//! | [`heads`] | a probe or an adapter, piece by piece |
-//! | [`towers`] | LoRA, fine-tuning and pre-training, step by step |
-//! | [`measure`] | the held-out part |
-//! | [`product`] | what came of it: kept, used, taken away |
-//! | [`estimate`] | what it will take |
+//! | [`host`], [`browser`] | environment of a training, and its implementation in a browser |
+//! | [`samples`] | training pictures, their features and pixels |
+//! | [`head_fit`] | job of a probe or an adapter |
+//! | [`fine_tune`] | job of LoRA, fine-tuning or pre-training |
+//! | [`held_out`] | evaluation of the held-out part |
+//! | [`artifact`] | result: storage, activation, export |
+//! | [`estimate`] | estimate of time and memory |
 
+mod artifact;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod browser;
 mod estimate;
-mod heads;
+mod fine_tune;
+mod head_fit;
+mod held_out;
 mod host;
-mod measure;
-mod product;
 mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
-mod towers;
 
-pub use host::{Beside, Host};
+pub use host::{Attachments, Host};
 
 use super::messages::{
     Interrupted, Outcome, Ranked, TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest,
 };
-use super::{Engine, Swapped};
-use crate::model::Packing;
+use super::{Engine, ModelSlot};
+use crate::model::WeightPrecision;
 use crate::train::{Head, Method};
-use heads::HeadJob;
-use product::Product;
-use samples::Samples;
-use towers::TowerJob;
+use artifact::TrainedArtifact;
+use fine_tune::FineTuneJob;
+use head_fit::HeadFitJob;
+use samples::SampleStore;
 
-/// What the page knows of its samples.
+/// Name of the page's stored project.
 const PROJECT: &str = "project";
 
-/// A training in the worker.
+/// Training state of a worker.
 pub struct Training<H: Host> {
     host: H,
-    samples: Samples<H::File>,
+    samples: SampleStore<H::File>,
     job: Option<Job>,
     paused: bool,
-    product: Option<Product>,
-    /// A probe or an adapter that pictures are classified with.
+    artifact: Option<TrainedArtifact>,
+    /// Probe or adapter in use.
     head: Option<Head>,
-    /// The engine's own model, while something trained is in its place.
-    own: Option<Swapped>,
-    speed: estimate::Speed,
-    /// Counts how often the engine got another model.
-    swaps: u32,
+    /// The engine's original model, while a trained one is in use.
+    original_model: Option<ModelSlot>,
+    speed: estimate::EncodingSpeed,
+    /// Counts model swaps.
+    model_version: u32,
 }
 
 enum Job {
-    Head(Box<HeadJob>),
-    Tower(Box<TowerJob>),
+    Head(Box<HeadFitJob>),
+    FineTune(Box<FineTuneJob>),
 }
 
-/// What a piece of work came to.
-enum Piece {
+/// Result of a unit of work.
+enum StepResult {
     /// There is more to do.
     More,
-    Done(Box<Outcome>, Box<Product>),
+    Done(Box<Outcome>, Box<TrainedArtifact>),
 }
 
 impl<H: Host> Training<H> {
     pub fn new(host: H) -> Self {
         Self {
             host,
-            samples: Samples::default(),
+            samples: SampleStore::default(),
             job: None,
             paused: false,
-            product: None,
+            artifact: None,
             head: None,
-            own: None,
-            speed: estimate::Speed::default(),
-            swaps: 0,
+            original_model: None,
+            speed: estimate::EncodingSpeed::default(),
+            model_version: 0,
         }
     }
 
@@ -87,31 +87,31 @@ impl<H: Host> Training<H> {
         &self.host
     }
 
-    /// Tells what earlier visits left.
+    /// Reports what earlier visits stored.
     pub async fn begin(&mut self, engine: &Engine) {
         let (samples, files) = self.samples.restore(&self.host).await;
         let project =
             (self.host.get(PROJECT).await).and_then(|bytes| String::from_utf8(bytes).ok());
-        let interrupted = (towers::kept(&self.host).await).map(|run| Interrupted {
+        let interrupted = (fine_tune::latest_checkpoint(&self.host).await).map(|run| Interrupted {
             method: run.plan.settings.method,
             model: run.model,
             step: run.step,
             steps: run.steps,
             kept_ms: run.kept_ms,
         });
-        self.product = Product::restore(&self.host, engine).await;
-        let trained = self.product.as_ref().map(Product::describe);
+        self.artifact = TrainedArtifact::restore(&self.host, engine).await;
+        let trained = self.artifact.as_ref().map(TrainedArtifact::describe);
         let found = TrainingEvent::Found {
             project,
             samples,
             interrupted,
             trained,
         };
-        self.host.say(found, Beside::Files(files));
+        self.host.emit(found, Attachments::Files(files));
     }
 
-    /// Takes a request; `bytes` and `files` travelled beside it.
-    pub async fn take(
+    /// Handles a request with its attached `files`.
+    pub async fn handle(
         &mut self,
         request: TrainingRequest,
         files: Vec<H::File>,
@@ -125,32 +125,32 @@ impl<H: Host> Training<H> {
             }
             TrainingRequest::KeepProject { project } => {
                 if let Err(why) = self.host.put(PROJECT, project.as_bytes()).await {
-                    self.samples.cannot_keep(&self.host, &why);
+                    self.samples.report_storage_error(&self.host, &why);
                 }
             }
             TrainingRequest::Pause => {
                 if self.job.is_some() {
                     self.paused = true;
-                    if let Some(Job::Tower(job)) = &mut self.job {
-                        job.keep(&self.host).await;
+                    if let Some(Job::FineTune(job)) = &mut self.job {
+                        job.save_checkpoint(&self.host).await;
                     }
-                    self.say(TrainingEvent::Paused);
+                    self.emit(TrainingEvent::Paused);
                 }
             }
             TrainingRequest::Stop { discard } => self.stop(discard).await,
             TrainingRequest::Discard => {
-                towers::forget(&self.host).await;
-                self.say(TrainingEvent::Stopped);
+                fine_tune::delete_checkpoints(&self.host).await;
+                self.emit(TrainingEvent::Stopped);
             }
-            other => match engine {
-                Some(engine) => self.take_with(other, files, engine).await,
+            request => match engine {
+                Some(engine) => self.handle_with_engine(request, files, engine).await,
                 None => self.fail("no model is loaded".into()),
             },
         }
     }
 
-    /// Requests that need a model.
-    async fn take_with(
+    /// Handles requests that need a model.
+    async fn handle_with_engine(
         &mut self,
         request: TrainingRequest,
         files: Vec<H::File>,
@@ -170,12 +170,12 @@ impl<H: Host> Training<H> {
                     .estimate(engine, settings, train, held_out, available, now)
                     .await;
                 match estimate {
-                    Ok(estimate) => self.say(TrainingEvent::Estimated(estimate)),
-                    Err(why) => self.remark(format!("What it takes could not be found out: {why}")),
+                    Ok(estimate) => self.emit(TrainingEvent::Estimated(estimate)),
+                    Err(why) => self.notify(format!("What it takes could not be found out: {why}")),
                 }
             }
             TrainingRequest::Start { .. } | TrainingRequest::Resume
-                if engine.packing() == Packing::Int8 =>
+                if engine.precision() == WeightPrecision::Int8 =>
             {
                 self.fail(
                     "the model is loaded with 8-bit weights, and training wants exact ones: \
@@ -186,30 +186,30 @@ impl<H: Host> Training<H> {
             TrainingRequest::Start { plan } => self.start(plan, engine).await,
             TrainingRequest::Resume if self.job.is_some() => {
                 self.paused = false;
-                self.say(TrainingEvent::Running);
+                self.emit(TrainingEvent::Running);
             }
             TrainingRequest::Resume => {
-                self.give_back(engine).await;
-                match TowerJob::resume(&self.host, engine).await {
+                self.restore_before_training(engine).await;
+                match FineTuneJob::resume(&self.host, engine).await {
                     Ok((job, curves)) => {
-                        self.say(TrainingEvent::Curves { curves });
-                        self.run(Job::Tower(Box::new(job)));
+                        self.emit(TrainingEvent::Curves { curves });
+                        self.run(Job::FineTune(Box::new(job)));
                     }
                     Err(error) => self.fail(error),
                 }
             }
             TrainingRequest::Export { what } => {
-                let made = match &self.product {
-                    Some(product) => product.export(what, &self.host, engine).await,
+                let made = match &self.artifact {
+                    Some(artifact) => artifact.export(what, &self.host, engine).await,
                     None => Err("there is nothing trained to take away".into()),
                 };
                 match made {
                     Ok(files) => {
                         let (files, bytes) = files.into_iter().unzip();
                         let exported = TrainingEvent::Exported { files };
-                        self.host.say(exported, Beside::Bytes(bytes));
+                        self.host.emit(exported, Attachments::Bytes(bytes));
                     }
-                    Err(error) => self.say(TrainingEvent::ExportFailed { error }),
+                    Err(error) => self.emit(TrainingEvent::ExportFailed { error }),
                 }
             }
             TrainingRequest::Import => {
@@ -219,48 +219,48 @@ impl<H: Host> Training<H> {
                         read.push(bytes);
                     }
                 }
-                self.put_back(engine).await;
-                match Product::import(read, &self.host, engine).await {
-                    Ok((product, note)) => {
-                        product.keep(&self.host).await;
-                        self.say(TrainingEvent::Imported(product.describe()));
-                        note.into_iter().for_each(|note| self.remark(note));
-                        self.product = Some(product);
+                self.restore_model(engine).await;
+                match TrainedArtifact::import(read, &self.host, engine).await {
+                    Ok((artifact, note)) => {
+                        artifact.save(&self.host).await;
+                        self.emit(TrainingEvent::Imported(artifact.describe()));
+                        note.into_iter().for_each(|note| self.notify(note));
+                        self.artifact = Some(artifact);
                     }
-                    Err(error) => self.say(TrainingEvent::ImportFailed { error }),
+                    Err(error) => self.emit(TrainingEvent::ImportFailed { error }),
                 }
             }
-            TrainingRequest::Use { trained } => self.put_to_use(trained, engine).await,
+            TrainingRequest::Use { trained } => self.set_active(trained, engine).await,
             _ => {}
         }
     }
 
-    /// Keeps what is not kept yet, and lets go of all of it.
+    /// Stores everything that is not stored yet, and releases it.
     async fn hand_over(&mut self, engine: Option<&mut Engine>) {
         while self.samples.read_one(&self.host).await {}
-        if let Some(Job::Tower(job)) = &mut self.job {
-            job.keep(&self.host).await;
+        if let Some(Job::FineTune(job)) = &mut self.job {
+            job.save_checkpoint(&self.host).await;
         }
         if let Some(engine) = engine {
-            self.give_back(engine).await;
+            self.restore_before_training(engine).await;
         }
         self.job = None;
         self.paused = false;
-        self.product = None;
-        self.samples = Samples::default();
-        self.say(TrainingEvent::HandedOver);
+        self.artifact = None;
+        self.samples = SampleStore::default();
+        self.emit(TrainingEvent::HandedOver);
     }
 
     async fn start(&mut self, plan: TrainingPlan, engine: &mut Engine) {
-        self.give_back(engine).await;
+        self.restore_before_training(engine).await;
         self.job = None;
-        towers::forget(&self.host).await;
+        fine_tune::delete_checkpoints(&self.host).await;
         let job = match plan.settings.method {
             Method::Probe | Method::Adapter => {
-                Ok(Job::Head(Box::new(HeadJob::new(plan, self.host.now()))))
+                Ok(Job::Head(Box::new(HeadFitJob::new(plan, self.host.now()))))
             }
-            _ => (TowerJob::start(plan, &self.host, engine).await)
-                .map(|job| Job::Tower(Box::new(job))),
+            _ => (FineTuneJob::start(plan, &self.host, engine).await)
+                .map(|job| Job::FineTune(Box::new(job))),
         };
         match job {
             Ok(job) => self.run(job),
@@ -271,34 +271,33 @@ impl<H: Host> Training<H> {
     fn run(&mut self, job: Job) {
         self.job = Some(job);
         self.paused = false;
-        self.say(TrainingEvent::Running);
+        self.emit(TrainingEvent::Running);
     }
 
     async fn stop(&mut self, discard: bool) {
         self.paused = false;
         match &mut self.job {
-            Some(Job::Tower(job)) if !discard => job.finish_early(),
-            // A classifier that is half fitted is of no use.
+            Some(Job::FineTune(job)) if !discard => job.finish_early(),
+            // A half-fitted classifier is useless.
             _ => {
                 self.job = None;
-                towers::forget(&self.host).await;
-                self.say(TrainingEvent::Stopped);
+                fine_tune::delete_checkpoints(&self.host).await;
+                self.emit(TrainingEvent::Stopped);
             }
         }
     }
 
-    /// Changes whenever the engine got another model: features from before mean
-    /// nothing to it.
-    pub fn swaps(&self) -> u32 {
-        self.swaps
+    /// Changes with every model swap, which invalidates features.
+    pub fn model_version(&self) -> u32 {
+        self.model_version
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is work to do.
     pub fn busy(&self) -> bool {
         self.samples.unread() || (self.job.is_some() && !self.paused)
     }
 
-    /// One piece of work; `false` when there is none.
+    /// One unit of work; `false` if there is none.
     pub async fn work(&mut self, engine: &mut Engine) -> bool {
         if self.samples.read_one(&self.host).await {
             return true;
@@ -306,19 +305,19 @@ impl<H: Host> Training<H> {
         if self.paused {
             return false;
         }
-        let piece = match &mut self.job {
+        let result = match &mut self.job {
             None => return false,
             Some(Job::Head(job)) => job.advance(&self.host, &mut self.samples, engine).await,
-            Some(Job::Tower(job)) => job.advance(&self.host, &mut self.samples, engine).await,
+            Some(Job::FineTune(job)) => job.advance(&self.host, &mut self.samples, engine).await,
         };
-        match piece {
-            Ok(Piece::More) => {}
-            Ok(Piece::Done(outcome, product)) => {
+        match result {
+            Ok(StepResult::More) => {}
+            Ok(StepResult::Done(outcome, artifact)) => {
                 self.job = None;
-                product.keep(&self.host).await;
-                towers::forget(&self.host).await;
-                self.product = Some(*product);
-                self.say(TrainingEvent::Finished(outcome));
+                artifact.save(&self.host).await;
+                fine_tune::delete_checkpoints(&self.host).await;
+                self.artifact = Some(*artifact);
+                self.emit(TrainingEvent::Finished(outcome));
             }
             Err(error) => {
                 self.job = None;
@@ -328,89 +327,89 @@ impl<H: Host> Training<H> {
         true
     }
 
-    /// A picture's ranking by the probe or adapter in use, if there is one.
+    /// Ranking of a picture by the probe or adapter in use, if any.
     pub fn rank(&self, features: &[f32]) -> Option<Vec<Ranked>> {
         self.head.as_ref().map(|head| head.rank(features))
     }
 
-    async fn put_to_use(&mut self, trained: bool, engine: &mut Engine) {
-        let encode_again = self.put_back(engine).await;
+    async fn set_active(&mut self, trained: bool, engine: &mut Engine) {
+        let encode_again = self.restore_model(engine).await;
         let mut in_use = None;
-        if trained && let Some(product) = &self.product {
-            match product.take_up(&self.host, engine).await {
-                Ok(product::InUse::Head(head)) => self.head = Some(head),
-                Ok(product::InUse::Model(before)) => {
-                    self.own = Some(before);
-                    self.swaps += 1;
+        if trained && let Some(artifact) = &self.artifact {
+            match artifact.activate(&self.host, engine).await {
+                Ok(artifact::InUse::Head(head)) => self.head = Some(head),
+                Ok(artifact::InUse::Model(before)) => {
+                    self.original_model = Some(before);
+                    self.model_version += 1;
                 }
                 Err(error) => {
-                    self.remark(error);
+                    self.notify(error);
                     return;
                 }
             }
-            in_use = Some(product.describe());
+            in_use = Some(artifact.describe());
         }
-        let encode_again = encode_again || self.own.is_some();
-        self.say(TrainingEvent::InUse {
+        let encode_again = encode_again || self.original_model.is_some();
+        self.emit(TrainingEvent::InUse {
             trained: in_use,
             encode_again,
         });
     }
 
-    /// The engine's own model in its place again; whether it was not.
-    async fn put_back(&mut self, engine: &mut Engine) -> bool {
+    /// Restores the original model; `false` if it was in use.
+    async fn restore_model(&mut self, engine: &mut Engine) -> bool {
         self.head = None;
-        match self.own.take() {
-            Some(own) => {
-                self.swaps += 1;
-                engine.swap(own).await.is_ok()
+        match self.original_model.take() {
+            Some(original_model) => {
+                self.model_version += 1;
+                engine.swap(original_model).await.is_ok()
             }
             None => false,
         }
     }
 
-    /// The same before a training, which begins with that model; and says so.
-    async fn give_back(&mut self, engine: &mut Engine) {
-        if self.head.is_some() || self.own.is_some() {
-            let encode_again = self.put_back(engine).await;
-            self.say(TrainingEvent::InUse {
+    /// Restores the original model before a training, and notifies the page.
+    async fn restore_before_training(&mut self, engine: &mut Engine) {
+        if self.head.is_some() || self.original_model.is_some() {
+            let encode_again = self.restore_model(engine).await;
+            self.emit(TrainingEvent::InUse {
                 trained: None,
                 encode_again,
             });
         }
     }
 
-    fn say(&self, event: TrainingEvent) {
-        self.host.say(event, Beside::Nothing);
+    fn emit(&self, event: TrainingEvent) {
+        self.host.emit(event, Attachments::Nothing);
     }
 
-    fn remark(&self, text: String) {
-        self.say(TrainingEvent::Remark { text });
+    fn notify(&self, text: String) {
+        self.emit(TrainingEvent::Remark { text });
     }
 
     fn fail(&self, error: String) {
-        self.say(TrainingEvent::Failed { error });
+        self.emit(TrainingEvent::Failed { error });
     }
 }
 
-/// Tells how far a training is, but not more often than can be seen.
-struct Ticker {
-    told: f64,
+/// Progress reports, throttled.
+struct ProgressThrottle {
+    last_report: f64,
 }
 
-impl Ticker {
-    /// Milliseconds between two words.
-    const PACE: f64 = 100.0;
+impl ProgressThrottle {
+    /// Minimum time between reports.
+    const INTERVAL_MS: f64 = 100.0;
 
     fn new() -> Self {
-        Self { told: 0.0 }
+        Self { last_report: 0.0 }
     }
 
-    fn tell<H: Host>(&mut self, host: &H, progress: TrainingProgress) {
+    fn report<H: Host>(&mut self, host: &H, progress: TrainingProgress) {
         let now = host.now();
-        if now - self.told >= Self::PACE || progress.done == progress.total {
-            self.told = now;
-            host.say(TrainingEvent::Progress(progress), Beside::Nothing);
+        if now - self.last_report >= Self::INTERVAL_MS || progress.done == progress.total {
+            self.last_report = now;
+            host.emit(TrainingEvent::Progress(progress), Attachments::Nothing);
         }
     }
 }

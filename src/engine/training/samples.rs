@@ -1,70 +1,69 @@
-//! Pictures to learn from: where their files are, what their bytes are, what
-//! the model makes of them.
+//! Training pictures: files, pixels and features.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Beside, Host};
+use super::{Attachments, Host};
 use crate::engine::Engine;
 use crate::engine::messages::{SampleId, SampleReading, TrainingEvent};
 use crate::preprocess::decode;
 
-/// Before the number of a sample that is kept.
-const KEPT: &str = "sample-";
-/// Milliseconds between two words about files that were read.
-const PACE: f64 = 150.0;
-/// Pictures encoded at once: enough to keep a device busy, few enough to stop
+/// Prefix of a stored sample's name.
+const FILE_PREFIX: &str = "sample-";
+/// Minimum time between reports of files read.
+const INTERVAL_MS: f64 = 150.0;
+/// Encoder batch size: large enough to keep a device busy, small enough to cancel in
 /// between.
-const BATCH: usize = 16;
-/// Prepared pictures are held in memory up to so many bytes: a picture is learnt
-/// from many times, and reading its file takes longer than a step does.
-const HELD: usize = 256 << 20;
+const ENCODE_BATCH: usize = 16;
+/// Limit of the pixel cache: a picture is used many times, and decoding takes longer than
+/// a step.
+const MAX_PIXEL_BYTES: usize = 256 << 20;
 
-pub struct Samples<F> {
+pub struct SampleStore<F> {
     files: BTreeMap<SampleId, F>,
     unread: VecDeque<SampleId>,
     readings: Vec<SampleReading>,
-    told: f64,
-    /// Features by the engine's own model.
+    last_report: f64,
+    /// Features of the engine's original model.
     features: HashMap<SampleId, Vec<f32>>,
     /// Name of that model.
-    of_model: String,
+    model_name: String,
     pixels: HashMap<SampleId, Vec<f32>>,
-    /// Numbers in all of `pixels`.
-    held: usize,
-    complained: bool,
+    /// Values in all of `pixels`.
+    cached_values: usize,
+    warned: bool,
 }
 
-impl<F> Default for Samples<F> {
+impl<F> Default for SampleStore<F> {
     fn default() -> Self {
         Self {
             files: BTreeMap::new(),
             unread: VecDeque::new(),
             readings: Vec::new(),
-            told: 0.0,
+            last_report: 0.0,
             features: HashMap::new(),
-            of_model: String::new(),
+            model_name: String::new(),
             pixels: HashMap::new(),
-            held: 0,
-            complained: false,
+            cached_values: 0,
+            warned: false,
         }
     }
 }
 
-fn kept_name(sample: SampleId) -> String {
-    format!("{KEPT}{sample}")
+fn file_name(sample: SampleId) -> String {
+    format!("{FILE_PREFIX}{sample}")
 }
 
-impl<F: Clone> Samples<F> {
-    /// Samples that an earlier visit kept, and their files.
+impl<F: Clone> SampleStore<F> {
+    /// Samples that an earlier visit stored, with their files.
     pub async fn restore<H: Host<File = F>>(&mut self, host: &H) -> (Vec<SampleId>, Vec<F>) {
         let mut found: Vec<SampleId> = (host.names().await.iter())
-            .filter_map(|name| name.strip_prefix(KEPT)?.parse().ok())
+            .filter_map(|name| name.strip_prefix(FILE_PREFIX)?.parse().ok())
             .collect();
         found.sort_unstable();
         let (mut samples, mut files) = (Vec::new(), Vec::new());
         for sample in found {
-            if let Some(file) = host.file(&kept_name(sample)).await {
+            if let Some(file) = host.file(&file_name(sample)).await {
                 self.files.insert(sample, file.clone());
                 samples.push(sample);
                 files.push(file);
@@ -85,10 +84,10 @@ impl<F: Clone> Samples<F> {
             self.files.remove(&sample);
             self.features.remove(&sample);
             if let Some(pixels) = self.pixels.remove(&sample) {
-                self.held -= pixels.len();
+                self.cached_values -= pixels.len();
             }
-            self.unread.retain(|waiting| *waiting != sample);
-            host.delete(&kept_name(sample)).await;
+            self.unread.retain(|id| *id != sample);
+            host.delete(&file_name(sample)).await;
         }
     }
 
@@ -96,7 +95,7 @@ impl<F: Clone> Samples<F> {
         !self.unread.is_empty() || !self.readings.is_empty()
     }
 
-    /// Reads one file that waits; `false` when there is none.
+    /// Reads one pending file; `false` if there is none.
     pub async fn read_one<H: Host<File = F>>(&mut self, host: &H) -> bool {
         if let Some(sample) = self.unread.pop_front()
             && let Some(file) = self.files.get(&sample).cloned()
@@ -104,19 +103,19 @@ impl<F: Clone> Samples<F> {
             let file = self.examine(host, sample, &file).await;
             self.readings.push(SampleReading { sample, file });
         }
-        let due = self.unread.is_empty() || host.now() - self.told > PACE;
+        let due = self.unread.is_empty() || host.now() - self.last_report > INTERVAL_MS;
         if self.readings.is_empty() {
             return false;
         }
         if due {
-            self.told = host.now();
+            self.last_report = host.now();
             let samples = std::mem::take(&mut self.readings);
-            host.say(TrainingEvent::SamplesRead { samples }, Beside::Nothing);
+            host.emit(TrainingEvent::SamplesRead { samples }, Attachments::Nothing);
         }
         true
     }
 
-    /// Whether a file is a picture, and its fingerprint; keeps it.
+    /// Decodes a file, stores it, and returns its hash.
     async fn examine<H: Host<File = F>>(
         &mut self,
         host: &H,
@@ -125,51 +124,51 @@ impl<F: Clone> Samples<F> {
     ) -> Result<String, String> {
         let bytes = host.read(file).await?;
         decode(&bytes).map_err(|error| error.to_string())?;
-        let name = kept_name(sample);
-        // A fresh worker is told of samples that the one before kept.
+        let name = file_name(sample);
+        // A restarted worker gets samples again that are stored already.
         if host.file(&name).await.is_none() {
             match host.put(&name, &bytes).await {
                 Ok(()) => {
-                    // From here on: a file that the visitor deletes is no loss.
-                    if let Some(kept) = host.file(&name).await {
-                        self.files.insert(sample, kept);
+                    // Used from here on: the visitor may delete the original.
+                    if let Some(stored) = host.file(&name).await {
+                        self.files.insert(sample, stored);
                     }
                 }
-                Err(why) => self.cannot_keep(host, &why),
+                Err(why) => self.report_storage_error(host, &why),
             }
         }
         Ok(fingerprint(&bytes))
     }
 
-    /// Said once: the rest goes on.
-    pub fn cannot_keep<H: Host<File = F>>(&mut self, host: &H, why: &str) {
-        if !std::mem::replace(&mut self.complained, true) {
+    /// Reported once.
+    pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &str) {
+        if !std::mem::replace(&mut self.warned, true) {
             let text = format!(
                 "This browser does not keep the pictures ({why}): leave this page open until you have taken away what you train."
             );
-            host.say(TrainingEvent::Remark { text }, Beside::Nothing);
+            host.emit(TrainingEvent::Remark { text }, Attachments::Nothing);
         }
     }
 
-    /// Pictures that were looked at with another model mean nothing to this one.
-    fn belong_to(&mut self, engine: &Engine) {
+    /// Drops features and pixels of another model.
+    fn invalidate_for(&mut self, engine: &Engine) {
         let name = &engine.model_info().name;
-        if self.of_model != *name {
-            self.of_model.clone_from(name);
+        if self.model_name != *name {
+            self.model_name.clone_from(name);
             self.features.clear();
             self.pixels.clear();
-            self.held = 0;
+            self.cached_values = 0;
         }
     }
 
-    /// A picture as the model sees it.
+    /// Preprocessed pixels.
     pub async fn pixels<H: Host<File = F>>(
         &mut self,
         host: &H,
         engine: &Engine,
         sample: SampleId,
     ) -> Result<Vec<f32>, String> {
-        self.belong_to(engine);
+        self.invalidate_for(engine);
         if let Some(pixels) = self.pixels.get(&sample) {
             return Ok(pixels.clone());
         }
@@ -178,25 +177,25 @@ impl<F: Clone> Samples<F> {
         let bytes = host.read(file).await?;
         let picture = decode(&bytes).map_err(|error| error.to_string())?;
         let pixels = engine.pixels(&picture);
-        if (self.held + pixels.len()) * size_of::<f32>() <= HELD {
-            self.held += pixels.len();
+        if (self.cached_values + pixels.len()) * size_of::<f32>() <= MAX_PIXEL_BYTES {
+            self.cached_values += pixels.len();
             self.pixels.insert(sample, pixels.clone());
         }
         Ok(pixels)
     }
 
-    /// Encodes the first of `samples` whose features are not known, one batch of
-    /// them; returns how many. A picture that cannot be read any more is an error.
-    pub async fn encode_some<H: Host<File = F>>(
+    /// Encodes the next batch of `samples` without features; returns its size. An
+    /// unreadable picture is an error.
+    pub async fn encode_next_batch<H: Host<File = F>>(
         &mut self,
         host: &H,
         engine: &Engine,
         samples: &[SampleId],
     ) -> Result<usize, String> {
-        self.belong_to(engine);
+        self.invalidate_for(engine);
         let batch: Vec<SampleId> = (samples.iter().copied())
             .filter(|sample| !self.features.contains_key(sample))
-            .take(BATCH)
+            .take(ENCODE_BATCH)
             .collect();
         let mut pixels = Vec::with_capacity(batch.len());
         for sample in &batch {
@@ -215,7 +214,7 @@ impl<F: Clone> Samples<F> {
         self.features.get(&sample)
     }
 
-    /// How many of these are known.
+    /// Number of encoded samples among these.
     pub fn encoded(&self, samples: &[SampleId]) -> usize {
         (samples.iter())
             .filter(|sample| self.features.contains_key(sample))
@@ -223,7 +222,7 @@ impl<F: Clone> Samples<F> {
     }
 }
 
-/// Of 128 bits, as text.
+/// 128-bit hash, in hexadecimal.
 fn fingerprint(bytes: &[u8]) -> String {
     let [a, b] = [0u8, 1].map(|salt| {
         let mut hasher = DefaultHasher::new();

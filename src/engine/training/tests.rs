@@ -12,7 +12,7 @@ use crate::engine::messages::{DeviceChoice, Export, PlannedSample, SampleId, Tra
 use crate::engine::messages::{TrainingSettings, TrainingStep};
 use crate::engine::open_device;
 use crate::hub::{self, Bundled};
-use crate::model::{Clip, Packing};
+use crate::model::{Clip, WeightPrecision};
 
 /// A worker that is none: what it keeps outlives it.
 #[derive(Clone, Default)]
@@ -71,9 +71,9 @@ impl Host for Memory {
         Some(1 << 30)
     }
 
-    fn say(&self, event: TrainingEvent, beside: Beside<Vec<u8>>) {
+    fn emit(&self, event: TrainingEvent, attachments: Attachments<Vec<u8>>) {
         self.said.borrow_mut().push(event);
-        if let Beside::Bytes(bytes) = beside {
+        if let Attachments::Bytes(bytes) = attachments {
             *self.given.borrow_mut() = bytes;
         }
     }
@@ -103,9 +103,15 @@ fn engine() -> Engine {
     block_on(async {
         let bundle = hub::open(&Bundled, None).await.unwrap();
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        Engine::load(&Bundled, bundle, opened, Packing::Exact, &mut |_| ())
-            .await
-            .unwrap()
+        Engine::load(
+            &Bundled,
+            bundle,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await
+        .unwrap()
     })
 }
 
@@ -178,12 +184,12 @@ fn begun(engine: &Engine) -> (Training<Memory>, Memory) {
         .iter()
         .map(|s| picture(s / EACH, s % EACH))
         .collect();
-    block_on(training.take(TrainingRequest::AddSamples { samples }, files, None));
+    block_on(training.handle(TrainingRequest::AddSamples { samples }, files, None));
     (training, host)
 }
 
 fn ask(training: &mut Training<Memory>, request: TrainingRequest, engine: &mut Engine) {
-    block_on(training.take(request, Vec::new(), Some(engine)));
+    block_on(training.handle(request, Vec::new(), Some(engine)));
 }
 
 fn finish(training: &mut Training<Memory>, engine: &mut Engine) {
@@ -228,7 +234,7 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
             &mut engine,
         );
         let file = host.given.borrow()[0].clone();
-        block_on(training.take(TrainingRequest::Import, vec![file], Some(&mut engine)));
+        block_on(training.handle(TrainingRequest::Import, vec![file], Some(&mut engine)));
         let said = host.said.borrow();
         let imported = said.iter().any(
             |event| matches!(event, TrainingEvent::Imported(trained) if trained.method == method),

@@ -1,5 +1,5 @@
-//! Operations of our own that are differentiated: burn's graph keeps what each
-//! needs on the way back, and calls it there.
+//! Custom operations with autodiff: saved state and backward pass as nodes of burn's
+//! graph.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -18,16 +18,20 @@ use burn::backend::{
 };
 use burn::tensor::DType;
 
-/// What an operation of `N` inputs keeps for its way back.
-pub trait WayBack<const N: usize>: Clone + Debug + Send + 'static {
-    /// What the loss asks of each input that it is `wanted` of, by what it asks of
-    /// the output. All are contiguous and f32.
-    fn gradients(self, asked: FlexTensor, wanted: [bool; N]) -> Option<[Option<FlexTensor>; N]>;
+/// Saved state of an operation with `N` inputs, and its backward pass.
+pub trait CustomBackward<const N: usize>: Clone + Debug + Send + 'static {
+    /// Given dL/d(output), returns dL/d(input) for every input flagged in `needs_grad`.
+    /// All tensors are contiguous f32.
+    fn backward(
+        self,
+        grad_output: FlexTensor,
+        needs_grad: [bool; N],
+    ) -> Option<[Option<FlexTensor>; N]>;
 }
 
-/// Does `forward` with the numbers of `inputs` and notes in their graph how to come
-/// back. Only where all of them are f32 in the CPU's memory and belong to a graph.
-pub fn differentiable<const N: usize, S: WayBack<N>>(
+/// Runs `forward` and records the operation in the graph of its inputs. `None` unless all
+/// of them are f32 in CPU memory and tracked.
+pub fn custom_op<const N: usize, S: CustomBackward<N>>(
     inputs: [DispatchTensor; N],
     forward: impl FnOnce(&[FlexTensor; N]) -> Option<(FlexTensor, S)>,
 ) -> Option<DispatchTensor> {
@@ -43,7 +47,7 @@ pub fn differentiable<const N: usize, S: WayBack<N>>(
     }
 }
 
-fn record<C: CheckpointStrategy, const N: usize, S: WayBack<N>>(
+fn record<C: CheckpointStrategy, const N: usize, S: CustomBackward<N>>(
     inputs: [DispatchTensor; N],
     forward: impl FnOnce(&[FlexTensor; N]) -> Option<(FlexTensor, S)>,
 ) -> Option<DispatchTensor>
@@ -66,7 +70,7 @@ where
     let values: [FlexTensor; N] = values.collect::<Vec<_>>().try_into().ok()?;
     let (output, state) = forward(&values)?;
     let nodes = tracked.iter().map(|input| input.node()).collect::<Vec<_>>();
-    let step = Step(PhantomData).prepare::<C>(nodes.try_into().ok()?);
+    let step = BackwardNode(PhantomData).prepare::<C>(nodes.try_into().ok()?);
     let output = match step.compute_bound().stateful() {
         OpsKind::Tracked(step) => step.finish(state, output),
         OpsKind::UnTracked(step) => step.finish(output),
@@ -76,18 +80,18 @@ where
 }
 
 #[derive(Debug)]
-struct Step<S>(PhantomData<S>);
+struct BackwardNode<S>(PhantomData<S>);
 
-impl<const N: usize, S: WayBack<N>> Backward<Flex, N> for Step<S> {
+impl<const N: usize, S: CustomBackward<N>> Backward<Flex, N> for BackwardNode<S> {
     type State = S;
 
-    fn backward(self, ops: Ops<S, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let asked = gradients.consume::<Flex>(&ops.node).to_contiguous();
-        let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found = ops.state.gradients(asked, wanted);
-        for (parent, gradient) in ops.parents.iter().zip(found.into_iter().flatten()) {
+    fn backward(self, ops: Ops<S, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad_output = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let needs_grad = ops.parents.each_ref().map(Option::is_some);
+        let input_grads = ops.state.backward(grad_output, needs_grad);
+        for (parent, gradient) in ops.parents.iter().zip(input_grads.into_iter().flatten()) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                gradients.register::<Flex>(parent.id, gradient);
+                grads.register::<Flex>(parent.id, gradient);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The fast paths in the CPU's memory: burn's tensors in, slices within.
+//! Fast paths for tensors in CPU memory: burn's tensors in, kernels over slices within.
 
 #[cfg(feature = "training")]
 mod graph;
@@ -14,33 +14,33 @@ use burn::tensor::{DType, Device, Element, Int, Tensor, TensorData};
 use half::f16;
 
 use super::linear::Int8;
-use crate::kernels::conv::{self, ConvShape, Places};
-use crate::kernels::crew::{self, Shares, Word};
-use crate::kernels::gemm::{Finish, Values};
-use crate::kernels::laid::{Laid, panels};
+use crate::kernels::conv::{self, ConvGeometry, ConvParams};
+use crate::kernels::gemm::{Epilogue, PackedData};
+use crate::kernels::packed_weights::{PackedWeights, pack as pack_panels};
+use crate::kernels::pool::{self, ShardedMatrix, Transport};
 use crate::kernels::simd::tile_width;
-use crate::kernels::{Curve, attention, int8, norm, winograd};
+use crate::kernels::{Activation, attention, int8, norm, winograd};
 
-/// The numbers of a tensor, if they lie here and nobody differentiates.
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
+/// Contiguous CPU primitive of an untracked tensor, else `None`.
+fn primitive<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
     Some(tensor.try_into_primitive::<Flex>().ok()?.to_contiguous())
 }
 
-/// The same of one that may be left out.
-fn optional<const D: usize>(tensor: Option<Tensor<D>>) -> Option<Option<FlexTensor>> {
+/// [`primitive`] of an optional tensor.
+fn optional_primitive<const D: usize>(tensor: Option<Tensor<D>>) -> Option<Option<FlexTensor>> {
     match tensor {
-        Some(tensor) => Some(Some(numbers(tensor)?)),
+        Some(tensor) => Some(Some(primitive(tensor)?)),
         None => Some(None),
     }
 }
 
-/// Whether it is the CPU.
+/// Whether a device is the CPU.
 pub fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 
-/// Whether the numbers lie here and nobody differentiates.
-pub fn is_there<const D: usize>(tensor: &Tensor<D>) -> bool {
+/// Whether a tensor is in CPU memory and untracked.
+pub fn is_cpu_untracked<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.clone().try_into_primitive::<Flex>().is_ok()
 }
 
@@ -49,19 +49,19 @@ fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tens
     Tensor::from_primitive::<Flex>(FlexTensor::from_data(data))
 }
 
-/// A matrix `[d_input, d_output]` in f32 or f16 as [`linear`] reads it; its shape
-/// from then on means nothing. If there is a crew, this is the boss's share.
-pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<Shares>)> {
-    fn pack<T: Element + Default + Word>(
+/// Packs a matrix `[d_input, d_output]` in f32 or f16 for [`linear`]; the shape of the
+/// result carries no meaning. With a worker pool, this is the coordinator's shard.
+pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<ShardedMatrix>)> {
+    fn pack<T: Element + Default + Transport>(
         matrix: &[T],
         shape: [usize; 2],
-    ) -> (Tensor<2>, Option<Shares>) {
-        let (mine, shares) = crew::share(panels(matrix, shape, shape[1]), shape);
-        let length = mine.len();
-        (tensor(mine, [1, length]), shares)
+    ) -> (Tensor<2>, Option<ShardedMatrix>) {
+        let (local, shards) = pool::shard(pack_panels(matrix, shape, shape[1]), shape);
+        let length = local.len();
+        (tensor(local, [1, length]), shards)
     }
     let shape = matrix.dims();
-    let matrix = numbers(matrix)?;
+    let matrix = primitive(matrix)?;
     match matrix.dtype() {
         DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape)),
         DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape)),
@@ -69,26 +69,26 @@ pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<Shares>)> {
     }
 }
 
-/// The same in 8 bits. Not for an odd `d_input`.
-pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
+/// [`pack`] in int8. The matrix must have an even `d_input`.
+pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<ShardedMatrix>)> {
     fn pack<T: Copy + Into<f32>>(
         matrix: &[T],
         [depth, columns]: [usize; 2],
-    ) -> (Int8, Option<Shares>) {
-        let (pairs, scales) = int8::weights(matrix, columns);
+    ) -> (Int8, Option<ShardedMatrix>) {
+        let (pairs, scales) = int8::quantize_weights(matrix, columns);
         let shape = [depth / 2, columns];
-        let (mine, shares) = crew::share(panels(&pairs, shape, columns), shape);
-        let mine = mine.into_flattened();
-        let length = mine.len();
-        let data = FlexTensor::from_data(TensorData::new(mine, [1, length]));
+        let (local, shards) = pool::shard(pack_panels(&pairs, shape, columns), shape);
+        let local = local.into_flattened();
+        let length = local.len();
+        let data = FlexTensor::from_data(TensorData::new(local, [1, length]));
         let int8 = Int8 {
             weight: Param::initialized(ParamId::new(), Tensor::from_primitive::<Flex>(data)),
             scale: Param::from_tensor(tensor(scales, [columns])),
         };
-        (int8, shares)
+        (int8, shards)
     }
     let shape = matrix.dims();
-    let matrix = numbers(matrix)?;
+    let matrix = primitive(matrix)?;
     if !shape[0].is_multiple_of(2) {
         return None;
     }
@@ -99,171 +99,180 @@ pub fn pack_int8(matrix: Tensor<2>) -> Option<(Int8, Option<Shares>)> {
     }
 }
 
-/// The weights of a convolution, `[kernel * kernel * in, out]`, for its computation by
-/// squares ([`winograd`]), where that is possible and worth its memory.
-pub fn by_squares(matrix: &Tensor<2>, shape: ConvShape) -> Option<Tensor<2>> {
-    if shape.kernel != winograd::KERNEL || shape.stride != 1 {
+/// Transforms convolution weights `[kernel * kernel * in, out]` for [`winograd`]
+/// convolution, where that is possible and worth its memory.
+pub fn winograd_weights(matrix: &Tensor<2>, params: ConvParams) -> Option<Tensor<2>> {
+    if params.kernel != winograd::KERNEL || params.stride != 1 {
         return None;
     }
     let [depth, out] = matrix.dims();
     let channels = depth / winograd::KERNEL.pow(2);
-    let matrix = numbers(matrix.clone())?;
-    let after = winograd::PRODUCTS * channels * out * size_of::<f32>();
-    let before = depth * out * matrix.dtype().size();
-    // A vector has to fit.
-    if channels < tile_width() / 2 || after > before + MOST_MORE {
+    let matrix = primitive(matrix.clone())?;
+    let transformed = winograd::PRODUCTS * channels * out * size_of::<f32>();
+    let original = depth * out * matrix.dtype().size();
+    // A row of channels must hold a vector.
+    if channels < tile_width() / 2 || transformed > original + MAX_EXTRA_BYTES {
         return None;
     }
     let values = match matrix.dtype() {
-        DType::F32 => winograd::weights(matrix.as_slice()?, channels * out),
+        DType::F32 => winograd::transform_weights(matrix.as_slice()?, channels * out),
         DType::F16 => {
             let matrix: &[f16] = matrix.as_slice()?;
             let matrix: Vec<f32> = matrix.iter().map(|value| value.to_f32()).collect();
-            winograd::weights(&matrix, channels * out)
+            winograd::transform_weights(&matrix, channels * out)
         }
         _ => return None,
     };
     Some(tensor(values, [winograd::PRODUCTS * channels, out]))
 }
 
-/// Bytes by which a convolution's weights may grow in order to be fast.
-const MOST_MORE: usize = 10 << 20;
+/// Maximum growth of a convolution's weights, in bytes.
+const MAX_EXTRA_BYTES: usize = 10 << 20;
 
-/// The columns that lie here.
-fn mine(shares: &Option<Shares>, columns: usize) -> Range<usize> {
-    shares.as_ref().map_or(0..columns, Shares::mine)
+/// Columns of this thread's shard.
+fn local(shards: &Option<ShardedMatrix>, columns: usize) -> Range<usize> {
+    shards
+        .as_ref()
+        .map_or(0..columns, ShardedMatrix::local_columns)
 }
 
-/// A packed matrix.
-pub struct Weights<'a> {
+/// View of a packed matrix.
+pub struct PackedMatrix<'a> {
     values: FlexTensor,
-    shares: &'a Option<Shares>,
-    /// See [`by_squares`].
-    by_squares: bool,
+    shards: &'a Option<ShardedMatrix>,
+    /// See [`winograd_weights`].
+    winograd: bool,
 }
 
-impl<'a> Weights<'a> {
-    pub fn exact<const D: usize>(weights: Tensor<D>, shares: &'a Option<Shares>) -> Option<Self> {
-        Some(Self::new(numbers(weights)?, shares))
+impl<'a> PackedMatrix<'a> {
+    pub fn exact<const D: usize>(
+        weights: Tensor<D>,
+        shards: &'a Option<ShardedMatrix>,
+    ) -> Option<Self> {
+        Some(Self::new(primitive(weights)?, shards))
     }
 
-    pub fn int8(int8: &Int8, shares: &'a Option<Shares>) -> Option<Self> {
+    pub fn int8(int8: &Int8, shards: &'a Option<ShardedMatrix>) -> Option<Self> {
         let values = int8.weight.val().try_into_primitive::<Flex>().ok()?;
-        Some(Self::new(values, shares))
+        Some(Self::new(values, shards))
     }
 
-    fn new(values: FlexTensor, shares: &'a Option<Shares>) -> Self {
+    fn new(values: FlexTensor, shards: &'a Option<ShardedMatrix>) -> Self {
         Self {
             values,
-            shares,
-            by_squares: false,
+            shards,
+            winograd: false,
         }
     }
 
-    pub fn by_squares(self, by_squares: bool) -> Self {
-        Self { by_squares, ..self }
+    pub fn winograd(self, winograd: bool) -> Self {
+        Self { winograd, ..self }
     }
 
-    fn laid(&self) -> Option<Laid<'_>> {
+    fn packed(&self) -> Option<PackedWeights<'_>> {
         Some(match self.values.dtype() {
-            DType::I8 => Laid::Int8(self.values.as_slice::<i8>()?.as_chunks().0),
-            _ => Laid::Exact(values(&self.values)?),
+            DType::I8 => PackedWeights::Int8(self.values.as_slice::<i8>()?.as_chunks().0),
+            _ => PackedWeights::Exact(values(&self.values)?),
         })
     }
 }
 
-fn values(tensor: &FlexTensor) -> Option<Values<'_>> {
+fn values(tensor: &FlexTensor) -> Option<PackedData<'_>> {
     Some(match tensor.dtype() {
-        DType::F32 => Values::F32(tensor.as_slice()?),
-        _ => Values::F16(tensor.as_slice()?),
+        DType::F32 => PackedData::F32(tensor.as_slice()?),
+        _ => PackedData::F16(tensor.as_slice()?),
     })
 }
 
-/// `curve(x w * scale + bias + add)`: `[rows, d_input]` times a packed matrix.
+/// `activation(x w * scale + bias + residual)`: `[rows, d_input]` times a packed matrix.
 pub fn linear(
     x: Tensor<2>,
-    weights: Weights<'_>,
+    weights: PackedMatrix<'_>,
     d_output: usize,
     [scale, bias]: [Option<Tensor<1>>; 2],
-    add: Option<Tensor<2>>,
-    curve: Curve,
+    residual: Option<Tensor<2>>,
+    activation: Activation,
 ) -> Option<Tensor<2>> {
     let [rows, depth] = x.dims();
-    let x = numbers(x)?;
-    let (scale, bias, add) = (optional(scale)?, optional(bias)?, optional(add)?);
-    let finish = Finish {
-        rows: None,
+    let x = primitive(x)?;
+    let (scale, bias, residual) = (
+        optional_primitive(scale)?,
+        optional_primitive(bias)?,
+        optional_primitive(residual)?,
+    );
+    let epilogue = Epilogue {
+        row_scale: None,
         scale: scale.as_ref().and_then(FlexTensor::as_slice),
         bias: bias.as_ref().and_then(FlexTensor::as_slice),
-        add: add.as_ref().and_then(FlexTensor::as_slice),
-        curve,
+        residual: residual.as_ref().and_then(FlexTensor::as_slice),
+        activation,
     };
-    let (x, laid): (&[f32], _) = (x.as_slice()?, weights.laid()?);
-    let columns = mine(weights.shares, d_output).len();
-    let out = match weights.shares {
-        None => laid.linear(x, [depth, columns], &finish),
-        Some(shares) => shares.linear(x, depth, &finish, |part| {
+    let (x, packed): (&[f32], _) = (x.as_slice()?, weights.packed()?);
+    let columns = local(weights.shards, d_output).len();
+    let out = match weights.shards {
+        None => packed.linear(x, [depth, columns], &epilogue),
+        Some(shards) => shards.linear(x, depth, &epilogue, |part| {
             let x = &x[part.units.start * depth..part.units.end * depth];
-            laid.linear(x, [depth, columns], &part.finish)
+            packed.linear(x, [depth, columns], &part.epilogue)
         })?,
     };
     Some(tensor(out, [rows, d_output]))
 }
 
-/// See [`super::ConvNorm`]: `curve(… * scale + bias + add)`.
+/// See [`super::ConvNorm`]: `activation(… * scale + bias + residual)`.
 pub fn conv(
     x: Tensor<4>,
-    weights: Weights<'_>,
-    shape: ConvShape,
+    weights: PackedMatrix<'_>,
+    params: ConvParams,
     scale: Tensor<1>,
     bias: Tensor<1>,
-    add: Option<Tensor<4>>,
-    curve: Curve,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
 ) -> Option<Tensor<4>> {
     let size = x.dims();
-    let (x, scale, bias) = (numbers(x)?, numbers(scale)?, numbers(bias)?);
-    let add = optional(add)?;
-    let finish = Finish {
-        rows: None,
+    let (x, scale, bias) = (primitive(x)?, primitive(scale)?, primitive(bias)?);
+    let residual = optional_primitive(residual)?;
+    let epilogue = Epilogue {
+        row_scale: None,
         scale: scale.as_slice(),
         bias: bias.as_slice(),
-        add: add.as_ref().and_then(FlexTensor::as_slice),
-        curve,
+        residual: residual.as_ref().and_then(FlexTensor::as_slice),
+        activation,
     };
-    let (picture, laid): (&[f32], _) = (x.as_slice()?, weights.laid()?);
-    let places = Places::new(size, shape, weights.by_squares);
-    let columns = mine(weights.shares, shape.out).len();
-    let out = match weights.shares {
-        None => laid.conv(picture, places, places.lines(), columns, &finish),
-        Some(shares) => shares.conv(picture, places, &finish, |part| {
-            let read = places.reads(&part.units);
-            let picture = &picture[read.start * places.line()..read.end * places.line()];
-            laid.conv(picture, places, part.units, columns, &part.finish)
+    let (input, packed): (&[f32], _) = (x.as_slice()?, weights.packed()?);
+    let geometry = ConvGeometry::new(size, params, weights.winograd);
+    let columns = local(weights.shards, params.out).len();
+    let out = match weights.shards {
+        None => packed.conv(input, geometry, geometry.output_rows(), columns, &epilogue),
+        Some(shards) => shards.conv(input, geometry, &epilogue, |part| {
+            let read = geometry.input_rows(&part.units);
+            let input = &input[read.start * geometry.row_len()..read.end * geometry.row_len()];
+            packed.conv(input, geometry, part.units, columns, &part.epilogue)
         })?,
     };
-    let [out_height, out_width] = places.size();
-    Some(tensor(out, [size[0], out_height, out_width, shape.out]))
+    let [out_height, out_width] = geometry.output_size();
+    Some(tensor(out, [size[0], out_height, out_width, params.out]))
 }
 
 /// See [`super::attention`].
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
     let [batch, length, triple] = qkv.dims();
-    let qkv = numbers(qkv)?;
+    let qkv = primitive(qkv)?;
     let out = attention::attention(qkv.as_slice()?, [batch, length, triple / 3], heads, causal);
     Some(tensor(out, [batch, length, triple / 3]))
 }
 
-/// A square matrix as [`pool_attention`] reads it, if a head's columns are whole panels.
+/// Packs a square matrix for [`pool_attention`], if a head's columns are whole panels.
 pub fn pack_pool(matrix: Tensor<2>, heads: usize) -> Option<Tensor<2>> {
     fn pack<T: Element + Default>(matrix: &[T], width: usize) -> Tensor<2> {
-        let packed = panels(matrix, [width, width], width);
+        let packed = pack_panels(matrix, [width, width], width);
         tensor(packed, [width, width])
     }
     let [width, d_output] = matrix.dims();
     if width != d_output || !(width / heads).is_multiple_of(tile_width()) {
         return None;
     }
-    let matrix = numbers(matrix)?;
+    let matrix = primitive(matrix)?;
     match matrix.dtype() {
         DType::F32 => Some(pack::<f32>(matrix.as_slice()?, width)),
         DType::F16 => Some(pack::<f16>(matrix.as_slice()?, width)),
@@ -281,8 +290,12 @@ pub fn pool_attention(
     heads: usize,
 ) -> Option<Tensor<3>> {
     let [batch, length, width] = tokens.dims();
-    let (tokens, query) = (numbers(tokens)?, numbers(query)?);
-    let (key, value, bias) = (numbers(key)?, numbers(value)?, optional(bias)?);
+    let (tokens, query) = (primitive(tokens)?, primitive(query)?);
+    let (key, value, bias) = (
+        primitive(key)?,
+        primitive(value)?,
+        optional_primitive(bias)?,
+    );
     let out = attention::pool_attention(
         tokens.as_slice()?,
         query.as_slice()?,
@@ -302,16 +315,16 @@ pub fn layer_norm(
     epsilon: f64,
 ) -> Option<Tensor<2>> {
     let shape = x.dims();
-    let (x, gamma, beta) = (numbers(x)?, numbers(gamma)?, numbers(beta)?);
+    let (x, gamma, beta) = (primitive(x)?, primitive(gamma)?, primitive(beta)?);
     let (gamma, beta) = (gamma.as_slice()?, beta.as_slice()?);
     let out = norm::layer_norm(x.as_slice()?, gamma, beta, epsilon as f32);
     Some(tensor(out, shape))
 }
 
-/// Rows `ids` of an f16 table `[count, width]`, as f32.
+/// Gathers the rows `ids` of an f16 table `[count, width]`, as f32.
 pub fn gather_f16(table: Tensor<2>, ids: Tensor<1, Int>) -> Option<Tensor<2>> {
     let ([count, width], [rows]) = (table.dims(), ids.dims());
-    let table = numbers(table)?;
+    let table = primitive(table)?;
     let ids = ids.try_into_primitive::<Flex>().ok()?.to_contiguous();
     let ids: Vec<usize> = match ids.dtype() {
         DType::I64 => ids
@@ -334,12 +347,12 @@ pub fn gather_f16(table: Tensor<2>, ids: Tensor<1, Int>) -> Option<Tensor<2>> {
 /// See [`super::average_pool`].
 pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
     let [batch, height, width, channels] = x.dims();
-    let x = numbers(x)?;
+    let x = primitive(x)?;
     let out = conv::average_pool(x.as_slice()?, [batch, height, width, channels], side);
     Some(tensor(out, [batch, height / side, width / side, channels]))
 }
 
-/// Does `run` with every kind of vector that the processor has, on one thread.
+/// Calls `run` once for every SIMD level of the processor, on one thread.
 #[cfg(test)]
 pub fn with_all_vectors(run: impl Fn() + Send + Sync) {
     run();
@@ -347,7 +360,7 @@ pub fn with_all_vectors(run: impl Fn() + Send + Sync) {
     for level in [0, 1] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         pool.unwrap().install(|| {
-            crate::kernels::simd::level::MOST.set(level);
+            crate::kernels::simd::level::MAX_LEVEL.set(level);
             run();
         });
     }

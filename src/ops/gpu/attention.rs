@@ -1,4 +1,4 @@
-//! Attention without scores in memory.
+//! Fused attention: scores stay in registers.
 
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
@@ -53,7 +53,7 @@ pub fn pool_attention(
     attend(inputs, how, heads, shape)
 }
 
-/// How queries, keys and values lie in their tensors.
+/// Layout of queries, keys and values in their tensors.
 struct Attention {
     queries: usize,
     keys: usize,
@@ -86,15 +86,15 @@ fn attend(
         how.causal.into(),
         (head_dim as f32).powf(-0.5).to_bits(),
     ];
-    let groups = [how.queries.div_ceil(TOGETHER), heads, batch];
+    let groups = [how.queries.div_ceil(WORKGROUP_SIZE), heads, batch];
     kernel(head_dim).run(&inputs, &arguments, groups, shape)
 }
 
-/// Queries in a workgroup: as many threads as most GPUs run in step.
-const TOGETHER: usize = 32;
+/// Queries per workgroup: the subgroup size of most GPUs.
+const WORKGROUP_SIZE: usize = 32;
 
 pub fn kernel(head_dim: usize) -> Kernel {
-    Kernel::new(include_str!("attention.wgsl"), [TOGETHER as u32, 1])
-        .lines("{d}", head_dim / 4)
-        .word("fours", head_dim / 4)
+    Kernel::new(include_str!("attention.wgsl"), [WORKGROUP_SIZE as u32, 1])
+        .unroll("{d}", head_dim / 4)
+        .define("fours", head_dim / 4)
 }

@@ -1,15 +1,14 @@
-// softmax(q kT * scale) v, for one query of one head in each thread. Four keys are
-// taken at a time, and what is summed so far shrinks whenever a greater score turns
-// up: no scores are kept.
+// softmax(q kT * scale) v, one query of one head per thread. Online softmax over four
+// keys at a time: no scores are stored.
 //
-// A line with {d} stands for one line for each of the fours in a head's dimensions.
-// All lengths of vectors are in fours.
+// Lines with {d} are unrolled over the vectors of four in a head's dimensions. All lengths
+// count vectors of four.
 
 struct Shape {
     queries: u32,
     keys: u32,
     width: u32,
-    // From one row to the next, and where in it keys and values begin.
+    // Row strides, and offsets of keys and values in a row.
     query_row: u32,
     key_row: u32,
     key_start: u32,
@@ -46,7 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             let a = queries[q + d];
             score += vec4f(dot(a, keys[k.x + d]), dot(a, keys[k.y + d]), dot(a, keys[k.z + d]), dot(a, keys[k.w + d]));
         }
-        // Those after the last were only read to have four.
+        // Keys past the last only fill the four.
         score = select(vec4f(-1e30), score * shape.scale, four < vec4u(count));
         let before = greatest;
         greatest = max(max(greatest, max(score.x, score.y)), max(score.z, score.w));

@@ -1,8 +1,8 @@
-// Means of squares of places: [batch, height, width, channels] to [batch,
-// out_height, out_width, channels].
+// Average pooling: [batch, height, width, channels] to [batch, out_height, out_width,
+// channels].
 
 struct Shape {
-    places: u32, // of the result
+    places: u32, // of the output
     channels: u32, // in fours
     height: u32,
     width: u32,

@@ -1,4 +1,4 @@
-// What batch normalisation with these statistics multiplies by, or what it adds.
+// Scale or shift of batch normalisation in evaluation mode.
 
 struct Shape {
     channels: u32,

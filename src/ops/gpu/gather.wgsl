@@ -1,6 +1,5 @@
-// Rows of a table [count, width], and a position's vector added to each where there
-// are positions: [length, width], over and over. A table in half precision is bound as
-// whole numbers and unpacked here, which needs no GPU that computes in it.
+// Gathers rows of a table [count, width], plus positions [length, width], repeated, if
+// given. An f16 table is bound as integers and unpacked here, without the f16 feature.
 
 struct Shape {
     rows: u32,

@@ -1,4 +1,4 @@
-//! How a text in WGSL becomes a kernel that burn runs among its own.
+//! WGSL templates, compiled and launched through burn's runtime.
 
 use burn::backend::Wgpu;
 use burn::backend::wgpu::{
@@ -9,63 +9,64 @@ use cubecl::dry_run::DryRun;
 use cubecl::prelude::{BufferIOAttr, Client, CubeCount, CubeDim, KernelId};
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
-/// A text and what is filled into it. Kernels that differ in any of this are
-/// compiled one by one, so what differs from call to call is an argument.
+/// WGSL template with its definitions. Kernels that differ in any of these are compiled
+/// separately, so whatever differs between calls is an argument.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    text: &'static str,
+    source: &'static str,
     workgroup: [u32; 2],
-    words: Vec<(String, String)>,
-    lines: Vec<(&'static str, usize)>,
+    definitions: Vec<(String, String)>,
+    unrolled: Vec<(&'static str, usize)>,
 }
 
 impl Kernel {
-    /// `{{ workgroup }}` in the text stands for `workgroup`, `{{ read }}` for how the
-    /// inputs are bound.
-    pub fn new(text: &'static str, workgroup: [u32; 2]) -> Self {
-        // In a browser every tensor has a buffer of its own. Elsewhere inputs and result
-        // may be parts of one, and then all of them have to be bound alike.
+    /// Defines `{{ workgroup }}` and `{{ read }}`, the access mode of the inputs.
+    pub fn new(source: &'static str, workgroup: [u32; 2]) -> Self {
+        // In a browser every tensor has its own buffer. Elsewhere inputs and output may
+        // share one, and all bindings need the same access mode.
         let read = match cfg!(target_arch = "wasm32") {
             true => "read",
             false => "read_write",
         };
         Self {
-            text,
+            source,
             workgroup,
-            words: Vec::new(),
-            lines: Vec::new(),
+            definitions: Vec::new(),
+            unrolled: Vec::new(),
         }
-        .word("read", read)
-        .word("workgroup", format!("{}, {}", workgroup[0], workgroup[1]))
+        .define("read", read)
+        .define("workgroup", format!("{}, {}", workgroup[0], workgroup[1]))
     }
 
-    /// `{{ name }}` in the text stands for `word`.
-    pub fn word(mut self, name: &str, word: impl ToString) -> Self {
-        self.words.push((name.into(), word.to_string()));
+    /// Replaces `{{ name }}` by `word`.
+    pub fn define(mut self, name: &str, word: impl ToString) -> Self {
+        self.definitions.push((name.into(), word.to_string()));
         self
     }
 
-    /// A line with `mark` in it stands for `count` lines, with 0, 1, … for the mark.
-    pub fn lines(mut self, mark: &'static str, count: usize) -> Self {
-        self.lines.push((mark, count));
+    /// Unrolls lines that contain `mark` into `count` lines, with 0, 1, … in its place.
+    pub fn unroll(mut self, mark: &'static str, count: usize) -> Self {
+        self.unrolled.push((mark, count));
         self
     }
 
-    /// For a matrix in f32 or f16, which is read by fours and computed with in f32:
-    /// `{{ name }}` stands for the type that it is bound as, `{{ as_name }}` for how
-    /// such a `v` becomes a `vec4f`. WebGPU has f16 only as an extra.
-    pub fn numbers(self, name: &str, dtype: DType) -> Option<Self> {
+    /// Defines the type of a matrix in f32 or f16, read as vectors of four and computed
+    /// in f32: `{{ name }}` is the bound type, `{{ as_name }}` converts a `v` of it to
+    /// `vec4f`. f16 is an optional feature of WebGPU.
+    pub fn dtype_template(self, name: &str, dtype: DType) -> Option<Self> {
         let (bound, taken) = match dtype {
             DType::F32 => ("vec4f", "v"),
             DType::F16 => ("vec2u", "vec4f(unpack2x16float(v.x), unpack2x16float(v.y))"),
             _ => return None,
         };
-        Some(self.word(name, bound).word(&format!("as_{name}"), taken))
+        Some(
+            self.define(name, bound)
+                .define(&format!("as_{name}"), taken),
+        )
     }
 
-    /// Runs it, in `groups` workgroups, for a result of `shape`. The text binds the
-    /// inputs, then the result, then the arguments. `None` where no GPU can count
-    /// that far.
+    /// Launches the kernel in `groups` workgroups, with an output of `shape`. Bindings:
+    /// the inputs, the output, the arguments. `None` beyond WebGPU's limit on workgroups.
     pub fn run<const D: usize>(
         self,
         inputs: &[CubeTensor],
@@ -77,7 +78,7 @@ impl Kernel {
         Some(Tensor::from_primitive::<Wgpu>(result))
     }
 
-    /// Has it compiled, and runs nothing.
+    /// Compiles the kernel without launching it.
     pub fn compile(self, client: &Client) {
         let _dry = DryRun::new();
         let kernel = Box::new(SourceKernel::new(self.clone(), self.cube_dim()));
@@ -95,12 +96,12 @@ impl Kernel {
         groups: [usize; 3],
         shape: Shape,
     ) -> Option<CubeTensor> {
-        /// What WebGPU promises everywhere.
-        const MOST_GROUPS: usize = 65_535;
+        /// Limit that WebGPU guarantees.
+        const MAX_WORKGROUPS: usize = 65_535;
 
         if groups
             .iter()
-            .any(|count| !(1..=MOST_GROUPS).contains(count))
+            .any(|count| !(1..=MAX_WORKGROUPS).contains(count))
         {
             return None;
         }
@@ -129,9 +130,9 @@ impl Kernel {
 
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
-        let mut text = self.text.to_owned();
-        for &(mark, count) in &self.lines {
-            text = (text.lines())
+        let mut source = self.source.to_owned();
+        for &(mark, count) in &self.unrolled {
+            source = (source.lines())
                 .flat_map(|line| {
                     let code = line.contains(mark) && !line.starts_with("//");
                     (0..if code { count } else { 1 }).map(move |i| match code {
@@ -141,8 +142,8 @@ impl KernelSource for Kernel {
                 })
                 .collect();
         }
-        (self.words.iter()).fold(SourceTemplate::new(text), |text, (name, word)| {
-            text.register(name, word)
+        (self.definitions.iter()).fold(SourceTemplate::new(source), |source, (name, word)| {
+            source.register(name, word)
         })
     }
 
@@ -157,8 +158,8 @@ impl KernelSource for Kernel {
     }
 }
 
-/// A tensor of that type on the GPU, in the order of its axes. `None` for any other
-/// tensor, such as one that is to be differentiated.
+/// Contiguous tensor of a data type on the GPU. `None` for any other tensor, such as a
+/// tracked one.
 pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTensor> {
     if tensor.dtype() != dtype {
         return None;
@@ -166,14 +167,14 @@ pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTen
     let tensor = tensor.try_into_primitive::<Wgpu>().ok()?;
     match tensor.is_contiguous() {
         true => Some(tensor),
-        false if dtype == DType::F32 => in_order(tensor),
+        false if dtype == DType::F32 => make_contiguous(tensor),
         false => Some(into_contiguous(tensor)),
     }
 }
 
-fn in_order(tensor: CubeTensor) -> Option<CubeTensor> {
+fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
     const AXES: usize = 8;
-    /// Workgroups in a row, where there is more than one row.
+    /// Workgroups per row of the dispatch.
     const ROW: usize = 1 << 12;
 
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
@@ -185,21 +186,24 @@ fn in_order(tensor: CubeTensor) -> Option<CubeTensor> {
     for (to, (size, step)) in shape.iter().zip(strides.iter()).rev().enumerate() {
         (sizes[to], steps[to]) = (*size as u32, *step as u32);
     }
-    let row = count.div_ceil(TOGETHER).min(ROW);
+    let row = count.div_ceil(WORKGROUP_SIZE).min(ROW);
     let mut arguments = [sizes, steps].concat();
-    arguments.extend([count as u32, (row * TOGETHER) as u32]);
-    let groups = [row, count.div_ceil(row * TOGETHER), 1];
+    arguments.extend([count as u32, (row * WORKGROUP_SIZE) as u32]);
+    let groups = [row, count.div_ceil(row * WORKGROUP_SIZE), 1];
     let shape = shape.clone();
-    in_order_kernel().launch(&[tensor], &arguments, groups, shape)
+    into_contiguous_kernel().launch(&[tensor], &arguments, groups, shape)
 }
 
-const TOGETHER: usize = 64;
+const WORKGROUP_SIZE: usize = 64;
 
-pub fn in_order_kernel() -> Kernel {
-    Kernel::new(include_str!("in_order.wgsl"), [TOGETHER as u32, 1])
+pub fn into_contiguous_kernel() -> Kernel {
+    Kernel::new(
+        include_str!("into_contiguous.wgsl"),
+        [WORKGROUP_SIZE as u32, 1],
+    )
 }
 
-/// Numbers of 32 bits as a uniform buffer has them: in sixteens of bytes.
+/// Uniform buffer of 32-bit values, padded to 16 bytes.
 fn uniform(numbers: &[u32]) -> Vec<u64> {
     let mut numbers = numbers.to_vec();
     numbers.resize(numbers.len().next_multiple_of(4), 0);

@@ -1,4 +1,4 @@
-// (x - mean) / sqrt(variance + epsilon) * gamma + beta, a row in each workgroup.
+// (x - mean) / sqrt(variance + epsilon) * gamma + beta, one row per workgroup.
 
 struct Shape {
     width: u32, // in fours

@@ -1,11 +1,11 @@
-//! Normalisation of rows, and what batch normalisation comes down to.
+//! Layer norm, L2 norm, and folding of batch norm.
 
 use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
 
-/// Threads in a workgroup; where rows are normalised, they share one.
-const TOGETHER: u32 = 32;
+/// Workgroup size; row normalisations use one workgroup per row.
+const WORKGROUP_SIZE: u32 = 32;
 
 /// `[rows, width]`, see [`crate::ops::LayerNorm`].
 pub fn layer_norm(
@@ -41,7 +41,7 @@ pub fn normalize(x: Tensor<2>) -> Option<Tensor<2>> {
     )
 }
 
-/// What batch normalisation with these statistics multiplies by, and what it adds.
+/// Folds batch normalisation into a scale and a shift.
 pub fn fold(
     gamma: Tensor<1>,
     beta: Tensor<1>,
@@ -58,20 +58,20 @@ pub fn fold(
     ];
     let part = |adds: u32| {
         let arguments = [channels as u32, (epsilon as f32).to_bits(), adds];
-        let groups = [channels.div_ceil(TOGETHER as usize), 1, 1];
+        let groups = [channels.div_ceil(WORKGROUP_SIZE as usize), 1, 1];
         fold_kernel().run(&inputs, &arguments, groups, [channels])
     };
     Some([part(0)?, part(1)?])
 }
 
 pub fn layer_norm_kernel() -> Kernel {
-    Kernel::new(include_str!("layer_norm.wgsl"), [TOGETHER, 1])
+    Kernel::new(include_str!("layer_norm.wgsl"), [WORKGROUP_SIZE, 1])
 }
 
 pub fn normalize_kernel() -> Kernel {
-    Kernel::new(include_str!("normalize.wgsl"), [TOGETHER, 1])
+    Kernel::new(include_str!("normalize.wgsl"), [WORKGROUP_SIZE, 1])
 }
 
 pub fn fold_kernel() -> Kernel {
-    Kernel::new(include_str!("fold.wgsl"), [TOGETHER, 1])
+    Kernel::new(include_str!("fold.wgsl"), [WORKGROUP_SIZE, 1])
 }

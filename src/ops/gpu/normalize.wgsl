@@ -1,4 +1,4 @@
-// Rows to unit length, each in a workgroup.
+// L2 normalisation of rows, one per workgroup.
 
 struct Shape {
     width: u32, // in fours

@@ -1,4 +1,4 @@
-//! Every kernel against the same in plain burn on the CPU.
+//! WGSL kernels against burn on the CPU.
 
 use std::sync::LazyLock;
 
@@ -10,10 +10,10 @@ use half::f16;
 
 use crate::engine::messages::DeviceChoice;
 use crate::engine::open_device;
-use crate::kernels::Curve;
-use crate::kernels::conv::ConvShape;
+use crate::kernels::Activation;
+use crate::kernels::conv::ConvParams;
 
-/// Opened once, however many tests run side by side.
+/// One device for all tests.
 static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
     let opened = pollster::block_on(open_device(DeviceChoice::Gpu, |_| ()));
     match opened {
@@ -25,18 +25,18 @@ static GPU: LazyLock<Option<Device>> = LazyLock::new(|| {
     }
 });
 
-/// The GPU to test on, if there is one.
+/// GPU to test on, if there is one.
 pub fn device() -> Option<&'static Device> {
     GPU.as_ref()
 }
 
-/// The same numbers on the CPU and on a GPU.
+/// A tensor on the CPU and on a GPU.
 struct Both<const D: usize> {
     cpu: Tensor<D>,
     gpu: Tensor<D>,
 }
 
-/// Numbers between -1 and 1, others for another `seed`.
+/// Pseudo-random values between -1 and 1, by `seed`.
 fn noise<const D: usize>(shape: [usize; D], seed: usize, gpu: &Device) -> Both<D> {
     let number = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0;
     let numbers: Vec<f32> = (0..shape.iter().product()).map(number).collect();
@@ -47,7 +47,7 @@ fn noise<const D: usize>(shape: [usize; D], seed: usize, gpu: &Device) -> Both<D
     }
 }
 
-/// The same rounded to half precision, which it is kept in on the GPU only.
+/// [`Both`] rounded to f16, stored so on the GPU only.
 fn short_noise(shape: [usize; 2], seed: usize, gpu: &Device) -> Both<2> {
     let numbers = noise(shape, seed, gpu).cpu.into_data();
     let numbers: Vec<f16> = numbers.iter::<f32>().map(f16::from_f32).collect();
@@ -69,19 +69,24 @@ fn assert_close<const D: usize>(found: Option<Tensor<D>>, expected: Tensor<D>, w
     }
 }
 
-fn curved<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
-    match curve {
-        Curve::Straight => x,
-        Curve::QuickGelu => x.clone() * sigmoid(x * 1.702),
-        Curve::Gelu => gelu(x),
-        Curve::Relu => relu(x),
+fn activated<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+    match activation {
+        Activation::Identity => x,
+        Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
+        Activation::Gelu => gelu(x),
+        Activation::Relu => relu(x),
     }
 }
 
 #[test]
 fn linear() {
     let Some(gpu) = device() else { return };
-    let curves = [Curve::Straight, Curve::QuickGelu, Curve::Gelu, Curve::Relu];
+    let activations = [
+        Activation::Identity,
+        Activation::QuickGelu,
+        Activation::Gelu,
+        Activation::Relu,
+    ];
     let shapes = [
         (1, 64, 64),
         (3, 27, 12),
@@ -95,30 +100,31 @@ fn linear() {
     for (i, (rows, inputs, outputs)) in shapes.into_iter().enumerate() {
         let x = noise([rows, inputs], 1, gpu);
         let bias = noise([outputs], 3, gpu);
-        let add = noise([rows, outputs], 4, gpu);
+        let residual = noise([rows, outputs], 4, gpu);
         for short in [false, true] {
             let weight = match short {
                 false => noise([inputs, outputs], 5, gpu),
                 true => short_noise([inputs, outputs], 5, gpu),
             };
             for with in 0..4 {
-                let curve = curves[(i + with) % 4];
-                let what = format!("{rows} x {inputs} x {outputs}, {with}, {curve:?}, {short}");
+                let activation = activations[(i + with) % 4];
+                let what =
+                    format!("{rows} x {inputs} x {outputs}, {with}, {activation:?}, {short}");
                 let mut expected = x.cpu.clone().matmul(weight.cpu.clone());
                 if with & 1 != 0 {
                     expected = expected + bias.cpu.clone().unsqueeze();
                 }
                 if with & 2 != 0 {
-                    expected = expected + add.cpu.clone();
+                    expected = expected + residual.cpu.clone();
                 }
                 let found = super::linear(
                     x.gpu.clone(),
                     weight.gpu.clone(),
                     (with & 1 != 0).then(|| bias.gpu.clone()),
-                    (with & 2 != 0).then(|| add.gpu.clone()),
-                    curve,
+                    (with & 2 != 0).then(|| residual.gpu.clone()),
+                    activation,
                 );
-                assert_close(found, curved(expected, curve), &what);
+                assert_close(found, activated(expected, activation), &what);
             }
         }
     }
@@ -130,9 +136,15 @@ fn linear_over_parts_of_tensors() {
     let x = noise([9, 200], 1, gpu);
     let weight = noise([64, 200], 2, gpu);
     let part = |x: Tensor<2>| x.narrow(0, 2, 5).narrow(1, 64, 64);
-    let turned = |weight: Tensor<2>| weight.narrow(1, 3, 32).narrow(0, 0, 64);
-    let found = super::linear(part(x.gpu), turned(weight.gpu), None, None, Curve::Straight);
-    assert_close(found, part(x.cpu).matmul(turned(weight.cpu)), "parts");
+    let strided = |weight: Tensor<2>| weight.narrow(1, 3, 32).narrow(0, 0, 64);
+    let found = super::linear(
+        part(x.gpu),
+        strided(weight.gpu),
+        None,
+        None,
+        Activation::Identity,
+    );
+    assert_close(found, part(x.cpu).matmul(strided(weight.cpu)), "parts");
 }
 
 #[test]
@@ -153,7 +165,7 @@ fn conv() {
         let scale = noise([out], 3, gpu);
         let bias = noise([out], 4, gpu);
         let wide = (side - 1) / stride + 1;
-        let add = noise([batch, wide, wide, out], 5, gpu);
+        let residual = noise([batch, wide, wide, out], 5, gpu);
 
         let options = ConvOptions::new([stride; 2], [kernel / 2; 2], [1; 2], 1);
         let square = [kernel, kernel, channels, out];
@@ -164,8 +176,8 @@ fn conv() {
             options,
         );
         let expected = expected.permute([0, 2, 3, 1]) * scale.cpu.unsqueeze();
-        let expected = relu(expected + bias.cpu.unsqueeze() + add.cpu);
-        let shape = ConvShape {
+        let expected = relu(expected + bias.cpu.unsqueeze() + residual.cpu);
+        let shape = ConvParams {
             kernel,
             stride,
             out,
@@ -176,8 +188,8 @@ fn conv() {
             shape,
             &scale.gpu,
             &bias.gpu,
-            &Some(add.gpu),
-            Curve::Relu,
+            &Some(residual.gpu),
+            Activation::Relu,
         );
         assert_close(found, expected, &what);
     }
@@ -220,7 +232,7 @@ fn layer_norm() {
         let x = noise([rows, width], 1, gpu);
         let gamma = noise([width], 2, gpu);
         let beta = noise([width], 3, gpu);
-        // Far from zero, where sums of squares would lose what matters.
+        // Far from zero, where a naive sum of squares loses precision.
         let found = super::layer_norm(x.gpu + 10, gamma.gpu, beta.gpu, 1e-5);
         let far = x.cpu + 10;
         let off = far.clone() - far.clone().mean_dim(1);
@@ -265,7 +277,7 @@ fn fold() {
 }
 
 #[test]
-fn tokens() {
+fn add_cls_and_position() {
     let Some(gpu) = device() else { return };
     let places = noise([2, 9, 12], 1, gpu);
     let positions = noise([10, 12], 2, gpu);
@@ -275,19 +287,19 @@ fn tokens() {
     for (first, expected) in [(None, mean), (Some(class.gpu), given)] {
         let expected = Tensor::cat(vec![expected, places.cpu.clone()], 1);
         let expected = expected + positions.cpu.clone().unsqueeze::<3>();
-        let found = super::tokens(first, places.gpu.clone(), positions.gpu.clone());
+        let found = super::add_cls_and_position(first, places.gpu.clone(), positions.gpu.clone());
         assert_close(found, expected, "tokens");
     }
 }
 
 #[test]
-fn in_order() {
+fn into_contiguous() {
     let Some(gpu) = device() else { return };
     let x = noise([2, 3, 8, 12], 1, gpu);
-    let turn =
+    let permuted =
         |x: Tensor<4>| (x.narrow(2, 2, 4).reshape([2, 3, 2, 2, 4, 3])).permute([0, 2, 4, 1, 3, 5]);
-    let found = super::in_order(turn(x.gpu));
-    assert_close(found, turn(x.cpu), "turned");
+    let found = super::into_contiguous(permuted(x.gpu));
+    assert_close(found, permuted(x.cpu), "turned");
 }
 
 #[test]
@@ -306,7 +318,7 @@ fn average_pool() {
 fn what_is_not_for_it_is_left() {
     let Some(gpu) = device() else { return };
     let linear = |x: Tensor<2>, weight: Tensor<2>| {
-        super::linear(x, weight, None, None, Curve::Straight).is_some()
+        super::linear(x, weight, None, None, Activation::Identity).is_some()
     };
     let (x, weight, odd) = (
         noise([2, 8], 1, gpu),

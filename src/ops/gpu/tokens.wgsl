@@ -1,8 +1,8 @@
-// [batch, places, width] with one more token before the places, which is given or
-// their mean, and positions [places + 1, width] added.
+// Prepends a token, given or the mean, to [batch, places, width], and adds positions
+// [places + 1, width].
 
 struct Shape {
-    rows: u32, // of the result
+    rows: u32, // of the output
     width: u32, // in fours
     places: u32,
     given: u32,

@@ -1,4 +1,4 @@
-//! AdamW as CLIP uses it: decoupled decay on matrices, none on the rest.
+//! AdamW as in CLIP: decoupled weight decay on matrices only.
 
 #[cfg(feature = "cpu")]
 mod in_place;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Gradients;
 
-/// AdamW's settings, under the field's names.
+/// Hyper-parameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamWHyperParameters {
     pub beta1: f32,
@@ -21,21 +21,19 @@ pub struct AdamWHyperParameters {
     pub weight_decay: f32,
 }
 
-/// The optimiser (Loshchilov and Hutter 2019) and what it remembers. burn has
-/// one, too; of this one the state can be read where a device cannot be waited
-/// for (in a browser), and on the CPU it updates in place, in one pass over
-/// memory where there would be a dozen.
+/// AdamW (Loshchilov and Hutter 2019) with its state. Unlike burn's, its state can be
+/// read asynchronously, as a browser requires, and on the CPU it updates in place, in one
+/// pass over memory rather than a dozen.
 #[derive(Clone, Debug)]
 pub struct AdamW {
     pub settings: AdamWHyperParameters,
-    /// Steps done.
+    /// Completed steps.
     pub step: usize,
-    /// Running means of the gradient and of its square, flat, by the
-    /// parameter's path.
+    /// First and second moments, flat, by parameter path.
     pub moments: BTreeMap<String, [Tensor<1>; 2]>,
 }
 
-/// Keeps the clipping from dividing by zero, as in PyTorch.
+/// Avoids division by zero in clipping, as in PyTorch.
 const NORM_EPSILON: f64 = 1e-6;
 
 impl AdamW {
@@ -47,10 +45,9 @@ impl AdamW {
         }
     }
 
-    /// Moves the parameters of `model` that have a gradient, which is multiplied
-    /// by `factor` first (see [`clip_factor`]). Decay spares gains, biases, the
-    /// class embedding and the temperature: everything of less than two axes, as
-    /// the paper and OpenCLIP do.
+    /// Updates the parameters of `model` that have a gradient, scaled by `factor` (see
+    /// [`clip_factor`]). Weight decay skips gains, biases, the class embedding and the
+    /// logit scale: everything with fewer than two axes, as in the paper and OpenCLIP.
     pub fn step<M: Module>(
         &mut self,
         model: M,
@@ -69,7 +66,7 @@ impl AdamW {
     }
 }
 
-/// What shortens a gradient of that norm to `longest`, if it is longer.
+/// Factor that clips a gradient norm to `longest`.
 pub fn clip_factor(norm: f32, longest: Option<f64>) -> f64 {
     longest.map_or(1.0, |longest| {
         (longest / (f64::from(norm) + NORM_EPSILON)).min(1.0)
@@ -110,36 +107,36 @@ impl ModuleMapper for Updater<'_> {
             decay: if D < 2 { 0.0 } else { settings.weight_decay },
             factor: self.factor,
         };
-        let mut kept = None;
+        let mut new_moments = None;
         let param = map_untracked(param, |values| {
             let shape = values.shape();
             let (values, moments) = update.apply(values.reshape([-1]), gradient, moments);
-            kept = Some(moments);
+            new_moments = Some(moments);
             values.reshape(shape)
         });
-        if let Some(moments) = kept {
+        if let Some(moments) = new_moments {
             self.optimizer.moments.insert(path, moments);
         }
         param
     }
 }
 
-/// The same parameter with other values, which are made without a graph.
+/// Replaces the values of a parameter, without recording a graph.
 pub(super) fn map_untracked<const D: usize>(
     param: Param<Tensor<D>>,
     change: impl FnOnce(Tensor<D>) -> Tensor<D>,
 ) -> Param<Tensor<D>> {
     param.map(|values| {
-        // Nothing is held meanwhile: what is alone can be changed in place.
-        let (graph, learns) = (
+        // The value is moved out, so that a unique one is updated in place.
+        let (graph, requires_grad) = (
             values.gradient_checkpointing_strategy(),
             values.is_require_grad(),
         );
-        in_graph(change(values.inner()), graph).set_require_grad(learns)
+        in_graph(change(values.inner()), graph).set_require_grad(requires_grad)
     })
 }
 
-/// A tensor without a graph, as a constant in a graph of that kind.
+/// Wraps an untracked tensor as a constant of a graph with this checkpointing strategy.
 pub(super) fn in_graph<const D: usize>(
     tensor: Tensor<D>,
     graph: Option<GradientCheckpointingStrategy>,
@@ -150,18 +147,18 @@ pub(super) fn in_graph<const D: usize>(
     }
 }
 
-/// One parameter's step.
+/// Update of one parameter.
 struct Update<'a> {
     settings: &'a AdamWHyperParameters,
     step: usize,
     learning_rate: f64,
     decay: f32,
-    /// What the gradient is multiplied by.
+    /// Gradient scale.
     factor: f64,
 }
 
 impl Update<'_> {
-    /// New values and moments. All are flat and of one length.
+    /// Updated values and moments. All are flat and of equal length.
     fn apply(
         &self,
         values: Tensor<1>,
@@ -172,20 +169,19 @@ impl Update<'_> {
         let [values, gradient, first, second] =
             match in_place::update(self, [values, gradient, first, second]) {
                 Ok(updated) => return updated,
-                Err(elsewhere) => elsewhere,
+                Err(others) => others,
             };
-        self.plain(values, gradient, [first, second])
+        self.reference(values, gradient, [first, second])
     }
 
-    /// What the moments are multiplied by: they start at zero and are too small
-    /// at first.
+    /// Bias correction of the moments.
     fn corrections(&self) -> [f64; 2] {
         let step = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let missing = |beta: f32| 1.0 - f64::from(beta).powi(step);
-        [self.settings.beta1, self.settings.beta2].map(|beta| missing(beta).recip())
+        let bias = |beta: f32| 1.0 - f64::from(beta).powi(step);
+        [self.settings.beta1, self.settings.beta2].map(|beta| bias(beta).recip())
     }
 
-    fn plain(
+    fn reference(
         &self,
         values: Tensor<1>,
         gradient: Tensor<1>,
@@ -196,8 +192,8 @@ impl Update<'_> {
         let [correction1, correction2] = self.corrections();
         let first = first * beta1 + gradient.clone() * (1.0 - beta1);
         let second = second * beta2 + gradient.square() * (1.0 - beta2);
-        let spread = (second.clone() * correction2).sqrt() + f64::from(self.settings.epsilon);
-        let change = first.clone() / spread * (self.learning_rate * correction1);
+        let denominator = (second.clone() * correction2).sqrt() + f64::from(self.settings.epsilon);
+        let change = first.clone() / denominator * (self.learning_rate * correction1);
         let decayed = values * (1.0 - self.learning_rate * f64::from(self.decay));
         (decayed - change, [first, second])
     }
@@ -243,12 +239,17 @@ mod tests {
         let moments = [random(-1.0, 1.0), random(0.0, 1.0)];
         for (step, factor) in [(1, 1.0), (7, 0.3)] {
             let update = update(step, factor);
-            let (a, [b, c]) = update.plain(values.clone(), gradient.clone(), moments.clone());
+            let (a, [b, c]) = update.reference(values.clone(), gradient.clone(), moments.clone());
             let (d, [e, f]) = update.apply(values.clone(), gradient.clone(), moments.clone());
-            for (plain, fast) in [(a, d), (b, e), (c, f)] {
-                let plain = plain.into_data().try_into_vec::<f32>().unwrap();
+            for (reference, fast) in [(a, d), (b, e), (c, f)] {
+                let reference = reference.into_data().try_into_vec::<f32>().unwrap();
                 let fast = fast.into_data().try_into_vec::<f32>().unwrap();
-                assert!(plain.iter().zip(fast).all(|(p, f)| (p - f).abs() < 1e-6));
+                assert!(
+                    reference
+                        .iter()
+                        .zip(fast)
+                        .all(|(p, f)| (p - f).abs() < 1e-6)
+                );
             }
         }
     }

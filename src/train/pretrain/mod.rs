@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 
 use super::optimizer::map_untracked;
 use super::{
-    AdamWHyperParameters, Batch, Gradients, Learning, Parts, StepReport, TrainError, TrainOptions,
-    Trainer, WarmupCosine, loss_and_gradients,
+    AdamWHyperParameters, Batch, Gradients, StepReport, TrainError, TrainMode, TrainOptions,
+    TrainableParams, Trainer, WarmupCosine, loss_and_gradients,
 };
 use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig};
 
@@ -22,6 +22,7 @@ pub use data::{Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
 pub struct PretrainOptions {
+    pub augment: Augment,
     pub batch_size: usize,
     pub schedule: WarmupCosine,
     pub optimizer: AdamWHyperParameters,
@@ -57,15 +58,15 @@ pub async fn pretrain(
     model: Clip,
     config: &ClipConfig,
     data: &PretrainData,
-    augment: &Augment,
     encode: &Encode<'_>,
     options: &PretrainOptions,
     state: Option<&[u8]>,
     mut report: impl FnMut(StepReport, &Trainer) -> bool,
 ) -> Result<Clip, PretrainError> {
     let replicas = options.replicas.max(1);
+    let augment = &options.augment;
     let options_of_trainer = TrainOptions {
-        method: Learning::Full(Parts::ALL),
+        method: TrainMode::Full(TrainableParams::ALL),
         schedule: options.schedule,
         optimizer: options.optimizer,
         clip_norm: None,

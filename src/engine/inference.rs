@@ -1,0 +1,374 @@
+//! Inference engine: a device, a model, and a cache of text features.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::OpenedDevice;
+use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
+use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
+use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
+use crate::preprocess::{Picture, PreprocessConfig, preprocess};
+use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
+use crate::zero_shot::{self, QuestionError};
+
+/// Error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the model cannot be used: {0}")]
+    Model(#[from] HubError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error("the device failed while computing: {0}")]
+    Device(String),
+    #[error(
+        "the tokenizer gave the id {id}, but the model's vocabulary ends at {vocab_size}: the \
+         model's own tokenizer.json is missing, or belongs to another model"
+    )]
+    Vocabulary { id: u32, vocab_size: usize },
+    #[error(
+        "the model gave numbers that are not finite: its weights are damaged, or the device \
+         computes wrongly (try the CPU)"
+    )]
+    NotFinite,
+}
+
+/// Model on a device.
+pub struct Engine {
+    model: Clip,
+    config: ClipConfig,
+    tokenizer: Rc<Tokenizer>,
+    preprocess: PreprocessConfig,
+    opened: OpenedDevice,
+    precision: WeightPrecision,
+    info: ModelInfo,
+    /// Log of the inverse temperature, read back once.
+    logit_scale: f32,
+    /// Features of every prompt so far: further questions with the same labels, and
+    /// further pictures, need no text encoding.
+    prompts: HashMap<String, TextFeatures>,
+}
+
+/// Packed model with its configuration, for [`Engine::swap`].
+pub struct ModelSlot {
+    pub model: Clip,
+    pub config: ClipConfig,
+}
+
+/// Tokens and features of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextFeatures {
+    pub tokens: TokenIds,
+    /// Normalised, `[embed_dim]`.
+    pub features: Vec<f32>,
+}
+
+/// Tokens per batch: large enough to keep a device busy, small enough to cancel in
+/// between.
+const TOKEN_BATCH: usize = 512;
+
+/// Prompts to encode, the longest first: batches of similar length waste little on
+/// padding.
+#[derive(Default)]
+pub struct PendingPrompts(Vec<(String, TokenIds)>);
+
+impl PendingPrompts {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes and returns the next batch.
+    fn next(&mut self) -> Vec<(String, TokenIds)> {
+        let longest = self.0.last().map_or(1, |(_, tokens)| tokens.length);
+        let count = (TOKEN_BATCH / longest).max(1).min(self.0.len());
+        self.0.split_off(self.0.len() - count)
+    }
+}
+
+impl Engine {
+    /// Streams a model's weights to a device. On a GPU int8 does not apply: weights stay
+    /// as stored, as [`ModelInfo::precision`] then says.
+    pub async fn load(
+        files: &impl ModelFiles,
+        bundle: ModelBundle,
+        opened: OpenedDevice,
+        precision: WeightPrecision,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, EngineError> {
+        // Only on wasm: natively another thread may be running a model, which a dry run
+        // would disturb.
+        if cfg!(target_arch = "wasm32") && opened.info.gpu {
+            Clip::precompile_kernels(&bundle.config, &opened.device);
+        }
+        let precision = match opened.info.gpu {
+            true => WeightPrecision::AsStored,
+            false => precision,
+        };
+        let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
+        let model = loaded.model;
+        let scale = read(model.logit_scale.val()).await?;
+        let info = ModelInfo {
+            name: bundle.name,
+            parameters: loaded.parameters,
+            bytes: bundle.bytes + loaded.bytes,
+            image_size: bundle.config.vision.image_size() as u32,
+            context_length: bundle.config.text.context_length as u32,
+            embed_dim: bundle.config.embed_dim as u32,
+            precision: match (precision, loaded.f16) {
+                (WeightPrecision::Int8, _) => "8 bits",
+                (WeightPrecision::AsStored, true) => "f16",
+                (WeightPrecision::AsStored, false) => "f32",
+            }
+            .into(),
+            notes: bundle.notes,
+        };
+        Ok(Self {
+            model,
+            config: bundle.config,
+            tokenizer: bundle.tokenizer,
+            preprocess: bundle.preprocess,
+            opened,
+            precision,
+            info,
+            logit_scale: scale.first().copied().unwrap_or_default(),
+            prompts: HashMap::new(),
+        })
+    }
+
+    /// Configuration of the model.
+    pub fn config(&self) -> &ClipConfig {
+        &self.config
+    }
+
+    /// Device of the model.
+    pub fn device(&self) -> &Device {
+        &self.opened.device
+    }
+
+    /// Precision of the packed weights.
+    pub fn precision(&self) -> WeightPrecision {
+        self.precision
+    }
+
+    /// Preprocessing of pictures.
+    pub fn preprocess(&self) -> &PreprocessConfig {
+        &self.preprocess
+    }
+
+    /// Swaps the model. The new one may have another shape, but must have the same image
+    /// size and vocabulary. Returns the old one.
+    pub async fn swap(&mut self, other: ModelSlot) -> Result<ModelSlot, EngineError> {
+        let scale = read(other.model.logit_scale.val()).await?;
+        self.logit_scale = scale.first().copied().unwrap_or_default();
+        self.prompts.clear();
+        self.info.embed_dim = other.config.embed_dim as u32;
+        Ok(ModelSlot {
+            model: std::mem::replace(&mut self.model, other.model),
+            config: std::mem::replace(&mut self.config, other.config),
+        })
+    }
+
+    pub fn model_info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    pub fn device_info(&self) -> &DeviceInfo {
+        &self.opened.info
+    }
+
+    /// Runs both encoders once: a GPU compiles its kernels before the first request, and
+    /// a broken device fails early.
+    pub async fn warm_up(&mut self) -> Result<(), EngineError> {
+        let size = self.config.vision.image_size();
+        self.image_features(&[vec![0.0; 3 * size * size]]).await?;
+        self.text_features(&["A photo of a cat.".into()]).await?;
+        self.prompts.clear();
+        Ok(())
+    }
+
+    /// Log of the logit scale, by whose exponential cosine similarities are multiplied.
+    pub fn logit_scale(&self) -> f32 {
+        self.logit_scale
+    }
+
+    /// Preprocessed picture, `[3, image_size, image_size]`.
+    pub fn pixels(&self, picture: &Picture) -> Vec<f32> {
+        preprocess(picture, &self.preprocess)
+    }
+
+    /// Image features: pictures of `[3, image_size, image_size]` each, to unit vectors
+    /// `[embed_dim]`.
+    pub async fn image_features(
+        &self,
+        pictures: &[Vec<f32>],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let batch_size = match &self.config.vision {
+            // The activations of its last layers fit the caches for this many.
+            VisionConfig::ResNet(_) if !self.opened.info.gpu => 8,
+            _ => pictures.len().max(1),
+        };
+        let size = self.config.vision.image_size();
+        let mut features = Vec::with_capacity(pictures.len());
+        for batch in pictures.chunks(batch_size) {
+            let pixels = TensorData::new(batch.concat(), [batch.len(), 3, size, size]);
+            let images = Tensor::from_data(pixels, &self.opened.device);
+            features.extend(rows(self.model.image_features(images), self.config.embed_dim).await?);
+        }
+        Ok(features)
+    }
+
+    /// Tokenises a text.
+    pub fn tokens(&self, text: &str) -> Result<TokenIds, EngineError> {
+        Ok(self.tokenizer.encode(text)?)
+    }
+
+    /// Text features: token ids, a row per text, to unit vectors `[embed_dim]`.
+    pub async fn token_features(&self, ids: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, EngineError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let vocab_size = self.config.text.vocab_size;
+        if let Some(&id) = (ids.iter().flatten()).find(|id| **id as usize >= vocab_size) {
+            return Err(EngineError::Vocabulary { id, vocab_size });
+        }
+        let ends: Vec<(Vec<u32>, usize)> = (ids.iter())
+            .map(|ids| (ids.clone(), self.config.text.end_of_text(ids)))
+            .collect();
+        let tokens = TokenBatch::new(&ends, &self.opened.device);
+        rows(self.model.text_features(tokens), self.config.embed_dim).await
+    }
+
+    /// Those of `texts` that are not cached.
+    pub fn pending_prompts(&self, texts: &[String]) -> Result<PendingPrompts, EngineError> {
+        let mut seen = HashSet::new();
+        let mut pending_prompts = (texts.iter())
+            .filter(|text| !self.prompts.contains_key(*text) && seen.insert(*text))
+            .map(|text| Ok((text.clone(), self.tokens(text)?)))
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        pending_prompts.sort_by_key(|(_, tokens)| tokens.length);
+        Ok(PendingPrompts(pending_prompts))
+    }
+
+    /// Encodes the next batch of prompts; returns its size. Called until it returns 0, so
+    /// that a worker can handle messages in between.
+    pub async fn encode_next_batch(
+        &mut self,
+        pending_prompts: &mut PendingPrompts,
+    ) -> Result<usize, EngineError> {
+        let batch = pending_prompts.next();
+        let ids: Vec<Vec<u32>> = (batch.iter())
+            .map(|(_, tokens)| tokens.ids.clone())
+            .collect();
+        let features = self.token_features(&ids).await?;
+        let count = batch.len();
+        for ((text, tokens), features) in batch.into_iter().zip(features) {
+            let cached = TextFeatures { tokens, features };
+            self.prompts.insert(text, cached);
+        }
+        Ok(count)
+    }
+
+    /// Those of the cached `texts` that were truncated at `context_length`.
+    pub fn truncated<'a>(&'a self, texts: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let cut = |text: &&String| {
+            let cached = self.prompts.get(*text);
+            cached.is_some_and(|cached| cached.tokens.truncated)
+        };
+        texts.iter().filter(cut)
+    }
+
+    /// Features of texts, cached.
+    pub async fn text_features(
+        &mut self,
+        texts: &[String],
+    ) -> Result<Vec<TextFeatures>, EngineError> {
+        let mut pending_prompts = self.pending_prompts(texts)?;
+        while self.encode_next_batch(&mut pending_prompts).await? > 0 {}
+        Ok((texts.iter())
+            .filter_map(|text| self.prompts.get(text).cloned())
+            .collect())
+    }
+
+    /// Zero-shot classifier: for each label the normalised mean of its prompts' features.
+    pub async fn classifier(
+        &mut self,
+        labels: &[String],
+        templates: &[String],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        zero_shot::check(labels, templates)?;
+        let prompts = |label: &String| zero_shot::prompts(label, templates);
+        let all: Vec<String> = labels.iter().flat_map(prompts).collect();
+        let mut pending_prompts = self.pending_prompts(&all)?;
+        while self.encode_next_batch(&mut pending_prompts).await? > 0 {}
+        let classes = all.chunks(templates.len()).map(|prompts| {
+            let cached = prompts.iter().filter_map(|prompt| self.prompts.get(prompt));
+            let features: Vec<&[f32]> = cached.map(|t| t.features.as_slice()).collect();
+            zero_shot::ensemble(&features)
+        });
+        Ok(classes.collect())
+    }
+
+    /// Benchmarks the encoders on synthetic pictures and texts of full length. `now` is
+    /// in milliseconds. Pixels are `sin(i / 100)`, token ids `(7919 i) mod (vocab_size -
+    /// 2)` between start and end of text, the last two ids of the vocabulary.
+    pub async fn measure(
+        &self,
+        images: usize,
+        texts: usize,
+        runs: usize,
+        now: impl Fn() -> f64,
+    ) -> Result<Measured, EngineError> {
+        let pixels = 3 * self.config.vision.image_size().pow(2);
+        let picture: Vec<f32> = (0..pixels).map(|i| (i as f32 / 100.0).sin()).collect();
+        let end = self.config.text.vocab_size as u32 - 1;
+        let length = self.config.text.context_length;
+        let mut text: Vec<u32> = (0..length).map(|i| i as u32 * 7919 % (end - 1)).collect();
+        (text[0], text[length - 1]) = (end - 1, end);
+        let (pictures, texts) = (vec![picture; images], vec![text; texts]);
+        let mut measured = Measured::default();
+        for _ in 0..runs {
+            let start = now();
+            let features = self.image_features(&pictures).await?;
+            measured.image_ms.push(now() - start);
+            measured.image_features = features.into_iter().next().unwrap_or_default();
+            let start = now();
+            let features = self.token_features(&texts).await?;
+            measured.text_ms.push(now() - start);
+            measured.text_features = features.into_iter().next().unwrap_or_default();
+        }
+        Ok(measured)
+    }
+
+    /// Ranks labels for a picture, given the features from [`Self::classifier`].
+    pub fn rank(
+        &self,
+        image_features: &[f32],
+        labels: &[String],
+        classifier: &[Vec<f32>],
+    ) -> Vec<Ranked> {
+        zero_shot::rank(image_features, labels, classifier, self.logit_scale.exp())
+    }
+}
+
+/// Reads a matrix back from the device, row by row.
+async fn rows(features: Tensor<2>, embed_dim: usize) -> Result<Vec<Vec<f32>>, EngineError> {
+    let values = read(features).await?;
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(EngineError::NotFinite);
+    }
+    Ok(values.chunks(embed_dim).map(<[f32]>::to_vec).collect())
+}
+
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+    let data = (tensor.into_data_async().await)
+        .map_err(|error| EngineError::Device(format!("{error:?}")))?;
+    data.try_into_vec::<f32>()
+        .map_err(|error| EngineError::Device(format!("{error:?}")))
+}

@@ -1,0 +1,313 @@
+//! Result of a training, or an imported one: storage, activation, export.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Host;
+use crate::engine::messages::{Export, Trained, TrainingPlan};
+use crate::engine::{Engine, ModelSlot};
+use crate::model::{Clip, ClipConfig};
+use crate::train::{Head, Method, PeftFiles, TrainMode, Trainer, load_peft, merge_lora, save_peft};
+use crate::weights::{KeyMap, Loader, Precision, save};
+
+/// Name of the stored metadata, and of the stored files.
+const INFO_FILE: &str = "trained";
+const FILES: [&str; 2] = ["trained-0", "trained-1"];
+
+#[derive(Debug)]
+pub enum TrainedArtifact {
+    /// A probe or an adapter.
+    Head(Head),
+    Lora {
+        info: ArtifactInfo,
+        files: PeftFiles,
+    },
+    /// Full model.
+    Model {
+        info: ArtifactInfo,
+        /// Safetensors in OpenCLIP's naming; `None` while stored, so that it is not in
+        /// memory twice.
+        weights: Option<Vec<u8>>,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArtifactInfo {
+    method: Method,
+    /// Name of the base model.
+    model: String,
+    classes: Vec<String>,
+    config: Option<ClipConfig>,
+}
+
+/// Result of [`TrainedArtifact::activate`].
+#[allow(clippy::large_enum_variant)] // there is one of them
+pub enum InUse {
+    Head(Head),
+    /// The engine's original model, which was swapped out.
+    Model(ModelSlot),
+}
+
+/// Named files.
+type Files = Vec<(String, Vec<u8>)>;
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+impl TrainedArtifact {
+    pub async fn from_trainer(
+        trainer: &Trainer,
+        plan: &TrainingPlan,
+        engine: &Engine,
+    ) -> Result<Self, String> {
+        let info = ArtifactInfo {
+            method: plan.settings.method,
+            model: engine.model_info().name.clone(),
+            classes: plan.classes.clone(),
+            config: Some(trainer.config().clone()),
+        };
+        match trainer.options().method {
+            TrainMode::Lora(_) => {
+                let files = save_peft(&trainer.model(), Some(&info.model)).await;
+                let files = files.map_err(text)?;
+                Ok(Self::Lora { info, files })
+            }
+            TrainMode::Full(_) => {
+                let (model, config) = (trainer.model(), trainer.config());
+                let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await;
+                let weights = Some(weights.map_err(text)?);
+                Ok(Self::Model { info, weights })
+            }
+        }
+    }
+
+    fn info(&self) -> ArtifactInfo {
+        match self {
+            Self::Head(head) => ArtifactInfo {
+                method: head.method,
+                model: head.model.clone(),
+                classes: head.classes.clone(),
+                config: None,
+            },
+            Self::Lora { info, .. } | Self::Model { info, .. } => info.clone(),
+        }
+    }
+
+    pub fn describe(&self) -> Trained {
+        let info = self.info();
+        let hugging_face =
+            (info.config.as_ref()).is_some_and(|config| config.to_hugging_face().is_some());
+        let whole = hugging_face.then_some(Export::HuggingFace).into_iter();
+        let whole = whole.chain([Export::OpenClip]);
+        Trained {
+            method: info.method,
+            model: info.model,
+            classes: info.classes,
+            exports: match self {
+                Self::Head(_) => vec![Export::Head],
+                Self::Lora { .. } => [Export::Lora].into_iter().chain(whole).collect(),
+                Self::Model { .. } => whole.collect(),
+            },
+        }
+    }
+
+    /// Stores it for later visits; without storage it lasts as long as the page.
+    pub async fn save<H: Host>(&self, host: &H) {
+        for name in [INFO_FILE].into_iter().chain(FILES) {
+            host.delete(name).await;
+        }
+        let stored = async {
+            match self {
+                Self::Head(head) => {
+                    host.put(FILES[0], &head.write().map_err(text)?).await?;
+                }
+                Self::Lora { files, .. } => {
+                    host.put(FILES[0], &files.weights).await?;
+                    host.put(FILES[1], &files.config).await?;
+                }
+                Self::Model { weights, .. } => {
+                    if let Some(weights) = weights {
+                        host.put(FILES[0], weights).await?;
+                    }
+                }
+            }
+            let info = serde_json::to_vec(&self.info()).map_err(text)?;
+            host.put(INFO_FILE, &info).await
+        };
+        let _: Result<(), String> = stored.await;
+    }
+
+    /// Loads what an earlier visit stored.
+    pub async fn restore<H: Host>(host: &H, _: &Engine) -> Option<Self> {
+        let info: ArtifactInfo = serde_json::from_slice(&host.get(INFO_FILE).await?).ok()?;
+        match info.method {
+            Method::Probe | Method::Adapter => {
+                Head::read(&host.get(FILES[0]).await?).ok().map(Self::Head)
+            }
+            Method::Lora => Some(Self::Lora {
+                info,
+                files: PeftFiles {
+                    weights: host.get(FILES[0]).await?,
+                    config: host.get(FILES[1]).await?,
+                },
+            }),
+            Method::Full | Method::Pretrain => {
+                host.file(FILES[0]).await?;
+                Some(Self::Model {
+                    info,
+                    weights: None,
+                })
+            }
+        }
+    }
+
+    /// Parses imported files. Also returns a warning if they may belong to another model.
+    pub async fn import<H: Host>(
+        files: Vec<Vec<u8>>,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<(Self, Option<String>), String> {
+        let is_json = |file: &Vec<u8>| file.first() == Some(&b'{');
+        let (configs, weights): (Vec<_>, Vec<_>) = files.into_iter().partition(is_json);
+        let weights = weights.into_iter().next();
+        let weights = weights.ok_or("there is no .safetensors file among these")?;
+        let model_info = engine.model_info();
+        let Some(config) = configs.into_iter().next() else {
+            let head = Head::read(&weights).map_err(|error| {
+                format!("{error}; of a LoRA its adapter_config.json is needed, too: choose both files at once")
+            })?;
+            let note = head.fits(model_info).map_err(text)?;
+            return Ok((Self::Head(head), note));
+        };
+        let files = PeftFiles { config, weights };
+        // Validates the adapter by attaching it.
+        load_peft(host.model(engine).await?, &files).map_err(text)?;
+        let info = ArtifactInfo {
+            method: Method::Lora,
+            model: model_info.name.clone(),
+            classes: Vec::new(),
+            config: Some(engine.config().clone()),
+        };
+        Ok((Self::Lora { info, files }, None))
+    }
+
+    /// Replaces the engine's classifier or model.
+    pub async fn activate<H: Host>(&self, host: &H, engine: &mut Engine) -> Result<InUse, String> {
+        let info = self.info();
+        let loaded_model = engine.model_info().name.clone();
+        if let Self::Head(head) = self {
+            head.fits(engine.model_info()).map_err(text)?;
+            return Ok(InUse::Head(head.clone()));
+        }
+        if info.model != loaded_model {
+            return Err(format!(
+                "what was trained belongs to the model {}, but {loaded_model} is loaded: load that one first",
+                info.model
+            ));
+        }
+        let model = self.model(host, engine).await?;
+        let model = model.pack(engine.precision());
+        let config = info.config.unwrap_or_else(|| engine.config().clone());
+        let before = engine
+            .swap(ModelSlot { model, config })
+            .await
+            .map_err(text)?;
+        Ok(InUse::Model(before))
+    }
+
+    /// The full model, with LoRA merged, not packed.
+    async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, String> {
+        match self {
+            Self::Head(_) => Err("a classifier is no model".into()),
+            Self::Lora { files, .. } => {
+                let model = load_peft(host.model(engine).await?, files).map_err(text)?;
+                Ok(merge_lora(model))
+            }
+            Self::Model { info, weights } => {
+                let stored = match weights {
+                    Some(_) => None,
+                    None => host.get(FILES[0]).await,
+                };
+                let weights = (weights.as_ref().or(stored.as_ref()))
+                    .ok_or("what was trained is no longer there: train again")?;
+                let config = info.config.as_ref().unwrap_or(engine.config());
+                let mut loader = Loader::new(config, engine.device(), weights.len() as u64);
+                loader.push(weights).map_err(text)?;
+                loader.finish().map_err(text)
+            }
+        }
+    }
+
+    /// Exports it as files.
+    pub async fn export<H: Host>(
+        &self,
+        what: Export,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<Files, String> {
+        match (what, self) {
+            (Export::Head, Self::Head(head)) => {
+                let name = format!("{}.safetensors", head.method.name());
+                Ok(vec![(name, head.write().map_err(text)?)])
+            }
+            (Export::Lora, Self::Lora { files, .. }) => Ok(vec![
+                ("adapter_model.safetensors".into(), files.weights.clone()),
+                ("adapter_config.json".into(), files.config.clone()),
+            ]),
+            (Export::HuggingFace | Export::OpenClip, Self::Lora { .. } | Self::Model { .. }) => {
+                self.export_model(what, host, engine).await
+            }
+            _ => Err("it cannot be taken away in this form".into()),
+        }
+    }
+
+    async fn export_model<H: Host>(
+        &self,
+        what: Export,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<Files, String> {
+        let model = self.model(host, engine).await?;
+        let config = self
+            .info()
+            .config
+            .unwrap_or_else(|| engine.config().clone());
+        let pretty = |value: &Value| serde_json::to_vec_pretty(value).map_err(text);
+        let mut files = Vec::new();
+        let key_map = match what {
+            Export::HuggingFace => {
+                let described = config.to_hugging_face();
+                let described = described.ok_or("transformers has no CLIP with a ResNet")?;
+                files.push(("config.json".into(), pretty(&described)?));
+                let own = host.model_file("preprocessor_config.json").await;
+                let preprocessor = match own {
+                    Some(own) => own,
+                    None => pretty(&engine.preprocess().to_hugging_face())?,
+                };
+                files.push(("preprocessor_config.json".into(), preprocessor));
+                KeyMap::HuggingFace
+            }
+            _ => {
+                let described = json!({
+                    "model_cfg": config.to_open_clip(),
+                    "preprocess_cfg": engine.preprocess().to_open_clip(),
+                });
+                files.push(("open_clip_config.json".into(), pretty(&described)?));
+                KeyMap::OpenClip
+            }
+        };
+        if let Some(tokenizer) = host.model_file("tokenizer.json").await {
+            files.push(("tokenizer.json".into(), tokenizer));
+        }
+        let name = match key_map {
+            KeyMap::HuggingFace => "model.safetensors",
+            _ => "open_clip_model.safetensors",
+        };
+        let weights = save(&model, &config, key_map, Precision::F32)
+            .await
+            .map_err(text)?;
+        files.push((name.into(), weights));
+        Ok(files)
+    }
+}

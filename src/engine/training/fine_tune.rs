@@ -1,0 +1,714 @@
+//! Job of LoRA, fine-tuning or pre-training, one optimiser step at a time, with regular
+//! checkpoints.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::artifact::TrainedArtifact;
+use super::held_out::{HeldOutSet, data_report, zero_shot_probabilities};
+use super::samples::SampleStore;
+use super::{Attachments, Host, ProgressThrottle, StepResult};
+use crate::engine::Engine;
+use crate::engine::messages::{
+    Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
+    TrainingSettings, TrainingStage, TrainingStep,
+};
+use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision};
+use crate::train::{
+    AdamWHyperParameters, Batch, Lora, Method, MetricSeries, Sampler, Target, TrainMode,
+    TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
+};
+use crate::zero_shot;
+
+/// Names of a checkpoint's metadata and of its state. Two slots alternate, so that one is
+/// intact while the other is written.
+const CHECKPOINT_RUNS: [&str; 2] = ["run-0", "run-1"];
+const CHECKPOINT_STATES: [&str; 2] = ["state-0", "state-1"];
+/// Time between checkpoints.
+const CHECKPOINT_INTERVAL_MS: f64 = 25e3;
+/// Maximum fraction of time for evaluation during training.
+const MAX_EVAL_SHARE: f64 = 0.1;
+/// Pictures per evaluation batch.
+const EVAL_BATCH: usize = 16;
+
+/// Stored metadata of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub plan: TrainingPlan,
+    /// Name of the base model.
+    pub model: String,
+    pub step: u32,
+    pub steps: u32,
+    pub kept_ms: f64,
+    curves: Curves,
+    before: Option<Vec<Vec<f32>>>,
+    seconds: f64,
+    /// Slot of the state.
+    #[serde(rename = "place")]
+    slot: usize,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Curves {
+    loss: Vec<[f64; 2]>,
+    scale: Vec<[f64; 2]>,
+    learning_rate: Vec<[f64; 2]>,
+    accuracy: Vec<[f64; 2]>,
+}
+
+impl Curves {
+    fn named(&self) -> Vec<MetricSeries> {
+        [
+            ("loss", &self.loss),
+            ("scale", &self.scale),
+            ("learning_rate", &self.learning_rate),
+            ("accuracy", &self.accuracy),
+        ]
+        .map(|(name, points)| MetricSeries {
+            name: name.into(),
+            x: "step".into(),
+            points: points.clone(),
+        })
+        .into()
+    }
+}
+
+/// The latest checkpoint, if any.
+pub async fn latest_checkpoint<H: Host>(host: &H) -> Option<Checkpoint> {
+    let mut latest: Option<Checkpoint> = None;
+    for name in CHECKPOINT_RUNS {
+        let read = host.get(name).await.unwrap_or_default();
+        if let Ok(run) = serde_json::from_slice::<Checkpoint>(&read)
+            && latest
+                .as_ref()
+                .is_none_or(|other| other.kept_ms < run.kept_ms)
+        {
+            latest = Some(run);
+        }
+    }
+    latest
+}
+
+/// Deletes all checkpoints.
+pub async fn delete_checkpoints<H: Host>(host: &H) {
+    for name in CHECKPOINT_RUNS.into_iter().chain(CHECKPOINT_STATES) {
+        host.delete(name).await;
+    }
+}
+
+pub struct FineTuneJob {
+    run: Checkpoint,
+    trainer: Trainer,
+    sampler: Sampler,
+    /// Indices of the training samples.
+    train: Vec<usize>,
+    held_out: HeldOutSet,
+    stage: Stage,
+    tokens: HashMap<String, (Vec<u32>, usize)>,
+    progress: ProgressThrottle,
+    /// Start in this session.
+    started_at: f64,
+    seconds_before: f64,
+    saved_at: f64,
+    step_ms: f64,
+    steps_this_session: u32,
+    eval_ms: f64,
+    stopping: bool,
+}
+
+enum Stage {
+    /// Evaluates the held-out part before training.
+    Baseline,
+    Steps,
+    /// Evaluates the held-out part: the classifier, and the probabilities so far.
+    Measuring {
+        model: Box<crate::model::Clip>,
+        classifier: Vec<Vec<f32>>,
+        probabilities: Vec<Vec<f32>>,
+    },
+}
+
+/// Small configuration for pre-training, with the vocabulary and the image size of the
+/// loaded model.
+pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
+    let (width, layers) = (settings.width as usize, settings.layers as usize);
+    let image_size = like.vision.image_size();
+    let heads = (width / 32).max(1);
+    let mut text = like.text.clone();
+    (text.width, text.layers, text.heads, text.mlp_width) = (width, layers, heads, 4 * width);
+    ClipConfig {
+        embed_dim: width,
+        vision: VisionConfig::Vit(VitConfig {
+            image_size,
+            patch_size: (image_size / 8).max(1),
+            width,
+            layers,
+            heads,
+            mlp_width: 4 * width,
+            activation: text.activation,
+            layer_norm_eps: 1e-5,
+        }),
+        text,
+    }
+}
+
+fn unfreeze(part: TrainedPart) -> Unfreeze {
+    match part {
+        TrainedPart::Frozen => Unfreeze::Frozen,
+        TrainedPart::Last(blocks) => Unfreeze::LastBlocks(blocks as usize),
+        TrainedPart::Whole => Unfreeze::All,
+    }
+}
+
+/// Trainable parameters of a method.
+pub fn train_mode(settings: &TrainingSettings) -> TrainMode {
+    match settings.method {
+        Method::Lora => TrainMode::Lora(Lora {
+            rank: settings.rank as usize,
+            alpha: settings.alpha,
+            image: settings.image_tower != TrainedPart::Frozen,
+            text: settings.text_tower != TrainedPart::Frozen,
+            targets: match settings.mlp {
+                true => Target::ALL.to_vec(),
+                false => Target::ATTENTION.to_vec(),
+            },
+        }),
+        Method::Full => TrainMode::Full(TrainableParams {
+            image: unfreeze(settings.image_tower),
+            text: unfreeze(settings.text_tower),
+            temperature: settings.temperature,
+            // Batches are small in a browser.
+            batch_statistics: false,
+        }),
+        _ => TrainMode::Full(TrainableParams {
+            temperature: settings.temperature,
+            ..TrainableParams::ALL
+        }),
+    }
+}
+
+fn options(settings: &TrainingSettings, steps: usize, config: &ClipConfig) -> TrainOptions {
+    let vit = matches!(config.vision, VisionConfig::Vit(_));
+    TrainOptions {
+        method: train_mode(settings),
+        schedule: WarmupCosine {
+            learning_rate: settings.learning_rate,
+            warmup_steps: settings.warmup_steps as usize,
+            steps,
+        },
+        // The paper's, by type of image encoder.
+        optimizer: AdamWHyperParameters {
+            beta1: 0.9,
+            beta2: if vit { 0.98 } else { 0.999 },
+            epsilon: if vit { 1e-6 } else { 1e-8 },
+            weight_decay: settings.weight_decay as f32,
+        },
+        clip_norm: Some(1.0),
+        micro_batch: settings.micro_batch as usize,
+        gradient_checkpointing: settings.gradient_checkpointing,
+        seed: settings.seed.into(),
+    }
+}
+
+impl FineTuneJob {
+    pub async fn start<H: Host>(
+        plan: TrainingPlan,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<Self, String> {
+        let settings = &plan.settings;
+        let train = plan
+            .samples
+            .iter()
+            .filter(|sample| !sample.held_out)
+            .count();
+        let sampler = Sampler::new(train, settings.batch_size as usize, settings.seed.into());
+        let steps = settings.epochs as usize * sampler.batches_per_epoch();
+        if steps == 0 {
+            return Err("there is nothing to learn from: add pictures".into());
+        }
+        let (model, config) = match settings.method {
+            Method::Pretrain => {
+                let config = small_config_like(engine.config(), settings);
+                let config = config.checked("the settings").map_err(|e| e.to_string())?;
+                (
+                    init_from_seed(&config, settings.seed.into(), engine.device()),
+                    config,
+                )
+            }
+            _ => (host.model(engine).await?, engine.config().clone()),
+        };
+        let options = options(settings, steps, &config);
+        let trainer = Trainer::new(model, config, options).map_err(|e| e.to_string())?;
+        let run = Checkpoint {
+            model: engine.model_info().name.clone(),
+            step: 0,
+            steps: steps as u32,
+            kept_ms: 0.0,
+            curves: Curves::default(),
+            before: None,
+            seconds: 0.0,
+            slot: 0,
+            plan,
+        };
+        Ok(Self::new(run, trainer, sampler, host.now()))
+    }
+
+    /// Resumes from the latest checkpoint.
+    pub async fn resume<H: Host>(
+        host: &H,
+        engine: &Engine,
+    ) -> Result<(Self, Vec<MetricSeries>), String> {
+        let run = latest_checkpoint(host)
+            .await
+            .ok_or("nothing is left of the training: start it again")?;
+        let here = &engine.model_info().name;
+        if run.model != *here {
+            return Err(format!(
+                "this training was begun with the model {}, but {here} is loaded: load that one and resume again",
+                run.model
+            ));
+        }
+        let state = host.get(CHECKPOINT_STATES[run.slot % 2]).await;
+        let state = state.ok_or("the state of the training is no longer there: start it again")?;
+        let settings = &run.plan.settings;
+        let model = match settings.method {
+            Method::Pretrain => {
+                let config = small_config_like(engine.config(), settings);
+                init_from_seed(&config, settings.seed.into(), engine.device())
+            }
+            _ => host.model(engine).await?,
+        };
+        let (trainer, sampler) = Trainer::resume(model, &state).map_err(|e| e.to_string())?;
+        let sampler = sampler.ok_or("the state of the training is not whole: start it again")?;
+        let curves = run.curves.named();
+        Ok((Self::new(run, trainer, sampler, host.now()), curves))
+    }
+
+    fn new(run: Checkpoint, trainer: Trainer, sampler: Sampler, now: f64) -> Self {
+        let train = (run.plan.samples.iter().enumerate())
+            .filter(|(_, sample)| !sample.held_out)
+            .map(|(index, _)| index)
+            .collect();
+        Self {
+            held_out: HeldOutSet::new(&run.plan),
+            stage: if run.step == 0 {
+                Stage::Baseline
+            } else {
+                Stage::Steps
+            },
+            train,
+            trainer,
+            sampler,
+            tokens: HashMap::new(),
+            progress: ProgressThrottle::new(),
+            started_at: now,
+            seconds_before: run.seconds,
+            // The first checkpoint is saved early, in case of a reload.
+            saved_at: now - CHECKPOINT_INTERVAL_MS + 5e3,
+            step_ms: 0.0,
+            steps_this_session: 0,
+            eval_ms: 0.0,
+            stopping: false,
+            run,
+        }
+    }
+
+    /// Stops; the model so far is the result.
+    pub fn finish_early(&mut self) {
+        self.stopping = true;
+    }
+
+    /// One unit of work.
+    pub async fn advance<H: Host>(
+        &mut self,
+        host: &H,
+        samples: &mut SampleStore<H::File>,
+        engine: &mut Engine,
+    ) -> Result<StepResult, String> {
+        match &self.stage {
+            Stage::Baseline => self.baseline(host, samples, engine).await,
+            Stage::Steps if self.stopping || self.run.step >= self.run.steps => {
+                self.start_evaluation(engine).await
+            }
+            Stage::Steps => self.step(host, samples, engine).await,
+            Stage::Measuring { .. } => self.evaluate_next(host, samples, engine).await,
+        }
+    }
+
+    /// Evaluates the original model on the held-out part.
+    async fn baseline<H: Host>(
+        &mut self,
+        host: &H,
+        samples: &mut SampleStore<H::File>,
+        engine: &mut Engine,
+    ) -> Result<StepResult, String> {
+        if self.held_out.is_empty() {
+            self.stage = Stage::Steps;
+            return Ok(StepResult::More);
+        }
+        if samples
+            .encode_next_batch(host, engine, &self.held_out.samples)
+            .await?
+            > 0
+        {
+            let done = samples.encoded(&self.held_out.samples);
+            self.report_evaluation(host, done);
+            return Ok(StepResult::More);
+        }
+        let templates = self.eval_templates();
+        let classifier = (engine.classifier(&self.held_out.answers, &templates).await)
+            .map_err(|error| error.to_string())?;
+        let scale = engine.logit_scale().exp();
+        let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
+            .filter_map(|sample| samples.features(*sample))
+            .map(|features| zero_shot_probabilities(features, &classifier, scale))
+            .collect();
+        let accuracy = self.held_out.evaluate(&probabilities).top_1;
+        // Pre-training starts from another model.
+        if self.run.plan.settings.method != Method::Pretrain {
+            self.record_accuracy(host, accuracy);
+        }
+        self.run.before = Some(probabilities);
+        self.stage = Stage::Steps;
+        Ok(StepResult::More)
+    }
+
+    /// A caption is used as a prompt without template.
+    fn eval_templates(&self) -> Vec<String> {
+        match self.held_out.are_classes {
+            true => self.run.plan.templates.clone(),
+            false => vec!["{label}".into()],
+        }
+    }
+
+    async fn step<H: Host>(
+        &mut self,
+        host: &H,
+        samples: &mut SampleStore<H::File>,
+        engine: &Engine,
+    ) -> Result<StepResult, String> {
+        let start = host.now();
+        let batch_indices = self.sampler.draw();
+        let mut batch = Batch::default();
+        for (position, index) in batch_indices.indices.iter().enumerate() {
+            let sample: &_ = &self.run.plan.samples[self.train[*index]];
+            let (text, caption_id) = sample_caption(
+                &self.run.plan,
+                sample,
+                batch_indices.seed.wrapping_add(position as u64),
+            );
+            let id: SampleId = sample.sample;
+            batch.captions.push(caption_id);
+            batch.texts.push(self.tokens(engine, text)?);
+            batch.pixels.push(samples.pixels(host, engine, id).await?);
+        }
+        // All samples happen to be of one class: no negatives, no step.
+        let same = batch.captions.windows(2).all(|pair| pair[0] == pair[1]);
+        if same {
+            self.run.step += 1;
+            return Ok(StepResult::More);
+        }
+        let pictures = batch.len() as f64;
+        let report = self
+            .trainer
+            .step(&batch)
+            .await
+            .map_err(|error| error.to_string())?;
+        self.run.step += 1;
+        self.steps_this_session += 1;
+        self.step_ms += host.now() - start;
+        let (step, x) = (self.run.step, f64::from(self.run.step));
+        let curves = &mut self.run.curves;
+        curves.loss.push([x, report.loss.into()]);
+        curves.scale.push([x, report.scale.into()]);
+        curves.learning_rate.push([x, report.learning_rate]);
+        let event = TrainingEvent::Step(TrainingStep {
+            step,
+            loss: report.loss.into(),
+            scale: report.scale.into(),
+            learning_rate: report.learning_rate,
+        });
+        host.emit(event, Attachments::Nothing);
+        let each = self.step_ms / f64::from(self.steps_this_session) / 1e3;
+        let at = TrainingProgress {
+            stage: TrainingStage::Steps,
+            done: step,
+            total: self.run.steps,
+            images_per_second: (each > 0.0).then(|| pictures / each),
+            seconds_left: Some(each * f64::from(self.run.steps - step)),
+        };
+        self.progress.report(host, at);
+        if host.now() - self.saved_at > CHECKPOINT_INTERVAL_MS {
+            self.save_checkpoint(host).await;
+        }
+        let epoch = self.sampler.position >= self.sampler.batches_per_epoch();
+        let spent = self.eval_ms / (self.eval_ms + self.step_ms).max(1.0);
+        if epoch && spent < MAX_EVAL_SHARE && !self.held_out.is_empty() && step < self.run.steps {
+            return self.start_evaluation(engine).await;
+        }
+        Ok(StepResult::More)
+    }
+
+    fn tokens(&mut self, engine: &Engine, text: String) -> Result<(Vec<u32>, usize), String> {
+        if let Some(known) = self.tokens.get(&text) {
+            return Ok(known.clone());
+        }
+        let ids = engine.tokens(&text).map_err(|error| error.to_string())?.ids;
+        let end = engine.config().text.end_of_text(&ids);
+        self.tokens.insert(text, (ids.clone(), end));
+        Ok((ids, end))
+    }
+
+    /// Saves a checkpoint.
+    pub async fn save_checkpoint<H: Host>(&mut self, host: &H) {
+        if self.run.step == 0 {
+            return;
+        }
+        self.saved_at = host.now();
+        let slot = 1 - self.run.slot % 2;
+        self.run.slot = slot;
+        self.run.kept_ms = self.saved_at;
+        self.run.seconds = self.seconds(host);
+        let kept = async {
+            let bytes = self.trainer.state(Some(&self.sampler)).await;
+            let bytes = bytes.map_err(|error| error.to_string())?;
+            let run = serde_json::to_vec(&self.run).map_err(|error| error.to_string())?;
+            host.put(CHECKPOINT_STATES[slot], &bytes).await?;
+            host.put(CHECKPOINT_RUNS[slot], &run).await
+        };
+        let event = match kept.await {
+            Ok(()) => TrainingEvent::Kept {
+                step: self.run.step,
+            },
+            // Tried again after the usual interval.
+            Err(why) => TrainingEvent::Remark {
+                text: format!(
+                    "The state of the training could not be kept ({why}): leave this page open until it is done."
+                ),
+            },
+        };
+        host.emit(event, Attachments::Nothing);
+    }
+
+    fn seconds<H: Host>(&self, host: &H) -> f64 {
+        self.seconds_before + (host.now() - self.started_at) / 1e3
+    }
+
+    /// Starts an evaluation of the current model.
+    async fn start_evaluation(&mut self, engine: &Engine) -> Result<StepResult, String> {
+        let model = self.trainer.model().pack(WeightPrecision::AsStored);
+        let mut classifier = Vec::new();
+        let templates = self.eval_templates();
+        if !self.held_out.is_empty() {
+            for answer in self.held_out.answers.clone() {
+                let mut ids = Vec::new();
+                for prompt in zero_shot::prompts(&answer, &templates) {
+                    ids.push(self.tokens(engine, prompt)?);
+                }
+                let tokens = TokenBatch::new(&ids, engine.device());
+                let rows = rows(model.text_features(tokens)).await?;
+                let features: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                classifier.push(zero_shot::ensemble(&features));
+            }
+        }
+        self.stage = Stage::Measuring {
+            model: Box::new(model),
+            classifier,
+            probabilities: Vec::new(),
+        };
+        Ok(StepResult::More)
+    }
+
+    async fn evaluate_next<H: Host>(
+        &mut self,
+        host: &H,
+        samples: &mut SampleStore<H::File>,
+        engine: &Engine,
+    ) -> Result<StepResult, String> {
+        let Stage::Measuring {
+            model,
+            classifier,
+            probabilities,
+        } = &mut self.stage
+        else {
+            return Ok(StepResult::More);
+        };
+        let start = host.now();
+        let done = probabilities.len();
+        let batch: Vec<SampleId> = match classifier.is_empty() {
+            true => Vec::new(),
+            false => (self.held_out.samples.iter().skip(done).take(EVAL_BATCH))
+                .copied()
+                .collect(),
+        };
+        if !batch.is_empty() {
+            let mut pixels = Vec::with_capacity(batch.len());
+            for sample in batch {
+                pixels.push(samples.pixels(host, engine, sample).await?);
+            }
+            let size = engine.config().vision.image_size();
+            let shape = [pixels.len(), 3, size, size];
+            let data = burn::tensor::TensorData::new(pixels.concat(), shape);
+            let images = burn::tensor::Tensor::<4>::from_data(data, engine.device());
+            let features = rows(model.image_features(images)).await?;
+            let scale = f32::exp(
+                self.run
+                    .curves
+                    .scale
+                    .last()
+                    .map_or(0.0, |s| s[1] as f32)
+                    .ln(),
+            );
+            let found = features
+                .iter()
+                .map(|features| zero_shot_probabilities(features, classifier, scale));
+            probabilities.extend(found);
+            let done = probabilities.len();
+            self.eval_ms += host.now() - start;
+            self.report_evaluation(host, done);
+            return Ok(StepResult::More);
+        }
+        let probabilities = std::mem::take(probabilities);
+        self.stage = Stage::Steps;
+        if !self.held_out.is_empty() {
+            let accuracy = self.held_out.evaluate(&probabilities).top_1;
+            self.record_accuracy(host, accuracy);
+        }
+        match self.stopping || self.run.step >= self.run.steps {
+            false => Ok(StepResult::More),
+            true => self.finish(host, engine, probabilities).await,
+        }
+    }
+
+    fn report_evaluation<H: Host>(&mut self, host: &H, done: usize) {
+        let at = TrainingProgress {
+            stage: TrainingStage::Measuring,
+            done: done as u32,
+            total: self.held_out.samples.len() as u32,
+            images_per_second: None,
+            seconds_left: None,
+        };
+        self.progress.report(host, at);
+    }
+
+    fn record_accuracy<H: Host>(&mut self, host: &H, accuracy: f64) {
+        let step = self.run.step;
+        self.run.curves.accuracy.push([f64::from(step), accuracy]);
+        let event = TrainingEvent::Measured { step, accuracy };
+        host.emit(event, Attachments::Nothing);
+    }
+
+    async fn finish<H: Host>(
+        &mut self,
+        host: &H,
+        engine: &Engine,
+        after: Vec<Vec<f32>>,
+    ) -> Result<StepResult, String> {
+        let plan = &self.run.plan;
+        let artifact = TrainedArtifact::from_trainer(&self.trainer, plan, engine).await?;
+        let has_held_out = !self.held_out.is_empty();
+        let before = self
+            .run
+            .before
+            .take()
+            .filter(|before| before.len() == after.len());
+        let mut notes = Vec::new();
+        if !has_held_out {
+            let why = "nothing was held out that could be asked about, so nothing was measured";
+            notes.push(why.into());
+        }
+        if self.run.step < self.run.steps {
+            notes.push(format!(
+                "ended after {} of {} steps",
+                self.run.step, self.run.steps
+            ));
+        }
+        let each = self.step_ms / f64::from(self.steps_this_session.max(1)) / 1e3;
+        let report = TrainingReport {
+            method: plan.settings.method,
+            model: self.run.model.clone(),
+            device: engine.device_info().name.clone(),
+            settings: settings_map(&plan.settings, &plan.templates),
+            data: data_report(plan),
+            curves: self.run.curves.named(),
+            before: (before.as_ref()).map(|before| self.held_out.evaluate(before)),
+            after: has_held_out.then(|| self.held_out.evaluate(&after)),
+            seconds: self.seconds(host),
+            images_per_second: self.sampler.batch_size as f64 / each.max(1e-6),
+            notes,
+        };
+        let answers = match &before {
+            Some(before) => self.held_out.compare(before, &after),
+            None => self.held_out.compare(&after, &after),
+        };
+        let outcome = Outcome {
+            report,
+            answers: if has_held_out { answers } else { Vec::new() },
+            trained: artifact.describe(),
+        };
+        Ok(StepResult::Done(Box::new(outcome), Box::new(artifact)))
+    }
+}
+
+/// Settings as a map, for the report.
+fn settings_map(
+    settings: &TrainingSettings,
+    templates: &[String],
+) -> std::collections::BTreeMap<String, Value> {
+    let mut settings_map = match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => fields.into_iter().collect(),
+        _ => std::collections::BTreeMap::new(),
+    };
+    settings_map.insert("templates".into(), json!(templates));
+    settings_map
+}
+
+/// Samples a caption for this epoch, and an id shared by equal captions.
+fn sample_caption(
+    plan: &TrainingPlan,
+    sample: &crate::engine::messages::PlannedSample,
+    seed: u64,
+) -> (String, u64) {
+    let choose = |count: usize| (hash(seed) % count.max(1) as u64) as usize;
+    if let Some(caption) = sample.captions.get(choose(sample.captions.len())) {
+        let mut hasher = DefaultHasher::new();
+        caption.hash(&mut hasher);
+        return (caption.clone(), hasher.finish());
+    }
+    let class = sample.class.unwrap_or_default();
+    let name = plan
+        .classes
+        .get(class as usize)
+        .cloned()
+        .unwrap_or_default();
+    let prompts = zero_shot::prompts(&name, &plan.templates);
+    let prompt = prompts.get(choose(prompts.len())).cloned().unwrap_or(name);
+    (prompt, class.into())
+}
+
+fn hash(number: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    number.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, String> {
+    let [_, columns] = features.dims();
+    let data = features
+        .into_data_async()
+        .await
+        .map_err(|error| format!("{error:?}"))?;
+    let values = data
+        .try_into_vec::<f32>()
+        .map_err(|error| format!("{error:?}"))?;
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()),
+        false => {
+            Err("the model gives numbers that are not finite: try a smaller learning rate".into())
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! Model files by HTTP: the page's own, a hub's, or those at any address.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
+
+use super::cache::{CacheError, CachedFile, ModelCache, describe};
+use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles};
+use crate::engine::ModelLocation;
+
+/// URL of CLIP's own vocabulary, relative to the page.
+const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
+
+/// Consecutive failures before giving up: after some data arrived, and before.
+const MAX_TRIES: [u32; 2] = [6, 3];
+/// Delay before the second try; doubled for each further one.
+const FIRST_WAIT_MS: u32 = 400;
+
+/// Model folder on a web server.
+pub struct HttpFiles {
+    /// Display name, and key in the cache.
+    name: String,
+    /// URL of the folder, with a trailing slash.
+    base: String,
+    /// URL of the weights, if it was given.
+    weights: Option<String>,
+    /// Files of the folder, if known: others are not requested.
+    files: Option<&'static [&'static str]>,
+    /// Immutable (a commit): cached files need no revalidation.
+    fixed: bool,
+    cache: Option<Rc<ModelCache>>,
+    /// Sink of messages for the visitor.
+    notify: Rc<dyn Fn(String)>,
+    /// Offline: only the cache is used.
+    offline: Cell<bool>,
+}
+
+impl HttpFiles {
+    /// The bundled model, in the folder `base`.
+    pub fn bundled(base: &str) -> Self {
+        Self {
+            name: "bundled".into(),
+            base: base.into(),
+            weights: None,
+            files: Some(BUNDLED_FILES),
+            fixed: true,
+            cache: None,
+            notify: Rc::new(|_| ()),
+            offline: Cell::new(false),
+        }
+    }
+
+    /// Model at a location. Files are cached in `cache`; `notify` gets messages for the
+    /// visitor.
+    pub fn at(
+        location: &ModelLocation,
+        hub: &str,
+        cache: Option<Rc<ModelCache>>,
+        notify: Rc<dyn Fn(String)>,
+    ) -> Self {
+        let (base, weights, fixed) = match location {
+            ModelLocation::Hub { id, revision } => {
+                let fixed = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
+                // A revision is a single path segment, even with slashes in it.
+                let revision = revision.replace('/', "%2F");
+                let hub = hub.trim_end_matches('/');
+                (format!("{hub}/{id}/resolve/{revision}/"), None, fixed)
+            }
+            ModelLocation::Url(url) if url.ends_with('/') => (url.clone(), None, false),
+            ModelLocation::Url(url) => {
+                let path = url.split(['?', '#']).next().unwrap_or(url);
+                let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
+                (folder.to_owned(), Some(url.clone()), false)
+            }
+        };
+        Self {
+            name: location.to_string(),
+            base,
+            weights,
+            files: None,
+            fixed,
+            cache,
+            notify,
+            offline: Cell::new(false),
+        }
+    }
+
+    fn address(&self, file: &str) -> String {
+        match &self.weights {
+            Some(url) if self.weights().as_deref() == Some(file) => url.clone(),
+            _ => format!("{}{file}", self.base),
+        }
+    }
+
+    /// Revalidates a cached file; `false` if the server's differs.
+    async fn is_current(&self, url: &str, cached: &CachedFile<'_>) -> bool {
+        if self.fixed || self.offline.get() {
+            return true;
+        }
+        match fetch(url, "HEAD", 0).await {
+            Ok(response) if response.status() == 404 => cached.absent(),
+            Ok(response) if response.ok() => {
+                let (now, total) = (identity(&response), header(&response, "content-length"));
+                let same_identity = match (now.as_deref(), cached.identity()) {
+                    (Some(now), Some(then)) => now == then,
+                    _ => true,
+                };
+                let same_length = total.is_none_or(|total| total == cached.total().to_string());
+                !cached.absent() && same_identity && same_length
+            }
+            // Refused or unreachable: the cached file still works.
+            Ok(_) => true,
+            Err(_) => {
+                self.offline.set(true);
+                true
+            }
+        }
+    }
+
+    /// Reports that a file cannot be cached.
+    fn report_cache_error(&self, error: CacheError) {
+        let why = match error {
+            CacheError::Full => "the browser gives it no more room: delete other models".into(),
+            CacheError::Other(why) => why,
+        };
+        (self.notify)(format!(
+            "{} could not be kept for the next visit ({why}). It works all the same.",
+            self.name
+        ));
+    }
+}
+
+/// State of a download.
+struct Download<'a, 'b> {
+    url: String,
+    offset: u64,
+    total: u64,
+    identity: Option<String>,
+    cached: Option<CachedFile<'a>>,
+    sink: &'b mut ChunkSink<'b>,
+}
+
+/// Outcome of one request.
+enum Outcome {
+    /// Complete, or the sink has seen enough.
+    Done,
+    /// No such file.
+    Absent,
+    /// Worth another try.
+    Broken(String),
+}
+
+impl ModelFiles for HttpFiles {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn weights(&self) -> Option<String> {
+        let path = self.weights.as_ref()?.split(['?', '#']).next()?;
+        path.rsplit('/').next().map(str::to_owned)
+    }
+
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        /// No config or tokenizer is larger.
+        const MAX_BYTES: usize = 64 << 20;
+        let mut bytes = Vec::new();
+        let mut sink = |chunk: Chunk| {
+            if chunk.offset == 0 {
+                bytes.clear();
+            }
+            bytes.extend_from_slice(chunk.bytes);
+            match bytes.len() <= MAX_BYTES {
+                true => Ok(ControlFlow::Continue(())),
+                false => Err(HubError::Read {
+                    file: file.into(),
+                    why: "it is far too large for what it is called".into(),
+                }),
+            }
+        };
+        let found = self.stream(file, &mut sink).await?;
+        Ok(found.then_some(bytes))
+    }
+
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
+        if self.files.is_some_and(|files| !files.contains(&file)) {
+            return Ok(false);
+        }
+        let url = self.address(file);
+        let mut cached = match &self.cache {
+            Some(cache) => Some(CachedFile::open(cache, &self.name, file).await),
+            None => None,
+        };
+        if let Some(cached) = cached.as_mut().filter(|cached| cached.known()) {
+            if !self.is_current(&url, cached).await {
+                if !cached.absent() {
+                    (self.notify)(format!(
+                        "{file} of {} has changed since: fetched anew.",
+                        self.name
+                    ));
+                }
+                cached.discard().await;
+            } else if cached.absent() {
+                return Ok(false);
+            }
+        }
+        let mut download = Download {
+            url,
+            offset: 0,
+            total: cached.as_ref().map_or(0, CachedFile::total),
+            identity: (cached.as_ref()).and_then(|cached| cached.identity().map(str::to_owned)),
+            cached,
+            sink: &mut *sink,
+        };
+        let found = self.run(&mut download).await;
+        if let (Err(HubError::Weights(_)), Some(cached)) = (&found, &mut download.cached) {
+            // A cached copy would be rejected on every further visit.
+            cached.discard().await;
+        }
+        found
+    }
+
+    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
+        let page = Self {
+            files: None,
+            ..Self::bundled("")
+        };
+        (Box::pin(page.read(CLIP_VOCABULARY)).await?).ok_or_else(|| HubError::Read {
+            file: CLIP_VOCABULARY.into(),
+            why: "the page's server does not have it".into(),
+        })
+    }
+}
+
+impl HttpFiles {
+    async fn run(&self, download: &mut Download<'_, '_>) -> Result<bool, HubError> {
+        if download.take_cached().await?.is_break() {
+            return Ok(true);
+        }
+        let mut failures = 0;
+        loop {
+            let before = download.offset;
+            let why = match self.connect(download).await? {
+                Outcome::Done => return Ok(true),
+                Outcome::Absent => {
+                    if let Some(cached) = &mut download.cached
+                        && let Err(error) = cached.begin_absent().await
+                    {
+                        download.cached = None;
+                        self.report_cache_error(error);
+                    }
+                    return Ok(false);
+                }
+                Outcome::Broken(why) => why,
+            };
+            failures = if download.offset > before {
+                1
+            } else {
+                failures + 1
+            };
+            if failures >= MAX_TRIES[usize::from(download.offset == 0)] {
+                return Err(HubError::Read {
+                    file: download.url.clone(),
+                    why,
+                });
+            }
+            TimeoutFuture::new(FIRST_WAIT_MS << (failures - 1)).await;
+        }
+    }
+
+    /// One request, from the download's offset on.
+    async fn connect(&self, download: &mut Download<'_, '_>) -> Result<Outcome, HubError> {
+        let response = match fetch(&download.url, "GET", download.offset).await {
+            Ok(response) => response,
+            Err(error) => return Ok(Outcome::Broken(out_of_reach(&describe(&error)))),
+        };
+        let refused = |why: String| HubError::Read {
+            file: download.url.clone(),
+            why,
+        };
+        let now = identity(&response);
+        let same = download.identity.is_some() && now == download.identity;
+        let mut skip = 0;
+        match response.status() {
+            404 => return Ok(Outcome::Absent),
+            206 if starts_at(&response) == Some(download.offset) && (same || now.is_none()) => (),
+            // The file changed, or the range is another than requested.
+            206 | 416 => {
+                download.begin_anew().await;
+                return Ok(Outcome::Broken("the file changed on the server under way".into()));
+            }
+            // The server ignores ranges: skip what is here already.
+            200..=299 if download.offset > 0 && same => skip = download.offset,
+            200..=299 => download.begin_anew().await,
+            401 => return Err(refused("the hub has no such model, or it is private".into())),
+            403 => return Err(refused("access is not allowed: on the hub, its owner may want you to agree to something first".into())),
+            code @ (408 | 429 | 500..) => return Ok(Outcome::Broken(match code {
+                429 => "the server asks for fewer requests: wait a while".into(),
+                code => format!("the server answered {code}"),
+            })),
+            code => return Err(refused(format!("the server answered {code}"))),
+        }
+        if download.offset == 0 {
+            download.identity = now;
+            // The length of a compressed response is not that of its content.
+            let encoded = header(&response, "content-encoding").is_some();
+            download.total = header(&response, "content-length")
+                .filter(|_| !encoded)
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0);
+            let begun = match (&mut download.cached, download.total) {
+                // Without a length, an incomplete file could not be detected.
+                (Some(_), 0) => Err(None),
+                (Some(cached), total) => {
+                    (cached.begin(download.identity.clone(), total).await).map_err(Some)
+                }
+                (None, _) => Ok(()),
+            };
+            if let Err(error) = begun {
+                download.cached = None;
+                error
+                    .into_iter()
+                    .for_each(|error| self.report_cache_error(error));
+            }
+        }
+        self.body(download, &response, skip).await
+    }
+
+    async fn body(
+        &self,
+        download: &mut Download<'_, '_>,
+        response: &Response,
+        mut skip: u64,
+    ) -> Result<Outcome, HubError> {
+        let broken = |error: JsValue| Ok(Outcome::Broken(out_of_reach(&describe(&error))));
+        let Some(body) = response.body() else {
+            return Ok(Outcome::Broken("the answer has no body".into()));
+        };
+        let reader = match body.get_reader().dyn_into::<ReadableStreamDefaultReader>() {
+            Ok(reader) => reader,
+            Err(error) => return broken(error.into()),
+        };
+        let mut bytes = Vec::new();
+        loop {
+            match next_piece(&reader, &mut bytes).await {
+                Ok(true) => (),
+                Ok(false) => break,
+                Err(error) => return broken(error),
+            }
+            let over = (skip as usize).min(bytes.len());
+            skip -= over as u64;
+            let new = &bytes[over..];
+            if new.is_empty() {
+                continue;
+            }
+            if let Some(cached) = &mut download.cached
+                && cached.position() == download.offset
+                && let Err(error) = cached.append(new).await
+            {
+                download.cached = None;
+                self.report_cache_error(error);
+            }
+            if download.give(new)?.is_break() {
+                let _ = JsFuture::from(reader.cancel()).await; // nobody listens any more
+                return Ok(Outcome::Done);
+            }
+        }
+        match download.total {
+            0 => Ok(Outcome::Done),
+            total if download.offset == total => Ok(Outcome::Done),
+            total => Ok(Outcome::Broken(format!(
+                "{} of {total} bytes arrived",
+                download.offset
+            ))),
+        }
+    }
+}
+
+impl Download<'_, '_> {
+    fn give(&mut self, bytes: &[u8]) -> Result<ControlFlow<()>, HubError> {
+        let chunk = Chunk {
+            offset: self.offset,
+            bytes,
+            total: self.total,
+        };
+        self.offset += bytes.len() as u64;
+        (self.sink)(chunk)
+    }
+
+    /// Passes the cached bytes to the sink. `Break` if it has seen enough.
+    async fn take_cached(&mut self) -> Result<ControlFlow<()>, HubError> {
+        let chunks = self.cached.as_ref().map_or(0, CachedFile::chunks);
+        let ask = |download: &Self, index| {
+            let cached = download.cached.as_ref().filter(|_| index < chunks);
+            cached.map(|cached| cached.request_chunk(index))
+        };
+        let mut next = ask(self, 0);
+        for index in 0..chunks {
+            let Some(asked) = next.take() else { break };
+            next = ask(self, index + 1);
+            let Some(chunk) = asked.read().await else {
+                // Damaged: downloaded again.
+                self.begin_anew().await;
+                return Ok(ControlFlow::Continue(()));
+            };
+            if self.give(&chunk)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        match self.total > 0 && self.offset == self.total {
+            true => Ok(ControlFlow::Break(())),
+            false => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    async fn begin_anew(&mut self) {
+        if let Some(cached) = &mut self.cached {
+            cached.discard().await;
+        }
+        (self.offset, self.total, self.identity) = (0, 0, None);
+    }
+}
+
+async fn fetch(url: &str, method: &str, offset: u64) -> Result<Response, JsValue> {
+    let scope: WorkerGlobalScope = js_sys::global().dyn_into()?;
+    let options = RequestInit::new();
+    options.set_method(method);
+    if offset > 0 {
+        let headers = js_sys::Object::new();
+        Reflect::set(
+            &headers,
+            &"Range".into(),
+            &format!("bytes={offset}-").into(),
+        )?;
+        options.set_headers(&headers);
+    }
+    JsFuture::from(scope.fetch_with_str_and_init(url, &options))
+        .await?
+        .dyn_into()
+}
+
+/// Reads the next bytes; `false` at the end.
+async fn next_piece(
+    reader: &ReadableStreamDefaultReader,
+    bytes: &mut Vec<u8>,
+) -> Result<bool, JsValue> {
+    let part = JsFuture::from(reader.read()).await?;
+    if Reflect::get(&part, &"done".into())?.is_truthy() {
+        return Ok(false);
+    }
+    let chunk: Uint8Array = Reflect::get(&part, &"value".into())?.dyn_into()?;
+    bytes.resize(chunk.length() as usize, 0);
+    chunk.copy_to(bytes);
+    Ok(true)
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).ok()?
+}
+
+/// Validator of a file's version (ETag or similar).
+fn identity(response: &Response) -> Option<String> {
+    header(response, "etag")
+        .map(|etag| etag.trim_start_matches("W/").to_owned())
+        .or_else(|| header(response, "last-modified"))
+}
+
+/// Start of a range: `Content-Range: bytes 100-199/200`.
+fn starts_at(response: &Response) -> Option<u64> {
+    match header(response, "content-range") {
+        Some(range) => range
+            .strip_prefix("bytes ")?
+            .split('-')
+            .next()?
+            .parse()
+            .ok(),
+        // Not every server exposes the header; then the status has to do.
+        None => None,
+    }
+}
+
+fn out_of_reach(error: &str) -> String {
+    format!("the server is out of reach, or does not let pages of others read it ({error})")
+}

@@ -1,0 +1,45 @@
+//! Model files of a browser, by HTTP or from the visitor.
+
+use super::{BrowserFiles, ChunkSink, HttpFiles, HubError, ModelFiles};
+
+pub enum WebModelFiles {
+    Http(HttpFiles),
+    Files(BrowserFiles),
+}
+
+impl ModelFiles for WebModelFiles {
+    fn name(&self) -> String {
+        match self {
+            Self::Http(files) => files.name(),
+            Self::Files(files) => files.name(),
+        }
+    }
+
+    fn weights(&self) -> Option<String> {
+        match self {
+            Self::Http(files) => files.weights(),
+            Self::Files(files) => files.weights(),
+        }
+    }
+
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        match self {
+            Self::Http(files) => files.read(file).await,
+            Self::Files(files) => files.read(file).await,
+        }
+    }
+
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
+        match self {
+            Self::Http(files) => files.stream(file, sink).await,
+            Self::Files(files) => files.stream(file, sink).await,
+        }
+    }
+
+    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
+        match self {
+            Self::Http(files) => files.clip_vocabulary().await,
+            Self::Files(files) => files.clip_vocabulary().await,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Matmul and implicit-GEMM convolution in one kernel.
+
+use burn::backend::wgpu::CubeTensor;
+use burn::tensor::{DType, Tensor};
+
+use super::kernel::{Kernel, on_gpu};
+use crate::kernels::Activation;
+use crate::kernels::conv::ConvParams;
+
+/// `activation(x w + bias + residual)`: `[rows, d_input]` times `[d_input, d_output]`
+/// (f32 or f16).
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    residual: Option<Tensor<2>>,
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    let [rows, channels] = x.dims();
+    let [_, out] = weight.dims();
+    let geometry = ConvGeometry {
+        batch: rows,
+        height: 1,
+        width: 1,
+        channels,
+        kernel: 1,
+        stride: 1,
+    };
+    let x = on_gpu(x, DType::F32)?;
+    let residual = residual.map(|residual| residual.reshape([rows * out]));
+    let y = matmul_conv(x, geometry, weight, [None, bias, residual], activation)?;
+    Some(y.reshape([rows, out]))
+}
+
+/// `[batch, height, width, in]`, weights `[1, 1, kernel² in, out]` with rows ordered by
+/// kernel row, kernel column and channel; `activation(… * scale + bias + residual)`.
+pub fn conv(
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    params: ConvParams,
+    scale: &Tensor<1>,
+    bias: &Tensor<1>,
+    residual: &Option<Tensor<4>>,
+    activation: Activation,
+) -> Option<Tensor<4>> {
+    let [batch, height, width, channels] = x.dims();
+    let ConvParams {
+        kernel,
+        stride,
+        out,
+    } = params;
+    let geometry = ConvGeometry {
+        batch,
+        height,
+        width,
+        channels,
+        kernel,
+        stride,
+    };
+    let x = on_gpu(x.clone(), DType::F32)?;
+    let weight = weight.clone().reshape([kernel * kernel * channels, out]);
+    let residual =
+        (residual.clone()).map(|residual| residual.reshape([geometry.output_pixels() * out]));
+    let parts = [Some(scale.clone()), Some(bias.clone()), residual];
+    let y = matmul_conv(x, geometry, weight, parts, activation)?;
+    Some(y.reshape([
+        batch,
+        geometry.output_side(height),
+        geometry.output_side(width),
+        out,
+    ]))
+}
+
+/// Convolution geometry; a matmul is a batch of single pixels.
+#[derive(Clone, Copy)]
+struct ConvGeometry {
+    batch: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+impl ConvGeometry {
+    /// Output side for an input side.
+    fn output_side(&self, side: usize) -> usize {
+        (side + self.kernel / 2 * 2 - self.kernel) / self.stride + 1
+    }
+
+    /// Output pixels.
+    fn output_pixels(&self) -> usize {
+        self.batch * self.output_side(self.height) * self.output_side(self.width)
+    }
+}
+
+/// `parts` are scale, bias and residual.
+fn matmul_conv(
+    x: CubeTensor,
+    geometry: ConvGeometry,
+    weight: Tensor<2>,
+    parts: [Option<Tensor<1>>; 3],
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    /// Below this number of threads a GPU is underused, and a smaller tile is faster.
+    const MIN_THREADS: usize = 8192;
+
+    let [_, out] = weight.dims();
+    if !out.is_multiple_of(4) {
+        return None;
+    }
+    let (rows, columns) = (geometry.output_pixels(), out / 4);
+    let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
+        true => 8,
+        false => 4,
+    };
+    let dtype = weight.dtype();
+    let step = match geometry.channels.is_multiple_of(4) {
+        true => 4,
+        false => 1,
+    };
+    let kernel = kernel(tile, step, dtype)?;
+    let mut inputs = vec![x, on_gpu(weight, dtype)?];
+    let mut present = [0; 3];
+    for (part, present) in parts.into_iter().zip(&mut present) {
+        inputs.push(match part {
+            Some(part) => {
+                *present = 1;
+                on_gpu(part, DType::F32)?
+            }
+            // Unused, but every binding needs a buffer.
+            None => inputs[1].clone(),
+        });
+    }
+    let [scale, bias, residual] = present;
+    let arguments = [
+        rows,
+        columns,
+        geometry.height,
+        geometry.width,
+        geometry.channels / step,
+        geometry.output_side(geometry.height),
+        geometry.output_side(geometry.width),
+        geometry.kernel,
+        geometry.stride,
+        scale,
+        bias,
+        residual,
+        match activation {
+            Activation::Identity => 0,
+            Activation::QuickGelu => 1,
+            Activation::Gelu => 2,
+            Activation::Relu => 3,
+        },
+    ];
+    let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
+    kernel.run(&inputs, &arguments.map(|n| n as u32), groups, [rows, out])
+}
+
+/// Kernel for `tile` rows per thread, `step` channels at a time, and a weight type.
+pub fn kernel(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
+    let kernel = Kernel::new(include_str!("matmul_conv.wgsl"), [8, 8])
+        .unroll("{r}", tile)
+        .define("rows", tile)
+        .unroll("{s}", step)
+        .define("step", step)
+        .dtype_template("weight", weight)?;
+    Some(match step {
+        4 => kernel.define("input", "vec4f").define("as_input", "v"),
+        _ => (kernel.define("input", "f32")).define("as_input", "vec4f(v, 0.0, 0.0, 0.0)"),
+    })
+}

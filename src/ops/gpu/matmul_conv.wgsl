@@ -1,0 +1,105 @@
+// activation(x w * scale + bias + residual): implicit-GEMM convolution of x, [batch,
+// height, width, channels]. A matmul is the case of a single pixel. Each thread computes
+// {{ rows }} rows by four columns in registers, without workgroup memory or barriers.
+//
+// Lines with {r} are unrolled over the rows, lines with {s} over the channels per step,
+// four or one.
+
+struct Shape {
+    rows: u32,
+    columns: u32, // in fours
+    height: u32,
+    width: u32,
+    channels: u32, // in steps
+    out_height: u32,
+    out_width: u32,
+    kernel: u32,
+    stride: u32,
+    scale: u32,
+    bias: u32,
+    residual: u32,
+    activation: u32,
+}
+
+@group(0) @binding(0) var<storage, {{ read }}> x: array<{{ input }}>;
+@group(0) @binding(1) var<storage, {{ read }}> w: array<{{ weight }}>;
+@group(0) @binding(2) var<storage, {{ read }}> scale: array<vec4f>;
+@group(0) @binding(3) var<storage, {{ read }}> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, {{ read }}> residual: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(6) var<uniform> shape: Shape;
+
+@compute @workgroup_size({{ workgroup }})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    let column = id.x;
+    let row = id.y * {{ rows }}u;
+    let n = shape.columns;
+    if (column >= n || row >= shape.rows) {
+        return;
+    }
+    let padding = shape.kernel / 2u;
+    let row{r} = min(row + {r}u, shape.rows - 1u);
+    // Wraps to a huge number in the padding above and left.
+    let top{r} = row{r} / shape.out_width % shape.out_height * shape.stride - padding;
+    let left{r} = row{r} % shape.out_width * shape.stride - padding;
+    let picture{r} = row{r} / (shape.out_width * shape.out_height) * shape.height;
+    var sum{r} = vec4f();
+    var j = column;
+    for (var place = 0u; place < shape.kernel * shape.kernel; place++) {
+        let down = place / shape.kernel;
+        let right = place % shape.kernel;
+        let inside{r} = top{r} + down < shape.height && left{r} + right < shape.width;
+        let there{r} = (picture{r} + top{r} + down) * shape.width + left{r} + right;
+        let at{r} = select(0u, there{r} * shape.channels, inside{r});
+        for (var k = 0u; k < shape.channels; k++) {
+            let w{s} = weight(j + {s}u * n);
+            let x{r} = select(vec4f(), input(at{r} + k), inside{r});
+            sum{r} += x{r}[{s}] * w{s};
+            j += {{ step }}u * n;
+        }
+    }
+    // A loop, not unrolled: the code is long.
+    var sums: array<vec4f, {{ rows }}u>;
+    sums[{r}] = sum{r};
+    for (var i = 0u; i < min({{ rows }}u, shape.rows - row); i++) {
+        epilogue(row + i, column, sums[i]);
+    }
+}
+
+fn epilogue(row: u32, column: u32, sum: vec4f) {
+    let at = row * shape.columns + column;
+    var v = sum;
+    if (shape.scale != 0u) {
+        v *= scale[column];
+    }
+    if (shape.bias != 0u) {
+        v += bias[column];
+    }
+    if (shape.residual != 0u) {
+        v += residual[at];
+    }
+    switch shape.activation {
+        case 1u: { v /= 1.0 + exp(min(-1.702 * v, vec4(80.0))); }
+        case 2u: { v *= 0.5 + 0.5 * erf(v * 0.70710678); }
+        case 3u: { v = max(v, vec4(0.0)); }
+        default: {}
+    }
+    y[at] = v;
+}
+
+// Abramowitz and Stegun 7.1.26: off by 1.5e-7 at most.
+fn erf(x: vec4f) -> vec4f {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(x));
+    let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    return sign(x) * (1.0 - p * exp(-x * x));
+}
+
+fn input(i: u32) -> vec4f {
+    let v = x[i];
+    return {{ as_input }};
+}
+
+fn weight(i: u32) -> vec4f {
+    let v = w[i];
+    return {{ as_weight }};
+}

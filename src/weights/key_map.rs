@@ -1,0 +1,369 @@
+//! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
+
+/// Naming scheme of a weights file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMap {
+    /// OpenAI's and OpenCLIP's names: `visual.conv1.weight`, `in_proj_weight`.
+    OpenClip,
+    /// OpenCLIP's names with the text encoder under `text.` (`CustomTextCLIP`).
+    OpenClipCustomText,
+    /// transformers' names: `vision_model.…`, `q_proj`, `k_proj`, `v_proj`.
+    HuggingFace,
+}
+
+/// Conversion of a tensor to a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transform {
+    /// Unchanged.
+    Identity,
+    /// `[out, in]` (PyTorch) to `[in, out]` (burn).
+    Transpose,
+    /// Patch convolution `[out, channels, p, p]` to `[channels * p * p, out]`.
+    FlattenTranspose,
+    /// A scalar, or a single element, to `[1]`.
+    Scalar,
+}
+
+/// Source of a parameter's values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// One tensor, or several to be concatenated along their first axis.
+    pub names: Vec<String>,
+    pub transform: Transform,
+}
+
+/// Parameter path, OpenCLIP's name, Hugging Face's names, and the conversion. `@` is the
+/// block prefix, up to and including the block's number.
+type KeyMapping = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    Transform,
+);
+
+use Transform::{FlattenTranspose, Identity, Scalar, Transpose};
+
+const TOP: &[KeyMapping] = &[
+    ("logit_scale", "logit_scale", &["logit_scale"], Scalar),
+    (
+        "visual.Vit.conv1.weight",
+        "visual.conv1.weight",
+        &["vision_model.embeddings.patch_embedding.weight"],
+        FlattenTranspose,
+    ),
+    (
+        "visual.Vit.class_embedding",
+        "visual.class_embedding",
+        &["vision_model.embeddings.class_embedding"],
+        Identity,
+    ),
+    (
+        "visual.Vit.positional_embedding",
+        "visual.positional_embedding",
+        &["vision_model.embeddings.position_embedding.weight"],
+        Identity,
+    ),
+    // Spelled so in transformers.
+    (
+        "visual.Vit.ln_pre.gamma",
+        "visual.ln_pre.weight",
+        &["vision_model.pre_layrnorm.weight"],
+        Identity,
+    ),
+    (
+        "visual.Vit.ln_pre.beta",
+        "visual.ln_pre.bias",
+        &["vision_model.pre_layrnorm.bias"],
+        Identity,
+    ),
+    (
+        "visual.Vit.ln_post.gamma",
+        "visual.ln_post.weight",
+        &["vision_model.post_layernorm.weight"],
+        Identity,
+    ),
+    (
+        "visual.Vit.ln_post.beta",
+        "visual.ln_post.bias",
+        &["vision_model.post_layernorm.bias"],
+        Identity,
+    ),
+    // OpenCLIP multiplies by these directly; transformers has linear layers.
+    (
+        "visual.Vit.proj.weight",
+        "visual.proj",
+        &["visual_projection.weight"],
+        Identity,
+    ),
+    (
+        "text.text_projection.weight",
+        "text_projection",
+        &["text_projection.weight"],
+        Identity,
+    ),
+    (
+        "text.token_embedding.weight",
+        "token_embedding.weight",
+        &["text_model.embeddings.token_embedding.weight"],
+        Identity,
+    ),
+    (
+        "text.positional_embedding",
+        "positional_embedding",
+        &["text_model.embeddings.position_embedding.weight"],
+        Identity,
+    ),
+    (
+        "text.ln_final.gamma",
+        "ln_final.weight",
+        &["text_model.final_layer_norm.weight"],
+        Identity,
+    ),
+    (
+        "text.ln_final.beta",
+        "ln_final.bias",
+        &["text_model.final_layer_norm.bias"],
+        Identity,
+    ),
+];
+
+const BLOCK: &[KeyMapping] = &[
+    (
+        "@.ln_1.gamma",
+        "@.ln_1.weight",
+        &["@.layer_norm1.weight"],
+        Identity,
+    ),
+    (
+        "@.ln_1.beta",
+        "@.ln_1.bias",
+        &["@.layer_norm1.bias"],
+        Identity,
+    ),
+    (
+        "@.attn.in_proj.weight",
+        "@.attn.in_proj_weight",
+        &[
+            "@.self_attn.q_proj.weight",
+            "@.self_attn.k_proj.weight",
+            "@.self_attn.v_proj.weight",
+        ],
+        Transpose,
+    ),
+    (
+        "@.attn.in_proj.bias",
+        "@.attn.in_proj_bias",
+        &[
+            "@.self_attn.q_proj.bias",
+            "@.self_attn.k_proj.bias",
+            "@.self_attn.v_proj.bias",
+        ],
+        Identity,
+    ),
+    (
+        "@.attn.out_proj.weight",
+        "@.attn.out_proj.weight",
+        &["@.self_attn.out_proj.weight"],
+        Transpose,
+    ),
+    (
+        "@.attn.out_proj.bias",
+        "@.attn.out_proj.bias",
+        &["@.self_attn.out_proj.bias"],
+        Identity,
+    ),
+    (
+        "@.ln_2.gamma",
+        "@.ln_2.weight",
+        &["@.layer_norm2.weight"],
+        Identity,
+    ),
+    (
+        "@.ln_2.beta",
+        "@.ln_2.bias",
+        &["@.layer_norm2.bias"],
+        Identity,
+    ),
+    (
+        "@.mlp.c_fc.weight",
+        "@.mlp.c_fc.weight",
+        &["@.mlp.fc1.weight"],
+        Transpose,
+    ),
+    (
+        "@.mlp.c_fc.bias",
+        "@.mlp.c_fc.bias",
+        &["@.mlp.fc1.bias"],
+        Identity,
+    ),
+    (
+        "@.mlp.c_proj.weight",
+        "@.mlp.c_proj.weight",
+        &["@.mlp.fc2.weight"],
+        Transpose,
+    ),
+    (
+        "@.mlp.c_proj.bias",
+        "@.mlp.c_proj.bias",
+        &["@.mlp.fc2.bias"],
+        Identity,
+    ),
+];
+
+/// Block prefixes of a tower: parameter path, OpenCLIP's, Hugging Face's.
+const TOWERS: &[[&str; 3]] = &[
+    [
+        "visual.Vit.transformer.resblocks.",
+        "visual.transformer.resblocks.",
+        "vision_model.encoder.layers.",
+    ],
+    [
+        "text.transformer.resblocks.",
+        "transformer.resblocks.",
+        "text_model.encoder.layers.",
+    ],
+];
+
+impl KeyMap {
+    /// Detects the naming scheme of a file; `None` if it is not a CLIP.
+    pub fn detect<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let (mut open_clip, mut custom_text, mut hugging_face) = (false, false, false);
+        for name in names {
+            open_clip |= name == "visual.proj" || name == "visual.conv1.weight";
+            custom_text |= name == "text.token_embedding.weight";
+            hugging_face |= name == "vision_model.embeddings.class_embedding";
+        }
+        match (open_clip, custom_text, hugging_face) {
+            (true, true, _) => Some(Self::OpenClipCustomText),
+            (true, false, _) => Some(Self::OpenClip),
+            (_, _, true) => Some(Self::HuggingFace),
+            _ => None,
+        }
+    }
+
+    /// Source of the parameter at `path` (burn's path); `None` if the table does not have
+    /// it.
+    pub fn source(self, path: &str) -> Option<Source> {
+        if let Some(rest) = path.strip_prefix("visual.ResNet.") {
+            return (self != Self::HuggingFace).then(|| resnet(rest));
+        }
+        for [path_pattern, open_clip, hugging_face] in TOWERS {
+            let Some(rest) = path.strip_prefix(path_pattern) else {
+                continue;
+            };
+            let (number, rest) = rest.split_once('.')?;
+            let mapping = BLOCK.iter().find(|mapping| &mapping.0[2..] == rest)?;
+            let prefix = match self {
+                Self::HuggingFace => hugging_face,
+                _ => open_clip,
+            };
+            let block = format!("{prefix}{number}");
+            return Some(self.source_of(mapping, &block));
+        }
+        (TOP.iter().find(|mapping| mapping.0 == path)).map(|mapping| self.source_of(mapping, ""))
+    }
+
+    fn source_of(
+        self,
+        (path_pattern, open_clip, hugging_face, transform): &KeyMapping,
+        block: &str,
+    ) -> Source {
+        let names: Vec<String> = match self {
+            Self::HuggingFace => hugging_face.iter().map(|n| n.replace('@', block)).collect(),
+            _ => vec![open_clip.replace('@', block)],
+        };
+        let is_text = !names[0].starts_with("visual") && names[0] != "logit_scale";
+        let names = match self {
+            Self::OpenClipCustomText if is_text => vec![format!("text.{}", names[0])],
+            _ => names,
+        };
+        let projection = *path_pattern == "visual.Vit.proj.weight"
+            || *path_pattern == "text.text_projection.weight";
+        let transform = match self {
+            Self::HuggingFace if projection => Transpose,
+            _ => *transform,
+        };
+        Source { names, transform }
+    }
+}
+
+/// Source of a ResNet parameter in OpenCLIP's naming, from which the paths differ only in
+/// burn's own names.
+fn resnet(path: &str) -> Source {
+    let name = (path.replace(".gamma", ".weight"))
+        .replace(".beta", ".bias")
+        .replace("downsample.conv", "downsample.0")
+        .replace("downsample.norm", "downsample.1")
+        .replace(".conv.", ".");
+    let name = match name.split_once(".norm.") {
+        // `layer1.0.conv2.norm.weight` is `layer1.0.bn2.weight` in the file.
+        Some((conv, rest)) => {
+            let (place, number) = conv.rsplit_once("conv").unwrap_or((conv, ""));
+            format!("{place}bn{number}.{rest}")
+        }
+        None => name,
+    };
+    Source {
+        transform: match name.ends_with("_proj.weight") {
+            true => Transpose,
+            false => Identity,
+        },
+        names: vec![format!("visual.{name}")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_parameter_in_every_layout() {
+        let path = "text.transformer.resblocks.3.attn.in_proj.weight";
+        let names = |key_map: KeyMap| key_map.source(path).unwrap().names;
+        assert_eq!(
+            names(KeyMap::OpenClip),
+            ["transformer.resblocks.3.attn.in_proj_weight"]
+        );
+        assert_eq!(
+            names(KeyMap::OpenClipCustomText),
+            ["text.transformer.resblocks.3.attn.in_proj_weight"]
+        );
+        assert_eq!(
+            names(KeyMap::HuggingFace),
+            ["q", "k", "v"]
+                .map(|p| format!("text_model.encoder.layers.3.self_attn.{p}_proj.weight"))
+        );
+    }
+
+    #[test]
+    fn only_transformers_projections_are_transposed() {
+        let transform =
+            |key_map: KeyMap| key_map.source("visual.Vit.proj.weight").unwrap().transform;
+        assert_eq!(transform(KeyMap::OpenClip), Identity);
+        assert_eq!(transform(KeyMap::HuggingFace), Transpose);
+    }
+
+    #[test]
+    fn a_resnet_has_names_in_open_clip_only() {
+        let path = "visual.ResNet.layer2.0.downsample.norm.running_mean";
+        let names = KeyMap::OpenClip.source(path).unwrap().names;
+        assert_eq!(names, ["visual.layer2.0.downsample.1.running_mean"]);
+        assert_eq!(KeyMap::HuggingFace.source(path), None);
+        let names = |path| KeyMap::OpenClip.source(path).unwrap().names;
+        let path = "visual.ResNet.layer1.0.conv2.norm.gamma";
+        assert_eq!(names(path), ["visual.layer1.0.bn2.weight"]);
+        assert_eq!(
+            names("visual.ResNet.conv1.conv.weight"),
+            ["visual.conv1.weight"]
+        );
+    }
+
+    #[test]
+    fn other_models_are_not_taken_for_clip() {
+        assert_eq!(
+            KeyMap::detect(["bert.embeddings.word_embeddings.weight"]),
+            None
+        );
+        assert_eq!(KeyMap::HuggingFace.source("visual.no_such"), None);
+    }
+}
