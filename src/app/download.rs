@@ -12,7 +12,7 @@ impl App {
     pub fn download(self, name: &str, kind: &str, parts: &Array) {
         if offer(name, kind, parts).is_err() {
             self.say(Notice::error(
-                "This browser did not allow the download. Check its settings for downloads and try again.",
+                "The browser blocked the download. Check its download settings and try again.",
             ));
         }
     }

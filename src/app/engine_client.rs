@@ -97,7 +97,7 @@ impl Running {
                     Heard::from(Event::OpenFailed {
                         gpu: false,
                         error: format!(
-                            "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
+                            "The page and its worker are different versions, probably because the browser cached an old file ({error}). Reload the page."
                         ),
                     })
                 }));
@@ -115,7 +115,7 @@ impl Running {
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
             hear(Heard::from(Event::Died {
-                error: "a message from it could not be read".into(),
+                error: "one of its messages could not be read".into(),
                 gpu: false,
             }));
         });
@@ -191,7 +191,7 @@ fn error_text(event: &ErrorEvent) -> String {
                 .trim_end_matches('.')
                 .to_string()
         }
-        _ => "its program could not be loaded".into(),
+        _ => "its script could not be loaded".into(),
     }
 }
 

@@ -99,7 +99,7 @@ pub fn Page() -> impl IntoView {
             </main>
             <footer>
                 <p>
-                    "CLIP compares a picture with sentences and says which fits best, without having been taught the labels. Rust, WebAssembly and WebGPU; no server."
+                    "CLIP compares an image with text prompts and ranks your labels without being trained on them: zero-shot classification. Written in Rust, runs on WebAssembly and WebGPU, needs no server."
                 </p>
             </footer>
         </div>

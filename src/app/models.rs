@@ -14,7 +14,7 @@ use crate::engine::Place;
 use crate::engine::messages::{ActivationChoice, KeptModel, ModelSource};
 
 /// What the bundled model knows.
-const KNOWS: &str = "The bundled model knows about 450 everyday things in photographs and 1,900 in drawings and emoji, by their English and Chinese names. Published models know far more:";
+const KNOWS: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
 
 /// What the bundled model knows, and the way to a larger one.
 #[component]
@@ -22,7 +22,7 @@ pub fn Knows(app: App) -> impl IntoView {
     let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
     view! {
         <Show when=move || bundled.get()>
-            <aside class="knows" aria-label="What the model knows">
+            <aside class="knows" aria-label="What the bundled model covers">
                 <p>{KNOWS}</p>
                 {recommended()
                     .map(|model| {
@@ -123,7 +123,7 @@ fn Catalogue(app: App) -> impl IntoView {
         .collect::<Vec<_>>()
         .join(" · ");
         let facts = format!(
-            "{} · {:.0} M parameters · sees {} px",
+            "{} · {:.0} M parameters · {} px input",
             format::bytes(model.bytes),
             model.parameters as f64 / 1e6,
             model.image_size,
@@ -203,13 +203,13 @@ fn Other(app: App) -> impl IntoView {
         }
     };
     view! {
-        <h3>"Any other CLIP"</h3>
+        <h3>"Other CLIP models"</h3>
         <div class="field-row">
             <input
                 node_ref=input
                 type="text"
                 data-testid="model-input"
-                aria-label="Name on the hub, or address of a .safetensors file or folder"
+                aria-label="Hugging Face model name, or URL of a .safetensors file or folder"
                 placeholder="owner/name, or https://…/model.safetensors"
                 autocomplete="off"
                 autocapitalize="none"
@@ -231,7 +231,7 @@ fn Other(app: App) -> impl IntoView {
         </p>
         <p class="ways">
             <label class="button secondary small" for="model-files">
-                "Choose a model's files"
+                "Choose model files"
             </label>
             <input
                 node_ref=picker
@@ -243,9 +243,9 @@ fn Other(app: App) -> impl IntoView {
                 accept=".safetensors,.json,.txt"
                 on:change=picked
             />
-            <span>"or drop its files or folder anywhere."</span>
+            <span>"or drop the files or the folder anywhere."</span>
             <label class="device">
-                <span>"Without a config, assume"</span>
+                <span>"Activation if there is no config"</span>
                 <select
                     data-testid="activation"
                     on:change=move |event| {
@@ -259,7 +259,7 @@ fn Other(app: App) -> impl IntoView {
                             )
                     }
                 >
-                    <option value="">"the likely activation"</option>
+                    <option value="">"Automatic"</option>
                     <option value="quick_gelu">"QuickGELU (OpenAI)"</option>
                     <option value="gelu">"GELU (most others)"</option>
                 </select>
@@ -292,7 +292,7 @@ fn Kept(app: App) -> impl IntoView {
                                 class="quiet"
                                 on:click=move |_| app.open_place(Some(place.clone()), None)
                             >
-                                {if model.complete { "Load" } else { "Go on" }}
+                                {if model.complete { "Load" } else { "Resume download" }}
                             </button>
                         }
                     })}
@@ -311,12 +311,12 @@ fn Kept(app: App) -> impl IntoView {
     view! {
         <Show when=move || kept.with(|kept| !kept.is_empty())>
             <h3>
-                "Kept in this browser" <span class="count">{move || format::bytes(total())}</span>
+                "Downloaded models" <span class="count">{move || format::bytes(total())}</span>
             </h3>
             <ul class="kept">
                 <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
             </ul>
-            <p class="help">"They load without a network. Deleting frees the room at once."</p>
+            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space at once."</p>
         </Show>
     }
 }

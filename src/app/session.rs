@@ -751,7 +751,9 @@ impl Session {
         if let Some(id) = self.at_work() {
             self.fail_picture(
                 id,
-                format!("The computation broke off at this picture ({error}). The others go on."),
+                format!(
+                    "The worker crashed on this image ({error}). Other images are not affected."
+                ),
                 true,
             );
         }
@@ -761,31 +763,31 @@ impl Session {
         match self.deaths.another(now_ms, self.choice, on_cpu) {
             Verdict::Again => {
                 commands.push(Command::Say(Notice::info(format!(
-                    "The computation broke off ({error}). It was started again by itself; you need to do nothing."
+                    "The worker crashed ({error}) and was restarted automatically. You do not need to do anything."
                 ))));
                 commands.extend(self.start());
             }
             Verdict::OnCpu => {
                 self.gave_up_gpu = Some("the GPU failed twice".into());
                 commands.push(Command::Say(Notice::error(format!(
-                    "The GPU failed twice ({error}), so this page goes on with the CPU: slower, but steady. Choose “GPU” to try it again."
+                    "The GPU failed twice ({error}), so the page now uses the CPU, which is slower but reliable. Choose “GPU” to try again."
                 ))));
                 commands.extend(self.start());
             }
             Verdict::GiveUp => {
                 let advice = if silent {
-                    "Check the connection and try again; if that does not help, reload the page."
+                    "Check your connection and try again. If that does not help, reload the page."
                 } else if on_cpu {
-                    "Close other tabs that need much memory, remove very large pictures, and try again."
+                    "Close other tabs that use a lot of memory, remove very large images and try again."
                 } else {
-                    "Choose “CPU” under “Compute on”, or close other tabs that use the GPU and try again."
+                    "Choose “CPU” under “Device”, or close other tabs that use the GPU and try again."
                 };
                 let what = if silent {
                     "could not be started"
                 } else {
-                    "broke off twice within a minute"
+                    "crashed twice within a minute"
                 };
-                self.worker = Worker::Failed(format!("The computation {what} ({error}). {advice}"));
+                self.worker = Worker::Failed(format!("The worker {what} ({error}). {advice}"));
                 self.device = None;
                 self.cancelling = false;
                 for picture in &mut self.pictures {

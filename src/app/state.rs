@@ -231,7 +231,7 @@ impl App {
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(
-                    "This browser did not start the background worker that computes ({error}). Reload the page, or use a current Chrome, Edge, Firefox or Safari."
+                    "The browser could not start the background worker ({error}). Reload the page, or use a current version of Chrome, Edge, Firefox or Safari."
                 );
                 session.hear(Event::OpenFailed { error, gpu: false }, now_ms())
             }),
@@ -275,7 +275,7 @@ impl App {
             self.run(|session| {
                 session.reject(
                     image,
-                    "This file is larger than 100 MB. Save a smaller copy and add that.".into(),
+                    "This file is larger than 100 MB. Add a smaller copy instead.".into(),
                 )
             });
             return;
@@ -294,7 +294,7 @@ impl App {
                 _ => self.run(|session| {
                     session.reject(
                         image,
-                        "This file could not be read: it is a folder, or was moved or changed since. Add it again.".into(),
+                        "This file could not be read. It is a folder, or it has been moved or changed. Add it again.".into(),
                     )
                 }),
             }
@@ -364,7 +364,7 @@ impl App {
                     self.run(Session::pump);
                 }
                 Err(error) => self.say(Notice::error(format!(
-                    "The sample picture could not be fetched ({error}). Check the connection and try again, or use a picture of your own."
+                    "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."
                 ))),
             }
         });
@@ -438,7 +438,7 @@ impl App {
             .any(|file| file.name().ends_with(".safetensors"))
         {
             self.say(Notice::error(
-                "There is no .safetensors file among these: a model needs its weights in that format, and if it has them its config.json or open_clip_config.json.",
+                "None of these is a .safetensors file. Choose the weights in that format, together with config.json or open_clip_config.json if the model has one.",
             ));
             return;
         }

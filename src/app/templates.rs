@@ -34,7 +34,7 @@ pub const READY: [&str; 11] = [
 /// What is wrong with a template, in plain words.
 pub fn validate(text: &str) -> Result<(), &'static str> {
     if text.trim().is_empty() {
-        Err("Write a sentence with {label} where the label goes.")
+        Err("Enter a prompt with {label} where the label goes.")
     } else if text.contains(PLACEHOLDER) {
         Ok(())
     } else if text.to_lowercase().contains(PLACEHOLDER) {
@@ -197,7 +197,7 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
             let active = book.active();
             match active.as_slice() {
                 [one] => format!("“{one}”"),
-                many => format!("{} averaged", many.len()),
+                many => format!("{} templates averaged", many.len()),
             }
         })
     };
@@ -234,10 +234,10 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
                 </span>
             </summary>
             <p class="help">
-                "CLIP compares a picture with sentences. Each label is put in place of "
-                <code>{PLACEHOLDER}</code> "; several templates are averaged, which often helps."
+                "CLIP compares an image with text prompts. Each label replaces "
+                <code>{PLACEHOLDER}</code> ". The embeddings of several templates are averaged, which often improves accuracy."
             </p>
-            <ul class="template-list" aria-label="Templates">
+            <ul class="template-list" aria-label="Prompt templates">
                 {ready}
                 <For
                     each=move || custom_ids.get()
@@ -251,7 +251,7 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
                     data-testid="template-input"
                     type="text"
                     autocomplete="off"
-                    aria-label="Add a template of your own"
+                    aria-label="Add a prompt template"
                     aria-describedby="template-problem"
                     aria-invalid=move || (!problem.get().is_empty()).then_some("true")
                     placeholder="A sketch of a {label}."
@@ -273,7 +273,7 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
             <p class="hint" aria-live="polite">
                 {move || {
                     book.with(TemplateBook::is_bare)
-                        .then_some("No template is in use: each label is compared as it is.")
+                        .then_some("No template is selected: each label is used as is.")
                 }}
             </p>
         </details>
@@ -309,7 +309,7 @@ fn CustomRow(app: App, id: u32) -> impl IntoView {
                     type="text"
                     data-testid="template-custom"
                     autocomplete="off"
-                    aria-label="Template of your own"
+                    aria-label="Custom prompt template"
                     aria-describedby=problem_id.clone()
                     aria-invalid=move || problem().map(|_| "true")
                     prop:value=move || draft.get()

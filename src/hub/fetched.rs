@@ -127,11 +127,11 @@ impl Fetched {
     /// Gives up keeping a file, and says so once it matters.
     fn cannot_keep(&self, error: KeepError) {
         let why = match error {
-            KeepError::Full => "the browser gives it no more room: delete other models".into(),
+            KeepError::Full => "not enough storage space: delete other models".into(),
             KeepError::Other(why) => why,
         };
         (self.tell)(format!(
-            "{} could not be kept for the next visit ({why}). It works all the same.",
+            "{} could not be saved for the next visit ({why}). You can still use it now.",
             self.name
         ));
     }
@@ -180,7 +180,7 @@ impl ModelFiles for Fetched {
                 true => Ok(ControlFlow::Continue(())),
                 false => Err(HubError::Read {
                     file: file.into(),
-                    why: "it is far too large for what it is called".into(),
+                    why: "it is too large for a file of this kind".into(),
                 }),
             }
         };
@@ -201,7 +201,7 @@ impl ModelFiles for Fetched {
             if !self.still_current(&url, kept).await {
                 if !kept.absent() {
                     (self.tell)(format!(
-                        "{file} of {} has changed since: fetched anew.",
+                        "{file} of {} has changed since the last visit and was downloaded again.",
                         self.name
                     ));
                 }
@@ -293,18 +293,30 @@ impl Fetched {
             // Another file by now, or other bytes of it than were asked for.
             206 | 416 => {
                 download.begin_anew().await;
-                return Ok(End::Broken("the file changed on the server under way".into()));
+                return Ok(End::Broken(
+                    "the file changed on the server during the download".into(),
+                ));
             }
             // Ranges are not understood: what is here already is passed over.
             200..=299 if download.offset > 0 && same => skip = download.offset,
             200..=299 => download.begin_anew().await,
-            401 => return Err(refused("the hub has no such model, or it is private".into())),
-            403 => return Err(refused("access is not allowed: on the hub, its owner may want you to agree to something first".into())),
-            code @ (408 | 429 | 500..) => return Ok(End::Broken(match code {
-                429 => "the server asks for fewer requests: wait a while".into(),
-                code => format!("the server answered {code}"),
-            })),
-            code => return Err(refused(format!("the server answered {code}"))),
+            401 => {
+                return Err(refused(
+                    "the hub has no such model, or it is private".into(),
+                ));
+            }
+            403 => {
+                return Err(refused(
+                    "access is restricted: agree to the terms on its hub page first".into(),
+                ));
+            }
+            code @ (408 | 429 | 500..) => {
+                return Ok(End::Broken(match code {
+                    429 => "too many requests: wait a while and try again".into(),
+                    code => format!("the server responded with status {code}"),
+                }));
+            }
+            code => return Err(refused(format!("the server responded with status {code}"))),
         }
         if download.offset == 0 {
             download.identity = now;
@@ -338,7 +350,7 @@ impl Fetched {
     ) -> Result<End, HubError> {
         let broken = |error: JsValue| Ok(End::Broken(out_of_reach(&describe(&error))));
         let Some(body) = response.body() else {
-            return Ok(End::Broken("the answer has no body".into()));
+            return Ok(End::Broken("the response has no body".into()));
         };
         let reader = match body.get_reader().dyn_into::<ReadableStreamDefaultReader>() {
             Ok(reader) => reader,
@@ -373,7 +385,7 @@ impl Fetched {
             0 => Ok(End::Done),
             total if download.offset == total => Ok(End::Done),
             total => Ok(End::Broken(format!(
-                "{} of {total} bytes arrived",
+                "only {} of {total} bytes were received",
                 download.offset
             ))),
         }
@@ -484,5 +496,5 @@ fn starts_at(response: &Response) -> Option<u64> {
 }
 
 fn out_of_reach(error: &str) -> String {
-    format!("the server is out of reach, or does not let pages of others read it ({error})")
+    format!("the server cannot be reached, or does not allow other sites to read from it ({error})")
 }

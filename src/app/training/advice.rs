@@ -21,7 +21,7 @@ pub fn title(method: Method) -> &'static str {
         Method::Adapter => "Few-shot adapter",
         Method::Lora => "LoRA",
         Method::Full => "Full fine-tuning",
-        Method::Pretrain => "Pre-training from nothing",
+        Method::Pretrain => "Pre-training from scratch",
     }
 }
 
@@ -29,19 +29,19 @@ pub fn title(method: Method) -> &'static str {
 pub fn about(method: Method) -> &'static str {
     match method {
         Method::Probe => {
-            "A classifier on what the model sees, which itself stays as it is. Best from about 16 pictures of each class."
+            "A linear classifier on frozen image features. Works best with 16 or more images per class."
         }
         Method::Adapter => {
-            "Begins with what the words say and corrects it. Even one picture of each class does no harm."
+            "Starts from the zero-shot classifier and corrects it. Works even with one image per class."
         }
         Method::Lora => {
-            "Small changes inside the model's attention, in a small file. For pictures unlike any that it knows, or captions."
+            "Low-rank updates to the attention layers, saved as a small file. For captions, or for images unlike the training data of the model."
         }
         Method::Full => {
-            "All of the model, or parts of it, learns on. For thousands of pictures; easily forgets what it knew."
+            "Trains the whole model or parts of it. For thousands of images; the model may forget what it knew."
         }
         Method::Pretrain => {
-            "A small model that knows nothing at first. To watch and learn from: a useful one takes millions of pictures."
+            "Trains a small model from random weights, to see how it works. A useful model needs millions of images."
         }
     }
 }
@@ -60,8 +60,8 @@ pub fn pace(method: Method) -> &'static str {
 pub fn gives(method: Method) -> &'static str {
     match method {
         Method::Probe | Method::Adapter => "a classifier of a few kB",
-        Method::Lora => "a LoRA of some MB or less",
-        Method::Full | Method::Pretrain => "a whole model",
+        Method::Lora => "a LoRA of a few MB or less",
+        Method::Full | Method::Pretrain => "a full model",
     }
 }
 
@@ -82,33 +82,33 @@ pub fn recommend(amount: Amount) -> (Method, String) {
         return match train {
             ..5_000 => (
                 Method::Lora,
-                "captions teach both encoders, and LoRA changes little enough for so few of them"
+                "captions train both encoders, and LoRA is less likely to overfit a small data set"
                     .into(),
             ),
             _ => (
                 Method::Full,
-                format!("{train} captioned pictures are enough to change all of the model"),
+                format!("{train} captioned images are enough to train the whole model"),
             ),
         };
     }
     let each = match fewest {
-        1 => "1 picture".into(),
-        many => format!("{many} pictures"),
+        1 => "1 image".into(),
+        many => format!("{many} images"),
     };
     match fewest {
         ..16 => (
             Method::Adapter,
             format!(
-                "with {each} in the smallest class, it is safest to begin with what the words say"
+                "with {each} in the smallest class, starting from the zero-shot classifier is safest"
             ),
         ),
         16..500 => (
             Method::Probe,
-            format!("{each} or more of each class are enough to learn what tells them apart"),
+            format!("{each} or more per class are enough for a classifier on frozen features"),
         ),
         _ => (
             Method::Lora,
-            format!("{each} or more of each class are enough to change the model itself a little"),
+            format!("{each} or more per class are enough to adapt the encoders"),
         ),
     }
 }
@@ -116,15 +116,15 @@ pub fn recommend(amount: Amount) -> (Method, String) {
 /// Why a method cannot be used with so much, if it cannot.
 pub fn refusal(method: Method, amount: Amount) -> Option<&'static str> {
     match () {
-        () if amount.train == 0 => Some("Add pictures first: there is nothing to learn from yet."),
+        () if amount.train == 0 => Some("Add images first: there is nothing to train on yet."),
         () if !takes_captions(method) && amount.classes == 0 => Some(
-            "This method needs classes. Captions are for LoRA, full fine-tuning and pre-training.",
+            "This method needs classes. For captions, use LoRA, full fine-tuning or pre-training.",
         ),
         () if amount.classes == 1 => {
-            Some("Add pictures of a second class: one alone cannot be told apart from anything.")
+            Some("Add images of a second class: training needs at least two.")
         }
         () if amount.classes == 0 && amount.train < 2 => {
-            Some("Add a second picture with its caption: one alone teaches nothing.")
+            Some("Add a second captioned image: training needs at least two.")
         }
         () => None,
     }
@@ -141,7 +141,7 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
     check(
         (0.0..=0.9).contains(&settings.held_out),
         "held_out",
-        "Choose between 0 and 90 %.",
+        "Choose a value from 0 to 90 %.",
     );
     if matches!(settings.method, Method::Probe | Method::Adapter) {
         return faults;
@@ -150,7 +150,7 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
     check(
         settings.batch_size >= 2,
         "batch_size",
-        "At least 2: pictures are told from each other.",
+        "At least 2: the loss compares the images of a batch.",
     );
     check(
         (1..=settings.batch_size).contains(&settings.micro_batch),
@@ -179,14 +179,14 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
             check(
                 both != [TrainedPart::Frozen; 2],
                 "image_tower",
-                "One of the encoders has to learn.",
+                "Train at least one of the encoders.",
             );
         }
         Method::Full => check(
             settings.temperature
                 || [settings.image_tower, settings.text_tower] != [TrainedPart::Frozen; 2],
             "image_tower",
-            "Something has to learn: an encoder, or the temperature.",
+            "Train at least one encoder or the temperature.",
         ),
         Method::Pretrain => {
             check(
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(method(3, 1_000), Method::Lora);
         assert_eq!(method(0, 20), Method::Lora);
         assert_eq!(method(0, 20_000), Method::Full);
-        assert!(recommend(amount(3, 1)).1.contains("1 picture "));
+        assert!(recommend(amount(3, 1)).1.contains("1 image "));
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
         assert!(
             refusal(Method::Lora, amount(2, 0))
                 .unwrap()
-                .contains("Add pictures")
+                .contains("Add images")
         );
         assert!(refusal(Method::Adapter, amount(2, 1)).is_none());
     }

@@ -46,12 +46,12 @@ pub fn MethodSection(
                     </Show>
                 </span>
                 <span class="method-facts">
-                    {format!("{} · gives {}", advice::pace(this), advice::gives(this))}
+                    {format!("{} · produces {}", advice::pace(this), advice::gives(this))}
                 </span>
                 <span class="method-about">
                     {move || {
                         if refused.get() {
-                            "Needs classes, not captions."
+                            "Needs classes. Captions are not enough."
                         } else {
                             advice::about(this)
                         }
@@ -98,14 +98,14 @@ struct Number {
 const EPOCHS: Number = Number {
     field: "epochs",
     label: "Epochs",
-    help: "How often every picture is learnt from.",
+    help: "Passes over the training images.",
     get: |s| f64::from(s.epochs),
     set: |s, v| s.epochs = v as u32,
 };
 const BATCH: Number = Number {
     field: "batch_size",
     label: "Batch size",
-    help: "Pictures that are told from each other in a step. More teach finer differences.",
+    help: "Image-text pairs compared with each other in one step. Larger batches give more negatives.",
     get: |s| f64::from(s.batch_size),
     set: |s, v| {
         s.batch_size = v as u32;
@@ -114,57 +114,57 @@ const BATCH: Number = Number {
 };
 const MICRO_BATCH: Number = Number {
     field: "micro_batch",
-    label: "Micro-batch",
-    help: "Of these, how many are computed at once. Fewer take less memory and give the same result.",
+    label: "Micro-batch size",
+    help: "Pairs processed at once. Smaller values use less memory and give the same result.",
     get: |s| f64::from(s.micro_batch),
     set: |s, v| s.micro_batch = v as u32,
 };
 const LEARNING_RATE: Number = Number {
     field: "learning_rate",
     label: "Learning rate",
-    help: "Size of a step at its largest. If the loss jumps or grows, take a tenth.",
+    help: "Peak value. If the loss jumps or grows, try a tenth of it.",
     get: |s| s.learning_rate,
     set: |s, v| s.learning_rate = v,
 };
 const WEIGHT_DECAY: Number = Number {
     field: "weight_decay",
     label: "Weight decay",
-    help: "Pulls weights towards zero, against learning by heart. Gains and biases are left alone.",
+    help: "Pulls weights towards zero to reduce overfitting. Not applied to gains and biases.",
     get: |s| s.weight_decay,
     set: |s, v| s.weight_decay = v,
 };
 const WARMUP: Number = Number {
     field: "warmup_steps",
     label: "Warm-up steps",
-    help: "The learning rate grows over these, and falls along a cosine after them.",
+    help: "The learning rate rises over these steps, then follows a cosine decay.",
     get: |s| f64::from(s.warmup_steps),
     set: |s, v| s.warmup_steps = v as u32,
 };
 const RANK: Number = Number {
     field: "rank",
     label: "Rank",
-    help: "Size of the change that LoRA can make: 4 to 16 as a rule.",
+    help: "Rank of the LoRA update, usually 4 to 16.",
     get: |s| f64::from(s.rank),
     set: |s, v| s.rank = v as u32,
 };
 const ALPHA: Number = Number {
     field: "alpha",
     label: "Alpha",
-    help: "The change is multiplied by alpha / rank.",
+    help: "The update is scaled by alpha / rank.",
     get: |s| s.alpha,
     set: |s, v| s.alpha = v,
 };
 const WIDTH: Number = Number {
     field: "width",
     label: "Width",
-    help: "Of both transformers. 128 is small, the paper's smallest is 512.",
+    help: "Width of both transformers. 128 is small; the smallest in the paper is 512.",
     get: |s| f64::from(s.width),
     set: |s, v| s.width = v as u32,
 };
 const LAYERS: Number = Number {
     field: "layers",
     label: "Layers",
-    help: "Blocks of each transformer.",
+    help: "Blocks in each transformer.",
     get: |s| f64::from(s.layers),
     set: |s, v| s.layers = v as u32,
 };
@@ -293,7 +293,7 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                     }
                 />
                 <p id="setting-seed-help" class="help">
-                    "Decides which pictures are held out and in which order the others come. The same seed, the same result."
+                    "Determines which images are held out and the order of the others. The same seed gives the same result."
                 </p>
             </div>
         }
@@ -306,7 +306,7 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                     {move || {
                         let steps = advice::steps(&settings.get(), amount.get().train);
                         match method.get() {
-                            Method::Probe | Method::Adapter => "strengths are tried by themselves".into(),
+                            Method::Probe | Method::Adapter => "regularisation is tuned automatically".into(),
                             _ => format!("{steps} steps"),
                         }
                     }}
@@ -320,8 +320,8 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                         .then(|| {
                             tick(
                                 "mlp",
-                                "The MLPs, too",
-                                "Twice the size; learns more and forgets more.",
+                                "Train the MLPs too",
+                                "Doubles the size. Adapts more and forgets more.",
                                 |s| s.mlp,
                                 |s, on| s.mlp = on,
                             )
@@ -332,8 +332,8 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                         .then(|| {
                             tick(
                                 "temperature",
-                                "The temperature learns",
-                                "How sharply similarities become probabilities.",
+                                "Train the temperature",
+                                "How sharply similarities are turned into probabilities.",
                                 |s| s.temperature,
                                 |s, on| s.temperature = on,
                             )
@@ -345,7 +345,7 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                             tick(
                                 "checkpointing",
                                 "Gradient checkpointing",
-                                "Computes some things twice instead of keeping them: less memory, more time.",
+                                "Recomputes activations instead of storing them: less memory, more time.",
                                 |s| s.gradient_checkpointing,
                                 |s, on| s.gradient_checkpointing = on,
                             )
@@ -360,7 +360,7 @@ fn Advanced(app: App, amount: Memo<Amount>, settings: Memo<TrainingSettings>) ->
                     data-testid="defaults"
                     on:click=move |_| app.training.update(|t| t.settings = None)
                 >
-                    "Back to the defaults"
+                    "Restore defaults"
                 </button>
             </Show>
         </details>
@@ -397,18 +397,18 @@ fn TowerSetting(
                 {(!lora).then(|| LAST.map(|blocks| option(TrainedPart::Last(blocks))).collect_view())}
                 {option(TrainedPart::Frozen)}
             </select>
-            <p class="help">"What is frozen stays as it is, and takes less memory."</p>
+            <p class="help">"Frozen parts are not trained and need less memory."</p>
         </div>
     }
 }
 
 fn part_text(part: TrainedPart) -> String {
     match part {
-        TrainedPart::Whole => "learns".into(),
-        TrainedPart::Last(0) => "its projection learns".into(),
-        TrainedPart::Last(1) => "its last block learns".into(),
-        TrainedPart::Last(blocks) => format!("its last {blocks} blocks learn"),
-        TrainedPart::Frozen => "is frozen".into(),
+        TrainedPart::Whole => "Train all of it".into(),
+        TrainedPart::Last(0) => "Train the projection only".into(),
+        TrainedPart::Last(1) => "Train the last block".into(),
+        TrainedPart::Last(blocks) => format!("Train the last {blocks} blocks"),
+        TrainedPart::Frozen => "Frozen".into(),
     }
 }
 

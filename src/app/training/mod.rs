@@ -68,7 +68,7 @@ fn Elsewhere(app: App) -> impl IntoView {
         <section class="train-part" aria-labelledby="elsewhere-title" data-testid="elsewhere">
             <h2 id="elsewhere-title">"Training is open in another tab"</h2>
             <p>
-                "Your pictures and what is being trained are there. It goes on here by itself when that tab is closed, or now: then the other one keeps everything first and stops."
+                "Your images and the current run are in that tab. Close it to continue here, or take over now: the other tab saves everything and stops."
             </p>
             <p>
                 <button type="button" class="button" data-testid="take-turn" on:click=ask>
@@ -80,7 +80,7 @@ fn Elsewhere(app: App) -> impl IntoView {
                     asked
                         .get()
                         .then_some(
-                            "The other tab was asked. If it does not answer, close it.",
+                            "Waiting for the other tab. If it does not respond, close it.",
                         )
                 }}
             </p>
@@ -101,7 +101,7 @@ fn Import(app: App) -> impl IntoView {
     view! {
         <p class="import help">
             <label class="button secondary small" for="import-files">
-                "Bring something trained"
+                "Import a trained classifier or LoRA"
             </label>
             <input
                 node_ref=input
@@ -114,7 +114,7 @@ fn Import(app: App) -> impl IntoView {
                 on:change=picked
             />
             <span>
-                "A classifier or a LoRA: the file or zip that it left in, or adapter_model.safetensors with adapter_config.json. Whole models are opened under “Model” on the other side."
+                "Choose the exported file or zip; for a LoRA, adapter_model.safetensors with adapter_config.json works too. Open full models under “Model” on the Classify tab."
             </span>
         </p>
     }
@@ -131,9 +131,9 @@ pub fn InUse(app: App) -> impl IntoView {
                 .map(|trained| {
                     let what = advice::title(trained.method);
                     view! {
-                        <section class="panel in-use" aria-label="Trained" data-testid="in-use">
+                        <section class="panel in-use" aria-label="Trained model" data-testid="in-use">
                             <p>
-                                "Classifies with what you trained: "
+                                "Using your trained model: "
                                 <strong>{what}</strong>
                             </p>
                             <p class="help">{trained.classes.join(", ")}</p>
@@ -143,7 +143,7 @@ pub fn InUse(app: App) -> impl IntoView {
                                 data-testid="back-to-before"
                                 on:click=move |_| app.train(|t| t.put_to_use(false))
                             >
-                                "Back to how it was"
+                                "Use the original model"
                             </button>
                         </section>
                     }

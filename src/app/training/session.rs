@@ -382,7 +382,7 @@ impl TrainingSession {
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
         if let Some(id) = suspect.filter(|_| reading) {
-            let why = "the computation broke off at this file".to_owned();
+            let why = "the worker crashed on this file".to_owned();
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
         self.disconnected();
@@ -451,7 +451,7 @@ impl TrainingSession {
             }
             TrainingEvent::Imported(trained) => {
                 let what = advice::title(trained.method);
-                let text = format!("{what} taken in: it can be classified with now.");
+                let text = format!("{what} imported. You can now classify with it.");
                 self.trained = Some(trained);
                 self.outcome = None;
                 return vec![Command::Say(Notice::info(text))];
@@ -533,7 +533,8 @@ impl TrainingSession {
                     commands.push(Command::Send(TrainingRequest::Start { plan }));
                 }
                 None => {
-                    let lost = "The training broke off before its state was kept. Start it again.";
+                    let lost =
+                        "Training was interrupted before the first checkpoint. Start it again.";
                     self.run = Run::Failed(lost.into());
                 }
             },
@@ -553,12 +554,12 @@ pub fn stage_text(progress: &TrainingProgress) -> String {
         total => format!(" {} of {total}", progress.done),
     };
     match progress.stage {
-        TrainingStage::Pictures => format!("Looking at the pictures:{of}"),
-        TrainingStage::Labels => format!("Reading the classes' prompts:{of}"),
-        TrainingStage::Choosing => format!("Trying settings on parts of the data:{of}"),
+        TrainingStage::Pictures => format!("Encoding images:{of}"),
+        TrainingStage::Labels => format!("Encoding class prompts:{of}"),
+        TrainingStage::Choosing => format!("Cross-validating:{of}"),
         TrainingStage::Fitting => "Fitting the classifier".into(),
         TrainingStage::Steps => format!("Step{of}"),
-        TrainingStage::Measuring => format!("Measuring on the held-out pictures:{of}"),
+        TrainingStage::Measuring => format!("Evaluating on held-out images:{of}"),
     }
 }
 

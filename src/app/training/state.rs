@@ -245,7 +245,7 @@ impl App {
     pub async fn take_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
         if self.training.with_untracked(TrainingSession::away) {
             self.say(Notice::error(
-                "Training is open in another tab: add pictures there, or choose “Train in this tab” first.",
+                "Training is open in another tab: add images there, or choose “Train in this tab” first.",
             ));
             return;
         }
@@ -306,7 +306,7 @@ impl App {
             match fetch(SAMPLE_DATA).await {
                 Ok(blob) => self.take_zip(blob).await,
                 Err(error) => self.say(Notice::error(format!(
-                    "The sample pictures could not be fetched ({error}). Check the connection and try again, or use pictures of your own."
+                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
                 ))),
             }
         });
@@ -558,7 +558,7 @@ impl BroughtFiles {
         let name = if all && !folder.is_empty() {
             folder
         } else {
-            "pictures"
+            "images"
         };
         Self {
             name: name.into(),
@@ -583,7 +583,7 @@ impl DataFiles for BroughtFiles {
         };
         match self.files.get(path) {
             Some(Some(file)) => bytes_of(file).await.map_err(failed),
-            _ => Err(failed("there is no such file".into())),
+            _ => Err(failed("no such file".into())),
         }
     }
 }

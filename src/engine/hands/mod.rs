@@ -150,7 +150,7 @@ impl Window for SharedWindow {
             let done = self.load(DONE);
             if self.load(FAILED) != 0 {
                 // Its share of the weights is gone: the page starts the engine anew.
-                panic!("a thread that computes has failed; perhaps there is too little memory");
+                panic!("a compute thread failed, possibly out of memory");
             }
             if done as usize == self.hands {
                 return;
