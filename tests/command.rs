@@ -113,7 +113,7 @@ fn labelled_images_are_evaluated_from_folders_tables_and_zips() {
     for line in [
         "top-1",
         "top-5",
-        "mean of classes",
+        "mean per class",
         "among 10",
         "1    guitar",
     ] {

@@ -177,9 +177,9 @@ pub enum HeadStage {
 impl fmt::Display for HeadStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Pictures => "pictures",
-            Self::Labels => "labels",
-            Self::Choosing => "choosing",
+            Self::Pictures => "encoding images",
+            Self::Labels => "encoding prompts",
+            Self::Choosing => "cross-validating",
             Self::Fitting => "fitting",
         })
     }

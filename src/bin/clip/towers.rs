@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clip::data::{DataFiles, Dataset, hold_out};
 use clip::engine::Engine;
 use clip::engine::messages::{
-    Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest,
+    Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest, TrainingStage,
 };
 use clip::engine::sensible::{self, Amount};
 use clip::engine::training::{Beside, Host, Training};
@@ -74,7 +74,19 @@ pub async fn run(
     finish(&arguments.out, &outcome.report)
 }
 
-/// Where a form of the result goes.
+/// Label of the progress bar.
+fn stage_name(stage: TrainingStage) -> &'static str {
+    match stage {
+        TrainingStage::Pictures => "encoding images",
+        TrainingStage::Labels => "encoding prompts",
+        TrainingStage::Choosing => "cross-validating",
+        TrainingStage::Fitting => "fitting",
+        TrainingStage::Steps => "training",
+        TrainingStage::Measuring => "evaluating",
+    }
+}
+
+/// Output folder of an export format.
 fn folder_of(export: Export) -> &'static str {
     match export {
         Export::Head => "",
@@ -117,7 +129,7 @@ fn plan(
     };
     if amount.train < 2 || amount.classes == 1 {
         return Err(format!(
-            "{} holds {} pictures to learn from in {} classes: two of each are the least",
+            "{} has {} training images in {} classes: at least two of each are needed",
             arguments.data.display(),
             amount.train,
             amount.classes
@@ -250,8 +262,7 @@ impl Host for Desk<'_> {
                 self.bar.set_length(progress.total.into());
                 self.bar.set_position(progress.done.into());
                 if !self.steps.get() {
-                    self.bar
-                        .set_message(format!("{:?}", progress.stage).to_lowercase());
+                    self.bar.set_message(stage_name(progress.stage));
                 }
             }
             TrainingEvent::Step(step) => {
@@ -261,7 +272,7 @@ impl Host for Desk<'_> {
             }
             TrainingEvent::Measured { step, accuracy } => self.bar.suspend(|| {
                 eprintln!(
-                    "clip: after step {step}: {:.1} % of those held out",
+                    "clip: step {step}: held-out accuracy {:.1} %",
                     100.0 * accuracy
                 );
             }),
