@@ -3,8 +3,8 @@
 use js_sys::Array;
 use leptos::prelude::*;
 
-use super::labels::Cross;
-use super::session::{Picture, PictureState, Ranking, Session, Texts, Worker};
+use super::labels::CloseIcon;
+use super::session::{Picture, PictureState, PromptStatus, Ranking, Session, Worker};
 use super::state::App;
 use super::{export, format};
 use crate::engine::messages::{ImageId, Ranked};
@@ -41,7 +41,7 @@ fn card_status(session: &Session, picture: &Picture) -> &'static str {
                 "Encoded. Add a label to classify it."
             } else if session.question_error.is_some() {
                 ""
-            } else if session.texts == Texts::Cancelled {
+            } else if session.texts == PromptStatus::Cancelled {
                 "Cancelled before it was classified."
             } else {
                 "Comparing with the labels…"
@@ -272,7 +272,7 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                         title="Remove"
                         on:click=move |_| app.run(|session| session.remove(id))
                     >
-                        <Cross />
+                        <CloseIcon />
                     </button>
                 </div>
                 {move || {
@@ -428,7 +428,7 @@ mod tests {
             probability: 1.0,
             similarity: 0.2,
         }];
-        session.hear(
+        session.on_event(
             Event::Answer {
                 question,
                 image,
@@ -436,7 +436,7 @@ mod tests {
             },
             0.0,
         );
-        session.hear(
+        session.on_event(
             Event::TextsEncoded {
                 question,
                 encoded: 1,

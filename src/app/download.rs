@@ -11,7 +11,7 @@ impl App {
     /// Offers a file made of `parts` (texts, buffers, blobs) for download.
     pub fn download(self, name: &str, kind: &str, parts: &Array) {
         if offer(name, kind, parts).is_err() {
-            self.say(Notice::error(
+            self.notify(Notice::error(
                 "The browser blocked the download. Check its download settings and try again.",
             ));
         }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::session::{Session, Texts, Worker};
+use super::session::{PromptStatus, Session, Worker};
 use super::state::App;
 use super::{format, storage};
 use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
@@ -30,7 +30,7 @@ pub fn status_parts(session: &Session) -> [String; 3] {
         (Worker::Stopped, _) => alone("Loading cancelled".into()),
         (Worker::Ready, None) => alone("Running".into()),
         (Worker::Ready, Some(device)) => {
-            let gave_up = session.gave_up_gpu.as_deref();
+            let gave_up = session.gpu_disabled_reason.as_deref();
             let reason = gave_up.unwrap_or(&device.reason);
             let reason = if reason.is_empty() {
                 String::new()
@@ -89,7 +89,7 @@ fn work_text(session: &Session) -> String {
     if session.cancelling {
         return "Cancelling…".into();
     }
-    if let Texts::Pending {
+    if let PromptStatus::Pending {
         done,
         total: total @ 1..,
     } = session.texts
@@ -111,7 +111,7 @@ fn progress(session: &Session) -> Option<f64> {
             total,
         } => (*done as f64, *total as f64),
         Worker::Ready => match session.texts {
-            Texts::Pending {
+            PromptStatus::Pending {
                 done,
                 total: total @ 1..,
             } => (f64::from(done), f64::from(total)),
@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(state_name(&session), "ready");
         let status = status_parts(&session).concat();
         assert_eq!(status, "Running on the CPU: this browser has no WebGPU");
-        session.gave_up_gpu = Some("the GPU failed twice".into());
+        session.gpu_disabled_reason = Some("the GPU failed twice".into());
         assert!(
             status_parts(&session)
                 .concat()
@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(progress(&session), None);
         session.add("b".into(), String::new());
         assert_eq!(progress(&session), Some(0.0));
-        session.texts = Texts::Pending { done: 3, total: 4 };
+        session.texts = PromptStatus::Pending { done: 3, total: 4 };
         assert_eq!(progress(&session), Some(0.75));
     }
 

@@ -73,28 +73,28 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         if !carries_picture(data.as_ref()) {
             return;
         }
-        let folders = data.as_ref().and_then(models::dropped);
+        let folders = data.as_ref().and_then(models::dropped_entries);
         let files = files(data.and_then(|data| data.files()));
         if app.tab.get_untracked() == Tab::Train && (folders.is_some() || !files.is_empty()) {
             event.prevent_default();
             let class = training::cards::class_under(&event);
             spawn_local(async move {
                 let found = match folders {
-                    Some(folders) => models::files_in(folders).await,
+                    Some(folders) => models::walk_entries(folders).await,
                     None => files
                         .into_iter()
                         .map(|file| (file.name(), Some(file)))
                         .collect(),
                 };
-                app.take_data(found, class).await;
+                app.add_training_data(found, class).await;
             });
             return;
         }
         if let Some(folders) = folders {
             event.prevent_default();
             spawn_local(async move {
-                let found = models::files_in(folders).await;
-                app.take(found.into_iter().filter_map(|(_, file)| file).collect());
+                let found = models::walk_entries(folders).await;
+                app.add_dropped(found.into_iter().filter_map(|(_, file)| file).collect());
             });
             return;
         }
@@ -103,11 +103,11 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         }
         event.prevent_default();
         if files.is_empty() {
-            app.say(Notice::error(
+            app.notify(Notice::error(
                 "That was a link, not an image file. Save the image and drop the file, or copy the image and paste it here.",
             ));
         } else {
-            app.take(files);
+            app.add_dropped(files);
         }
     });
     let paste = window_event_listener(ev::paste, move |event| {
@@ -121,7 +121,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             Tab::Train => spawn_local(async move {
                 let class = training::cards::class_in_focus();
                 let named = |file: File| (file.name(), Some(file));
-                app.take_data(files.into_iter().map(named).collect(), class)
+                app.add_training_data(files.into_iter().map(named).collect(), class)
                     .await;
             }),
         }

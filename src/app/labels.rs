@@ -234,7 +234,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                                     title="Remove"
                                     on:click=remove
                                 >
-                                    <Cross />
+                                    <CloseIcon />
                                 </button>
                             </li>
                         }
@@ -257,7 +257,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
 
 /// The small cross on buttons that remove something.
 #[component]
-pub fn Cross() -> impl IntoView {
+pub fn CloseIcon() -> impl IntoView {
     view! {
         <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
             <path d="M2.5 2.5l7 7m0-7l-7 7" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />

@@ -12,7 +12,7 @@ use super::project::{Class, ClassId, Role, Sample};
 use super::state::Derived;
 use crate::app::format;
 use crate::app::images::{ACCEPT, files};
-use crate::app::labels::Cross;
+use crate::app::labels::CloseIcon;
 use crate::app::state::App;
 use crate::engine::messages::SampleId;
 
@@ -135,7 +135,7 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                     </div>
                 </Show>
             </div>
-            <Bring app empty />
+            <ImportData app empty />
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
                     0 => String::new(),
@@ -187,16 +187,16 @@ fn focus_name(id: ClassId) {
     }
 }
 
-/// Ways to bring pictures.
+/// Buttons and drop zone for training data.
 #[component]
-fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
+fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
     let any = NodeRef::<html::Input>::new();
     let folder = NodeRef::<html::Input>::new();
     let take = move |input: NodeRef<html::Input>| {
         if let Some(input) = input.get_untracked() {
             let found = with_paths(files(input.files()));
             input.set_value("");
-            spawn_local(async move { app.take_data(found, None).await });
+            spawn_local(async move { app.add_training_data(found, None).await });
         }
     };
     Effect::new(move |_| {
@@ -267,7 +267,7 @@ fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
                     type="button"
                     class="button secondary"
                     data-testid="sample-data"
-                    on:click=move |_| app.take_sample_data()
+                    on:click=move |_| app.add_sample_data()
                 >
                     "Try sample data"
                 </button>
@@ -339,7 +339,7 @@ fn ClassCard(
                         });
                     }
                 >
-                    <Cross />
+                    <CloseIcon />
                 </button>
             </div>
             <Show when=move || camera.get()>
@@ -445,7 +445,7 @@ fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) ->
                 aria-label=format!("Remove {}", sample.name)
                 on:click=move |_| app.train(|t| t.remove(vec![id]))
             >
-                <Cross />
+                <CloseIcon />
             </button>
         </li>
     }

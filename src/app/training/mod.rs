@@ -3,14 +3,13 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`project`] | what there is to learn from, as plain data |
-//! | [`advice`] | which method, and with which settings |
+//! | [`recommendation`] | which method, and with which settings |
 //! | [`session`] | what was asked of the worker and what it said, as plain data |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`cards`], [`camera`], [`method`], [`progress`], [`chart`], [`outcome`] | what is seen |
-//! | [`turn`] | one tab at a time |
+//! | [`tab_lock`] | one tab at a time |
 //! | [`zip`] | samples and models as one file |
 
-pub mod advice;
 pub mod camera;
 pub mod cards;
 pub mod chart;
@@ -18,9 +17,10 @@ pub mod method;
 pub mod outcome;
 pub mod progress;
 pub mod project;
+pub mod recommendation;
 pub mod session;
 pub mod state;
-pub mod turn;
+pub mod tab_lock;
 pub mod zip;
 
 use leptos::{html, prelude::*};
@@ -44,9 +44,9 @@ pub fn Training(app: App) -> impl IntoView {
                 .with(|t| t.settings(amount, session.model.as_ref()))
         })
     });
-    let away = Memo::new(move |_| app.training.with(TrainingSession::away));
+    let away = Memo::new(move |_| app.training.with(TrainingSession::locked_elsewhere));
     view! {
-        <Show when=move || !away.get() fallback=move || view! { <Elsewhere app /> }>
+        <Show when=move || !away.get() fallback=move || view! { <LockedByOtherTab app /> }>
             <DataSection app derived />
             <MethodSection app derived settings />
             <RunSection app derived settings />
@@ -56,12 +56,12 @@ pub fn Training(app: App) -> impl IntoView {
     }
 }
 
-/// In the place of everything, while another tab has it.
+/// Shown instead of everything while another tab holds the lock.
 #[component]
-fn Elsewhere(app: App) -> impl IntoView {
+fn LockedByOtherTab(app: App) -> impl IntoView {
     let asked = RwSignal::new(false);
     let ask = move |_| {
-        app.ask_for_turn();
+        app.request_lock();
         asked.set(true);
     };
     view! {
@@ -88,7 +88,7 @@ fn Elsewhere(app: App) -> impl IntoView {
     }
 }
 
-/// Something trained elsewhere, or here before.
+/// Imports a trained classifier or LoRA.
 #[component]
 fn Import(app: App) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
@@ -120,16 +120,16 @@ fn Import(app: App) -> impl IntoView {
     }
 }
 
-/// In the place of the labels, where something trained has its own classes.
+/// Shown instead of the labels while a trained model with its own classes is in use.
 #[component]
-pub fn InUse(app: App) -> impl IntoView {
+pub fn ActiveModelNote(app: App) -> impl IntoView {
     let in_use = Memo::new(move |_| app.training.with(|t| t.in_use.clone()));
     view! {
         {move || {
             in_use
                 .get()
                 .map(|trained| {
-                    let what = advice::title(trained.method);
+                    let what = recommendation::title(trained.method);
                     view! {
                         <section class="panel in-use" aria-label="Trained model" data-testid="in-use">
                             <p>

@@ -1,12 +1,12 @@
-//! What came of a training: before and after on the held-out part, class by
-//! class, what is taken for what, the worst mistakes; and the way on from there.
+//! Result of a training run: held-out accuracy before and after, class by
+//! class, the confusion matrix and the most confident mistakes; use and export.
 
 use std::collections::HashMap;
 
 use leptos::prelude::*;
 
-use super::advice;
 use super::chart::percent;
+use super::recommendation;
 use crate::app::format;
 use crate::app::state::App;
 use crate::app::tabs::Tab;
@@ -84,26 +84,30 @@ pub fn OutcomeSection(app: App) -> impl IntoView {
                         "Result"
                     </h2>
                 </div>
-                {move || outcome.get().map(|outcome| view! { <Headline outcome /> })}
-                {move || trained.get().map(|trained| view! { <WayOn app trained /> })}
-                {move || outcome.get().map(|outcome| view! { <Findings app outcome /> })}
+                {move || outcome.get().map(|outcome| view! { <ResultSummary outcome /> })}
+                {move || trained.get().map(|trained| view! { <ResultActions app trained /> })}
+                {move || outcome.get().map(|outcome| view! { <ResultDetails app outcome /> })}
             </section>
         </Show>
     }
 }
 
-/// Classify with it; take it away.
+/// Actions on the result: classify with it, export it.
 #[component]
-fn WayOn(app: App, trained: Trained) -> impl IntoView {
+fn ResultActions(app: App, trained: Trained) -> impl IntoView {
     let training = app.training;
     let in_use = Memo::new(move |_| training.with(|t| t.in_use.is_some()));
     let exporting = Memo::new(move |_| training.with(|t| t.exporting));
     let reported = Memo::new(move |_| training.with(|t| t.outcome.is_some()));
     let what = match trained.classes.len() {
-        0 => format!("{} of {}", advice::title(trained.method), trained.model),
+        0 => format!(
+            "{} of {}",
+            recommendation::title(trained.method),
+            trained.model
+        ),
         classes => format!(
             "{} for {} on {}",
-            advice::title(trained.method),
+            recommendation::title(trained.method),
             match classes {
                 1 => "1 class".into(),
                 many => format!("{many} classes"),
@@ -187,9 +191,9 @@ fn export_text(what: Export) -> &'static str {
     }
 }
 
-/// Before and after.
+/// Accuracy before and after.
 #[component]
-fn Headline(outcome: Outcome) -> impl IntoView {
+fn ResultSummary(outcome: Outcome) -> impl IntoView {
     let words = verdict(&outcome);
     let report = outcome.report;
     let scores = report.after.clone().map(|after| {
@@ -244,9 +248,9 @@ fn Headline(outcome: Outcome) -> impl IntoView {
     }
 }
 
-/// The figures in full.
+/// The evaluation in full.
 #[component]
-fn Findings(app: App, outcome: Outcome) -> impl IntoView {
+fn ResultDetails(app: App, outcome: Outcome) -> impl IntoView {
     let Outcome {
         report, answers, ..
     } = outcome;
@@ -265,7 +269,7 @@ fn Findings(app: App, outcome: Outcome) -> impl IntoView {
             view! {
                 <div class="findings">
                     <ClassTable rows before />
-                    <Matrix app names=names.clone() answers=answers.clone() />
+                    <ConfusionMatrix app names=names.clone() answers=answers.clone() />
                 </div>
             }
         });
@@ -323,9 +327,9 @@ fn ClassTable(rows: Vec<ClassRow>, before: bool) -> impl IntoView {
     }
 }
 
-/// The confusion matrix. A cell shows its pictures.
+/// The confusion matrix. A cell shows its images.
 #[component]
-fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
+fn ConfusionMatrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
     let chosen = RwSignal::new(None::<(u32, u32)>);
     let mut cells: HashMap<(u32, u32), usize> = HashMap::new();
     let mut rows: HashMap<u32, usize> = HashMap::new();

@@ -3,8 +3,8 @@
 
 use leptos::prelude::*;
 
-use super::advice;
 use super::chart::{LineChart, figures, percent, small};
+use super::recommendation;
 use super::session::{Run, TrainingSession, stage_text};
 use super::state::Derived;
 use crate::app::format;
@@ -107,10 +107,10 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
     let active = Memo::new(move |_| training.with(|t| t.run.active()));
     let refusal = Memo::new(move |_| {
         let method = settings.with(|s| s.method);
-        if let Some(why) = advice::refusal(method, amount.get()) {
+        if let Some(why) = recommendation::blocking_reason(method, amount.get()) {
             return Some(why.to_owned());
         }
-        if settings.with(|s| !advice::faults(s).is_empty()) {
+        if settings.with(|s| !recommendation::validate(s).is_empty()) {
             return Some("Some settings are invalid: see “Advanced settings”.".into());
         }
         if training.with(|t| t.project.classes.iter().any(|class| class.name.is_empty())) {
@@ -349,7 +349,7 @@ fn InterruptedNotice(app: App) -> impl IntoView {
             kept_ms,
         } = interrupted;
         let when = ago(kept_ms, crate::app::state::now_ms());
-        let what = advice::title(method);
+        let what = recommendation::title(method);
         let text = match steps {
             0 => format!("A training run ({what}) was interrupted {when}."),
             steps => {
@@ -477,7 +477,11 @@ mod tests {
         assert_eq!(ago(0.0, 20.0 * 60e3), "20 minutes ago");
         assert_eq!(ago(0.0, 5.0 * 3_600e3), "5 hours ago");
         let mut estimate = Estimate {
-            settings: advice::defaults(Method::Lora, advice::Amount::default(), None),
+            settings: recommendation::defaults(
+                Method::Lora,
+                recommendation::Amount::default(),
+                None,
+            ),
             memory_bytes: 250_000_000,
             available_bytes: None,
             seconds: Some(400.0),

@@ -1,4 +1,4 @@
-//! Which method, and with which settings, from how much there is to learn from.
+//! Recommended method and settings for the amount of training data.
 
 pub use crate::engine::sensible::{Amount, defaults, steps};
 
@@ -14,7 +14,7 @@ pub const METHODS: [Method; 5] = [
     Method::Pretrain,
 ];
 
-/// What a method is called.
+/// Title of a method.
 pub fn title(method: Method) -> &'static str {
     match method {
         Method::Probe => "Linear probe",
@@ -25,7 +25,7 @@ pub fn title(method: Method) -> &'static str {
     }
 }
 
-/// What it does, in a sentence.
+/// Description of a method.
 pub fn about(method: Method) -> &'static str {
     match method {
         Method::Probe => {
@@ -46,8 +46,8 @@ pub fn about(method: Method) -> &'static str {
     }
 }
 
-/// How long it takes, roughly.
-pub fn pace(method: Method) -> &'static str {
+/// Rough duration of a method.
+pub fn duration_hint(method: Method) -> &'static str {
     match method {
         Method::Probe | Method::Adapter => "seconds",
         Method::Lora => "minutes",
@@ -56,8 +56,8 @@ pub fn pace(method: Method) -> &'static str {
     }
 }
 
-/// What the result is.
-pub fn gives(method: Method) -> &'static str {
+/// Kind of result.
+pub fn output_hint(method: Method) -> &'static str {
     match method {
         Method::Probe | Method::Adapter => "a classifier of a few kB",
         Method::Lora => "a LoRA of a few MB or less",
@@ -65,12 +65,12 @@ pub fn gives(method: Method) -> &'static str {
     }
 }
 
-/// Whether a method can learn from captions alone.
+/// Whether a method can train on captions alone.
 pub fn takes_captions(method: Method) -> bool {
     !matches!(method, Method::Probe | Method::Adapter)
 }
 
-/// The method for so much, and why, in a sentence.
+/// The recommended method for this amount of data, and why.
 pub fn recommend(amount: Amount) -> (Method, String) {
     let Amount {
         classes,
@@ -113,8 +113,8 @@ pub fn recommend(amount: Amount) -> (Method, String) {
     }
 }
 
-/// Why a method cannot be used with so much, if it cannot.
-pub fn refusal(method: Method, amount: Amount) -> Option<&'static str> {
+/// Why a method cannot be used with this data, if it cannot.
+pub fn blocking_reason(method: Method, amount: Amount) -> Option<&'static str> {
     match () {
         () if amount.train == 0 => Some("Add images first: there is nothing to train on yet."),
         () if !takes_captions(method) && amount.classes == 0 => Some(
@@ -130,8 +130,8 @@ pub fn refusal(method: Method, amount: Amount) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with settings: the field's name and what to do.
-pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> {
+/// Invalid settings: the name of the field and what to do.
+pub fn validate(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> {
     let mut faults = Vec::new();
     let mut check = |good: bool, field, what| {
         if !good {
@@ -230,24 +230,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_learnt_is_refused_in_words() {
+    fn what_cannot_be_trained_is_refused_in_words() {
         assert!(
-            refusal(Method::Probe, amount(0, 20))
+            blocking_reason(Method::Probe, amount(0, 20))
                 .unwrap()
                 .contains("classes")
         );
-        assert!(refusal(Method::Lora, amount(0, 20)).is_none());
+        assert!(blocking_reason(Method::Lora, amount(0, 20)).is_none());
         assert!(
-            refusal(Method::Lora, amount(1, 20))
+            blocking_reason(Method::Lora, amount(1, 20))
                 .unwrap()
                 .contains("second class")
         );
         assert!(
-            refusal(Method::Lora, amount(2, 0))
+            blocking_reason(Method::Lora, amount(2, 0))
                 .unwrap()
                 .contains("Add images")
         );
-        assert!(refusal(Method::Adapter, amount(2, 1)).is_none());
+        assert!(blocking_reason(Method::Adapter, amount(2, 1)).is_none());
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         for method in METHODS {
             for train in [(2, 1), (3, 30), (100, 1_000), (0, 2), (0, 5_000)] {
                 let settings = defaults(method, amount(train.0, train.1), None);
-                assert_eq!(faults(&settings), [], "{settings:?}");
+                assert_eq!(validate(&settings), [], "{settings:?}");
                 assert!(steps(&settings, amount(train.0, train.1).train) >= 1);
             }
         }
@@ -267,10 +267,13 @@ mod tests {
         settings.batch_size = 1;
         settings.micro_batch = 4;
         settings.learning_rate = 0.0;
-        let fields: Vec<&str> = faults(&settings).iter().map(|(field, _)| *field).collect();
+        let fields: Vec<&str> = validate(&settings)
+            .iter()
+            .map(|(field, _)| *field)
+            .collect();
         assert_eq!(fields, ["batch_size", "micro_batch", "learning_rate"]);
         // A probe has none of these.
         settings.method = Method::Probe;
-        assert_eq!(faults(&settings), []);
+        assert_eq!(validate(&settings), []);
     }
 }
