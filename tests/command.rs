@@ -113,7 +113,7 @@ fn labelled_images_are_evaluated_from_folders_tables_and_zips() {
     for line in [
         "top-1",
         "top-5",
-        "mean of classes",
+        "mean per class",
         "among 10",
         "1    guitar",
     ] {
@@ -240,7 +240,8 @@ fn bad_input_is_one_line_and_a_failure() {
     assert!(model.contains("no/such/model"), "{model}");
     let empty = file("tests/golden/pictures");
     assert!(
-        failure(&["embed", "--model", &empty, "--texts", "a", "--json"]).contains("holds no CLIP")
+        failure(&["embed", "--model", &empty, "--texts", "a", "--json"])
+            .contains("does not contain a CLIP model")
     );
 }
 
@@ -280,7 +281,7 @@ fn a_classifier_is_trained_written_and_used() {
         let output = train(&["--method", method, "--data", &data, "--out", &out]);
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{errors}");
-        for named in ["broken.png", "again.png is the same picture", "unicorn"] {
+        for named in ["broken.png", "again.png is a duplicate of", "unicorn"] {
             assert!(errors.contains(named), "{errors}");
         }
         let report = std::fs::read(Path::new(&out).join("report.json")).unwrap();
@@ -329,8 +330,8 @@ fn one_picture_of_each_class_is_enough_for_an_adapter() {
     let output = train(&["--method", "adapter", "--data", &table, "--out", &out]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("one picture of each class"), "{errors}");
-    assert!(errors.contains("nothing was measured"), "{errors}");
+    assert!(errors.contains("one image per class"), "{errors}");
+    assert!(errors.contains("was not evaluated"), "{errors}");
 }
 
 /// Each method that trains the model writes what other programs open, and the
@@ -466,7 +467,7 @@ fn training_that_cannot_be_is_one_line() {
     assert!(refused("probe", &path("none"), &[]).contains("none"));
     assert!(refused("probe", &file("README.md"), &[]).contains("neither a folder"));
     std::fs::create_dir(path("empty")).unwrap();
-    assert!(refused("probe", &path("empty"), &[]).contains("holds no pictures"));
+    assert!(refused("probe", &path("empty"), &[]).contains("contains no usable images"));
     pictures(&folder.path().join("one"), &["cat"], 3);
     assert!(refused("adapter", &path("one"), &[]).contains("at least two classes"));
     std::fs::write(path("one/captions.csv"), "image,text\ncat/0.png,a cat\n").unwrap();
@@ -476,7 +477,7 @@ fn training_that_cannot_be_is_one_line() {
     assert!(refused("lora", &samples, &["--resume"]).contains("start it again"));
     assert!(refused("probe", &path("one"), &["--held-out", "1.5"]).contains("share"));
     std::fs::write(path("broken.zip"), b"PK\x03\x04").unwrap();
-    assert!(refused("probe", &path("broken.zip"), &[]).contains("no zip"));
+    assert!(refused("probe", &path("broken.zip"), &[]).contains("not a readable zip"));
     let head = failure(&[
         "classify",
         "--head",
@@ -485,7 +486,7 @@ fn training_that_cannot_be_is_one_line() {
         &file("tests/fixtures/drawings/cat.png"),
     ]);
     assert!(
-        head.contains("no classifier that was trained here"),
+        head.contains("not a classifier trained with this program"),
         "{head}"
     );
 }

@@ -3,8 +3,8 @@
 use js_sys::Array;
 use leptos::prelude::*;
 
-use super::labels::Cross;
-use super::session::{Picture, PictureState, Ranking, Session, Texts, Worker};
+use super::labels::CloseIcon;
+use super::session::{Picture, PictureState, PromptStatus, Ranking, Session, Worker};
 use super::state::App;
 use super::{export, format};
 use crate::engine::messages::{ImageId, Ranked};
@@ -34,15 +34,15 @@ fn card_status(session: &Session, picture: &Picture) -> &'static str {
         (PictureState::Waiting | PictureState::Sent, Worker::Loading { .. }) => {
             "Waiting for the model…"
         }
-        (PictureState::Waiting | PictureState::Sent, Worker::Ready) => "Waiting its turn…",
-        (PictureState::Encoding, _) => "Looking at the picture…",
+        (PictureState::Waiting | PictureState::Sent, Worker::Ready) => "Queued…",
+        (PictureState::Encoding, _) => "Encoding the image…",
         (PictureState::Encoded, _) => {
             if session.asked.is_none() {
-                "Ready. Add a label to get an answer."
+                "Encoded. Add a label to classify it."
             } else if session.question_error.is_some() {
                 ""
-            } else if session.texts == Texts::Cancelled {
-                "Cancelled before there was an answer."
+            } else if session.texts == PromptStatus::Cancelled {
+                "Cancelled before it was classified."
             } else {
                 "Comparing with the labels…"
             }
@@ -71,7 +71,7 @@ fn announcement(session: &Session) -> String {
         .take(3)
         .collect::<Vec<_>>()
         .join(" ");
-    format!("{} answered. {tops}", format::count(answered, "picture"))
+    format!("{} classified. {tops}", format::count(answered, "image"))
 }
 
 /// All pictures, with the tools that act on all of them.
@@ -89,11 +89,11 @@ pub fn Answers(app: App) -> impl IntoView {
             </p>
             <Show
                 when=move || ids.with(|ids| !ids.is_empty())
-                fallback=|| view! { <h2 id="answers-title" class="sr-only">"Answers"</h2> }
+                fallback=|| view! { <h2 id="answers-title" class="sr-only">"Results"</h2> }
             >
                 <div class="answers-head">
                     <h2 id="answers-title">
-                        "Answers" <span class="count">{move || ids.with(Vec::len).to_string()}</span>
+                        "Results" <span class="count">{move || ids.with(Vec::len).to_string()}</span>
                     </h2>
                     <div class="tools">
                         <label class="tick">
@@ -220,7 +220,7 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                 view! {
                     <p class="timing" data-testid="timing">
                         {format!(
-                            "Prepared in {}, encoded in {} on {}",
+                            "Preprocessed in {}, encoded in {} on {}",
                             format::milliseconds(timing.preprocess_ms),
                             format::milliseconds(timing.encode_ms),
                             timing.device,
@@ -272,7 +272,7 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                         title="Remove"
                         on:click=move |_| app.run(|session| session.remove(id))
                     >
-                        <Cross />
+                        <CloseIcon />
                     </button>
                 </div>
                 {move || {
@@ -375,7 +375,7 @@ fn row(ranked: &Ranked, similarity: RwSignal<bool>) -> impl IntoView + use<> {
         >
             <span class="row-label">{label.clone()}</span>
             <Show when=move || similarity.get()>
-                <span class="row-cosine" title="Cosine similarity of picture and label">
+                <span class="row-cosine" title="Cosine similarity of image and label">
                     <span class="sr-only">"cosine similarity "</span>
                     {format!("{cosine:.3}")}
                 </span>
@@ -428,7 +428,7 @@ mod tests {
             probability: 1.0,
             similarity: 0.2,
         }];
-        session.hear(
+        session.on_event(
             Event::Answer {
                 question,
                 image,
@@ -436,7 +436,7 @@ mod tests {
             },
             0.0,
         );
-        session.hear(
+        session.on_event(
             Event::TextsEncoded {
                 question,
                 encoded: 1,
@@ -448,7 +448,7 @@ mod tests {
         assert_eq!(status(&session), "");
         assert_eq!(
             announcement(&session),
-            "1 picture answered. a.png: cat, 100 %."
+            "1 image classified. a.png: cat, 100 %."
         );
     }
 }

@@ -11,8 +11,8 @@ impl App {
     /// Offers a file made of `parts` (texts, buffers, blobs) for download.
     pub fn download(self, name: &str, kind: &str, parts: &Array) {
         if offer(name, kind, parts).is_err() {
-            self.say(Notice::error(
-                "This browser did not allow the download. Check its settings for downloads and try again.",
+            self.notify(Notice::error(
+                "The browser blocked the download. Check its download settings and try again.",
             ));
         }
     }

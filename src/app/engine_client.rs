@@ -1,4 +1,4 @@
-//! The worker, seen from the page: starts it, speaks to it, ends it.
+//! Handle to the worker: starts it, sends requests, terminates it.
 
 use js_sys::{Array, ArrayBuffer, Object, Reflect};
 use serde::Serialize;
@@ -15,8 +15,8 @@ const MESSAGE: &str = "message";
 const BYTES: &str = "bytes";
 const FILES: &str = "files";
 
-/// What travels beside a message.
-pub enum Beside {
+/// Attachments of a message.
+pub enum Attachments {
     Nothing,
     /// Moved over, not copied.
     Bytes(ArrayBuffer),
@@ -24,14 +24,14 @@ pub enum Beside {
     Files(Vec<File>),
 }
 
-/// What the worker said, and what travelled beside it.
-pub struct Heard {
+/// An event of the worker with its attachments.
+pub struct Incoming {
     pub event: Event,
     pub bytes: Vec<ArrayBuffer>,
     pub files: Vec<File>,
 }
 
-impl From<Event> for Heard {
+impl From<Event> for Incoming {
     fn from(event: Event) -> Self {
         Self {
             event,
@@ -49,10 +49,10 @@ pub struct EngineClient {
 
 impl EngineClient {
     /// Ends the worker, if there is one, and starts a fresh one. What it says,
-    /// and what the browser says about it, goes to `hear`.
-    pub fn start(&mut self, hear: impl Fn(Heard) + Clone + 'static) -> Result<(), String> {
+    /// and what the browser says about it, goes to `on_event`.
+    pub fn start(&mut self, on_event: impl Fn(Incoming) + Clone + 'static) -> Result<(), String> {
         self.stop();
-        self.running = Some(Running::start(hear).map_err(|error| describe(&error))?);
+        self.running = Some(Running::start(on_event).map_err(|error| describe(&error))?);
         Ok(())
     }
 
@@ -66,12 +66,12 @@ impl EngineClient {
     }
 
     /// Sends a message and what goes with it.
-    pub fn send(&self, request: &Request, beside: Beside) -> Result<(), String> {
+    pub fn send(&self, request: &Request, attachments: Attachments) -> Result<(), String> {
         let Some(running) = &self.running else {
             return Ok(());
         };
         running
-            .send(request, beside)
+            .send(request, attachments)
             .map_err(|error| describe(&error))
     }
 }
@@ -85,37 +85,37 @@ struct Running {
 }
 
 impl Running {
-    fn start(hear: impl Fn(Heard) + Clone + 'static) -> Result<Self, JsValue> {
+    fn start(on_event: impl Fn(Incoming) + Clone + 'static) -> Result<Self, JsValue> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let worker = web_sys::Worker::new_with_options(LOADER, &options)?;
 
         let on_message = {
-            let hear = hear.clone();
+            let on_event = on_event.clone();
             Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
-                hear(read(&event.data()).unwrap_or_else(|error| {
-                    Heard::from(Event::OpenFailed {
+                on_event(read(&event.data()).unwrap_or_else(|error| {
+                    Incoming::from(Event::OpenFailed {
                         gpu: false,
                         error: format!(
-                            "Two parts of this page do not fit together, most likely because the browser kept an old copy of one ({error}). Reload the page."
+                            "The page and its worker are different versions, probably because the browser cached an old file ({error}). Reload the page."
                         ),
                     })
                 }));
             })
         };
         let on_error = {
-            let hear = hear.clone();
+            let on_event = on_event.clone();
             Closure::<dyn FnMut(_)>::new(move |event: ErrorEvent| {
                 event.prevent_default();
-                hear(Heard::from(Event::Died {
+                on_event(Incoming::from(Event::Died {
                     error: error_text(&event),
                     gpu: false,
                 }));
             })
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
-            hear(Heard::from(Event::Died {
-                error: "a message from it could not be read".into(),
+            on_event(Incoming::from(Event::Died {
+                error: "one of its messages could not be read".into(),
                 gpu: false,
             }));
         });
@@ -131,22 +131,22 @@ impl Running {
         })
     }
 
-    fn send(&self, request: &Request, beside: Beside) -> Result<(), JsValue> {
+    fn send(&self, request: &Request, attachments: Attachments) -> Result<(), JsValue> {
         let message = request.serialize(&serde_wasm_bindgen::Serializer::new())?;
         let envelope = Object::new();
         Reflect::set(&envelope, &MESSAGE.into(), &message)?;
-        match beside {
-            Beside::Bytes(bytes) => {
+        match attachments {
+            Attachments::Bytes(bytes) => {
                 Reflect::set(&envelope, &BYTES.into(), &bytes)?;
                 self.worker
                     .post_message_with_transfer(&envelope, &Array::of1(&bytes))
             }
-            Beside::Files(files) => {
+            Attachments::Files(files) => {
                 let files = Array::from_iter(files);
                 Reflect::set(&envelope, &FILES.into(), &files)?;
                 self.worker.post_message(&envelope)
             }
-            Beside::Nothing => self.worker.post_message(&envelope),
+            Attachments::Nothing => self.worker.post_message(&envelope),
         }
     }
 
@@ -158,10 +158,10 @@ impl Running {
     }
 }
 
-fn read(data: &JsValue) -> Result<Heard, String> {
+fn read(data: &JsValue) -> Result<Incoming, String> {
     let get = |key: &str| Reflect::get(data, &key.into()).map_err(|error| describe(&error));
     let event = serde_wasm_bindgen::from_value(get(MESSAGE)?).map_err(|error| error.to_string())?;
-    Ok(Heard {
+    Ok(Incoming {
         event,
         bytes: list(get(BYTES)?),
         files: list(get(FILES)?),
@@ -191,7 +191,7 @@ fn error_text(event: &ErrorEvent) -> String {
                 .trim_end_matches('.')
                 .to_string()
         }
-        _ => "its program could not be loaded".into(),
+        _ => "its script could not be loaded".into(),
     }
 }
 

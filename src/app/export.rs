@@ -74,7 +74,7 @@ mod tests {
             probability: 0.5,
             similarity: 0.25,
         }];
-        session.hear(
+        session.on_event(
             Event::Answer {
                 question: session.question,
                 image,

@@ -61,7 +61,7 @@ pub fn time_left(seconds: f64) -> String {
     }
 }
 
-/// `1 picture`, `2 pictures`.
+/// `1 image`, `2 images`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 {
         format!("1 {thing}")
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(milliseconds(3.12), "3.1 ms");
         assert_eq!(milliseconds(154.6), "155 ms");
         assert_eq!(milliseconds(2_340.0), "2.3 s");
-        assert_eq!(count(1, "picture"), "1 picture");
-        assert_eq!(count(0, "picture"), "0 pictures");
+        assert_eq!(count(1, "image"), "1 image");
+        assert_eq!(count(0, "image"), "0 images");
     }
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::session::{Session, Texts, Worker};
+use super::session::{PromptStatus, Session, Worker};
 use super::state::App;
 use super::{format, storage};
 use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
@@ -27,10 +27,10 @@ pub fn status_parts(session: &Session) -> [String; 3] {
             loading_text(*stage, *done, *total, on_cpu) + &speed_text(session, *stage, *total),
         ),
         (Worker::Failed(_), _) => alone("Not running".into()),
-        (Worker::Stopped, _) => alone("Loading was stopped".into()),
+        (Worker::Stopped, _) => alone("Loading cancelled".into()),
         (Worker::Ready, None) => alone("Running".into()),
         (Worker::Ready, Some(device)) => {
-            let gave_up = session.gave_up_gpu.as_deref();
+            let gave_up = session.gpu_disabled_reason.as_deref();
             let reason = gave_up.unwrap_or(&device.reason);
             let reason = if reason.is_empty() {
                 String::new()
@@ -67,7 +67,7 @@ fn loading_text(stage: Option<LoadStage>, done: u64, total: u64, on_cpu: bool) -
             format!("Loading the model: {}", format::bytes(done))
         }
         Some(LoadStage::Download) => "Loading the model…".into(),
-        Some(LoadStage::WarmUp) => "Warming up: the first run takes a moment…".into(),
+        Some(LoadStage::WarmUp) => "Warming up: the first run takes longer…".into(),
     }
 }
 
@@ -89,16 +89,16 @@ fn work_text(session: &Session) -> String {
     if session.cancelling {
         return "Cancelling…".into();
     }
-    if let Texts::Pending {
+    if let PromptStatus::Pending {
         done,
         total: total @ 1..,
     } = session.texts
     {
-        return format!("Reading the labels: {done} of {total} prompts");
+        return format!("Encoding prompts: {done} of {total}");
     }
     match session.pending_pictures() {
-        0 => "Reading the labels…".into(),
-        left => format!("{} left", format::count(left, "picture")),
+        0 => "Encoding prompts…".into(),
+        left => format!("{} left", format::count(left, "image")),
     }
 }
 
@@ -111,7 +111,7 @@ fn progress(session: &Session) -> Option<f64> {
             total,
         } => (*done as f64, *total as f64),
         Worker::Ready => match session.texts {
-            Texts::Pending {
+            PromptStatus::Pending {
                 done,
                 total: total @ 1..,
             } => (f64::from(done), f64::from(total)),
@@ -133,7 +133,7 @@ fn progress(session: &Session) -> Option<f64> {
 /// The model in one line.
 fn model_text(model: &ModelInfo) -> String {
     format!(
-        "{} · {} · {} · computed in {} · sees {} × {} pixels",
+        "{} · {} · {} · computed in {} · {} × {} pixel input",
         model.name,
         format::parameters(model.parameters),
         format::bytes(model.bytes),
@@ -154,8 +154,8 @@ pub fn Header() -> impl IntoView {
             </div>
             <ThemeButton />
             <p class="promise">
-                "Drop a picture, list some labels, see which fits best. "
-                <strong>"Nothing is uploaded"</strong> ": it is all computed on your own GPU or CPU."
+                "Drop an image, enter some labels and see which fits best. "
+                <strong>"Nothing is uploaded"</strong> ": everything runs on your own GPU or CPU."
             </p>
         </header>
     }
@@ -206,7 +206,7 @@ fn ThemeButton() -> impl IntoView {
             data-testid="theme"
             aria-pressed=move || dark.get().to_string()
             aria-label="Dark theme"
-            title="Light or dark"
+            title="Toggle dark theme"
             on:click=switch
         >
             <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
@@ -258,7 +258,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
     let offer_cpu = Memo::new(move |_| session.with(|s| s.choice == DeviceChoice::Gpu));
 
     view! {
-        <section class="engine" aria-label="Where it runs" data-testid="worker-state" data-state=state>
+        <section class="engine" aria-label="Model and device" data-testid="worker-state" data-state=state>
             <div class="engine-row">
                 <p class="status">
                     <span class="lamp" aria-hidden="true"></span>
@@ -305,7 +305,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                     <Show when=move || on_cpu.get()>
                         <label
                             class="device"
-                            title="Faster on the CPU and a little less exact: a probability may move by a few hundredths. Training wants it off."
+                            title="Faster on the CPU, but slightly less accurate: probabilities may change by a few hundredths. Turn it off for training."
                         >
                             <input
                                 type="checkbox"
@@ -313,11 +313,11 @@ pub fn EngineBar(app: App) -> impl IntoView {
                                 prop:checked=move || session.with(|s| s.int8)
                                 on:change=move |event| app.choose_int8(event_target_checked(&event))
                             />
-                            <span>"Faster: 8-bit weights"</span>
+                            <span>"8-bit weights (faster)"</span>
                         </label>
                     </Show>
                     <label class="device">
-                        <span>"Compute on"</span>
+                        <span>"Device"</span>
                         <select
                             data-testid="device-select"
                             on:change=move |event| app.choose(choice_of(&event_target_value(&event)))
@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(state_name(&session), "ready");
         let status = status_parts(&session).concat();
         assert_eq!(status, "Running on the CPU: this browser has no WebGPU");
-        session.gave_up_gpu = Some("the GPU failed twice".into());
+        session.gpu_disabled_reason = Some("the GPU failed twice".into());
         assert!(
             status_parts(&session)
                 .concat()
@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(progress(&session), None);
         session.add("b".into(), String::new());
         assert_eq!(progress(&session), Some(0.0));
-        session.texts = Texts::Pending { done: 3, total: 4 };
+        session.texts = PromptStatus::Pending { done: 3, total: 4 };
         assert_eq!(progress(&session), Some(0.75));
     }
 

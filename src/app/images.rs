@@ -73,28 +73,28 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         if !carries_picture(data.as_ref()) {
             return;
         }
-        let folders = data.as_ref().and_then(models::dropped);
+        let folders = data.as_ref().and_then(models::dropped_entries);
         let files = files(data.and_then(|data| data.files()));
         if app.tab.get_untracked() == Tab::Train && (folders.is_some() || !files.is_empty()) {
             event.prevent_default();
             let class = training::cards::class_under(&event);
             spawn_local(async move {
                 let found = match folders {
-                    Some(folders) => models::files_in(folders).await,
+                    Some(folders) => models::walk_entries(folders).await,
                     None => files
                         .into_iter()
                         .map(|file| (file.name(), Some(file)))
                         .collect(),
                 };
-                app.take_data(found, class).await;
+                app.add_training_data(found, class).await;
             });
             return;
         }
         if let Some(folders) = folders {
             event.prevent_default();
             spawn_local(async move {
-                let found = models::files_in(folders).await;
-                app.take(found.into_iter().filter_map(|(_, file)| file).collect());
+                let found = models::walk_entries(folders).await;
+                app.add_dropped(found.into_iter().filter_map(|(_, file)| file).collect());
             });
             return;
         }
@@ -103,11 +103,11 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         }
         event.prevent_default();
         if files.is_empty() {
-            app.say(Notice::error(
-                "That was a link, not a picture file. Save the picture first and drop the file, or copy the picture and paste it here.",
+            app.notify(Notice::error(
+                "That was a link, not an image file. Save the image and drop the file, or copy the image and paste it here.",
             ));
         } else {
-            app.take(files);
+            app.add_dropped(files);
         }
     });
     let paste = window_event_listener(ev::paste, move |event| {
@@ -121,7 +121,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             Tab::Train => spawn_local(async move {
                 let class = training::cards::class_in_focus();
                 let named = |file: File| (file.name(), Some(file));
-                app.take_data(files.into_iter().map(named).collect(), class)
+                app.add_training_data(files.into_iter().map(named).collect(), class)
                     .await;
             }),
         }
@@ -159,14 +159,14 @@ pub fn AddPictures(app: App) -> impl IntoView {
                     <PictureIcon />
                 </Show>
                 <h2 id="add-title">
-                    <Show when=move || empty.get() fallback=|| "Add more pictures">
-                        <span class="if-mouse">"Drop a picture anywhere"</span>
-                        <span class="if-touch">"Add a picture"</span>
+                    <Show when=move || empty.get() fallback=|| "Add more images">
+                        <span class="if-mouse">"Drop an image anywhere"</span>
+                        <span class="if-touch">"Add an image"</span>
                     </Show>
                 </h2>
                 <p class="ways">
                     <label class="button" for="file-input">
-                        "Choose pictures"
+                        "Choose images"
                     </label>
                     <input
                         node_ref=input
@@ -176,7 +176,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
                         type="file"
                         multiple
                         accept=ACCEPT
-                        aria-label="Choose pictures"
+                        aria-label="Choose images"
                         on:change=picked
                     />
                     <span class="if-mouse">
@@ -187,7 +187,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
                     </span>
                 </p>
                 <Show when=move || empty.get()>
-                    <p class="help">"PNG, JPEG, WebP, GIF or BMP. They never leave this device."</p>
+                    <p class="help">"PNG, JPEG, WebP, GIF or BMP. Images never leave this device."</p>
                 </Show>
             </div>
             <Samples app empty />
@@ -199,7 +199,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
 #[component]
 fn Samples(app: App, empty: Memo<bool>) -> impl IntoView {
     let tile = move |sample: Sample| {
-        let label = format!("Add sample picture: {}", sample.alt);
+        let label = format!("Add sample image: {}", sample.alt);
         let file = sample.file.clone();
         let alt = sample.alt.clone();
         view! {
@@ -222,10 +222,10 @@ fn Samples(app: App, empty: Memo<bool>) -> impl IntoView {
             <div class="samples">
                 <h3>
                     {move || {
-                        if empty.get() { "No picture at hand? Click one of these" } else { "Samples" }
+                        if empty.get() { "No image at hand? Try a sample" } else { "Samples" }
                     }}
                 </h3>
-                <ul aria-label="Sample pictures">
+                <ul aria-label="Sample images">
                     <For
                         each=move || app.samples.get()
                         key=|sample| sample.file.clone()

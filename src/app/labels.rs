@@ -82,8 +82,8 @@ pub fn split_typed(text: &str) -> Option<(&str, &str)> {
 fn duplicates_hint(twice: &[String]) -> String {
     match twice {
         [] => String::new(),
-        [one] => format!("“{one}” is in the list already."),
-        many => format!("{} of these are in the list already.", many.len()),
+        [one] => format!("“{one}” is already in the list."),
+        many => format!("{} of these are already in the list.", many.len()),
     }
 }
 
@@ -197,7 +197,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                 </button>
             </div>
             <p id="label-help" class="help">
-                "Any words: the picture is matched against each. Enter or a comma adds one; paste a list to add many."
+                "Any words or phrases. Press Enter or comma to add a label, or paste a list."
             </p>
             <p class="hint" aria-live="polite" data-testid="label-hint">
                 {move || {
@@ -206,8 +206,8 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                         return hint;
                     }
                     match total() {
-                        0 => "Add at least one label: without any there is nothing to choose from.".into(),
-                        1 => "With a single label the answer is always 100 %. Add another to compare.".into(),
+                        0 => "Add at least one label to classify images.".into(),
+                        1 => "With one label the probability is always 100 %. Add another to compare.".into(),
                         _ => String::new(),
                     }
                 }}
@@ -234,7 +234,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                                     title="Remove"
                                     on:click=remove
                                 >
-                                    <Cross />
+                                    <CloseIcon />
                                 </button>
                             </li>
                         }
@@ -248,7 +248,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                     data-testid="labels-suggest"
                     on:click=move |_| app.suggest_labels()
                 >
-                    "Suggest some labels"
+                    "Suggest labels"
                 </button>
             </Show>
         </section>
@@ -257,7 +257,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
 
 /// The small cross on buttons that remove something.
 #[component]
-pub fn Cross() -> impl IntoView {
+pub fn CloseIcon() -> impl IntoView {
     view! {
         <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
             <path d="M2.5 2.5l7 7m0-7l-7 7" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />

@@ -38,13 +38,13 @@ use answers::Answers;
 use header::{EngineBar, Header};
 use images::{AddPictures, DropAnywhere};
 use labels::LabelPanel;
-use models::{Knows, ModelPanel};
+use models::{ModelPanel, ModelScopeNote};
 use notices::{Notes, Notices};
 use state::App;
 use tabs::{Tab, Tabs};
 use templates::TemplatePanel;
 use training::session::TrainingSession;
-use training::{InUse, Training};
+use training::{ActiveModelNote, Training};
 
 /// The whole page.
 #[component]
@@ -74,7 +74,7 @@ pub fn Page() -> impl IntoView {
             >
                 <AddPictures app />
                 <div class="side">
-                    <InUse app />
+                    <ActiveModelNote app />
                     // A classifier of one's own knows its classes only.
                     <Show when=move || !own_classes.get()>
                         <LabelPanel app />
@@ -83,7 +83,7 @@ pub fn Page() -> impl IntoView {
                     <ModelPanel app />
                     <div class="remarks">
                         <Notes app />
-                        <Knows app />
+                        <ModelScopeNote app />
                     </div>
                 </div>
                 <Answers app />
@@ -99,7 +99,7 @@ pub fn Page() -> impl IntoView {
             </main>
             <footer>
                 <p>
-                    "CLIP compares a picture with sentences and says which fits best, without having been taught the labels. Rust, WebAssembly and WebGPU; no server."
+                    "CLIP compares an image with text prompts and ranks your labels without being trained on them: zero-shot classification. Written in Rust, runs on WebAssembly and WebGPU, needs no server."
                 </p>
             </footer>
         </div>

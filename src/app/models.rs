@@ -13,17 +13,17 @@ use crate::catalogue::{Published, Recommended, published, recommended};
 use crate::engine::ModelLocation;
 use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
 
-/// What the bundled model knows.
-const KNOWS: &str = "The bundled model knows about 450 everyday things in photographs and 1,900 in drawings and emoji, by their English and Chinese names. Published models know far more:";
+/// What the bundled model covers.
+const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
 
-/// What the bundled model knows, and the way to a larger one.
+/// What the bundled model covers, and larger models.
 #[component]
-pub fn Knows(app: App) -> impl IntoView {
+pub fn ModelScopeNote(app: App) -> impl IntoView {
     let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
     view! {
         <Show when=move || bundled.get()>
-            <aside class="knows" aria-label="What the model knows">
-                <p>{KNOWS}</p>
+            <aside class="knows" aria-label="What the bundled model covers">
+                <p>{BUNDLED_SCOPE}</p>
                 {recommended()
                     .map(|model| {
                         let place = model.place();
@@ -76,8 +76,8 @@ pub fn ModelPanel(app: App) -> impl IntoView {
                 </p>
             </Show>
             <Catalogue app />
-            <Other app />
-            <Kept app />
+            <CustomModelForm app />
+            <DownloadedModels app />
         </details>
     }
 }
@@ -123,7 +123,7 @@ fn Catalogue(app: App) -> impl IntoView {
         .collect::<Vec<_>>()
         .join(" · ");
         let facts = format!(
-            "{} · {:.0} M parameters · sees {} px",
+            "{} · {:.0} M parameters · {} px input",
             format::bytes(model.bytes),
             model.parameters as f64 / 1e6,
             model.image_size,
@@ -171,9 +171,9 @@ fn Catalogue(app: App) -> impl IntoView {
     }
 }
 
-/// Any other model: by name, by address, or files.
+/// Form for any other model: by name, by URL or from files.
 #[component]
-fn Other(app: App) -> impl IntoView {
+fn CustomModelForm(app: App) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let picker = NodeRef::<html::Input>::new();
     let problem = RwSignal::new(String::new());
@@ -203,13 +203,13 @@ fn Other(app: App) -> impl IntoView {
         }
     };
     view! {
-        <h3>"Any other CLIP"</h3>
+        <h3>"Other CLIP models"</h3>
         <div class="field-row">
             <input
                 node_ref=input
                 type="text"
                 data-testid="model-input"
-                aria-label="Name on the hub, or address of a .safetensors file or folder"
+                aria-label="Hugging Face model name, or URL of a .safetensors file or folder"
                 placeholder="owner/name, or https://…/model.safetensors"
                 autocomplete="off"
                 autocapitalize="none"
@@ -231,7 +231,7 @@ fn Other(app: App) -> impl IntoView {
         </p>
         <p class="ways">
             <label class="button secondary small" for="model-files">
-                "Choose a model's files"
+                "Choose model files"
             </label>
             <input
                 node_ref=picker
@@ -243,9 +243,9 @@ fn Other(app: App) -> impl IntoView {
                 accept=".safetensors,.json,.txt"
                 on:change=picked
             />
-            <span>"or drop its files or folder anywhere."</span>
+            <span>"or drop the files or the folder anywhere."</span>
             <label class="device">
-                <span>"Without a config, assume"</span>
+                <span>"Activation if there is no config"</span>
                 <select
                     data-testid="activation"
                     on:change=move |event| {
@@ -259,7 +259,7 @@ fn Other(app: App) -> impl IntoView {
                             )
                     }
                 >
-                    <option value="">"the likely activation"</option>
+                    <option value="">"Automatic"</option>
                     <option value="quick_gelu">"QuickGELU (OpenAI)"</option>
                     <option value="gelu">"GELU (most others)"</option>
                 </select>
@@ -268,9 +268,9 @@ fn Other(app: App) -> impl IntoView {
     }
 }
 
-/// What this browser keeps, and the means to delete it.
+/// Models stored in this browser.
 #[component]
-fn Kept(app: App) -> impl IntoView {
+fn DownloadedModels(app: App) -> impl IntoView {
     let kept = Memo::new(move |_| app.session.with(|s| s.kept.clone()));
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
     let row = move |model: CachedModel| {
@@ -292,7 +292,7 @@ fn Kept(app: App) -> impl IntoView {
                                 class="quiet"
                                 on:click=move |_| app.open_place(Some(place.clone()), None)
                             >
-                                {if model.complete { "Load" } else { "Go on" }}
+                                {if model.complete { "Load" } else { "Resume download" }}
                             </button>
                         }
                     })}
@@ -311,18 +311,18 @@ fn Kept(app: App) -> impl IntoView {
     view! {
         <Show when=move || kept.with(|kept| !kept.is_empty())>
             <h3>
-                "Kept in this browser" <span class="count">{move || format::bytes(total())}</span>
+                "Downloaded models" <span class="count">{move || format::bytes(total())}</span>
             </h3>
             <ul class="kept">
                 <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
             </ul>
-            <p class="help">"They load without a network. Deleting frees the room at once."</p>
+            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space at once."</p>
         </Show>
     }
 }
 
 /// A drop's files: a model's, if there are weights among them, and pictures.
-pub fn sorted(files: Vec<File>) -> (Vec<File>, Vec<File>) {
+pub fn split_model_files(files: Vec<File>) -> (Vec<File>, Vec<File>) {
     let weights = files
         .iter()
         .any(|file| file.name().ends_with(".safetensors"));
@@ -337,7 +337,7 @@ pub fn sorted(files: Vec<File>) -> (Vec<File>, Vec<File>) {
 
 /// All files of a drop, folders opened. Must be called while the drop's event
 /// is handled; later its data is gone.
-pub fn dropped(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEntry>> {
+pub fn dropped_entries(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEntry>> {
     let items = data.items();
     let entries: Vec<web_sys::FileSystemEntry> = (0..items.length())
         .filter_map(|place| items.get(place)?.webkit_get_as_entry().ok()?)
@@ -350,7 +350,7 @@ pub fn dropped(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEn
 
 /// The files in dropped folders, each with its path from there. A folder is
 /// listed too; its path ends in `/`.
-pub async fn files_in(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Option<File>)> {
+pub async fn walk_entries(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Option<File>)> {
     /// Nobody means to drop more at once.
     const MOST: usize = 100_000;
     let mut files = Vec::new();

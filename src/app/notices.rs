@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::labels::Cross;
+use super::labels::CloseIcon;
 use super::state::App;
 
 /// The region with the notices; each can be dismissed.
@@ -30,7 +30,7 @@ pub fn Notices(app: App) -> impl IntoView {
                                     app.notices.update(|notices| notices.retain(|n| n.id != id));
                                 }
                             >
-                                <Cross />
+                                <CloseIcon />
                             </button>
                         </div>
                     }

@@ -1,50 +1,50 @@
-//! What to do when the worker dies.
+//! Restart policy after a crash of the worker.
 //!
-//! One death may be chance (a driver that was reset, a laptop that slept). Two
+//! One crash may be chance (a driver that was reset, a laptop that slept). Two
 //! within a minute are a pattern: then another device, or none.
 
 use crate::engine::messages::DeviceChoice;
 
-/// Two deaths this close together count as a pattern.
+/// Two crashes within this time count as a pattern.
 const WINDOW_MS: f64 = 60_000.0;
 
-/// What follows a death.
+/// Action after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RestartAction {
     /// A fresh worker on the same device.
-    Again,
+    Restart,
     /// A fresh worker on the CPU: the GPU is not to be relied on.
-    OnCpu,
+    RestartOnCpu,
     /// No fresh worker until the visitor asks for one.
     GiveUp,
 }
 
-/// The deaths of late.
+/// Recent crashes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Deaths {
+pub struct CrashHistory {
     recent_ms: Vec<f64>,
 }
 
-impl Deaths {
-    /// Notes a death at `now_ms` and says what to do about it. `on_cpu` tells
-    /// where the worker ran, or was told to run.
-    pub fn another(&mut self, now_ms: f64, choice: DeviceChoice, on_cpu: bool) -> Verdict {
+impl CrashHistory {
+    /// Records a crash at `now_ms` and returns what to do about it. `on_cpu` tells
+    /// where the worker ran, or was to run.
+    pub fn record(&mut self, now_ms: f64, choice: DeviceChoice, on_cpu: bool) -> RestartAction {
         self.recent_ms.retain(|then| now_ms - then < WINDOW_MS);
         self.recent_ms.push(now_ms);
         if self.recent_ms.len() < 2 {
-            return Verdict::Again;
+            return RestartAction::Restart;
         }
         // The next device, or the next try, starts with a clean record.
         self.recent_ms.clear();
         if choice == DeviceChoice::Auto && !on_cpu {
-            Verdict::OnCpu
+            RestartAction::RestartOnCpu
         } else {
-            Verdict::GiveUp
+            RestartAction::GiveUp
         }
     }
 
-    /// Forgets all deaths, as after a change of device.
-    pub fn forget(&mut self) {
+    /// Forgets all crashes, as after a change of device.
+    pub fn clear(&mut self) {
         self.recent_ms.clear();
     }
 }
@@ -55,36 +55,39 @@ mod tests {
 
     #[test]
     fn auto_goes_from_gpu_to_cpu_to_giving_up() {
-        let mut deaths = Deaths::default();
+        let mut crashes = CrashHistory::default();
         let auto = DeviceChoice::Auto;
-        assert_eq!(deaths.another(0.0, auto, false), Verdict::Again);
-        assert_eq!(deaths.another(1_000.0, auto, false), Verdict::OnCpu);
-        assert_eq!(deaths.another(2_000.0, auto, true), Verdict::Again);
-        assert_eq!(deaths.another(3_000.0, auto, true), Verdict::GiveUp);
+        assert_eq!(crashes.record(0.0, auto, false), RestartAction::Restart);
+        assert_eq!(
+            crashes.record(1_000.0, auto, false),
+            RestartAction::RestartOnCpu
+        );
+        assert_eq!(crashes.record(2_000.0, auto, true), RestartAction::Restart);
+        assert_eq!(crashes.record(3_000.0, auto, true), RestartAction::GiveUp);
     }
 
     #[test]
-    fn rare_deaths_never_add_up() {
-        let mut deaths = Deaths::default();
+    fn rare_crashes_never_add_up() {
+        let mut crashes = CrashHistory::default();
         for minute in 0..10 {
             let now = f64::from(minute) * 61_000.0;
             assert_eq!(
-                deaths.another(now, DeviceChoice::Auto, false),
-                Verdict::Again
+                crashes.record(now, DeviceChoice::Auto, false),
+                RestartAction::Restart
             );
         }
     }
 
     #[test]
     fn a_chosen_gpu_is_not_swapped_for_the_cpu() {
-        let mut deaths = Deaths::default();
+        let mut crashes = CrashHistory::default();
         assert_eq!(
-            deaths.another(0.0, DeviceChoice::Gpu, false),
-            Verdict::Again
+            crashes.record(0.0, DeviceChoice::Gpu, false),
+            RestartAction::Restart
         );
         assert_eq!(
-            deaths.another(1.0, DeviceChoice::Gpu, false),
-            Verdict::GiveUp
+            crashes.record(1.0, DeviceChoice::Gpu, false),
+            RestartAction::GiveUp
         );
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::meter::Meter;
-use super::restart::{Deaths, Verdict};
+use super::restart::{CrashHistory, RestartAction};
 use crate::engine::messages::{
     ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelInfo,
     ModelSource, Ranked, Request,
@@ -14,7 +14,7 @@ use crate::engine::messages::{
 
 /// Pictures that are with the worker at once: one being encoded and the next.
 /// More would only fill the memory with files that wait.
-const WINDOW: usize = 2;
+const MAX_IN_FLIGHT: usize = 2;
 
 /// What the shell is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub enum Command {
     /// Let go of a picture's file and thumbnail.
     Release(ImageId),
     /// Tell the visitor.
-    Say(Notice),
+    Notify(Notice),
     /// Come back with [`Session::cancel_overdue`] after a while.
     WatchCancel(u32),
 }
@@ -185,7 +185,7 @@ pub struct Question {
 
 /// Where the prompts of the question stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Texts {
+pub enum PromptStatus {
     /// Nothing to do.
     Idle,
     /// Waiting or being encoded; `total` is 0 until the worker has begun.
@@ -218,7 +218,7 @@ pub struct Session {
     pub meter: Meter,
     /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor
     /// chooses anew.
-    pub gave_up_gpu: Option<String>,
+    pub gpu_disabled_reason: Option<String>,
     /// The model, once one was loaded.
     pub model: Option<ModelInfo>,
     /// Where it runs, while it does.
@@ -230,7 +230,7 @@ pub struct Session {
     /// Number of the current question.
     pub question: u32,
     /// Where its prompts stand.
-    pub texts: Texts,
+    pub texts: PromptStatus,
     /// What the worker had to say about the prompts.
     pub notes: Vec<String>,
     /// Why the question cannot be answered.
@@ -240,7 +240,7 @@ pub struct Session {
     cancels: u32,
     next_image: ImageId,
     batch: u32,
-    deaths: Deaths,
+    crashes: CrashHistory,
 }
 
 impl Session {
@@ -254,20 +254,20 @@ impl Session {
             int8: false,
             kept: Vec::new(),
             meter: Meter::default(),
-            gave_up_gpu: None,
+            gpu_disabled_reason: None,
             model: None,
             device: None,
             pictures: Vec::new(),
             asked: None,
             question: 0,
-            texts: Texts::Idle,
+            texts: PromptStatus::Idle,
             notes: Vec::new(),
             question_error: None,
             cancelling: false,
             cancels: 0,
             next_image: 1,
             batch: 0,
-            deaths: Deaths::default(),
+            crashes: CrashHistory::default(),
         }
     }
 
@@ -314,7 +314,7 @@ impl Session {
         self.worker == Worker::Ready
             && (self.cancelling
                 || self.pending_pictures() > 0
-                || matches!(self.texts, Texts::Pending { .. }))
+                || matches!(self.texts, PromptStatus::Pending { .. }))
     }
 
     /// Whether there is anything that a cancel would stop.
@@ -326,7 +326,7 @@ impl Session {
     pub fn can_resume(&self) -> bool {
         self.worker == Worker::Ready
             && !self.cancelling
-            && (self.texts == Texts::Cancelled
+            && (self.texts == PromptStatus::Cancelled
                 || self
                     .pictures
                     .iter()
@@ -335,7 +335,7 @@ impl Session {
 
     /// Whether it runs on the CPU, or will.
     pub fn on_cpu(&self) -> bool {
-        self.gave_up_gpu.is_some()
+        self.gpu_disabled_reason.is_some()
             || self.choice == DeviceChoice::Cpu
             || self.device.as_ref().is_some_and(|device| !device.gpu)
     }
@@ -351,10 +351,10 @@ impl Session {
                 picture.state = PictureState::Waiting;
             }
         }
-        if self.asked.is_some() && self.texts != Texts::Cancelled {
-            self.texts = Texts::Pending { done: 0, total: 0 };
+        if self.asked.is_some() && self.texts != PromptStatus::Cancelled {
+            self.texts = PromptStatus::Pending { done: 0, total: 0 };
         }
-        let device = if self.gave_up_gpu.is_some() {
+        let device = if self.gpu_disabled_reason.is_some() {
             DeviceChoice::Cpu
         } else {
             self.choice
@@ -364,8 +364,8 @@ impl Session {
 
     /// The visitor asks for another try after a failure or a stop.
     pub fn start_over(&mut self) -> Vec<Command> {
-        self.deaths.forget();
-        self.gave_up_gpu = None;
+        self.crashes.clear();
+        self.gpu_disabled_reason = None;
         self.start()
     }
 
@@ -392,7 +392,10 @@ impl Session {
 
     /// The visitor chose a device.
     pub fn choose(&mut self, choice: DeviceChoice) -> Vec<Command> {
-        if choice == self.choice && self.gave_up_gpu.is_none() && self.worker == Worker::Ready {
+        if choice == self.choice
+            && self.gpu_disabled_reason.is_none()
+            && self.worker == Worker::Ready
+        {
             return Vec::new();
         }
         self.choice = choice;
@@ -449,7 +452,7 @@ impl Session {
         if picture.with_worker() || picture.state == PictureState::Encoded {
             commands.push(Command::Send(Request::RemoveImage { image: id }));
         }
-        commands.extend(self.pump());
+        commands.extend(self.send_pending());
         commands
     }
 
@@ -467,13 +470,13 @@ impl Session {
         {
             picture.state = PictureState::Waiting;
         }
-        self.pump()
+        self.send_pending()
     }
 
     /// The page itself found that a picture cannot be used.
     pub fn reject(&mut self, id: ImageId, error: String) -> Vec<Command> {
         self.fail_picture(id, error, false);
-        self.pump()
+        self.send_pending()
     }
 
     /// The question from now on. Without labels there is none.
@@ -488,7 +491,7 @@ impl Session {
 
     /// Something else answers from now on: all is asked anew. With
     /// `encode_again` the pictures' features are another model's, too.
-    pub fn answer_anew(&mut self, encode_again: bool) -> Vec<Command> {
+    pub fn reclassify(&mut self, encode_again: bool) -> Vec<Command> {
         for picture in &mut self.pictures {
             picture.answer = None;
             if encode_again && (picture.with_worker() || picture.state == PictureState::Encoded) {
@@ -496,7 +499,7 @@ impl Session {
             }
         }
         let mut commands = self.ask_again();
-        commands.extend(self.pump());
+        commands.extend(self.send_pending());
         commands
     }
 
@@ -506,19 +509,19 @@ impl Session {
         self.notes.clear();
         self.question_error = None;
         if self.asked.is_none() {
-            self.texts = Texts::Idle;
+            self.texts = PromptStatus::Idle;
             for picture in &mut self.pictures {
                 picture.answer = None;
             }
             return Vec::new();
         }
-        self.texts = Texts::Pending { done: 0, total: 0 };
+        self.texts = PromptStatus::Pending { done: 0, total: 0 };
         self.classify().into_iter().collect()
     }
 
     fn classify(&self) -> Option<Command> {
         let asked = self.asked.as_ref()?;
-        (self.worker == Worker::Ready && self.texts != Texts::Cancelled).then(|| {
+        (self.worker == Worker::Ready && self.texts != PromptStatus::Cancelled).then(|| {
             Command::Send(Request::Classify {
                 question: self.question,
                 labels: asked.labels.clone(),
@@ -529,12 +532,12 @@ impl Session {
 
     /// Sends as many waiting pictures as the window allows. Those without an
     /// answer come first: after a restart the others are only encoded again.
-    pub fn pump(&mut self) -> Vec<Command> {
+    pub fn send_pending(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
         if self.worker != Worker::Ready || self.cancelling {
             return commands;
         }
-        let mut free = WINDOW.saturating_sub(
+        let mut free = MAX_IN_FLIGHT.saturating_sub(
             self.pictures
                 .iter()
                 .filter(|picture| picture.with_worker())
@@ -576,8 +579,8 @@ impl Session {
                 picture.state = PictureState::Cancelled;
             }
         }
-        if matches!(self.texts, Texts::Pending { .. }) {
-            self.texts = Texts::Cancelled;
+        if matches!(self.texts, PromptStatus::Pending { .. }) {
+            self.texts = PromptStatus::Cancelled;
         }
         self.cancelling = true;
         self.cancels += 1;
@@ -613,15 +616,15 @@ impl Session {
             }
         }
         let mut commands = Vec::new();
-        if self.texts == Texts::Cancelled {
+        if self.texts == PromptStatus::Cancelled {
             commands = self.ask_again();
         }
-        commands.extend(self.pump());
+        commands.extend(self.send_pending());
         commands
     }
 
     /// The worker said something.
-    pub fn hear(&mut self, event: Event, now_ms: f64) -> Vec<Command> {
+    pub fn on_event(&mut self, event: Event, now_ms: f64) -> Vec<Command> {
         match event {
             Event::Loading { stage, done, total } => {
                 if stage == LoadStage::Download {
@@ -636,19 +639,19 @@ impl Session {
             Event::Ready { model, device } => {
                 self.worker = Worker::Ready;
                 let mut commands: Vec<Command> = (model.notes.iter())
-                    .map(|note| Command::Say(Notice::info(note.clone())))
+                    .map(|note| Command::Notify(Notice::info(note.clone())))
                     .collect();
                 self.model = Some(model);
                 self.device = Some(device);
                 commands.extend(self.classify());
-                commands.extend(self.pump());
+                commands.extend(self.send_pending());
                 return commands;
             }
             Event::Kept { models } => self.kept = models,
-            Event::Remark { text } => return vec![Command::Say(Notice::info(text))],
+            Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
             Event::OpenFailed { error, gpu: true } if self.choice == DeviceChoice::Auto => {
                 let error = brief(&error);
-                self.gave_up_gpu = Some(match error.starts_with("the GPU") {
+                self.gpu_disabled_reason = Some(match error.starts_with("the GPU") {
                     true => error,
                     false => format!("the GPU did not work: {error}"),
                 });
@@ -685,32 +688,32 @@ impl Session {
                         device,
                     });
                 });
-                return self.pump();
+                return self.send_pending();
             }
             Event::ImageFailed { image, error } => {
                 self.fail_picture(image, error, false);
-                return self.pump();
+                return self.send_pending();
             }
             Event::EncodingTexts {
                 question,
                 done,
                 total,
             } => {
-                if question == self.question && matches!(self.texts, Texts::Pending { .. }) {
-                    self.texts = Texts::Pending { done, total };
+                if question == self.question && matches!(self.texts, PromptStatus::Pending { .. }) {
+                    self.texts = PromptStatus::Pending { done, total };
                 }
             }
             Event::TextsEncoded {
                 question, notes, ..
             } => {
                 if question == self.question {
-                    self.texts = Texts::Idle;
+                    self.texts = PromptStatus::Idle;
                     self.notes = notes;
                 }
             }
             Event::QuestionFailed { question, error } => {
                 if question == self.question {
-                    self.texts = Texts::Idle;
+                    self.texts = PromptStatus::Idle;
                     self.question_error = Some(error);
                 }
             }
@@ -733,7 +736,7 @@ impl Session {
                         }
                     });
                 }
-                return self.pump();
+                return self.send_pending();
             }
             // For benchmarks, which speak to the worker themselves.
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
@@ -751,41 +754,43 @@ impl Session {
         if let Some(id) = self.at_work() {
             self.fail_picture(
                 id,
-                format!("The computation broke off at this picture ({error}). The others go on."),
+                format!(
+                    "The worker crashed on this image ({error}). Other images are not affected."
+                ),
                 true,
             );
         }
         // A worker that never said a word did not even get to choose a device.
         let silent = matches!(self.worker, Worker::Loading { stage: None, .. });
         let on_cpu = silent || self.on_cpu();
-        match self.deaths.another(now_ms, self.choice, on_cpu) {
-            Verdict::Again => {
-                commands.push(Command::Say(Notice::info(format!(
-                    "The computation broke off ({error}). It was started again by itself; you need to do nothing."
+        match self.crashes.record(now_ms, self.choice, on_cpu) {
+            RestartAction::Restart => {
+                commands.push(Command::Notify(Notice::info(format!(
+                    "The worker crashed ({error}) and was restarted automatically. You do not need to do anything."
                 ))));
                 commands.extend(self.start());
             }
-            Verdict::OnCpu => {
-                self.gave_up_gpu = Some("the GPU failed twice".into());
-                commands.push(Command::Say(Notice::error(format!(
-                    "The GPU failed twice ({error}), so this page goes on with the CPU: slower, but steady. Choose “GPU” to try it again."
+            RestartAction::RestartOnCpu => {
+                self.gpu_disabled_reason = Some("the GPU failed twice".into());
+                commands.push(Command::Notify(Notice::error(format!(
+                    "The GPU failed twice ({error}), so the page now uses the CPU, which is slower but reliable. Choose “GPU” to try again."
                 ))));
                 commands.extend(self.start());
             }
-            Verdict::GiveUp => {
+            RestartAction::GiveUp => {
                 let advice = if silent {
-                    "Check the connection and try again; if that does not help, reload the page."
+                    "Check your connection and try again. If that does not help, reload the page."
                 } else if on_cpu {
-                    "Close other tabs that need much memory, remove very large pictures, and try again."
+                    "Close other tabs that use a lot of memory, remove very large images and try again."
                 } else {
-                    "Choose “CPU” under “Compute on”, or close other tabs that use the GPU and try again."
+                    "Choose “CPU” under “Device”, or close other tabs that use the GPU and try again."
                 };
                 let what = if silent {
                     "could not be started"
                 } else {
-                    "broke off twice within a minute"
+                    "crashed twice within a minute"
                 };
-                self.worker = Worker::Failed(format!("The computation {what} ({error}). {advice}"));
+                self.worker = Worker::Failed(format!("The worker {what} ({error}). {advice}"));
                 self.device = None;
                 self.cancelling = false;
                 for picture in &mut self.pictures {
@@ -804,7 +809,7 @@ impl Session {
     /// were prompts to encode: those come before pictures.
     fn at_work(&self) -> Option<ImageId> {
         let find = |state| self.pictures.iter().find(|p| p.state == state);
-        let texts_first = matches!(self.texts, Texts::Pending { .. });
+        let texts_first = matches!(self.texts, PromptStatus::Pending { .. });
         find(PictureState::Encoding)
             .or_else(|| find(PictureState::Sent).filter(|_| !texts_first))
             .map(|picture| picture.id)
@@ -919,31 +924,31 @@ mod tests {
     #[test]
     fn what_comes_before_the_model_is_sent_when_it_is_ready() {
         let mut session = session(3);
-        assert!(session.pump().is_empty());
-        let commands = session.hear(ready(true), 0.0);
+        assert!(session.send_pending().is_empty());
+        let commands = session.on_event(ready(true), 0.0);
         assert!(asks(&commands));
         assert_eq!(sent(&commands), [1, 2]);
-        assert_eq!(sent(&session.hear(encoded(1), 0.0)), [3]);
+        assert_eq!(sent(&session.on_event(encoded(1), 0.0)), [3]);
         assert!(session.busy());
     }
 
     #[test]
     fn late_answers_to_an_older_question_are_dropped() {
         let mut session = session(1);
-        session.hear(ready(true), 0.0);
-        session.hear(encoded(1), 0.0);
+        session.on_event(ready(true), 0.0);
+        session.on_event(encoded(1), 0.0);
         let old = session.question;
         session.ask(vec!["dog".into()], vec!["{label}".into()]);
-        session.hear(answer(old, 1), 0.0);
+        session.on_event(answer(old, 1), 0.0);
         assert_eq!(session.answered(), 0);
-        session.hear(answer(session.question, 1), 0.0);
+        session.on_event(answer(session.question, 1), 0.0);
         assert_eq!(session.answered(), 1);
     }
 
     #[test]
     fn the_same_question_is_not_asked_twice() {
         let mut session = session(0);
-        session.hear(ready(true), 0.0);
+        session.on_event(ready(true), 0.0);
         assert!(
             session
                 .ask(vec!["cat".into()], vec!["{label}".into()])
@@ -957,11 +962,11 @@ mod tests {
     #[test]
     fn no_labels_is_no_question_and_clears_the_answers() {
         let mut session = session(1);
-        session.hear(ready(true), 0.0);
-        session.hear(encoded(1), 0.0);
-        session.hear(answer(1, 1), 0.0);
+        session.on_event(ready(true), 0.0);
+        session.on_event(encoded(1), 0.0);
+        session.on_event(answer(1, 1), 0.0);
         assert!(session.ask(Vec::new(), vec!["{label}".into()]).is_empty());
-        session.hear(answer(1, 1), 0.0);
+        session.on_event(answer(1, 1), 0.0);
         assert!(session.pictures[0].answer.is_none());
         assert!(!session.busy());
     }
@@ -969,10 +974,10 @@ mod tests {
     #[test]
     fn the_picture_at_work_is_not_sent_to_the_next_worker() {
         let mut session = session(3);
-        session.hear(ready(true), 0.0);
-        session.hear(encoded(1), 0.0);
-        session.hear(Event::EncodingImage { image: 2 }, 0.0);
-        let commands = session.hear(
+        session.on_event(ready(true), 0.0);
+        session.on_event(encoded(1), 0.0);
+        session.on_event(Event::EncodingImage { image: 2 }, 0.0);
+        let commands = session.on_event(
             Event::Died {
                 error: "lost".into(),
                 gpu: true,
@@ -984,8 +989,8 @@ mod tests {
             session.pictures[1].state,
             PictureState::Failed { retry: true, .. }
         ));
-        assert_eq!(sent(&session.hear(ready(true), 0.0)), [1, 3]);
-        assert_eq!(sent(&session.hear(encoded(1), 0.0)), [] as [ImageId; 0]);
+        assert_eq!(sent(&session.on_event(ready(true), 0.0)), [1, 3]);
+        assert_eq!(sent(&session.on_event(encoded(1), 0.0)), [] as [ImageId; 0]);
     }
 
     #[test]
@@ -1001,8 +1006,8 @@ mod tests {
             gpu: true,
         };
         let mut die = |now| {
-            session.hear(begun(), now);
-            session.hear(died(), now)
+            session.on_event(begun(), now);
+            session.on_event(died(), now)
         };
         die(0.0);
         assert!(die(1.0).contains(&Command::Start(DeviceChoice::Cpu)));
@@ -1020,16 +1025,16 @@ mod tests {
         };
         let mut session = session(0);
         assert_eq!(
-            session.hear(failed(true), 0.0),
+            session.on_event(failed(true), 0.0),
             [Command::Start(DeviceChoice::Cpu)]
         );
-        session.hear(ready(false), 0.0);
-        let reason = session.gave_up_gpu.as_deref();
+        session.on_event(ready(false), 0.0);
+        let reason = session.gpu_disabled_reason.as_deref();
         assert_eq!(reason, Some("the GPU cannot be used"));
         // The files are no better on the CPU, and a chosen GPU is a GPU.
-        assert_eq!(session.hear(failed(false), 0.0), [Command::Stop]);
+        assert_eq!(session.on_event(failed(false), 0.0), [Command::Stop]);
         session.choose(DeviceChoice::Gpu);
-        assert_eq!(session.hear(failed(true), 0.0), [Command::Stop]);
+        assert_eq!(session.on_event(failed(true), 0.0), [Command::Stop]);
     }
 
     #[test]
@@ -1037,19 +1042,19 @@ mod tests {
         let mut session = session(0);
         session.died("not found", 0.0);
         assert_eq!(session.died("not found", 1.0), [Command::Stop]);
-        assert_eq!(session.gave_up_gpu, None);
+        assert_eq!(session.gpu_disabled_reason, None);
     }
 
     #[test]
     fn after_a_restart_pictures_without_an_answer_come_first() {
         let mut session = session(3);
-        session.hear(ready(true), 0.0);
+        session.on_event(ready(true), 0.0);
         for id in [1, 2] {
-            session.hear(encoded(id), 0.0);
-            session.hear(answer(session.question, id), 0.0);
+            session.on_event(encoded(id), 0.0);
+            session.on_event(answer(session.question, id), 0.0);
         }
         session.choose(DeviceChoice::Cpu);
-        assert_eq!(sent(&session.hear(ready(false), 0.0)), [3, 1]);
+        assert_eq!(sent(&session.on_event(ready(false), 0.0)), [3, 1]);
         // Answers stay in sight meanwhile.
         assert_eq!(session.answered(), 2);
     }
@@ -1057,13 +1062,13 @@ mod tests {
     #[test]
     fn cancel_is_a_request_first_and_the_end_of_the_worker_second() {
         let mut session = session(4);
-        session.hear(ready(true), 0.0);
+        session.on_event(ready(true), 0.0);
         let commands = session.cancel();
         assert_eq!(
             commands,
             [Command::Send(Request::Cancel), Command::WatchCancel(1)]
         );
-        session.hear(Event::Cancelled { images: vec![1, 2] }, 0.0);
+        session.on_event(Event::Cancelled { images: vec![1, 2] }, 0.0);
         assert!(!session.busy());
         assert!(session.can_resume());
         let commands = session.resume();
@@ -1073,13 +1078,13 @@ mod tests {
         session.cancel();
         assert_eq!(session.cancel(), [Command::Start(DeviceChoice::Auto)]);
         // The prompts were cancelled too: they do not come back by themselves.
-        assert!(session.hear(ready(true), 0.0).is_empty());
+        assert!(session.on_event(ready(true), 0.0).is_empty());
     }
 
     #[test]
     fn an_overdue_cancel_ends_the_worker_once() {
         let mut session = session(1);
-        session.hear(ready(true), 0.0);
+        session.on_event(ready(true), 0.0);
         session.cancel();
         assert!(session.cancel_overdue(0).is_empty());
         assert_eq!(
@@ -1095,18 +1100,18 @@ mod tests {
         assert_eq!(session.cancel(), [Command::Stop]);
         assert_eq!(session.worker, Worker::Stopped);
         session.start_over();
-        assert_eq!(sent(&session.hear(ready(true), 0.0)), [1]);
+        assert_eq!(sent(&session.on_event(ready(true), 0.0)), [1]);
     }
 
     #[test]
     fn a_bad_picture_does_not_hold_up_the_others() {
         let mut session = session(3);
-        session.hear(ready(true), 0.0);
+        session.on_event(ready(true), 0.0);
         let failed = Event::ImageFailed {
             image: 1,
             error: "no picture".into(),
         };
-        assert_eq!(sent(&session.hear(failed, 0.0)), [3]);
+        assert_eq!(sent(&session.on_event(failed, 0.0)), [3]);
         let commands = session.remove(2);
         assert!(commands.contains(&Command::Send(Request::RemoveImage { image: 2 })));
     }
@@ -1124,8 +1129,8 @@ mod tests {
     #[test]
     fn a_death_over_prompts_blames_no_picture() {
         let mut session = session(1);
-        session.hear(ready(true), 0.0);
-        session.hear(
+        session.on_event(ready(true), 0.0);
+        session.on_event(
             Event::Died {
                 error: "lost".into(),
                 gpu: true,

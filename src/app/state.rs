@@ -11,12 +11,12 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, Response};
 
-use super::engine_client::{Beside, EngineClient, Heard, describe};
+use super::engine_client::{Attachments, EngineClient, Incoming, describe};
 use super::session::{Command, Notice, Session};
 use super::tabs::Tab;
-use super::templates::TemplateBook;
+use super::templates::TemplateSelection;
 use super::training::session::TrainingSession;
-use super::training::turn;
+use super::training::tab_lock;
 use super::{labels, models, storage};
 use crate::engine::ModelLocation;
 use crate::engine::messages::{
@@ -57,7 +57,7 @@ impl Sample {
 
 /// A notice on the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posted {
+pub struct PostedNotice {
     /// Tells notices apart.
     pub id: u32,
     /// What it says.
@@ -72,23 +72,23 @@ pub struct App {
     /// The labels in the list.
     pub labels: RwSignal<Vec<String>>,
     /// The templates in the list.
-    pub templates: RwSignal<TemplateBook>,
+    pub templates: RwSignal<TemplateSelection>,
     /// Whether cosine similarities are shown.
     pub similarity: RwSignal<bool>,
     /// Pictures that come with the page.
     pub samples: RwSignal<Vec<Sample>>,
     /// Notices not yet dismissed.
-    pub notices: RwSignal<Vec<Posted>>,
+    pub notices: RwSignal<Vec<PostedNotice>>,
     /// What is in sight.
     pub tab: RwSignal<Tab>,
     /// Everything about training.
     pub training: RwSignal<TrainingSession>,
     /// Files of the pictures to learn from.
-    pub(super) sample_files: StoredValue<HashMap<SampleId, Held>, LocalStorage>,
-    /// This tab's turn to train, while it has it.
-    pub(super) turn: StoredValue<Option<turn::Held>, LocalStorage>,
-    /// To the other tabs that train.
-    pub(super) turns: StoredValue<Option<turn::Channel>, LocalStorage>,
+    pub(super) sample_files: StoredValue<HashMap<SampleId, BlobUrl>, LocalStorage>,
+    /// The lock that lets this tab train, while it holds it.
+    pub(super) tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
+    /// Channel to the other tabs that train.
+    pub(super) lock_channel: StoredValue<Option<tab_lock::Channel>, LocalStorage>,
     /// The labels that something trained has taken the place of.
     pub(super) labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
@@ -98,26 +98,26 @@ pub struct App {
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
     next_notice: RwSignal<u32>,
-    files: StoredValue<HashMap<ImageId, Held>, LocalStorage>,
+    files: StoredValue<HashMap<ImageId, BlobUrl>, LocalStorage>,
     /// Of a model that the visitor brought.
     model_files: StoredValue<Vec<File>, LocalStorage>,
     engine: StoredValue<EngineClient, LocalStorage>,
 }
 
-/// A picture's file. It stays here, so that any worker can be told again.
-pub(super) struct Held {
+/// An image file and its object URL, kept for workers started later.
+pub(super) struct BlobUrl {
     pub blob: Blob,
     pub url: String,
 }
 
-impl Held {
+impl BlobUrl {
     pub fn new(blob: Blob) -> Self {
         let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
         Self { blob, url }
     }
 }
 
-impl Drop for Held {
+impl Drop for BlobUrl {
     fn drop(&mut self) {
         let _ = web_sys::Url::revoke_object_url(&self.url);
     }
@@ -129,7 +129,7 @@ impl App {
         let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
         let labels_own = kept_labels.is_some();
         let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
-        let templates = storage::load::<TemplateBook>(storage::TEMPLATES).unwrap_or_default();
+        let templates = storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
         session.int8 = storage::load(storage::INT8).unwrap_or_default();
@@ -146,8 +146,8 @@ impl App {
             tab: RwSignal::new(Tab::of_address()),
             training: RwSignal::new(TrainingSession::default()),
             sample_files: StoredValue::new_local(HashMap::new()),
-            turn: StoredValue::new_local(None),
-            turns: StoredValue::new_local(None),
+            tab_lock: StoredValue::new_local(None),
+            lock_channel: StoredValue::new_local(None),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
@@ -164,7 +164,7 @@ impl App {
         self.run(Session::start);
         Effect::new(move |_| {
             let labels = self.labels.get();
-            let templates = self.templates.with(TemplateBook::active);
+            let templates = self.templates.with(TemplateSelection::active);
             self.run(|session| session.ask(labels, templates));
         });
         Effect::new(move |before: Option<()>| {
@@ -191,20 +191,20 @@ impl App {
     /// Takes one step of the session and does what follows from it.
     pub fn run(self, step: impl FnOnce(&mut Session) -> Vec<Command>) {
         for command in self.session.try_update(step).unwrap_or_default() {
-            self.carry_out(command);
+            self.execute(command);
         }
     }
 
-    fn carry_out(self, command: Command) {
+    fn execute(self, command: Command) {
         match command {
             Command::Start(device) => self.start_worker(device),
             Command::Stop => self.engine.update_value(EngineClient::stop),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
-            Command::Send(request) => self.send(&request, Beside::Nothing),
+            Command::Send(request) => self.send(&request, Attachments::Nothing),
             Command::Release(image) => self.files.update_value(|files| {
                 files.remove(&image);
             }),
-            Command::Say(notice) => self.say(notice),
+            Command::Notify(notice) => self.notify(notice),
             Command::WatchCancel(which) => set_timeout(
                 move || self.run(|session| session.cancel_overdue(which)),
                 CANCEL_PATIENCE,
@@ -214,40 +214,42 @@ impl App {
 
     fn start_worker(self, device: DeviceChoice) {
         self.training.update(TrainingSession::disconnected);
-        let hear = move |heard: Heard| self.hear(heard);
-        let started = self.engine.try_update_value(|engine| engine.start(hear));
+        let on_event = move |incoming: Incoming| self.on_event(incoming);
+        let started = self
+            .engine
+            .try_update_value(|engine| engine.start(on_event));
         match started {
             Some(Ok(())) => {
                 let (source, activation, int8) =
                     (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
-                let beside = match source {
-                    ModelSource::Files => Beside::Files(self.model_files.get_value()),
-                    _ => Beside::Nothing,
+                let attachments = match source {
+                    ModelSource::Files => Attachments::Files(self.model_files.get_value()),
+                    _ => Attachments::Nothing,
                 };
                 let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
                 let threads = storage::load(storage::THREADS);
                 let open = Request::Open { device, source, hub, activation, int8, threads };
-                self.send(&open, beside);
+                self.send(&open, attachments);
             }
             Some(Err(error)) => self.run(|session| {
                 let error = format!(
-                    "This browser did not start the background worker that computes ({error}). Reload the page, or use a current Chrome, Edge, Firefox or Safari."
+                    "The browser could not start the background worker ({error}). Reload the page, or use a current version of Chrome, Edge, Firefox or Safari."
                 );
-                session.hear(Event::OpenFailed { error, gpu: false }, now_ms())
+                session.on_event(Event::OpenFailed { error, gpu: false }, now_ms())
             }),
             None => {}
         }
     }
 
-    fn hear(self, heard: Heard) {
-        match heard.event {
-            Event::Training(event) => self.hear_training(event, heard.bytes, heard.files),
+    fn on_event(self, incoming: Incoming) {
+        match incoming.event {
+            Event::Training(event) => self.on_training_event(event, incoming.bytes, incoming.files),
             event => {
                 if let Event::Died { gpu, .. } = event {
                     self.training.update(|training| training.died(gpu));
                 }
                 let opened = matches!(event, Event::Ready { .. });
-                self.run(|session| session.hear(event, now_ms()));
+                self.run(|session| session.on_event(event, now_ms()));
                 if opened {
                     self.train(|training| training.opened());
                 }
@@ -255,10 +257,10 @@ impl App {
         }
     }
 
-    pub(super) fn send(self, request: &Request, beside: Beside) {
+    pub(super) fn send(self, request: &Request, attachments: Attachments) {
         let sent = self
             .engine
-            .try_with_value(|engine| engine.send(request, beside));
+            .try_with_value(|engine| engine.send(request, attachments));
         if let Some(Err(error)) = sent {
             self.run(|session| session.died(&error, now_ms()));
         }
@@ -275,7 +277,7 @@ impl App {
             self.run(|session| {
                 session.reject(
                     image,
-                    "This file is larger than 100 MB. Save a smaller copy and add that.".into(),
+                    "This file is larger than 100 MB. Add a smaller copy instead.".into(),
                 )
             });
             return;
@@ -290,11 +292,11 @@ impl App {
                 return;
             }
             match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Beside::Bytes(bytes)),
+                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
                 _ => self.run(|session| {
                     session.reject(
                         image,
-                        "This file could not be read: it is a folder, or was moved or changed since. Add it again.".into(),
+                        "This file could not be read. It is a folder, or it has been moved or changed. Add it again.".into(),
                     )
                 }),
             }
@@ -302,19 +304,19 @@ impl App {
     }
 
     /// Shows a notice, unless it is there already.
-    pub fn say(self, notice: Notice) {
+    pub fn notify(self, notice: Notice) {
         let id = self.next_notice.get_untracked();
         self.next_notice.set(id + 1);
         self.notices.update(|notices| {
             if !notices.iter().any(|posted| posted.notice == notice) {
-                notices.push(Posted { id, notice });
+                notices.push(PostedNotice { id, notice });
             }
         });
     }
 
     /// Takes what was dropped: pictures, or a model.
-    pub fn take(self, files: Vec<File>) {
-        let (model, pictures) = models::sorted(files);
+    pub fn add_dropped(self, files: Vec<File>) {
+        let (model, pictures) = models::split_model_files(files);
         if !model.is_empty() {
             self.open_files(model, None);
         }
@@ -332,13 +334,13 @@ impl App {
         self.session.update(Session::begin_batch);
         for file in files {
             let name = file.name();
-            self.hold(file.into(), name);
+            self.store_blob(file.into(), name);
         }
-        self.run(Session::pump);
+        self.run(Session::send_pending);
     }
 
-    fn hold(self, blob: Blob, name: String) {
-        let held = Held::new(blob);
+    fn store_blob(self, blob: Blob, name: String) {
+        let held = BlobUrl::new(blob);
         let id = self
             .session
             .try_update(|session| session.add(name, held.url.clone()));
@@ -360,11 +362,11 @@ impl App {
             match fetch(&sample.file).await {
                 Ok(blob) => {
                     self.session.update(Session::begin_batch);
-                    self.hold(blob, sample.file_name());
-                    self.run(Session::pump);
+                    self.store_blob(blob, sample.file_name());
+                    self.run(Session::send_pending);
                 }
-                Err(error) => self.say(Notice::error(format!(
-                    "The sample picture could not be fetched ({error}). Check the connection and try again, or use a picture of your own."
+                Err(error) => self.notify(Notice::error(format!(
+                    "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."
                 ))),
             }
         });
@@ -437,8 +439,8 @@ impl App {
             .iter()
             .any(|file| file.name().ends_with(".safetensors"))
         {
-            self.say(Notice::error(
-                "There is no .safetensors file among these: a model needs its weights in that format, and if it has them its config.json or open_clip_config.json.",
+            self.notify(Notice::error(
+                "None of these is a .safetensors file. Choose the weights in that format, together with config.json or open_clip_config.json if the model has one.",
             ));
             return;
         }

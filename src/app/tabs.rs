@@ -87,7 +87,7 @@ pub fn Tabs(app: App) -> impl IntoView {
         })
     });
     view! {
-        <div class="tabs" role="tablist" aria-label="What to do" on:keydown=on_key>
+        <div class="tabs" role="tablist" aria-label="Mode" on:keydown=on_key>
             {buttons
                 .map(|(tab, node)| {
                     let shown = move || app.tab.get() == tab;

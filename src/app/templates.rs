@@ -4,7 +4,7 @@ use leptos::{html, prelude::*};
 use serde::{Deserialize, Serialize};
 use web_sys::KeyboardEvent;
 
-use super::labels::Cross;
+use super::labels::CloseIcon;
 use super::state::App;
 
 /// Where the label goes.
@@ -13,11 +13,11 @@ pub const PLACEHOLDER: &str = "{label}";
 /// In use on a first visit.
 pub const DEFAULT_TEMPLATE: &str = "A photo of a {label}.";
 
-/// Used when nothing else is: the label alone.
-const BARE: &str = "{label}";
+/// Used when no template is selected: the label alone.
+const LABEL_ONLY: &str = "{label}";
 
-/// Ready to be ticked. The default has to be among them.
-pub const READY: [&str; 11] = [
+/// Preset templates. The default has to be among them.
+pub const PRESET_TEMPLATES: [&str; 11] = [
     "A photo of a {label}.",
     "A drawing of a {label}.",
     "An icon of a {label}.",
@@ -34,7 +34,7 @@ pub const READY: [&str; 11] = [
 /// What is wrong with a template, in plain words.
 pub fn validate(text: &str) -> Result<(), &'static str> {
     if text.trim().is_empty() {
-        Err("Write a sentence with {label} where the label goes.")
+        Err("Enter a prompt with {label} where the label goes.")
     } else if text.contains(PLACEHOLDER) {
         Ok(())
     } else if text.to_lowercase().contains(PLACEHOLDER) {
@@ -56,9 +56,9 @@ pub struct Custom {
     pub id: u32,
 }
 
-/// All templates, ticked or not. This is also the form in which they are kept.
+/// All templates and which of them are selected, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TemplateBook {
+pub struct TemplateSelection {
     /// The ready ones that are ticked.
     pub ticked: Vec<String>,
     /// The visitor's own.
@@ -67,7 +67,7 @@ pub struct TemplateBook {
     next: u32,
 }
 
-impl Default for TemplateBook {
+impl Default for TemplateSelection {
     fn default() -> Self {
         Self {
             ticked: vec![DEFAULT_TEMPLATE.into()],
@@ -77,7 +77,7 @@ impl Default for TemplateBook {
     }
 }
 
-impl TemplateBook {
+impl TemplateSelection {
     /// Numbers the rows after they were read back.
     pub fn restored(mut self) -> Self {
         for custom in &mut self.custom {
@@ -89,7 +89,10 @@ impl TemplateBook {
 
     /// The templates to classify with: ticked and valid, each once, never none.
     pub fn active(&self) -> Vec<String> {
-        let ready = READY.iter().copied().filter(|text| self.is_ticked(text));
+        let ready = PRESET_TEMPLATES
+            .iter()
+            .copied()
+            .filter(|text| self.is_selected(text));
         let custom = self
             .custom
             .iter()
@@ -102,27 +105,27 @@ impl TemplateBook {
             }
         }
         if active.is_empty() {
-            active.push(BARE.into());
+            active.push(LABEL_ONLY.into());
         }
         active
     }
 
-    /// Whether nothing is in use, so that labels go as they are.
-    pub fn is_bare(&self) -> bool {
+    /// Whether no template is selected, so that labels are used as is.
+    pub fn is_label_only(&self) -> bool {
         !self
             .custom
             .iter()
             .any(|custom| custom.on && validate(&custom.text).is_ok())
-            && !READY.iter().any(|text| self.is_ticked(text))
+            && !PRESET_TEMPLATES.iter().any(|text| self.is_selected(text))
     }
 
-    /// Whether a ready template is ticked.
-    pub fn is_ticked(&self, text: &str) -> bool {
+    /// Whether a preset template is selected.
+    pub fn is_selected(&self, text: &str) -> bool {
         self.ticked.iter().any(|ticked| ticked == text)
     }
 
-    /// Ticks a ready template or takes the tick away.
-    pub fn tick(&mut self, text: &str, on: bool) {
+    /// Selects or deselects a preset template.
+    pub fn select(&mut self, text: &str, on: bool) {
         self.ticked.retain(|ticked| ticked != text);
         if on {
             self.ticked.push(text.to_string());
@@ -133,8 +136,8 @@ impl TemplateBook {
     pub fn add(&mut self, text: &str) -> Result<(), &'static str> {
         validate(text)?;
         let text = text.trim();
-        if READY.contains(&text) {
-            self.tick(text, true);
+        if PRESET_TEMPLATES.contains(&text) {
+            self.select(text, true);
         } else if let Some(known) = self.custom.iter_mut().find(|custom| custom.text == text) {
             known.on = true;
         } else {
@@ -197,11 +200,11 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
             let active = book.active();
             match active.as_slice() {
                 [one] => format!("“{one}”"),
-                many => format!("{} averaged", many.len()),
+                many => format!("{} templates averaged", many.len()),
             }
         })
     };
-    let ready = READY
+    let ready = PRESET_TEMPLATES
         .into_iter()
         .map(|text| {
             view! {
@@ -210,10 +213,10 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
                         <input
                             type="checkbox"
                             data-template=text
-                            prop:checked=move || book.with(|book| book.is_ticked(text))
+                            prop:checked=move || book.with(|book| book.is_selected(text))
                             on:change=move |event| {
                                 let on = event_target_checked(&event);
-                                book.update(|book| book.tick(text, on));
+                                book.update(|book| book.select(text, on));
                             }
                         />
                         <span>{text}</span>
@@ -234,10 +237,10 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
                 </span>
             </summary>
             <p class="help">
-                "CLIP compares a picture with sentences. Each label is put in place of "
-                <code>{PLACEHOLDER}</code> "; several templates are averaged, which often helps."
+                "CLIP compares an image with text prompts. Each label replaces "
+                <code>{PLACEHOLDER}</code> ". The embeddings of several templates are averaged, which often improves accuracy."
             </p>
-            <ul class="template-list" aria-label="Templates">
+            <ul class="template-list" aria-label="Prompt templates">
                 {ready}
                 <For
                     each=move || custom_ids.get()
@@ -251,7 +254,7 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
                     data-testid="template-input"
                     type="text"
                     autocomplete="off"
-                    aria-label="Add a template of your own"
+                    aria-label="Add a prompt template"
                     aria-describedby="template-problem"
                     aria-invalid=move || (!problem.get().is_empty()).then_some("true")
                     placeholder="A sketch of a {label}."
@@ -272,8 +275,8 @@ pub fn TemplatePanel(app: App) -> impl IntoView {
             </p>
             <p class="hint" aria-live="polite">
                 {move || {
-                    book.with(TemplateBook::is_bare)
-                        .then_some("No template is in use: each label is compared as it is.")
+                    book.with(TemplateSelection::is_label_only)
+                        .then_some("No template is selected: each label is used as is.")
                 }}
             </p>
         </details>
@@ -309,7 +312,7 @@ fn CustomRow(app: App, id: u32) -> impl IntoView {
                     type="text"
                     data-testid="template-custom"
                     autocomplete="off"
-                    aria-label="Template of your own"
+                    aria-label="Custom prompt template"
                     aria-describedby=problem_id.clone()
                     aria-invalid=move || problem().map(|_| "true")
                     prop:value=move || draft.get()
@@ -326,7 +329,7 @@ fn CustomRow(app: App, id: u32) -> impl IntoView {
                     title="Remove"
                     on:click=move |_| book.update(|book| book.remove(id))
                 >
-                    <Cross />
+                    <CloseIcon />
                 </button>
             </div>
             <p id=problem_id class="problem" aria-live="polite">
@@ -351,22 +354,22 @@ mod tests {
 
     #[test]
     fn ready_templates_are_valid_and_hold_the_default() {
-        assert!(READY.iter().all(|text| validate(text).is_ok()));
-        assert!(READY.contains(&DEFAULT_TEMPLATE));
+        assert!(PRESET_TEMPLATES.iter().all(|text| validate(text).is_ok()));
+        assert!(PRESET_TEMPLATES.contains(&DEFAULT_TEMPLATE));
     }
 
     #[test]
     fn there_is_always_one_to_classify_with() {
-        let mut book = TemplateBook::default();
+        let mut book = TemplateSelection::default();
         assert_eq!(book.active(), [DEFAULT_TEMPLATE]);
-        book.tick(DEFAULT_TEMPLATE, false);
-        assert!(book.is_bare());
+        book.select(DEFAULT_TEMPLATE, false);
+        assert!(book.is_label_only());
         assert_eq!(book.active(), ["{label}"]);
     }
 
     #[test]
     fn own_templates_are_added_once_and_left_out_while_wrong() {
-        let mut book = TemplateBook::default();
+        let mut book = TemplateSelection::default();
         assert!(book.add("no place").is_err());
         assert!(book.add(" my {label} ").is_ok());
         assert!(book.add("my {label}").is_ok());
@@ -383,12 +386,12 @@ mod tests {
 
     #[test]
     fn what_is_kept_can_be_read_back() {
-        let mut book = TemplateBook::default();
+        let mut book = TemplateSelection::default();
         for text in ["a {label}", "b {label}"] {
             assert!(book.add(text).is_ok());
         }
         let kept = serde_json::to_string(&book).unwrap_or_default();
-        let read: TemplateBook = serde_json::from_str(&kept).unwrap_or_default();
+        let read: TemplateSelection = serde_json::from_str(&kept).unwrap_or_default();
         let read = read.restored();
         assert_eq!(read.active(), book.active());
         assert_ne!(read.custom[0].id, read.custom[1].id);

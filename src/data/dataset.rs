@@ -394,12 +394,10 @@ mod tests {
         assert_eq!(problems.len(), 5, "{problems:?}");
         let named = |text: &str| problems.iter().any(|problem| problem.contains(text));
         assert!(named("stray.png"));
-        assert!(named(
-            "again.png is the same picture as animals/black_cat/1.png"
-        ));
+        assert!(named("again.png is a duplicate of animals/black_cat/1.png"));
         assert!(named("broken.png"));
         assert!(named(
-            "dog/cat.png is the same picture as animals/black_cat/2.png, in another"
+            "dog/cat.png is a duplicate of animals/black_cat/2.png in another"
         ));
         assert!(named("unicorn"));
     }
@@ -444,7 +442,12 @@ mod tests {
 
         bytes.truncate(bytes.len() / 2);
         let cut = ZipFiles::open("cut.zip".into(), Cursor::new(bytes));
-        assert!(cut.err().unwrap().to_string().contains("cut.zip is no zip"));
+        assert!(
+            cut.err()
+                .unwrap()
+                .to_string()
+                .contains("cut.zip is not a readable zip")
+        );
     }
 
     #[test]
@@ -514,7 +517,7 @@ mod tests {
     #[test]
     fn nothing_to_learn_from_is_an_error() {
         let none = open(&memory(&[("notes.txt", vec![1])])).unwrap_err();
-        assert!(none.to_string().contains("data holds no pictures"));
+        assert!(none.to_string().contains("data contains no usable images"));
         let two = open(&memory(&[("a.csv", vec![]), ("b.csv", vec![])])).unwrap_err();
         assert!(two.to_string().contains("a.csv, b.csv"));
         // A folder alone is a class.

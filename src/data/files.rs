@@ -44,7 +44,7 @@ impl DataFiles for InMemory {
 pub(super) fn no_such_file(path: &str) -> DataError {
     DataError::Read {
         file: path.into(),
-        why: "there is no such file".into(),
+        why: "no such file".into(),
     }
 }
 

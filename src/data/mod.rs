@@ -27,17 +27,17 @@ pub use zip::ZipFiles;
 pub enum DataError {
     #[error("{file} could not be read: {why}")]
     Read { file: String, why: String },
-    #[error("{name} is no zip that can be read: {why}")]
+    #[error("{name} is not a readable zip: {why}")]
     Zip { name: String, why: String },
     #[error(
-        "{0} holds no pictures to learn from: expected a folder for each class with pictures in \
-         it, or a table (CSV, TSV, JSONL) that names pictures and their captions"
+        "{0} contains no usable images: expected one folder of images per class, or a table (CSV, \
+         TSV, JSONL) of image files with their classes or captions"
     )]
     Empty(String),
-    #[error("{0} holds several tables ({list}): name the one to use", list = .1.join(", "))]
+    #[error("{0} contains several tables ({list}): choose one", list = .1.join(", "))]
     Tables(String, Vec<String>),
     #[error(
-        "{file} has no column for {missing}: name it {expected} (there are: {found})",
+        "{file} has no column for {missing}: name it {expected} (found: {found})",
         found = .found.join(", ")
     )]
     Column {
@@ -52,6 +52,6 @@ pub enum DataError {
         line: usize,
         why: String,
     },
-    #[error("{0} is not text in UTF-8: save it as CSV UTF-8")]
+    #[error("{0} is not UTF-8 text: save it as CSV UTF-8")]
     Encoding(String),
 }

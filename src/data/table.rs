@@ -87,7 +87,7 @@ impl Columns {
             expected: expected.join(" or "),
             found: names.to_vec(),
         };
-        let image = column(IMAGE).ok_or_else(|| missing("the pictures", IMAGE))?;
+        let image = column(IMAGE).ok_or_else(|| missing("the images", IMAGE))?;
         let class = column(CLASS);
         let caption = column(CAPTION).or_else(|| match class {
             Some(_) => None,
@@ -198,8 +198,8 @@ fn json_lines(file: &str, text: &str) -> Result<Vec<Row>, DataError> {
         };
         let object = match serde_json::from_str(text) {
             Ok(Value::Object(object)) => object,
-            Ok(_) => return Err(failed("it is no JSON object".into())),
-            Err(error) => return Err(failed(format!("it is no JSON: {error}"))),
+            Ok(_) => return Err(failed("it is not a JSON object".into())),
+            Err(error) => return Err(failed(format!("it is not valid JSON: {error}"))),
         };
         let (names, fields): (Vec<String>, Vec<String>) = (object.into_iter())
             .filter_map(|(name, value)| match value {
@@ -262,7 +262,7 @@ mod tests {
     fn what_is_wrong_with_a_table_is_said() {
         let wrong = |file: &str, text: &[u8]| parse(file, text, |_| false).unwrap_err().to_string();
         assert!(wrong("x.csv", b"picture,text\n").contains("file_name or"));
-        assert!(wrong("x.csv", b"image,words\n").contains("there are: image, words"));
+        assert!(wrong("x.csv", b"image,words\n").contains("found: image, words"));
         assert!(wrong("x.jsonl", b"{}\n[1]").contains("line 1"));
         assert!(wrong("x.csv", b"image,text\n\xff,\xfe").contains("UTF-8"));
         assert_eq!(parse("x.csv", b"", |_| false).unwrap(), []);

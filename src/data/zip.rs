@@ -74,7 +74,7 @@ impl<R: Read + Seek> ZipFiles<R> {
     fn inflate(&self, entry: Entry) -> Result<Vec<u8>, String> {
         let size = entry.place.uncompressed_size_hint();
         if size > MAX_FILE_BYTES {
-            return Err(format!("it has {size} bytes, which is no picture"));
+            return Err(format!("its {size} bytes are too many for an image"));
         }
         let file = (self.archive.get_entry(entry.place)).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
@@ -88,11 +88,15 @@ impl<R: Read + Seek> ZipFiles<R> {
                 .verifying_reader(DeflateDecoder::new(file.reader())))
             .take(limit)
             .read_to_end(&mut bytes),
-            other => return Err(format!("it is packed by {other:?}; pack it by deflate")),
+            other => {
+                return Err(format!(
+                    "its compression {other:?} is not supported; use deflate"
+                ));
+            }
         };
         match read {
             Ok(_) if bytes.len() as u64 == size => Ok(bytes),
-            Ok(_) => Err("it is not as long as the zip says".into()),
+            Ok(_) => Err("its length differs from what the zip says".into()),
             Err(error) => Err(error.to_string()),
         }
     }

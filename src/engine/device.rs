@@ -94,7 +94,7 @@ async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<Ope
     // A software rasteriser is slower than the CPU backend. In a browser it only appears
     // on explicit request, so it is accepted there.
     if imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
-        return Err(format!("the only GPU is imitated in software ({name})"));
+        return Err(format!("the only GPU is emulated in software ({name})"));
     }
     Ok(OpenedDevice {
         device,
@@ -147,8 +147,8 @@ async fn first_gpu(
 #[cfg(target_arch = "wasm32")]
 fn no_gpu() -> &'static str {
     match browser_has_webgpu() {
-        true => "this browser's WebGPU found no GPU",
-        false => "this browser has no WebGPU, or has it switched off",
+        true => "WebGPU found no GPU",
+        false => "this browser does not support WebGPU, or it is disabled",
     }
 }
 

@@ -25,13 +25,13 @@ pub enum EngineError {
     #[error("the device failed while computing: {0}")]
     Device(String),
     #[error(
-        "the tokenizer gave the id {id}, but the model's vocabulary ends at {vocab_size}: the \
-         model's own tokenizer.json is missing, or belongs to another model"
+        "the tokenizer produced the token id {id}, but the model's vocabulary has {vocab_size} entries: \
+         its tokenizer.json is missing, or belongs to another model"
     )]
     Vocabulary { id: u32, vocab_size: usize },
     #[error(
-        "the model gave numbers that are not finite: its weights are damaged, or the device \
-         computes wrongly (try the CPU)"
+        "the model's output is not finite: its weights are damaged, or the device computes \
+         incorrectly (try the CPU)"
     )]
     NotFinite,
 }

@@ -16,8 +16,8 @@ pub enum ModelLocation {
 /// Text that is no location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is neither a model's name on the hub (such as openai/clip-vit-base-patch32, or \
-     owner/name@revision) nor the address of a .safetensors file or of a folder that holds one"
+    "`{0}` is neither a Hugging Face model name (such as openai/clip-vit-base-patch32, or \
+     owner/name@revision) nor the URL of a .safetensors file or of a folder that contains one"
 )]
 pub struct ModelLocationError(String);
 

@@ -196,7 +196,7 @@ impl State {
                 Some(bytes) => self.waiting.push_back((image, bytes)),
                 None => post(&Event::ImageFailed {
                     image,
-                    error: format!("the file of {name} did not arrive: add it again"),
+                    error: format!("the file {name} did not reach the worker: add it again"),
                 }),
             },
             Request::RemoveImage { image } => {
@@ -257,7 +257,7 @@ impl State {
 
     async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
         let Some(engine) = &self.engine else {
-            let error = "there is no model yet".into();
+            let error = "no model is loaded".into();
             return Event::MeasureFailed { error };
         };
         let [images, texts, runs] = [images, texts, runs].map(|count| count as usize);
@@ -346,10 +346,7 @@ impl Question {
         let length = engine.model_info().context_length;
         let note = |prompt: &String| {
             let start: String = prompt.chars().take(40).collect();
-            format!(
-                "\"{start}…\" is longer than the {length} tokens that this model reads; \
-                 its end was left out"
-            )
+            format!("\"{start}…\" is longer than the model's {length} tokens and was truncated")
         };
         engine.truncated(&self.prompts).map(note).collect()
     }
@@ -382,7 +379,7 @@ async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>
     let features = (engine.image_features(&[pixels]).await)
         .map_err(|e| e.to_string())?
         .pop()
-        .ok_or("the image encoder gave no answer")?;
+        .ok_or("the image encoder returned nothing")?;
     post(&Event::ImageEncoded {
         image,
         width,
@@ -412,7 +409,7 @@ async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebMo
             let cache = ModelCache::open().await.map(Rc::new);
             let notify = Rc::new(|text| post(&Event::Remark { text }));
             if cache.is_none() {
-                notify("This browser keeps no files (a private window?): the model will be fetched again on the next visit.".to_owned());
+                notify("This browser cannot store files (a private window?), so the model will be downloaded again on the next visit.".to_owned());
             }
             WebModelFiles::Http(HttpFiles::at(&place, hub, cache, notify))
         }

@@ -126,11 +126,11 @@ impl HttpFiles {
     /// Reports that a file cannot be cached.
     fn report_cache_error(&self, error: CacheError) {
         let why = match error {
-            CacheError::Full => "the browser gives it no more room: delete other models".into(),
+            CacheError::Full => "not enough storage space: delete other models".into(),
             CacheError::Other(why) => why,
         };
         (self.notify)(format!(
-            "{} could not be kept for the next visit ({why}). It works all the same.",
+            "{} could not be saved for the next visit ({why}). You can still use it now.",
             self.name
         ));
     }
@@ -179,7 +179,7 @@ impl ModelFiles for HttpFiles {
                 true => Ok(ControlFlow::Continue(())),
                 false => Err(HubError::Read {
                     file: file.into(),
-                    why: "it is far too large for what it is called".into(),
+                    why: "it is too large for a file of this kind".into(),
                 }),
             }
         };
@@ -200,7 +200,7 @@ impl ModelFiles for HttpFiles {
             if !self.is_current(&url, cached).await {
                 if !cached.absent() {
                     (self.notify)(format!(
-                        "{file} of {} has changed since: fetched anew.",
+                        "{file} of {} has changed since the last visit and was downloaded again.",
                         self.name
                     ));
                 }
@@ -292,18 +292,30 @@ impl HttpFiles {
             // The file changed, or the range is another than requested.
             206 | 416 => {
                 download.begin_anew().await;
-                return Ok(Outcome::Broken("the file changed on the server under way".into()));
+                return Ok(Outcome::Broken(
+                    "the file changed on the server during the download".into(),
+                ));
             }
             // The server ignores ranges: skip what is here already.
             200..=299 if download.offset > 0 && same => skip = download.offset,
             200..=299 => download.begin_anew().await,
-            401 => return Err(refused("the hub has no such model, or it is private".into())),
-            403 => return Err(refused("access is not allowed: on the hub, its owner may want you to agree to something first".into())),
-            code @ (408 | 429 | 500..) => return Ok(Outcome::Broken(match code {
-                429 => "the server asks for fewer requests: wait a while".into(),
-                code => format!("the server answered {code}"),
-            })),
-            code => return Err(refused(format!("the server answered {code}"))),
+            401 => {
+                return Err(refused(
+                    "the hub has no such model, or it is private".into(),
+                ));
+            }
+            403 => {
+                return Err(refused(
+                    "access is restricted: agree to the terms on its hub page first".into(),
+                ));
+            }
+            code @ (408 | 429 | 500..) => {
+                return Ok(Outcome::Broken(match code {
+                    429 => "too many requests: wait a while and try again".into(),
+                    code => format!("the server responded with status {code}"),
+                }));
+            }
+            code => return Err(refused(format!("the server responded with status {code}"))),
         }
         if download.offset == 0 {
             download.identity = now;
@@ -339,7 +351,7 @@ impl HttpFiles {
     ) -> Result<Outcome, HubError> {
         let broken = |error: JsValue| Ok(Outcome::Broken(out_of_reach(&describe(&error))));
         let Some(body) = response.body() else {
-            return Ok(Outcome::Broken("the answer has no body".into()));
+            return Ok(Outcome::Broken("the response has no body".into()));
         };
         let reader = match body.get_reader().dyn_into::<ReadableStreamDefaultReader>() {
             Ok(reader) => reader,
@@ -374,7 +386,7 @@ impl HttpFiles {
             0 => Ok(Outcome::Done),
             total if download.offset == total => Ok(Outcome::Done),
             total => Ok(Outcome::Broken(format!(
-                "{} of {total} bytes arrived",
+                "only {} of {total} bytes were received",
                 download.offset
             ))),
         }
@@ -485,5 +497,5 @@ fn starts_at(response: &Response) -> Option<u64> {
 }
 
 fn out_of_reach(error: &str) -> String {
-    format!("the server is out of reach, or does not let pages of others read it ({error})")
+    format!("the server cannot be reached, or does not allow other sites to read from it ({error})")
 }

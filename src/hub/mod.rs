@@ -93,13 +93,13 @@ pub enum HubError {
     #[error("{file} could not be read: {why}")]
     Read { file: String, why: String },
     #[error(
-        "{0} holds no CLIP: expected config.json and model.safetensors, or \
+        "{0} does not contain a CLIP model: expected config.json and model.safetensors, or \
          open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone"
     )]
     NoModel(String),
     #[error(
-        "{config} is there, but its weights, {weights}, are not (weights in another format, such \
-         as pytorch_model.bin, cannot be read)"
+        "{config} was found, but its weights, {weights}, were not (other formats, such as \
+         pytorch_model.bin, are not supported)"
     )]
     NoWeights {
         config: &'static str,
@@ -110,8 +110,8 @@ pub enum HubError {
     #[error("{0}")]
     Refused(String),
     #[error(
-        "the model sees pictures of {seen} x {seen} pixels, but its preprocessor config makes \
-         them {prepared} x {prepared}: the files do not belong together"
+        "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes \
+         them {prepared} x {prepared}: the files do not match"
     )]
     ImageSize { prepared: usize, seen: usize },
     #[error(transparent)]

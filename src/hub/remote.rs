@@ -26,7 +26,7 @@ impl Remote {
     pub fn new(location: &ModelLocation) -> Result<Self, HubError> {
         let ModelLocation::Hub { id, revision } = location else {
             return Err(HubError::Refused(format!(
-                "{location} is an address; the command takes folders, files and names on the hub"
+                "{location} is a URL; the command takes folders, files and Hugging Face model names"
             )));
         };
         let name = location.to_string();
@@ -74,7 +74,7 @@ impl Remote {
             let expected = newest.size();
             return Err(HubError::Read {
                 file: format!("{file} of {}", self.name),
-                why: format!("{length} of {expected} bytes arrived; try again"),
+                why: format!("only {length} of {expected} bytes were received; try again"),
             });
         }
         Ok(Some(path))
@@ -127,11 +127,9 @@ fn failed(name: &str, file: &str, error: ApiError) -> HubError {
         Some(401) => {
             "the hub has no such repository, or it is private (then run `hf auth login`)".into()
         }
-        Some(403) => {
-            "its owner wants you to agree to something first: see its page on the hub".into()
-        }
-        Some(429) => "the hub asks for fewer requests: wait a while".into(),
-        Some(code) => format!("the hub answered {code}"),
+        Some(403) => "access is restricted: agree to the terms on its hub page first".into(),
+        Some(429) => "too many requests: wait a while and try again".into(),
+        Some(code) => format!("the hub responded with status {code}"),
         None => error.to_string(),
     };
     HubError::Read {

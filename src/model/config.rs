@@ -209,14 +209,14 @@ impl ClipConfig {
             .get("timm_model_name")
             .is_some_and(|v| !v.is_null())
         {
-            return Err(root.unsupported("the image encoder is one of timm's".into()));
+            return Err(root.unsupported("the image encoder is from timm".into()));
         }
         if text
             .value
             .get("hf_model_name")
             .is_some_and(|v| !v.is_null())
         {
-            return Err(root.unsupported("the text encoder is one of transformers'".into()));
+            return Err(root.unsupported("the text encoder is from transformers".into()));
         }
         let activation = match root.value.get("quick_gelu").and_then(Value::as_bool) {
             Some(true) => Activation::QuickGelu,

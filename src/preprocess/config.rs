@@ -341,19 +341,19 @@ fn config(message: &str) -> PreprocessError {
 }
 
 fn unknown(key: &str, value: &str) -> PreprocessError {
-    PreprocessError::Config(format!("{key} is {value}, which is not known here"))
+    PreprocessError::Config(format!("{key} is {value}, which is not supported"))
 }
 
 fn not_square() -> PreprocessError {
-    config("the pictures would not be square: only models for square pictures are supported")
+    config("the images would not be square: only square model inputs are supported")
 }
 
 fn parse(json: &[u8]) -> Result<Value, PreprocessError> {
     let value: Value = serde_json::from_slice(json)
-        .map_err(|error| PreprocessError::Config(format!("the file is no JSON, {error}")))?;
+        .map_err(|error| PreprocessError::Config(format!("the file is not valid JSON, {error}")))?;
     match value.is_object() {
         true => Ok(value),
-        false => Err(config("the file holds no JSON object")),
+        false => Err(config("the file is not a JSON object")),
     }
 }
 
@@ -365,7 +365,7 @@ fn pixels(value: &Value) -> Result<usize, PreprocessError> {
         .filter(|side| (1..=MAX_SIDE).contains(side))
         .ok_or_else(|| {
             PreprocessError::Config(format!(
-                "{value} is no number of pixels from 1 to {MAX_SIDE}"
+                "{value} is not a number of pixels from 1 to {MAX_SIDE}"
             ))
         })
 }
@@ -377,7 +377,7 @@ fn side(value: &Value) -> Result<usize, PreprocessError> {
             (Some(height), Some(width)) if height == width => pixels(height),
             (Some(_), Some(_)) => Err(not_square()),
             _ => Err(PreprocessError::Config(format!(
-                "{value} is no size: height and width make one"
+                "{value} is not a size: it needs a height and a width"
             ))),
         },
         number => pixels(number),

@@ -367,7 +367,7 @@ mod tests {
     fn says_what_is_wrong() {
         let message = |bytes: &[u8]| decode(bytes).expect_err("no picture").to_string();
         assert!(message(b"").contains("empty"));
-        assert!(message(b"hello world").contains("no picture"));
+        assert!(message(b"hello world").contains("not a readable image"));
         assert!(message(b"\0\0\0\x18ftypheic....").contains("HEIC"));
         assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("cut off"));
         assert!(message(b"GIF89a").contains("cut off"));

@@ -33,33 +33,33 @@ pub enum PreprocessError {
     Empty,
     #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
     Unsupported(&'static str),
-    #[error("this is no picture that can be read here: JPEG, PNG, WebP, GIF and BMP can")]
+    #[error("this is not a readable image: JPEG, PNG, WebP, GIF and BMP are supported")]
     Unknown,
-    #[error("the {0} picture is cut off: a part of the file is missing, fetch or copy it again")]
+    #[error("the {0} image is cut off: part of the file is missing, download or copy it again")]
     Truncated(&'static str),
     #[error(
-        "the {format} picture is damaged ({reason}): open it in another program and save it anew"
+        "the {format} image is damaged ({reason}): open it in another program and save it again"
     )]
     Broken {
         format: &'static str,
         reason: String,
     },
     #[error(
-        "the picture has {width} x {height} pixels, {megapixels} million; at most {limit} million are possible: make it smaller",
+        "the image has {width} x {height} pixels ({megapixels} million); at most {limit} million are supported: make it smaller",
         megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
         limit = MAX_PIXELS / 1_000_000
     )]
     TooLarge { width: u32, height: u32 },
-    #[error("there is not enough memory for the picture, which needs {} MB: make it smaller", bytes / 1_000_000)]
+    #[error("there is not enough memory for the image, which needs {} MB: make it smaller", bytes / 1_000_000)]
     Memory { bytes: u64 },
-    #[error("{samples} bytes are no {width} x {height} pixels of {channels} bytes")]
+    #[error("{samples} bytes are not {width} x {height} pixels of {channels} bytes")]
     Shape {
         width: u32,
         height: u32,
         channels: u8,
         samples: usize,
     },
-    #[error("the picture settings of the model cannot be used: {0}")]
+    #[error("the model's preprocessing settings cannot be used: {0}")]
     Config(String),
 }
 

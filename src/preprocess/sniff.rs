@@ -8,22 +8,22 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         .then(|| bytes.get(8..12))
         .flatten();
     match brand {
-        Some(b"avif" | b"avis") => return Some("an AVIF picture"),
+        Some(b"avif" | b"avis") => return Some("an AVIF image"),
         Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
-            return Some("a HEIC picture");
+            return Some("a HEIC image");
         }
-        Some(b"crx ") => return Some("a camera's raw picture"),
-        Some(_) => return Some("a film"),
+        Some(b"crx ") => return Some("a camera raw image"),
+        Some(_) => return Some("a video"),
         None => {}
     }
     if start(b"%PDF") {
         Some("a PDF document")
     } else if start(b"II*\0") || start(b"MM\0*") || start(b"II+\0") || start(b"MM\0+") {
-        Some("a TIFF or a camera's raw picture")
+        Some("a TIFF or camera raw image")
     } else if start(b"\xff\x0a") || start(b"\0\0\0\x0cJXL ") {
-        Some("a JPEG XL picture")
+        Some("a JPEG XL image")
     } else if start(b"\0\0\0\x0cjP  ") || start(b"\xff\x4f\xff\x51") {
-        Some("a JPEG 2000 picture")
+        Some("a JPEG 2000 image")
     } else if start(b"\0\0\x01\0") {
         Some("an icon file")
     } else if start(b"8BPS") {
@@ -33,9 +33,9 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
     } else if start(b"\x1f\x8b") {
         Some("a gzip archive")
     } else if start(b"\x1a\x45\xdf\xa3") || (start(b"RIFF") && bytes.get(8..12) == Some(b"AVI ")) {
-        Some("a film")
+        Some("a video")
     } else if start(b"qoif") {
-        Some("a QOI picture")
+        Some("a QOI image")
     } else {
         markup(bytes)
     }
@@ -196,7 +196,7 @@ mod tests {
         for (bytes, name) in [
             (&b"\0\0\0\x18ftypheic"[..], "HEIC"),
             (b"\0\0\0\x1cftypavif", "AVIF"),
-            (b"\0\0\0\x1cftypisom", "film"),
+            (b"\0\0\0\x1cftypisom", "video"),
             (b"%PDF-1.7", "PDF"),
             (b"<?xml version='1.0'?>\n<svg xmlns", "SVG"),
             (b"\xef\xbb\xbf <SVG>", "SVG"),

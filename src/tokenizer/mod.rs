@@ -30,23 +30,21 @@ const MAX_CONTEXT: usize = 1 << 16;
 /// Error of a tokenizer's files, or of a text.
 #[derive(Debug, Error)]
 pub enum TokenizerError {
-    #[error("the list of merges of CLIP's vocabulary cannot be used: {0}; fetch it again")]
+    #[error("CLIP's BPE merges cannot be used: {0}; download them again")]
     Merges(String),
-    #[error(
-        "the tokenizer.json cannot be used: {0}; it should be the file that belongs to the model"
-    )]
+    #[error("tokenizer.json cannot be used: {0}; use the file that belongs to the model")]
     Json(String),
-    #[error("the vocab.json cannot be used: {0}; it should be the file that belongs to the model")]
+    #[error("vocab.json cannot be used: {0}; use the file that belongs to the model")]
     Vocabulary(String),
     #[error(
-        "a context of {0} tokens is not possible: it takes at least 2, for start and end of text, and at most 65536"
+        "a context of {0} tokens is not supported: use at least 2, for start and end of text, and at most 65536"
     )]
     Context(usize),
     #[error(
-        "the tokenizer does not say which token ends a text; name it in the model's config as eos_token_id"
+        "the tokenizer does not say which token ends a text: set it in the model's config as eos_token_id"
     )]
     NoEnd,
-    #[error("the text cannot be turned into tokens: {0}")]
+    #[error("the text cannot be tokenised: {0}")]
     Encode(String),
 }
 

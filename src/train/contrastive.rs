@@ -43,7 +43,7 @@ impl Batch {
         let (pixels, texts) = (self.pixels.len(), self.texts.len());
         if pixels != texts || pixels != self.captions.len() {
             return misfit(format!(
-                "{pixels} pictures, {texts} texts and {} captions",
+                "{pixels} images, {texts} texts and {} captions",
                 self.captions.len()
             ));
         }
@@ -57,7 +57,7 @@ impl Batch {
         let numbers = 3 * image_size * image_size;
         if let Some(picture) = self.pixels.iter().find(|p| p.len() != numbers) {
             return misfit(format!(
-                "a picture has {} numbers, not {numbers}",
+                "an image has {} values, not {numbers}",
                 picture.len()
             ));
         }

@@ -1,17 +1,17 @@
 /// Error of a training run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    #[error("the loss became {loss} in step {step}: try a smaller learning rate")]
+    #[error("the loss became {loss} at step {step}: try a smaller learning rate")]
     Diverged { step: usize, loss: f32 },
     #[error("nothing is left to train: every part of the model is frozen")]
     NothingToTrain,
     #[error("a batch needs at least two different captions; this one has {0}")]
     NoNegatives(usize),
-    #[error("the batch does not fit together: {0}")]
+    #[error("the batch is inconsistent: {0}")]
     Batch(String),
-    #[error("the training state cannot be taken up: {0}")]
+    #[error("the checkpoint cannot be loaded: {0}")]
     State(String),
-    #[error("the training state could not be kept: {0}")]
+    #[error("the checkpoint could not be saved: {0}")]
     Keep(String),
     #[error("the adapter cannot be used: {0}")]
     Adapter(String),

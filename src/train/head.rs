@@ -42,13 +42,13 @@ pub struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum HeadFileError {
     #[error(
-        "this is no classifier that was trained here: {0} (a probe or an adapter is a \
-         .safetensors file that `clip train` or the page wrote)"
+        "this is not a classifier trained with this program: {0} (a probe or an adapter is a \
+         .safetensors file written by `clip train` or the page)"
     )]
     NotHead(String),
     #[error(
-        "the classifier takes features of length {takes}, those of the model {made_with}, but \
-         {model} gives {gives}: open the model that it was trained with"
+        "the classifier takes features of length {takes}, from the model {made_with}, but {model} \
+         gives {gives}: open the model that it was trained with"
     )]
     Length {
         takes: usize,
@@ -125,8 +125,8 @@ impl Head {
         }
         Ok((self.model != model.name).then(|| {
             format!(
-                "the classifier was trained with {}, not with {}: unless they are the same under \
-                 two names, its answers mean nothing",
+                "the classifier was trained with {}, not with {}: unless they are the same model, its \
+                 predictions are meaningless",
                 self.model, model.name
             )
         }))
@@ -182,24 +182,24 @@ impl Head {
         let metadata = header.metadata().clone().unwrap_or_default();
         let text = |key: &str| {
             (metadata.get(key).map(String::as_str))
-                .ok_or_else(|| wrong(&format!("its metadata lack `{key}`")))
+                .ok_or_else(|| wrong(&format!("its metadata has no `{key}`")))
         };
         match text(KEY)? {
             VERSION => {}
-            other => return Err(wrong(&format!("it is of version {other}, unknown here"))),
+            other => return Err(wrong(&format!("its version {other} is not supported"))),
         }
         let method = match text("method")? {
             "probe" => Method::Probe,
             "adapter" => Method::Adapter,
-            other => return Err(wrong(&format!("the method `{other}` is not known"))),
+            other => return Err(wrong(&format!("unknown method `{other}`"))),
         };
         let list = |key: &str| -> Result<Vec<String>, HeadFileError> {
-            serde_json::from_str(text(key)?).map_err(|_| wrong(&format!("`{key}` is no list")))
+            serde_json::from_str(text(key)?).map_err(|_| wrong(&format!("`{key}` is not a list")))
         };
         let number = |key: &str| -> Result<f32, HeadFileError> {
             (text(key)?.parse().ok())
                 .filter(|value: &f32| value.is_finite())
-                .ok_or_else(|| wrong(&format!("`{key}` is no number")))
+                .ok_or_else(|| wrong(&format!("`{key}` is not a number")))
         };
         let classes = list("classes")?;
         let matrix = |name: &str| -> Result<Vec<Vec<f32>>, HeadFileError> {
@@ -207,7 +207,7 @@ impl Head {
             let (rows, columns) = match *tensor.shape() {
                 [rows, columns] => (rows, columns),
                 [rows] => (rows, 1),
-                _ => return Err(wrong(&format!("`{name}` is no matrix"))),
+                _ => return Err(wrong(&format!("`{name}` is not a matrix"))),
             };
             if tensor.dtype() != Dtype::F32 || rows != classes.len() || rows * columns == 0 {
                 return Err(wrong(&format!(
@@ -219,7 +219,7 @@ impl Head {
             match values.iter().all(|value| value.is_finite()) {
                 true => Ok(values.chunks(columns).map(<[f32]>::to_vec).collect()),
                 false => Err(wrong(&format!(
-                    "`{name}` holds numbers that are not finite"
+                    "`{name}` contains values that are not finite"
                 ))),
             }
         };
@@ -243,7 +243,7 @@ impl Head {
             && head.bias.len() == head.classes.len()
         {
             true => Ok(head),
-            false => Err(wrong("its tensors do not belong together")),
+            false => Err(wrong("its tensors do not match")),
         }
     }
 }
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn other_files_are_refused_in_words() {
         let refused = |file: &[u8]| Head::read(file).unwrap_err().to_string();
-        assert!(refused(b"not").contains("no classifier"));
+        assert!(refused(b"not").contains("not a classifier"));
         let model = include_bytes!("../../assets/model/open_clip_model.safetensors");
         assert!(refused(model).contains("clip_head"));
         let mut file = head();

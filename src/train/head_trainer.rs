@@ -47,15 +47,15 @@ pub enum HeadError {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     #[error(
-        "the pictures of {0} have captions, not classes: a probe or an adapter needs a folder or \
-         a label for each class (captions are for the methods lora, full and pretrain)"
+        "the images of {0} have captions, not classes: a probe or an adapter needs one folder or \
+         label per class (for captions, use the methods lora, full or pretrain)"
     )]
     NoClasses(String),
-    #[error("there are pictures of {0} only: at least two classes are needed to tell apart")]
+    #[error("there are only images of {0}: training needs at least two classes")]
     OneClass(String),
-    #[error("none of the pictures can be used: {0}")]
+    #[error("none of the images can be used: {0}")]
     NoPictures(String),
-    #[error("the method {0} trains the model's towers, not a classifier on its features")]
+    #[error("the method {0} trains the model's encoders, not a classifier on its features")]
     Method(Method),
 }
 
@@ -161,21 +161,21 @@ pub async fn fit_head(
     let fitted = Fitted::new(settings, samples, zero_shot, scale, on_progress).await?;
     if fitted.curve.is_none() {
         notes.push(
-            "one picture of each class: nothing is left to choose the settings by, cautious ones \
-             were taken; a second picture of each makes them fit"
+            "with one image per class there is nothing to validate on, so conservative settings were \
+             used; with a second image per class they are tuned"
                 .into(),
         );
     }
     if fitted.head.alpha == 0.0 {
         notes.push(
-            "the pictures bring no clear gain over the labels alone, so the classifier is the \
-             zero-shot one; more pictures may change that"
+            "the images gave no clear gain over the zero-shot classifier, so it was kept unchanged; \
+             more images may help"
                 .into(),
         );
     }
     if split.held_out.is_empty() {
         notes.push(
-            "no class has enough pictures to keep some apart, so nothing was measured".into(),
+            "no class has enough images to hold some out, so the result was not evaluated".into(),
         );
     }
     let head = Head {

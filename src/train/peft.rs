@@ -86,7 +86,7 @@ pub async fn save_peft(model: &Clip, base: Option<&str>) -> Result<PeftFiles, Tr
         }
     }
     let Some((rank, alpha)) = size else {
-        return Err(TrainError::Adapter("the model has none".into()));
+        return Err(TrainError::Adapter("the model has no LoRA".into()));
     };
     let config = PeftConfig {
         peft_type: "LORA".into(),
@@ -129,20 +129,20 @@ pub fn load_peft(mut model: Clip, files: &PeftFiles) -> Result<Clip, TrainError>
         Some(_) => true,
     };
     let unknown = [
-        (config.peft_type != "LORA", "it is no LoRA"),
-        (config.use_dora, "it is of the kind DoRA"),
+        (config.peft_type != "LORA", "it is not a LoRA"),
+        (config.use_dora, "it uses DoRA"),
         (
             config.fan_in_fan_out,
-            "its matrices are turned (fan_in_fan_out)",
+            "its matrices are transposed (fan_in_fan_out)",
         ),
         (
             !config.alpha_pattern.is_empty(),
-            "its layers differ in alpha",
+            "its layers have different alphas",
         ),
-        (saved, "it holds whole layers (modules_to_save)"),
+        (saved, "it contains full layers (modules_to_save)"),
         (
             config.bias.as_deref().is_some_and(|bias| bias != "none"),
-            "it holds biases",
+            "it contains biases",
         ),
     ];
     if let Some((_, what)) = unknown.iter().find(|(is, _)| *is) {
@@ -184,7 +184,7 @@ pub fn load_peft(mut model: Clip, files: &PeftFiles) -> Result<Clip, TrainError>
         }
     }
     match names.into_values().next() {
-        Some(name) => refuse(format!("this model has no place for its `{name}`")),
+        Some(name) => refuse(format!("this model has no layer for its `{name}`")),
         None => Ok(model),
     }
 }
@@ -210,7 +210,7 @@ fn transposed(file: &SafeTensors, name: &str) -> Result<(Vec<f32>, [usize; 2]), 
         other => return Err(refuse(format!("is stored as {other:?}"))),
     };
     if !values.iter().all(|value| value.is_finite()) {
-        return Err(refuse("holds numbers that are not finite".into()));
+        return Err(refuse("contains values that are not finite".into()));
     }
     let transposed = (0..columns)
         .flat_map(|column| (0..rows).map(move |row| row * columns + column))

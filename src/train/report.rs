@@ -132,19 +132,22 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate { path, of } => {
-                write!(f, "{path} is the same picture as {of}: used once")
+                write!(f, "{path} is a duplicate of {of}: used once")
             }
             Self::Contradiction { path, of } => write!(
                 f,
-                "{path} is the same picture as {of}, in another class: only the latter is used"
+                "{path} is a duplicate of {of} in another class: only the latter is used"
             ),
             Self::Unreadable { path, why } => write!(f, "{path}: {why}"),
             Self::Missing { path, line } => {
-                write!(f, "{path}, named in line {line} of the table, is not there")
+                write!(
+                    f,
+                    "{path}, listed in line {line} of the table, does not exist"
+                )
             }
-            Self::Unlabelled { path } => write!(f, "nothing says what {path} shows"),
+            Self::Unlabelled { path } => write!(f, "{path} has neither a class nor a caption"),
             Self::EmptyClass { class } => {
-                write!(f, "the class \"{class}\" has no pictures that can be used")
+                write!(f, "the class \"{class}\" has no usable images")
             }
         }
     }
@@ -173,9 +176,9 @@ pub enum HeadStage {
 impl fmt::Display for HeadStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Pictures => "pictures",
-            Self::Labels => "labels",
-            Self::Choosing => "choosing",
+            Self::Pictures => "encoding images",
+            Self::Labels => "encoding prompts",
+            Self::Choosing => "cross-validating",
             Self::Fitting => "fitting",
         })
     }

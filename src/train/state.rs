@@ -86,11 +86,15 @@ impl Trainer {
         let (_, metadata) =
             SafeTensors::read_metadata(state).map_err(|error| refuse(error.to_string()))?;
         let progress = (metadata.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
-        let progress = progress.ok_or_else(|| refuse("it is not one of this program's".into()))?;
+        let progress =
+            progress.ok_or_else(|| refuse("it was not written by this program".into()))?;
         let progress: Progress =
             serde_json::from_str(progress).map_err(|error| refuse(error.to_string()))?;
         if progress.version != VERSION {
-            return Err(refuse(format!("it is of version {}", progress.version)));
+            return Err(refuse(format!(
+                "its version {} is not supported",
+                progress.version
+            )));
         }
         let file = SafeTensors::deserialize(state).map_err(|error| refuse(error.to_string()))?;
         let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -113,7 +117,7 @@ impl Trainer {
             return Err(refuse(error));
         }
         if let Some(name) = filler.values.keys().next() {
-            return Err(refuse(format!("the model has no place for its `{name}`")));
+            return Err(refuse(format!("the model has no parameter `{name}`")));
         }
         trainer.optimizer.moments = filler.moments;
         trainer.optimizer.step = progress.step;

@@ -6,31 +6,31 @@ pub enum WeightsError {
     #[error("the header of the weights is damaged: {0}")]
     Header(String),
     #[error(
-        "these weights are not a CLIP: no `visual.conv1.weight` and no `vision_model.…` in the file"
+        "these weights are not a CLIP model: no `visual.conv1.weight` and no `vision_model.…` in the file"
     )]
     NotClip,
-    #[error("the weights end after {found} of {expected} bytes: fetch the file again")]
+    #[error("the weights end after {found} of {expected} bytes: download the file again")]
     Truncated { found: u64, expected: u64 },
     #[error(
-        "the weights file has {found} bytes where its header speaks of {expected}: it is damaged, \
-         fetch it again"
+        "the weights file has {found} bytes, but its header says {expected}: it is damaged, \
+         download it again"
     )]
     Length { found: u64, expected: u64 },
-    #[error("the weights lack `{0}`, which the model's config calls for")]
+    #[error("the weights have no `{0}`, which the model's config requires")]
     Missing(String),
-    #[error("`{name}` has shape {found:?} where the model's config calls for {expected:?}")]
+    #[error("`{name}` has shape {found:?}, but the model's config requires {expected:?}")]
     Shape {
         name: String,
         found: Vec<usize>,
         expected: Vec<usize>,
     },
-    #[error("`{name}` is stored as {found}; f32, f16 and bf16 can be read")]
+    #[error("`{name}` is stored as {found}; only f32, f16 and bf16 are supported")]
     Dtype { name: String, found: String },
-    #[error("`{0}` holds numbers that are not finite: the file is damaged")]
+    #[error("`{0}` contains values that are not finite: the file is damaged")]
     NotFinite(String),
     #[error("no layout is known for the parameter `{0}`")]
     Unknown(String),
-    #[error("the architecture cannot be told from the weights alone: {0}")]
+    #[error("the architecture cannot be inferred from the weights alone: {0}")]
     NotInferred(String),
     #[error("the weights could not be read back from the device: {0}")]
     Device(String),

@@ -100,11 +100,9 @@ fn looks_like(start: &[u8]) -> &'static str {
             "it is PyTorch's pickle format: look for a file that ends in .safetensors"
         }
         [b'G', b'G', b'U', b'F', ..] => "it is a GGUF file",
-        b"version " => {
-            "it is a pointer of Git LFS to the real file: run `git lfs pull`, or download it"
-        }
+        b"version " => "it is a Git LFS pointer: run `git lfs pull`, or download the real file",
         [b'{', ..] => "it is a JSON file",
-        _ => "its first bytes are not those of any",
+        _ => "its first bytes match no known format",
     }
 }
 

@@ -53,11 +53,11 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     };
     let note = match activation {
         Some(_) => format!(
-            "no config beside the weights: architecture read from their shapes, with {name} as asked for"
+            "no config with the weights: architecture inferred from their shapes, with {name} as requested"
         ),
         None => format!(
-            "no config beside the weights: architecture read from their shapes, {name} and CLIP's \
-             usual preprocessing taken for granted; choose the other activation if answers look wrong"
+            "no config with the weights: architecture inferred from their shapes, assuming {name} and \
+             CLIP's usual preprocessing; choose the other activation if results look wrong"
         ),
     };
     Ok(Inferred { config, note })
@@ -84,7 +84,7 @@ impl Shapes<'_> {
 
     fn dimension(&self, path: &str, axis: usize) -> Result<usize, WeightsError> {
         (self.get(path).and_then(|shape| shape.get(axis)).copied())
-            .ok_or_else(|| WeightsError::NotInferred(format!("it has no `{path}` of a CLIP")))
+            .ok_or_else(|| WeightsError::NotInferred(format!("it has no `{path}`")))
     }
 
     /// Number of blocks.
@@ -101,7 +101,7 @@ impl Shapes<'_> {
         match side * side + 1 == positions && side > 0 {
             true => Ok(side),
             false => Err(WeightsError::NotInferred(format!(
-                "{positions} positions are no square and one more"
+                "{positions} positions are not a square grid and a class token"
             ))),
         }
     }

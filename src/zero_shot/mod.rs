@@ -10,13 +10,15 @@ pub const PLACEHOLDER: &str = "{label}";
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
-    #[error("there are no labels: type at least one")]
+    #[error("there are no labels: enter at least one")]
     NoLabels,
     #[error("there is no prompt template: add one, such as \"A photo of a {{label}}.\"")]
     NoTemplates,
-    #[error("the template \"{0}\" has no {{label}} in it, so every label would read the same")]
+    #[error(
+        "the template \"{0}\" has no {{label}} in it, so every label would give the same prompt"
+    )]
     NoPlaceholder(String),
-    #[error("the label \"{0}\" is there twice: remove one")]
+    #[error("the label \"{0}\" is listed twice: remove one")]
     Duplicate(String),
 }
 

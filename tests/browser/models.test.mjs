@@ -201,7 +201,7 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       await cdp.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 6 << 20 });
       await load(page, ID);
       await ready(page, ID);
-      await page.locator(hook("notice")).filter({ hasText: /no more room/ }).waitFor();
+      await page.locator(hook("notice")).filter({ hasText: /not enough storage space/ }).waitFor();
       h.assertClose(await answer(page), (await expected())[0], 1e-3, "not kept");
     });
   });
@@ -239,10 +239,10 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       ["", "someone/else", /no such model|private/],
       ["/gated", ID, /agree/],
       ["/error-500", ID, /500/],
-      ["/html", ID, /web page|holds no CLIP|not valid JSON/],
+      ["/html", ID, /web page|does not contain a CLIP model|not valid JSON/],
       ["/truncated-4000000", ID, /end after 4000000/],
-      ["/offline", ID, /out of reach/],
-      ["/no-cors", ID, /out of reach/],
+      ["/offline", ID, /cannot be reached/],
+      ["/no-cors", ID, /cannot be reached/],
     ];
     for (const [behaviour, id, words] of wrong) {
       await visit(behaviour, async (page) => {

@@ -68,7 +68,7 @@ describe("two tabs", suite, () => {
     const words = await second.locator(hook("interrupted")).innerText();
     assert.ok(Number(words.match(/step (\d+) of/)[1]) >= before, `kept up to the last step: ${words}`);
     assert.equal(await second.locator(hook("class-card")).count(), CLASSES.length);
-    await second.locator(hook("data-amount")).filter({ hasText: "78 pictures to learn from, 18 held out" }).waitFor();
+    await second.locator(hook("data-amount")).filter({ hasText: "78 images to train on, 18 held out for testing" }).waitFor();
     await second.waitForFunction((q) => document.querySelector(q)?.naturalWidth > 0, `${hook("sample-thumb")} img`);
     await second.locator(`${hook("interrupted-resume")}:enabled`).click();
     await untilSteps(second, before + 2);
@@ -99,7 +99,7 @@ describe("two tabs", suite, () => {
     const { page, close } = await open();
     await page.locator(hook("first-classes")).click();
     await page.locator(hook("class-files")).first().setInputFiles([await file("cat.png")]);
-    await page.locator(hook("data-amount")).filter({ hasText: "1 picture " }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "1 image " }).waitFor();
     await page.waitForTimeout(1000); // changes rest before they are kept
     let give;
     const held = new Promise((resolve) => (give = resolve));
@@ -111,12 +111,12 @@ describe("two tabs", suite, () => {
     await page.locator(hook("first-classes")).click();
     await page.locator(hook("class-files")).last().setInputFiles([await file("tree.png"), await file("pizza.png")]);
     give();
-    await page.locator(hook("data-amount")).filter({ hasText: "3 pictures " }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "3 images " }).waitFor();
     const sample = (name) => page.locator(`${hook("sample-thumb")}[title*="${name}"] img`);
     assert.deepEqual(await page.locator(hook("class-count")).allInnerTexts(), ["1", "2"]);
     await page.waitForTimeout(1000);
     await page.reload();
-    await page.locator(hook("data-amount")).filter({ hasText: "3 pictures " }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "3 images " }).waitFor();
     assert.deepEqual(await page.locator(hook("class-count")).allInnerTexts(), ["1", "2"]);
     assert.equal(await sample("cat.png").count(), 1);
     await close();
@@ -130,7 +130,7 @@ describe("a worker that dies in the middle of a training", suite, () => {
     for (const [i, names] of [["cat.png", "butterfly.png"], ["pizza.png", "grapes.png"]].entries()) {
       await page.locator(hook("class-files")).nth(i).setInputFiles(await Promise.all(names.map((name) => file(name))));
     }
-    await page.locator(hook("data-amount")).filter({ hasText: "4 pictures" }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "4 images" }).waitFor();
     await listen(page);
     await train(page, "lora", { epochs: 2000 });
     await untilSteps(page, 1);
@@ -145,8 +145,8 @@ describe("a worker that dies in the middle of a training", suite, () => {
     await h.waitReady(page);
     // A step may have come between the pause and the end.
     await untilSteps(page, (await steps(page)) + 2);
-    assert.ok((await page.evaluate(() => window.said)).some((text) => /broke off.*started again by itself/.test(text)), "it says what happened");
-    await page.locator(hook("data-amount")).filter({ hasText: "4 pictures" }).waitFor();
+    assert.ok((await page.evaluate(() => window.said)).some((text) => /crashed.*restarted automatically/.test(text)), "it says what happened");
+    await page.locator(hook("data-amount")).filter({ hasText: "4 images" }).waitFor();
     assert.equal(await page.locator(`${hook("sample-thumb")}[data-role="left-out"]`).count(), 0, "no picture is blamed");
     await page.locator(hook("train-finish")).click();
     await page.locator(hook("trained")).waitFor();

@@ -74,14 +74,14 @@ describe("pictures with captions", suite, () => {
       await writeFile(join(root, "captions.csv"), `file_name,text\n${rows.join("")}`);
       const { page, problems, close } = await open();
       await page.locator(hook("train-folder")).setInputFiles(root);
-      await amount(page, "8 pictures to learn from, 2 held out");
+      await amount(page, "8 images to train on, 2 held out for testing");
       await train(page, method, { epochs: 3 });
       await finished(page);
       for (const name of ["before", "after"]) {
         const share = await shown(page, name);
         assert.ok(share >= 0 && share <= 100, `${name}: ${share} %`);
       }
-      assert.match(await page.locator(hook("verdict")).innerText(), /of 2 held-out pictures/);
+      assert.match(await page.locator(hook("verdict")).innerText(), /on 2 held-out images/);
       assert.ok(Number(await page.locator(hook("chart")).first().getAttribute("data-points")) >= 3);
 
       if (method === "lora") {
@@ -90,7 +90,7 @@ describe("pictures with captions", suite, () => {
         await page.locator(hook("clear-data")).click();
         await page.locator(hook("captions")).waitFor({ state: "detached" });
         await page.locator(hook("train-files")).setInputFiles([{ name, mimeType: "application/zip", buffer: bytes }]);
-        await amount(page, "8 pictures to learn from, 2 held out");
+        await amount(page, "8 images to train on, 2 held out for testing");
         const captions = await page.locator(`${hook("captions")} textarea`).evaluateAll((all) => all.map((a) => a.value));
         assert.deepEqual(captions.sort(), Object.values(CAPTIONS).sort());
       }
@@ -111,15 +111,15 @@ describe("classes", suite, () => {
     await dragOnto(page, card, [root]);
     await card.locator(hook("sample-thumb")).nth(1).waitFor();
     await dragOnto(page, page.locator(hook("class-card")).last(), [join(DRAWINGS, "tree.png"), join(DRAWINGS, "pizza.png")]);
-    await amount(page, "4 pictures to learn from");
+    await amount(page, "4 images to train on");
     const counts = await page.locator(hook("class-count")).allInnerTexts();
     assert.deepEqual(counts, ["2", "2"]);
     // Anywhere else, sub-folders are classes.
     const classes = await lay("things", { animals: ["cat.png"], food: ["grapes.png"], music: ["guitar.png"] });
     await dragOnto(page, page.locator(hook("bring")), [classes]);
     await page.locator(`${hook("class-card")}[data-name="music"]`).waitFor();
-    await amount(page, "6 pictures to learn from"); // a second cat is none
-    assert.match(await page.locator(hook("data-problems")).innerText(), /the same picture as/);
+    await amount(page, "6 images to train on"); // a second cat is none
+    assert.match(await page.locator(hook("data-problems")).innerText(), /a duplicate of/);
     assert.deepEqual(problems, []);
     await close();
   });
@@ -179,7 +179,7 @@ describe("models", suite, () => {
       await page.locator(hook("import-files")).setInputFiles(
         files.map(({ name, bytes }) => ({ name, mimeType: "", buffer: bytes })),
       );
-      await page.locator(hook("notice")).filter({ hasText: "taken in" }).waitFor();
+      await page.locator(hook("notice")).filter({ hasText: "imported" }).waitFor();
       h.assertClose(await answers(page, "pizza.png"), expected, 1e-5, files.map((file) => file.name).join());
       await page.locator(hook("back-to-before")).click();
       await page.locator(hook("in-use")).waitFor({ state: "detached" });

@@ -39,9 +39,9 @@ describe("the visitor's pictures", suite, () => {
     ]);
     await cards.last().locator(hook("class-files")).setInputFiles([await file("tree.png")]);
     await page.locator(hook("add-class")).click();
-    await page.locator(hook("data-amount")).filter({ hasText: "2 pictures" }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "2 images" }).waitFor();
     const said = await page.locator(hook("data-problems")).innerText();
-    assert.match(said, /again\.png is the same picture as pet\/cat\.png/);
+    assert.match(said, /again\.png is a duplicate of pet\/cat\.png/);
     assert.match(said, /broken\.png: /);
     assert.match(said, /Class 3/);
     const roles = page.locator(`${hook("sample-thumb")}[data-role="left-out"]`);
@@ -61,7 +61,7 @@ describe("the visitor's pictures", suite, () => {
     const captions = await page.locator(`${hook("captions")} textarea`).evaluateAll((all) => all.map((a) => a.value));
     assert.deepEqual(captions, ["a cat, walking", "a green tree"]);
     assert.match(await page.locator(hook("data-problems")).innerText(), /gone\.png/);
-    await page.locator(hook("data-amount")).filter({ hasText: "2 pictures" }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "2 images" }).waitFor();
     assert.ok(await page.locator('[data-method="probe"] input').isDisabled(), "a probe needs classes");
     await close();
   });
@@ -74,7 +74,7 @@ describe("the visitor's pictures", suite, () => {
     await page.locator(hook("clear-data")).click();
     await page.locator(hook("class-card")).first().waitFor({ state: "detached" });
     await page.locator(hook("train-files")).setInputFiles([{ name, mimeType: "application/zip", buffer: bytes }]);
-    await page.locator(hook("data-amount")).filter({ hasText: "78 pictures" }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "78 images" }).waitFor();
     const names = await page.locator(hook("class-card")).evaluateAll((all) => all.map((card) => card.dataset.name));
     assert.deepEqual(names.sort(), CLASSES);
     await close();
@@ -116,7 +116,7 @@ describe("from samples to a classifier", suite, () => {
 
       await page.locator(hook("tab-train")).click();
       await page.locator(hook("import-files")).setInputFiles([{ name: taken.name, mimeType: "", buffer: taken.bytes }]);
-      await page.locator(hook("notice")).filter({ hasText: "taken in" }).waitFor();
+      await page.locator(hook("notice")).filter({ hasText: "imported" }).waitFor();
       assert.deepEqual(problems, []);
       await close();
     });
@@ -152,11 +152,11 @@ describe("from samples to a classifier", suite, () => {
     const { page, close } = await open();
     await takeSamples(page);
     await train(page, "full", { epochs: 2000 });
-    await page.locator(hook("train-pace")).filter({ hasText: "kept at step" }).waitFor();
+    await page.locator(hook("train-pace")).filter({ hasText: "checkpoint at step" }).waitFor();
     await page.reload();
     await page.locator(hook("interrupted")).waitFor();
     assert.equal(await page.locator(hook("class-card")).count(), CLASSES.length);
-    await page.locator(hook("data-amount")).filter({ hasText: "78 pictures" }).waitFor();
+    await page.locator(hook("data-amount")).filter({ hasText: "78 images" }).waitFor();
     await page.locator(`${hook("interrupted-resume")}:enabled`).click();
     await page.locator(hook("charts")).waitFor();
     await page.locator(hook("train-finish")).click();

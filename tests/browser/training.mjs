@@ -26,7 +26,7 @@ export async function takeSamples(page) {
   await page.locator(hook("sample-data")).click();
   await page.locator(hook("class-card")).nth(CLASSES.length - 1).waitFor();
   // Read by the worker, all of them.
-  await page.locator(hook("data-amount")).filter({ hasText: "78 pictures to learn from, 18 held out" }).waitFor();
+  await page.locator(hook("data-amount")).filter({ hasText: "78 images to train on, 18 held out for testing" }).waitFor();
 }
 
 export const choose = (page, method) => page.locator(`${hook("method")}[data-method="${method}"]`).click();

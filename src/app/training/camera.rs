@@ -71,7 +71,7 @@ pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
         }) {
             Ok(()) => taken.set(number),
             Err(error) => problem.set(format!(
-                "No picture could be taken ({}). Close the camera and open it again.",
+                "The image could not be captured ({}). Close the camera and open it again.",
                 describe(&error)
             )),
         }
@@ -100,10 +100,10 @@ pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
                     autoplay
                     playsinline
                     prop:muted=true
-                    aria-label="What the camera sees"
+                    aria-label="Camera preview"
                 ></video>
                 <Show when=move || !running.get() && problem.with(String::is_empty)>
-                    <p class="help">"Allow the camera to be used."</p>
+                    <p class="help">"Allow access to the camera."</p>
                 </Show>
             </div>
             <p class="problem" role="alert">
@@ -135,7 +135,7 @@ pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
                     on:keyup=move |_| end()
                     on:blur=move |_| end()
                 >
-                    "Hold to take pictures"
+                    "Hold to capture images"
                 </button>
                 <button
                     type="button"
@@ -148,8 +148,8 @@ pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
             </div>
             <p class="help" aria-live="polite">
                 {move || match taken.get() {
-                    0 => "A tap takes one picture; held, four a second.".into(),
-                    taken => format!("{} taken.", format::count(taken, "picture")),
+                    0 => "Tap to capture one image, hold to capture four per second.".into(),
+                    taken => format!("{} captured.", format::count(taken, "image")),
                 }}
             </p>
         </div>
@@ -171,7 +171,7 @@ fn go_on(held: RwSignal<bool>, press: RwSignal<u32>, which: u32, take: Callback<
 }
 
 async fn open() -> Result<MediaStream, String> {
-    const NONE: &str = "This browser gives pages no camera. It does over https or on localhost.";
+    const NONE: &str = "This browser offers no camera here. It requires https or localhost.";
     let navigator = web_sys::window().ok_or(NONE)?.navigator();
     let devices = navigator.media_devices().map_err(|_| NONE.to_owned())?;
     if !devices.is_object() {
@@ -192,10 +192,10 @@ async fn open() -> Result<MediaStream, String> {
         let name = js_sys::Reflect::get(&error, &"name".into()).ok();
         match name.and_then(|name| name.as_string()).as_deref() {
             Some("NotAllowedError") => {
-                "The camera was not allowed. Allow it in the browser's settings for this page, close this and try again.".into()
+                "Camera access was denied. Allow it in the browser's settings for this page, then close this and try again.".into()
             }
             Some("NotFoundError" | "OverconstrainedError") => "No camera was found. Connect one and try again.".into(),
-            Some("NotReadableError") => "The camera is in use by another program. Close that and try again.".into(),
+            Some("NotReadableError") => "The camera is in use by another program. Close it and try again.".into(),
             _ => format!("The camera could not be opened ({}).", describe(&error)),
         }
     })?;
@@ -218,7 +218,7 @@ fn capture(video: &HtmlVideoElement, give: impl Fn(Blob) + 'static) -> Result<()
     );
     let square = width.min(height);
     if square < 1.0 {
-        return Err("it shows nothing yet".into());
+        return Err("there is no video yet".into());
     }
     let document = web_sys::window()
         .and_then(|w| w.document())

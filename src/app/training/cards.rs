@@ -12,7 +12,7 @@ use super::project::{Class, ClassId, Role, Sample};
 use super::state::Derived;
 use crate::app::format;
 use crate::app::images::{ACCEPT, files};
-use crate::app::labels::Cross;
+use crate::app::labels::CloseIcon;
 use crate::app::state::App;
 use crate::engine::messages::SampleId;
 
@@ -91,12 +91,12 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
             return String::new();
         }
         let held = match amount.held_out {
-            0 => "none held out: nothing will be measured".into(),
-            held => format!("{held} held out to measure on"),
+            0 => "none held out for testing".into(),
+            held => format!("{held} held out for testing"),
         };
         format!(
-            "{} to learn from, {held}",
-            format::count(amount.train, "picture")
+            "{} to train on, {held}",
+            format::count(amount.train, "image")
         )
     };
     let add_class = move |_| {
@@ -111,7 +111,7 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
             <div class="part-head">
                 <h2 id="data-title">
                     <span class="step-number" aria-hidden="true">"1"</span>
-                    "Pictures"
+                    "Training images"
                 </h2>
                 <p class="part-note" data-testid="data-amount">{said}</p>
                 <Show when=move || !empty.get()>
@@ -135,16 +135,16 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                     </div>
                 </Show>
             </div>
-            <Bring app empty />
+            <ImportData app empty />
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
                     0 => String::new(),
-                    _ => "Reading the pictures…".into(),
+                    _ => "Reading images…".into(),
                 }}
             </p>
             <Show when=move || { waiting.get() > 0 }>
                 <p class="help" data-testid="reading" aria-hidden="true">
-                    {move || format!("Reading the pictures: {} left", waiting.get())}
+                    {move || format!("Reading images: {} left", waiting.get())}
                 </p>
             </Show>
             <ul class="class-cards">
@@ -161,7 +161,7 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                             data-testid="add-class"
                             on:click=add_class
                         >
-                            "Add a class"
+                            "Add class"
                         </button>
                     </li>
                 </Show>
@@ -187,16 +187,16 @@ fn focus_name(id: ClassId) {
     }
 }
 
-/// Ways to bring pictures.
+/// Buttons and drop zone for training data.
 #[component]
-fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
+fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
     let any = NodeRef::<html::Input>::new();
     let folder = NodeRef::<html::Input>::new();
     let take = move |input: NodeRef<html::Input>| {
         if let Some(input) = input.get_untracked() {
             let found = with_paths(files(input.files()));
             input.set_value("");
-            spawn_local(async move { app.take_data(found, None).await });
+            spawn_local(async move { app.add_training_data(found, None).await });
         }
     };
     Effect::new(move |_| {
@@ -208,11 +208,11 @@ fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
         <div class="bring" class:first=move || empty.get() data-testid="bring">
             <Show when=move || empty.get()>
                 <h3>
-                    <span class="if-mouse">"Drop a folder with a sub-folder for each class"</span>
-                    <span class="if-touch">"Show what the model should tell apart"</span>
+                    <span class="if-mouse">"Drop a folder with one subfolder per class"</span>
+                    <span class="if-touch">"Add images of two or more classes"</span>
                 </h3>
                 <p class="help">
-                    "or pictures with a table of captions (CSV, TSV, JSONL), or a zip of either. Nothing leaves this device."
+                    "or images with a table of captions (CSV, TSV, JSONL), or a zip of either. Nothing leaves this device."
                 </p>
             </Show>
             <p class="ways">
@@ -236,7 +236,7 @@ fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
                             }
                         }
                     >
-                        "Make classes by hand"
+                        "Create classes"
                     </button>
                 </Show>
                 <label class="button secondary" for="train-folder">
@@ -267,9 +267,9 @@ fn Bring(app: App, empty: Memo<bool>) -> impl IntoView {
                     type="button"
                     class="button secondary"
                     data-testid="sample-data"
-                    on:click=move |_| app.take_sample_data()
+                    on:click=move |_| app.add_sample_data()
                 >
-                    "Try with samples"
+                    "Try sample data"
                 </button>
             </p>
         </div>
@@ -315,7 +315,7 @@ fn ClassCard(
                     type="text"
                     class="class-name"
                     data-testid="class-name"
-                    aria-label="Name of the class"
+                    aria-label="Class name"
                     autocomplete="off"
                     prop:value=name
                     on:change=move |event| {
@@ -330,8 +330,8 @@ fn ClassCard(
                     type="button"
                     class="icon"
                     data-testid="class-remove"
-                    aria-label=move || format!("Remove the class {}", name())
-                    title="Remove the class"
+                    aria-label=move || format!("Remove class {}", name())
+                    title="Remove class"
                     on:click=move |_| {
                         app.train(|t| {
                             let gone = t.edit(|project| project.remove_class(id));
@@ -339,7 +339,7 @@ fn ClassCard(
                         });
                     }
                 >
-                    <Cross />
+                    <CloseIcon />
                 </button>
             </div>
             <Show when=move || camera.get()>
@@ -348,7 +348,7 @@ fn ClassCard(
             <Thumbnails app samples places />
             <p class="class-ways">
                 <label class="button secondary small" for=format!("files-{id}")>
-                    "Add pictures"
+                    "Add images"
                 </label>
                 <input
                     node_ref=input
@@ -367,7 +367,7 @@ fn ClassCard(
                         data-testid="camera-open"
                         on:click=move |_| camera.set(true)
                     >
-                        "Camera"
+                        "Use camera"
                     </button>
                 </Show>
             </p>
@@ -394,7 +394,7 @@ fn Thumbnails(
     view! {
         <Show
             when=move || samples.with(|samples| !samples.is_empty())
-            fallback=|| view! { <p class="class-empty help">"Drop pictures here."</p> }
+            fallback=|| view! { <p class="class-empty help">"Drop images here."</p> }
         >
             <ul class="thumbs">
                 <For
@@ -415,7 +415,7 @@ fn Thumbnails(
 /// What a thumbnail says about its picture: a class of style, and words.
 fn standing(role: Option<&Role>) -> (&'static str, String) {
     match role {
-        Some(Role::HeldOut) => ("held-out", "held out to measure on".into()),
+        Some(Role::HeldOut) => ("held-out", "held out for testing".into()),
         Some(Role::LeftOut(problem)) => ("left-out", format!("left out: {problem}")),
         Some(Role::Train) => ("train", String::new()),
         Some(Role::Waiting) | None => ("waiting", "not read yet".into()),
@@ -445,7 +445,7 @@ fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) ->
                 aria-label=format!("Remove {}", sample.name)
                 on:click=move |_| app.train(|t| t.remove(vec![id]))
             >
-                <Cross />
+                <CloseIcon />
             </button>
         </li>
     }
@@ -473,7 +473,7 @@ fn Captions(
     view! {
         <div class="captions" data-testid="captions">
             <h3>
-                "With captions" <span class="count">{move || total.get().to_string()}</span>
+                "Captioned images" <span class="count">{move || total.get().to_string()}</span>
             </h3>
             <ul>
                 <For
@@ -530,7 +530,7 @@ fn Problems(app: App, derived: Derived) -> impl IntoView {
             <Show when=move || { count() > 0 }>
                 <details class="problems" data-testid="data-problems" open=few()>
                     <summary>
-                        {move || format!("{}; the rest goes on", format::count(count(), "problem"))}
+                        {move || format!("{}; everything else is used", format::count(count(), "problem"))}
                     </summary>
                     <ul>
                         {move || {
@@ -559,7 +559,7 @@ fn HeldOut(app: App) -> impl IntoView {
         <div class="held-out">
             <label for="held-out">
                 <span class="legend-held" aria-hidden="true"></span>
-                "Held out to measure on"
+                "Held out for testing"
                 <strong>{move || format!("{:.0} %", share.get() * 100.0)}</strong>
             </label>
             <input
@@ -577,7 +577,7 @@ fn HeldOut(app: App) -> impl IntoView {
                 }
             />
             <p class="help">
-                "Never learnt from: what comes out is measured on them. At least one of each class that has three."
+                "Never trained on, only used to evaluate the result. At least one image of each class that has three or more."
             </p>
         </div>
     }

@@ -113,7 +113,7 @@ pub fn LineChart(
     };
     let spoken = move || match last.get() {
         Some([x, y]) => format!("{title}: {} at step {x:.0}", format(y)),
-        None => format!("{title}: nothing yet"),
+        None => format!("{title}: no data yet"),
     };
     view! {
         <figure class="chart" data-testid="chart" data-points=move || points.with(Vec::len).to_string()>

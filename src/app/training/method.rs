@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::advice::{self, DatasetStats};
+use super::recommendation::{self, DatasetStats};
 use super::state::Derived;
 use crate::app::state::App;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
@@ -19,13 +19,13 @@ pub fn MethodSection(
     let method = Memo::new(move |_| settings.with(|s| s.method));
     let recommended = Memo::new(move |_| {
         let amount = amount.get();
-        (amount.train > 0).then(|| advice::recommend(amount))
+        (amount.train > 0).then(|| recommendation::recommend(amount))
     });
     let card = move |this: Method| {
         let value = this.name();
         let refused = Memo::new(move |_| {
             let amount = amount.get();
-            amount.train > 0 && amount.classes == 0 && !advice::takes_captions(this)
+            amount.train > 0 && amount.classes == 0 && !recommendation::takes_captions(this)
         });
         let is_recommended =
             Memo::new(move |_| recommended.with(|r| r.as_ref().is_some_and(|(m, _)| *m == this)));
@@ -40,20 +40,20 @@ pub fn MethodSection(
                     on:change=move |_| app.training.update(|t| t.choose(this))
                 />
                 <span class="method-title">
-                    {advice::title(this)}
+                    {recommendation::title(this)}
                     <Show when=move || is_recommended.get()>
                         <em data-testid="recommended">"recommended"</em>
                     </Show>
                 </span>
                 <span class="method-facts">
-                    {format!("{} · gives {}", advice::pace(this), advice::gives(this))}
+                    {format!("{} · produces {}", recommendation::duration_hint(this), recommendation::output_hint(this))}
                 </span>
                 <span class="method-about">
                     {move || {
                         if refused.get() {
-                            "Needs classes, not captions."
+                            "Needs classes. Captions are not enough."
                         } else {
-                            advice::about(this)
+                            recommendation::about(this)
                         }
                     }}
                 </span>
@@ -72,13 +72,13 @@ pub fn MethodSection(
                         recommended
                             .get()
                             .map(|(method, why)| {
-                                format!("{} is recommended: {why}.", advice::title(method))
+                                format!("{} is recommended: {why}.", recommendation::title(method))
                             })
                     }}
                 </p>
             </div>
             <div class="methods" role="radiogroup" aria-labelledby="method-title">
-                {advice::METHODS.map(card).collect_view()}
+                {recommendation::METHODS.map(card).collect_view()}
             </div>
             <Advanced app amount settings />
         </section>
@@ -87,7 +87,7 @@ pub fn MethodSection(
 
 /// A setting that is a number.
 #[derive(Clone, Copy)]
-struct Number {
+struct NumberSetting {
     field: &'static str,
     label: &'static str,
     help: &'static str,
@@ -95,81 +95,81 @@ struct Number {
     set: fn(&mut TrainingSettings, f64),
 }
 
-const EPOCHS: Number = Number {
+const EPOCHS: NumberSetting = NumberSetting {
     field: "epochs",
     label: "Epochs",
-    help: "How often every picture is learnt from.",
+    help: "Passes over the training images.",
     get: |s| f64::from(s.epochs),
     set: |s, v| s.epochs = v as u32,
 };
-const BATCH: Number = Number {
+const BATCH: NumberSetting = NumberSetting {
     field: "batch_size",
     label: "Batch size",
-    help: "Pictures that are told from each other in a step. More teach finer differences.",
+    help: "Image-text pairs compared with each other in one step. Larger batches give more negatives.",
     get: |s| f64::from(s.batch_size),
     set: |s, v| {
         s.batch_size = v as u32;
         s.micro_batch = s.micro_batch.min(s.batch_size);
     },
 };
-const MICRO_BATCH: Number = Number {
+const MICRO_BATCH: NumberSetting = NumberSetting {
     field: "micro_batch",
-    label: "Micro-batch",
-    help: "Of these, how many are computed at once. Fewer take less memory and give the same result.",
+    label: "Micro-batch size",
+    help: "Pairs processed at once. Smaller values use less memory and give the same result.",
     get: |s| f64::from(s.micro_batch),
     set: |s, v| s.micro_batch = v as u32,
 };
-const LEARNING_RATE: Number = Number {
+const LEARNING_RATE: NumberSetting = NumberSetting {
     field: "learning_rate",
     label: "Learning rate",
-    help: "Size of a step at its largest. If the loss jumps or grows, take a tenth.",
+    help: "Peak value. If the loss jumps or grows, try a tenth of it.",
     get: |s| s.learning_rate,
     set: |s, v| s.learning_rate = v,
 };
-const WEIGHT_DECAY: Number = Number {
+const WEIGHT_DECAY: NumberSetting = NumberSetting {
     field: "weight_decay",
     label: "Weight decay",
-    help: "Pulls weights towards zero, against learning by heart. Gains and biases are left alone.",
+    help: "Pulls weights towards zero to reduce overfitting. Not applied to gains and biases.",
     get: |s| s.weight_decay,
     set: |s, v| s.weight_decay = v,
 };
-const WARMUP: Number = Number {
+const WARMUP: NumberSetting = NumberSetting {
     field: "warmup_steps",
     label: "Warm-up steps",
-    help: "The learning rate grows over these, and falls along a cosine after them.",
+    help: "The learning rate rises over these steps, then follows a cosine decay.",
     get: |s| f64::from(s.warmup_steps),
     set: |s, v| s.warmup_steps = v as u32,
 };
-const RANK: Number = Number {
+const RANK: NumberSetting = NumberSetting {
     field: "rank",
     label: "Rank",
-    help: "Size of the change that LoRA can make: 4 to 16 as a rule.",
+    help: "Rank of the LoRA update, usually 4 to 16.",
     get: |s| f64::from(s.rank),
     set: |s, v| s.rank = v as u32,
 };
-const ALPHA: Number = Number {
+const ALPHA: NumberSetting = NumberSetting {
     field: "alpha",
     label: "Alpha",
-    help: "The change is multiplied by alpha / rank.",
+    help: "The update is scaled by alpha / rank.",
     get: |s| s.alpha,
     set: |s, v| s.alpha = v,
 };
-const WIDTH: Number = Number {
+const WIDTH: NumberSetting = NumberSetting {
     field: "width",
     label: "Width",
-    help: "Of both transformers. 128 is small, the paper's smallest is 512.",
+    help: "Width of both transformers. 128 is small; the smallest in the paper is 512.",
     get: |s| f64::from(s.width),
     set: |s, v| s.width = v as u32,
 };
-const LAYERS: Number = Number {
+const LAYERS: NumberSetting = NumberSetting {
     field: "layers",
     label: "Layers",
-    help: "Blocks of each transformer.",
+    help: "Blocks in each transformer.",
     get: |s| f64::from(s.layers),
     set: |s, v| s.layers = v as u32,
 };
 
-fn numbers(method: Method) -> Vec<Number> {
+fn number_settings(method: Method) -> Vec<NumberSetting> {
     let steps = [
         EPOCHS,
         BATCH,
@@ -200,10 +200,10 @@ fn Advanced(
         change(&mut changed);
         app.training.update(|t| t.settings = Some(changed));
     };
-    let number = move |number: Number| {
+    let number = move |number: NumberSetting| {
         let fault = Memo::new(move |_| {
             settings.with(|s| {
-                let faults = advice::faults(s);
+                let faults = recommendation::validate(s);
                 let found = faults.into_iter().find(|(field, _)| *field == number.field);
                 found.map(|(_, what)| what)
             })
@@ -220,7 +220,7 @@ fn Advanced(
                     inputmode="decimal"
                     aria-describedby=help.clone()
                     aria-invalid=move || fault.get().is_some().to_string()
-                    prop:value=move || settings.with(|s| plain((number.get)(s)))
+                    prop:value=move || settings.with(|s| format_number((number.get)(s)))
                     on:change=move |event| {
                         // What is no number is a fault of the field, and said so.
                         let text = event_target_value(&event).replace(',', ".");
@@ -297,7 +297,7 @@ fn Advanced(
                     }
                 />
                 <p id="setting-seed-help" class="help">
-                    "Decides which pictures are held out and in which order the others come. The same seed, the same result."
+                    "Determines which images are held out and the order of the others. The same seed gives the same result."
                 </p>
             </div>
         }
@@ -308,24 +308,24 @@ fn Advanced(
                 <span>"Advanced settings"</span>
                 <span class="summary-value">
                     {move || {
-                        let steps = advice::steps(&settings.get(), amount.get().train);
+                        let steps = recommendation::steps(&settings.get(), amount.get().train);
                         match method.get() {
-                            Method::Probe | Method::Adapter => "strengths are tried by themselves".into(),
+                            Method::Probe | Method::Adapter => "regularisation is tuned automatically".into(),
                             _ => format!("{steps} steps"),
                         }
                     }}
                 </span>
             </summary>
             <div class="settings">
-                {move || numbers(method.get()).into_iter().map(number).collect_view()}
+                {move || number_settings(method.get()).into_iter().map(number).collect_view()}
                 {move || matches!(method.get(), Method::Lora | Method::Full).then(towers)}
                 {move || {
                     (method.get() == Method::Lora)
                         .then(|| {
                             tick(
                                 "mlp",
-                                "The MLPs, too",
-                                "Twice the size; learns more and forgets more.",
+                                "Train the MLPs too",
+                                "Doubles the size. Adapts more and forgets more.",
                                 |s| s.mlp,
                                 |s, on| s.mlp = on,
                             )
@@ -336,8 +336,8 @@ fn Advanced(
                         .then(|| {
                             tick(
                                 "temperature",
-                                "The temperature learns",
-                                "How sharply similarities become probabilities.",
+                                "Train the temperature",
+                                "How sharply similarities are turned into probabilities.",
                                 |s| s.temperature,
                                 |s, on| s.temperature = on,
                             )
@@ -349,7 +349,7 @@ fn Advanced(
                             tick(
                                 "checkpointing",
                                 "Gradient checkpointing",
-                                "Computes some things twice instead of keeping them: less memory, more time.",
+                                "Recomputes activations instead of storing them: less memory, more time.",
                                 |s| s.gradient_checkpointing,
                                 |s, on| s.gradient_checkpointing = on,
                             )
@@ -364,7 +364,7 @@ fn Advanced(
                     data-testid="defaults"
                     on:click=move |_| app.training.update(|t| t.settings = None)
                 >
-                    "Back to the defaults"
+                    "Restore defaults"
                 </button>
             </Show>
         </details>
@@ -401,18 +401,18 @@ fn TowerSetting(
                 {(!lora).then(|| LAST.map(|blocks| option(TrainedPart::Last(blocks))).collect_view())}
                 {option(TrainedPart::Frozen)}
             </select>
-            <p class="help">"What is frozen stays as it is, and takes less memory."</p>
+            <p class="help">"Frozen parts are not trained and need less memory."</p>
         </div>
     }
 }
 
 fn part_text(part: TrainedPart) -> String {
     match part {
-        TrainedPart::Whole => "learns".into(),
-        TrainedPart::Last(0) => "its projection learns".into(),
-        TrainedPart::Last(1) => "its last block learns".into(),
-        TrainedPart::Last(blocks) => format!("its last {blocks} blocks learn"),
-        TrainedPart::Frozen => "is frozen".into(),
+        TrainedPart::Whole => "Train all of it".into(),
+        TrainedPart::Last(0) => "Train the projection only".into(),
+        TrainedPart::Last(1) => "Train the last block".into(),
+        TrainedPart::Last(blocks) => format!("Train the last {blocks} blocks"),
+        TrainedPart::Frozen => "Frozen".into(),
     }
 }
 
@@ -433,7 +433,7 @@ fn part_of(value: &str) -> TrainedPart {
 }
 
 /// A number as it is typed.
-fn plain(value: f64) -> String {
+fn format_number(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 {
         format!("{value:e}")
     } else {
@@ -458,18 +458,18 @@ mod tests {
 
     #[test]
     fn numbers_are_plain() {
-        assert_eq!(plain(64.0), "64");
-        assert_eq!(plain(0.0001), "1e-4");
-        assert_eq!(plain(0.2), "0.2");
-        assert_eq!(plain(0.0), "0");
+        assert_eq!(format_number(64.0), "64");
+        assert_eq!(format_number(0.0001), "1e-4");
+        assert_eq!(format_number(0.2), "0.2");
+        assert_eq!(format_number(0.0), "0");
     }
 
     #[test]
     fn every_number_is_set_as_it_is_got() {
-        let mut settings = advice::defaults(Method::Lora, DatasetStats::default(), None);
+        let mut settings = recommendation::defaults(Method::Lora, DatasetStats::default(), None);
         for number in [Method::Lora, Method::Pretrain]
             .into_iter()
-            .flat_map(numbers)
+            .flat_map(number_settings)
         {
             let value = (number.get)(&settings);
             (number.set)(&mut settings, value);

@@ -3,14 +3,13 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`project`] | what there is to learn from, as plain data |
-//! | [`advice`] | which method, and with which settings |
+//! | [`recommendation`] | which method, and with which settings |
 //! | [`session`] | what was asked of the worker and what it said, as plain data |
 //! | [`state`] | files, worker and signals around the session |
 //! | [`cards`], [`camera`], [`method`], [`progress`], [`chart`], [`outcome`] | what is seen |
-//! | [`turn`] | one tab at a time |
+//! | [`tab_lock`] | one tab at a time |
 //! | [`zip`] | samples and models as one file |
 
-pub mod advice;
 pub mod camera;
 pub mod cards;
 pub mod chart;
@@ -18,9 +17,10 @@ pub mod method;
 pub mod outcome;
 pub mod progress;
 pub mod project;
+pub mod recommendation;
 pub mod session;
 pub mod state;
-pub mod turn;
+pub mod tab_lock;
 pub mod zip;
 
 use leptos::{html, prelude::*};
@@ -44,9 +44,9 @@ pub fn Training(app: App) -> impl IntoView {
                 .with(|t| t.settings(amount, session.model.as_ref()))
         })
     });
-    let away = Memo::new(move |_| app.training.with(TrainingSession::away));
+    let away = Memo::new(move |_| app.training.with(TrainingSession::locked_elsewhere));
     view! {
-        <Show when=move || !away.get() fallback=move || view! { <Elsewhere app /> }>
+        <Show when=move || !away.get() fallback=move || view! { <LockedByOtherTab app /> }>
             <DataSection app derived />
             <MethodSection app derived settings />
             <RunSection app derived settings />
@@ -56,19 +56,19 @@ pub fn Training(app: App) -> impl IntoView {
     }
 }
 
-/// In the place of everything, while another tab has it.
+/// Shown instead of everything while another tab holds the lock.
 #[component]
-fn Elsewhere(app: App) -> impl IntoView {
+fn LockedByOtherTab(app: App) -> impl IntoView {
     let asked = RwSignal::new(false);
     let ask = move |_| {
-        app.ask_for_turn();
+        app.request_lock();
         asked.set(true);
     };
     view! {
         <section class="train-part" aria-labelledby="elsewhere-title" data-testid="elsewhere">
             <h2 id="elsewhere-title">"Training is open in another tab"</h2>
             <p>
-                "Your pictures and what is being trained are there. It goes on here by itself when that tab is closed, or now: then the other one keeps everything first and stops."
+                "Your images and the current run are in that tab. Close it to continue here, or take over now: the other tab saves everything and stops."
             </p>
             <p>
                 <button type="button" class="button" data-testid="take-turn" on:click=ask>
@@ -80,7 +80,7 @@ fn Elsewhere(app: App) -> impl IntoView {
                     asked
                         .get()
                         .then_some(
-                            "The other tab was asked. If it does not answer, close it.",
+                            "Waiting for the other tab. If it does not respond, close it.",
                         )
                 }}
             </p>
@@ -88,7 +88,7 @@ fn Elsewhere(app: App) -> impl IntoView {
     }
 }
 
-/// Something trained elsewhere, or here before.
+/// Imports a trained classifier or LoRA.
 #[component]
 fn Import(app: App) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
@@ -101,7 +101,7 @@ fn Import(app: App) -> impl IntoView {
     view! {
         <p class="import help">
             <label class="button secondary small" for="import-files">
-                "Bring something trained"
+                "Import a trained classifier or LoRA"
             </label>
             <input
                 node_ref=input
@@ -114,26 +114,26 @@ fn Import(app: App) -> impl IntoView {
                 on:change=picked
             />
             <span>
-                "A classifier or a LoRA: the file or zip that it left in, or adapter_model.safetensors with adapter_config.json. Whole models are opened under “Model” on the other side."
+                "Choose the exported file or zip; for a LoRA, adapter_model.safetensors with adapter_config.json works too. Open full models under “Model” on the Classify tab."
             </span>
         </p>
     }
 }
 
-/// In the place of the labels, where something trained has its own classes.
+/// Shown instead of the labels while a trained model with its own classes is in use.
 #[component]
-pub fn InUse(app: App) -> impl IntoView {
+pub fn ActiveModelNote(app: App) -> impl IntoView {
     let in_use = Memo::new(move |_| app.training.with(|t| t.in_use.clone()));
     view! {
         {move || {
             in_use
                 .get()
                 .map(|trained| {
-                    let what = advice::title(trained.method);
+                    let what = recommendation::title(trained.method);
                     view! {
-                        <section class="panel in-use" aria-label="Trained" data-testid="in-use">
+                        <section class="panel in-use" aria-label="Trained model" data-testid="in-use">
                             <p>
-                                "Classifies with what you trained: "
+                                "Using your trained model: "
                                 <strong>{what}</strong>
                             </p>
                             <p class="help">{trained.classes.join(", ")}</p>
@@ -143,7 +143,7 @@ pub fn InUse(app: App) -> impl IntoView {
                                 data-testid="back-to-before"
                                 on:click=move |_| app.train(|t| t.put_to_use(false))
                             >
-                                "Back to how it was"
+                                "Use the original model"
                             </button>
                         </section>
                     }

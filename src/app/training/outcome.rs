@@ -1,12 +1,12 @@
-//! What came of a training: before and after on the held-out part, class by
-//! class, what is taken for what, the worst mistakes; and the way on from there.
+//! Result of a training run: held-out accuracy before and after, class by
+//! class, the confusion matrix and the most confident mistakes; use and export.
 
 use std::collections::HashMap;
 
 use leptos::prelude::*;
 
-use super::advice;
 use super::chart::percent;
+use super::recommendation;
 use crate::app::format;
 use crate::app::state::App;
 use crate::app::tabs::Tab;
@@ -46,16 +46,16 @@ fn class_rows(before: Option<&Evaluation>, after: &Evaluation) -> Vec<ClassRow> 
 /// How the answers changed, in a sentence.
 fn verdict(outcome: &Outcome) -> String {
     let Some(after) = &outcome.report.after else {
-        return "Nothing was held out, so nothing was measured.".into();
+        return "No images were held out, so the result was not evaluated.".into();
     };
-    let of = format::count(after.images, "held-out picture");
+    let of = format::count(after.images, "held-out image");
     match &outcome.report.before {
         Some(before) => format!(
-            "{} right before, {} after, of {of}.",
+            "Accuracy on {of}: {} before training, {} after.",
             percent(before.top_1),
             percent(after.top_1)
         ),
-        None => format!("{} right, of {of}.", percent(after.top_1)),
+        None => format!("Accuracy on {of}: {}.", percent(after.top_1)),
     }
 }
 
@@ -84,26 +84,30 @@ pub fn OutcomeSection(app: App) -> impl IntoView {
                         "Result"
                     </h2>
                 </div>
-                {move || outcome.get().map(|outcome| view! { <Headline outcome /> })}
-                {move || trained.get().map(|trained| view! { <WayOn app trained /> })}
-                {move || outcome.get().map(|outcome| view! { <Findings app outcome /> })}
+                {move || outcome.get().map(|outcome| view! { <ResultSummary outcome /> })}
+                {move || trained.get().map(|trained| view! { <ResultActions app trained /> })}
+                {move || outcome.get().map(|outcome| view! { <ResultDetails app outcome /> })}
             </section>
         </Show>
     }
 }
 
-/// Classify with it; take it away.
+/// Actions on the result: classify with it, export it.
 #[component]
-fn WayOn(app: App, trained: Trained) -> impl IntoView {
+fn ResultActions(app: App, trained: Trained) -> impl IntoView {
     let training = app.training;
     let in_use = Memo::new(move |_| training.with(|t| t.in_use.is_some()));
     let exporting = Memo::new(move |_| training.with(|t| t.exporting));
     let reported = Memo::new(move |_| training.with(|t| t.outcome.is_some()));
     let what = match trained.classes.len() {
-        0 => format!("{} of {}", advice::title(trained.method), trained.model),
+        0 => format!(
+            "{} of {}",
+            recommendation::title(trained.method),
+            trained.model
+        ),
         classes => format!(
             "{} for {} on {}",
-            advice::title(trained.method),
+            recommendation::title(trained.method),
             match classes {
                 1 => "1 class".into(),
                 many => format!("{many} classes"),
@@ -139,7 +143,7 @@ fn WayOn(app: App, trained: Trained) -> impl IntoView {
                                 data-testid="use-before"
                                 on:click=move |_| app.train(|t| t.put_to_use(false))
                             >
-                                "Classify as before training"
+                                "Use the original model"
                             </button>
                         }
                     }
@@ -153,12 +157,12 @@ fn WayOn(app: App, trained: Trained) -> impl IntoView {
                             app.show(Tab::Classify);
                         }
                     >
-                        "Classify with the new model"
+                        "Classify with the trained model"
                     </button>
                 </Show>
             </div>
-            <div class="run-tools" role="group" aria-label="Take it away">
-                <span class="help">"Take it away:"</span>
+            <div class="run-tools" role="group" aria-label="Export">
+                <span class="help">"Export:"</span>
                 {trained.exports.into_iter().map(export).collect_view()}
                 <Show when=move || reported.get()>
                     <button
@@ -171,7 +175,7 @@ fn WayOn(app: App, trained: Trained) -> impl IntoView {
                     </button>
                 </Show>
                 <Show when=move || exporting.get()>
-                    <span class="help" role="status">"Writing…"</span>
+                    <span class="help" role="status">"Exporting…"</span>
                 </Show>
             </div>
         </div>
@@ -182,14 +186,14 @@ fn export_text(what: Export) -> &'static str {
     match what {
         Export::Head => "Classifier (safetensors)",
         Export::Lora => "LoRA (PEFT)",
-        Export::HuggingFace => "Model for transformers",
-        Export::OpenClip => "Model for OpenCLIP",
+        Export::HuggingFace => "Model (transformers)",
+        Export::OpenClip => "Model (OpenCLIP)",
     }
 }
 
-/// Before and after.
+/// Accuracy before and after.
 #[component]
-fn Headline(outcome: Outcome) -> impl IntoView {
+fn ResultSummary(outcome: Outcome) -> impl IntoView {
     let words = verdict(&outcome);
     let report = outcome.report;
     let scores = report.after.clone().map(|after| {
@@ -224,12 +228,16 @@ fn Headline(outcome: Outcome) -> impl IntoView {
     });
     // Features that were known already took no time.
     let speed = match report.images_per_second {
-        speed if speed > 0.0 => format!(" · {} pictures/s", super::chart::figures(speed)),
+        speed if speed > 0.0 => format!(" · {} images/s", super::chart::figures(speed)),
         _ => String::new(),
     };
+    let tested = match report.data.held_out {
+        0 => String::new(),
+        held_out => format!(", tested on {held_out}"),
+    };
     let facts = format!(
-        "{} pictures learnt from, {}{speed} · {}",
-        report.data.train,
+        "Trained on {}{tested} · {}{speed} · {}",
+        format::count(report.data.train, "image"),
         format::milliseconds(report.seconds * 1e3),
         report.device,
     );
@@ -240,9 +248,9 @@ fn Headline(outcome: Outcome) -> impl IntoView {
     }
 }
 
-/// The figures in full.
+/// The evaluation in full.
 #[component]
-fn Findings(app: App, outcome: Outcome) -> impl IntoView {
+fn ResultDetails(app: App, outcome: Outcome) -> impl IntoView {
     let Outcome {
         report, answers, ..
     } = outcome;
@@ -261,7 +269,7 @@ fn Findings(app: App, outcome: Outcome) -> impl IntoView {
             view! {
                 <div class="findings">
                     <ClassTable rows before />
-                    <Matrix app names=names.clone() answers=answers.clone() />
+                    <ConfusionMatrix app names=names.clone() answers=answers.clone() />
                 </div>
             }
         });
@@ -304,11 +312,11 @@ fn ClassTable(rows: Vec<ClassRow>, before: bool) -> impl IntoView {
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label="Accuracy by class">
             <table class="class-table">
-                <caption>"By class"</caption>
+                <caption>"Accuracy by class"</caption>
                 <thead>
                     <tr>
                         <th scope="col">"Class"</th>
-                        <th scope="col">"Pictures"</th>
+                        <th scope="col">"Images"</th>
                         {before.then(|| view! { <th scope="col">"Before"</th> })}
                         <th scope="col">"After"</th>
                     </tr>
@@ -319,9 +327,9 @@ fn ClassTable(rows: Vec<ClassRow>, before: bool) -> impl IntoView {
     }
 }
 
-/// The confusion matrix. A cell shows its pictures.
+/// The confusion matrix. A cell shows its images.
 #[component]
-fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
+fn ConfusionMatrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
     let chosen = RwSignal::new(None::<(u32, u32)>);
     let mut cells: HashMap<(u32, u32), usize> = HashMap::new();
     let mut rows: HashMap<u32, usize> = HashMap::new();
@@ -348,8 +356,8 @@ fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl Int
         }
         let share = count as f64 / rows.get(&truth).copied().unwrap_or(1) as f64;
         let label = format!(
-            "{} of {} called {}",
-            format::count(count, "picture"),
+            "{}: actual {}, predicted {}",
+            format::count(count, "image"),
             name(truth),
             name(answer)
         );
@@ -392,10 +400,10 @@ fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl Int
     });
     let table = view! {
         <table class="matrix" data-testid="confusion">
-            <caption>"What is taken for what"</caption>
+            <caption>"Confusion matrix"</caption>
             <thead>
                 <tr>
-                    <th class="corner">"shows ↓ called →"</th>
+                    <th class="corner">"actual ↓ predicted →"</th>
                     {head.collect_view()}
                 </tr>
             </thead>
@@ -409,8 +417,8 @@ fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl Int
                 .copied()
                 .collect();
             let title = match truth == answer {
-                true => format!("{}, rightly so called", name(truth)),
-                false => format!("{}, called {}", name(truth), name(answer)),
+                true => format!("{} (correct)", name(truth)),
+                false => format!("{} predicted as {}", name(truth), name(answer)),
             };
             view! {
                 <div class="cell-pictures" data-testid="cell-pictures">
@@ -425,7 +433,7 @@ fn Matrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl Int
             <div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">
                 {table}
             </div>
-            <p class="help">"Click a number to see its pictures."</p>
+            <p class="help">"Click a number to see its images."</p>
             <div aria-live="polite">{pictures}</div>
         </div>
     }
@@ -441,7 +449,7 @@ fn Mistakes(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl I
         view! {
             <div class="mistakes" data-testid="mistakes">
                 <h3>
-                    "Worst mistakes" <span class="count">{total}</span>
+                    "Most confident mistakes" <span class="count">{total}</span>
                 </h3>
                 {move || {
                     let most = if all.get() { total } else { WORST };
@@ -482,7 +490,7 @@ fn Gallery(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl In
                     " "
                     <span class="judged-sure">{format::percent(answer.probability)}</span>
                 </span>
-                {wrong.then(|| view! { <span class="judged-truth">{format!("is {truth}")}</span> })}
+                {wrong.then(|| view! { <span class="judged-truth">{format!("actual: {truth}")}</span> })}
             </li>
         }
     };

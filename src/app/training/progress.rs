@@ -3,8 +3,8 @@
 
 use leptos::prelude::*;
 
-use super::advice;
 use super::chart::{LineChart, figures, percent, small};
+use super::recommendation;
 use super::session::{Run, TrainingSession, stage_text};
 use super::state::Derived;
 use crate::app::format;
@@ -45,14 +45,14 @@ fn pace_text(training: &TrainingSession) -> String {
         .filter(|_| training.run == Run::Running)
     {
         if let Some(speed) = progress.images_per_second.filter(|speed| *speed > 0.0) {
-            parts.push(format!("{} pictures/s", figures(speed)));
+            parts.push(format!("{} images/s", figures(speed)));
         }
         if let Some(left) = progress.seconds_left.filter(|left| *left >= 1.0) {
             parts.push(format::time_left(left));
         }
     }
     if let Some(step) = training.kept.filter(|_| training.run.active()) {
-        parts.push(format!("kept at step {step}"));
+        parts.push(format!("checkpoint at step {step}"));
     }
     parts.join(" · ")
 }
@@ -62,7 +62,7 @@ fn spoken(training: &TrainingSession) -> String {
     match (&training.run, &training.progress) {
         (Run::Running, Some(progress)) if progress.total > 0 => {
             let tenths = 10 * progress.done / progress.total;
-            format!("Training, {} % of this part", 10 * tenths)
+            format!("Training, {} % of this stage", 10 * tenths)
         }
         (Run::Idle, _) if training.outcome.is_some() => "Training is finished.".into(),
         _ => run_text(training),
@@ -107,11 +107,11 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
     let active = Memo::new(move |_| training.with(|t| t.run.active()));
     let refusal = Memo::new(move |_| {
         let method = settings.with(|s| s.method);
-        if let Some(why) = advice::refusal(method, amount.get()) {
+        if let Some(why) = recommendation::blocking_reason(method, amount.get()) {
             return Some(why.to_owned());
         }
-        if settings.with(|s| !advice::faults(s).is_empty()) {
-            return Some("A setting is not as it should be: see “Advanced settings”.".into());
+        if settings.with(|s| !recommendation::validate(s).is_empty()) {
+            return Some("Some settings are invalid: see “Advanced settings”.".into());
         }
         if training.with(|t| t.project.classes.iter().any(|class| class.name.is_empty())) {
             return Some("A class has no name yet.".into());
@@ -119,8 +119,8 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
         // What is not read yet would silently be missing from what is learnt.
         match training.with(|t| t.project.waiting()) {
             0 => {}
-            1 => return Some("A picture is still being read.".into()),
-            waiting => return Some(format!("{waiting} pictures are still being read.")),
+            1 => return Some("An image is still being read.".into()),
+            waiting => return Some(format!("{waiting} images are still being read.")),
         }
         match app.session.with(|session| session.worker.clone()) {
             Worker::Ready => None,
@@ -251,7 +251,7 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                                 type="button"
                                 class="button secondary small"
                                 data-testid="train-finish"
-                                title="What was learnt so far is the result"
+                                title="End training and keep the current result"
                                 on:click=move |_| app.train(|t| t.stop(false))
                             >
                                 "Finish now"
@@ -261,10 +261,10 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                             type="button"
                             class="button secondary small"
                             data-testid="train-stop"
-                            title="What was learnt so far is forgotten"
+                            title="End training and discard the result"
                             on:click=move |_| app.train(|t| t.stop(true))
                         >
-                            "Stop"
+                            "Cancel training"
                         </button>
                     </div>
                 </div>
@@ -290,7 +290,7 @@ fn EstimateLine(
                     .then(|| match estimate.available_bytes {
                         Some(bytes) => {
                             format!(
-                                "That is more than the {} there are.",
+                                "That is more than the {} available.",
                                 format::bytes(bytes),
                             )
                         }
@@ -311,7 +311,7 @@ fn EstimateLine(
                                     app.training.update(|t| t.settings = Some(settings));
                                 }
                             >
-                                {format!("Compute {smaller} at once instead")}
+                                {format!("Use a micro-batch size of {smaller}")}
                             </button>
                         }
                     });
@@ -349,17 +349,19 @@ fn InterruptedNotice(app: App) -> impl IntoView {
             kept_ms,
         } = interrupted;
         let when = ago(kept_ms, crate::app::state::now_ms());
-        let what = advice::title(method);
+        let what = recommendation::title(method);
         let text = match steps {
-            0 => format!("A training ({what}) was interrupted {when}."),
+            0 => format!("A training run ({what}) was interrupted {when}."),
             steps => {
-                format!("A training ({what}) was interrupted at step {step} of {steps}, {when}.")
+                format!(
+                    "A training run ({what}) was interrupted at step {step} of {steps}, {when}."
+                )
             }
         };
         let other = model
             .get()
             .filter(|model| *model != of)
-            .map(|_| format!("It belongs to the model {of}: load that to go on with it."));
+            .map(|_| format!("It uses the model {of}: load that model to resume."));
         let blocked = other.is_some();
         view! {
             <div class="interrupted" role="status" data-testid="interrupted">
@@ -372,7 +374,7 @@ fn InterruptedNotice(app: App) -> impl IntoView {
                         disabled=blocked
                         on:click=move |_| app.train(|t| t.resume())
                     >
-                        "Resume"
+                        "Resume training"
                     </button>
                     <button
                         type="button"
@@ -403,7 +405,7 @@ fn Charts(app: App) -> impl IntoView {
             <div class="charts" data-testid="charts">
                 <LineChart
                     title="Loss"
-                    about="How badly pictures and texts of a batch are told apart; lower is better"
+                    about="Contrastive loss of the batch; lower is better"
                     points=curve(|t| &t.curves.loss)
                     format=figures
                     smooth=true
@@ -411,7 +413,7 @@ fn Charts(app: App) -> impl IntoView {
                 <Show when=move || measured.get()>
                     <LineChart
                         title="Held-out accuracy"
-                        about="Share of the held-out pictures whose class is named first"
+                        about="Share of the held-out images whose class is ranked first"
                         points=curve(|t| &t.curves.accuracy)
                         format=percent
                         range=[0.0, 1.0]
@@ -419,7 +421,7 @@ fn Charts(app: App) -> impl IntoView {
                 </Show>
                 <LineChart
                     title="Temperature"
-                    about="Similarities are divided by it before they become probabilities; never below 0.01"
+                    about="Similarities are divided by it before the softmax; at least 0.01"
                     points=Signal::derive(move || {
                         let scale = training.with(|t| t.curves.scale.clone());
                         scale.into_iter().map(|[x, scale]| [x, 1.0 / scale]).collect()
@@ -428,7 +430,7 @@ fn Charts(app: App) -> impl IntoView {
                 />
                 <LineChart
                     title="Learning rate"
-                    about="Size of the steps"
+                    about="Step size of the optimizer"
                     points=curve(|t| &t.curves.learning_rate)
                     format=small
                 />
@@ -461,9 +463,9 @@ mod tests {
         assert_eq!(run_text(&training), "Step 30 of 120");
         assert_eq!(
             pace_text(&training),
-            "21.5 pictures/s · 2 min left · kept at step 20"
+            "21.5 images/s · 2 min left · checkpoint at step 20"
         );
-        assert_eq!(spoken(&training), "Training, 20 % of this part");
+        assert_eq!(spoken(&training), "Training, 20 % of this stage");
         assert_eq!(share(&training), Some(0.25));
         training.run = Run::Paused;
         assert_eq!(run_text(&training), "Paused");
@@ -475,7 +477,11 @@ mod tests {
         assert_eq!(ago(0.0, 20.0 * 60e3), "20 minutes ago");
         assert_eq!(ago(0.0, 5.0 * 3_600e3), "5 hours ago");
         let mut estimate = Estimate {
-            settings: advice::defaults(Method::Lora, advice::DatasetStats::default(), None),
+            settings: recommendation::defaults(
+                Method::Lora,
+                recommendation::DatasetStats::default(),
+                None,
+            ),
             memory_bytes: 250_000_000,
             available_bytes: None,
             seconds: Some(400.0),

@@ -68,7 +68,7 @@ pub struct Project {
 impl Default for Project {
     fn default() -> Self {
         Self {
-            name: "pictures".into(),
+            name: "images".into(),
             classes: Vec::new(),
             samples: Vec::new(),
             missing: Vec::new(),
@@ -504,7 +504,7 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(said.len(), 4, "{said:?}");
-        assert!(said[0].starts_with("cat/2.png is the same picture as cat/1.png"));
+        assert!(said[0].starts_with("cat/2.png is a duplicate of cat/1.png"));
         assert!(said[1].contains("another class"));
         assert!(said[2].contains("dog/4.png: it ends too early"));
         assert!(

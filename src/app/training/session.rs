@@ -2,8 +2,8 @@
 //! what was chosen, how far it is, what came of it. As with
 //! [`crate::app::session`], each step returns commands for the shell.
 
-use super::advice::{self, DatasetStats};
 use super::project::{Project, Reading, Role};
+use super::recommendation::{self, DatasetStats};
 use crate::app::session::Notice;
 use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
@@ -25,21 +25,21 @@ pub enum Command {
     Adopt(Vec<SampleId>),
     /// Give the visitor these files, which came beside the event.
     Save(Vec<String>),
-    Say(Notice),
-    /// Let another tab have the turn, and wait for the next one.
-    LetGo,
+    Notify(Notice),
+    /// Release the lock to another tab, and wait for it again.
+    ReleaseLock,
 }
 
-/// Whose turn to train it is, of all tabs.
+/// State of the lock that lets one tab at a time train.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turn {
-    /// Not asked for yet, or there is no answer yet.
+pub enum LockState {
+    /// Not requested yet, or not answered yet.
     #[default]
     Unknown,
-    Here,
-    /// This tab's, until all is kept: another one asked for it.
-    Leaving,
-    Elsewhere,
+    Held,
+    /// Held until everything is saved: another tab requested it.
+    Releasing,
+    OtherTab,
 }
 
 /// Where the training stands.
@@ -110,7 +110,7 @@ impl Curves {
 /// Everything the page knows about training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingSession {
-    pub turn: Turn,
+    pub lock: LockState,
     pub project: Project,
     /// Counts the changes of the project, so that what follows from it is
     /// worked out once for each.
@@ -144,7 +144,8 @@ pub struct TrainingSession {
 impl TrainingSession {
     /// The method that is chosen or recommended.
     pub fn method(&self, amount: DatasetStats) -> Method {
-        self.method.unwrap_or_else(|| advice::recommend(amount).0)
+        self.method
+            .unwrap_or_else(|| recommendation::recommend(amount).0)
     }
 
     /// The settings in force.
@@ -152,7 +153,7 @@ impl TrainingSession {
         let method = self.method(amount);
         let mut settings = (self.settings.clone())
             .filter(|settings| settings.method == method)
-            .unwrap_or_else(|| advice::defaults(method, amount, model));
+            .unwrap_or_else(|| recommendation::defaults(method, amount, model));
         // Of the data, not of the method: shown on them, and kept with them.
         settings.held_out = self.project.held_out;
         settings.seed = self.project.seed;
@@ -219,7 +220,7 @@ impl TrainingSession {
         self.settings = None;
     }
 
-    /// Begins. Why it cannot is told before, by [`advice::refusal`].
+    /// Begins. Why it cannot is told before, by [`recommendation::blocking_reason`].
     pub fn start(&mut self, model: Option<&ModelInfo>, templates: Vec<String>) -> Vec<Command> {
         if self.run.active() || !self.connected {
             return Vec::new();
@@ -227,8 +228,8 @@ impl TrainingSession {
         let roles = self.project.roles();
         let amount = self.amount(&roles);
         let settings = self.settings(amount, model);
-        if advice::refusal(settings.method, amount).is_some()
-            || !advice::faults(&settings).is_empty()
+        if recommendation::blocking_reason(settings.method, amount).is_some()
+            || !recommendation::validate(&settings).is_empty()
         {
             return Vec::new();
         }
@@ -308,35 +309,35 @@ impl TrainingSession {
         vec![Command::Send(TrainingRequest::Use { trained })]
     }
 
-    /// Whether another tab has it all, or is about to.
-    pub fn away(&self) -> bool {
-        match self.turn {
-            Turn::Unknown | Turn::Here => false,
-            Turn::Leaving => self.connected,
-            Turn::Elsewhere => true,
+    /// Whether another tab holds the lock, or is about to.
+    pub fn locked_elsewhere(&self) -> bool {
+        match self.lock {
+            LockState::Unknown | LockState::Held => false,
+            LockState::Releasing => self.connected,
+            LockState::OtherTab => true,
         }
     }
 
-    /// It is this tab's turn; `ready` says whether a model is loaded.
-    pub fn take_turn(&mut self, ready: bool) -> Vec<Command> {
-        self.turn = Turn::Here;
+    /// This tab holds the lock; `ready` says whether a model is loaded.
+    pub fn lock_acquired(&mut self, ready: bool) -> Vec<Command> {
+        self.lock = LockState::Held;
         if ready { self.opened() } else { Vec::new() }
     }
 
     /// A model was loaded.
     pub fn opened(&self) -> Vec<Command> {
-        match self.turn {
-            Turn::Here | Turn::Leaving => vec![Command::Send(TrainingRequest::Begin)],
-            Turn::Unknown | Turn::Elsewhere => Vec::new(),
+        match self.lock {
+            LockState::Held | LockState::Releasing => vec![Command::Send(TrainingRequest::Begin)],
+            LockState::Unknown | LockState::OtherTab => Vec::new(),
         }
     }
 
-    /// Another tab asks for the turn. It gets it when nothing would be lost.
-    pub fn leave(&mut self) -> Vec<Command> {
-        if self.turn != Turn::Here {
+    /// Another tab requests the lock. It gets it when nothing would be lost.
+    pub fn release_lock(&mut self) -> Vec<Command> {
+        if self.lock != LockState::Held {
             return Vec::new();
         }
-        self.turn = Turn::Leaving;
+        self.lock = LockState::Releasing;
         match self.connected {
             true => self.hand_over(),
             false if self.project.is_empty() => self.handed_over(),
@@ -357,11 +358,11 @@ impl TrainingSession {
     fn handed_over(&mut self) -> Vec<Command> {
         let samples = self.project.samples.iter().map(|s| s.id).collect();
         *self = Self {
-            turn: Turn::Elsewhere,
+            lock: LockState::OtherTab,
             revision: self.revision + 1,
             ..Self::default()
         };
-        vec![Command::Release(samples), Command::LetGo]
+        vec![Command::Release(samples), Command::ReleaseLock]
     }
 
     /// A fresh worker starts: nobody listens until it has said what it found.
@@ -382,14 +383,14 @@ impl TrainingSession {
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
         if let Some(id) = suspect.filter(|_| reading) {
-            let why = "the computation broke off at this file".to_owned();
+            let why = "the worker crashed on this file".to_owned();
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
         self.disconnected();
     }
 
     /// The worker said something.
-    pub fn hear(&mut self, event: TrainingEvent) -> Vec<Command> {
+    pub fn on_event(&mut self, event: TrainingEvent) -> Vec<Command> {
         match event {
             TrainingEvent::Found {
                 project,
@@ -447,23 +448,23 @@ impl TrainingSession {
             }
             TrainingEvent::ExportFailed { error } => {
                 self.exporting = false;
-                return vec![Command::Say(Notice::error(error))];
+                return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::Imported(trained) => {
-                let what = advice::title(trained.method);
-                let text = format!("{what} taken in: it can be classified with now.");
+                let what = recommendation::title(trained.method);
+                let text = format!("{what} imported. You can now classify with it.");
                 self.trained = Some(trained);
                 self.outcome = None;
-                return vec![Command::Say(Notice::info(text))];
+                return vec![Command::Notify(Notice::info(text))];
             }
             TrainingEvent::ImportFailed { error } => {
-                return vec![Command::Say(Notice::error(error))];
+                return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::InUse { trained, .. } => {
                 self.use_trained = trained.is_some();
                 self.in_use = trained;
             }
-            TrainingEvent::Remark { text } => return vec![Command::Say(Notice::info(text))],
+            TrainingEvent::Remark { text } => return vec![Command::Notify(Notice::info(text))],
         }
         Vec::new()
     }
@@ -533,13 +534,14 @@ impl TrainingSession {
                     commands.push(Command::Send(TrainingRequest::Start { plan }));
                 }
                 None => {
-                    let lost = "The training broke off before its state was kept. Start it again.";
+                    let lost =
+                        "Training was interrupted before the first checkpoint. Start it again.";
                     self.run = Run::Failed(lost.into());
                 }
             },
             (false, interrupted) => self.interrupted = interrupted,
         }
-        if self.turn == Turn::Leaving {
+        if self.lock == LockState::Releasing {
             commands.extend(self.hand_over());
         }
         commands
@@ -553,12 +555,12 @@ pub fn stage_text(progress: &TrainingProgress) -> String {
         total => format!(" {} of {total}", progress.done),
     };
     match progress.stage {
-        TrainingStage::Pictures => format!("Looking at the pictures:{of}"),
-        TrainingStage::Labels => format!("Reading the classes' prompts:{of}"),
-        TrainingStage::Choosing => format!("Trying settings on parts of the data:{of}"),
+        TrainingStage::Pictures => format!("Encoding images:{of}"),
+        TrainingStage::Labels => format!("Encoding class prompts:{of}"),
+        TrainingStage::Choosing => format!("Cross-validating:{of}"),
         TrainingStage::Fitting => "Fitting the classifier".into(),
         TrainingStage::Steps => format!("Step{of}"),
-        TrainingStage::Measuring => format!("Measuring on the held-out pictures:{of}"),
+        TrainingStage::Measuring => format!("Evaluating on held-out images:{of}"),
     }
 }
 
@@ -571,7 +573,7 @@ mod tests {
     fn ready() -> TrainingSession {
         let mut session = TrainingSession::default();
         let found = found(None, None);
-        assert_eq!(session.hear(found), []);
+        assert_eq!(session.on_event(found), []);
         let samples: Vec<SampleId> = session.edit(|project| {
             let classes = [project.class_named("cat"), project.class_named("dog")];
             (0..8)
@@ -588,7 +590,7 @@ mod tests {
                 file: Ok(sample.to_string()),
             })
             .collect();
-        session.hear(TrainingEvent::SamplesRead { samples });
+        session.on_event(TrainingEvent::SamplesRead { samples });
         session
     }
 
@@ -630,7 +632,7 @@ mod tests {
     #[test]
     fn a_start_sends_what_can_be_used() {
         let mut session = ready();
-        session.hear(TrainingEvent::SamplesRead {
+        session.on_event(TrainingEvent::SamplesRead {
             samples: vec![SampleReading {
                 sample: 1,
                 file: Err("broken".into()),
@@ -653,13 +655,13 @@ mod tests {
         session.start(None, vec![]);
         assert_eq!(session.pause(), [Command::Send(TrainingRequest::Pause)]);
         assert_eq!(session.pause(), []);
-        session.hear(TrainingEvent::Paused);
+        session.on_event(TrainingEvent::Paused);
         assert_eq!(session.run, Run::Paused);
         assert_eq!(session.resume(), [Command::Send(TrainingRequest::Resume)]);
         assert_eq!(session.run, Run::Running);
         session.stop(true);
-        session.hear(step(3));
-        session.hear(TrainingEvent::Stopped);
+        session.on_event(step(3));
+        session.on_event(TrainingEvent::Stopped);
         assert_eq!(session.run, Run::Idle);
         assert_eq!(session.stop(true), []);
     }
@@ -670,7 +672,7 @@ mod tests {
         session.start(None, vec![]);
         session.pause();
         session.resume();
-        session.hear(TrainingEvent::Paused);
+        session.on_event(TrainingEvent::Paused);
         assert_eq!(session.run, Run::Running);
     }
 
@@ -679,7 +681,7 @@ mod tests {
         let mut session = ready();
         let kept = serde_json::to_string(&session.project).unwrap();
         let mut fresh = TrainingSession::default();
-        let commands = fresh.hear(found(Some(kept), Some(broken_off())));
+        let commands = fresh.on_event(found(Some(kept), Some(broken_off())));
         assert_eq!(commands, [Command::Adopt(vec![1, 2])]);
         assert_eq!(
             fresh.project.samples.len(),
@@ -694,7 +696,7 @@ mod tests {
         // What is on the page is not replaced.
         session.edit(|project| project.name = "mine".into());
         session.disconnected();
-        session.hear(found(Some("{}".into()), None));
+        session.on_event(found(Some("{}".into()), None));
         assert_eq!(session.project.name, "mine");
     }
 
@@ -710,7 +712,7 @@ mod tests {
         if let TrainingEvent::Found { samples, .. } = &mut event {
             samples.push(30); // of a page that was closed too early
         }
-        let commands = fresh.hear(event);
+        let commands = fresh.on_event(event);
         assert_eq!(
             commands,
             [
@@ -729,28 +731,28 @@ mod tests {
     fn a_training_outlives_its_worker() {
         let mut session = ready();
         session.start(None, vec![]);
-        session.hear(step(1));
-        session.hear(step(2));
+        session.on_event(step(1));
+        session.on_event(step(2));
         session.died(false);
         assert!(session.project.waiting() == 0 && session.run.active());
-        let commands = session.hear(found(None, Some(broken_off())));
+        let commands = session.on_event(found(None, Some(broken_off())));
         assert!(matches!(commands[0], Command::SendSamples(_)));
         assert_eq!(commands[1], Command::Send(TrainingRequest::Resume));
         // Steps since the last state come again, and count once.
-        session.hear(step(2));
+        session.on_event(step(2));
         assert_eq!(session.curves.loss.len(), 2);
 
         // A paused one stays paused; one without a state begins anew.
         session.pause();
-        session.hear(TrainingEvent::Paused);
+        session.on_event(TrainingEvent::Paused);
         session.died(false);
-        let commands = session.hear(found(None, Some(broken_off())));
+        let commands = session.on_event(found(None, Some(broken_off())));
         assert_eq!(
             commands.last(),
             Some(&Command::Send(TrainingRequest::Pause))
         );
         session.died(false);
-        let commands = session.hear(found(None, None));
+        let commands = session.on_event(found(None, None));
         let begun = matches!(
             commands.last(),
             Some(Command::Send(TrainingRequest::Start { .. }))
@@ -761,11 +763,11 @@ mod tests {
     #[test]
     fn another_tab_gets_the_turn_when_all_is_kept() {
         let mut session = ready();
-        assert_eq!(session.leave(), [], "not ours to give");
+        assert_eq!(session.release_lock(), [], "not ours to give");
         let begin = Command::Send(TrainingRequest::Begin);
-        assert_eq!(session.take_turn(true), [begin.clone()]);
-        let commands = session.leave();
-        assert!(session.away());
+        assert_eq!(session.lock_acquired(true), [begin.clone()]);
+        let commands = session.release_lock();
+        assert!(session.locked_elsewhere());
         assert!(matches!(
             &commands[..],
             [
@@ -773,20 +775,20 @@ mod tests {
                 Command::Send(TrainingRequest::HandOver)
             ]
         ));
-        let commands = session.hear(TrainingEvent::HandedOver);
+        let commands = session.on_event(TrainingEvent::HandedOver);
         assert_eq!(
             commands,
-            [Command::Release((1..=8).collect()), Command::LetGo]
+            [Command::Release((1..=8).collect()), Command::ReleaseLock]
         );
-        assert!(session.project.is_empty() && session.away() && !session.connected);
+        assert!(session.project.is_empty() && session.locked_elsewhere() && !session.connected);
         assert_eq!(session.opened(), []);
-        assert_eq!(session.take_turn(true), [begin]);
+        assert_eq!(session.lock_acquired(true), [begin]);
 
         // Pictures that nobody could keep yet do not get lost on the way.
         session.edit(|project| project.add("a.png".into(), String::new(), None));
-        assert_eq!(session.leave(), []);
-        assert!(!session.away());
-        let commands = session.hear(found(None, None));
+        assert_eq!(session.release_lock(), []);
+        assert!(!session.locked_elsewhere());
+        let commands = session.on_event(found(None, None));
         assert_eq!(
             commands.last(),
             Some(&Command::Send(TrainingRequest::HandOver))
@@ -803,11 +805,11 @@ mod tests {
             1,
             "a lost GPU is no file's fault"
         );
-        session.hear(found(None, None));
+        session.on_event(found(None, None));
         session.died(false);
         let bad = &session.project.samples[8];
         assert!(matches!(bad.reading, Reading::Bad(_)));
-        let commands = session.hear(found(None, None));
+        let commands = session.on_event(found(None, None));
         assert_eq!(commands, [Command::SendSamples((1..=8).collect())]);
     }
 

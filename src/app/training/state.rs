@@ -11,14 +11,14 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
-use super::advice::{self, DatasetStats};
 use super::project::{ClassId, Role};
-use super::session::{Command, TrainingSession, Turn};
-use super::turn::{self, Channel};
+use super::recommendation::{self, DatasetStats};
+use super::session::{Command, LockState, TrainingSession};
+use super::tab_lock::{self, Channel};
 use super::zip::{self, Entry};
-use crate::app::engine_client::{Beside, describe};
+use crate::app::engine_client::{Attachments, describe};
 use crate::app::session::{Notice, Worker};
-use crate::app::state::{App, Held, fetch};
+use crate::app::state::{App, BlobUrl, fetch};
 use crate::app::tabs::Tab;
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
@@ -65,9 +65,9 @@ impl App {
         Effect::new(move |asked: Option<bool>| {
             let asked = asked.unwrap_or_default();
             if !asked && self.tab.get() == Tab::Train {
-                let channel = Channel::open(move || self.train(TrainingSession::leave));
-                self.turns.set_value(Some(channel));
-                self.wait_for_turn();
+                let channel = Channel::open(move || self.train(TrainingSession::release_lock));
+                self.lock_channel.set_value(Some(channel));
+                self.wait_for_lock();
                 return true;
             }
             asked
@@ -91,7 +91,7 @@ impl App {
             let amount = amount.get();
             let model = self.session.with(|session| session.model.clone());
             let settings = self.training.with(|t| t.settings(amount, model.as_ref()));
-            let sensible = amount.train > 0 && advice::faults(&settings).is_empty();
+            let sensible = amount.train > 0 && recommendation::validate(&settings).is_empty();
             let wanted = sensible && connected.get() && self.tab.get() == Tab::Train;
             wanted.then_some((settings, amount))
         });
@@ -114,23 +114,23 @@ impl App {
     }
 
     /// Training is this tab's once no other one has it.
-    fn wait_for_turn(self) {
+    fn wait_for_lock(self) {
         spawn_local(async move {
-            let mut held = turn::take(false).await;
+            let mut held = tab_lock::take(false).await;
             if held.is_none() {
-                self.training.update(|t| t.turn = Turn::Elsewhere);
-                held = turn::take(true).await;
+                self.training.update(|t| t.lock = LockState::OtherTab);
+                held = tab_lock::take(true).await;
             }
-            self.turn.set_value(held);
+            self.tab_lock.set_value(held);
             let ready = self.session.with_untracked(|s| s.worker == Worker::Ready);
-            self.train(|t| t.take_turn(ready));
+            self.train(|t| t.lock_acquired(ready));
         });
     }
 
     /// Asks the other tab to let this one go on.
-    pub fn ask_for_turn(self) {
-        self.turns
-            .with_value(|turns| turns.iter().for_each(Channel::ask));
+    pub fn request_lock(self) {
+        self.lock_channel
+            .with_value(|channel| channel.iter().for_each(Channel::ask));
     }
 
     fn keep_project(self) {
@@ -143,17 +143,17 @@ impl App {
     }
 
     fn tell(self, request: TrainingRequest) {
-        self.send(&Request::Training(request), Beside::Nothing);
+        self.send(&Request::Training(request), Attachments::Nothing);
     }
 
     /// Takes one step of the training session and does what follows from it.
     pub fn train(self, step: impl FnOnce(&mut TrainingSession) -> Vec<Command>) {
         let commands = self.training.try_update(step).unwrap_or_default();
-        self.carry_out_training(commands, Vec::new(), Vec::new());
+        self.execute_training(commands, Vec::new(), Vec::new());
     }
 
     /// The worker said something about training.
-    pub(in crate::app) fn hear_training(
+    pub(in crate::app) fn on_training_event(
         self,
         event: TrainingEvent,
         bytes: Vec<ArrayBuffer>,
@@ -167,19 +167,19 @@ impl App {
             _ => None,
         };
         let commands = (self.training)
-            .try_update(|training| training.hear(event))
+            .try_update(|training| training.on_event(event))
             .unwrap_or_default();
-        self.carry_out_training(commands, bytes, files);
+        self.execute_training(commands, bytes, files);
         if let Some((trained, encode_again)) = in_use {
             match trained.filter(|trained| !trained.classes.is_empty()) {
                 Some(trained) => self.lend_labels(trained.classes),
                 None => self.return_labels(),
             }
-            self.run(|session| session.answer_anew(encode_again));
+            self.run(|session| session.reclassify(encode_again));
         }
     }
 
-    fn carry_out_training(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+    fn execute_training(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
         for command in commands {
             match command {
                 Command::Send(request) => self.tell(request),
@@ -200,11 +200,11 @@ impl App {
                     self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
                 }
                 Command::Save(names) => self.save_all(&names, &bytes),
-                Command::Say(notice) => self.say(notice),
-                Command::LetGo => {
-                    let held = self.turn.try_update_value(Option::take).flatten();
-                    held.into_iter().for_each(turn::Held::let_go);
-                    self.wait_for_turn();
+                Command::Notify(notice) => self.notify(notice),
+                Command::ReleaseLock => {
+                    let held = self.tab_lock.try_update_value(Option::take).flatten();
+                    held.into_iter().for_each(tab_lock::TrainingLock::release);
+                    self.wait_for_lock();
                 }
             }
         }
@@ -219,13 +219,13 @@ impl App {
             found.unzip::<_, _, Vec<_>, Vec<_>>()
         });
         let request = Request::Training(TrainingRequest::AddSamples { samples });
-        self.send(&request, Beside::Files(files));
+        self.send(&request, Attachments::Files(files));
     }
 
     /// Takes hold of samples' files and shows them.
     fn hold_samples(self, files: Vec<(SampleId, Blob)>) {
-        let held: HashMap<SampleId, Held> = (files.into_iter())
-            .map(|(id, blob)| (id, Held::new(blob)))
+        let held: HashMap<SampleId, BlobUrl> = (files.into_iter())
+            .map(|(id, blob)| (id, BlobUrl::new(blob)))
             .collect();
         self.training.update(|training| {
             training.edit(|project| {
@@ -242,10 +242,17 @@ impl App {
     /// Takes what was dropped, pasted or picked on this side of the page:
     /// pictures, for `class` if it says so; folders, tables and zips; something
     /// trained.
-    pub async fn take_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
-        if self.training.with_untracked(TrainingSession::away) {
-            self.say(Notice::error(
-                "Training is open in another tab: add pictures there, or choose “Train in this tab” first.",
+    pub async fn add_training_data(
+        self,
+        found: Vec<(String, Option<File>)>,
+        class: Option<ClassId>,
+    ) {
+        if self
+            .training
+            .with_untracked(TrainingSession::locked_elsewhere)
+        {
+            self.notify(Notice::error(
+                "Training is open in another tab: add images there, or choose “Train in this tab” first.",
             ));
             return;
         }
@@ -301,12 +308,12 @@ impl App {
     }
 
     /// A data set to try with.
-    pub fn take_sample_data(self) {
+    pub fn add_sample_data(self) {
         spawn_local(async move {
             match fetch(SAMPLE_DATA).await {
                 Ok(blob) => self.take_zip(blob).await,
-                Err(error) => self.say(Notice::error(format!(
-                    "The sample pictures could not be fetched ({error}). Check the connection and try again, or use pictures of your own."
+                Err(error) => self.notify(Notice::error(format!(
+                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
                 ))),
             }
         });
@@ -329,7 +336,7 @@ impl App {
                     if ends(&path, WEIGHTS) || ends(&path, ".json") {
                         match files.read(&path).await {
                             Ok(bytes) => trained.extend(new_file(&bytes, &path)),
-                            Err(error) => self.say(Notice::error(format!("{error}."))),
+                            Err(error) => self.notify(Notice::error(format!("{error}."))),
                         }
                     }
                 }
@@ -343,7 +350,7 @@ impl App {
                 };
                 self.take_files(&files, unpack).await;
             }
-            Err(error) => self.say(Notice::error(format!("{error}."))),
+            Err(error) => self.notify(Notice::error(format!("{error}."))),
         }
     }
 
@@ -352,7 +359,7 @@ impl App {
         let dataset = match Dataset::open(files, None).await {
             Ok(dataset) => dataset,
             Err(error) => {
-                self.say(Notice::error(format!("{}.", error)));
+                self.notify(Notice::error(format!("{}.", error)));
                 return;
             }
         };
@@ -380,7 +387,7 @@ impl App {
             return;
         }
         let request = Request::Training(TrainingRequest::Import);
-        self.send(&request, Beside::Files(files));
+        self.send(&request, Attachments::Files(files));
     }
 
     /// The result's files: one as it is, several in a zip.
@@ -405,7 +412,7 @@ impl App {
         let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
             Ok(made) => made,
             Err(error) => {
-                self.say(Notice::error(error));
+                self.notify(Notice::error(error));
                 return;
             }
         };
@@ -558,7 +565,7 @@ impl BroughtFiles {
         let name = if all && !folder.is_empty() {
             folder
         } else {
-            "pictures"
+            "images"
         };
         Self {
             name: name.into(),
@@ -583,7 +590,7 @@ impl DataFiles for BroughtFiles {
         };
         match self.files.get(path) {
             Some(Some(file)) => bytes_of(file).await.map_err(failed),
-            _ => Err(failed("there is no such file".into())),
+            _ => Err(failed("no such file".into())),
         }
     }
 }

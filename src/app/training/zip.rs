@@ -42,7 +42,7 @@ pub fn headers<'a>(
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Result<(Vec<Vec<u8>>, Vec<u8>), String> {
     let too_large = || {
-        "These are too many or too large for one zip (4 GB, 65,535 files): take some away and try again."
+        "There are too many files, or they are too large, for one zip (4 GB, 65,535 files). Remove some and try again."
             .to_owned()
     };
     let (mut headers, mut central) = (Vec::new(), Vec::new());

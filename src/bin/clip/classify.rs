@@ -1,4 +1,4 @@
-//! `clip classify`: labels ranked for pictures.
+//! `clip classify`: zero-shot classification of images.
 
 use std::path::{Path, PathBuf};
 
@@ -13,16 +13,16 @@ use crate::session::{Session, image_features, number};
 pub struct Classify {
     #[command(flatten)]
     session: Session,
-    /// Pictures: PNG, JPEG, WebP, GIF, BMP
+    /// Images: PNG, JPEG, WebP, GIF, BMP
     #[arg(long, required = true, num_args = 1..)]
     images: Vec<PathBuf>,
-    /// Labels, with commas between them
+    /// Labels, separated by commas
     #[arg(long, required_unless_present = "head", conflicts_with = "head")]
     labels: Option<String>,
-    /// A classifier that `clip train` or the page wrote, in place of labels
+    /// Classifier written by `clip train` or the page, instead of labels
     #[arg(long)]
     head: Option<PathBuf>,
-    /// Prompt with {label} in it; several are averaged
+    /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
     /// Print JSON

@@ -1,4 +1,4 @@
-//! `clip embed`: features of pictures and texts, as JSON.
+//! `clip embed`: features of images and texts, as JSON.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::session::{Session, image_features, number, numbers};
 pub struct Embed {
     #[command(flatten)]
     session: Session,
-    /// Pictures: PNG, JPEG, WebP, GIF, BMP
+    /// Images: PNG, JPEG, WebP, GIF, BMP
     #[arg(long, num_args = 1.., required_unless_present = "texts")]
     images: Vec<PathBuf>,
-    /// Texts, taken as they are
+    /// Texts, used as is
     #[arg(long, num_args = 1..)]
     texts: Vec<String>,
-    /// Print JSON (the only form there is)
+    /// Print JSON (the only output format)
     #[arg(long)]
     json: bool,
 }

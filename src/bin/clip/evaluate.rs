@@ -16,11 +16,11 @@ use crate::train::Source;
 pub struct Evaluate {
     #[command(flatten)]
     session: Session,
-    /// Labelled images: a folder with a sub-folder for each class, a table (CSV, TSV, JSONL) of files
-    /// and labels, or a zip of either
+    /// Labelled images: a folder with one subfolder per class, a table (CSV, TSV, JSONL) of files and
+    /// labels, or a zip of either
     #[arg(long)]
     data: PathBuf,
-    /// Prompt with {label} in it; several are averaged
+    /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
     /// Print JSON: every class, the confusion matrix and the worst mistakes
@@ -36,7 +36,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let dataset = Dataset::open(&files, table.as_deref()).await?;
     if dataset.classes.len() < 2 {
         return Err(format!(
-            "{}: evaluating takes labelled images of two classes or more, and there {}",
+            "{}: evaluation needs labelled images of at least two classes, but there {}",
             dataset.name,
             match dataset.classes.as_slice() {
                 [] => "are captions only".into(),
@@ -111,12 +111,12 @@ fn show(found: &Evaluation) {
     for (name, share) in [
         ("top-1", found.top_1),
         ("top-5", found.top_5),
-        ("mean of classes", found.mean_per_class),
+        ("mean per class", found.mean_per_class),
         ("among 10", found.among_10),
     ] {
         println!("{name:16} {:6.2} %", share * 100.0);
     }
-    println!("by class, the worst first, with the commonest mistakes:");
+    println!("by class, worst first, with the most common mistakes:");
     let share = |class: usize| {
         let class = &found.classes[class];
         class.right as f64 / class.images as f64

@@ -1,4 +1,4 @@
-//! `clip fewshot`: accuracy by number of pictures of each class, as in the
+//! `clip fewshot`: accuracy by number of images per class, as in the
 //! paper's figure 6, on drawings that the bundled model never saw.
 //!
 //! Two tasks:
@@ -39,24 +39,25 @@ use lora::Lora;
 pub struct Fewshot {
     #[command(flatten)]
     session: Session,
-    /// Folder that scripts/drawings/fetch.py wrote
+    /// Folder written by scripts/drawings/fetch.py
     #[arg(long)]
     data: PathBuf,
-    /// Folder for the chart (SVG) and the figures (JSON)
+    /// Output folder for the chart (SVG) and the results (JSON)
     #[arg(long)]
     out: PathBuf,
+    /// Classification task
     #[arg(long, value_enum, default_value_t = Task::Groups)]
     task: Task,
-    /// How often shots are drawn anew
+    /// Number of random draws of the shots
     #[arg(long, default_value_t = 10)]
     draws: u64,
-    /// How often of these a LoRA is trained for each number of shots
+    /// Number of these draws on which a LoRA is trained too
     #[arg(long, default_value_t = 3)]
     lora_draws: u64,
-    /// Of the first draw
+    /// Random seed of the first draw
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Prompt with {label} in it; several are averaged
+    /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = "A drawing of a {label}.")]
     templates: Vec<String>,
 }
@@ -426,7 +427,7 @@ impl Results {
     fn print(&self) {
         let shots = self.task.shots();
         println!(
-            "{} classes, {} test pictures, {} draws; chance {:.1} %\n",
+            "{} classes, {} test images, {} draws; chance {:.1} %\n",
             self.classes,
             self.tested,
             self.zero_shot.len(),
@@ -462,7 +463,7 @@ impl Results {
                     format!(" {:+.1} |", gains.fold(f64::MAX, f64::min))
                 })
                 .collect();
-            println!("| {method}: least gain of a draw | |{}", worst.concat());
+            println!("| {method}: smallest gain of a draw | |{}", worst.concat());
         }
     }
 
@@ -503,8 +504,8 @@ impl Results {
         let shots = self.task.shots().iter().map(|shots| *shots as f64);
         Chart {
             title: self.task.title(self.classes),
-            x: "labelled pictures per class".into(),
-            y: "accuracy, mean of the classes (%)".into(),
+            x: "labelled images per class".into(),
+            y: "mean per-class accuracy (%)".into(),
             ticks: std::iter::once(0.0).chain(shots).collect(),
             lines,
         }

@@ -22,19 +22,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Rank labels for pictures, zero-shot
+    /// Classify images with your own labels, zero-shot
     Classify(classify::Classify),
-    /// Features of pictures and texts
+    /// Compute the features of images and texts
     Embed(embed::Embed),
-    /// Published models by name, with their size and accuracy
+    /// List published models with their size and accuracy
     Models,
-    /// Train a classifier, or a model, on your own pictures
+    /// Train a classifier or a model on your own images
     Train(train::Train),
-    /// Few-shot accuracy by number of pictures, as in the paper's figure 6
+    /// Evaluate few-shot accuracy by number of images, as in figure 6 of the paper
     Fewshot(fewshot::Fewshot),
-    /// Train a CLIP from nothing on named drawings
+    /// Pre-train a CLIP model from scratch on labelled photographs and drawings
     Pretrain(pretrain::Pretrain),
-    /// Zero-shot accuracy on the drawings held out of training
+    /// Evaluate zero-shot accuracy on labelled images
     Evaluate(evaluate::Evaluate),
 }
 

@@ -1,11 +1,11 @@
-//! `clip models`: what there is to name after `--model`.
+//! `clip models`: the published models.
 
 use clip::catalogue::published;
 
 use crate::Failure;
 
 pub fn run() -> Result<(), Failure> {
-    println!("  ImageNet  parameters  download  name after --model");
+    println!("  ImageNet  parameters  download  name for --model");
     for model in published() {
         println!(
             "  {:6.1} %  {:>8.0} M  {:>5.0} MB  {}  ({})",

@@ -1,4 +1,4 @@
-//! `clip pretrain`: how the bundled model was made.
+//! `clip pretrain`: contrastive pre-training, as used for the bundled model.
 
 use std::fs;
 use std::io::Write;
@@ -24,27 +24,34 @@ use crate::Failure;
 
 #[derive(Args)]
 pub struct Pretrain {
-    /// Folders that scripts/drawings/fetch.py and scripts/photos/prepare.py wrote
+    /// Folders written by scripts/drawings/fetch.py and scripts/photos/prepare.py
     #[arg(long, required = true, num_args = 1..)]
     data: Vec<PathBuf>,
-    /// Tokenizer of the model; `tokenizer.json` in the first data folder when left out
+    /// Tokenizer of the model; `tokenizer.json` in the first data folder by default
     #[arg(long)]
     tokenizer: Option<PathBuf>,
-    /// Folder for the model, its curve and its state
+    /// Output folder for the model, its training curve and its checkpoint
     #[arg(long)]
     out: PathBuf,
+    /// Training steps
     #[arg(long, default_value_t = 3000)]
     steps: usize,
+    /// Image-text pairs per batch
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
+    /// Peak learning rate
     #[arg(long, default_value_t = 1e-3)]
     learning_rate: f64,
+    /// Warm-up steps
     #[arg(long, default_value_t = 60)]
     warmup_steps: usize,
+    /// Weight decay
     #[arg(long, default_value_t = 0.1)]
     weight_decay: f32,
+    /// Input size in pixels
     #[arg(long, default_value_t = 64)]
     image_size: usize,
+    /// Size of the joint embedding
     #[arg(long, default_value_t = 192)]
     embed_dim: usize,
     /// Blocks of the image encoder: one number for a ViT, four for a ResNet
@@ -53,25 +60,28 @@ pub struct Pretrain {
     /// Width of the image encoder
     #[arg(long, default_value_t = 16)]
     width: usize,
-    /// Of a ViT
+    /// Patch size of a ViT
     #[arg(long, default_value_t = 16)]
     patch_size: usize,
+    /// Width of the text encoder
     #[arg(long, default_value_t = 128)]
     text_width: usize,
+    /// Blocks of the text encoder
     #[arg(long, default_value_t = 2)]
     text_layers: usize,
-    /// Batches of a step, each on a thread of its own
+    /// Batches per step, each on its own thread
     #[arg(long, default_value_t = 1)]
     replicas: usize,
-    /// Folder of a model to start from, of the same shape, but for the image size
+    /// Model folder to start from: the same architecture, at any image size
     #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
-    /// Go on with the run that was interrupted in --out, with the same options but for --steps
+    /// Resume the interrupted run in --out, with the same options but for --steps
     #[arg(long)]
     resume: bool,
+    /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Evaluate and save every so many steps
+    /// Steps between evaluations and checkpoints
     #[arg(long, default_value_t = 300)]
     every: usize,
 }

@@ -14,17 +14,17 @@ use crate::Failure;
 
 #[derive(Args)]
 pub struct Session {
-    /// Folder of a model, its weights file, or its name on the hub
-    /// (owner/name, owner/name@revision); the bundled one when left out
+    /// Model folder, weights file or Hugging Face name (owner/name,
+    /// owner/name@revision); the bundled model by default
     #[arg(long)]
     model: Option<String>,
-    /// Activation of weights without a config, which do not show it
+    /// Activation, for weights without a config
     #[arg(long, value_enum)]
     activation: Option<ActivationName>,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     device: Choice,
-    /// 8-bit weights: faster on the CPU, off by a little; a GPU has exact ones
+    /// 8-bit weights: faster on the CPU, slightly less accurate; ignored on a GPU
     #[arg(long)]
     int8: bool,
 }
@@ -38,10 +38,10 @@ enum Choice {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ActivationName {
-    /// OpenAI's
+    /// OpenAI models
     #[value(name = "quick_gelu")]
     QuickGelu,
-    /// Most of LAION's
+    /// Most LAION models
     Gelu,
 }
 
@@ -62,15 +62,15 @@ impl Session {
         let opened = open_device(choice, lost).await?;
         let packing = WeightPrecision::from_int8(self.int8);
         if self.int8 && opened.info.gpu {
-            eprintln!("clip: note: 8-bit weights are for the CPU; on the GPU they are exact");
+            eprintln!("clip: note: --int8 is for the CPU; the GPU uses the original weights");
         }
         Ok(Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?)
     }
 
-    /// Opens it to learn from: with exact weights.
+    /// Opens the model for training: with the original weights.
     pub async fn open_exact(&self) -> Result<Engine, Failure> {
         match self.int8 {
-            true => Err("training wants exact weights: leave --int8 out".into()),
+            true => Err("training needs the original weights: remove --int8".into()),
             false => self.open().await,
         }
     }
@@ -93,9 +93,7 @@ impl Session {
             Some(model) => match ModelLocation::parse(model) {
                 Ok(place) => Ok(Files::Remote(Box::new(Remote::new(&place)?))),
                 // Meant as a path, most likely.
-                Err(error) => {
-                    Err(format!("there is no file or folder {model}, and {error}").into())
-                }
+                Err(error) => Err(format!("no such file or folder: {model}; {error}").into()),
             },
         }
     }
@@ -157,7 +155,7 @@ impl ModelFiles for Files {
     }
 }
 
-/// Features of a picture file.
+/// Features of an image file.
 pub async fn image_features(engine: &Engine, path: &Path) -> Result<Vec<f32>, Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = fs::read(path).map_err(|error| named(&error))?;

@@ -12,7 +12,7 @@ use clip::data::{DataFiles, Dataset, hold_out};
 use clip::engine::Engine;
 use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{
-    Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest,
+    Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest, TrainingStage,
 };
 use clip::engine::training::{Attachments, Host, Training};
 use clip::hub::ModelFiles;
@@ -76,7 +76,19 @@ pub async fn run(
     finish(&arguments.out, &outcome.report)
 }
 
-/// Where a form of the result goes.
+/// Label of the progress bar.
+fn stage_name(stage: TrainingStage) -> &'static str {
+    match stage {
+        TrainingStage::Pictures => "encoding images",
+        TrainingStage::Labels => "encoding prompts",
+        TrainingStage::Choosing => "cross-validating",
+        TrainingStage::Fitting => "fitting",
+        TrainingStage::Steps => "training",
+        TrainingStage::Measuring => "evaluating",
+    }
+}
+
+/// Output folder of an export format.
 fn folder_of(export: Export) -> &'static str {
     match export {
         Export::Head => "",
@@ -119,7 +131,7 @@ fn plan(
     };
     if stats.train < 2 || stats.classes == 1 {
         return Err(format!(
-            "{} holds {} pictures to learn from in {} classes: two of each are the least",
+            "{} has {} training images in {} classes: at least two of each are needed",
             arguments.data.display(),
             stats.train,
             stats.classes
@@ -252,8 +264,7 @@ impl Host for Desk<'_> {
                 self.bar.set_length(progress.total.into());
                 self.bar.set_position(progress.done.into());
                 if !self.steps.get() {
-                    self.bar
-                        .set_message(format!("{:?}", progress.stage).to_lowercase());
+                    self.bar.set_message(stage_name(progress.stage));
                 }
             }
             TrainingEvent::Step(step) => {
@@ -263,7 +274,7 @@ impl Host for Desk<'_> {
             }
             TrainingEvent::Measured { step, accuracy } => self.bar.suspend(|| {
                 eprintln!(
-                    "clip: after step {step}: {:.1} % of those held out",
+                    "clip: step {step}: held-out accuracy {:.1} %",
                     100.0 * accuracy
                 );
             }),

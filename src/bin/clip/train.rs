@@ -1,4 +1,4 @@
-//! `clip train`: a better classifier from a folder of pictures.
+//! `clip train`: trains a classifier or a model on a folder of images.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -21,55 +21,60 @@ mod towers;
 pub struct Train {
     #[command(flatten)]
     session: Session,
-    /// What is trained
+    /// Training method
     #[arg(long, value_enum)]
     method: MethodName,
-    /// Folder with a sub-folder for each class, or with a table (CSV, TSV,
-    /// JSONL) of pictures and captions or labels; a zip of either; or a table
+    /// Folder with one subfolder per class, or with a table (CSV, TSV, JSONL)
+    /// of images with captions or labels; a zip of either; or the table itself
     #[arg(long)]
     data: PathBuf,
-    /// Folder for what comes out: the classifier or the model, and report.json
+    /// Output folder for the classifier or model and report.json
     #[arg(long)]
     out: PathBuf,
-    /// Prompt with {label} in it; several are averaged
+    /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
-    /// Share of the pictures of each class that is kept apart for measuring
+    /// Share of the images of each class held out for testing
     #[arg(long, default_value_t = HeadSettings::HELD_OUT)]
     held_out: f64,
+    /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Go on with a run that was interrupted (lora, full, pretrain)
+    /// Resume an interrupted run (lora, full, pretrain)
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
     settings: Settings,
 }
 
-/// For lora, full and pretrain; what is left out is chosen from the amount of data.
+/// For lora, full and pretrain; the defaults depend on the amount of data.
 #[derive(Args)]
 struct Settings {
+    /// Passes over the training images
     #[arg(long)]
     epochs: Option<u32>,
-    /// Pairs of which each is told from all others in a step
+    /// Image-text pairs compared with each other in one step
     #[arg(long)]
     batch_size: Option<u32>,
-    /// Pairs computed at once: less memory, the same gradient
+    /// Pairs processed at once: less memory, same gradient
     #[arg(long)]
     micro_batch: Option<u32>,
+    /// Peak learning rate
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Weight decay
     #[arg(long)]
     weight_decay: Option<f64>,
+    /// Warm-up steps
     #[arg(long)]
     warmup_steps: Option<u32>,
-    /// Of a LoRA
+    /// LoRA rank
     #[arg(long)]
     rank: Option<u32>,
-    /// Of a LoRA
+    /// LoRA alpha
     #[arg(long)]
     alpha: Option<f64>,
-    /// LoRA on the MLPs, too
+    /// Apply LoRA to the MLPs too
     #[arg(long)]
     mlp: bool,
 }
@@ -78,13 +83,13 @@ struct Settings {
 enum MethodName {
     /// Logistic regression on image features
     Probe,
-    /// The zero-shot classifier, corrected by few pictures
+    /// Zero-shot classifier corrected by a few images
     Adapter,
-    /// Low-rank changes to the towers
+    /// Low-rank updates to the encoders
     Lora,
     /// Contrastive fine-tuning
     Full,
-    /// Contrastive training from nothing
+    /// Contrastive training from scratch
     Pretrain,
 }
 
@@ -107,7 +112,7 @@ const REPORT: &str = "report.json";
 pub async fn run(arguments: &Train) -> Result<(), Failure> {
     if !(0.0..1.0).contains(&arguments.held_out) {
         return Err(format!(
-            "--held-out is a share from 0 to 1, not {}",
+            "--held-out must be a share from 0 to 1, not {}",
             arguments.held_out
         )
         .into());
@@ -131,7 +136,7 @@ async fn train_classifier(
 ) -> Result<(), Failure> {
     if arguments.resume {
         return Err(format!(
-            "the method {method} is done in one go: there is nothing to --resume, run it again"
+            "the method {method} cannot be resumed: run it again without --resume"
         )
         .into());
     }
@@ -189,7 +194,7 @@ fn finish(out: &Path, report: &TrainingReport) -> Result<(), Failure> {
         eprintln!("clip: note: {note}");
     }
     println!(
-        "learnt from {} pictures, measured on {} others; {:.1} s, {:.0} pictures/s on {}",
+        "trained on {} images, tested on {}; {:.1} s, {:.0} images/s on {}",
         report.data.train,
         report.data.held_out,
         report.seconds,
@@ -199,19 +204,22 @@ fn finish(out: &Path, report: &TrainingReport) -> Result<(), Failure> {
     if let (Some(before), Some(after)) = (&report.before, &report.after) {
         compare(before, after);
     }
-    println!("written: {}", out.display());
+    println!("results written to {}", out.display());
     Ok(())
 }
 
 fn compare(before: &Evaluation, after: &Evaluation) {
     let percent = |share: f64| share * 100.0;
-    println!("             before    after");
+    println!("                 before    after");
     for (name, of) in [
         ("top-1", (before.top_1, after.top_1)),
         ("top-5", (before.top_5, after.top_5)),
-        ("mean class", (before.mean_per_class, after.mean_per_class)),
+        (
+            "mean per class",
+            (before.mean_per_class, after.mean_per_class),
+        ),
     ] {
-        println!("{name:10} {:6.1} % {:6.1} %", percent(of.0), percent(of.1));
+        println!("{name:14} {:6.1} % {:6.1} %", percent(of.0), percent(of.1));
     }
     const CLASSES: usize = 20;
     for (before, after) in (before.classes.iter().zip(&after.classes)).take(CLASSES) {
@@ -224,11 +232,11 @@ fn compare(before: &Evaluation, after: &Evaluation) {
     }
     const MISTAKES: usize = 5;
     if !after.mistakes.is_empty() {
-        println!("worst mistakes:");
+        println!("most confident mistakes:");
     }
     for mistake in after.mistakes.iter().take(MISTAKES) {
         println!(
-            "  {}: {} with {:.0} %, is {}",
+            "  {}: predicted {} ({:.0} %), actual {}",
             mistake.path,
             mistake.answer,
             mistake.probability * 100.0,
@@ -250,7 +258,7 @@ impl Bar {
             _ => {
                 self.clear();
                 let bar = ProgressBar::new(progress.total as u64);
-                let style = "{msg:10} {wide_bar} {pos}/{len} {eta}";
+                let style = "{msg:16} {wide_bar} {pos}/{len} {eta}";
                 if let Ok(style) = ProgressStyle::with_template(style) {
                     bar.set_style(style);
                 }

@@ -151,7 +151,7 @@ impl SharedMemory for WasmSharedMemory {
             let done = self.load(COMPLETED);
             if self.load(FAILED) != 0 {
                 // Its shards are lost: the page restarts the engine.
-                panic!("a thread that computes has failed; perhaps there is too little memory");
+                panic!("a compute thread failed, possibly out of memory");
             }
             if done as usize == self.workers {
                 return;

@@ -171,11 +171,13 @@ impl TrainedArtifact {
         let is_json = |file: &Vec<u8>| file.first() == Some(&b'{');
         let (configs, weights): (Vec<_>, Vec<_>) = files.into_iter().partition(is_json);
         let weights = weights.into_iter().next();
-        let weights = weights.ok_or("there is no .safetensors file among these")?;
+        let weights = weights.ok_or("none of these is a .safetensors file")?;
         let model_info = engine.model_info();
         let Some(config) = configs.into_iter().next() else {
             let head = Head::read(&weights).map_err(|error| {
-                format!("{error}; of a LoRA its adapter_config.json is needed, too: choose both files at once")
+                format!(
+                    "{error}; a LoRA also needs its adapter_config.json: choose both files together"
+                )
             })?;
             let note = head.fits(model_info).map_err(text)?;
             return Ok((Self::Head(head), note));
@@ -202,7 +204,7 @@ impl TrainedArtifact {
         }
         if info.model != loaded_model {
             return Err(format!(
-                "what was trained belongs to the model {}, but {loaded_model} is loaded: load that one first",
+                "the trained result belongs to the model {}, but {loaded_model} is loaded: load that model first",
                 info.model
             ));
         }
@@ -219,7 +221,7 @@ impl TrainedArtifact {
     /// The full model, with LoRA merged, not packed.
     async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, String> {
         match self {
-            Self::Head(_) => Err("a classifier is no model".into()),
+            Self::Head(_) => Err("a classifier is not a model".into()),
             Self::Lora { files, .. } => {
                 let model = load_peft(host.model(engine).await?, files).map_err(text)?;
                 Ok(merge_lora(model))
@@ -230,7 +232,7 @@ impl TrainedArtifact {
                     None => host.get(FILES[0]).await,
                 };
                 let weights = (weights.as_ref().or(stored.as_ref()))
-                    .ok_or("what was trained is no longer there: train again")?;
+                    .ok_or("the trained weights no longer exist: train again")?;
                 let config = info.config.as_ref().unwrap_or(engine.config());
                 let mut loader = Loader::new(config, engine.device(), weights.len() as u64);
                 loader.push(weights).map_err(text)?;
@@ -258,7 +260,7 @@ impl TrainedArtifact {
             (Export::HuggingFace | Export::OpenClip, Self::Lora { .. } | Self::Model { .. }) => {
                 self.export_model(what, host, engine).await
             }
-            _ => Err("it cannot be taken away in this form".into()),
+            _ => Err("it cannot be exported in this format".into()),
         }
     }
 
@@ -278,7 +280,8 @@ impl TrainedArtifact {
         let key_map = match what {
             Export::HuggingFace => {
                 let described = config.to_hugging_face();
-                let described = described.ok_or("transformers has no CLIP with a ResNet")?;
+                let described =
+                    described.ok_or("transformers does not support CLIP with a ResNet")?;
                 files.push(("config.json".into(), pretty(&described)?));
                 let own = host.model_file("preprocessor_config.json").await;
                 let preprocessor = match own {

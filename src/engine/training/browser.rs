@@ -66,15 +66,19 @@ impl<M: ModelFiles> Host for Browser<M> {
         match JsFuture::from(file.array_buffer()).await {
             Ok(buffer) => Ok(Uint8Array::new(&buffer).to_vec()),
             Err(_) => Err(
-                "the file could not be read: it is a folder, or was moved or changed since".into(),
+                "the file could not be read: it is a folder, or it has been moved or changed"
+                    .into(),
             ),
         }
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let cache = self.cache().await.ok_or("a private window keeps nothing")?;
+        let cache = self
+            .cache()
+            .await
+            .ok_or("private windows cannot store files")?;
         cache.put(name, bytes).await.map_err(|error| match error {
-            CacheError::Full => "there is no more room".into(),
+            CacheError::Full => "not enough storage space".into(),
             CacheError::Other(why) => why,
         })
     }

@@ -228,7 +228,7 @@ impl FineTuneJob {
         let sampler = Sampler::new(train, settings.batch_size as usize, settings.seed.into());
         let steps = settings.epochs as usize * sampler.batches_per_epoch();
         if steps == 0 {
-            return Err("there is nothing to learn from: add pictures".into());
+            return Err("there is nothing to train on: add images".into());
         }
         let (model, config) = match settings.method {
             Method::Pretrain => {
@@ -264,16 +264,16 @@ impl FineTuneJob {
     ) -> Result<(Self, Vec<MetricSeries>), String> {
         let run = latest_checkpoint(host)
             .await
-            .ok_or("nothing is left of the training: start it again")?;
+            .ok_or("there is no interrupted training run: start it again")?;
         let here = &engine.model_info().name;
         if run.model != *here {
             return Err(format!(
-                "this training was begun with the model {}, but {here} is loaded: load that one and resume again",
+                "this training run uses the model {}, but {here} is loaded: load that model and resume again",
                 run.model
             ));
         }
         let state = host.get(CHECKPOINT_STATES[run.slot % 2]).await;
-        let state = state.ok_or("the state of the training is no longer there: start it again")?;
+        let state = state.ok_or("the checkpoint no longer exists: start the training again")?;
         let settings = &run.plan.settings;
         let model = match settings.method {
             Method::Pretrain => {
@@ -283,7 +283,7 @@ impl FineTuneJob {
             _ => host.model(engine).await?,
         };
         let (trainer, sampler) = Trainer::resume(model, &state).map_err(|e| e.to_string())?;
-        let sampler = sampler.ok_or("the state of the training is not whole: start it again")?;
+        let sampler = sampler.ok_or("the checkpoint is incomplete: start the training again")?;
         let curves = run.curves.named();
         Ok((Self::new(run, trainer, sampler, host.now()), curves))
     }
@@ -487,7 +487,7 @@ impl FineTuneJob {
             // Tried again after the usual interval.
             Err(why) => TrainingEvent::Remark {
                 text: format!(
-                    "The state of the training could not be kept ({why}): leave this page open until it is done."
+                    "The checkpoint could not be saved ({why}). Keep this page open until training has finished."
                 ),
             },
         };
@@ -618,12 +618,12 @@ impl FineTuneJob {
             .filter(|before| before.len() == after.len());
         let mut notes = Vec::new();
         if !has_held_out {
-            let why = "nothing was held out that could be asked about, so nothing was measured";
+            let why = "no usable images were held out, so the result was not evaluated";
             notes.push(why.into());
         }
         if self.run.step < self.run.steps {
             notes.push(format!(
-                "ended after {} of {} steps",
+                "stopped after {} of {} steps",
                 self.run.step, self.run.steps
             ));
         }
@@ -707,8 +707,6 @@ async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, String
         .map_err(|error| format!("{error:?}"))?;
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()),
-        false => {
-            Err("the model gives numbers that are not finite: try a smaller learning rate".into())
-        }
+        false => Err("the model's output is not finite: try a smaller learning rate".into()),
     }
 }

@@ -208,7 +208,7 @@ impl HeadFitJob {
         let features = (self.samples.iter())
             .map(|sample| samples.features(*sample).cloned())
             .collect::<Option<Vec<_>>>()
-            .ok_or("a picture was taken away while it was learnt from: start again")?;
+            .ok_or("an image was removed during training: start again")?;
         let examples = (plan.samples.iter().enumerate())
             .map(|(picture, sample)| Example {
                 picture,

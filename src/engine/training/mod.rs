@@ -171,15 +171,17 @@ impl<H: Host> Training<H> {
                     .await;
                 match estimate {
                     Ok(estimate) => self.emit(TrainingEvent::Estimated(estimate)),
-                    Err(why) => self.notify(format!("What it takes could not be found out: {why}")),
+                    Err(why) => {
+                        self.notify(format!("Time and memory could not be estimated: {why}"))
+                    }
                 }
             }
             TrainingRequest::Start { .. } | TrainingRequest::Resume
                 if engine.precision() == WeightPrecision::Int8 =>
             {
                 self.fail(
-                    "the model is loaded with 8-bit weights, and training wants exact ones: \
-                     switch \"8-bit weights\" off, at the top of the page, and begin again"
+                    "the model is loaded with 8-bit weights, but training needs the original ones: \
+                     turn off \"8-bit weights\" at the top of the page and start again"
                         .into(),
                 );
             }
@@ -201,7 +203,7 @@ impl<H: Host> Training<H> {
             TrainingRequest::Export { what } => {
                 let made = match &self.artifact {
                     Some(artifact) => artifact.export(what, &self.host, engine).await,
-                    None => Err("there is nothing trained to take away".into()),
+                    None => Err("there is no trained result to export".into()),
                 };
                 match made {
                     Ok(files) => {

@@ -144,7 +144,7 @@ impl<F: Clone> SampleStore<F> {
     pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &str) {
         if !std::mem::replace(&mut self.warned, true) {
             let text = format!(
-                "This browser does not keep the pictures ({why}): leave this page open until you have taken away what you train."
+                "This browser cannot store the images ({why}). Keep this page open until you have exported the result."
             );
             host.emit(TrainingEvent::Remark { text }, Attachments::Nothing);
         }
@@ -172,7 +172,7 @@ impl<F: Clone> SampleStore<F> {
         if let Some(pixels) = self.pixels.get(&sample) {
             return Ok(pixels.clone());
         }
-        let gone = || format!("the picture number {sample} is no longer there");
+        let gone = || format!("image {sample} no longer exists");
         let file = self.files.get(&sample).ok_or_else(gone)?;
         let bytes = host.read(file).await?;
         let picture = decode(&bytes).map_err(|error| error.to_string())?;

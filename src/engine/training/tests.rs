@@ -379,7 +379,7 @@ fn stopped_runs_leave_nothing_or_what_was_learnt() {
             .report
             .notes
             .iter()
-            .any(|note| note.contains("ended after"))
+            .any(|note| note.contains("stopped after"))
     );
 }
 

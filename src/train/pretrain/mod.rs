@@ -39,7 +39,7 @@ pub struct PretrainOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
     #[error(
-        "the saved state is of a run with other options: resume with those, or start anew without --resume"
+        "the checkpoint belongs to a run with other options: resume with those, or start again without --resume"
     )]
     OtherRun,
     #[error("a text could not be tokenised: {0}")]

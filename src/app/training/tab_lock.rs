@@ -1,5 +1,5 @@
 //! One tab at a time trains: what is kept has one place in a browser, and two
-//! that write there would destroy each other's. The turn is a lock that the
+//! that write there would destroy each other's. A lock decides, which the
 //! browser holds for a tab until it lets go or is closed; who wants it waits,
 //! and may ask for it over a channel.
 
@@ -30,12 +30,12 @@ extern "C" {
     fn set_onmessage(this: &BroadcastChannel, hear: &JsValue);
 }
 
-/// This tab's turn, until it is let go.
-pub struct Held(Option<Function>);
+/// The lock, held until it is released.
+pub struct TrainingLock(Option<Function>);
 
-impl Held {
-    /// The next one's turn.
-    pub fn let_go(self) {
+impl TrainingLock {
+    /// Releases the lock to the next tab.
+    pub fn release(self) {
         if let Some(release) = self.0 {
             // A promise's resolver does not throw.
             let _ = release.call0(&JsValue::NULL);
@@ -43,11 +43,11 @@ impl Held {
     }
 }
 
-/// Takes the turn; where another tab has it, after that one if `wait`, else not
+/// Acquires the lock; where another tab holds it, after that one if `wait`, else not
 /// at all. A browser without locks cannot tell: there every tab has it.
-pub async fn take(wait: bool) -> Option<Held> {
+pub async fn take(wait: bool) -> Option<TrainingLock> {
     let Some(locks) = locks() else {
-        return Some(Held(None));
+        return Some(TrainingLock(None));
     };
     let (held, release) = promise();
     let (answered, answer) = promise();
@@ -62,14 +62,14 @@ pub async fn take(wait: bool) -> Option<Held> {
     let options = Object::new();
     let _ = Reflect::set(&options, &"ifAvailable".into(), &(!wait).into());
     let Ok(ended) = locks.request(NAME, &options, &granted) else {
-        return Some(Held(None));
+        return Some(TrainingLock(None));
     };
     // Where locks are forbidden there is no answer, but an error.
     let first = Promise::race(&Array::of2(&answered, &ended));
     match JsFuture::from(first).await {
-        Ok(lock) if lock.is_object() => Some(Held(Some(release))),
+        Ok(lock) if lock.is_object() => Some(TrainingLock(Some(release))),
         Ok(_) => None,
-        Err(_) => Some(Held(None)),
+        Err(_) => Some(TrainingLock(None)),
     }
 }
 
@@ -86,7 +86,7 @@ fn promise() -> (Promise, Function) {
     (promise, resolver)
 }
 
-/// How tabs ask each other for the turn.
+/// Channel on which tabs request the lock from each other.
 pub struct Channel(Option<BroadcastChannel>);
 
 impl Channel {
@@ -94,14 +94,14 @@ impl Channel {
     pub fn open(asked: impl Fn() + 'static) -> Self {
         let channel = BroadcastChannel::new(NAME).ok();
         if let Some(channel) = &channel {
-            let hear = Closure::<dyn Fn(JsValue)>::new(move |_| asked());
+            let on_event = Closure::<dyn Fn(JsValue)>::new(move |_| asked());
             // As long as the page.
-            channel.set_onmessage(&hear.into_js_value());
+            channel.set_onmessage(&on_event.into_js_value());
         }
         Self(channel)
     }
 
-    /// Asks the tab that has the turn to let go.
+    /// Requests the lock from the tab that holds it.
     pub fn ask(&self) {
         if let Some(channel) = &self.0 {
             let _ = channel.post_message(&"let go".into());

@@ -1,4 +1,4 @@
-//! Which method, and with which settings, from how much there is to learn from.
+//! Recommended method and settings for the amount of training data.
 
 pub use crate::engine::defaults::{DatasetStats, steps, training_settings as defaults};
 
@@ -14,40 +14,40 @@ pub const METHODS: [Method; 5] = [
     Method::Pretrain,
 ];
 
-/// What a method is called.
+/// Title of a method.
 pub fn title(method: Method) -> &'static str {
     match method {
         Method::Probe => "Linear probe",
         Method::Adapter => "Few-shot adapter",
         Method::Lora => "LoRA",
         Method::Full => "Full fine-tuning",
-        Method::Pretrain => "Pre-training from nothing",
+        Method::Pretrain => "Pre-training from scratch",
     }
 }
 
-/// What it does, in a sentence.
+/// Description of a method.
 pub fn about(method: Method) -> &'static str {
     match method {
         Method::Probe => {
-            "A classifier on what the model sees, which itself stays as it is. Best from about 16 pictures of each class."
+            "A linear classifier on frozen image features. Works best with 16 or more images per class."
         }
         Method::Adapter => {
-            "Begins with what the words say and corrects it. Even one picture of each class does no harm."
+            "Starts from the zero-shot classifier and corrects it. Works even with one image per class."
         }
         Method::Lora => {
-            "Small changes inside the model's attention, in a small file. For pictures unlike any that it knows, or captions."
+            "Low-rank updates to the attention layers, saved as a small file. For captions, or for images unlike the training data of the model."
         }
         Method::Full => {
-            "All of the model, or parts of it, learns on. For thousands of pictures; easily forgets what it knew."
+            "Trains the whole model or parts of it. For thousands of images; the model may forget what it knew."
         }
         Method::Pretrain => {
-            "A small model that knows nothing at first. To watch and learn from: a useful one takes millions of pictures."
+            "Trains a small model from random weights, to see how it works. A useful model needs millions of images."
         }
     }
 }
 
-/// How long it takes, roughly.
-pub fn pace(method: Method) -> &'static str {
+/// Rough duration of a method.
+pub fn duration_hint(method: Method) -> &'static str {
     match method {
         Method::Probe | Method::Adapter => "seconds",
         Method::Lora => "minutes",
@@ -56,21 +56,21 @@ pub fn pace(method: Method) -> &'static str {
     }
 }
 
-/// What the result is.
-pub fn gives(method: Method) -> &'static str {
+/// Kind of result.
+pub fn output_hint(method: Method) -> &'static str {
     match method {
         Method::Probe | Method::Adapter => "a classifier of a few kB",
-        Method::Lora => "a LoRA of some MB or less",
-        Method::Full | Method::Pretrain => "a whole model",
+        Method::Lora => "a LoRA of a few MB or less",
+        Method::Full | Method::Pretrain => "a full model",
     }
 }
 
-/// Whether a method can learn from captions alone.
+/// Whether a method can train on captions alone.
 pub fn takes_captions(method: Method) -> bool {
     !matches!(method, Method::Probe | Method::Adapter)
 }
 
-/// The method for so much, and why, in a sentence.
+/// The recommended method for this amount of data, and why.
 pub fn recommend(amount: DatasetStats) -> (Method, String) {
     let DatasetStats {
         classes,
@@ -82,56 +82,56 @@ pub fn recommend(amount: DatasetStats) -> (Method, String) {
         return match train {
             ..5_000 => (
                 Method::Lora,
-                "captions teach both encoders, and LoRA changes little enough for so few of them"
+                "captions train both encoders, and LoRA is less likely to overfit a small data set"
                     .into(),
             ),
             _ => (
                 Method::Full,
-                format!("{train} captioned pictures are enough to change all of the model"),
+                format!("{train} captioned images are enough to train the whole model"),
             ),
         };
     }
     let each = match fewest {
-        1 => "1 picture".into(),
-        many => format!("{many} pictures"),
+        1 => "1 image".into(),
+        many => format!("{many} images"),
     };
     match fewest {
         ..16 => (
             Method::Adapter,
             format!(
-                "with {each} in the smallest class, it is safest to begin with what the words say"
+                "with {each} in the smallest class, starting from the zero-shot classifier is safest"
             ),
         ),
         16..500 => (
             Method::Probe,
-            format!("{each} or more of each class are enough to learn what tells them apart"),
+            format!("{each} or more per class are enough for a classifier on frozen features"),
         ),
         _ => (
             Method::Lora,
-            format!("{each} or more of each class are enough to change the model itself a little"),
+            format!("{each} or more per class are enough to adapt the encoders"),
         ),
     }
 }
 
-/// Why a method cannot be used with so much, if it cannot.
-pub fn refusal(method: Method, amount: DatasetStats) -> Option<&'static str> {
+/// Why a method cannot be used with this data, if it cannot.
+pub fn blocking_reason(method: Method, amount: DatasetStats) -> Option<&'static str> {
     match () {
-        () if amount.train == 0 => Some("Add pictures first: there is nothing to learn from yet."),
+        () if amount.train == 0 => Some("Add images first: there is nothing to train on yet."),
         () if !takes_captions(method) && amount.classes == 0 => Some(
-            "This method needs classes. Captions are for LoRA, full fine-tuning and pre-training.",
+            "This method needs classes. For captions, use LoRA, full fine-tuning or pre-training.",
         ),
         () if amount.classes == 1 => {
-            Some("Add pictures of a second class: one alone cannot be told apart from anything.")
+            Some("Add images of a second class: training needs at least two.")
         }
         () if amount.classes == 0 && amount.train < 2 => {
-            Some("Add a second picture with its caption: one alone teaches nothing.")
+            Some("Add a second captioned image: training needs at least two.")
         }
         () => None,
     }
 }
 
-/// What is wrong with settings: the field's name and what to do.
-pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> {
+/// Invalid settings: the name of the field and what to do.
+pub fn validate(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> {
     let mut faults = Vec::new();
     let mut check = |good: bool, field, what| {
         if !good {
@@ -141,7 +141,7 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
     check(
         (0.0..=0.9).contains(&settings.held_out),
         "held_out",
-        "Choose between 0 and 90 %.",
+        "Choose a value from 0 to 90 %.",
     );
     if matches!(settings.method, Method::Probe | Method::Adapter) {
         return faults;
@@ -150,7 +150,7 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
     check(
         settings.batch_size >= 2,
         "batch_size",
-        "At least 2: pictures are told from each other.",
+        "At least 2: the loss compares the images of a batch.",
     );
     check(
         (1..=settings.batch_size).contains(&settings.micro_batch),
@@ -179,14 +179,14 @@ pub fn faults(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)> 
             check(
                 both != [TrainedPart::Frozen; 2],
                 "image_tower",
-                "One of the encoders has to learn.",
+                "Train at least one of the encoders.",
             );
         }
         Method::Full => check(
             settings.temperature
                 || [settings.image_tower, settings.text_tower] != [TrainedPart::Frozen; 2],
             "image_tower",
-            "Something has to learn: an encoder, or the temperature.",
+            "Train at least one encoder or the temperature.",
         ),
         Method::Pretrain => {
             check(
@@ -226,28 +226,28 @@ mod tests {
         assert_eq!(method(3, 1_000), Method::Lora);
         assert_eq!(method(0, 20), Method::Lora);
         assert_eq!(method(0, 20_000), Method::Full);
-        assert!(recommend(amount(3, 1)).1.contains("1 picture "));
+        assert!(recommend(amount(3, 1)).1.contains("1 image "));
     }
 
     #[test]
-    fn what_cannot_be_learnt_is_refused_in_words() {
+    fn what_cannot_be_trained_is_refused_in_words() {
         assert!(
-            refusal(Method::Probe, amount(0, 20))
+            blocking_reason(Method::Probe, amount(0, 20))
                 .unwrap()
                 .contains("classes")
         );
-        assert!(refusal(Method::Lora, amount(0, 20)).is_none());
+        assert!(blocking_reason(Method::Lora, amount(0, 20)).is_none());
         assert!(
-            refusal(Method::Lora, amount(1, 20))
+            blocking_reason(Method::Lora, amount(1, 20))
                 .unwrap()
                 .contains("second class")
         );
         assert!(
-            refusal(Method::Lora, amount(2, 0))
+            blocking_reason(Method::Lora, amount(2, 0))
                 .unwrap()
-                .contains("Add pictures")
+                .contains("Add images")
         );
-        assert!(refusal(Method::Adapter, amount(2, 1)).is_none());
+        assert!(blocking_reason(Method::Adapter, amount(2, 1)).is_none());
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         for method in METHODS {
             for train in [(2, 1), (3, 30), (100, 1_000), (0, 2), (0, 5_000)] {
                 let settings = defaults(method, amount(train.0, train.1), None);
-                assert_eq!(faults(&settings), [], "{settings:?}");
+                assert_eq!(validate(&settings), [], "{settings:?}");
                 assert!(steps(&settings, amount(train.0, train.1).train) >= 1);
             }
         }
@@ -267,10 +267,13 @@ mod tests {
         settings.batch_size = 1;
         settings.micro_batch = 4;
         settings.learning_rate = 0.0;
-        let fields: Vec<&str> = faults(&settings).iter().map(|(field, _)| *field).collect();
+        let fields: Vec<&str> = validate(&settings)
+            .iter()
+            .map(|(field, _)| *field)
+            .collect();
         assert_eq!(fields, ["batch_size", "micro_batch", "learning_rate"]);
         // A probe has none of these.
         settings.method = Method::Probe;
-        assert_eq!(faults(&settings), []);
+        assert_eq!(validate(&settings), []);
     }
 }
