@@ -24,7 +24,7 @@ use crate::Failure;
 
 #[derive(Args)]
 pub struct Pretrain {
-    /// Folders written by scripts/drawings/fetch.py and scripts/photos/prepare.py
+    /// Folders written by scripts/drawings/fetch.py and scripts/photos/fetch.py
     #[arg(long, required = true, num_args = 1..)]
     data: Vec<PathBuf>,
     /// Tokenizer of the model; `tokenizer.json` in the first data folder by default

@@ -1,5 +1,5 @@
 //! Image-text data for pre-training: folders that `scripts/drawings/fetch.py` and
-//! `scripts/photos/prepare.py` write.
+//! `scripts/photos/fetch.py` write.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::Sprite;
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainDataError {
     #[error(
-        "cannot read {path}: {source} (scripts/drawings/fetch.py and scripts/photos/prepare.py write such folders)"
+        "cannot read {path}: {source} (scripts/drawings/fetch.py and scripts/photos/fetch.py write such folders)"
     )]
     Read {
         path: String,
