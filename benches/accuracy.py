@@ -53,7 +53,7 @@ def main():
     print("# Accuracy of the bundled model\n")
     print("Zero-shot, on images that it was not trained on. Written by `benches/accuracy.py`; aims in brackets.\n")
     print(f"Photographs with \"{PHOTO}\", drawings with \"{DRAWING}\".\n")
-    print("| set | images | names | top-1 | top-5 | mean of classes | among 10 |")
+    print("| set | images | names | top-1 | top-5 | mean per class | among 10 |")
     print("| --- | --: | --: | --: | --: | --: | --: |")
     english = {}
     for folder, sets, template in (("photos", PHOTOS, PHOTO), ("drawings", [OPENMOJI], DRAWING)):

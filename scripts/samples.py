@@ -43,24 +43,24 @@ PHOTOS = [
     ("scikit-image", "skimage/data/coffee.png", "coffee", "a cup of coffee on a table",
      ["cup of coffee", "pizza", "plate", "teapot"]),
     ("scikit-image", "skimage/data/rocket.jpg", "rocket", "a rocket before its launch, at dusk",
-     ["rocket", "airplane", "lighthouse", "bridge"]),
+     ["rocket", "airplane", "flower", "cat"]),
     ("scikit-learn", "sklearn/datasets/images/flower.jpg", "flower", "an orange dahlia",
      ["flower", "butterfly", "mushroom", "orange"]),
     ("scikit-learn", "sklearn/datasets/images/china.jpg", "pagoda", "a pagoda above a lake",
-     ["pagoda", "castle", "skyscraper", "barn"]),
+     ["pagoda", "skyscraper", "forest", "beach"]),
     ("scipy", "scipy/misc/face.dat", "raccoon", "a raccoon between leaves",
-     ["raccoon", "bear", "squirrel", "wolf"]),
+     ["raccoon", "wolf", "bird", "fish"]),
 ]
 RACCOON = (1024, 768)  # scipy keeps its pixels alone, RGB, in bzip2
 
 # concept, file, labels that make a question of it; without any: for the tests alone
 DRAWINGS = [
-    ("1f355", "pizza", ["pizza", "hamburger", "cake", "bread"]),
+    ("1f355", "pizza", ["pizza", "hamburger", "banana", "fish"]),
     ("1f6b2", "bicycle", ["bicycle", "car", "train", "airplane"]),
-    ("1f3b8", "guitar", ["guitar", "violin", "trumpet", "drum"]),
+    ("1f3b8", "guitar", ["guitar", "trumpet", "drum", "piano"]),
     ("2602", "umbrella", ["umbrella", "hat", "tent", "snowman"]),
     ("26bd", "soccer", ["soccer ball", "basketball", "tennis", "bowling"]),
-    ("1f98b", "butterfly", ["butterfly", "bee", "bird", "spider"]),
+    ("1f98b", "butterfly", ["butterfly", "bee", "bird", "fish"]),
     ("1f408", "cat", []),
     ("1f680", "rocket", []),
     ("1f347", "grapes", []),

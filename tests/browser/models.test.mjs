@@ -251,7 +251,7 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
         assert.match(text, words, behaviour);
         assert.doesNotMatch(text, /unwrap|panicked|undefined|\[object/);
         await page.getByRole("button", { name: "Use the bundled model" }).click();
-        await ready(page, "drawings");
+        await ready(page, "everyday");
       });
     }
   });
