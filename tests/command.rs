@@ -112,7 +112,7 @@ fn labelled_images_are_evaluated_from_folders_tables_and_zips() {
         "top-5",
         "mean per class",
         "among 10",
-        "1    guitar",
+        "1 of 1     guitar",
     ] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
