@@ -107,13 +107,7 @@ fn labelled_images_are_evaluated_from_folders_tables_and_zips() {
     let found = evaluate(&table, &[]);
     let shown = String::from_utf8(found.stdout).unwrap();
     assert!(shown.starts_with("3 images, 3 classes\n"), "{shown}");
-    for line in [
-        "top-1",
-        "top-5",
-        "mean per class",
-        "among 10",
-        "1 of 1     guitar",
-    ] {
+    for line in ["top-1", "top-5", "mean per class", "among 10", " guitar"] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
 
@@ -127,7 +121,7 @@ fn labelled_images_are_evaluated_from_folders_tables_and_zips() {
         "--data",
         &data.join("cat").display().to_string(),
     ]);
-    assert!(only.contains("two classes"), "{only}");
+    assert!(only.contains("contains no usable images"), "{only}");
     let none = failure(&["evaluate", "--data", "no-such-folder"]);
     assert!(none.contains("no-such-folder"), "{none}");
 }
