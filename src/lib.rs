@@ -12,6 +12,7 @@
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
 //! | [`data`] | training data: folders, tables, zips; held-out splits |
+//! | [`library`] | index of one's own images: search, duplicates |
 //! | [`train`] | probe and adapter; contrastive loss, batches of any size, optimiser, LoRA, pre-training |
 //! | [`eval`] | how good a model is |
 //! | [`catalogue`] | published models by name |
@@ -30,6 +31,8 @@ pub mod eval;
 pub mod hub;
 #[cfg(feature = "kernels")]
 pub mod kernels;
+#[cfg(feature = "library")]
+pub mod library;
 #[cfg(feature = "compute")]
 pub mod model;
 #[cfg(feature = "compute")]

@@ -91,7 +91,7 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
 }
 
 /// The labels of a list, each once.
-fn labels(list: &str) -> Vec<String> {
+pub fn labels(list: &str) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for label in list.split([',', '\n']).map(str::trim) {
         if !label.is_empty() && !labels.iter().any(|known| known == label) {

@@ -1,4 +1,4 @@
-//! `clip embed`: features of images and texts, as JSON.
+//! `clip embed`: features of images and texts, as JSON, or of many images as NumPy and Parquet files.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,38 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::session::{Session, image_features, number, numbers};
+use crate::shards::{self, Shard};
 
 #[derive(Args)]
 pub struct Embed {
     #[command(flatten)]
     session: Session,
     /// Images: PNG, JPEG, WebP, GIF, BMP
-    #[arg(long, num_args = 1.., required_unless_present = "texts")]
+    #[arg(long, num_args = 1.., required_unless_present_any = ["texts", "data"])]
     images: Vec<PathBuf>,
     /// Texts, used as is
     #[arg(long, num_args = 1..)]
     texts: Vec<String>,
-    /// Print JSON (the only output format)
+    /// Many images: a folder with its subfolders, or a text file with the path of an image per line. Needs --out
+    #[arg(long, requires = "out", conflicts_with_all = ["images", "texts", "json"])]
+    data: Option<PathBuf>,
+    /// Output folder for the features of --data, in clip-retrieval's layout
+    #[arg(long, requires = "data")]
+    out: Option<PathBuf>,
+    /// Part of --data to encode, such as 1/4 on the first of four machines
+    #[arg(long, requires = "data")]
+    shard: Option<Shard>,
+    /// Print JSON (the only output format for --images and --texts)
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(arguments: &Embed) -> Result<(), Failure> {
+    if let (Some(data), Some(out)) = (&arguments.data, &arguments.out) {
+        let engine = arguments.session.open().await?;
+        let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+        return shards::run(&engine, data, out, shard);
+    }
     if !arguments.json {
         return Err("features are printed as JSON only: add --json".into());
     }

@@ -74,7 +74,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
                 probabilities: zero_shot::probabilities(
                     &features[example.picture],
                     &classifier,
-                    engine.logit_scale(),
+                    engine.logit_scale().exp(),
                 ),
             })
         })

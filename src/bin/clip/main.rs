@@ -1,12 +1,19 @@
 //! `clip`: the library on the command line.
 
 mod classify;
+mod duplicates;
 mod embed;
+mod encode;
 mod evaluate;
 mod fewshot;
+mod index;
 mod models;
+mod output;
 mod pretrain;
+mod search;
 mod session;
+mod shards;
+mod sort;
 mod train;
 
 use std::process::ExitCode;
@@ -26,6 +33,14 @@ enum Command {
     Classify(classify::Classify),
     /// Compute the features of images and texts
     Embed(embed::Embed),
+    /// Index the images of a folder for search, duplicates and sorting
+    Index(index::IndexFolder),
+    /// Find images of a folder by words and by images
+    Search(search::Search),
+    /// Find equal, nearly equal and similar images of a folder
+    Duplicates(duplicates::FindDuplicates),
+    /// Sort the images of a folder into one folder for each label
+    Sort(sort::Sort),
     /// List published models with their size and accuracy
     Models,
     /// Train a classifier or a model on your own images
@@ -72,6 +87,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
+        Command::Index(arguments) => pollster::block_on(index::run(&arguments)),
+        Command::Search(arguments) => pollster::block_on(search::run(&arguments)),
+        Command::Duplicates(arguments) => pollster::block_on(duplicates::run(&arguments)),
+        Command::Sort(arguments) => pollster::block_on(sort::run(&arguments)),
         Command::Models => models::run(),
         Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),

@@ -21,6 +21,7 @@ use clip::train::{
 use clip::weights::{KeyMap, Precision, save};
 
 use crate::Failure;
+use crate::output::write_whole;
 
 #[derive(Args)]
 pub struct Pretrain {
@@ -260,13 +261,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         return Err(error);
     }
     write(&arguments.out, &model, &config, &tokenizer_json)
-}
-
-/// Writes beside the file and moves it into place: what was there stays whole if this is interrupted.
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let part = file.with_extension("part");
-    fs::write(&part, bytes)?;
-    Ok(fs::rename(part, file)?)
 }
 
 fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure> {

@@ -1,0 +1,85 @@
+//! `clip duplicates`: equal, nearly equal and similar images of a folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clip::library::{Group, Index, duplicates};
+use serde_json::json;
+
+use crate::Failure;
+use crate::index::{self, IndexPlace};
+use crate::session::Session;
+
+#[derive(Args)]
+pub struct FindDuplicates {
+    #[command(flatten)]
+    session: Session,
+    #[command(flatten)]
+    place: IndexPlace,
+    /// Folder of images, with its subfolders
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Least cosine similarity of images that are called similar
+    #[arg(long, default_value_t = 0.96)]
+    similar: f32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
+    if !(-1.0..=1.0).contains(&arguments.similar) {
+        return Err("--similar must be from -1 to 1, such as 0.96".into());
+    }
+    let engine = arguments.session.open().await?;
+    let (_, index, _, _) = index::update(engine, &arguments.folder, &arguments.place).await?;
+    let found = duplicates(&index, arguments.similar);
+    let kinds = [
+        ("identical", "Identical files", &found.identical),
+        (
+            "near_identical",
+            "The same image, resized or recompressed",
+            &found.near_identical,
+        ),
+        ("similar", "Similar images", &found.similar),
+    ];
+    if arguments.json {
+        let mut answer = json!({
+            "model": index.model().name,
+            "images": index.entries().len(),
+            "skipped": index.skipped().len(),
+        });
+        for (key, _, groups) in kinds {
+            answer[key] = groups.iter().map(|group| paths(&index, group)).collect();
+        }
+        println!("{answer}");
+        return Ok(());
+    }
+    for (_, title, groups) in kinds {
+        let copies: usize = groups.iter().map(|group| group.entries.len() - 1).sum();
+        println!(
+            "{title}: {} groups, {copies} images beside the first of each",
+            groups.len()
+        );
+        for group in groups {
+            for (position, entry) in group.entries.iter().enumerate() {
+                let entry = &index.entries()[*entry];
+                let mark = if position == 0 { "-" } else { " " };
+                println!(
+                    "  {mark} {}  ({} x {}, {} kB)",
+                    entry.file.path,
+                    entry.width,
+                    entry.height,
+                    entry.file.size.div_ceil(1000)
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn paths(index: &Index, group: &Group) -> serde_json::Value {
+    (group.entries.iter())
+        .map(|entry| index.entries()[*entry].file.path.as_str())
+        .collect()
+}

@@ -1,0 +1,302 @@
+//! `clip sort`: a folder's images into one folder for each label.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clip::zero_shot;
+use serde_json::json;
+
+use crate::Failure;
+use crate::classify::labels;
+use crate::index::{self, IndexPlace};
+use crate::output::write_whole;
+use crate::session::{Session, number};
+
+#[derive(Args)]
+pub struct Sort {
+    #[command(flatten)]
+    session: Session,
+    #[command(flatten)]
+    place: IndexPlace,
+    /// Folder of images, with its subfolders
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Labels, separated by commas: a folder each
+    #[arg(long)]
+    labels: String,
+    /// Where the folders are made
+    #[arg(long)]
+    out: PathBuf,
+    /// Move the images instead of copying them
+    #[arg(long = "move")]
+    move_files: bool,
+    /// Images whose best label is less probable go to a folder "unsorted"
+    #[arg(long, default_value_t = 0.0)]
+    min_probability: f32,
+    /// Prompt template containing {label}; repeat the option to average several
+    #[arg(long = "template", default_value = "A photo of a {label}.")]
+    templates: Vec<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Folder of images that no label fits.
+const UNSORTED: &str = "unsorted";
+/// List of what went where, in the output folder.
+const LIST: &str = "sorted.csv";
+
+struct Sorted {
+    path: String,
+    label: Option<String>,
+    probability: f32,
+    /// Relative to the output folder.
+    target: String,
+}
+
+pub async fn run(arguments: &Sort) -> Result<(), Failure> {
+    let labels = labels(&arguments.labels);
+    zero_shot::check(&labels, &arguments.templates)?;
+    if !(0.0..=1.0).contains(&arguments.min_probability) {
+        return Err("--min-probability must be from 0 to 1".into());
+    }
+    let folders: Vec<String> = labels.iter().map(|label| folder_name(label)).collect();
+    for (i, folder) in folders.iter().enumerate() {
+        if folder == UNSORTED || folders[..i].contains(folder) {
+            return Err(format!(
+                "the label \"{}\" gives a folder \"{folder}\", which there is already: name it otherwise",
+                labels[i]
+            )
+            .into());
+        }
+    }
+    let engine = arguments.session.open().await?;
+    let (mut engine, index, _, _) =
+        index::update(engine, &arguments.folder, &arguments.place).await?;
+    let classifier = engine.classifier(&labels, &arguments.templates).await?;
+    let scale = engine.logit_scale().exp();
+
+    let inside = inside(&arguments.folder, &arguments.out);
+    let mut sorted = Vec::new();
+    let mut taken = BTreeMap::new();
+    for (number, entry) in index.entries().iter().enumerate() {
+        // What an earlier run has sorted stays where it is.
+        if inside
+            .as_ref()
+            .is_some_and(|inside| entry.file.path.starts_with(inside))
+        {
+            continue;
+        }
+        let probabilities =
+            zero_shot::probabilities(&index.features_of(number), &classifier, scale);
+        let best = (probabilities.iter().enumerate()).max_by(|a, b| a.1.total_cmp(b.1));
+        let Some((label, &probability)) = best else {
+            continue;
+        };
+        let fits = probability >= arguments.min_probability;
+        let folder = if fits {
+            folders[label].as_str()
+        } else {
+            UNSORTED
+        };
+        let name = entry
+            .file
+            .path
+            .rsplit('/')
+            .next()
+            .unwrap_or(&entry.file.path);
+        let target = free_name(&arguments.out, folder, name, &mut taken);
+        sorted.push(Sorted {
+            path: entry.file.path.clone(),
+            label: fits.then(|| labels[label].clone()),
+            probability,
+            target,
+        });
+    }
+    if !arguments.dry_run {
+        carry_out(arguments, &sorted)?;
+    }
+    report(arguments, &labels, &sorted, index.skipped().len());
+    Ok(())
+}
+
+/// Copies or moves. A list of what went where is written first for moves, so that they can be undone.
+fn carry_out(arguments: &Sort, sorted: &[Sorted]) -> Result<(), Failure> {
+    let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(&arguments.out).map_err(|error| named(&arguments.out, error))?;
+    let mut list = String::from("image,label,probability,sorted_to\r\n");
+    for image in sorted {
+        list.push_str(&format!(
+            "{},{},{:.4},{}\r\n",
+            field(&image.path),
+            field(image.label.as_deref().unwrap_or_default()),
+            image.probability,
+            field(&image.target)
+        ));
+    }
+    let list_file = free_name(&arguments.out, "", LIST, &mut BTreeMap::new());
+    write_whole(&arguments.out.join(list_file), list.as_bytes())?;
+    for image in sorted {
+        let (from, to) = (
+            arguments.folder.join(&image.path),
+            arguments.out.join(&image.target),
+        );
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(|error| named(folder, error))?;
+        }
+        // Never over another file, even one that came after the look.
+        let moved = match arguments.move_files {
+            true => move_file(&from, &to),
+            false => copy_new(&from, &to),
+        };
+        moved.map_err(|error| {
+            format!(
+                "{}: {error}. The images before it are sorted; run the command again for the rest",
+                from.display()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
+    let mut target = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(to)?;
+    let copied = fs::File::open(from).and_then(|mut source| io::copy(&mut source, &mut target));
+    if copied.is_err() {
+        // Half a copy is worse than none.
+        let _ = fs::remove_file(to);
+    }
+    copied?;
+    // As photo programs go by it; not all file systems can keep it.
+    if let Ok(modified) = fs::metadata(from).and_then(|metadata| metadata.modified()) {
+        let _ = target.set_modified(modified);
+    }
+    Ok(())
+}
+
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    if to.exists() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} has appeared meanwhile", to.display()),
+        ));
+    }
+    fs::rename(from, to).or_else(|error| match error.kind() {
+        io::ErrorKind::CrossesDevices => copy_new(from, to).and_then(|()| fs::remove_file(from)),
+        _ => Err(error),
+    })
+}
+
+fn report(arguments: &Sort, labels: &[String], sorted: &[Sorted], skipped: usize) {
+    if arguments.json {
+        let images: Vec<_> = (sorted.iter())
+            .map(|image| {
+                json!({
+                    "path": image.path,
+                    "label": image.label,
+                    "probability": number(image.probability),
+                    "sorted_to": image.target,
+                })
+            })
+            .collect();
+        println!(
+            "{}",
+            json!({ "images": images, "skipped": skipped, "dry_run": arguments.dry_run })
+        );
+        return;
+    }
+    let count = |label: Option<&str>| {
+        (sorted
+            .iter()
+            .filter(|image| image.label.as_deref() == label))
+        .count()
+    };
+    for label in labels {
+        println!("{:6}  {label}", count(Some(label)));
+    }
+    if count(None) > 0 {
+        println!("{:6}  ({UNSORTED})", count(None));
+    }
+    let done = match (arguments.dry_run, arguments.move_files) {
+        (true, _) => "would be sorted",
+        (false, true) => "moved",
+        (false, false) => "copied",
+    };
+    println!(
+        "{} images {done} to {}",
+        sorted.len(),
+        arguments.out.display()
+    );
+    if skipped > 0 {
+        println!("{skipped} files skipped (clip index lists them)");
+    }
+}
+
+/// `out` as a prefix of paths in `folder`, if it lies there.
+fn inside(folder: &Path, out: &Path) -> Option<String> {
+    let out = fs::canonicalize(out).ok()?;
+    let inner = out
+        .strip_prefix(fs::canonicalize(folder).ok()?)
+        .ok()?
+        .to_str()?;
+    (!inner.is_empty()).then(|| format!("{}/", inner.replace('\\', "/")))
+}
+
+/// A path in `out` that nothing has yet: "name (2).jpg" beside "name.jpg".
+fn free_name(out: &Path, folder: &str, name: &str, taken: &mut BTreeMap<String, usize>) -> String {
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) => (stem, format!(".{extension}")),
+        None => (name, String::new()),
+    };
+    let within = |name: String| match folder {
+        "" => name,
+        folder => format!("{folder}/{name}"),
+    };
+    // Many images may have one name: go on where the last one found a place.
+    let first = within(name.to_owned()).to_lowercase();
+    let mut copy = taken.get(&first).copied().unwrap_or(1);
+    loop {
+        let target = match copy {
+            1 => within(name.to_owned()),
+            copy => within(format!("{stem} ({copy}){extension}")),
+        };
+        copy += 1;
+        let key = target.to_lowercase();
+        if !taken.contains_key(&key) && !out.join(&target).exists() {
+            taken.insert(key, 1);
+            taken.insert(first, copy);
+            return target;
+        }
+    }
+}
+
+/// A label as the name of a folder on any system.
+fn folder_name(label: &str) -> String {
+    let safe: String = (label.trim().chars())
+        .map(|c| match c.is_control() || "/\\:*?\"<>|".contains(c) {
+            true => '_',
+            false => c,
+        })
+        .collect();
+    match safe.trim_matches(['.', ' ']) {
+        "" => "_".into(),
+        safe => safe.into(),
+    }
+}
+
+/// Field of a CSV file, quoted where it has to be.
+fn field(text: &str) -> String {
+    match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Search: a query made of words and images, compared with every image of an index.
+
+use half::slice::HalfFloatSliceExt;
+
+use super::Index;
+
+/// Whether a term of a query is looked for or kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    Plus,
+    Minus,
+}
+
+/// Term of a query, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    pub sign: Sign,
+    pub text: String,
+}
+
+/// Image that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Index of the entry.
+    pub entry: usize,
+    /// Cosine similarity to the query, -1 to 1.
+    pub score: f32,
+}
+
+/// The terms of `dog + beach - people`. Signs stand between spaces, so that "black-and-white"
+/// is one term.
+pub fn parse_query(query: &str) -> Vec<Term> {
+    let mut terms: Vec<Term> = Vec::new();
+    let (mut sign, mut words) = (Sign::Plus, Vec::new());
+    let mut finish = |sign, words: &mut Vec<&str>| {
+        if !words.is_empty() {
+            let text = words.join(" ");
+            terms.push(Term { sign, text });
+            words.clear();
+        }
+    };
+    for word in query.split_whitespace() {
+        let next = match word {
+            "+" => Sign::Plus,
+            "-" | "−" | "–" => Sign::Minus,
+            _ => {
+                words.push(word);
+                continue;
+            }
+        };
+        finish(sign, &mut words);
+        sign = next;
+    }
+    finish(sign, &mut words);
+    terms
+}
+
+/// Query vector: the sum of the terms' unit vectors by sign, put back on the unit sphere.
+/// `None` if they cancel out, or if there are none.
+pub fn combine(terms: &[(Sign, Vec<f32>)]) -> Option<Vec<f32>> {
+    let mut sum = vec![0.0f32; terms.first()?.1.len()];
+    for (sign, features) in terms {
+        let weight = match sign {
+            Sign::Plus => 1.0,
+            Sign::Minus => -1.0,
+        };
+        (sum.iter_mut().zip(features)).for_each(|(sum, value)| *sum += weight * value);
+    }
+    let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+    if norm < 1e-6 {
+        return None;
+    }
+    sum.iter_mut().for_each(|v| *v /= norm);
+    Some(sum)
+}
+
+/// Images whose features are converted and multiplied together.
+const BLOCK: usize = 256;
+
+impl Index {
+    /// Cosine similarity of every image to a unit vector, `[entries]`.
+    pub fn scores(&self, query: &[f32]) -> Vec<f32> {
+        let dim = query.len();
+        let mut row = vec![0.0; BLOCK * dim];
+        let mut scores = Vec::with_capacity(self.entries().len());
+        for block in self.features().chunks(BLOCK * dim.max(1)) {
+            let row = &mut row[..block.len()];
+            block.convert_to_f32_slice(row);
+            scores.extend(
+                row.chunks_exact(dim)
+                    .map(|row| crate::kernels::math::dot(row, query)),
+            );
+        }
+        scores
+    }
+
+    /// The `top` images nearest to a unit vector, nearest first; none below `min_score`.
+    pub fn search(&self, query: &[f32], top: usize, min_score: f32) -> Vec<Hit> {
+        let mut hits: Vec<Hit> = (self.scores(query).into_iter().enumerate())
+            .map(|(entry, score)| Hit { entry, score })
+            .filter(|hit| hit.score >= min_score)
+            .collect();
+        let by_score = |a: &Hit, b: &Hit| {
+            // Equal scores in the order of their paths.
+            (b.score.total_cmp(&a.score)).then(a.entry.cmp(&b.entry))
+        };
+        if top < hits.len() {
+            hits.select_nth_unstable_by(top, by_score);
+            hits.truncate(top);
+        }
+        hits.sort_unstable_by(by_score);
+        hits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::index::tests::{entry, fingerprint};
+    use super::*;
+
+    fn term(sign: Sign, text: &str) -> Term {
+        let text = text.into();
+        Term { sign, text }
+    }
+
+    #[test]
+    fn signs_between_spaces_part_terms() {
+        let expected = [
+            term(Sign::Plus, "black-and-white dog"),
+            term(Sign::Plus, "beach"),
+            term(Sign::Minus, "people"),
+        ];
+        assert_eq!(
+            parse_query("black-and-white  dog + beach - people"),
+            expected
+        );
+        assert_eq!(parse_query("- people"), [term(Sign::Minus, "people")]);
+        assert_eq!(parse_query("+ - "), []);
+        assert_eq!(parse_query("c++ -x"), [term(Sign::Plus, "c++ -x")]);
+    }
+
+    #[test]
+    fn terms_add_up_to_a_unit_vector() {
+        let query = combine(&[
+            (Sign::Plus, vec![1.0, 0.0, 0.0]),
+            (Sign::Minus, vec![0.0, 0.0, 1.0]),
+        ]);
+        let half = 0.5f32.sqrt();
+        assert_eq!(query, Some(vec![half, 0.0, -half]));
+        let nothing = [(Sign::Plus, vec![0.6, 0.8]), (Sign::Minus, vec![0.6, 0.8])];
+        assert_eq!(combine(&nothing), None);
+        assert_eq!(combine(&[]), None);
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_the_far_are_left_out() {
+        let mut index = Index::new(fingerprint());
+        // Angles of 0 to 99 degrees, in an order that is not theirs; more than one block.
+        let images = (0..600).map(|i| {
+            let angle = (i * 37 % 600) as f32 / 6.0;
+            let (sin, cos) = angle.to_radians().sin_cos();
+            (entry(&format!("{i:03}.jpg")), vec![cos, sin])
+        });
+        index.extend(images.collect(), Vec::new());
+        let scores = index.scores(&[1.0, 0.0]);
+        for (i, score) in scores.iter().enumerate() {
+            let angle = (i * 37 % 600) as f32 / 6.0;
+            assert!((score - angle.to_radians().cos()).abs() < 1e-3, "{i}");
+        }
+        let hits = index.search(&[1.0, 0.0], 5, -1.0);
+        assert_eq!(hits.len(), 5);
+        assert_eq!(hits[0].entry, 0);
+        assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
+        let near = index.search(&[1.0, 0.0], 600, 0.5);
+        // Up to 60 degrees: i / 6 <= 60.
+        assert!((360..=362).contains(&near.len()), "{}", near.len());
+        assert!(index.search(&[1.0, 0.0], 0, -1.0).is_empty());
+        assert!(
+            Index::new(fingerprint())
+                .search(&[1.0, 0.0], 5, -1.0)
+                .is_empty()
+        );
+    }
+}

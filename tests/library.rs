@@ -1,0 +1,343 @@
+//! Index, search, duplicates and sorting, as people and scripts use them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of images with an index of its own.
+struct Library {
+    folder: TempDir,
+}
+
+impl Library {
+    /// The samples of the page, by folders.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Self { folder };
+        for (from, to) in [
+            ("cat.jpg", "animals/cat.jpg"),
+            ("raccoon.jpg", "animals/raccoon.jpg"),
+            ("coffee.jpg", "kitchen/coffee.jpg"),
+            ("pizza.png", "kitchen/pizza.png"),
+            ("rocket.jpg", "rocket.jpg"),
+            ("flower.jpg", "花/flower, red.jpg"),
+        ] {
+            library.add(from, to);
+        }
+        library
+    }
+
+    fn images(&self) -> PathBuf {
+        self.folder.path().join("images")
+    }
+
+    fn add(&self, sample: &str, to: &str) {
+        let to = self.images().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(sample_file(sample), to).unwrap();
+    }
+
+    fn clip(&self, command: &str, more: &[&str]) -> Output {
+        let index = self.folder.path().join("index.safetensors");
+        Command::new(env!("CARGO_BIN_EXE_clip"))
+            .arg(command)
+            .args(["--device", "cpu", "--index"])
+            .arg(index)
+            .args(more)
+            .output()
+            .unwrap()
+    }
+
+    fn json(&self, command: &str, more: &[&str]) -> Value {
+        let images = self.images().display().to_string();
+        let place: &[&str] = match command {
+            "search" => &["--json", "--data", &images],
+            _ => &["--json", &images],
+        };
+        let output = self.clip(command, &[place, more].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Paths that a search finds, nearest first.
+    fn search(&self, more: &[&str]) -> Vec<String> {
+        let found = self.json("search", more);
+        let images = found["images"].as_array().unwrap();
+        let scores: Vec<f64> = (images.iter())
+            .map(|image| image["score"].as_f64().unwrap())
+            .collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+        (images.iter())
+            .map(|image| image["path"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn sample_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("assets/samples")
+        .join(name)
+}
+
+fn failure(output: &Output) -> String {
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path.display().to_string()),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn only_what_changed_is_encoded_again() {
+    let library = Library::new();
+    fs::write(library.images().join("broken.jpg"), b"no image").unwrap();
+    fs::write(library.images().join("notes.txt"), b"text").unwrap();
+    fs::write(
+        library.images().join("photo.heic"),
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    )
+    .unwrap();
+    let first = library.json("index", &[]);
+    assert_eq!((&first["images"], &first["new"]), (&6.into(), &6.into()));
+    assert_eq!(first["other_files"], 1);
+    let skipped = first["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 2);
+    assert_eq!(skipped[0]["path"], "broken.jpg");
+    assert!(skipped[1]["reason"].as_str().unwrap().contains("HEIC"));
+
+    let again = library.json("index", &[]);
+    assert_eq!((&again["images"], &again["new"]), (&6.into(), &0.into()));
+    assert_eq!(again["skipped"].as_array().unwrap().len(), 2);
+
+    fs::remove_file(library.images().join("rocket.jpg")).unwrap();
+    library.add("umbrella.png", "umbrella.png");
+    library.add("umbrella.png", "broken.jpg");
+    let changed = library.json("index", &[]);
+    assert_eq!(changed["images"], 7);
+    assert_eq!(
+        (&changed["new"], &changed["removed"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(changed["skipped"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn words_and_images_find_images() {
+    let library = Library::new();
+    assert_eq!(
+        library.search(&["a photo of a cat", "--top", "1"]),
+        ["animals/cat.jpg"]
+    );
+    assert_eq!(
+        library.search(&["pizza", "--top", "1", "--no-update"]),
+        ["kitchen/pizza.png"]
+    );
+    let all = library.search(&["cat"]);
+    assert_eq!(all.len(), 6);
+    assert!(library.search(&["cat", "--min-score", "0.999"]).is_empty());
+
+    // By an image: itself is no answer, and taken away it comes last.
+    let cat = sample_file("cat.jpg").display().to_string();
+    let like = library.search(&["--image", &cat]);
+    assert_eq!(like.len(), 5);
+    assert!(!like.contains(&"animals/cat.jpg".into()));
+    let with = library.search(&[&format!(
+        "animal + {}",
+        library.images().join("rocket.jpg").display()
+    )]);
+    assert!(!with.contains(&"rocket.jpg".into()));
+    let place = |found: &[String], path: &str| found.iter().position(|p| p == path).unwrap();
+    let without = library.search(&["food - pizza"]);
+    let food = library.search(&["food"]);
+    assert!(place(&without, "kitchen/pizza.png") > place(&food, "kitchen/pizza.png"));
+
+    let found = library.json("search", &["dog + beach - people"]);
+    let signs: Vec<&str> = (found["query"].as_array().unwrap().iter())
+        .map(|term| term["sign"].as_str().unwrap())
+        .collect();
+    assert_eq!(signs, ["+", "+", "-"]);
+}
+
+#[test]
+fn queries_without_an_answer_are_refused() {
+    let library = Library::new();
+    let images = library.images().display().to_string();
+    let refused =
+        |more: &[&str]| failure(&library.clip("search", &[more, &["--data", &images]].concat()));
+    assert!(refused(&[" - "]).contains("nothing to look for"));
+    assert!(refused(&["cat - cat"]).contains("cancel"));
+    assert!(refused(&["cat", "--min-score", "nan"]).contains("--min-score"));
+    assert!(refused(&["cat", "--template", "a photo"]).contains("{label}"));
+    assert!(refused(&["--image", "nowhere.jpg"]).contains("nowhere.jpg"));
+    assert!(failure(&library.clip("search", &["cat", "--data", "nowhere"])).contains("nowhere"));
+    let empty = library.folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
+    let index = library.folder.path().join("other.safetensors");
+    let index = index.display().to_string();
+    let none = library.clip("search", &["cat", "--data", &empty]);
+    assert!(failure(&none).contains("no images"));
+    fs::write(&index, b"no index").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_clip"))
+        .args(["index", &images, "--device", "cpu", "--index", &index])
+        .output()
+        .unwrap();
+    assert!(failure(&output).contains("not an index"));
+    assert_eq!(fs::read(&index).unwrap(), b"no index");
+}
+
+#[test]
+fn copies_are_found_and_told_apart() {
+    let library = Library::new();
+    library.add("cat.jpg", "backup/cat (copy).jpg");
+    let found = library.json("duplicates", &[]);
+    let identical = serde_json::json!([["animals/cat.jpg", "backup/cat (copy).jpg"]]);
+    assert_eq!(found["identical"], identical);
+    assert_eq!(found["near_identical"], serde_json::json!([]));
+    let images = library.images().display().to_string();
+    let text = library.clip("duplicates", &[&images, "--similar", "1"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("Identical files: 1 groups, 1 images"),
+        "{text}"
+    );
+    assert!(
+        failure(&library.clip("duplicates", &[&images, "--similar", "2"])).contains("--similar")
+    );
+}
+
+#[test]
+fn images_are_sorted_into_folders_and_nothing_is_overwritten() {
+    let library = Library::new();
+    library.add("cat.jpg", "cat.jpg");
+    let out = library.folder.path().join("sorted");
+    let place = out.display().to_string();
+    let arguments = ["--labels", "cat, pizza, rocket, flower", "--out", &place];
+    let planned = library.json("sort", &[&arguments[..], &["--dry-run"]].concat());
+    assert!(!out.exists());
+    let done = library.json("sort", &arguments);
+    assert_eq!(done["images"], planned["images"]);
+    let target = |path: &str| {
+        let images = done["images"].as_array().unwrap();
+        let image = images.iter().find(|image| image["path"] == path).unwrap();
+        image["sorted_to"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(target("animals/cat.jpg"), "cat/cat.jpg");
+    assert_eq!(target("cat.jpg"), "cat/cat (2).jpg");
+    assert_eq!(target("kitchen/pizza.png"), "pizza/pizza.png");
+    // Seven images and the list; the originals are where they were.
+    assert_eq!(files(&out).len(), 8);
+    assert_eq!(files(&library.images()).len(), 7);
+    let list = fs::read_to_string(out.join("sorted.csv")).unwrap();
+    assert_eq!(list.lines().count(), 8);
+    assert!(list.contains("\"花/flower, red.jpg\",flower,"), "{list}");
+
+    // A second time: beside the first, not over it.
+    library.json("sort", &arguments);
+    assert_eq!(files(&out).len(), 16);
+
+    let uncertain = library.json(
+        "sort",
+        &[&arguments[..], &["--min-probability", "1", "--dry-run"]].concat(),
+    );
+    for image in uncertain["images"].as_array().unwrap() {
+        assert!(
+            image["sorted_to"]
+                .as_str()
+                .unwrap()
+                .starts_with("unsorted/"),
+            "{image}"
+        );
+    }
+}
+
+#[test]
+fn images_are_moved_within_their_folder_once() {
+    let library = Library::new();
+    let out = library.images().join("by label").display().to_string();
+    let arguments = ["--labels", "cat,pizza", "--out", &out, "--move"];
+    library.json("sort", &arguments);
+    let moved = files(&library.images());
+    assert_eq!(moved.len(), 7);
+    assert!(
+        moved.iter().all(|path| path.contains("by label")),
+        "{moved:?}"
+    );
+    // What is sorted stays.
+    let again = library.json("sort", &arguments);
+    assert_eq!(again["images"], serde_json::json!([]));
+    let refused = library.clip("sort", &["--labels", "a/b,a_b", "--out", &out]);
+    assert!(failure(&refused).contains("a_b"));
+}
+
+#[test]
+fn shards_make_up_what_one_machine_encodes() {
+    let library = Library::new();
+    fs::write(library.images().join("broken.jpg"), b"no image").unwrap();
+    let images = library.images().display().to_string();
+    let embed = |out: &str, shard: Option<&str>| {
+        let out = library.folder.path().join(out);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        command
+            .args(["embed", "--device", "cpu", "--data", &images, "--out"])
+            .arg(&out);
+        if let Some(shard) = shard {
+            command.args(["--shard", shard]);
+        }
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        out
+    };
+    // Header and rows of a .npy file.
+    let read = |file: PathBuf| {
+        let bytes = fs::read(file).unwrap();
+        assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+        let length = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert_eq!(length % 64, 0);
+        let header = String::from_utf8(bytes[10..length].to_vec()).unwrap();
+        (header, bytes[length..].to_vec())
+    };
+    let whole = embed("whole", None);
+    let (header, features) = read(whole.join("img_emb/img_emb_0.npy"));
+    assert!(header.contains("'shape': (6, 256)"), "{header}");
+    assert_eq!(features.len(), 6 * 256 * 2);
+    let mut parts = Vec::new();
+    for shard in ["1/2", "2/2"] {
+        embed("parts", Some(shard));
+    }
+    for number in 0..2 {
+        let folder = library.folder.path().join("parts");
+        assert!(
+            folder
+                .join(format!("metadata/metadata_{number}.parquet"))
+                .exists()
+        );
+        parts.extend(read(folder.join(format!("img_emb/img_emb_{number}.npy"))).1);
+    }
+    assert_eq!(parts.len(), features.len());
+    // Batches differ, so rounding may.
+    let value = |bytes: &[u8]| half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f32();
+    for (part, whole) in parts.chunks(2).zip(features.chunks(2)) {
+        assert!((value(part) - value(whole)).abs() < 2e-3);
+    }
+}
