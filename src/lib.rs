@@ -22,15 +22,12 @@
 #[cfg(feature = "page")]
 pub mod app;
 pub mod catalogue;
-#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 pub mod eval;
-#[cfg(feature = "compute")]
 pub mod hub;
 #[cfg(feature = "kernels")]
 pub mod kernels;
-#[cfg(feature = "compute")]
 pub mod model;
 #[cfg(feature = "compute")]
 pub mod ops;

@@ -54,7 +54,7 @@ mod state;
 mod trainer;
 
 pub use report::{
-    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, Problem, TrainingReport,
+    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, TrainingReport,
 };
 
 #[cfg(feature = "training")]

@@ -1,11 +1,22 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
-use crate::engine::messages::Ranked;
+use serde::{Deserialize, Serialize};
+
 use crate::eval::softmax;
 
 /// The place of the label in a template.
 pub const PLACEHOLDER: &str = "{label}";
+
+/// Score of one label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranked {
+    pub label: String,
+    /// Softmax of `exp(logit_scale) * similarity` over the labels.
+    pub probability: f32,
+    /// Cosine of `image_features` and the label's `text_features`, -1 to 1.
+    pub similarity: f32,
+}
 
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

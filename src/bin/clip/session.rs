@@ -5,8 +5,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, ModelLocation, open_device};
-use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, Remote};
+use clip::engine::{Engine, open_device};
+use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, ModelLocation, Remote};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
