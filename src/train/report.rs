@@ -97,33 +97,19 @@ pub struct ClassCount {
     pub held_out: usize,
 }
 
-/// Progress of the training of a head; the last stage takes a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Progress of the fit of a head, which takes about a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadProgress {
     pub stage: HeadStage,
     pub done: usize,
     pub total: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Stage of the fit of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadStage {
-    /// Encoding images.
-    Pictures,
-    /// Encoding the classes' prompts.
-    Labels,
     /// Cross-validating hyper-parameters.
     Choosing,
     /// Fitting the classifier.
     Fitting,
-}
-
-impl fmt::Display for HeadStage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pictures => "encoding images",
-            Self::Labels => "encoding prompts",
-            Self::Choosing => "cross-validating",
-            Self::Fitting => "fitting",
-        })
-    }
 }

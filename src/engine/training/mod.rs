@@ -15,6 +15,7 @@
 mod artifact;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod browser;
+mod error;
 mod estimate;
 mod fine_tune;
 mod head_fit;
@@ -24,13 +25,16 @@ mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
 
+pub use error::TrainingError;
 pub use host::{Attachments, Host};
 
 use super::messages::{
-    Interrupted, Outcome, Ranked, TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest,
+    Interrupted, Outcome, Ranked, SampleId, TrainingEvent, TrainingPlan, TrainingProgress,
+    TrainingRequest,
 };
 use super::{Engine, ModelSlot};
 use crate::model::WeightPrecision;
+use crate::preprocess::Picture;
 use crate::train::{Head, Method};
 use artifact::TrainedArtifact;
 use fine_tune::FineTuneJob;
@@ -108,6 +112,11 @@ impl<H: Host> Training<H> {
             trained,
         };
         self.host.emit(found, Attachments::Files(files));
+    }
+
+    /// Prepares a picture that has been decoded already, so that it is not decoded again.
+    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) {
+        self.samples.prepare(sample, picture, engine);
     }
 
     /// Handles a request with its attached `files`.
@@ -258,9 +267,9 @@ impl<H: Host> Training<H> {
         self.job = None;
         fine_tune::delete_checkpoints(&self.host).await;
         let job = match plan.settings.method {
-            Method::Probe | Method::Adapter => {
-                Ok(Job::Head(Box::new(HeadFitJob::new(plan, self.host.now()))))
-            }
+            Method::Probe | Method::Adapter => (HeadFitJob::new(plan, self.host.now()))
+                .map(|job| Job::Head(Box::new(job)))
+                .map_err(|error| error.to_string()),
             _ => (FineTuneJob::start(plan, &self.host, engine).await)
                 .map(|job| Job::FineTune(Box::new(job))),
         };

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Attachments, Host};
 use crate::engine::Engine;
 use crate::engine::messages::{SampleId, SampleReading, TrainingEvent};
-use crate::preprocess::decode;
+use crate::preprocess::{Picture, decode};
 
 /// Prefix of a stored sample's name.
 const FILE_PREFIX: &str = "sample-";
@@ -176,12 +176,18 @@ impl<F: Clone> SampleStore<F> {
         let file = self.files.get(&sample).ok_or_else(gone)?;
         let bytes = host.read(file).await?;
         let picture = decode(&bytes).map_err(|error| error.to_string())?;
-        let pixels = engine.pixels(&picture);
+        Ok(self.prepare(sample, &picture, engine))
+    }
+
+    /// Preprocesses a picture, and keeps its pixels while there is room.
+    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) -> Vec<f32> {
+        self.invalidate_for(engine);
+        let pixels = engine.pixels(picture);
         if (self.cached_values + pixels.len()) * size_of::<f32>() <= MAX_PIXEL_BYTES {
             self.cached_values += pixels.len();
             self.pixels.insert(sample, pixels.clone());
         }
-        Ok(pixels)
+        pixels
     }
 
     /// Encodes the next batch of `samples` without features; returns its size. An
