@@ -21,8 +21,6 @@ mod zip;
 pub use dataset::{Dataset, Example};
 #[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub use files::Directory;
-#[cfg(all(feature = "page", target_arch = "wasm32"))]
-pub use files::DroppedFiles;
 #[cfg(feature = "data")]
 pub use files::{DataFiles, InMemory};
 pub use problem::Problem;
