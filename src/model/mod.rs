@@ -9,6 +9,10 @@ mod clip;
 mod config;
 mod info;
 #[cfg(feature = "compute")]
+mod pack;
+#[cfg(feature = "compute")]
+mod pooled;
+#[cfg(feature = "compute")]
 mod resnet;
 #[cfg(feature = "compute")]
 mod text;
@@ -23,7 +27,7 @@ pub use self::{
     config::{
         Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
     },
-    resnet::ModifiedResNet,
+    resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
     text::{TextTransformer, TokenBatch},
     transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer},
     vit::VisionTransformer,
