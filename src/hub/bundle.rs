@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
+use super::{ModelLocation, ModelLocationError};
 use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
@@ -80,6 +81,12 @@ pub enum HubError {
     Weights(#[from] WeightsError),
     #[error("{0}")]
     Refused(String),
+    #[error("no such file or folder: {0}; {1}")]
+    NotFound(String, ModelLocationError),
+    #[error(
+        "{0} is not on disk, and this program was built without access to a hub (feature `hub`)"
+    )]
+    NoHub(ModelLocation),
     #[error(
         "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes \
          them {prepared} x {prepared}: the files do not match"

@@ -17,7 +17,9 @@ mod http;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 mod local;
 mod model_location;
-#[cfg(all(feature = "command", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
+mod native;
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 mod remote;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod web;
@@ -35,7 +37,9 @@ pub use http::HttpFiles;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub use local::{Bundled, Folder};
 pub use model_location::{ModelLocation, ModelLocationError};
-#[cfg(all(feature = "command", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
+pub use native::NativeModelFiles;
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 pub use remote::Remote;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub use web::WebModelFiles;

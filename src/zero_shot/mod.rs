@@ -8,6 +8,9 @@ use crate::eval::softmax;
 /// The place of the label in a template.
 pub const PLACEHOLDER: &str = "{label}";
 
+/// Template for labels that are names of things.
+pub const DEFAULT_TEMPLATE: &str = "A photo of a {label}.";
+
 /// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {
@@ -101,7 +104,9 @@ pub fn probabilities(image_features: &[f32], text_features: &[Vec<f32>], scale: 
     of_similarities(&similarities(image_features, text_features), scale)
 }
 
-fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f32> {
+/// Cosine similarities of an image and of texts, `[texts]`. All features are of unit
+/// length.
+pub fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f32> {
     (text_features.iter())
         .map(|text| text.iter().zip(image_features).map(|(a, b)| a * b).sum())
         .collect()
