@@ -81,7 +81,7 @@ pub use self::{
 
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
-    Augment, Encode, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
+    Augment, Encode, EncodeError, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
     PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
 };
 

@@ -14,7 +14,7 @@ use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{
     Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest, TrainingStage,
 };
-use clip::engine::training::{Attachments, Host, Training};
+use clip::engine::training::{Attachments, Host, HostError, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
@@ -254,17 +254,20 @@ impl<'a> Desk<'a> {
 impl Host for Desk<'_> {
     type File = Rc<str>;
 
-    async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, String> {
-        self.files.read(file).await.map_err(|e| e.to_string())
+    async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, HostError> {
+        let read = self.files.read(file).await;
+        read.map_err(|error| HostError::Read(error.to_string()))
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
         let path = self.state.join(name);
         let new = self.state.join(format!("{name}.new"));
         fs::create_dir_all(&self.state)
             .and_then(|()| fs::write(&new, bytes))
             .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+            .map_err(|error| {
+                HostError::Store(format!("{} cannot be written: {error}", path.display()))
+            })
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
@@ -287,8 +290,8 @@ impl Host for Desk<'_> {
         kept.chain(pictures).collect()
     }
 
-    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
-        self.session.plain(engine).await.map_err(|e| e.to_string())
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
+        Ok(self.session.plain(engine).await?)
     }
 
     async fn model_file(&self, name: &str) -> Option<Vec<u8>> {

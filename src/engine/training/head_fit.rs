@@ -128,7 +128,7 @@ impl HeadFitJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         match &mut self.stage {
             Stage::Encoding => {
                 if self.encode(host, samples, engine).await? {
@@ -161,7 +161,7 @@ impl HeadFitJob {
                 }
                 match step {
                     None => Ok(StepResult::More),
-                    Some(Err(error)) => Err(error.to_string()),
+                    Some(Err(cancelled)) => Err(cancelled.into()),
                     Some(Ok(trained)) => {
                         let data = data.clone();
                         Ok(self.finish(host, &data, trained))
@@ -177,7 +177,7 @@ impl HeadFitJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, TrainingError> {
         let start = host.now();
         let count = samples
             .encode_next_batch(host, engine, &self.samples)
@@ -199,14 +199,9 @@ impl HeadFitJob {
         }
         let mut pending_prompts = match self.pending_prompts.take() {
             Some(pending_prompts) => pending_prompts,
-            None => engine
-                .pending_prompts(&self.prompts)
-                .map_err(|error| error.to_string())?,
+            None => engine.pending_prompts(&self.prompts)?,
         };
-        let count = engine
-            .encode_next_batch(&mut pending_prompts)
-            .await
-            .map_err(|e| e.to_string())?;
+        let count = engine.encode_next_batch(&mut pending_prompts).await?;
         let done = self.prompts.len() - pending_prompts.len();
         let at = progress(TrainingStage::Labels, done, self.prompts.len());
         self.pending_prompts = Some(pending_prompts);
@@ -218,14 +213,13 @@ impl HeadFitJob {
         &self,
         samples: &SampleStore<F>,
         engine: &mut Engine,
-    ) -> Result<HeadData, String> {
+    ) -> Result<HeadData, TrainingError> {
         let plan = &self.plan;
-        let zero_shot = (engine.classifier(&plan.classes, &plan.templates).await)
-            .map_err(|error| error.to_string())?;
+        let zero_shot = engine.classifier(&plan.classes, &plan.templates).await?;
         let features = (self.samples.iter())
             .map(|sample| samples.features(*sample).cloned())
             .collect::<Option<Vec<_>>>()
-            .ok_or("an image was removed during training: start again")?;
+            .ok_or(TrainingError::ImageRemoved)?;
         let examples = (plan.samples.iter().enumerate())
             .map(|(picture, sample)| Example {
                 picture,
