@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::engine::ModelLocation;
+use crate::hub::ModelLocation;
 
 /// A published model.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

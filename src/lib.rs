@@ -1,4 +1,21 @@
-//! CLIP in Rust, for the browser and the command line.
+//! CLIP in Rust, for the browser and the command line: images and texts as vectors of one
+//! space, in which what belongs together is close (Radford et al. 2021).
+//!
+//! ```
+//! let mut model = clip::load("bundled", clip::DeviceChoice::Cpu)?;
+//! let cat = std::fs::read("assets/samples/cat.jpg")?;
+//! for ranked in model.classify(&cat, &["cat", "dog", "rabbit"])? {
+//!     println!("{:.0} % {}", 100.0 * ranked.probability, ranked.label);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`load`] takes the name of any CLIP on the Hugging Face hub, a folder, or `"bundled"`;
+//! the [`ClipModel`] gives features and rankings. The folder `examples` has whole programs:
+//! `classify`, `embed`, `search` and `train_probe`. In a browser, or to go further, use
+//! [`engine::Engine`], which is inside.
+//!
+//! # Modules
 //!
 //! Data flows one way: bytes -> tensors -> features -> answer.
 //!
@@ -18,16 +35,26 @@
 //! | [`catalogue`] | published models by name |
 //! | [`hub`] | sources of model files: disk, HTTP, a hub, the browser's cache |
 //! | [`engine`] | inference engine, training jobs, and the messages between page and worker |
-//! | [`app`] | the page (Leptos); it speaks to the engine by messages |
+//! | `app` | the page (Leptos); it speaks to the engine by messages |
+//!
+//! # Features
+//!
+//! | feature | what it switches on |
+//! | --- | --- |
+//! | `cpu`, `gpu` | backends; at least one for anything that computes |
+//! | `hub` | models by their name on the Hugging Face hub, natively |
+//! | `training` | training, from a probe to pre-training |
+//! | `command` | the command `clip`: `cpu`, `hub` and `training` |
+//! | `page`, `worker`, `hand` | the programs of the web page |
 
 #[cfg(feature = "page")]
 pub mod app;
 pub mod catalogue;
-#[cfg(feature = "data")]
 pub mod data;
 pub mod engine;
 pub mod eval;
-#[cfg(feature = "compute")]
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
+mod facade;
 pub mod hub;
 #[cfg(feature = "kernels")]
 pub mod kernels;
@@ -45,3 +72,7 @@ pub mod train;
 #[cfg(feature = "compute")]
 pub mod weights;
 pub mod zero_shot;
+
+pub use engine::messages::DeviceChoice;
+#[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
+pub use facade::{ClipError, ClipModel, load};

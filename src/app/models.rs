@@ -10,8 +10,7 @@ use super::images::files;
 use super::session::Session;
 use super::state::App;
 use crate::catalogue::{Published, Recommended, published, recommended};
-use crate::engine::ModelLocation;
-use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
+use crate::engine::messages::{ActivationChoice, CachedModel, ModelLocation, ModelSource};
 
 /// What the bundled model covers.
 const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";

@@ -18,9 +18,8 @@ use super::templates::TemplateSelection;
 use super::training::session::TrainingSession;
 use super::training::tab_lock;
 use super::{labels, models, storage};
-use crate::engine::ModelLocation;
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request, SampleId,
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelLocation, ModelSource, Request, SampleId,
 };
 
 /// A cancel that takes longer than this ends the worker instead.

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::table::{self, Row};
-use super::{DataError, DataFiles};
+use super::{DataError, DataFiles, Problem};
 #[cfg(feature = "training")]
 use crate::preprocess::{Picture, decode};
-use crate::train::Problem;
 
 /// Labelled pictures.
 #[derive(Clone, Debug, Default)]

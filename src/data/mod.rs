@@ -5,24 +5,32 @@
 //! [`hold_out`] splits off a held-out part. Unusable files are listed in
 //! [`Dataset::problems`] and left out.
 
+#[cfg(feature = "data")]
 mod dataset;
+#[cfg(feature = "data")]
 mod files;
+mod problem;
 #[cfg(feature = "training")]
 mod split;
+#[cfg(feature = "data")]
 mod table;
+#[cfg(feature = "data")]
 mod zip;
 
+#[cfg(feature = "data")]
 pub use dataset::{Dataset, Example};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub use files::Directory;
-#[cfg(target_arch = "wasm32")]
-pub use files::DroppedFiles;
+#[cfg(feature = "data")]
 pub use files::{DataFiles, InMemory};
+pub use problem::Problem;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
+#[cfg(feature = "data")]
 pub use zip::ZipFiles;
 
 /// Error of a data set as a whole.
+#[cfg(feature = "data")]
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("{file} could not be read: {why}")]

@@ -11,8 +11,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelLocation;
-use crate::train::{Method, MetricSeries, Problem, TrainingReport};
+use crate::train::{Method, MetricSeries, TrainingReport};
+
+// Types of lower modules that messages carry.
+pub use crate::data::Problem;
+pub use crate::hub::{CachedModel, ModelLocation};
+pub use crate::model::ModelInfo;
+pub use crate::zero_shot::Ranked;
 
 /// Requested device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,16 +48,6 @@ pub enum ModelSource {
 pub enum ActivationChoice {
     QuickGelu,
     Gelu,
-}
-
-/// Model in the browser's cache.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CachedModel {
-    /// Its name when it was opened.
-    pub model: String,
-    pub bytes: u64,
-    /// `false` for an interrupted download.
-    pub complete: bool,
 }
 
 /// Message from the page to the worker.
@@ -507,26 +502,6 @@ pub struct Measured {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// Such as `drawings-vit-s/8`.
-    pub name: String,
-    /// Parameters of both encoders.
-    pub parameters: u64,
-    /// Size of its files.
-    pub bytes: u64,
-    /// Input size of the image encoder, in pixels.
-    pub image_size: u32,
-    /// Maximum length of a text, in tokens.
-    pub context_length: u32,
-    /// Dimension of `image_features` and `text_features`.
-    pub embed_dim: u32,
-    /// Precision of the matrices: `f16`, `f32` or `8 bits`.
-    pub precision: String,
-    /// Assumptions made to open the model, for display.
-    pub notes: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// `true` on WebGPU.
     pub gpu: bool,
@@ -535,14 +510,4 @@ pub struct DeviceInfo {
     /// Reason for the device, such as `no WebGPU in this browser` or `chosen by you`;
     /// empty for the device that `Auto` prefers.
     pub reason: String,
-}
-
-/// Score of one label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ranked {
-    pub label: String,
-    /// Softmax of `exp(logit_scale) * similarity` over the labels.
-    pub probability: f32,
-    /// Cosine of `image_features` and the label's `text_features`, -1 to 1.
-    pub similarity: f32,
 }

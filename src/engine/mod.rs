@@ -11,13 +11,10 @@ mod device;
 #[cfg(feature = "compute")]
 mod inference;
 pub mod messages;
-mod model_location;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod worker;
-
-pub use model_location::{ModelLocation, ModelLocationError};
 
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, OpenedDevice, cpu_name, open_device};

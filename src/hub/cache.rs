@@ -17,7 +17,7 @@ use web_sys::{
     FileSystemGetFileOptions, FileSystemSyncAccessHandle, Request, Response, WorkerGlobalScope,
 };
 
-use crate::engine::messages::CachedModel;
+use super::CachedModel;
 
 /// Bytes per write.
 const CHUNK: usize = 4 << 20;

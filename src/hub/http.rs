@@ -11,8 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
 
 use super::cache::{CacheError, CachedFile, ModelCache, describe};
-use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles};
-use crate::engine::ModelLocation;
+use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation};
 
 /// URL of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";

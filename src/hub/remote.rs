@@ -6,8 +6,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
-use super::{ChunkSink, HubError, ModelFiles};
-use crate::engine::ModelLocation;
+use super::{ChunkSink, HubError, ModelFiles, ModelLocation};
 
 /// Repository of a hub. A cached file is used unless the hub has a newer one; offline,
 /// the cache has to do.

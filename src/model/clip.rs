@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::{Linear, WeightPrecision, normalize, precompile_kernels};
+use crate::ops::normalize;
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -31,41 +31,6 @@ impl Clip {
             visual: ImageEncoder::init(config, device),
             text: TextTransformer::init(config, device),
             logit_scale: Param::from_data([Self::INITIAL_LOGIT_SCALE], device),
-        }
-    }
-
-    /// Compiles the GPU kernels of such a model before its weights are loaded; see
-    /// [`precompile_kernels`].
-    pub fn precompile_kernels(config: &ClipConfig, device: &Device) {
-        let text = config.text.width / config.text.heads;
-        let (image, convolutions) = match &config.vision {
-            VisionConfig::Vit(vision) => (vision.width / vision.heads, false),
-            VisionConfig::ResNet(vision) => (vision.channels() / vision.heads, true),
-        };
-        precompile_kernels(&[image, text], convolutions, device);
-    }
-
-    /// Packs the weights for the device's fastest kernels. A packed model is for
-    /// inference only: it can be neither trained nor saved.
-    pub fn pack(mut self, packing: WeightPrecision) -> Self {
-        match &mut self.visual {
-            ImageEncoder::Vit(encoder) => encoder.pack(packing),
-            ImageEncoder::ResNet(encoder) => encoder.pack(packing),
-        }
-        self.text.pack(packing);
-        self
-    }
-
-    /// A transformer's linear layer by path, such as
-    /// `text.transformer.resblocks.0.mlp.c_fc`: most parameters are in these.
-    pub fn linear(&mut self, path: &str) -> Option<&mut Linear> {
-        match (path.strip_prefix("text.transformer."), &mut self.visual) {
-            (Some(path), _) => self.text.transformer.linear(path),
-            (None, ImageEncoder::Vit(encoder)) => {
-                let path = path.strip_prefix("visual.Vit.transformer.")?;
-                encoder.transformer.linear(path)
-            }
-            (None, ImageEncoder::ResNet(_)) => None,
         }
     }
 

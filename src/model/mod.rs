@@ -3,19 +3,35 @@
 //! Names and order of operations follow OpenAI's reference implementation (Radford et al.
 //! 2021, section 2.4), so that the two can be read side by side.
 
+#[cfg(feature = "compute")]
 mod clip;
+#[cfg(feature = "compute")]
 mod config;
+mod info;
+#[cfg(feature = "compute")]
+mod pack;
+#[cfg(feature = "compute")]
+mod pooled;
+#[cfg(feature = "compute")]
 mod resnet;
+#[cfg(feature = "compute")]
 mod text;
+#[cfg(feature = "compute")]
 mod transformer;
+#[cfg(feature = "compute")]
 mod vit;
 
-pub use crate::ops::{WeightPrecision, normalize};
-pub use clip::{Clip, ImageEncoder};
-pub use config::{
-    Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
+#[cfg(feature = "compute")]
+pub use self::{
+    clip::{Clip, ImageEncoder},
+    config::{
+        Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
+    },
+    resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
+    text::{TextTransformer, TokenBatch},
+    transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer},
+    vit::VisionTransformer,
 };
-pub use resnet::ModifiedResNet;
-pub use text::{TextTransformer, TokenBatch};
-pub use transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer};
-pub use vit::VisionTransformer;
+#[cfg(feature = "compute")]
+pub use crate::ops::{WeightPrecision, normalize};
+pub use info::ModelInfo;

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
 use crate::ops::{
-    ConvNorm, Epilogue, Initializer, Linear, PackedPool, WeightPrecision, add_cls_and_position,
-    average_pool, map_samples, pool_attention,
+    ConvNorm, Initializer, Linear, PackedPool, add_cls_and_position, average_pool, map_samples,
+    pool_attention,
 };
 
 /// Ratio of output to inner channels of a bottleneck.
@@ -30,7 +30,7 @@ pub struct ModifiedResNet {
 impl ModifiedResNet {
     pub(super) fn init(config: &ResNetConfig, embed_dim: usize, device: &Device) -> Self {
         let width = config.width;
-        let stage = |index: usize| {
+        let layer = |index: usize| {
             let planes = width << index;
             let before = match index {
                 0 => width,
@@ -48,10 +48,10 @@ impl ModifiedResNet {
             conv1: ConvNorm::init([3, width / 2], 3, 2, device),
             conv2: ConvNorm::init([width / 2, width / 2], 3, 1, device),
             conv3: ConvNorm::init([width / 2, width], 3, 1, device),
-            layer1: stage(0),
-            layer2: stage(1),
-            layer3: stage(2),
-            layer4: stage(3),
+            layer1: layer(0),
+            layer2: layer(1),
+            layer3: layer(2),
+            layer4: layer(3),
             attnpool: AttentionPool2d::init(config, embed_dim, device),
         }
     }
@@ -59,35 +59,27 @@ impl ModifiedResNet {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
     /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let stages = |x, stages: [&Vec<Bottleneck>; 2]| {
-            (stages.into_iter().flatten()).fold(x, |x, block| block.forward(x))
-        };
-        let x = map_samples(images.permute([0, 2, 3, 1]), |x| {
-            let x = self.conv1.forward(x, Epilogue::Relu);
-            let x = self.conv2.forward(x, Epilogue::Relu);
-            let x = self.conv3.forward(x, Epilogue::Relu);
-            stages(average_pool(x, 2), [&self.layer1, &self.layer2])
+        let x = images.permute([0, 2, 3, 1]);
+        let x = map_samples(x, |x| {
+            let x = self.stem(x);
+            let x = stage(&self.layer1, x);
+            stage(&self.layer2, x)
         });
-        let x = stages(x, [&self.layer3, &self.layer4]);
+        let x = stage(&self.layer3, x);
+        let x = stage(&self.layer4, x);
         self.attnpool.forward(x)
     }
 
-    pub(super) fn pack(&mut self, packing: WeightPrecision) {
-        let stem = [&mut self.conv1, &mut self.conv2, &mut self.conv3];
-        stem.into_iter().for_each(|layer| layer.pack(packing));
-        let stages = [
-            &mut self.layer1,
-            &mut self.layer2,
-            &mut self.layer3,
-            &mut self.layer4,
-        ];
-        for block in stages.into_iter().flatten() {
-            let path = [&mut block.conv1, &mut block.conv2, &mut block.conv3];
-            let path = path.into_iter().chain(&mut block.downsample);
-            path.for_each(|layer| layer.pack(packing));
-        }
-        self.attnpool.pack(packing);
+    fn stem(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.conv1.forward_relu(x);
+        let x = self.conv2.forward_relu(x);
+        let x = self.conv3.forward_relu(x);
+        average_pool(x, 2)
     }
+}
+
+fn stage(blocks: &[Bottleneck], x: Tensor<4>) -> Tensor<4> {
+    blocks.iter().fold(x, |x, block| block.forward(x))
 }
 
 /// Bottleneck: 1x1, 3x3 and 1x1 convolutions and a shortcut, with average pooling in
@@ -120,13 +112,13 @@ impl Bottleneck {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(path) => path.forward(average_pool(x.clone(), self.stride), Epilogue::None),
+            Some(downsample) => downsample.forward(average_pool(x.clone(), self.stride)),
             None => x.clone(),
         };
-        let x = self.conv1.forward(x, Epilogue::Relu);
-        let x = self.conv2.forward(x, Epilogue::Relu);
+        let x = self.conv1.forward_relu(x);
+        let x = self.conv2.forward_relu(x);
         let x = average_pool(x, self.stride);
-        self.conv3.forward(x, Epilogue::AddRelu(shortcut))
+        self.conv3.forward_residual_relu(x, shortcut)
     }
 }
 
@@ -140,8 +132,8 @@ pub struct AttentionPool2d {
     pub v_proj: Linear,
     pub c_proj: Linear,
     /// Packed key and value projections, in place of those of the layers.
-    packed: Option<PackedPool>,
-    heads: usize,
+    pub(super) packed: Option<PackedPool>,
+    pub(super) heads: usize,
 }
 
 impl AttentionPool2d {
@@ -167,22 +159,9 @@ impl AttentionPool2d {
         let pixels = x.reshape([batch, height * width, channels]);
         let tokens = add_cls_and_position(None, pixels, self.positional_embedding.val());
         let query = tokens.clone().narrow(1, 0, 1);
-        let query = self.q_proj.forward(query, Epilogue::None);
+        let query = self.q_proj.forward(query);
         let projections = [&self.k_proj, &self.v_proj];
         let pooled = pool_attention(tokens, query, projections, &self.packed, self.heads);
-        let pooled = pooled.reshape([batch, channels]);
-        self.c_proj.forward(pooled, Epilogue::None)
-    }
-
-    fn pack(&mut self, packing: WeightPrecision) {
-        self.q_proj.pack(packing);
-        self.c_proj.pack(packing);
-        if packing == WeightPrecision::AsStored {
-            self.packed = PackedPool::new([&mut self.k_proj, &mut self.v_proj], self.heads);
-        }
-        if self.packed.is_none() {
-            self.k_proj.pack(packing);
-            self.v_proj.pack(packing);
-        }
+        self.c_proj.forward(pooled.reshape([batch, channels]))
     }
 }

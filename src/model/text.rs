@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{Embedding, Epilogue, Initializer, LayerNorm, Linear, WeightPrecision};
+use crate::ops::{Embedding, Initializer, LayerNorm, Linear};
 
 /// Text encoder: token ids to features.
 #[derive(Module, Debug)]
@@ -81,13 +81,8 @@ impl TextTransformer {
         let [_, length] = tokens.ids.dims();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
         let x = self.token_embedding.forward(tokens.ids, positions);
-        let x = self.transformer.forward(x, true, &tokens.ends);
-        self.text_projection
-            .forward(self.ln_final.forward(x), Epilogue::None)
-    }
-
-    pub(super) fn pack(&mut self, packing: WeightPrecision) {
-        self.transformer.pack(packing);
-        self.text_projection.pack(packing);
+        let x = self.transformer.forward_pooled(x, true, &tokens.ends);
+        let x = self.ln_final.forward(x);
+        self.text_projection.forward(x)
     }
 }

@@ -1,15 +1,12 @@
 //! Pre-norm transformer of both encoders.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::Activation;
-use crate::ops::{
-    Epilogue, Initializer, LayerNorm, Linear, WeightPrecision, attention, select_rows,
-};
+use crate::ops::{Initializer, LayerNorm, Linear, attention};
 
-/// Stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`, pooled at one
-/// position per sample.
+/// Stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`.
 #[derive(Module, Debug)]
 pub struct Transformer {
     pub resblocks: Vec<ResidualAttentionBlock>,
@@ -35,37 +32,13 @@ impl Transformer {
         }
     }
 
-    /// `[batch, length, width]` to `[batch, width]`, the output at position `pool_index`
-    /// of each sample; with a causal mask if `causal`.
-    pub fn forward(&self, x: Tensor<3>, causal: bool, pool_index: &[usize]) -> Tensor<2> {
-        let [batch, length, width] = x.dims();
-        let rows: Vec<i32> = (pool_index.iter().enumerate())
-            .map(|(row, position)| (row * length + position) as i32)
-            .collect();
-        let rows = Tensor::from_data(TensorData::new(rows, [batch]), &x.device());
-        let gather = |x: Tensor<3>| select_rows(x.reshape([batch * length, width]), rows.clone());
-        let Some((last, blocks)) = self.resblocks.split_last() else {
-            return gather(x);
-        };
-        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, causal));
-        last.forward_pooled(x, causal, gather)
-    }
-
-    pub(super) fn pack(&mut self, packing: WeightPrecision) {
-        let layers = self.resblocks.iter_mut().flat_map(|block| block.linears());
-        layers.for_each(|(_, layer)| layer.pack(packing));
-    }
-
-    /// Linear layer by path, such as `resblocks.0.attn.in_proj`.
-    pub(super) fn linear(&mut self, path: &str) -> Option<&mut Linear> {
-        let (block, path) = path.strip_prefix("resblocks.")?.split_once('.')?;
-        let block = self.resblocks.get_mut(block.parse::<usize>().ok()?)?;
-        let found = (block.linears().into_iter()).find(|(name, _)| *name == path);
-        found.map(|(_, layer)| layer)
+    /// `[batch, length, width]`, in and out; with a causal mask if `causal`.
+    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
+        (self.resblocks.iter()).fold(x, |x, block| block.forward(x, causal))
     }
 }
 
-/// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
+/// `x = x + attn(ln_1(x))`, then `x = x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]
 pub struct ResidualAttentionBlock {
     pub ln_1: LayerNorm,
@@ -85,42 +58,10 @@ impl ResidualAttentionBlock {
         }
     }
 
-    fn linears(&mut self) -> [(&'static str, &mut Linear); 4] {
-        [
-            ("attn.in_proj", &mut self.attn.in_proj),
-            ("attn.out_proj", &mut self.attn.out_proj),
-            ("mlp.c_fc", &mut self.mlp.c_fc),
-            ("mlp.c_proj", &mut self.mlp.c_proj),
-        ]
-    }
-
-    fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let attn_output = self.attn.attend(self.ln_1.forward(x.clone()), causal);
-        self.project_and_mlp(attn_output, x)
-    }
-
-    /// [`Self::forward`] at the positions of `gather` only: after attention, positions
-    /// are independent.
-    fn forward_pooled(
-        &self,
-        x: Tensor<3>,
-        causal: bool,
-        gather: impl Fn(Tensor<3>) -> Tensor<2>,
-    ) -> Tensor<2> {
-        let attn_output = self.attn.attend(self.ln_1.forward(x.clone()), causal);
-        self.project_and_mlp(gather(attn_output), gather(x))
-    }
-
-    fn project_and_mlp<const D: usize>(
-        &self,
-        attn_output: Tensor<D>,
-        residual: Tensor<D>,
-    ) -> Tensor<D> {
-        let x = self
-            .attn
-            .out_proj
-            .forward(attn_output, Epilogue::Add(residual));
-        self.mlp.forward(self.ln_2.forward(x.clone()), x)
+    /// `[batch, length, width]`, in and out.
+    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
+        let x = (self.attn).forward_residual(self.ln_1.forward(x.clone()), causal, x);
+        (self.mlp).forward_residual(self.ln_2.forward(x.clone()), x)
     }
 }
 
@@ -130,7 +71,7 @@ pub struct Attention {
     /// `[width, 3 * width]`: query, key and value concatenated.
     pub in_proj: Linear,
     pub out_proj: Linear,
-    heads: usize,
+    pub(super) heads: usize,
 }
 
 impl Attention {
@@ -143,10 +84,10 @@ impl Attention {
         }
     }
 
-    /// Attention without `out_proj`.
-    fn attend(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let qkv = self.in_proj.forward(x, Epilogue::None);
-        attention(qkv, self.heads, causal)
+    /// `residual + attn(x)`, `[batch, length, width]`; with a causal mask if `causal`.
+    pub fn forward_residual(&self, x: Tensor<3>, causal: bool, residual: Tensor<3>) -> Tensor<3> {
+        let x = attention(self.in_proj.forward(x), self.heads, causal);
+        self.out_proj.forward_residual(x, residual)
     }
 }
 
@@ -169,16 +110,13 @@ impl Mlp {
         }
     }
 
-    /// `residual + mlp(x)`.
-    fn forward<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
-        let hidden = self.c_fc.forward(
-            x,
-            match self.activation {
-                Activation::QuickGelu => Epilogue::QuickGelu,
-                Activation::Gelu => Epilogue::Gelu,
-            },
-        );
-        self.c_proj.forward(hidden, Epilogue::Add(residual))
+    /// `residual + mlp(x)`, `[…, width]`.
+    pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        let x = match self.activation {
+            Activation::QuickGelu => self.c_fc.forward_quick_gelu(x),
+            Activation::Gelu => self.c_fc.forward_gelu(x),
+        };
+        self.c_proj.forward_residual(x, residual)
     }
 }
 

@@ -6,10 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::VitConfig;
 use super::transformer::{Transformer, TransformerConfig};
-use crate::ops::{
-    Epilogue, Initializer, LayerNorm, Linear, WeightPrecision, add_cls_and_position,
-    into_contiguous,
-};
+use crate::ops::{Initializer, LayerNorm, Linear, add_cls_and_position, into_contiguous};
 
 /// Image encoder: pixels to features.
 #[derive(Module, Debug)]
@@ -66,17 +63,12 @@ impl VisionTransformer {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
     /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let class = vec![0; images.dims()[0]];
-        let x = self.ln_pre.forward(self.embed_patches(images));
-        let class = self.transformer.forward(x, false, &class);
-        self.proj
-            .forward(self.ln_post.forward(class), Epilogue::None)
-    }
-
-    pub(super) fn pack(&mut self, packing: WeightPrecision) {
-        self.conv1.pack(packing);
-        self.transformer.pack(packing);
-        self.proj.pack(packing);
+        let class_token = vec![0; images.dims()[0]];
+        let x = self.embed_patches(images);
+        let x = self.ln_pre.forward(x);
+        let x = self.transformer.forward_pooled(x, false, &class_token);
+        let x = self.ln_post.forward(x);
+        self.proj.forward(x)
     }
 
     /// Pixels to embedded tokens with positions, class token first: `[batch, patches + 1,
@@ -94,7 +86,7 @@ impl VisionTransformer {
             .reshape([batch, channels, rows, p, columns, p])
             .permute([0, 2, 4, 1, 3, 5]);
         let patches = into_contiguous(patches).reshape([batch, rows * columns, channels * p * p]);
-        let patches = self.conv1.forward(patches, Epilogue::None);
+        let patches = self.conv1.forward(patches);
         let class = Some(self.class_embedding.val());
         add_cls_and_position(class, patches, self.positional_embedding.val())
     }

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Epilogue, Linear, cpu};
+use super::{Linear, cpu};
 
 /// `softmax(q kᵀ / sqrt(head_dim)) v` per head: query, key and value concatenated,
 /// `[batch, length, 3 * width]`, to `[batch, length, width]`; with a causal mask if
@@ -41,8 +41,8 @@ pub fn pool_attention(
     }) {
         return output;
     }
-    let key = key.forward(tokens.clone(), Epilogue::None);
-    let value = value.forward(tokens, Epilogue::None);
+    let key = key.forward(tokens.clone());
+    let value = value.forward(tokens);
     pool(query, key, value, heads)
 }
 

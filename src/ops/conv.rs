@@ -54,9 +54,23 @@ impl ConvNorm {
         }
     }
 
-    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride, out]`,
-    /// with `epilogue`.
-    pub fn forward(&self, x: Tensor<4>, epilogue: Epilogue<4>) -> Tensor<4> {
+    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride, out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward_fused(x, Epilogue::None)
+    }
+
+    /// [`Self::forward`] and ReLU.
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward_fused(x, Epilogue::Relu)
+    }
+
+    /// `residual` plus [`Self::forward`], then ReLU.
+    pub fn forward_residual_relu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.forward_fused(x, Epilogue::AddRelu(residual))
+    }
+
+    /// Convolution, normalisation and `epilogue` in one pass, where there is a fast path.
+    pub(super) fn forward_fused(&self, x: Tensor<4>, epilogue: Epilogue<4>) -> Tensor<4> {
         let fast = match self.packed {
             true => self.fast(&x, &epilogue),
             false => self.accelerated_training(&x, &epilogue),

@@ -43,8 +43,32 @@ impl Linear {
         }
     }
 
-    /// `[…, d_input]` to `[…, d_output]`, with `epilogue`.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>, epilogue: Epilogue<D>) -> Tensor<D> {
+    /// `[…, d_input]` to `[…, d_output]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_fused(x, Epilogue::None)
+    }
+
+    /// [`Self::forward`] and `x * sigmoid(1.702 x)`.
+    pub fn forward_quick_gelu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_fused(x, Epilogue::QuickGelu)
+    }
+
+    /// [`Self::forward`] and exact GELU.
+    pub fn forward_gelu<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_fused(x, Epilogue::Gelu)
+    }
+
+    /// `residual` plus [`Self::forward`].
+    pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        self.forward_fused(x, Epilogue::Add(residual))
+    }
+
+    /// Product and `epilogue` in one pass, where there is a fast path.
+    pub(super) fn forward_fused<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        epilogue: Epilogue<D>,
+    ) -> Tensor<D> {
         let fast = match self.lora.is_empty() {
             true => self.fast(&x, &epilogue),
             false => None,

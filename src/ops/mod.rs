@@ -67,7 +67,7 @@ impl WeightPrecision {
 
 /// Epilogue fused into a matmul or convolution: activation and/or residual add.
 #[derive(Clone, Debug)]
-pub enum Epilogue<const D: usize> {
+enum Epilogue<const D: usize> {
     None,
     /// `x * sigmoid(1.702 x)`
     QuickGelu,
@@ -165,9 +165,13 @@ mod tests {
                     epilogue().split().1
                 );
                 let expected = layer.reference(x.clone(), epilogue());
-                same(fast.forward(x.clone(), epilogue()), expected, &what);
+                same(fast.forward_fused(x.clone(), epilogue()), expected, &what);
                 let expected = half.reference(x.clone(), epilogue());
-                same(fast_half.forward(x.clone(), epilogue()), expected, &what);
+                same(
+                    fast_half.forward_fused(x.clone(), epilogue()),
+                    expected,
+                    &what,
+                );
             }
             assert!(fast.fast(&x, &Epilogue::None).is_some(), "not fast");
         }
@@ -198,10 +202,10 @@ mod tests {
             let other = random(shape, device);
             for epilogue in [|| Epilogue::None, || Epilogue::Relu] {
                 let expected = layer.reference(x.clone(), epilogue());
-                same(fast.forward(x.clone(), epilogue()), expected, "conv");
+                same(fast.forward_fused(x.clone(), epilogue()), expected, "conv");
             }
             let expected = layer.reference(x.clone(), Epilogue::AddRelu(other.clone()));
-            let found = fast.forward(x.clone(), Epilogue::AddRelu(other));
+            let found = fast.forward_residual_relu(x.clone(), other);
             same(found, expected, "conv, add");
             assert!(fast.fast(&x, &Epilogue::None).is_some(), "not fast");
         }
@@ -588,7 +592,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let layer = Linear::init([8, 4], Initializer::Normal(0.1), true, &device);
         let x = random([3, 8], &device);
-        let gradients = layer.forward(x, Epilogue::Relu).sum().backward();
+        let gradients = layer.forward_fused(x, Epilogue::Relu).sum().backward();
         assert!(layer.weight.val().grad(&gradients).is_some());
     }
 }

@@ -11,8 +11,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::Method;
-use crate::engine::messages::{ModelInfo, Ranked};
 use crate::eval::softmax;
+use crate::model::ModelInfo;
+use crate::zero_shot::Ranked;
 
 /// Linear probe or adapter.
 #[derive(Clone, Debug, PartialEq)]

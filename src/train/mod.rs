@@ -1,8 +1,7 @@
 //! Training, from quick to thorough: a linear probe or an adapter on features; LoRA,
 //! fine-tuning and pre-training by gradient descent, with CLIP's contrastive loss.
 //!
-//! [`train_head`] fits a probe or an adapter to a data set; [`Trainer`] takes one step at
-//! a time, on any device, in a browser as natively; [`pretrain`] drives it over labelled
+//! [`fit_head`] fits a probe or an adapter to features; [`Trainer`] takes one step at a time, on any device, in a browser as natively; [`pretrain`] drives it over labelled
 //! images.
 
 #[cfg(feature = "training")]
@@ -12,13 +11,13 @@ mod contrastive;
 #[cfg(feature = "training")]
 mod error;
 #[cfg(feature = "training")]
+mod fit_head;
+#[cfg(feature = "training")]
 mod freeze;
 #[cfg(feature = "training")]
 mod gradients;
 #[cfg(feature = "training")]
 mod head;
-#[cfg(feature = "training")]
-mod head_trainer;
 #[cfg(feature = "training")]
 mod init;
 #[cfg(feature = "training")]
@@ -54,7 +53,7 @@ mod state;
 mod trainer;
 
 pub use report::{
-    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, Problem, TrainingReport,
+    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, TrainingReport,
 };
 
 #[cfg(feature = "training")]
@@ -62,10 +61,10 @@ pub use self::{
     adapter::{Adapter, AdapterParams, fit_adapter},
     contrastive::{Batch, loss_and_gradients},
     error::TrainError,
+    fit_head::{HeadData, HeadSettings, TrainedHead, fit_head},
     freeze::{TrainableParams, Unfreeze},
     gradients::Gradients,
     head::{Head, HeadFileError},
-    head_trainer::{HeadData, HeadError, HeadSettings, TrainedHead, fit_head, train_head},
     init::init_from_seed,
     logistic::{Cancelled, FeatureMatrix},
     lora::{Lora, Target, merge_lora},
@@ -82,7 +81,7 @@ pub use self::{
 
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
-    Augment, Encode, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
+    Augment, Encode, EncodeError, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
     PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
 };
 

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::data::Problem;
 use crate::eval::Evaluation;
 
 /// Training methods, from quick to thorough.
@@ -96,90 +97,19 @@ pub struct ClassCount {
     pub held_out: usize,
 }
 
-/// Problem with an example, which is left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "problem", rename_all = "snake_case")]
-pub enum Problem {
-    /// The same bytes with the same label.
-    Duplicate {
-        path: String,
-        of: String,
-    },
-    /// The same bytes in another class.
-    Contradiction {
-        path: String,
-        of: String,
-    },
-    Unreadable {
-        path: String,
-        why: String,
-    },
-    /// Listed in a table, but no such file.
-    Missing {
-        path: String,
-        line: usize,
-    },
-    /// Without class or caption.
-    Unlabelled {
-        path: String,
-    },
-    EmptyClass {
-        class: String,
-    },
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Duplicate { path, of } => {
-                write!(f, "{path} is a duplicate of {of}: used once")
-            }
-            Self::Contradiction { path, of } => write!(
-                f,
-                "{path} is a duplicate of {of} in another class: only the latter is used"
-            ),
-            Self::Unreadable { path, why } => write!(f, "{path}: {why}"),
-            Self::Missing { path, line } => {
-                write!(
-                    f,
-                    "{path}, listed in line {line} of the table, does not exist"
-                )
-            }
-            Self::Unlabelled { path } => write!(f, "{path} has neither a class nor a caption"),
-            Self::EmptyClass { class } => {
-                write!(f, "the class \"{class}\" has no usable images")
-            }
-        }
-    }
-}
-
-/// Progress of the training of a head; the last stage takes a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Progress of the fit of a head, which takes about a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadProgress {
     pub stage: HeadStage,
     pub done: usize,
     pub total: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Stage of the fit of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadStage {
-    /// Encoding images.
-    Pictures,
-    /// Encoding the classes' prompts.
-    Labels,
     /// Cross-validating hyper-parameters.
     Choosing,
     /// Fitting the classifier.
     Fitting,
-}
-
-impl fmt::Display for HeadStage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pictures => "encoding images",
-            Self::Labels => "encoding prompts",
-            Self::Choosing => "cross-validating",
-            Self::Fitting => "fitting",
-        })
-    }
 }

@@ -36,22 +36,6 @@ impl Trainer {
     /// Serialises all that [`Trainer::resume`] needs beside the run's initial model, with
     /// `sampler`.
     pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
-        let mut bytes = Vec::new();
-        let mut keep = |piece: &[u8]| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        };
-        self.write_state(sampler, &mut keep).await?;
-        Ok(bytes)
-    }
-
-    /// [`Self::state`] in pieces, one parameter in memory at a time. `keep` returns its
-    /// error as text.
-    pub async fn write_state(
-        &self,
-        sampler: Option<&Sampler>,
-        keep: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), TrainError> {
         let mut collector = Collector::default();
         sync_running_stats(&self.model);
         self.model.visit(&mut collector);
@@ -70,14 +54,12 @@ impl Trainer {
             sampler: sampler.cloned(),
         });
         let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
-        let mut keep = |bytes: &[u8]| keep(bytes).map_err(TrainError::Keep);
-        keep(&header(&tensors, &progress))?;
+        let mut bytes = header(&tensors, &progress);
         for (_, values) in tensors {
             let values = values_of(values).await?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            keep(&bytes)?;
+            bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Resumes from [`Trainer::state`], with the same initial `model`.

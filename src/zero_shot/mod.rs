@@ -1,11 +1,25 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
-use crate::engine::messages::Ranked;
+use serde::{Deserialize, Serialize};
+
 use crate::eval::softmax;
 
 /// The place of the label in a template.
 pub const PLACEHOLDER: &str = "{label}";
+
+/// Template for labels that are names of things.
+pub const DEFAULT_TEMPLATE: &str = "A photo of a {label}.";
+
+/// Score of one label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranked {
+    pub label: String,
+    /// Softmax of `exp(logit_scale) * similarity` over the labels.
+    pub probability: f32,
+    /// Cosine of `image_features` and the label's `text_features`, -1 to 1.
+    pub similarity: f32,
+}
 
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +104,9 @@ pub fn probabilities(image_features: &[f32], text_features: &[Vec<f32>], scale: 
     of_similarities(&similarities(image_features, text_features), scale)
 }
 
-fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f32> {
+/// Cosine similarities of an image and of texts, `[texts]`. All features are of unit
+/// length.
+pub fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f32> {
     (text_features.iter())
         .map(|text| text.iter().zip(image_features).map(|(a, b)| a * b).sum())
         .collect()

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
+use crate::data::Problem;
 use crate::engine::messages::{PlannedSample, SampleId};
-use crate::train::Problem;
 
 /// A class, numbered by the page: its name may change, or be empty for a while.
 pub type ClassId = u32;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clip::engine::Engine;
 use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest};
-use clip::engine::training::{Attachments, Host, Training};
+use clip::engine::training::{Attachments, Host, HostError, Training};
 use clip::model::Clip;
 use clip::train::Method;
 
@@ -95,11 +95,12 @@ struct Desk<'a> {
 impl Host for Desk<'_> {
     type File = PathBuf;
 
-    async fn read(&self, file: &PathBuf) -> Result<Vec<u8>, String> {
-        fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+    async fn read(&self, file: &PathBuf) -> Result<Vec<u8>, HostError> {
+        let named = |error| HostError::Read(format!("{}: {error}", file.display()));
+        fs::read(file).map_err(named)
     }
 
-    async fn put(&self, _: &str, _: &[u8]) -> Result<(), String> {
+    async fn put(&self, _: &str, _: &[u8]) -> Result<(), HostError> {
         Ok(())
     }
 
@@ -119,8 +120,8 @@ impl Host for Desk<'_> {
         numbers.map(|number| format!("sample-{number}")).collect()
     }
 
-    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
-        self.session.plain(engine).await.map_err(|e| e.to_string())
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
+        Ok(self.session.plain(engine).await?)
     }
 
     async fn model_file(&self, _: &str) -> Option<Vec<u8>> {

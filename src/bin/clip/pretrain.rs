@@ -15,8 +15,9 @@ use clip::model::{
 };
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
-    AdamWHyperParameters, Augment, Encode, ImageKind, LabelledImage, PretrainData, PretrainOptions,
-    SharedName, WarmupCosine, init_from_seed, pretrain, resize_positional_embedding,
+    AdamWHyperParameters, Augment, Encode, EncodeError, ImageKind, LabelledImage, PretrainData,
+    PretrainOptions, SharedName, WarmupCosine, init_from_seed, pretrain,
+    resize_positional_embedding,
 };
 use clip::weights::{KeyMap, Precision, save};
 
@@ -107,8 +108,8 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let tokenizer_json = fs::read(&tokenizer).map_err(|error| named(&error))?;
     let tokenizer = tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| named(&e))?;
     let config = config(arguments, tokenizer.get_vocab_size(true))?;
-    let encode = |text: &str| {
-        let encoding = tokenizer.encode(text, true).map_err(|e| e.to_string())?;
+    let encode = |text: &str| -> Result<_, EncodeError> {
+        let encoding = tokenizer.encode(text, true)?;
         let mut ids = encoding.get_ids().to_vec();
         let end = ids.last().copied().unwrap_or(0);
         ids.truncate(CONTEXT_LENGTH);

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, ModelLocation, open_device};
-use clip::hub::{self, Bundled, ChunkSink, Folder, HubError, ModelFiles, Remote};
+use clip::engine::{Engine, open_device};
+use clip::hub::{self, HubError, NativeModelFiles};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// The model once more, as training wants it: in f32, not packed.
-    pub async fn plain(&self, engine: &Engine) -> Result<Clip, Failure> {
+    pub async fn plain(&self, engine: &Engine) -> Result<Clip, HubError> {
         let files = self.files()?;
         let bundle = hub::open(&files, self.activation()).await?;
         let loaded = hub::load(&files, &bundle, engine.device(), None, &mut |_| ()).await?;
@@ -84,17 +84,10 @@ impl Session {
     }
 
     /// Where the model's files are.
-    pub fn files(&self) -> Result<Files, Failure> {
-        match self.model.as_deref() {
-            None => Ok(Files::Bundled),
-            Some(model) if Path::new(model).exists() => {
-                Ok(Files::Folder(Folder::new(Path::new(model))?))
-            }
-            Some(model) => match ModelLocation::parse(model) {
-                Ok(place) => Ok(Files::Remote(Box::new(Remote::new(&place)?))),
-                // Meant as a path, most likely.
-                Err(error) => Err(format!("no such file or folder: {model}; {error}").into()),
-            },
+    pub fn files(&self) -> Result<NativeModelFiles, HubError> {
+        match &self.model {
+            None => Ok(NativeModelFiles::Bundled),
+            Some(model) => NativeModelFiles::find(model),
         }
     }
 
@@ -103,55 +96,6 @@ impl Session {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
         })
-    }
-}
-
-/// What `--model` can name.
-pub enum Files {
-    Bundled,
-    Folder(Folder),
-    Remote(Box<Remote>),
-}
-
-impl ModelFiles for Files {
-    fn name(&self) -> String {
-        match self {
-            Self::Bundled => Bundled.name(),
-            Self::Folder(files) => files.name(),
-            Self::Remote(files) => files.name(),
-        }
-    }
-
-    fn weights(&self) -> Option<String> {
-        match self {
-            Self::Bundled => Bundled.weights(),
-            Self::Folder(files) => files.weights(),
-            Self::Remote(files) => files.weights(),
-        }
-    }
-
-    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
-        match self {
-            Self::Bundled => Bundled.read(file).await,
-            Self::Folder(files) => files.read(file).await,
-            Self::Remote(files) => files.read(file).await,
-        }
-    }
-
-    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError> {
-        match self {
-            Self::Bundled => Bundled.stream(file, sink).await,
-            Self::Folder(files) => files.stream(file, sink).await,
-            Self::Remote(files) => files.stream(file, sink).await,
-        }
-    }
-
-    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
-        match self {
-            Self::Bundled => Bundled.clip_vocabulary().await,
-            Self::Folder(files) => files.clip_vocabulary().await,
-            Self::Remote(files) => files.clip_vocabulary().await,
-        }
     }
 }
 

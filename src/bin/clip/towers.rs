@@ -1,8 +1,8 @@
-//! `clip train` for the methods that train the model itself: the same
-//! [`Training`] as in the page, with a folder in the place of the browser.
+//! The training of `clip train`: the same [`Training`] as in the page, with a folder in
+//! the place of the browser.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,33 +14,47 @@ use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{
     Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest, TrainingStage,
 };
-use clip::engine::training::{Attachments, Host, Training};
+use clip::engine::training::{Attachments, Host, HostError, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Source, Train, finish, write};
+use super::{HEAD, Source, Train, finish, write};
 use crate::Failure;
 use crate::session::Session;
 
 /// Folder in `--out` for what an interrupted run goes on from.
 const STATE: &str = "state";
 
-pub async fn run(
-    arguments: &Train,
-    method: Method,
-    files: Source,
-    dataset: Dataset,
-) -> Result<(), Failure> {
-    // Every picture once: what cannot be used is left out before it is planned with.
-    let dataset = dataset
-        .read(&files, async |_, _| Ok::<(), Failure>(()))
-        .await?;
+pub async fn run(arguments: &Train, files: Source, dataset: Dataset) -> Result<(), Failure> {
+    let method = Method::from(arguments.method);
+    let head = matches!(method, Method::Probe | Method::Adapter);
+    if head && arguments.resume {
+        return Err(format!(
+            "the method {method} cannot be resumed: run it again without --resume"
+        )
+        .into());
+    }
     let mut engine = arguments.session.open_exact().await?;
-    let plan = plan(arguments, method, &dataset, &engine)?;
-    let desk = Desk::new(&arguments.session, files, dataset.pictures, &arguments.out);
+    let desk = Desk::new(&arguments.session, &files, &arguments.out);
     let mut training = Training::new(desk);
+    // Every picture once: what cannot be used is left out before it is planned with.
+    let total = dataset.pictures.len();
+    let dataset = dataset
+        .read(&files, async |index, picture| {
+            training.prepare(index as u32, &picture, &engine);
+            training.host().show("reading images", index + 1, total);
+            Ok::<(), Failure>(())
+        })
+        .await?;
+    let dataset = match method {
+        // A class without images cannot be learnt; an adapter still knows its name.
+        Method::Probe => without_empty_classes(dataset),
+        _ => dataset,
+    };
+    let plan = plan(arguments, method, &dataset, &engine)?;
+    training.host().pictures.replace(dataset.pictures);
     // Finds the pictures, and what an earlier run left.
     training.begin(&engine).await;
     let request = match arguments.resume {
@@ -68,12 +82,34 @@ pub async fn run(
         }
         let folder = arguments.out.join(folder_of(export));
         for (name, bytes) in desk.given.take() {
-            write(&folder, &name, &bytes)?;
+            let name = if export == Export::Head { HEAD } else { &name };
+            write(&folder, name, &bytes)?;
         }
     }
     // There is nothing more to go on from.
     let _ = fs::remove_dir_all(arguments.out.join(STATE));
-    finish(&arguments.out, &outcome.report)
+    finish(&arguments.out, &outcome.report)?;
+    if head {
+        println!(
+            "classify with it: clip classify --head {} --images ...",
+            arguments.out.join(HEAD).display()
+        );
+    }
+    Ok(())
+}
+
+/// The data set without its empty classes.
+fn without_empty_classes(mut dataset: Dataset) -> Dataset {
+    let shown: BTreeSet<usize> = dataset.examples.iter().filter_map(|e| e.class).collect();
+    let shown: Vec<usize> = shown.into_iter().collect();
+    for example in &mut dataset.examples {
+        example.class = example
+            .class
+            .and_then(|class| shown.binary_search(&class).ok());
+    }
+    let names = shown.iter().map(|class| dataset.classes[*class].clone());
+    dataset.classes = names.collect();
+    dataset
 }
 
 /// Label of the progress bar.
@@ -129,7 +165,9 @@ fn plan(
         held_out: samples.values().filter(|sample| sample.held_out).count(),
         fewest: counts.iter().copied().min().unwrap_or_default(),
     };
-    if stats.train < 2 || stats.classes == 1 {
+    // A head needs classes, too, as its job says.
+    let head = matches!(method, Method::Probe | Method::Adapter);
+    if !head && (stats.train < 2 || stats.classes == 1) {
         return Err(format!(
             "{} has {} training images in {} classes: at least two of each are needed",
             arguments.data.display(),
@@ -166,9 +204,9 @@ fn plan(
 /// The command as the place where a training runs.
 struct Desk<'a> {
     session: &'a Session,
-    files: Source,
+    files: &'a Source,
     /// By the number of the sample.
-    pictures: Vec<String>,
+    pictures: RefCell<Vec<String>>,
     state: PathBuf,
     bar: ProgressBar,
     steps: Cell<bool>,
@@ -179,7 +217,7 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(session: &'a Session, files: Source, pictures: Vec<String>, out: &Path) -> Self {
+    fn new(session: &'a Session, files: &'a Source, out: &Path) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -188,7 +226,7 @@ impl<'a> Desk<'a> {
         Self {
             session,
             files,
-            pictures,
+            pictures: RefCell::default(),
             state: out.join(STATE),
             bar,
             steps: Cell::new(false),
@@ -198,27 +236,38 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Progress of a stage.
+    fn show(&self, stage: &'static str, done: usize, total: usize) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(stage);
+    }
+
     /// The pictures stay where they are; only the rest is kept in a folder.
     fn picture(&self, name: &str) -> Option<Rc<str>> {
         let number: usize = name.strip_prefix("sample-")?.parse().ok()?;
-        self.pictures.get(number).map(|path| path.as_str().into())
+        let pictures = self.pictures.borrow();
+        pictures.get(number).map(|path| path.as_str().into())
     }
 }
 
 impl Host for Desk<'_> {
     type File = Rc<str>;
 
-    async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, String> {
-        self.files.read(file).await.map_err(|e| e.to_string())
+    async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, HostError> {
+        let read = self.files.read(file).await;
+        read.map_err(|error| HostError::Read(error.to_string()))
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
         let path = self.state.join(name);
         let new = self.state.join(format!("{name}.new"));
         fs::create_dir_all(&self.state)
             .and_then(|()| fs::write(&new, bytes))
             .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+            .map_err(|error| {
+                HostError::Store(format!("{} cannot be written: {error}", path.display()))
+            })
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
@@ -237,12 +286,12 @@ impl Host for Desk<'_> {
     async fn names(&self) -> Vec<String> {
         let kept = fs::read_dir(&self.state).into_iter().flatten().flatten();
         let kept = kept.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let pictures = (0..self.pictures.len()).map(|number| format!("sample-{number}"));
+        let pictures = (0..self.pictures.borrow().len()).map(|number| format!("sample-{number}"));
         kept.chain(pictures).collect()
     }
 
-    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
-        self.session.plain(engine).await.map_err(|e| e.to_string())
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
+        Ok(self.session.plain(engine).await?)
     }
 
     async fn model_file(&self, name: &str) -> Option<Vec<u8>> {

@@ -1,15 +1,13 @@
 //! `clip train`: trains a classifier or a model on a folder of images.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use clip::data::{DataError, DataFiles, Dataset, Directory, ZipFiles};
+use clip::engine::defaults::HELD_OUT;
 use clip::eval::Evaluation;
-use clip::train::{HeadProgress, HeadSettings, HeadStage, Method, TrainingReport, train_head};
-use indicatif::{ProgressBar, ProgressStyle};
+use clip::train::{Method, TrainingReport};
 
 use crate::Failure;
 use crate::session::Session;
@@ -35,7 +33,7 @@ pub struct Train {
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
     /// Share of the images of each class held out for testing
-    #[arg(long, default_value_t = HeadSettings::HELD_OUT)]
+    #[arg(long, default_value_t = HELD_OUT)]
     held_out: f64,
     /// Random seed
     #[arg(long, default_value_t = 0)]
@@ -119,57 +117,7 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
     }
     let (files, table) = Source::open(&arguments.data)?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;
-    match arguments.method.into() {
-        method @ (Method::Probe | Method::Adapter) => {
-            train_classifier(arguments, method, &files, dataset).await
-        }
-        method => towers::run(arguments, method, files, dataset).await,
-    }
-}
-
-/// Methods on features: seconds, in one go.
-async fn train_classifier(
-    arguments: &Train,
-    method: Method,
-    files: &Source,
-    dataset: Dataset,
-) -> Result<(), Failure> {
-    if arguments.resume {
-        return Err(format!(
-            "the method {method} cannot be resumed: run it again without --resume"
-        )
-        .into());
-    }
-    let settings = HeadSettings {
-        method,
-        templates: arguments.templates.clone(),
-        held_out: arguments.held_out,
-        seed: arguments.seed,
-    };
-    let mut engine = arguments.session.open_exact().await?;
-    let start = Instant::now();
-    let mut bar = Bar::default();
-    let trained = train_head(
-        &mut engine,
-        files,
-        dataset,
-        &settings,
-        || start.elapsed(),
-        &mut async |progress| {
-            bar.show(progress);
-            ControlFlow::Continue(())
-        },
-    )
-    .await;
-    bar.clear();
-    let trained = trained?;
-    write(&arguments.out, HEAD, &trained.head.write()?)?;
-    finish(&arguments.out, &trained.report)?;
-    println!(
-        "classify with it: clip classify --head {} --images ...",
-        arguments.out.join(HEAD).display()
-    );
-    Ok(())
+    towers::run(arguments, files, dataset).await
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -242,37 +190,6 @@ fn compare(before: &Evaluation, after: &Evaluation) {
             mistake.probability * 100.0,
             mistake.truth
         );
-    }
-}
-
-/// One bar on stderr for each stage.
-#[derive(Default)]
-struct Bar {
-    current: Option<(HeadStage, ProgressBar)>,
-}
-
-impl Bar {
-    fn show(&mut self, progress: HeadProgress) {
-        let bar = match &self.current {
-            Some((stage, bar)) if *stage == progress.stage => bar,
-            _ => {
-                self.clear();
-                let bar = ProgressBar::new(progress.total as u64);
-                let style = "{msg:16} {wide_bar} {pos}/{len} {eta}";
-                if let Ok(style) = ProgressStyle::with_template(style) {
-                    bar.set_style(style);
-                }
-                bar.set_message(progress.stage.to_string());
-                &self.current.insert((progress.stage, bar)).1
-            }
-        };
-        bar.set_position(progress.done as u64);
-    }
-
-    fn clear(&mut self) {
-        if let Some((_, bar)) = self.current.take() {
-            bar.finish_and_clear();
-        }
     }
 }
 

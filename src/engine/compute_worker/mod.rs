@@ -45,7 +45,7 @@ pub fn work(buffer: SharedArrayBuffer, index: usize, workers: usize) {
         let mut command = vec![0; memory.load(LENGTH) as usize];
         (memory.command.subarray(0, command.len() as u32)).copy_to(&mut command);
         let done = match String::from_utf8(command) {
-            Ok(command) => worker.execute(&command, &memory),
+            Ok(command) => (worker.execute(&command, &memory)).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = done {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Host;
+use super::{Host, TrainingError};
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
@@ -51,16 +51,12 @@ pub enum InUse {
 /// Named files.
 type Files = Vec<(String, Vec<u8>)>;
 
-fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
 impl TrainedArtifact {
     pub async fn from_trainer(
         trainer: &Trainer,
         plan: &TrainingPlan,
         engine: &Engine,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, TrainingError> {
         let info = ArtifactInfo {
             method: plan.settings.method,
             model: engine.model_info().name.clone(),
@@ -69,14 +65,13 @@ impl TrainedArtifact {
         };
         match trainer.options().method {
             TrainMode::Lora(_) => {
-                let files = save_peft(&trainer.model(), Some(&info.model)).await;
-                let files = files.map_err(text)?;
+                let files = save_peft(&trainer.model(), Some(&info.model)).await?;
                 Ok(Self::Lora { info, files })
             }
             TrainMode::Full(_) => {
                 let (model, config) = (trainer.model(), trainer.config());
-                let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await;
-                let weights = Some(weights.map_err(text)?);
+                let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await?;
+                let weights = Some(weights);
                 Ok(Self::Model { info, weights })
             }
         }
@@ -120,7 +115,7 @@ impl TrainedArtifact {
         let stored = async {
             match self {
                 Self::Head(head) => {
-                    host.put(FILES[0], &head.write().map_err(text)?).await?;
+                    host.put(FILES[0], &head.write()?).await?;
                 }
                 Self::Lora { files, .. } => {
                     host.put(FILES[0], &files.weights).await?;
@@ -132,10 +127,10 @@ impl TrainedArtifact {
                     }
                 }
             }
-            let info = serde_json::to_vec(&self.info()).map_err(text)?;
-            host.put(INFO_FILE, &info).await
+            let info = serde_json::to_vec(&self.info())?;
+            Ok(host.put(INFO_FILE, &info).await?)
         };
-        let _: Result<(), String> = stored.await;
+        let _: Result<(), TrainingError> = stored.await;
     }
 
     /// Loads what an earlier visit stored.
@@ -167,24 +162,20 @@ impl TrainedArtifact {
         files: Vec<Vec<u8>>,
         host: &H,
         engine: &Engine,
-    ) -> Result<(Self, Option<String>), String> {
+    ) -> Result<(Self, Option<String>), TrainingError> {
         let is_json = |file: &Vec<u8>| file.first() == Some(&b'{');
         let (configs, weights): (Vec<_>, Vec<_>) = files.into_iter().partition(is_json);
         let weights = weights.into_iter().next();
-        let weights = weights.ok_or("none of these is a .safetensors file")?;
+        let weights = weights.ok_or(TrainingError::NoWeightsFile)?;
         let model_info = engine.model_info();
         let Some(config) = configs.into_iter().next() else {
-            let head = Head::read(&weights).map_err(|error| {
-                format!(
-                    "{error}; a LoRA also needs its adapter_config.json: choose both files together"
-                )
-            })?;
-            let note = head.fits(model_info).map_err(text)?;
+            let head = Head::read(&weights).map_err(TrainingError::NotHead)?;
+            let note = head.fits(model_info)?;
             return Ok((Self::Head(head), note));
         };
         let files = PeftFiles { config, weights };
         // Validates the adapter by attaching it.
-        load_peft(host.model(engine).await?, &files).map_err(text)?;
+        load_peft(host.model(engine).await?, &files)?;
         let info = ArtifactInfo {
             method: Method::Lora,
             model: model_info.name.clone(),
@@ -195,35 +186,36 @@ impl TrainedArtifact {
     }
 
     /// Replaces the engine's classifier or model.
-    pub async fn activate<H: Host>(&self, host: &H, engine: &mut Engine) -> Result<InUse, String> {
+    pub async fn activate<H: Host>(
+        &self,
+        host: &H,
+        engine: &mut Engine,
+    ) -> Result<InUse, TrainingError> {
         let info = self.info();
         let loaded_model = engine.model_info().name.clone();
         if let Self::Head(head) = self {
-            head.fits(engine.model_info()).map_err(text)?;
+            head.fits(engine.model_info())?;
             return Ok(InUse::Head(head.clone()));
         }
         if info.model != loaded_model {
-            return Err(format!(
-                "the trained result belongs to the model {}, but {loaded_model} is loaded: load that model first",
-                info.model
-            ));
+            return Err(TrainingError::ResultOfOtherModel {
+                model: info.model,
+                loaded: loaded_model,
+            });
         }
         let model = self.model(host, engine).await?;
         let model = model.pack(engine.precision());
         let config = info.config.unwrap_or_else(|| engine.config().clone());
-        let before = engine
-            .swap(ModelSlot { model, config })
-            .await
-            .map_err(text)?;
+        let before = engine.swap(ModelSlot { model, config }).await?;
         Ok(InUse::Model(before))
     }
 
     /// The full model, with LoRA merged, not packed.
-    async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, String> {
+    async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, TrainingError> {
         match self {
-            Self::Head(_) => Err("a classifier is not a model".into()),
+            Self::Head(_) => Err(TrainingError::HeadIsNoModel),
             Self::Lora { files, .. } => {
-                let model = load_peft(host.model(engine).await?, files).map_err(text)?;
+                let model = load_peft(host.model(engine).await?, files)?;
                 Ok(merge_lora(model))
             }
             Self::Model { info, weights } => {
@@ -231,12 +223,12 @@ impl TrainedArtifact {
                     Some(_) => None,
                     None => host.get(FILES[0]).await,
                 };
-                let weights = (weights.as_ref().or(stored.as_ref()))
-                    .ok_or("the trained weights no longer exist: train again")?;
+                let weights =
+                    (weights.as_ref().or(stored.as_ref())).ok_or(TrainingError::WeightsLost)?;
                 let config = info.config.as_ref().unwrap_or(engine.config());
                 let mut loader = Loader::new(config, engine.device(), weights.len() as u64);
-                loader.push(weights).map_err(text)?;
-                loader.finish().map_err(text)
+                loader.push(weights)?;
+                Ok(loader.finish()?)
             }
         }
     }
@@ -247,11 +239,11 @@ impl TrainedArtifact {
         what: Export,
         host: &H,
         engine: &Engine,
-    ) -> Result<Files, String> {
+    ) -> Result<Files, TrainingError> {
         match (what, self) {
             (Export::Head, Self::Head(head)) => {
                 let name = format!("{}.safetensors", head.method.name());
-                Ok(vec![(name, head.write().map_err(text)?)])
+                Ok(vec![(name, head.write()?)])
             }
             (Export::Lora, Self::Lora { files, .. }) => Ok(vec![
                 ("adapter_model.safetensors".into(), files.weights.clone()),
@@ -260,7 +252,7 @@ impl TrainedArtifact {
             (Export::HuggingFace | Export::OpenClip, Self::Lora { .. } | Self::Model { .. }) => {
                 self.export_model(what, host, engine).await
             }
-            _ => Err("it cannot be exported in this format".into()),
+            _ => Err(TrainingError::NoSuchFormat),
         }
     }
 
@@ -269,19 +261,18 @@ impl TrainedArtifact {
         what: Export,
         host: &H,
         engine: &Engine,
-    ) -> Result<Files, String> {
+    ) -> Result<Files, TrainingError> {
         let model = self.model(host, engine).await?;
         let config = self
             .info()
             .config
             .unwrap_or_else(|| engine.config().clone());
-        let pretty = |value: &Value| serde_json::to_vec_pretty(value).map_err(text);
+        let pretty = |value: &Value| serde_json::to_vec_pretty(value);
         let mut files = Vec::new();
         let key_map = match what {
             Export::HuggingFace => {
                 let described = config.to_hugging_face();
-                let described =
-                    described.ok_or("transformers does not support CLIP with a ResNet")?;
+                let described = described.ok_or(TrainingError::ResNetInTransformers)?;
                 files.push(("config.json".into(), pretty(&described)?));
                 let own = host.model_file("preprocessor_config.json").await;
                 let preprocessor = match own {
@@ -307,9 +298,7 @@ impl TrainedArtifact {
             KeyMap::HuggingFace => "model.safetensors",
             _ => "open_clip_model.safetensors",
         };
-        let weights = save(&model, &config, key_map, Precision::F32)
-            .await
-            .map_err(text)?;
+        let weights = save(&model, &config, key_map, Precision::F32).await?;
         files.push((name.into(), weights));
         Ok(files)
     }

@@ -8,7 +8,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::{Attachments, Host};
+use super::{Attachments, Host, HostError};
 use crate::engine::Engine;
 use crate::engine::messages::TrainingEvent;
 use crate::hub::cache::{CacheError, ModelCache};
@@ -62,24 +62,21 @@ impl<M: ModelFiles> Browser<M> {
 impl<M: ModelFiles> Host for Browser<M> {
     type File = File;
 
-    async fn read(&self, file: &File) -> Result<Vec<u8>, String> {
+    async fn read(&self, file: &File) -> Result<Vec<u8>, HostError> {
         match JsFuture::from(file.array_buffer()).await {
             Ok(buffer) => Ok(Uint8Array::new(&buffer).to_vec()),
-            Err(_) => Err(
+            Err(_) => Err(HostError::Read(
                 "the file could not be read: it is a folder, or it has been moved or changed"
                     .into(),
-            ),
+            )),
         }
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let cache = self
-            .cache()
-            .await
-            .ok_or("private windows cannot store files")?;
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
+        let cache = self.cache().await.ok_or(HostError::NoStorage)?;
         cache.put(name, bytes).await.map_err(|error| match error {
-            CacheError::Full => "not enough storage space".into(),
-            CacheError::Other(why) => why,
+            CacheError::Full => HostError::StorageFull,
+            CacheError::Other(why) => HostError::Store(why),
         })
     }
 
@@ -104,13 +101,11 @@ impl<M: ModelFiles> Host for Browser<M> {
         }
     }
 
-    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
-        let (files, activation) = self.files().ok_or("no model is loaded")?;
-        let bundle = hub::open(&*files, activation)
-            .await
-            .map_err(|e| e.to_string())?;
-        let loaded = hub::load(&*files, &bundle, engine.device(), None, &mut |_| ()).await;
-        Ok(loaded.map_err(|error| error.to_string())?.model)
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
+        let (files, activation) = self.files().ok_or(HostError::NoModel)?;
+        let bundle = hub::open(&*files, activation).await?;
+        let loaded = hub::load(&*files, &bundle, engine.device(), None, &mut |_| ()).await?;
+        Ok(loaded.model)
     }
 
     async fn model_file(&self, name: &str) -> Option<Vec<u8>> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::artifact::TrainedArtifact;
 use super::held_out::{HeldOutSet, data_report, zero_shot_probabilities};
 use super::samples::SampleStore;
-use super::{Attachments, Host, ProgressThrottle, StepResult};
+use super::{Attachments, Host, ProgressThrottle, StepResult, TrainingError};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -218,7 +218,7 @@ impl FineTuneJob {
         plan: TrainingPlan,
         host: &H,
         engine: &Engine,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, TrainingError> {
         let settings = &plan.settings;
         let train = plan
             .samples
@@ -228,12 +228,12 @@ impl FineTuneJob {
         let sampler = Sampler::new(train, settings.batch_size as usize, settings.seed.into());
         let steps = settings.epochs as usize * sampler.batches_per_epoch();
         if steps == 0 {
-            return Err("there is nothing to train on: add images".into());
+            return Err(TrainingError::NothingToTrainOn);
         }
         let (model, config) = match settings.method {
             Method::Pretrain => {
                 let config = small_config_like(engine.config(), settings);
-                let config = config.checked("the settings").map_err(|e| e.to_string())?;
+                let config = config.checked("the settings")?;
                 (
                     init_from_seed(&config, settings.seed.into(), engine.device()),
                     config,
@@ -242,7 +242,7 @@ impl FineTuneJob {
             _ => (host.model(engine).await?, engine.config().clone()),
         };
         let options = options(settings, steps, &config);
-        let trainer = Trainer::new(model, config, options).map_err(|e| e.to_string())?;
+        let trainer = Trainer::new(model, config, options)?;
         let run = Checkpoint {
             model: engine.model_info().name.clone(),
             step: 0,
@@ -261,19 +261,18 @@ impl FineTuneJob {
     pub async fn resume<H: Host>(
         host: &H,
         engine: &Engine,
-    ) -> Result<(Self, Vec<MetricSeries>), String> {
-        let run = latest_checkpoint(host)
-            .await
-            .ok_or("there is no interrupted training run: start it again")?;
+    ) -> Result<(Self, Vec<MetricSeries>), TrainingError> {
+        let run = latest_checkpoint(host).await;
+        let run = run.ok_or(TrainingError::NoCheckpoint)?;
         let here = &engine.model_info().name;
         if run.model != *here {
-            return Err(format!(
-                "this training run uses the model {}, but {here} is loaded: load that model and resume again",
-                run.model
-            ));
+            return Err(TrainingError::CheckpointOfOtherModel {
+                model: run.model,
+                loaded: here.clone(),
+            });
         }
         let state = host.get(CHECKPOINT_STATES[run.slot % 2]).await;
-        let state = state.ok_or("the checkpoint no longer exists: start the training again")?;
+        let state = state.ok_or(TrainingError::CheckpointLost)?;
         let settings = &run.plan.settings;
         let model = match settings.method {
             Method::Pretrain => {
@@ -282,8 +281,8 @@ impl FineTuneJob {
             }
             _ => host.model(engine).await?,
         };
-        let (trainer, sampler) = Trainer::resume(model, &state).map_err(|e| e.to_string())?;
-        let sampler = sampler.ok_or("the checkpoint is incomplete: start the training again")?;
+        let (trainer, sampler) = Trainer::resume(model, &state)?;
+        let sampler = sampler.ok_or(TrainingError::CheckpointIncomplete)?;
         let curves = run.curves.named();
         Ok((Self::new(run, trainer, sampler, host.now()), curves))
     }
@@ -328,7 +327,7 @@ impl FineTuneJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         match &self.stage {
             Stage::Baseline => self.baseline(host, samples, engine).await,
             Stage::Steps if self.stopping || self.run.step >= self.run.steps => {
@@ -345,7 +344,7 @@ impl FineTuneJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         if self.held_out.is_empty() {
             self.stage = Stage::Steps;
             return Ok(StepResult::More);
@@ -360,8 +359,7 @@ impl FineTuneJob {
             return Ok(StepResult::More);
         }
         let templates = self.eval_templates();
-        let classifier = (engine.classifier(&self.held_out.answers, &templates).await)
-            .map_err(|error| error.to_string())?;
+        let classifier = (engine.classifier(&self.held_out.answers, &templates)).await?;
         let scale = engine.logit_scale().exp();
         let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
             .filter_map(|sample| samples.features(*sample))
@@ -390,7 +388,7 @@ impl FineTuneJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         let start = host.now();
         let batch_indices = self.sampler.draw();
         let mut batch = Batch::default();
@@ -413,11 +411,7 @@ impl FineTuneJob {
             return Ok(StepResult::More);
         }
         let pictures = batch.len() as f64;
-        let report = self
-            .trainer
-            .step(&batch)
-            .await
-            .map_err(|error| error.to_string())?;
+        let report = self.trainer.step(&batch).await?;
         self.run.step += 1;
         self.steps_this_session += 1;
         self.step_ms += host.now() - start;
@@ -453,11 +447,15 @@ impl FineTuneJob {
         Ok(StepResult::More)
     }
 
-    fn tokens(&mut self, engine: &Engine, text: String) -> Result<(Vec<u32>, usize), String> {
+    fn tokens(
+        &mut self,
+        engine: &Engine,
+        text: String,
+    ) -> Result<(Vec<u32>, usize), TrainingError> {
         if let Some(known) = self.tokens.get(&text) {
             return Ok(known.clone());
         }
-        let ids = engine.tokens(&text).map_err(|error| error.to_string())?.ids;
+        let ids = engine.tokens(&text)?.ids;
         let end = engine.config().text.end_of_text(&ids);
         self.tokens.insert(text, (ids.clone(), end));
         Ok((ids, end))
@@ -474,11 +472,11 @@ impl FineTuneJob {
         self.run.kept_ms = self.saved_at;
         self.run.seconds = self.seconds(host);
         let kept = async {
-            let bytes = self.trainer.state(Some(&self.sampler)).await;
-            let bytes = bytes.map_err(|error| error.to_string())?;
-            let run = serde_json::to_vec(&self.run).map_err(|error| error.to_string())?;
+            let bytes = self.trainer.state(Some(&self.sampler)).await?;
+            let run = serde_json::to_vec(&self.run)?;
             host.put(CHECKPOINT_STATES[slot], &bytes).await?;
-            host.put(CHECKPOINT_RUNS[slot], &run).await
+            host.put(CHECKPOINT_RUNS[slot], &run).await?;
+            Ok::<(), TrainingError>(())
         };
         let event = match kept.await {
             Ok(()) => TrainingEvent::Kept {
@@ -499,7 +497,7 @@ impl FineTuneJob {
     }
 
     /// Starts an evaluation of the current model.
-    async fn start_evaluation(&mut self, engine: &Engine) -> Result<StepResult, String> {
+    async fn start_evaluation(&mut self, engine: &Engine) -> Result<StepResult, TrainingError> {
         let model = self.trainer.model().pack(WeightPrecision::AsStored);
         let mut classifier = Vec::new();
         let templates = self.eval_templates();
@@ -528,7 +526,7 @@ impl FineTuneJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         let Stage::Measuring {
             model,
             classifier,
@@ -607,7 +605,7 @@ impl FineTuneJob {
         host: &H,
         engine: &Engine,
         after: Vec<Vec<f32>>,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         let plan = &self.run.plan;
         let artifact = TrainedArtifact::from_trainer(&self.trainer, plan, engine).await?;
         let has_held_out = !self.held_out.is_empty();
@@ -696,17 +694,13 @@ fn hash(number: u64) -> u64 {
     hasher.finish()
 }
 
-async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, String> {
+async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, TrainingError> {
     let [_, columns] = features.dims();
-    let data = features
-        .into_data_async()
-        .await
-        .map_err(|error| format!("{error:?}"))?;
-    let values = data
-        .try_into_vec::<f32>()
-        .map_err(|error| format!("{error:?}"))?;
+    let device = |error: &dyn std::fmt::Debug| TrainingError::Device(format!("{error:?}"));
+    let data = (features.into_data_async().await).map_err(|error| device(&error))?;
+    let values = (data.try_into_vec::<f32>()).map_err(|error| device(&error))?;
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()),
-        false => Err("the model's output is not finite: try a smaller learning rate".into()),
+        false => Err(TrainingError::NotFinite),
     }
 }

@@ -11,12 +11,12 @@ use std::task::Poll;
 use super::artifact::TrainedArtifact;
 use super::held_out::{HeldOutSet, zero_shot_probabilities};
 use super::samples::SampleStore;
-use super::{Host, ProgressThrottle, StepResult};
+use super::{Host, ProgressThrottle, StepResult, TrainingError};
 use crate::data::{Dataset, Example, Split};
 use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress, TrainingStage};
 use crate::engine::{Engine, PendingPrompts};
 use crate::train::{
-    HeadData, HeadError, HeadProgress, HeadSettings, HeadStage, TrainedHead, fit_head,
+    Cancelled, HeadData, HeadProgress, HeadSettings, HeadStage, TrainedHead, fit_head,
 };
 use crate::zero_shot;
 
@@ -44,7 +44,7 @@ enum Stage {
 
 /// Fit in progress, which yields after each iteration.
 struct Fitting {
-    future: Pin<Box<dyn Future<Output = Result<TrainedHead, HeadError>>>>,
+    future: Pin<Box<dyn Future<Output = Result<TrainedHead, Cancelled>>>>,
     /// Set when the fit has yielded.
     yielded: Rc<Cell<bool>>,
     progress: Rc<RefCell<Option<HeadProgress>>>,
@@ -79,7 +79,7 @@ impl Fitting {
     }
 
     /// Runs until the next yield, or to the end.
-    async fn step(&mut self) -> Option<Result<TrainedHead, HeadError>> {
+    async fn step(&mut self) -> Option<Result<TrainedHead, Cancelled>> {
         poll_fn(|context| match self.future.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if self.yielded.take() => Poll::Ready(None),
@@ -90,11 +90,26 @@ impl Fitting {
 }
 
 impl HeadFitJob {
-    pub fn new(plan: TrainingPlan, now: f64) -> Self {
+    /// Job of a plan that has pictures of at least two classes.
+    pub fn new(plan: TrainingPlan, now: f64) -> Result<Self, TrainingError> {
+        if plan.classes.is_empty() {
+            return Err(TrainingError::NoClasses(plan.name));
+        }
+        zero_shot::check(&plan.classes, &plan.templates)?;
+        let mut shown = (plan.classes.iter().zip(0..))
+            .filter(|(_, class)| plan.samples.iter().any(|s| s.class == Some(*class)));
+        match (shown.next(), shown.next()) {
+            (Some(_), Some(_)) => {}
+            (Some((only, _)), None) => return Err(TrainingError::OneClass(only.clone())),
+            (None, _) => {
+                let why = plan.problems.first().map(ToString::to_string);
+                return Err(TrainingError::NoPictures(why.unwrap_or(plan.name)));
+            }
+        }
         let prompts = (plan.classes.iter())
             .flat_map(|class| zero_shot::prompts(class, &plan.templates))
             .collect();
-        Self {
+        Ok(Self {
             samples: plan.samples.iter().map(|sample| sample.sample).collect(),
             prompts,
             plan,
@@ -104,7 +119,7 @@ impl HeadFitJob {
             encoded: 0,
             encode_ms: 0.0,
             pending_prompts: None,
-        }
+        })
     }
 
     /// One unit of work.
@@ -113,7 +128,7 @@ impl HeadFitJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<StepResult, String> {
+    ) -> Result<StepResult, TrainingError> {
         match &mut self.stage {
             Stage::Encoding => {
                 if self.encode(host, samples, engine).await? {
@@ -137,11 +152,16 @@ impl HeadFitJob {
                     step = fitting.step().await;
                 }
                 if let Some(at) = fitting.progress.borrow_mut().take() {
-                    self.progress.report(host, progress(at));
+                    let stage = match at.stage {
+                        HeadStage::Choosing => TrainingStage::Choosing,
+                        HeadStage::Fitting => TrainingStage::Fitting,
+                    };
+                    self.progress
+                        .report(host, progress(stage, at.done, at.total));
                 }
                 match step {
                     None => Ok(StepResult::More),
-                    Some(Err(error)) => Err(error.to_string()),
+                    Some(Err(cancelled)) => Err(cancelled.into()),
                     Some(Ok(trained)) => {
                         let data = data.clone();
                         Ok(self.finish(host, &data, trained))
@@ -157,7 +177,7 @@ impl HeadFitJob {
         host: &H,
         samples: &mut SampleStore<H::File>,
         engine: &mut Engine,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, TrainingError> {
         let start = host.now();
         let count = samples
             .encode_next_batch(host, engine, &self.samples)
@@ -179,21 +199,13 @@ impl HeadFitJob {
         }
         let mut pending_prompts = match self.pending_prompts.take() {
             Some(pending_prompts) => pending_prompts,
-            None => engine
-                .pending_prompts(&self.prompts)
-                .map_err(|error| error.to_string())?,
+            None => engine.pending_prompts(&self.prompts)?,
         };
-        let count = engine
-            .encode_next_batch(&mut pending_prompts)
-            .await
-            .map_err(|e| e.to_string())?;
-        let at = HeadProgress {
-            stage: HeadStage::Labels,
-            done: self.prompts.len() - pending_prompts.len(),
-            total: self.prompts.len(),
-        };
+        let count = engine.encode_next_batch(&mut pending_prompts).await?;
+        let done = self.prompts.len() - pending_prompts.len();
+        let at = progress(TrainingStage::Labels, done, self.prompts.len());
         self.pending_prompts = Some(pending_prompts);
-        self.progress.report(host, progress(at));
+        self.progress.report(host, at);
         Ok(count > 0)
     }
 
@@ -201,14 +213,13 @@ impl HeadFitJob {
         &self,
         samples: &SampleStore<F>,
         engine: &mut Engine,
-    ) -> Result<HeadData, String> {
+    ) -> Result<HeadData, TrainingError> {
         let plan = &self.plan;
-        let zero_shot = (engine.classifier(&plan.classes, &plan.templates).await)
-            .map_err(|error| error.to_string())?;
+        let zero_shot = engine.classifier(&plan.classes, &plan.templates).await?;
         let features = (self.samples.iter())
             .map(|sample| samples.features(*sample).cloned())
             .collect::<Option<Vec<_>>>()
-            .ok_or("an image was removed during training: start again")?;
+            .ok_or(TrainingError::ImageRemoved)?;
         let examples = (plan.samples.iter().enumerate())
             .map(|(picture, sample)| Example {
                 picture,
@@ -263,16 +274,11 @@ impl HeadFitJob {
     }
 }
 
-fn progress(at: HeadProgress) -> TrainingProgress {
+fn progress(stage: TrainingStage, done: usize, total: usize) -> TrainingProgress {
     TrainingProgress {
-        stage: match at.stage {
-            HeadStage::Pictures => TrainingStage::Pictures,
-            HeadStage::Labels => TrainingStage::Labels,
-            HeadStage::Choosing => TrainingStage::Choosing,
-            HeadStage::Fitting => TrainingStage::Fitting,
-        },
-        done: at.done as u32,
-        total: at.total as u32,
+        stage,
+        done: done as u32,
+        total: total as u32,
         images_per_second: None,
         seconds_left: None,
     }

@@ -2,6 +2,7 @@
 
 use super::super::Engine;
 use super::super::messages::TrainingEvent;
+use super::HostError;
 use crate::model::Clip;
 
 /// Environment: a Web Worker, the command, or a test.
@@ -10,11 +11,11 @@ pub trait Host {
     /// Handle of a picture's file.
     type File: Clone;
 
-    async fn read(&self, file: &Self::File) -> Result<Vec<u8>, String>;
+    async fn read(&self, file: &Self::File) -> Result<Vec<u8>, HostError>;
 
     /// Stores bytes under a name, replacing what was there; all of them or, with an
     /// error, none.
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String>;
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError>;
     async fn get(&self, name: &str) -> Option<Vec<u8>>;
     /// Handle of stored bytes.
     async fn file(&self, name: &str) -> Option<Self::File>;
@@ -23,7 +24,7 @@ pub trait Host {
     async fn names(&self) -> Vec<String>;
 
     /// The engine's model, unpacked, on its device.
-    async fn model(&self, engine: &Engine) -> Result<Clip, String>;
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError>;
     /// Small file of the model, such as its tokenizer.
     async fn model_file(&self, name: &str) -> Option<Vec<u8>>;
 

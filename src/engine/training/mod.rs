@@ -15,6 +15,7 @@
 mod artifact;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod browser;
+mod error;
 mod estimate;
 mod fine_tune;
 mod head_fit;
@@ -24,13 +25,16 @@ mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
 
+pub use error::{HostError, TrainingError};
 pub use host::{Attachments, Host};
 
 use super::messages::{
-    Interrupted, Outcome, Ranked, TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest,
+    Interrupted, Outcome, Ranked, SampleId, TrainingEvent, TrainingPlan, TrainingProgress,
+    TrainingRequest,
 };
 use super::{Engine, ModelSlot};
 use crate::model::WeightPrecision;
+use crate::preprocess::Picture;
 use crate::train::{Head, Method};
 use artifact::TrainedArtifact;
 use fine_tune::FineTuneJob;
@@ -110,6 +114,11 @@ impl<H: Host> Training<H> {
         self.host.emit(found, Attachments::Files(files));
     }
 
+    /// Prepares a picture that has been decoded already, so that it is not decoded again.
+    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) {
+        self.samples.prepare(sample, picture, engine);
+    }
+
     /// Handles a request with its attached `files`.
     pub async fn handle(
         &mut self,
@@ -144,7 +153,7 @@ impl<H: Host> Training<H> {
             }
             request => match engine {
                 Some(engine) => self.handle_with_engine(request, files, engine).await,
-                None => self.fail("no model is loaded".into()),
+                None => self.fail(TrainingError::NoModel),
             },
         }
     }
@@ -179,11 +188,7 @@ impl<H: Host> Training<H> {
             TrainingRequest::Start { .. } | TrainingRequest::Resume
                 if engine.precision() == WeightPrecision::Int8 =>
             {
-                self.fail(
-                    "the model is loaded with 8-bit weights, but training needs the original ones: \
-                     turn off \"8-bit weights\" at the top of the page and start again"
-                        .into(),
-                );
+                self.fail(TrainingError::Int8);
             }
             TrainingRequest::Start { plan } => self.start(plan, engine).await,
             TrainingRequest::Resume if self.job.is_some() => {
@@ -203,7 +208,7 @@ impl<H: Host> Training<H> {
             TrainingRequest::Export { what } => {
                 let made = match &self.artifact {
                     Some(artifact) => artifact.export(what, &self.host, engine).await,
-                    None => Err("there is no trained result to export".into()),
+                    None => Err(TrainingError::NothingToExport),
                 };
                 match made {
                     Ok(files) => {
@@ -211,7 +216,10 @@ impl<H: Host> Training<H> {
                         let exported = TrainingEvent::Exported { files };
                         self.host.emit(exported, Attachments::Bytes(bytes));
                     }
-                    Err(error) => self.emit(TrainingEvent::ExportFailed { error }),
+                    Err(error) => {
+                        let error = error.to_string();
+                        self.emit(TrainingEvent::ExportFailed { error });
+                    }
                 }
             }
             TrainingRequest::Import => {
@@ -229,7 +237,10 @@ impl<H: Host> Training<H> {
                         note.into_iter().for_each(|note| self.notify(note));
                         self.artifact = Some(artifact);
                     }
-                    Err(error) => self.emit(TrainingEvent::ImportFailed { error }),
+                    Err(error) => {
+                        let error = error.to_string();
+                        self.emit(TrainingEvent::ImportFailed { error });
+                    }
                 }
             }
             TrainingRequest::Use { trained } => self.set_active(trained, engine).await,
@@ -259,7 +270,7 @@ impl<H: Host> Training<H> {
         fine_tune::delete_checkpoints(&self.host).await;
         let job = match plan.settings.method {
             Method::Probe | Method::Adapter => {
-                Ok(Job::Head(Box::new(HeadFitJob::new(plan, self.host.now()))))
+                HeadFitJob::new(plan, self.host.now()).map(|job| Job::Head(Box::new(job)))
             }
             _ => (FineTuneJob::start(plan, &self.host, engine).await)
                 .map(|job| Job::FineTune(Box::new(job))),
@@ -345,7 +356,7 @@ impl<H: Host> Training<H> {
                     self.model_version += 1;
                 }
                 Err(error) => {
-                    self.notify(error);
+                    self.notify(error.to_string());
                     return;
                 }
             }
@@ -389,7 +400,8 @@ impl<H: Host> Training<H> {
         self.emit(TrainingEvent::Remark { text });
     }
 
-    fn fail(&self, error: String) {
+    fn fail(&self, error: TrainingError) {
+        let error = error.to_string();
         self.emit(TrainingEvent::Failed { error });
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Attachments, Host};
+use super::{Attachments, Host, HostError, TrainingError};
 use crate::engine::Engine;
 use crate::engine::messages::{SampleId, SampleReading, TrainingEvent};
-use crate::preprocess::decode;
+use crate::preprocess::{Picture, decode};
 
 /// Prefix of a stored sample's name.
 const FILE_PREFIX: &str = "sample-";
@@ -101,6 +101,7 @@ impl<F: Clone> SampleStore<F> {
             && let Some(file) = self.files.get(&sample).cloned()
         {
             let file = self.examine(host, sample, &file).await;
+            let file = file.map_err(|error| error.to_string());
             self.readings.push(SampleReading { sample, file });
         }
         let due = self.unread.is_empty() || host.now() - self.last_report > INTERVAL_MS;
@@ -121,9 +122,9 @@ impl<F: Clone> SampleStore<F> {
         host: &H,
         sample: SampleId,
         file: &F,
-    ) -> Result<String, String> {
+    ) -> Result<String, TrainingError> {
         let bytes = host.read(file).await?;
-        decode(&bytes).map_err(|error| error.to_string())?;
+        decode(&bytes)?;
         let name = file_name(sample);
         // A restarted worker gets samples again that are stored already.
         if host.file(&name).await.is_none() {
@@ -141,7 +142,7 @@ impl<F: Clone> SampleStore<F> {
     }
 
     /// Reported once.
-    pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &str) {
+    pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &HostError) {
         if !std::mem::replace(&mut self.warned, true) {
             let text = format!(
                 "This browser cannot store the images ({why}). Keep this page open until you have exported the result."
@@ -167,21 +168,26 @@ impl<F: Clone> SampleStore<F> {
         host: &H,
         engine: &Engine,
         sample: SampleId,
-    ) -> Result<Vec<f32>, String> {
+    ) -> Result<Vec<f32>, TrainingError> {
         self.invalidate_for(engine);
         if let Some(pixels) = self.pixels.get(&sample) {
             return Ok(pixels.clone());
         }
-        let gone = || format!("image {sample} no longer exists");
-        let file = self.files.get(&sample).ok_or_else(gone)?;
+        let file = (self.files.get(&sample)).ok_or(TrainingError::NoImage(sample))?;
         let bytes = host.read(file).await?;
-        let picture = decode(&bytes).map_err(|error| error.to_string())?;
-        let pixels = engine.pixels(&picture);
+        let picture = decode(&bytes)?;
+        Ok(self.prepare(sample, &picture, engine))
+    }
+
+    /// Preprocesses a picture, and keeps its pixels while there is room.
+    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) -> Vec<f32> {
+        self.invalidate_for(engine);
+        let pixels = engine.pixels(picture);
         if (self.cached_values + pixels.len()) * size_of::<f32>() <= MAX_PIXEL_BYTES {
             self.cached_values += pixels.len();
             self.pixels.insert(sample, pixels.clone());
         }
-        Ok(pixels)
+        pixels
     }
 
     /// Encodes the next batch of `samples` without features; returns its size. An
@@ -191,7 +197,7 @@ impl<F: Clone> SampleStore<F> {
         host: &H,
         engine: &Engine,
         samples: &[SampleId],
-    ) -> Result<usize, String> {
+    ) -> Result<usize, TrainingError> {
         self.invalidate_for(engine);
         let batch: Vec<SampleId> = (samples.iter().copied())
             .filter(|sample| !self.features.contains_key(sample))
@@ -201,10 +207,7 @@ impl<F: Clone> SampleStore<F> {
         for sample in &batch {
             pixels.push(self.pixels(host, engine, *sample).await?);
         }
-        let features = engine
-            .image_features(&pixels)
-            .await
-            .map_err(|e| e.to_string())?;
+        let features = engine.image_features(&pixels).await?;
         let count = batch.len();
         self.features.extend(batch.into_iter().zip(features));
         Ok(count)

@@ -26,11 +26,11 @@ struct Memory {
 impl Host for Memory {
     type File = Vec<u8>;
 
-    async fn read(&self, file: &Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn read(&self, file: &Vec<u8>) -> Result<Vec<u8>, HostError> {
         Ok(file.clone())
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
         self.kept.borrow_mut().insert(name.into(), bytes.into());
         Ok(())
     }
@@ -51,7 +51,7 @@ impl Host for Memory {
         self.kept.borrow().keys().cloned().collect()
     }
 
-    async fn model(&self, engine: &Engine) -> Result<Clip, String> {
+    async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
         let bundle = hub::open(&Bundled, None).await.unwrap();
         let loaded = hub::load(&Bundled, &bundle, engine.device(), None, &mut |_| ()).await;
         Ok(loaded.unwrap().model)

@@ -10,6 +10,20 @@ use super::super::packed_weights::PackedWeights;
 use super::SharedMemory;
 use super::command::{EpilogueDesc, PackedDtype, Partition, PoolCommand, Transport};
 
+/// Error of a command that this worker cannot execute.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The command is of another version.
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+    /// The matrix with this id was never uploaded.
+    #[error("matrix {0} was never laid out")]
+    UnknownMatrix(u32),
+    /// The matrix is used before all of it has arrived.
+    #[error("part of the matrix is missing")]
+    IncompleteMatrix,
+}
+
 /// Shards of one worker, and its index.
 pub struct ComputeWorker {
     index: usize,
@@ -46,8 +60,12 @@ impl ComputeWorker {
     }
 
     /// Executes a command; the result is in shared memory.
-    pub fn execute(&mut self, command: &str, memory: &dyn SharedMemory) -> Result<(), String> {
-        match serde_json::from_str(command).map_err(|error| error.to_string())? {
+    pub fn execute(
+        &mut self,
+        command: &str,
+        memory: &dyn SharedMemory,
+    ) -> Result<(), CommandError> {
+        match serde_json::from_str(command)? {
             PoolCommand::UploadShard {
                 matrix,
                 shape: [depth, columns],
@@ -113,9 +131,8 @@ impl ComputeWorker {
         Ok(())
     }
 
-    fn shard(&self, matrix: u32) -> Result<&Shard, String> {
-        let unknown = || format!("matrix {matrix} was never laid out");
-        self.shards.get(&matrix).ok_or_else(unknown)
+    fn shard(&self, matrix: u32) -> Result<&Shard, CommandError> {
+        (self.shards.get(&matrix)).ok_or(CommandError::UnknownMatrix(matrix))
     }
 
     /// This worker's part of rows.
@@ -138,14 +155,14 @@ impl Shard {
         offset: usize,
         dtype: PackedDtype,
         memory: &dyn SharedMemory,
-    ) -> Result<(), String> {
+    ) -> Result<(), CommandError> {
         let ShardData::Uploading(values, total) = &mut self.values else {
             // This shard is smaller than another's.
             return Ok(());
         };
         let (before, total) = (values.len(), *total);
         if before != words.start.min(total) {
-            return Err("part of the matrix is missing".into());
+            return Err(CommandError::IncompleteMatrix);
         }
         values.resize(words.end.min(total), 0.0);
         memory.read(offset, &mut values[before..]);
@@ -160,9 +177,9 @@ impl Shard {
         Ok(())
     }
 
-    fn packed(&self) -> Result<PackedWeights<'_>, String> {
+    fn packed(&self) -> Result<PackedWeights<'_>, CommandError> {
         Ok(match &self.values {
-            ShardData::Uploading(..) => return Err("part of the matrix is missing".into()),
+            ShardData::Uploading(..) => return Err(CommandError::IncompleteMatrix),
             ShardData::F32(values) => PackedWeights::Exact(PackedData::F32(values)),
             ShardData::F16(values) => PackedWeights::Exact(PackedData::F16(values)),
             ShardData::Int8(values) => PackedWeights::Int8(values),

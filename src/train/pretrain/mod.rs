@@ -43,13 +43,16 @@ pub enum PretrainError {
     )]
     OtherRun,
     #[error("a text could not be tokenised: {0}")]
-    Text(String),
+    Text(EncodeError),
     #[error(transparent)]
     Train(#[from] TrainError),
 }
 
+/// Error of the caller's tokenizer.
+pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Token ids of a text and the index of its end-of-text token.
-pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), String> + Sync + 'a;
+pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), EncodeError> + Sync + 'a;
 
 /// Trains `model` on `data`. With a `state` that [`Trainer::state`] of such a run gave, goes on there,
 /// by the same options but for the schedule. `report` sees every step and the trainer after it, and

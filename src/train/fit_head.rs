@@ -1,19 +1,16 @@
-//! Training of a probe or an adapter on a data set, with its report.
+//! Fit of a probe or an adapter to the features of a data set, with its report.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::{
-    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, HeadStage, Method,
-    MetricSeries, TrainingReport, fit_adapter, fit_probe,
+    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, Method, MetricSeries,
+    TrainingReport, fit_adapter, fit_probe,
 };
-use crate::data::{DataFiles, Dataset, Split, hold_out};
-use crate::engine::{Engine, EngineError};
+use crate::data::{Dataset, Split};
 use crate::eval::{Evaluation, Judged, softmax};
-use crate::zero_shot::{self, QuestionError};
 
 /// Settings of the user.
 #[derive(Clone, Debug)]
@@ -27,92 +24,11 @@ pub struct HeadSettings {
     pub seed: u64,
 }
 
-impl HeadSettings {
-    pub const HELD_OUT: f64 = crate::engine::defaults::HELD_OUT;
-}
-
+/// Fitted head with its report.
 #[derive(Clone, Debug)]
 pub struct TrainedHead {
     pub head: Head,
     pub report: TrainingReport,
-}
-
-/// Error of the training of a head.
-#[derive(Debug, thiserror::Error)]
-pub enum HeadError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Question(#[from] QuestionError),
-    #[error(transparent)]
-    Cancelled(#[from] Cancelled),
-    #[error(
-        "the images of {0} have captions, not classes: a probe or an adapter needs one folder or \
-         label per class (for captions, use the methods lora, full or pretrain)"
-    )]
-    NoClasses(String),
-    #[error("there are only images of {0}: training needs at least two classes")]
-    OneClass(String),
-    #[error("none of the images can be used: {0}")]
-    NoPictures(String),
-    #[error("the method {0} trains the model's encoders, not a classifier on its features")]
-    Method(Method),
-}
-
-/// Encoder batch size: large enough to keep a device busy, small enough to cancel in
-/// between.
-const BATCH: usize = 16;
-
-/// Encodes the images of a data set, each once, and fits a probe or an adapter to them.
-/// `clock` is a monotonic time; `on_progress` may cancel.
-pub async fn train_head(
-    engine: &mut Engine,
-    files: &impl DataFiles,
-    dataset: Dataset,
-    settings: &HeadSettings,
-    clock: impl Fn() -> Duration,
-    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<TrainedHead, HeadError> {
-    if !matches!(settings.method, Method::Probe | Method::Adapter) {
-        return Err(HeadError::Method(settings.method));
-    }
-    if dataset.classes.is_empty() {
-        return Err(HeadError::NoClasses(dataset.name));
-    }
-    let start = clock();
-    let (dataset, features) = encode(engine, files, dataset, on_progress).await?;
-    let encoded = clock() - start;
-    let dataset = match settings.method {
-        // A class without images cannot be learnt; an adapter still knows its name.
-        Method::Probe => with_pictures(dataset),
-        _ => dataset,
-    };
-    let counted = count(&dataset, &hold_out(&dataset, 0.0, 0));
-    let mut shown = (counted.iter()).filter(|class| class.train > 0);
-    match (shown.next(), shown.next()) {
-        (Some(_), Some(_)) => {}
-        (Some(only), None) => return Err(HeadError::OneClass(only.name.clone())),
-        (None, _) => {
-            let why = dataset.problems.first().map(ToString::to_string);
-            return Err(HeadError::NoPictures(why.unwrap_or(dataset.name)));
-        }
-    }
-
-    let data = HeadData {
-        split: hold_out(&dataset, settings.held_out, settings.seed),
-        zero_shot: label_features(engine, &dataset.classes, &settings.templates, on_progress)
-            .await?,
-        scale: engine.logit_scale().exp(),
-        model: engine.model_info().name.clone(),
-        device: engine.device_info().name.clone(),
-        dataset,
-        features,
-    };
-    let mut trained = fit_head(&data, settings, on_progress).await?;
-    let encoded = encoded.as_secs_f64().max(1e-9);
-    trained.report.images_per_second = data.features.len() as f64 / encoded;
-    trained.report.seconds = (clock() - start).as_secs_f64();
-    Ok(trained)
 }
 
 /// Features of a data set, with its metadata.
@@ -136,7 +52,7 @@ pub async fn fit_head(
     data: &HeadData,
     settings: &HeadSettings,
     on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<TrainedHead, HeadError> {
+) -> Result<TrainedHead, Cancelled> {
     let HeadData {
         dataset,
         features,
@@ -298,81 +214,6 @@ impl Fitted {
             }
         })
     }
-}
-
-/// Features of every readable image, in the order of the result's `pictures`.
-async fn encode(
-    engine: &Engine,
-    files: &impl DataFiles,
-    dataset: Dataset,
-    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<(Dataset, Vec<Vec<f32>>), HeadError> {
-    let total = dataset.pictures.len();
-    let mut features = Vec::with_capacity(total);
-    let mut waiting = Vec::with_capacity(BATCH);
-    let dataset = dataset
-        .read(files, async |done, picture| {
-            waiting.push(engine.pixels(&picture));
-            if waiting.len() == BATCH {
-                features.extend(engine.image_features(&waiting).await?);
-                waiting.clear();
-            }
-            let progress = HeadProgress {
-                stage: HeadStage::Pictures,
-                done,
-                total,
-            };
-            match on_progress(progress).await {
-                ControlFlow::Continue(()) => Ok::<_, HeadError>(()),
-                ControlFlow::Break(()) => Err(Cancelled.into()),
-            }
-        })
-        .await?;
-    features.extend(engine.image_features(&waiting).await?);
-    Ok((dataset, features))
-}
-
-/// Zero-shot classifier, with a pause after each batch of prompts.
-async fn label_features(
-    engine: &mut Engine,
-    classes: &[String],
-    templates: &[String],
-    on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-) -> Result<Vec<Vec<f32>>, HeadError> {
-    zero_shot::check(classes, templates)?;
-    let prompts: Vec<String> = (classes.iter())
-        .flat_map(|class| zero_shot::prompts(class, templates))
-        .collect();
-    let mut pending = engine.pending_prompts(&prompts)?;
-    while engine.encode_next_batch(&mut pending).await? > 0 {
-        let progress = HeadProgress {
-            stage: HeadStage::Labels,
-            done: prompts.len() - pending.len(),
-            total: prompts.len(),
-        };
-        if on_progress(progress).await.is_break() {
-            return Err(Cancelled.into());
-        }
-    }
-    Ok(engine.classifier(classes, templates).await?)
-}
-
-/// The data set without its empty classes.
-fn with_pictures(mut dataset: Dataset) -> Dataset {
-    let counted = count(&dataset, &hold_out(&dataset, 0.0, 0));
-    let mut places = Vec::with_capacity(counted.len());
-    let mut classes = Vec::with_capacity(counted.len());
-    for class in counted {
-        places.push(classes.len());
-        if class.train > 0 {
-            classes.push(class.name);
-        }
-    }
-    for example in &mut dataset.examples {
-        example.class = example.class.map(|class| places[class]);
-    }
-    dataset.classes = classes;
-    dataset
 }
 
 fn count(dataset: &Dataset, split: &Split) -> Vec<ClassCount> {

@@ -1,0 +1,358 @@
+//! Files of a model by name, and the bundle of its config, tokenizer and preprocessing.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+
+use super::{ModelLocation, ModelLocationError};
+use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
+use crate::preprocess::{PreprocessConfig, PreprocessError};
+use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
+use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
+
+/// Files of the bundled model (`assets/model`).
+pub const BUNDLED_FILES: &[&str] = &[
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "tokenizer.json",
+];
+
+/// Chunk of a file.
+pub struct Chunk<'a> {
+    /// Offset in the file. 0 restarts it: earlier chunks are void (the file changed
+    /// during the download).
+    pub offset: u64,
+    pub bytes: &'a [u8],
+    /// Length of the whole file; 0 when unknown.
+    pub total: u64,
+}
+
+impl Chunk<'_> {
+    /// Bytes up to and including this chunk.
+    pub fn done(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// Sink of a file's chunks; `Break` when it has seen enough.
+pub type ChunkSink<'a> = dyn FnMut(Chunk) -> Result<ControlFlow<()>, HubError> + 'a;
+
+/// Source of one model's files, by name.
+#[allow(async_fn_in_trait)] // one thread, in the worker and in the command
+pub trait ModelFiles {
+    /// Display name of the model.
+    fn name(&self) -> String;
+
+    /// Name of the weights file, if it was given.
+    fn weights(&self) -> Option<String> {
+        None
+    }
+
+    /// Reads a small file; `None` if there is none.
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>, HubError>;
+
+    /// Streams a file to `sink`; `false` if there is none.
+    async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError>;
+
+    /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
+    async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
+}
+
+/// Error of a model's files.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error("{file} could not be read: {why}")]
+    Read { file: String, why: String },
+    #[error(
+        "{0} does not contain a CLIP model: expected config.json and model.safetensors, or \
+         open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone"
+    )]
+    NoModel(String),
+    #[error(
+        "{config} was found, but its weights, {weights}, were not (other formats, such as \
+         pytorch_model.bin, are not supported)"
+    )]
+    NoWeights {
+        config: &'static str,
+        weights: String,
+    },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("no such file or folder: {0}; {1}")]
+    NotFound(String, ModelLocationError),
+    #[error(
+        "{0} is not on disk, and this program was built without access to a hub (feature `hub`)"
+    )]
+    NoHub(ModelLocation),
+    #[error(
+        "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes \
+         them {prepared} x {prepared}: the files do not match"
+    )]
+    ImageSize { prepared: usize, seen: usize },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("the model's preprocessor config: {0}")]
+    Preprocess(#[from] PreprocessError),
+}
+
+/// Parsed small files of a model. Cheap to clone: after a device fails, another opens the
+/// same bundle.
+#[derive(Clone)]
+pub struct ModelBundle {
+    pub name: String,
+    pub config: ClipConfig,
+    pub preprocess: PreprocessConfig,
+    pub tokenizer: Rc<Tokenizer>,
+    /// Possible names of the safetensors file.
+    pub weights: Vec<String>,
+    /// Config that implies these weights, if any.
+    config_file: Option<&'static str>,
+    /// Total size of the small files.
+    pub bytes: u64,
+    /// Assumptions made, for display.
+    pub notes: Vec<String>,
+}
+
+/// Reads everything but the weights. `activation` applies to weights without a config,
+/// from which it cannot be inferred.
+pub async fn open(
+    files: &impl ModelFiles,
+    activation: Option<Activation>,
+) -> Result<ModelBundle, HubError> {
+    let mut reader = Reader { files, bytes: 0 };
+    let found = match reader.optional(HUGGING_FACE_CONFIG).await? {
+        // timm's repositories have a config.json of their own next to OpenCLIP's.
+        Some(json) if is_hugging_face(&json) => Some((json, Kind::HuggingFace)),
+        _ => (reader.optional(OPEN_CLIP_CONFIG).await?).map(|json| (json, Kind::OpenClip)),
+    };
+    let Some((json, kind)) = found else {
+        return reader.lone_weights(activation).await;
+    };
+    let (config, config_file, weights_files) = match kind {
+        Kind::HuggingFace => (
+            ClipConfig::from_hugging_face(&json)?,
+            HUGGING_FACE_CONFIG,
+            [HUGGING_FACE_WEIGHTS].as_slice(),
+        ),
+        Kind::OpenClip => (
+            ClipConfig::from_open_clip(&json)?,
+            OPEN_CLIP_CONFIG,
+            OPEN_CLIP_WEIGHTS.as_slice(),
+        ),
+    };
+    let size = config.vision.image_size();
+    let preprocess = match kind {
+        Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
+        Kind::HuggingFace => match reader.optional("preprocessor_config.json").await? {
+            Some(json) => PreprocessConfig::from_hugging_face(&json)?,
+            None => PreprocessConfig::openai(size),
+        },
+    };
+    if preprocess.image_size != size {
+        return Err(HubError::ImageSize {
+            prepared: preprocess.image_size,
+            seen: size,
+        });
+    }
+    Ok(ModelBundle {
+        name: named(&json).unwrap_or_else(|| files.name()),
+        tokenizer: reader.tokenizer(&config).await?,
+        config,
+        preprocess,
+        weights: match files.weights() {
+            Some(named) => vec![named],
+            None => weights_files.iter().map(|name| (*name).into()).collect(),
+        },
+        config_file: Some(config_file),
+        bytes: reader.bytes,
+        notes: Vec::new(),
+    })
+}
+
+/// Progress of loading the weights.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadProgress {
+    pub bytes: u64,
+    /// 0 when unknown.
+    pub total_bytes: u64,
+}
+
+/// Model loaded on its device.
+pub struct Loaded {
+    pub model: Clip,
+    /// Size of the weights file.
+    pub bytes: u64,
+    /// Whether matrices are stored as f16.
+    pub f16: bool,
+    /// Number of parameters.
+    pub parameters: u64,
+}
+
+/// Streams a model's weights to `device`, one parameter in memory at a time. With a
+/// `packing` the model is for inference only, see [`Loader::packed`]; training and saving
+/// need it unpacked, in f32.
+pub async fn load(
+    files: &impl ModelFiles,
+    bundle: &ModelBundle,
+    device: &Device,
+    packing: Option<WeightPrecision>,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<Loaded, HubError> {
+    let mut loader = None;
+    let mut done = 0;
+    let mut sink = |chunk: Chunk| {
+        if chunk.offset == 0 {
+            loader = None;
+        }
+        let loader = loader.get_or_insert_with(|| {
+            let loader = Loader::new(&bundle.config, device, chunk.total);
+            match packing {
+                Some(packing) => loader.packed(packing),
+                None => loader,
+            }
+        });
+        loader.push(chunk.bytes)?;
+        done = chunk.done();
+        progress(LoadProgress {
+            bytes: done,
+            total_bytes: chunk.total,
+        });
+        Ok(ControlFlow::Continue(()))
+    };
+    let mut found = false;
+    for weights in &bundle.weights {
+        found = found || files.stream(weights, &mut sink).await?;
+    }
+    match (found, loader) {
+        (false, _) => Err(match bundle.config_file {
+            None => HubError::NoModel(files.name()),
+            Some(config) => HubError::NoWeights {
+                config,
+                weights: bundle.weights.join(" or "),
+            },
+        }),
+        (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
+        (true, Some(loader)) => Ok(Loaded {
+            f16: loader.keeps_f16(),
+            parameters: loader.parameters(),
+            bytes: done,
+            model: loader.finish()?,
+        }),
+    }
+}
+
+const HUGGING_FACE_CONFIG: &str = "config.json";
+const HUGGING_FACE_WEIGHTS: &str = "model.safetensors";
+const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
+/// The second is the name after a conversion of OpenCLIP's older files.
+const OPEN_CLIP_WEIGHTS: [&str; 2] = [
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    HuggingFace,
+    OpenClip,
+}
+
+fn is_hugging_face(config: &[u8]) -> bool {
+    serde_json::from_slice(config).is_ok_and(|value: serde_json::Value| {
+        value.get("vision_config").is_some() || value.get("model_type").is_some()
+    })
+}
+
+/// The model's name in its config.
+fn named(config: &[u8]) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_slice(config).ok()?;
+    let name = config.get("_name_or_path")?.as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Reads small files and counts their bytes.
+struct Reader<'a, F> {
+    files: &'a F,
+    bytes: u64,
+}
+
+impl<F: ModelFiles> Reader<'_, F> {
+    async fn optional(&mut self, file: &str) -> Result<Option<Vec<u8>>, HubError> {
+        let bytes = self.files.read(file).await?;
+        self.bytes += bytes.as_ref().map_or(0, |b| b.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Without a config: infers it from the weights.
+    async fn lone_weights(
+        mut self,
+        activation: Option<Activation>,
+    ) -> Result<ModelBundle, HubError> {
+        let candidates = match self.files.weights() {
+            Some(weights) => vec![weights],
+            None => ([HUGGING_FACE_WEIGHTS].iter().chain(&OPEN_CLIP_WEIGHTS))
+                .map(|name| (*name).into())
+                .collect(),
+        };
+        for weights in candidates {
+            let mut reader = HeaderReader::default();
+            let mut header = None;
+            let mut sink = |chunk: Chunk| {
+                if chunk.offset == 0 {
+                    reader = HeaderReader::default();
+                }
+                header = reader.push(chunk.bytes)?.map(|(header, _)| header);
+                Ok(match header {
+                    Some(_) => ControlFlow::Break(()),
+                    None => ControlFlow::Continue(()),
+                })
+            };
+            if !self.files.stream(&weights, &mut sink).await? {
+                continue;
+            }
+            let header = header.ok_or(WeightsError::NotSafetensors(
+                "it ends before its header does",
+            ))?;
+            let Inferred { config, note } = weights::infer(&header, activation)?;
+            return Ok(ModelBundle {
+                name: self.files.name(),
+                preprocess: PreprocessConfig::openai(config.vision.image_size()),
+                tokenizer: self.tokenizer(&config).await?,
+                config,
+                weights: vec![weights],
+                config_file: None,
+                bytes: self.bytes,
+                notes: vec![note],
+            });
+        }
+        Err(HubError::NoModel(self.files.name()))
+    }
+
+    /// The model's own tokenizer if its folder has one, else CLIP's.
+    async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Rc<Tokenizer>, HubError> {
+        let length = config.text.context_length;
+        let special = SpecialIds {
+            end_of_text: config.text.eos_token_id,
+            pad: None,
+        };
+        if let Some(json) = self.optional("tokenizer.json").await? {
+            return Ok(Rc::new(Tokenizer::from_json(&json, length, special)?));
+        }
+        // A vocabulary of CLIP's size is CLIP's; only others need files of their own.
+        if config.text.vocab_size != CLIP_VOCABULARY_SIZE {
+            let vocabulary = self.optional("vocab.json").await?;
+            let merges = self.optional("merges.txt").await?;
+            if let (Some(vocabulary), Some(merges)) = (vocabulary, merges) {
+                let merges = String::from_utf8_lossy(&merges);
+                let tokenizer = Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?;
+                return Ok(Rc::new(tokenizer));
+            }
+        }
+        let vocabulary = self.files.clip_vocabulary().await?;
+        Ok(Rc::new(Tokenizer::clip(&vocabulary, length)?))
+    }
+}

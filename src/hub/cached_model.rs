@@ -1,0 +1,13 @@
+//! Entry of the browser's cache.
+
+use serde::{Deserialize, Serialize};
+
+/// Model in the browser's cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedModel {
+    /// Its name when it was opened.
+    pub model: String,
+    pub bytes: u64,
+    /// `false` for an interrupted download.
+    pub complete: bool,
+}

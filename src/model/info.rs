@@ -1,0 +1,24 @@
+//! Description of a loaded model.
+
+use serde::{Deserialize, Serialize};
+
+/// Description of a loaded model, for display.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Such as `drawings-vit-s/8`.
+    pub name: String,
+    /// Parameters of both encoders.
+    pub parameters: u64,
+    /// Size of its files.
+    pub bytes: u64,
+    /// Input size of the image encoder, in pixels.
+    pub image_size: u32,
+    /// Maximum length of a text, in tokens.
+    pub context_length: u32,
+    /// Dimension of `image_features` and `text_features`.
+    pub embed_dim: u32,
+    /// Precision of the matrices: `f16`, `f32` or `8 bits`.
+    pub precision: String,
+    /// Assumptions made to open the model, for display.
+    pub notes: Vec<String>,
+}
