@@ -58,7 +58,6 @@ mod facade;
 pub mod hub;
 #[cfg(feature = "kernels")]
 pub mod kernels;
-#[cfg(feature = "library")]
 pub mod library;
 #[cfg(feature = "compute")]
 pub mod model;

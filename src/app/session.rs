@@ -740,8 +740,8 @@ impl Session {
             }
             // For benchmarks, which speak to the worker themselves.
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
-            // Heard by the training's own session.
-            Event::Training(_) => {}
+            // Heard by sessions of their own.
+            Event::Training(_) | Event::Library(_) => {}
             Event::Died { error, .. } => return self.died(&error, now_ms),
         }
         Vec::new()

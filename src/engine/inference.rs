@@ -8,6 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
+#[cfg(feature = "library")]
+use crate::library::ModelFingerprint;
 use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
@@ -191,6 +193,34 @@ impl Engine {
         self.text_features(&["A photo of a cat.".into()]).await?;
         self.prompts.clear();
         Ok(())
+    }
+
+    /// Features of a fixed image and a fixed text, which tell the model's weights from
+    /// any others.
+    #[cfg(feature = "library")]
+    pub async fn fingerprint(&mut self) -> Result<ModelFingerprint, EngineError> {
+        const SIDE: u32 = 64;
+        let samples = (0..SIDE * SIDE * 3).map(|i| {
+            let (pixel, channel) = (i / 3, i % 3);
+            let (x, y) = (pixel % SIDE, pixel / SIDE);
+            (x * (3 + channel) + y * (7 - channel)) as u8
+        });
+        let picture = Picture::new(SIDE, SIDE, 3, samples.collect())
+            .map_err(|error| EngineError::Device(error.to_string()))?;
+        let image = self
+            .image_features(&[self.pixels(&picture)])
+            .await?
+            .concat();
+        let text = self.text_features(&["a photo of a cat".into()]).await?;
+        Ok(ModelFingerprint {
+            name: self.info.name.clone(),
+            image,
+            text: text
+                .into_iter()
+                .next()
+                .map(|text| text.features)
+                .unwrap_or_default(),
+        })
     }
 
     /// Log of the logit scale, by whose exponential cosine similarities are multiplied.

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::library::{FileStamp, Sign};
 use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
@@ -92,6 +93,130 @@ pub enum Request {
     Measure { images: u32, texts: u32, runs: u32 },
     /// Training request.
     Training(TrainingRequest),
+    /// Library request.
+    Library(LibraryRequest),
+}
+
+/// Request about the library, an index of a folder of the visitor's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LibraryRequest {
+    /// Opens the kept index of a folder, or a new one, and encodes what is new or changed.
+    /// The files are attached, in the order of `files`.
+    Open {
+        /// Name of the folder.
+        folder: String,
+        /// All images of the folder.
+        files: Vec<FileStamp>,
+    },
+    /// Pauses or continues encoding.
+    Pause(bool),
+    /// Closes the index; what was encoded is kept.
+    Close,
+    /// Ranks all images by a query.
+    Search {
+        /// Counter of the page, echoed in the answer to detect stale ones.
+        number: u32,
+        /// Words and images.
+        terms: Vec<SearchTerm>,
+        /// Number of images to return.
+        top: u32,
+    },
+    /// Finds duplicates.
+    Duplicates {
+        /// Least cosine similarity of similar images.
+        similar: f32,
+    },
+    /// Assigns each image to its most probable label.
+    Sort {
+        /// Class names.
+        labels: Vec<String>,
+        /// Each contains `{label}`.
+        templates: Vec<String>,
+    },
+    /// Asks for the kept indexes.
+    List,
+    /// Deletes a kept index.
+    Delete {
+        /// Its name in the storage.
+        key: String,
+    },
+}
+
+/// Term of a query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchTerm {
+    /// Looked for, or kept out.
+    pub sign: Sign,
+    /// Words, or the path of an indexed image.
+    pub text: String,
+    /// Whether `text` is the path of an image.
+    pub image: bool,
+}
+
+/// Event of the library.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LibraryEvent {
+    /// Progress of encoding. The last one has `done` = `total`.
+    Progress {
+        /// Files read since the folder was opened.
+        done: u32,
+        /// Files to read.
+        total: u32,
+        /// Images in the index.
+        images: u32,
+        /// Files that are no usable images, with the reason; the first hundred.
+        skipped: Vec<(String, String)>,
+        /// All of them.
+        skipped_count: u32,
+    },
+    /// Answer to a search, nearest first.
+    Found {
+        /// Counter of the search.
+        number: u32,
+        /// Path and cosine similarity.
+        hits: Vec<(String, f32)>,
+    },
+    /// Groups of duplicates, by path; the first of each is the one to keep.
+    Duplicates {
+        /// The same bytes.
+        identical: Vec<Vec<String>>,
+        /// The same image resized or recompressed.
+        near_identical: Vec<Vec<String>>,
+        /// Merely similar.
+        similar: Vec<Vec<String>>,
+    },
+    /// Path, index of the label and probability of every image.
+    Sorted {
+        /// The labels of the request.
+        labels: Vec<String>,
+        /// One for each image.
+        images: Vec<(String, u32, f32)>,
+    },
+    /// Kept indexes.
+    Kept(Vec<KeptIndex>),
+    /// The index was closed: features of another model are computed from here on. The page
+    /// opens the folder again.
+    Closed,
+    /// A request failed.
+    Failed {
+        /// Error message.
+        error: String,
+    },
+}
+
+/// Index kept by the browser.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptIndex {
+    /// Its name in the storage.
+    pub key: String,
+    /// Name of the folder.
+    pub folder: String,
+    /// Name of the model.
+    pub model: String,
+    /// Number of images.
+    pub images: u32,
+    /// Size in bytes.
+    pub bytes: u64,
 }
 
 /// Message from the worker to the page.
@@ -167,6 +292,8 @@ pub enum Event {
     MeasureFailed { error: String },
     /// Training event.
     Training(TrainingEvent),
+    /// Event of the library.
+    Library(LibraryEvent),
     /// The GPU was lost or the worker's code trapped: the page starts a new worker.
     Died {
         error: String,

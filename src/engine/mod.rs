@@ -10,6 +10,8 @@ pub mod defaults;
 mod device;
 #[cfg(feature = "compute")]
 mod inference;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod library;
 pub mod messages;
 #[cfg(feature = "training")]
 pub mod training;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::engine::library::Library;
 use crate::engine::messages::{
     ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
     TrainingEvent,
@@ -88,6 +89,7 @@ impl Mailbox {
 struct State {
     engine: Option<Engine>,
     training: Training<Browser<WebModelFiles>>,
+    library: Library,
     /// Pictures to encode: id and file.
     waiting: VecDeque<(ImageId, Vec<u8>)>,
     /// Features of encoded pictures.
@@ -127,6 +129,7 @@ impl State {
         Self {
             engine: None,
             training: Training::new(Browser::new(notify)),
+            library: Library::new(Box::new(|event| post(&Event::Library(event))), now),
             waiting: VecDeque::new(),
             encoded: Vec::new(),
             question: None,
@@ -243,7 +246,12 @@ impl State {
                     // The page sends them again.
                     self.encoded.clear();
                     self.question = None;
+                    self.library.model_changed().await;
                 }
+            }
+            Request::Library(request) => {
+                let engine = self.engine.as_mut();
+                self.library.handle(request, message.files, engine).await;
             }
             Request::Cancel => {
                 if (self.question.as_ref()).is_some_and(|q| q.classifier.is_none()) {
@@ -292,7 +300,7 @@ impl State {
         }
         // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
-            return self.training.work(engine).await;
+            return self.library.work(engine).await || self.training.work(engine).await;
         };
         match encode(engine, image, &file).await {
             Ok(features) => {

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn index(images: Vec<(Entry, Vec<f32>)>) -> Index {
-        let mut index = Index::new(fingerprint());
+        let mut index = Index::new("photos", fingerprint());
         index.extend(images, Vec::new());
         index
     }

@@ -11,6 +11,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use super::FileStamp;
+
 /// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
 const KEY: &str = "clip_index";
@@ -27,17 +29,6 @@ pub enum IndexError {
     Newer(String),
     #[error("the index could not be written: {0}")]
     Write(String),
-}
-
-/// What a file is recognised by without reading it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
-    /// Path in the indexed folder, with `/` between folders.
-    pub path: String,
-    /// In bytes.
-    pub size: u64,
-    /// Milliseconds since 1970.
-    pub modified_ms: i64,
 }
 
 /// Indexed image.
@@ -93,6 +84,7 @@ impl ModelFingerprint {
 /// Images of a folder with their features, in the order of their paths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Index {
+    folder: String,
     model: ModelFingerprint,
     entries: Vec<Entry>,
     skipped: Vec<Skipped>,
@@ -103,20 +95,27 @@ pub struct Index {
 /// The part of the file that is JSON.
 #[derive(Serialize, Deserialize)]
 struct Listing {
+    folder: String,
     model: ModelFingerprint,
     entries: Vec<Entry>,
     skipped: Vec<Skipped>,
 }
 
 impl Index {
-    /// Without images.
-    pub fn new(model: ModelFingerprint) -> Self {
+    /// Without images. `folder` is for people.
+    pub fn new(folder: impl Into<String>, model: ModelFingerprint) -> Self {
         Self {
+            folder: folder.into(),
             model,
             entries: Vec::new(),
             skipped: Vec::new(),
             features: Vec::new(),
         }
+    }
+
+    /// Name of the indexed folder.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// Model of the features.
@@ -208,6 +207,7 @@ impl Index {
     pub fn write(&self) -> Result<Vec<u8>, IndexError> {
         let failed = |error: &dyn std::fmt::Display| IndexError::Write(error.to_string());
         let listing = serde_json::to_vec(&Listing {
+            folder: self.folder.clone(),
             model: self.model.clone(),
             entries: self.entries.clone(),
             skipped: self.skipped.clone(),
@@ -268,6 +268,7 @@ impl Index {
             return Err(wrong("a feature is not a finite number".into()));
         }
         Ok(Self {
+            folder: listing.folder,
             model: listing.model,
             entries: listing.entries,
             skipped: listing.skipped,
@@ -307,7 +308,7 @@ pub(super) mod tests {
     }
 
     fn index() -> Index {
-        let mut index = Index::new(fingerprint());
+        let mut index = Index::new("photos", fingerprint());
         index.extend(
             vec![
                 (entry("b.jpg"), vec![0.6, 0.8]),

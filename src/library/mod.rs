@@ -4,12 +4,24 @@
 //! Search is exact: a query is compared with every image. 100,000 features of length 512
 //! are one matrix-vector product of 0.1 GFLOP.
 
+#[cfg(feature = "library")]
 mod duplicates;
+mod file_stamp;
+#[cfg(feature = "library")]
 mod hash;
+#[cfg(feature = "library")]
 mod index;
+mod query;
+#[cfg(feature = "library")]
 mod search;
 
+#[cfg(feature = "library")]
 pub use duplicates::{Duplicates, Group, duplicates};
+pub use file_stamp::{FileStamp, is_image_name};
+#[cfg(feature = "library")]
 pub use hash::{difference_hash, file_hash};
-pub use index::{Entry, FileStamp, Index, IndexError, ModelFingerprint, Skipped};
-pub use search::{Hit, Sign, Term, combine, parse_query};
+#[cfg(feature = "library")]
+pub use index::{Entry, Index, IndexError, ModelFingerprint, Skipped};
+pub use query::{Sign, Term, parse_query};
+#[cfg(feature = "library")]
+pub use search::{Hit, combine};

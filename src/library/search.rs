@@ -1,22 +1,8 @@
-//! Search: a query made of words and images, compared with every image of an index.
+//! Search: a query vector compared with every image of an index.
 
 use half::slice::HalfFloatSliceExt;
 
-use super::Index;
-
-/// Whether a term of a query is looked for or kept out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    Plus,
-    Minus,
-}
-
-/// Term of a query, as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
-    pub sign: Sign,
-    pub text: String,
-}
+use super::{Index, Sign};
 
 /// Image that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,34 +11,6 @@ pub struct Hit {
     pub entry: usize,
     /// Cosine similarity to the query, -1 to 1.
     pub score: f32,
-}
-
-/// The terms of `dog + beach - people`. Signs stand between spaces, so that "black-and-white"
-/// is one term.
-pub fn parse_query(query: &str) -> Vec<Term> {
-    let mut terms: Vec<Term> = Vec::new();
-    let (mut sign, mut words) = (Sign::Plus, Vec::new());
-    let mut finish = |sign, words: &mut Vec<&str>| {
-        if !words.is_empty() {
-            let text = words.join(" ");
-            terms.push(Term { sign, text });
-            words.clear();
-        }
-    };
-    for word in query.split_whitespace() {
-        let next = match word {
-            "+" => Sign::Plus,
-            "-" | "−" | "–" => Sign::Minus,
-            _ => {
-                words.push(word);
-                continue;
-            }
-        };
-        finish(sign, &mut words);
-        sign = next;
-    }
-    finish(sign, &mut words);
-    terms
 }
 
 /// Query vector: the sum of the terms' unit vectors by sign, put back on the unit sphere.
@@ -118,27 +76,6 @@ mod tests {
     use super::super::index::tests::{entry, fingerprint};
     use super::*;
 
-    fn term(sign: Sign, text: &str) -> Term {
-        let text = text.into();
-        Term { sign, text }
-    }
-
-    #[test]
-    fn signs_between_spaces_part_terms() {
-        let expected = [
-            term(Sign::Plus, "black-and-white dog"),
-            term(Sign::Plus, "beach"),
-            term(Sign::Minus, "people"),
-        ];
-        assert_eq!(
-            parse_query("black-and-white  dog + beach - people"),
-            expected
-        );
-        assert_eq!(parse_query("- people"), [term(Sign::Minus, "people")]);
-        assert_eq!(parse_query("+ - "), []);
-        assert_eq!(parse_query("c++ -x"), [term(Sign::Plus, "c++ -x")]);
-    }
-
     #[test]
     fn terms_add_up_to_a_unit_vector() {
         let query = combine(&[
@@ -154,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_nearest_come_first_and_the_far_are_left_out() {
-        let mut index = Index::new(fingerprint());
+        let mut index = Index::new("photos", fingerprint());
         // Angles of 0 to 99 degrees, in an order that is not theirs; more than one block.
         let images = (0..600).map(|i| {
             let angle = (i * 37 % 600) as f32 / 6.0;
@@ -176,7 +113,7 @@ mod tests {
         assert!((360..=362).contains(&near.len()), "{}", near.len());
         assert!(index.search(&[1.0, 0.0], 0, -1.0).is_empty());
         assert!(
-            Index::new(fingerprint())
+            Index::new("photos", fingerprint())
                 .search(&[1.0, 0.0], 5, -1.0)
                 .is_empty()
         );

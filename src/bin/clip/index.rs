@@ -8,8 +8,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use clap::Args;
 use clip::data::{DataFiles, Directory};
 use clip::engine::Engine;
-use clip::library::{Entry, FileStamp, Index, ModelFingerprint, Skipped, file_hash};
-use clip::preprocess::Picture;
+use clip::library::{Entry, FileStamp, Index, Skipped, file_hash, is_image_name};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -53,13 +52,6 @@ pub struct Update {
 
 /// Time between two writes of the index while it grows.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
-
-/// Extensions of images, those that no decoder here reads included: they are named, not left out.
-const EXTENSIONS: [&str; 32] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "heic", "heif", "avif",
-    "tif", "tiff", "jxl", "jp2", "ico", "psd", "svg", "dng", "cr2", "cr3", "crw", "nef", "arw",
-    "orf", "raf", "rw2", "pef", "srw", "raw", "tga",
-];
 
 pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
     let engine = arguments.session.open().await?;
@@ -128,7 +120,7 @@ pub async fn open(
     if !root.is_dir() {
         return Err(format!("{} is not a folder", folder.display()).into());
     }
-    let model = fingerprint(engine).await?;
+    let model = engine.fingerprint().await?;
     let file = match &place.index {
         Some(file) => file.clone(),
         None => default_file(&root, &model.name)?,
@@ -153,10 +145,12 @@ pub async fn open(
                     )
                     .into());
                 }
-                false => Index::new(model),
+                false => Index::new(root.display().to_string(), model),
             }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Index::new(model),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Index::new(root.display().to_string(), model)
+        }
         Err(error) => return Err(format!("{}: {error}", file.display()).into()),
     };
     Ok((index, file))
@@ -252,8 +246,7 @@ impl Listing {
             if path.ends_with('/') || hidden {
                 continue;
             }
-            let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
-            match EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()) {
+            match is_image_name(&path) {
                 true => listing.images.push(path),
                 false => listing.other += 1,
             }
@@ -286,29 +279,6 @@ fn stamps(folder: &Path, update: &mut Update) -> Result<Vec<FileStamp>, Failure>
         }
     }
     Ok(stamps)
-}
-
-/// Features that tell the model's weights from any others.
-async fn fingerprint(engine: &mut Engine) -> Result<ModelFingerprint, Failure> {
-    const SIDE: u32 = 64;
-    let samples = (0..SIDE * SIDE * 3).map(|i| {
-        let (pixel, channel) = (i / 3, i % 3);
-        let (x, y) = (pixel % SIDE, pixel / SIDE);
-        (x * (3 + channel) + y * (7 - channel)) as u8
-    });
-    let picture = Picture::new(SIDE, SIDE, 3, samples.collect())?;
-    let pixels = engine.pixels(&picture);
-    let image = engine.image_features(&[pixels]).await?.concat();
-    let text = engine.text_features(&["a photo of a cat".into()]).await?;
-    Ok(ModelFingerprint {
-        name: engine.model_info().name.clone(),
-        image,
-        text: text
-            .into_iter()
-            .next()
-            .map(|t| t.features)
-            .unwrap_or_default(),
-    })
 }
 
 /// In the user's cache, named after folder and model.
