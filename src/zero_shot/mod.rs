@@ -1,11 +1,12 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
+mod templates;
+
+pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
+
 use crate::engine::messages::Ranked;
 use crate::eval::softmax;
-
-/// The place of the label in a template.
-pub const PLACEHOLDER: &str = "{label}";
 
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,16 +2,17 @@
 
 use leptos::prelude::*;
 
-use super::labels::CloseIcon;
-use super::state::App;
+use super::widgets::RemoveButton;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::notices::Notices;
 
 /// The region with the notices; each can be dismissed.
 #[component]
-pub fn Notices(app: App) -> impl IntoView {
+pub fn NoticeList(notices: Notices) -> impl IntoView {
     view! {
         <div class="notices" role="region" aria-label="Messages" aria-live="polite">
             <For
-                each=move || app.notices.get()
+                each=move || notices.posted.get()
                 key=|posted| posted.id
                 children=move |posted| {
                     let id = posted.id;
@@ -21,17 +22,11 @@ pub fn Notices(app: App) -> impl IntoView {
                             <p data-testid=if error { "error" } else { "notice" }>
                                 {posted.notice.text}
                             </p>
-                            <button
-                                type="button"
-                                class="icon"
-                                aria-label="Dismiss this message"
+                            <RemoveButton
+                                label="Dismiss this message"
                                 title="Dismiss"
-                                on:click=move |_| {
-                                    app.notices.update(|notices| notices.retain(|n| n.id != id));
-                                }
-                            >
-                                <CloseIcon />
-                            </button>
+                                remove=move || notices.dismiss(id)
+                            />
                         </div>
                     }
                 }
@@ -42,8 +37,8 @@ pub fn Notices(app: App) -> impl IntoView {
 
 /// What the worker remarked about the prompts, such as that some were cut.
 #[component]
-pub fn Notes(app: App) -> impl IntoView {
-    let notes = Memo::new(move |_| app.session.with(|session| session.notes.clone()));
+pub fn Notes(classify: ClassifyController) -> impl IntoView {
+    let notes = Memo::new(move |_| classify.session.with(|session| session.notes.clone()));
     view! {
         <div aria-live="polite">
             <Show when=move || notes.with(|notes| !notes.is_empty())>

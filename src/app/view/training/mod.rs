@@ -1,67 +1,60 @@
 //! The training side of the page.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! | --- | --- |
-//! | [`project`] | what there is to learn from, as plain data |
-//! | [`recommendation`] | which method, and with which settings |
-//! | [`session`] | what was asked of the worker and what it said, as plain data |
-//! | [`state`] | files, worker and signals around the session |
-//! | [`cards`], [`camera`], [`method`], [`progress`], [`chart`], [`outcome`] | what is seen |
-//! | [`tab_lock`] | one tab at a time |
-//! | [`zip`] | samples and models as one file |
+//! | [`cards`], [`camera`] | training images |
+//! | [`method`] | method and settings |
+//! | [`progress`] | start, progress, curves |
+//! | [`outcome`] | result |
 
 pub mod camera;
 pub mod cards;
-pub mod chart;
 pub mod method;
 pub mod outcome;
 pub mod progress;
-pub mod project;
-pub mod recommendation;
-pub mod session;
-pub mod state;
-pub mod tab_lock;
-pub mod zip;
 
 use leptos::{html, prelude::*};
 
-use super::images::files;
-use super::state::App;
+use super::dropping::files;
+use crate::app::controller::current_tab::CurrentTab;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::training::recommendation;
+use crate::app::domain::training::session::TrainingSession;
 use cards::DataSection;
 use method::MethodSection;
 use outcome::OutcomeSection;
 use progress::RunSection;
-use session::TrainingSession;
 
 /// Everything about training, from the pictures to the result.
 #[component]
-pub fn Training(app: App) -> impl IntoView {
-    let derived = app.derived();
+pub fn Training(trainer: TrainingController, tab: CurrentTab) -> impl IntoView {
+    let derived = trainer.derived();
     let settings = Memo::new(move |_| {
         let amount = derived.amount.get();
-        app.session.with(|session| {
-            app.training
+        trainer.classify.session.with(|session| {
+            trainer
+                .session
                 .with(|t| t.settings(amount, session.model.as_ref()))
         })
     });
-    let away = Memo::new(move |_| app.training.with(TrainingSession::locked_elsewhere));
+    let away = Memo::new(move |_| trainer.session.with(TrainingSession::locked_elsewhere));
     view! {
-        <Show when=move || !away.get() fallback=move || view! { <LockedByOtherTab app /> }>
-            <DataSection app derived />
-            <MethodSection app derived settings />
-            <RunSection app derived settings />
-            <OutcomeSection app />
-            <Import app />
+        <Show when=move || !away.get() fallback=move || view! { <LockedByOtherTab trainer /> }>
+            <DataSection trainer derived />
+            <MethodSection trainer derived settings />
+            <RunSection trainer derived settings />
+            <OutcomeSection trainer tab />
+            <Import trainer />
         </Show>
     }
 }
 
 /// Shown instead of everything while another tab holds the lock.
 #[component]
-fn LockedByOtherTab(app: App) -> impl IntoView {
+fn LockedByOtherTab(trainer: TrainingController) -> impl IntoView {
     let asked = RwSignal::new(false);
     let ask = move |_| {
-        app.request_lock();
+        trainer.request_lock();
         asked.set(true);
     };
     view! {
@@ -90,11 +83,11 @@ fn LockedByOtherTab(app: App) -> impl IntoView {
 
 /// Imports a trained classifier or LoRA.
 #[component]
-fn Import(app: App) -> impl IntoView {
+fn Import(trainer: TrainingController) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let picked = move |_| {
         if let Some(input) = input.get_untracked() {
-            app.import(files(input.files()));
+            trainer.import(files(input.files()));
             input.set_value("");
         }
     };
@@ -122,8 +115,8 @@ fn Import(app: App) -> impl IntoView {
 
 /// Shown instead of the labels while a trained model with its own classes is in use.
 #[component]
-pub fn ActiveModelNote(app: App) -> impl IntoView {
-    let in_use = Memo::new(move |_| app.training.with(|t| t.in_use.clone()));
+pub fn ActiveModelNote(trainer: TrainingController) -> impl IntoView {
+    let in_use = Memo::new(move |_| trainer.session.with(|t| t.in_use.clone()));
     view! {
         {move || {
             in_use
@@ -141,7 +134,7 @@ pub fn ActiveModelNote(app: App) -> impl IntoView {
                                 type="button"
                                 class="button secondary small"
                                 data-testid="back-to-before"
-                                on:click=move |_| app.train(|t| t.put_to_use(false))
+                                on:click=move |_| trainer.run(|t| t.put_to_use(false))
                             >
                                 "Use the original model"
                             </button>

@@ -2,16 +2,16 @@
 
 use leptos::prelude::*;
 
-use super::recommendation::{self, DatasetStats};
-use super::state::Derived;
-use crate::app::state::App;
+use crate::app::controller::training::Derived;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
 
 /// The second part of the training side.
 #[component]
 pub fn MethodSection(
-    app: App,
+    trainer: TrainingController,
     derived: Derived,
     settings: Memo<TrainingSettings>,
 ) -> impl IntoView {
@@ -37,7 +37,7 @@ pub fn MethodSection(
                     value=value
                     prop:checked=move || method.get() == this
                     disabled=move || refused.get()
-                    on:change=move |_| app.training.update(|t| t.choose(this))
+                    on:change=move |_| trainer.session.update(|t| t.choose(this))
                 />
                 <span class="method-title">
                     {recommendation::title(this)}
@@ -80,7 +80,7 @@ pub fn MethodSection(
             <div class="methods" role="radiogroup" aria-labelledby="method-title">
                 {recommendation::METHODS.map(card).collect_view()}
             </div>
-            <Advanced app amount settings />
+            <Advanced trainer amount settings />
         </section>
     }
 }
@@ -189,16 +189,16 @@ fn number_settings(method: Method) -> Vec<NumberSetting> {
 /// Everything that has a sensible default.
 #[component]
 fn Advanced(
-    app: App,
+    trainer: TrainingController,
     amount: Memo<DatasetStats>,
     settings: Memo<TrainingSettings>,
 ) -> impl IntoView {
     let method = Memo::new(move |_| settings.with(|s| s.method));
-    let own = Memo::new(move |_| app.training.with(|t| t.settings.is_some()));
+    let own = Memo::new(move |_| trainer.session.with(|t| t.settings.is_some()));
     let change = move |change: &dyn Fn(&mut TrainingSettings)| {
         let mut changed = settings.get_untracked();
         change(&mut changed);
-        app.training.update(|t| t.settings = Some(changed));
+        trainer.session.update(|t| t.settings = Some(changed));
     };
     let number = move |number: NumberSetting| {
         let fault = Memo::new(move |_| {
@@ -293,7 +293,7 @@ fn Advanced(
                     prop:value=move || settings.with(|s| s.seed.to_string())
                     on:change=move |event| {
                         let seed = event_target_value(&event).trim().parse().unwrap_or(0);
-                        app.training.update(|t| t.edit(|project| project.seed = seed));
+                        trainer.session.update(|t| t.edit(|project| project.seed = seed));
                     }
                 />
                 <p id="setting-seed-help" class="help">
@@ -362,7 +362,7 @@ fn Advanced(
                     type="button"
                     class="quiet"
                     data-testid="defaults"
-                    on:click=move |_| app.training.update(|t| t.settings = None)
+                    on:click=move |_| trainer.session.update(|t| t.settings = None)
                 >
                     "Restore defaults"
                 </button>

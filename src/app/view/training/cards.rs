@@ -5,15 +5,15 @@ use std::collections::HashMap;
 
 use leptos::{html, prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
-use web_sys::{Element, File, HtmlInputElement};
+use web_sys::HtmlInputElement;
 
 use super::camera::Camera;
-use super::project::{Class, ClassId, Role, Sample};
-use super::state::Derived;
-use crate::app::format;
-use crate::app::images::{ACCEPT, files};
-use crate::app::labels::CloseIcon;
-use crate::app::state::App;
+use crate::app::controller::training::Derived;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::format;
+use crate::app::domain::training::project::{Class, ClassId, Role, Sample};
+use crate::app::view::dropping::{ACCEPT, files, with_paths};
+use crate::app::view::widgets::{CloseIcon, RemoveButton};
 use crate::engine::messages::SampleId;
 
 /// Thumbnails of a card at first, and more with each click: a thousand pictures
@@ -21,40 +21,10 @@ use crate::engine::messages::SampleId;
 const SHOWN: usize = 12;
 const MORE: usize = 48;
 
-/// Says on a card which class it is; see [`class_under`].
-const CLASS: &str = "data-class";
-
-/// The class whose card an event belongs to.
-pub fn class_under(event: &web_sys::Event) -> Option<ClassId> {
-    class_of(event.target()?.dyn_into().ok()?)
-}
-
-/// The class whose card has the focus.
-pub fn class_in_focus() -> Option<ClassId> {
-    class_of(web_sys::window()?.document()?.active_element()?)
-}
-
-fn class_of(element: Element) -> Option<ClassId> {
-    let card = element.closest(&format!("[{CLASS}]")).ok()??;
-    card.get_attribute(CLASS)?.parse().ok()
-}
-
-/// Picked files with their paths within a picked folder.
-fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
-    (files.into_iter())
-        .map(|file| {
-            let path = js_sys::Reflect::get(&file, &"webkitRelativePath".into()).ok();
-            let path = path.and_then(|path| path.as_string()).unwrap_or_default();
-            let path = if path.is_empty() { file.name() } else { path };
-            (path, Some(file))
-        })
-        .collect()
-}
-
 /// The first part of the training side.
 #[component]
-pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
-    let training = app.training;
+pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoView {
+    let training = trainer.session;
     let Derived {
         revision,
         roles,
@@ -120,7 +90,7 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                             type="button"
                             class="quiet"
                             data-testid="save-samples"
-                            on:click=move |_| app.save_samples()
+                            on:click=move |_| trainer.save_samples()
                         >
                             "Save as zip"
                         </button>
@@ -128,14 +98,14 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                             type="button"
                             class="quiet"
                             data-testid="clear-data"
-                            on:click=move |_| app.train(|t| t.clear())
+                            on:click=move |_| trainer.run(|t| t.clear())
                         >
                             "Clear all"
                         </button>
                     </div>
                 </Show>
             </div>
-            <ImportData app empty />
+            <ImportData trainer empty />
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
                     0 => String::new(),
@@ -151,7 +121,7 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                 <For
                     each=move || classes.get()
                     key=|id| *id
-                    children=move |id| view! { <ClassCard app id revision places /> }
+                    children=move |id| view! { <ClassCard trainer id revision places /> }
                 />
                 <Show when=move || !empty.get() && (captions.get() == 0 || !classes.with(Vec::is_empty))>
                     <li class="class-new">
@@ -167,11 +137,11 @@ pub fn DataSection(app: App, derived: Derived) -> impl IntoView {
                 </Show>
             </ul>
             <Show when=move || { captions.get() > 0 }>
-                <Captions app revision places total=captions />
+                <Captions trainer revision places total=captions />
             </Show>
-            <Problems app derived />
+            <Problems trainer derived />
             <Show when=move || !empty.get()>
-                <HeldOut app />
+                <HeldOut trainer />
             </Show>
         </section>
     }
@@ -189,14 +159,14 @@ fn focus_name(id: ClassId) {
 
 /// Buttons and drop zone for training data.
 #[component]
-fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
+fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
     let any = NodeRef::<html::Input>::new();
     let folder = NodeRef::<html::Input>::new();
     let take = move |input: NodeRef<html::Input>| {
         if let Some(input) = input.get_untracked() {
             let found = with_paths(files(input.files()));
             input.set_value("");
-            spawn_local(async move { app.add_training_data(found, None).await });
+            spawn_local(async move { trainer.add_data(found, None).await });
         }
     };
     Effect::new(move |_| {
@@ -222,8 +192,7 @@ fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
                         class="button"
                         data-testid="first-classes"
                         on:click=move |_| {
-                            let first = app
-                                .training
+                            let first = trainer.session
                                 .try_update(|t| {
                                     t.edit(|project| {
                                         let first = project.new_class();
@@ -267,7 +236,7 @@ fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
                     type="button"
                     class="button secondary"
                     data-testid="sample-data"
-                    on:click=move |_| app.add_sample_data()
+                    on:click=move |_| trainer.add_sample_data()
                 >
                     "Try sample data"
                 </button>
@@ -279,12 +248,12 @@ fn ImportData(app: App, empty: Memo<bool>) -> impl IntoView {
 /// A class: its name, its pictures, and ways to more of them.
 #[component]
 fn ClassCard(
-    app: App,
+    trainer: TrainingController,
     id: ClassId,
     revision: Memo<u32>,
     places: Memo<HashMap<SampleId, Role>>,
 ) -> impl IntoView {
-    let training = app.training;
+    let training = trainer.session;
     let class = Memo::new(move |_| {
         revision.get();
         training.with_untracked(|t| t.project.class(id).cloned())
@@ -303,7 +272,7 @@ fn ClassCard(
     let camera = RwSignal::new(false);
     let picked = move |_| {
         if let Some(input) = input.get_untracked() {
-            app.add_samples(Some(id), files(input.files()));
+            trainer.add_samples(Some(id), files(input.files()));
             input.set_value("");
         }
     };
@@ -326,26 +295,22 @@ fn ClassCard(
                 <span class="count" data-testid="class-count">
                     {move || samples.with(Vec::len).to_string()}
                 </span>
-                <button
-                    type="button"
-                    class="icon"
-                    data-testid="class-remove"
-                    aria-label=move || format!("Remove class {}", name())
+                <RemoveButton
+                    label=move || format!("Remove class {}", name())
                     title="Remove class"
-                    on:click=move |_| {
-                        app.train(|t| {
+                    testid="class-remove"
+                    remove=move || {
+                        trainer.run(|t| {
                             let gone = t.edit(|project| project.remove_class(id));
                             t.remove(gone)
                         });
                     }
-                >
-                    <CloseIcon />
-                </button>
+                />
             </div>
             <Show when=move || camera.get()>
-                <Camera app class=id close=Callback::new(move |()| camera.set(false)) />
+                <Camera trainer class=id close=Callback::new(move |()| camera.set(false)) />
             </Show>
-            <Thumbnails app samples places />
+            <Thumbnails trainer samples places />
             <p class="class-ways">
                 <label class="button secondary small" for=format!("files-{id}")>
                     "Add images"
@@ -378,7 +343,7 @@ fn ClassCard(
 /// A card's pictures, as many as a browser bears.
 #[component]
 fn Thumbnails(
-    app: App,
+    trainer: TrainingController,
     samples: Memo<Vec<Sample>>,
     places: Memo<HashMap<SampleId, Role>>,
 ) -> impl IntoView {
@@ -400,7 +365,7 @@ fn Thumbnails(
                 <For
                     each=shown
                     key=|sample| (sample.id, sample.thumbnail.clone())
-                    children=move |sample| view! { <Thumbnail app sample places /> }
+                    children=move |sample| view! { <Thumbnail trainer sample places /> }
                 />
             </ul>
         </Show>
@@ -423,7 +388,11 @@ fn standing(role: Option<&Role>) -> (&'static str, String) {
 }
 
 #[component]
-fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) -> impl IntoView {
+fn Thumbnail(
+    trainer: TrainingController,
+    sample: Sample,
+    places: Memo<HashMap<SampleId, Role>>,
+) -> impl IntoView {
     let id = sample.id;
     let state = Memo::new(move |_| places.with(|places| standing(places.get(&id))));
     let name = sample.name.clone();
@@ -443,7 +412,7 @@ fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) ->
                 type="button"
                 class="thumb-remove"
                 aria-label=format!("Remove {}", sample.name)
-                on:click=move |_| app.train(|t| t.remove(vec![id]))
+                on:click=move |_| trainer.run(|t| t.remove(vec![id]))
             >
                 <CloseIcon />
             </button>
@@ -454,7 +423,7 @@ fn Thumbnail(app: App, sample: Sample, places: Memo<HashMap<SampleId, Role>>) ->
 /// Pictures with captions.
 #[component]
 fn Captions(
-    app: App,
+    trainer: TrainingController,
     revision: Memo<u32>,
     places: Memo<HashMap<SampleId, Role>>,
     total: Memo<usize>,
@@ -462,7 +431,7 @@ fn Captions(
     let most = RwSignal::new(SHOWN);
     let shown = Memo::new(move |_| {
         revision.get();
-        app.training.with_untracked(|t| {
+        trainer.session.with_untracked(|t| {
             t.project
                 .captioned()
                 .take(most.get())
@@ -486,7 +455,7 @@ fn Captions(
                         view! {
                             <li class="caption-row">
                                 <ul class="thumbs">
-                                    <Thumbnail app sample places />
+                                    <Thumbnail trainer sample places />
                                 </ul>
                                 <textarea
                                     rows="2"
@@ -494,7 +463,7 @@ fn Captions(
                                     prop:value=captions
                                     on:change=move |event| {
                                         let text = event_target_value(&event);
-                                        app.training.update(|t| t.edit(|project| project.caption(id, &text)));
+                                        trainer.session.update(|t| t.edit(|project| project.caption(id, &text)));
                                     }
                                 ></textarea>
                             </li>
@@ -513,15 +482,17 @@ fn Captions(
 
 /// Duplicates, unreadable files, empty classes.
 #[component]
-fn Problems(app: App, derived: Derived) -> impl IntoView {
+fn Problems(trainer: TrainingController, derived: Derived) -> impl IntoView {
     /// Told at once; the rest by number.
     const MOST: usize = 100;
     let problems = Memo::new(move |_| {
         // A class without pictures changes nothing else.
         derived.revision.get();
-        derived
-            .roles
-            .with(|roles| app.training.with_untracked(|t| t.project.problems(roles)))
+        derived.roles.with(|roles| {
+            trainer
+                .session
+                .with_untracked(|t| t.project.problems(roles))
+        })
     });
     let count = move || problems.with(Vec::len);
     let few = move || problems.with_untracked(Vec::len) <= 3;
@@ -553,8 +524,8 @@ fn Problems(app: App, derived: Derived) -> impl IntoView {
 
 /// How much is kept apart.
 #[component]
-fn HeldOut(app: App) -> impl IntoView {
-    let share = Memo::new(move |_| app.training.with(|t| t.project.held_out));
+fn HeldOut(trainer: TrainingController) -> impl IntoView {
+    let share = Memo::new(move |_| trainer.session.with(|t| t.project.held_out));
     view! {
         <div class="held-out">
             <label for="held-out">
@@ -572,7 +543,7 @@ fn HeldOut(app: App) -> impl IntoView {
                 prop:value=move || format!("{:.0}", share.get() * 100.0)
                 on:input=move |event| {
                     if let Ok(percent) = event_target_value(&event).parse::<f64>() {
-                        app.training.update(|t| t.edit(|project| project.held_out = percent / 100.0));
+                        trainer.session.update(|t| t.edit(|project| project.held_out = percent / 100.0));
                     }
                 }
             />

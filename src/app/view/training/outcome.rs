@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use leptos::prelude::*;
 
-use super::chart::percent;
-use super::recommendation;
-use crate::app::format;
-use crate::app::state::App;
-use crate::app::tabs::Tab;
+use crate::app::controller::current_tab::CurrentTab;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::format;
+use crate::app::domain::tab::Tab;
+use crate::app::domain::training::recommendation;
+use crate::app::view::widgets::{figures, percent};
 use crate::engine::messages::{Export, HeldOutAnswer, Outcome, SampleId, Trained};
 use crate::eval::Evaluation;
 
@@ -71,8 +72,8 @@ fn mistakes(answers: &[HeldOutAnswer]) -> Vec<HeldOutAnswer> {
 
 /// The fourth part of the training side; nothing before there is a result.
 #[component]
-pub fn OutcomeSection(app: App) -> impl IntoView {
-    let training = app.training;
+pub fn OutcomeSection(trainer: TrainingController, tab: CurrentTab) -> impl IntoView {
+    let training = trainer.session;
     let outcome = Memo::new(move |_| training.with(|t| t.outcome.clone()));
     let trained = Memo::new(move |_| training.with(|t| t.trained.clone()));
     view! {
@@ -85,8 +86,8 @@ pub fn OutcomeSection(app: App) -> impl IntoView {
                     </h2>
                 </div>
                 {move || outcome.get().map(|outcome| view! { <ResultSummary outcome /> })}
-                {move || trained.get().map(|trained| view! { <ResultActions app trained /> })}
-                {move || outcome.get().map(|outcome| view! { <ResultDetails app outcome /> })}
+                {move || trained.get().map(|trained| view! { <ResultActions trainer tab trained /> })}
+                {move || outcome.get().map(|outcome| view! { <ResultDetails trainer outcome /> })}
             </section>
         </Show>
     }
@@ -94,8 +95,8 @@ pub fn OutcomeSection(app: App) -> impl IntoView {
 
 /// Actions on the result: classify with it, export it.
 #[component]
-fn ResultActions(app: App, trained: Trained) -> impl IntoView {
-    let training = app.training;
+fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained) -> impl IntoView {
+    let training = trainer.session;
     let in_use = Memo::new(move |_| training.with(|t| t.in_use.is_some()));
     let exporting = Memo::new(move |_| training.with(|t| t.exporting));
     let reported = Memo::new(move |_| training.with(|t| t.outcome.is_some()));
@@ -123,7 +124,7 @@ fn ResultActions(app: App, trained: Trained) -> impl IntoView {
                 data-testid="export"
                 data-export=format!("{what:?}")
                 disabled=move || exporting.get()
-                on:click=move |_| app.train(|t| t.export(what))
+                on:click=move |_| trainer.run(|t| t.export(what))
             >
                 {export_text(what)}
             </button>
@@ -141,7 +142,7 @@ fn ResultActions(app: App, trained: Trained) -> impl IntoView {
                                 type="button"
                                 class="button secondary"
                                 data-testid="use-before"
-                                on:click=move |_| app.train(|t| t.put_to_use(false))
+                                on:click=move |_| trainer.run(|t| t.put_to_use(false))
                             >
                                 "Use the original model"
                             </button>
@@ -153,8 +154,8 @@ fn ResultActions(app: App, trained: Trained) -> impl IntoView {
                         class="button"
                         data-testid="use-trained"
                         on:click=move |_| {
-                            app.train(|t| t.put_to_use(true));
-                            app.show(Tab::Classify);
+                            trainer.run(|t| t.put_to_use(true));
+                            tab.show(Tab::Classify);
                         }
                     >
                         "Classify with the trained model"
@@ -169,7 +170,7 @@ fn ResultActions(app: App, trained: Trained) -> impl IntoView {
                         type="button"
                         class="button secondary small"
                         data-testid="save-report"
-                        on:click=move |_| app.save_report()
+                        on:click=move |_| trainer.save_report()
                     >
                         "Report (JSON)"
                     </button>
@@ -228,7 +229,7 @@ fn ResultSummary(outcome: Outcome) -> impl IntoView {
     });
     // Features that were known already took no time.
     let speed = match report.images_per_second {
-        speed if speed > 0.0 => format!(" · {} images/s", super::chart::figures(speed)),
+        speed if speed > 0.0 => format!(" · {} images/s", figures(speed)),
         _ => String::new(),
     };
     let tested = match report.data.held_out {
@@ -250,7 +251,7 @@ fn ResultSummary(outcome: Outcome) -> impl IntoView {
 
 /// The evaluation in full.
 #[component]
-fn ResultDetails(app: App, outcome: Outcome) -> impl IntoView {
+fn ResultDetails(trainer: TrainingController, outcome: Outcome) -> impl IntoView {
     let Outcome {
         report, answers, ..
     } = outcome;
@@ -269,13 +270,13 @@ fn ResultDetails(app: App, outcome: Outcome) -> impl IntoView {
             view! {
                 <div class="findings">
                     <ClassTable rows before />
-                    <ConfusionMatrix app names=names.clone() answers=answers.clone() />
+                    <ConfusionMatrix trainer names=names.clone() answers=answers.clone() />
                 </div>
             }
         });
         view! {
             {tables}
-            <Mistakes app names answers />
+            <Mistakes trainer names answers />
         }
     });
     view! {
@@ -329,7 +330,11 @@ fn ClassTable(rows: Vec<ClassRow>, before: bool) -> impl IntoView {
 
 /// The confusion matrix. A cell shows its images.
 #[component]
-fn ConfusionMatrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
+fn ConfusionMatrix(
+    trainer: TrainingController,
+    names: Vec<String>,
+    answers: Vec<HeldOutAnswer>,
+) -> impl IntoView {
     let chosen = RwSignal::new(None::<(u32, u32)>);
     let mut cells: HashMap<(u32, u32), usize> = HashMap::new();
     let mut rows: HashMap<u32, usize> = HashMap::new();
@@ -423,7 +428,7 @@ fn ConfusionMatrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) ->
             view! {
                 <div class="cell-pictures" data-testid="cell-pictures">
                     <h3>{title}</h3>
-                    <Gallery app names=names.clone() answers=these />
+                    <Gallery trainer names=names.clone() answers=these />
                 </div>
             }
         })
@@ -441,7 +446,11 @@ fn ConfusionMatrix(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) ->
 
 /// Wrong answers of which the model was surest.
 #[component]
-fn Mistakes(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
+fn Mistakes(
+    trainer: TrainingController,
+    names: Vec<String>,
+    answers: Vec<HeldOutAnswer>,
+) -> impl IntoView {
     let wrong = mistakes(&answers);
     let total = wrong.len();
     let all = RwSignal::new(false);
@@ -454,7 +463,7 @@ fn Mistakes(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl I
                 {move || {
                     let most = if all.get() { total } else { WORST };
                     let these = wrong.iter().take(most).copied().collect();
-                    view! { <Gallery app names=names.clone() answers=these /> }
+                    view! { <Gallery trainer names=names.clone() answers=these /> }
                 }}
                 <Show when=move || { total > WORST && !all.get() }>
                     <button type="button" class="quiet fold" on:click=move |_| all.set(true)>
@@ -468,8 +477,12 @@ fn Mistakes(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl I
 
 /// Pictures with what they are and what they are called.
 #[component]
-fn Gallery(app: App, names: Vec<String>, answers: Vec<HeldOutAnswer>) -> impl IntoView {
-    let files: HashMap<SampleId, (String, String)> = app.training.with_untracked(|t| {
+fn Gallery(
+    trainer: TrainingController,
+    names: Vec<String>,
+    answers: Vec<HeldOutAnswer>,
+) -> impl IntoView {
+    let files: HashMap<SampleId, (String, String)> = trainer.session.with_untracked(|t| {
         (t.project.samples.iter())
             .map(|sample| (sample.id, (sample.thumbnail.clone(), sample.name.clone())))
             .collect()

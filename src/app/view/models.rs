@@ -2,13 +2,12 @@
 //! files; and what this browser keeps of them.
 
 use leptos::{html, prelude::*};
-use wasm_bindgen::JsCast;
-use web_sys::{File, KeyboardEvent};
+use web_sys::KeyboardEvent;
 
-use super::format;
-use super::images::files;
-use super::session::Session;
-use super::state::App;
+use super::dropping::files;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::format;
+use crate::app::domain::session::Session;
 use crate::catalogue::{Published, Recommended, published, recommended};
 use crate::engine::ModelLocation;
 use crate::engine::messages::{ActivationChoice, CachedModel, ModelSource};
@@ -18,8 +17,8 @@ const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things 
 
 /// What the bundled model covers, and larger models.
 #[component]
-pub fn ModelScopeNote(app: App) -> impl IntoView {
-    let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
+pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
+    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
     view! {
         <Show when=move || bundled.get()>
             <aside class="knows" aria-label="What the bundled model covers">
@@ -33,7 +32,7 @@ pub fn ModelScopeNote(app: App) -> impl IntoView {
                                 class="button secondary small"
                                 data-testid="load-recommended"
                                 data-model=model.id.clone()
-                                on:click=move |_| app.open_place(Some(place.clone()), None)
+                                on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
                                 {format!(
                                     "{}: {} download, ImageNet {:.0} %",
@@ -52,9 +51,9 @@ pub fn ModelScopeNote(app: App) -> impl IntoView {
 
 /// The panel with everything about models.
 #[component]
-pub fn ModelPanel(app: App) -> impl IntoView {
-    let current = Memo::new(move |_| app.session.with(source_text));
-    let bundled = Memo::new(move |_| app.session.with(|s| s.source == ModelSource::Bundled));
+pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
+    let current = Memo::new(move |_| classify.session.with(source_text));
+    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
     view! {
         <details class="panel models" data-testid="models">
             <summary>
@@ -69,15 +68,15 @@ pub fn ModelPanel(app: App) -> impl IntoView {
                         type="button"
                         class="button secondary small"
                         data-testid="load-bundled"
-                        on:click=move |_| app.open_place(None, None)
+                        on:click=move |_| classify.open_place(None, None)
                     >
                         "Back to the bundled model"
                     </button>
                 </p>
             </Show>
-            <Catalogue app />
-            <CustomModelForm app />
-            <DownloadedModels app />
+            <Catalogue classify />
+            <CustomModelForm classify />
+            <DownloadedModels classify />
         </details>
     }
 }
@@ -105,12 +104,13 @@ fn source_text(session: &Session) -> String {
 
 /// Published models, one click each.
 #[component]
-fn Catalogue(app: App) -> impl IntoView {
+fn Catalogue(classify: ClassifyController) -> impl IntoView {
     let row = move |model: &Published| {
         let place = model.place();
         let this = place.clone();
         let in_use = Memo::new(move |_| {
-            app.session
+            classify
+                .session
                 .with(|s| matches!(&s.source, ModelSource::Place(place) if *place == this))
         });
         let about = [
@@ -154,7 +154,7 @@ fn Catalogue(app: App) -> impl IntoView {
                     data-model=model.id.clone()
                     aria-label=format!("Load {}", model.name)
                     disabled=move || in_use.get()
-                    on:click=move |_| app.open_place(Some(place.clone()), None)
+                    on:click=move |_| classify.open_place(Some(place.clone()), None)
                 >
                     {move || if in_use.get() { "In use" } else { "Load" }}
                 </button>
@@ -173,7 +173,7 @@ fn Catalogue(app: App) -> impl IntoView {
 
 /// Form for any other model: by name, by URL or from files.
 #[component]
-fn CustomModelForm(app: App) -> impl IntoView {
+fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let picker = NodeRef::<html::Input>::new();
     let problem = RwSignal::new(String::new());
@@ -185,7 +185,7 @@ fn CustomModelForm(app: App) -> impl IntoView {
         match ModelLocation::parse(&input.value()) {
             Ok(place) => {
                 problem.set(String::new());
-                app.open_place(Some(place), activation.get_untracked());
+                classify.open_place(Some(place), activation.get_untracked());
             }
             Err(error) => problem.set(error.to_string()),
         }
@@ -198,7 +198,7 @@ fn CustomModelForm(app: App) -> impl IntoView {
     };
     let picked = move |_| {
         if let Some(picker) = picker.get_untracked() {
-            app.open_files(files(picker.files()), activation.get_untracked());
+            classify.open_files(files(picker.files()), activation.get_untracked());
             picker.set_value("");
         }
     };
@@ -270,8 +270,8 @@ fn CustomModelForm(app: App) -> impl IntoView {
 
 /// Models stored in this browser.
 #[component]
-fn DownloadedModels(app: App) -> impl IntoView {
-    let kept = Memo::new(move |_| app.session.with(|s| s.kept.clone()));
+fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
+    let kept = Memo::new(move |_| classify.session.with(|s| s.kept.clone()));
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
     let row = move |model: CachedModel| {
         let name = model.model.clone();
@@ -290,7 +290,7 @@ fn DownloadedModels(app: App) -> impl IntoView {
                             <button
                                 type="button"
                                 class="quiet"
-                                on:click=move |_| app.open_place(Some(place.clone()), None)
+                                on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
                                 {if model.complete { "Load" } else { "Resume download" }}
                             </button>
@@ -301,7 +301,7 @@ fn DownloadedModels(app: App) -> impl IntoView {
                     class="quiet"
                     data-testid="kept-delete"
                     aria-label=format!("Delete {name}")
-                    on:click=move |_| app.run(|session| session.delete_kept(model.model.clone()))
+                    on:click=move |_| classify.run(|session| session.delete_kept(model.model.clone()))
                 >
                     "Delete"
                 </button>
@@ -319,75 +319,4 @@ fn DownloadedModels(app: App) -> impl IntoView {
             <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space at once."</p>
         </Show>
     }
-}
-
-/// A drop's files: a model's, if there are weights among them, and pictures.
-pub fn split_model_files(files: Vec<File>) -> (Vec<File>, Vec<File>) {
-    let weights = files
-        .iter()
-        .any(|file| file.name().ends_with(".safetensors"));
-    files.into_iter().partition(|file| {
-        let name = file.name();
-        weights
-            && [".safetensors", ".json", ".txt"]
-                .iter()
-                .any(|end| name.ends_with(end))
-    })
-}
-
-/// All files of a drop, folders opened. Must be called while the drop's event
-/// is handled; later its data is gone.
-pub fn dropped_entries(data: &web_sys::DataTransfer) -> Option<Vec<web_sys::FileSystemEntry>> {
-    let items = data.items();
-    let entries: Vec<web_sys::FileSystemEntry> = (0..items.length())
-        .filter_map(|place| items.get(place)?.webkit_get_as_entry().ok()?)
-        .collect();
-    entries
-        .iter()
-        .any(|entry| entry.is_directory())
-        .then_some(entries)
-}
-
-/// The files in dropped folders, each with its path from there. A folder is
-/// listed too; its path ends in `/`.
-pub async fn walk_entries(entries: Vec<web_sys::FileSystemEntry>) -> Vec<(String, Option<File>)> {
-    /// Nobody means to drop more at once.
-    const MOST: usize = 100_000;
-    let mut files = Vec::new();
-    let mut open = entries;
-    while let Some(entry) = open.pop() {
-        if files.len() >= MOST {
-            break;
-        }
-        let path = entry.full_path().trim_start_matches('/').to_owned();
-        // By what they say, not by their class: Chromium calls it otherwise.
-        if entry.is_directory() {
-            let folder: web_sys::FileSystemDirectoryEntry = entry.unchecked_into();
-            files.push((format!("{path}/"), None));
-            let reader = folder.create_reader();
-            // It gives some at a time, and none when it is done.
-            loop {
-                let read = js_sys::Promise::new(&mut |resolve, reject| {
-                    let _ = reader.read_entries_with_callback_and_callback(&resolve, &reject);
-                });
-                let Ok(part) = wasm_bindgen_futures::JsFuture::from(read).await else {
-                    break;
-                };
-                let part = js_sys::Array::from(&part);
-                if part.length() == 0 {
-                    break;
-                }
-                open.extend(part.iter().map(|entry| entry.unchecked_into()));
-            }
-        } else {
-            let file: web_sys::FileSystemFileEntry = entry.unchecked_into();
-            let read = js_sys::Promise::new(&mut |resolve, reject| {
-                file.file_with_callback_and_callback(&resolve, &reject);
-            });
-            if let Ok(file) = wasm_bindgen_futures::JsFuture::from(read).await {
-                files.push((path, Some(file.unchecked_into())));
-            }
-        }
-    }
-    files
 }

@@ -1,5 +1,5 @@
-//! The shell around [`TrainingSession`]: the samples' files, what comes in, what
-//! goes to the worker, what is kept.
+//! Training: holds what is not plain data around [`TrainingSession`] (the samples' files,
+//! the lock between tabs), takes what comes in, and carries out what its steps ask for.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -11,15 +11,20 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
-use super::project::{ClassId, Role};
-use super::recommendation::{self, DatasetStats};
-use super::session::{Command, LockState, TrainingSession};
+use super::classify::ClassifyController;
+use super::current_tab::CurrentTab;
+use super::download;
+use super::engine::{Attachments, EngineHandle, describe};
+use super::files::{BlobUrl, fetch};
+use super::notices::Notices;
 use super::tab_lock::{self, Channel};
-use super::zip::{self, Entry};
-use crate::app::engine_client::{Attachments, describe};
-use crate::app::session::{Notice, Worker};
-use crate::app::state::{App, BlobUrl, fetch};
-use crate::app::tabs::Tab;
+use crate::app::domain::notice::Notice;
+use crate::app::domain::session::Worker;
+use crate::app::domain::tab::Tab;
+use crate::app::domain::training::project::{self, ClassId, Role};
+use crate::app::domain::training::recommendation::{self, DatasetStats};
+use crate::app::domain::training::session::{Command, LockState, TrainingSession};
+use crate::app::domain::training::zip::{self, Entry};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
 
@@ -41,16 +46,46 @@ pub struct Derived {
     pub amount: Memo<DatasetStats>,
 }
 
-impl App {
+/// Handle to everything about training; cheap to copy into components.
+#[derive(Clone, Copy)]
+pub struct TrainingController {
+    /// The conversation with the worker about training.
+    pub session: RwSignal<TrainingSession>,
+    /// Labels, templates and model.
+    pub classify: ClassifyController,
+    /// Files of the pictures to learn from.
+    sample_files: StoredValue<HashMap<SampleId, BlobUrl>, LocalStorage>,
+    /// The lock that lets this tab train, while it holds it.
+    tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
+    /// Channel to the other tabs that train.
+    lock_channel: StoredValue<Option<Channel>, LocalStorage>,
+    engine: EngineHandle,
+    notices: Notices,
+}
+
+impl TrainingController {
+    /// Before anything was read.
+    pub fn new(engine: EngineHandle, notices: Notices, classify: ClassifyController) -> Self {
+        Self {
+            session: RwSignal::new(TrainingSession::default()),
+            classify,
+            sample_files: StoredValue::new_local(HashMap::new()),
+            tab_lock: StoredValue::new_local(None),
+            lock_channel: StoredValue::new_local(None),
+            engine,
+            notices,
+        }
+    }
+
     /// What follows from the project.
     pub fn derived(self) -> Derived {
-        let revision = Memo::new(move |_| self.training.with(|t| t.revision));
+        let revision = Memo::new(move |_| self.session.with(|t| t.revision));
         let roles = Memo::new(move |_| {
             revision.get();
-            self.training.with_untracked(|t| t.project.roles())
+            self.session.with_untracked(|t| t.project.roles())
         });
         let amount = Memo::new(move |_| {
-            roles.with(|roles| self.training.with_untracked(|t| t.amount(roles)))
+            roles.with(|roles| self.session.with_untracked(|t| t.amount(roles)))
         });
         Derived {
             revision,
@@ -60,12 +95,12 @@ impl App {
     }
 
     /// Keeps worker and storage up with what is on the page.
-    pub(in crate::app) fn start_training(self) {
+    pub fn start(self, tab: CurrentTab) {
         // A visitor who only classifies is in no other tab's way.
         Effect::new(move |asked: Option<bool>| {
             let asked = asked.unwrap_or_default();
-            if !asked && self.tab.get() == Tab::Train {
-                let channel = Channel::open(move || self.train(TrainingSession::release_lock));
+            if !asked && tab.get() == Tab::Train {
+                let channel = Channel::open(move || self.run(TrainingSession::release_lock));
                 self.lock_channel.set_value(Some(channel));
                 self.wait_for_lock();
                 return true;
@@ -75,7 +110,7 @@ impl App {
         let Derived {
             revision, amount, ..
         } = self.derived();
-        let connected = Memo::new(move |_| self.training.with(|t| t.connected));
+        let connected = Memo::new(move |_| self.session.with(|t| t.connected));
         Effect::new(move |before: Option<()>| {
             let now = revision.get();
             if connected.get() && before.is_some() {
@@ -89,10 +124,10 @@ impl App {
         });
         let asked = Memo::new(move |_| {
             let amount = amount.get();
-            let model = self.session.with(|session| session.model.clone());
-            let settings = self.training.with(|t| t.settings(amount, model.as_ref()));
+            let model = self.classify.session.with(|session| session.model.clone());
+            let settings = self.session.with(|t| t.settings(amount, model.as_ref()));
             let sensible = amount.train > 0 && recommendation::validate(&settings).is_empty();
-            let wanted = sensible && connected.get() && self.tab.get() == Tab::Train;
+            let wanted = sensible && connected.get() && tab.get() == Tab::Train;
             wanted.then_some((settings, amount))
         });
         Effect::new(move |_| {
@@ -118,12 +153,15 @@ impl App {
         spawn_local(async move {
             let mut held = tab_lock::take(false).await;
             if held.is_none() {
-                self.training.update(|t| t.lock = LockState::OtherTab);
+                self.session.update(|t| t.lock = LockState::OtherTab);
                 held = tab_lock::take(true).await;
             }
             self.tab_lock.set_value(held);
-            let ready = self.session.with_untracked(|s| s.worker == Worker::Ready);
-            self.train(|t| t.lock_acquired(ready));
+            let ready = self
+                .classify
+                .session
+                .with_untracked(|s| s.worker == Worker::Ready);
+            self.run(|t| t.lock_acquired(ready));
         });
     }
 
@@ -135,7 +173,7 @@ impl App {
 
     fn keep_project(self) {
         let text = self
-            .training
+            .session
             .with_untracked(|t| serde_json::to_string(&t.project).ok());
         if let Some(project) = text {
             self.tell(TrainingRequest::KeepProject { project });
@@ -143,22 +181,18 @@ impl App {
     }
 
     fn tell(self, request: TrainingRequest) {
-        self.send(&Request::Training(request), Attachments::Nothing);
+        self.engine
+            .send(&Request::Training(request), Attachments::Nothing);
     }
 
     /// Takes one step of the training session and does what follows from it.
-    pub fn train(self, step: impl FnOnce(&mut TrainingSession) -> Vec<Command>) {
-        let commands = self.training.try_update(step).unwrap_or_default();
-        self.execute_training(commands, Vec::new(), Vec::new());
+    pub fn run(self, step: impl FnOnce(&mut TrainingSession) -> Vec<Command>) {
+        let commands = self.session.try_update(step).unwrap_or_default();
+        self.execute(commands, Vec::new(), Vec::new());
     }
 
     /// The worker said something about training.
-    pub(in crate::app) fn on_training_event(
-        self,
-        event: TrainingEvent,
-        bytes: Vec<ArrayBuffer>,
-        files: Vec<File>,
-    ) {
+    pub fn on_event(self, event: TrainingEvent, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
         let in_use = match &event {
             TrainingEvent::InUse {
                 trained,
@@ -166,20 +200,21 @@ impl App {
             } => Some((trained.clone(), *encode_again)),
             _ => None,
         };
-        let commands = (self.training)
+        let commands = (self.session)
             .try_update(|training| training.on_event(event))
             .unwrap_or_default();
-        self.execute_training(commands, bytes, files);
+        self.execute(commands, bytes, files);
         if let Some((trained, encode_again)) = in_use {
             match trained.filter(|trained| !trained.classes.is_empty()) {
-                Some(trained) => self.lend_labels(trained.classes),
-                None => self.return_labels(),
+                Some(trained) => self.classify.lend_labels(trained.classes),
+                None => self.classify.return_labels(),
             }
-            self.run(|session| session.reclassify(encode_again));
+            self.classify
+                .run(|session| session.reclassify(encode_again));
         }
     }
 
-    fn execute_training(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+    fn execute(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
         for command in commands {
             match command {
                 Command::Send(request) => self.tell(request),
@@ -200,7 +235,7 @@ impl App {
                     self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
                 }
                 Command::Save(names) => self.save_all(&names, &bytes),
-                Command::Notify(notice) => self.notify(notice),
+                Command::Notify(notice) => self.notices.notify(notice),
                 Command::ReleaseLock => {
                     let held = self.tab_lock.try_update_value(Option::take).flatten();
                     held.into_iter().for_each(tab_lock::TrainingLock::release);
@@ -219,7 +254,7 @@ impl App {
             found.unzip::<_, _, Vec<_>, Vec<_>>()
         });
         let request = Request::Training(TrainingRequest::AddSamples { samples });
-        self.send(&request, Attachments::Files(files));
+        self.engine.send(&request, Attachments::Files(files));
     }
 
     /// Takes hold of samples' files and shows them.
@@ -227,7 +262,7 @@ impl App {
         let held: HashMap<SampleId, BlobUrl> = (files.into_iter())
             .map(|(id, blob)| (id, BlobUrl::new(blob)))
             .collect();
-        self.training.update(|training| {
+        self.session.update(|training| {
             training.edit(|project| {
                 for sample in &mut project.samples {
                     if let Some(held) = held.get(&sample.id) {
@@ -242,16 +277,12 @@ impl App {
     /// Takes what was dropped, pasted or picked on this side of the page:
     /// pictures, for `class` if it says so; folders, tables and zips; something
     /// trained.
-    pub async fn add_training_data(
-        self,
-        found: Vec<(String, Option<File>)>,
-        class: Option<ClassId>,
-    ) {
+    pub async fn add_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
         if self
-            .training
+            .session
             .with_untracked(TrainingSession::locked_elsewhere)
         {
-            self.notify(Notice::error(
+            self.notices.notify(Notice::error(
                 "Training is open in another tab: add images there, or choose “Train in this tab” first.",
             ));
             return;
@@ -287,7 +318,7 @@ impl App {
         if files.is_empty() {
             return;
         }
-        let held = self.training.try_update(|training| {
+        let held = self.session.try_update(|training| {
             training.edit(|project| {
                 let class = class.unwrap_or_else(|| project.new_class());
                 (files.into_iter())
@@ -304,7 +335,7 @@ impl App {
     fn take_hold(self, held: Vec<(SampleId, Blob)>) {
         let samples = held.iter().map(|(id, _)| *id).collect();
         self.hold_samples(held);
-        self.train(|training| training.send(samples));
+        self.run(|training| training.send(samples));
     }
 
     /// A data set to try with.
@@ -312,7 +343,7 @@ impl App {
         spawn_local(async move {
             match fetch(SAMPLE_DATA).await {
                 Ok(blob) => self.take_zip(blob).await,
-                Err(error) => self.notify(Notice::error(format!(
+                Err(error) => self.notices.notify(Notice::error(format!(
                     "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
                 ))),
             }
@@ -336,7 +367,7 @@ impl App {
                     if ends(&path, WEIGHTS) || ends(&path, ".json") {
                         match files.read(&path).await {
                             Ok(bytes) => trained.extend(new_file(&bytes, &path)),
-                            Err(error) => self.notify(Notice::error(format!("{error}."))),
+                            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
                         }
                     }
                 }
@@ -350,7 +381,7 @@ impl App {
                 };
                 self.take_files(&files, unpack).await;
             }
-            Err(error) => self.notify(Notice::error(format!("{error}."))),
+            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
         }
     }
 
@@ -359,7 +390,7 @@ impl App {
         let dataset = match Dataset::open(files, None).await {
             Ok(dataset) => dataset,
             Err(error) => {
-                self.notify(Notice::error(format!("{}.", error)));
+                self.notices.notify(Notice::error(format!("{}.", error)));
                 return;
             }
         };
@@ -367,7 +398,7 @@ impl App {
         for path in &dataset.pictures {
             blobs.push(blob(path).await);
         }
-        let held = self.training.try_update(|training| {
+        let held = self.session.try_update(|training| {
             training.edit(|project| {
                 (project.adopt(&dataset).into_iter())
                     .filter_map(|(id, picture)| Some((id, blobs[picture].clone()?)))
@@ -387,14 +418,19 @@ impl App {
             return;
         }
         let request = Request::Training(TrainingRequest::Import);
-        self.send(&request, Attachments::Files(files));
+        self.engine.send(&request, Attachments::Files(files));
     }
 
     /// The result's files: one as it is, several in a zip.
     fn save_all(self, names: &[String], bytes: &[ArrayBuffer]) {
         match (names, bytes) {
             ([name], [bytes]) => {
-                self.download(name, "application/octet-stream", &Array::of1(bytes));
+                download::save(
+                    self.notices,
+                    name,
+                    "application/octet-stream",
+                    &Array::of1(bytes),
+                );
             }
             _ => {
                 let entries = (names.iter().zip(bytes))
@@ -412,7 +448,7 @@ impl App {
         let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
             Ok(made) => made,
             Err(error) => {
-                self.notify(Notice::error(error));
+                self.notices.notify(Notice::error(error));
                 return;
             }
         };
@@ -422,17 +458,17 @@ impl App {
             parts.push(data);
         }
         parts.push(&Uint8Array::from(end.as_slice()));
-        self.download(name, "application/zip", &parts);
+        download::save(self.notices, name, "application/zip", &parts);
     }
 
     /// All samples with their labels as a zip that can be taken in again, here
     /// or by the command.
     pub fn save_samples(self) {
         let (paths, samples) = self
-            .training
+            .session
             .with_untracked(|t| (t.project.paths(), t.project.samples.clone()));
-        let name = self.training.with_untracked(|t| t.project.name.clone());
-        let classes: HashMap<ClassId, String> = self.training.with_untracked(|t| {
+        let name = self.session.with_untracked(|t| t.project.name.clone());
+        let classes: HashMap<ClassId, String> = self.session.with_untracked(|t| {
             let classes = t.project.classes.iter();
             classes
                 .map(|class| (class.id, class.name.clone()))
@@ -463,45 +499,46 @@ impl App {
                 let entry = Entry::new("metadata.jsonl".into(), table.as_bytes());
                 entries.push((entry, table.into()));
             }
-            self.save_zip(
-                &format!("{}.zip", super::project::file_safe(&name)),
-                entries,
-            );
+            self.save_zip(&format!("{}.zip", project::file_safe(&name)), entries);
         });
     }
 
     /// The report of the last training.
     pub fn save_report(self) {
-        let text = self.training.with_untracked(|t| {
+        let text = self.session.with_untracked(|t| {
             let outcome = t.outcome.as_ref()?;
             serde_json::to_string_pretty(&outcome.report).ok()
         });
         if let Some(text) = text {
             let parts = Array::of1(&format!("{text}\n").into());
-            self.download("training-report.json", "application/json", &parts);
+            download::save(
+                self.notices,
+                "training-report.json",
+                "application/json",
+                &parts,
+            );
         }
     }
 
-    /// Shows the classes of something trained in the place of the visitor's
-    /// labels, which are not lost.
-    fn lend_labels(self, classes: Vec<String>) {
-        if self.labels_before.with_untracked(Option::is_none) {
-            self.labels_before.set(Some(self.labels.get_untracked()));
-        }
-        self.labels.set(classes);
+    /// A fresh worker starts.
+    pub fn disconnected(self) {
+        self.session.update(TrainingSession::disconnected);
     }
 
-    fn return_labels(self) {
-        if let Some(labels) = self.labels_before.try_update(Option::take).flatten() {
-            self.labels.set(labels);
-        }
+    /// The worker died; `gpu`: since the GPU was lost.
+    pub fn died(self, gpu: bool) {
+        self.session.update(|training| training.died(gpu));
+    }
+
+    /// A model was loaded.
+    pub fn opened(self) {
+        self.run(|training| training.opened());
     }
 
     /// Another model is chosen: what was trained with this one is not in use.
-    pub(in crate::app) fn forget_trained(self) {
-        self.training
-            .update(|training| training.use_trained = false);
-        self.return_labels();
+    pub fn forget_trained(self) {
+        self.session.update(|training| training.use_trained = false);
+        self.classify.return_labels();
     }
 }
 

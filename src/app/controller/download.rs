@@ -4,17 +4,15 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
-use super::session::Notice;
-use super::state::App;
+use super::notices::Notices;
+use crate::app::domain::notice::Notice;
 
-impl App {
-    /// Offers a file made of `parts` (texts, buffers, blobs) for download.
-    pub fn download(self, name: &str, kind: &str, parts: &Array) {
-        if offer(name, kind, parts).is_err() {
-            self.notify(Notice::error(
-                "The browser blocked the download. Check its download settings and try again.",
-            ));
-        }
+/// Offers a file made of `parts` (texts, buffers, blobs) for download.
+pub fn save(notices: Notices, name: &str, kind: &str, parts: &Array) {
+    if offer(name, kind, parts).is_err() {
+        notices.notify(Notice::error(
+            "The browser blocked the download. Check its download settings and try again.",
+        ));
     }
 }
 

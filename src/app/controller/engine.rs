@@ -1,6 +1,9 @@
-//! Handle to the worker: starts it, sends requests, terminates it.
+//! Handle to the worker: starts it, sends requests, passes on its events, terminates it.
+
+use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, Object, Reflect};
+use leptos::prelude::{LocalStorage, SetValue, StoredValue, UpdateValue, WithValue};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, File, MessageEvent, WorkerOptions, WorkerType};
@@ -41,23 +44,95 @@ impl From<Event> for Incoming {
     }
 }
 
+/// What listeners of the engine hear.
+pub enum Heard {
+    /// A fresh worker is about to start: it knows nothing yet.
+    Starting,
+    /// The visitor chose another model.
+    ModelChosen,
+    Event(Incoming),
+    /// A message could not be sent, and why.
+    Unreachable(String),
+}
+
+type Listener = Rc<dyn Fn(Heard)>;
+
+/// Handle to the worker, shared by the controllers.
+#[derive(Clone, Copy)]
+pub struct EngineHandle {
+    client: StoredValue<EngineClient, LocalStorage>,
+    listener: StoredValue<Option<Listener>, LocalStorage>,
+}
+
+impl EngineHandle {
+    /// Without a worker.
+    pub fn new() -> Self {
+        Self {
+            client: StoredValue::new_local(EngineClient::default()),
+            listener: StoredValue::new_local(None),
+        }
+    }
+
+    /// Tells `listener` about the worker from here on.
+    pub fn listen(self, listener: impl Fn(Heard) + 'static) {
+        self.listener.set_value(Some(Rc::new(listener)));
+    }
+
+    /// Tells the listener.
+    pub fn announce(self, heard: Heard) {
+        // Cloned, since the listener may start another worker.
+        let listener = self.listener.try_with_value(Option::clone).flatten();
+        if let Some(listener) = listener {
+            listener(heard);
+        }
+    }
+
+    /// Ends the worker, if there is one, and starts a fresh one.
+    pub fn start(self) -> Result<(), String> {
+        self.announce(Heard::Starting);
+        let on_event = move |incoming| self.announce(Heard::Event(incoming));
+        (self.client)
+            .try_update_value(|client| client.start(on_event))
+            .unwrap_or(Ok(()))
+    }
+
+    /// Ends the worker at once, whatever it is at.
+    pub fn stop(self) {
+        self.client.update_value(EngineClient::stop);
+    }
+
+    /// Sends a message.
+    pub fn send(self, request: &Request, attachments: Attachments) {
+        let sent = (self.client).try_with_value(|client| client.send(request, attachments));
+        if let Some(Err(error)) = sent {
+            self.announce(Heard::Unreachable(error));
+        }
+    }
+}
+
+impl Default for EngineHandle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// At most one worker.
 #[derive(Default)]
-pub struct EngineClient {
+struct EngineClient {
     running: Option<Running>,
 }
 
 impl EngineClient {
     /// Ends the worker, if there is one, and starts a fresh one. What it says,
     /// and what the browser says about it, goes to `on_event`.
-    pub fn start(&mut self, on_event: impl Fn(Incoming) + Clone + 'static) -> Result<(), String> {
+    fn start(&mut self, on_event: impl Fn(Incoming) + Clone + 'static) -> Result<(), String> {
         self.stop();
         self.running = Some(Running::start(on_event).map_err(|error| describe(&error))?);
         Ok(())
     }
 
     /// Ends the worker at once, whatever it is at.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.end();
             // This may run inside one of the callbacks that `running` owns.
@@ -66,7 +141,7 @@ impl EngineClient {
     }
 
     /// Sends a message and what goes with it.
-    pub fn send(&self, request: &Request, attachments: Attachments) -> Result<(), String> {
+    fn send(&self, request: &Request, attachments: Attachments) -> Result<(), String> {
         let Some(running) = &self.running else {
             return Ok(());
         };

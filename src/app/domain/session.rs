@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::meter::Meter;
+use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
 use crate::engine::messages::{
     ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelInfo,
@@ -31,33 +32,6 @@ pub enum Command {
     Notify(Notice),
     /// Come back with [`Session::cancel_overdue`] after a while.
     WatchCancel(u32),
-}
-
-/// Something to tell the visitor that belongs to no single picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// In plain words: what happened and what to do.
-    pub text: String,
-    /// Whether something went wrong, rather than merely changed.
-    pub error: bool,
-}
-
-impl Notice {
-    /// Something went wrong.
-    pub fn error(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            error: true,
-        }
-    }
-
-    /// Something changed.
-    pub fn info(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            error: false,
-        }
-    }
 }
 
 /// State of the worker.

@@ -2,9 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::session::{PromptStatus, Session, Worker};
-use super::state::App;
-use super::{format, storage};
+use super::widgets::{Failure, ProgressBar};
+use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::storage;
+use crate::app::domain::format;
+use crate::app::domain::session::{PromptStatus, Session, Worker};
 use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
 
 /// Value of `data-state`: what kind of state the worker is in.
@@ -219,8 +221,8 @@ fn ThemeButton() -> impl IntoView {
 
 /// Where it runs, how far it is, and the means to change or stop that.
 #[component]
-pub fn EngineBar(app: App) -> impl IntoView {
-    let session = app.session;
+pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
+    let session = classify.session;
     let state = Memo::new(move |_| session.with(state_name));
     let status = Memo::new(move |_| session.with(status_parts));
     let status_part = move |part: usize| status.with(|parts| parts[part].clone());
@@ -277,7 +279,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                             type="button"
                             class="button secondary small"
                             data-testid="resume"
-                            on:click=move |_| app.run(Session::resume)
+                            on:click=move |_| classify.run(Session::resume)
                         >
                             "Resume"
                         </button>
@@ -287,7 +289,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                             type="button"
                             class="button small"
                             data-testid="try-again"
-                            on:click=move |_| app.run(Session::start_over)
+                            on:click=move |_| classify.run(Session::start_over)
                         >
                             "Load the model"
                         </button>
@@ -297,7 +299,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                             type="button"
                             class="button secondary small"
                             data-testid="cancel"
-                            on:click=move |_| app.run(Session::cancel)
+                            on:click=move |_| classify.run(Session::cancel)
                         >
                             {move || if cancelling.get() { "Stop now" } else { "Cancel" }}
                         </button>
@@ -311,7 +313,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                                 type="checkbox"
                                 data-testid="int8"
                                 prop:checked=move || session.with(|s| s.int8)
-                                on:change=move |event| app.choose_int8(event_target_checked(&event))
+                                on:change=move |event| classify.choose_int8(event_target_checked(&event))
                             />
                             <span>"8-bit weights (faster)"</span>
                         </label>
@@ -320,7 +322,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                         <span>"Device"</span>
                         <select
                             data-testid="device-select"
-                            on:change=move |event| app.choose(choice_of(&event_target_value(&event)))
+                            on:change=move |event| classify.choose(choice_of(&event_target_value(&event)))
                         >
                             {[DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu]
                                 .map(|choice| {
@@ -347,37 +349,28 @@ pub fn EngineBar(app: App) -> impl IntoView {
                 </p>
             </div>
             <Show when=move || working.get()>
-                <div
+                <ProgressBar
                     class="progress"
-                    class:unknown=move || bar.get().is_none()
-                    role="progressbar"
-                    aria-label="Progress"
-                    aria-valuemin="0"
-                    aria-valuemax="100"
-                    aria-valuenow=move || bar.get().map(|part| format!("{:.0}", part * 100.0))
-                    aria-valuetext=move || {
+                    label="Progress"
+                    share=bar
+                    text=Signal::derive(move || {
                         let work = work.get();
                         if work.is_empty() { status.get().concat() } else { work }
-                    }
-                >
-                    <span style:width=move || {
-                        bar.get().map(|part| format!("{:.1}%", part * 100.0))
-                    }></span>
-                </div>
+                    })
+                />
             </Show>
             {move || {
                 failure
                     .get()
                     .map(|error| {
                         view! {
-                            <div class="failure" role="alert">
-                                <p data-testid="error">{error}</p>
+                            <Failure error>
                                 <div class="failure-tools">
                                     <button
                                         type="button"
                                         class="button"
                                         data-testid="try-again"
-                                        on:click=move |_| app.run(Session::start_over)
+                                        on:click=move |_| classify.run(Session::start_over)
                                     >
                                         "Try again"
                                     </button>
@@ -387,7 +380,7 @@ pub fn EngineBar(app: App) -> impl IntoView {
                                                 <button
                                                     type="button"
                                                     class="button secondary"
-                                                    on:click=move |_| app.open_place(None, None)
+                                                    on:click=move |_| classify.open_place(None, None)
                                                 >
                                                     "Use the bundled model"
                                                 </button>
@@ -400,27 +393,21 @@ pub fn EngineBar(app: App) -> impl IntoView {
                                                 <button
                                                     type="button"
                                                     class="button secondary"
-                                                    on:click=move |_| app.choose(DeviceChoice::Cpu)
+                                                    on:click=move |_| classify.choose(DeviceChoice::Cpu)
                                                 >
                                                     "Use the CPU"
                                                 </button>
                                             }
                                         })}
                                 </div>
-                            </div>
+                            </Failure>
                         }
                     })
             }}
             {move || {
                 question_error
                     .get()
-                    .map(|error| {
-                        view! {
-                            <div class="failure" role="alert">
-                                <p data-testid="error">{error}</p>
-                            </div>
-                        }
-                    })
+                    .map(|error| view! { <Failure error /> })
             }}
         </section>
     }

@@ -1,26 +1,27 @@
-//! The shell around [`Session`]: holds what is not plain data (files, the
-//! worker), and carries out what a step asks for.
+//! Classification: holds what is not plain data (files, settings) around [`Session`], and
+//! carries out what its steps ask for.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use js_sys::ArrayBuffer;
+use js_sys::{Array, ArrayBuffer};
 use leptos::{prelude::*, task::spawn_local};
-use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File, Response};
+use web_sys::{Blob, File};
 
-use super::engine_client::{Attachments, EngineClient, Incoming, describe};
-use super::session::{Command, Notice, Session};
-use super::tabs::Tab;
-use super::templates::TemplateSelection;
-use super::training::session::TrainingSession;
-use super::training::tab_lock;
-use super::{labels, models, storage};
+use super::engine::{Attachments, EngineHandle, Heard};
+use super::files::{BlobUrl, fetch};
+use super::notices::Notices;
+use super::{download, storage};
+use crate::app::domain::notice::Notice;
+use crate::app::domain::sample::Sample;
+use crate::app::domain::session::{Command, Session};
+use crate::app::domain::templates::TemplateSelection;
+use crate::app::domain::{export, labels};
 use crate::engine::ModelLocation;
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request, SampleId,
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -33,40 +34,9 @@ const LARGEST_FILE: f64 = 100e6;
 /// The list of sample pictures, relative to the page.
 const SAMPLES: &str = "samples/samples.json";
 
-/// A picture that comes with the page.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Sample {
-    /// Relative to the page.
-    pub file: String,
-    /// What it shows.
-    pub alt: String,
-    /// Labels that make sense for it.
-    #[serde(default)]
-    pub labels: Vec<String>,
-}
-
-impl Sample {
-    fn file_name(&self) -> String {
-        self.file
-            .rsplit('/')
-            .next()
-            .unwrap_or(&self.file)
-            .to_string()
-    }
-}
-
-/// A notice on the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostedNotice {
-    /// Tells notices apart.
-    pub id: u32,
-    /// What it says.
-    pub notice: Notice,
-}
-
-/// Handles to everything; cheap to copy into components.
+/// Handle to everything about classification; cheap to copy into components.
 #[derive(Clone, Copy)]
-pub struct App {
+pub struct ClassifyController {
     /// The conversation with the worker.
     pub session: RwSignal<Session>,
     /// The labels in the list.
@@ -77,55 +47,24 @@ pub struct App {
     pub similarity: RwSignal<bool>,
     /// Pictures that come with the page.
     pub samples: RwSignal<Vec<Sample>>,
-    /// Notices not yet dismissed.
-    pub notices: RwSignal<Vec<PostedNotice>>,
-    /// What is in sight.
-    pub tab: RwSignal<Tab>,
-    /// Everything about training.
-    pub training: RwSignal<TrainingSession>,
-    /// Files of the pictures to learn from.
-    pub(super) sample_files: StoredValue<HashMap<SampleId, BlobUrl>, LocalStorage>,
-    /// The lock that lets this tab train, while it holds it.
-    pub(super) tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
-    /// Channel to the other tabs that train.
-    pub(super) lock_channel: StoredValue<Option<tab_lock::Channel>, LocalStorage>,
     /// The labels that something trained has taken the place of.
-    pub(super) labels_before: RwSignal<Option<Vec<String>>>,
+    labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
     labels_own: RwSignal<bool>,
     /// Labels of the samples that were added.
     sample_labels: RwSignal<Vec<Vec<String>>>,
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
-    next_notice: RwSignal<u32>,
     files: StoredValue<HashMap<ImageId, BlobUrl>, LocalStorage>,
     /// Of a model that the visitor brought.
     model_files: StoredValue<Vec<File>, LocalStorage>,
-    engine: StoredValue<EngineClient, LocalStorage>,
+    engine: EngineHandle,
+    notices: Notices,
 }
 
-/// An image file and its object URL, kept for workers started later.
-pub(super) struct BlobUrl {
-    pub blob: Blob,
-    pub url: String,
-}
-
-impl BlobUrl {
-    pub fn new(blob: Blob) -> Self {
-        let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
-        Self { blob, url }
-    }
-}
-
-impl Drop for BlobUrl {
-    fn drop(&mut self) {
-        let _ = web_sys::Url::revoke_object_url(&self.url);
-    }
-}
-
-impl App {
-    /// With what was kept over a reload.
-    pub fn new() -> Self {
+impl ClassifyController {
+    /// With the settings that were stored.
+    pub fn new(engine: EngineHandle, notices: Notices) -> Self {
         let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
         let labels_own = kept_labels.is_some();
         let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
@@ -142,20 +81,14 @@ impl App {
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
             samples: RwSignal::new(Vec::new()),
-            notices: RwSignal::new(Vec::new()),
-            tab: RwSignal::new(Tab::of_address()),
-            training: RwSignal::new(TrainingSession::default()),
-            sample_files: StoredValue::new_local(HashMap::new()),
-            tab_lock: StoredValue::new_local(None),
-            lock_channel: StoredValue::new_local(None),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
             own_images: RwSignal::new(false),
-            next_notice: RwSignal::new(0),
             files: StoredValue::new_local(HashMap::new()),
             model_files: StoredValue::new_local(Vec::new()),
-            engine: StoredValue::new_local(EngineClient::default()),
+            engine,
+            notices,
         }
     }
 
@@ -179,7 +112,6 @@ impl App {
                 storage::save(storage::SIMILARITY, &shown);
             }
         });
-        self.start_training();
         spawn_local(async move {
             // Without samples the page is as useful as before: no word about it.
             if let Some(samples) = fetch_samples().await {
@@ -198,13 +130,13 @@ impl App {
     fn execute(self, command: Command) {
         match command {
             Command::Start(device) => self.start_worker(device),
-            Command::Stop => self.engine.update_value(EngineClient::stop),
+            Command::Stop => self.engine.stop(),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
-            Command::Send(request) => self.send(&request, Attachments::Nothing),
+            Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
             Command::Release(image) => self.files.update_value(|files| {
                 files.remove(&image);
             }),
-            Command::Notify(notice) => self.notify(notice),
+            Command::Notify(notice) => self.notices.notify(notice),
             Command::WatchCancel(which) => set_timeout(
                 move || self.run(|session| session.cancel_overdue(which)),
                 CANCEL_PATIENCE,
@@ -213,13 +145,8 @@ impl App {
     }
 
     fn start_worker(self, device: DeviceChoice) {
-        self.training.update(TrainingSession::disconnected);
-        let on_event = move |incoming: Incoming| self.on_event(incoming);
-        let started = self
-            .engine
-            .try_update_value(|engine| engine.start(on_event));
-        match started {
-            Some(Ok(())) => {
+        match self.engine.start() {
+            Ok(()) => {
                 let (source, activation, int8) =
                     (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
                 let attachments = match source {
@@ -229,41 +156,25 @@ impl App {
                 let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
                 let threads = storage::load(storage::THREADS);
                 let open = Request::Open { device, source, hub, activation, int8, threads };
-                self.send(&open, attachments);
+                self.engine.send(&open, attachments);
             }
-            Some(Err(error)) => self.run(|session| {
-                let error = format!(
+            Err(error) => self.on_event(Event::OpenFailed {
+                error: format!(
                     "The browser could not start the background worker ({error}). Reload the page, or use a current version of Chrome, Edge, Firefox or Safari."
-                );
-                session.on_event(Event::OpenFailed { error, gpu: false }, now_ms())
+                ),
+                gpu: false,
             }),
-            None => {}
         }
     }
 
-    fn on_event(self, incoming: Incoming) {
-        match incoming.event {
-            Event::Training(event) => self.on_training_event(event, incoming.bytes, incoming.files),
-            event => {
-                if let Event::Died { gpu, .. } = event {
-                    self.training.update(|training| training.died(gpu));
-                }
-                let opened = matches!(event, Event::Ready { .. });
-                self.run(|session| session.on_event(event, now_ms()));
-                if opened {
-                    self.train(|training| training.opened());
-                }
-            }
-        }
+    /// The worker said something.
+    pub fn on_event(self, event: Event) {
+        self.run(|session| session.on_event(event, js_sys::Date::now()));
     }
 
-    pub(super) fn send(self, request: &Request, attachments: Attachments) {
-        let sent = self
-            .engine
-            .try_with_value(|engine| engine.send(request, attachments));
-        if let Some(Err(error)) = sent {
-            self.run(|session| session.died(&error, now_ms()));
-        }
+    /// The worker cannot be reached.
+    pub fn unreachable(self, error: &str) {
+        self.run(|session| session.died(error, js_sys::Date::now()));
     }
 
     fn send_image(self, image: ImageId, name: String) {
@@ -292,7 +203,7 @@ impl App {
                 return;
             }
             match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
+                Ok(Ok(bytes)) => self.engine.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
                 _ => self.run(|session| {
                     session.reject(
                         image,
@@ -301,28 +212,6 @@ impl App {
                 }),
             }
         });
-    }
-
-    /// Shows a notice, unless it is there already.
-    pub fn notify(self, notice: Notice) {
-        let id = self.next_notice.get_untracked();
-        self.next_notice.set(id + 1);
-        self.notices.update(|notices| {
-            if !notices.iter().any(|posted| posted.notice == notice) {
-                notices.push(PostedNotice { id, notice });
-            }
-        });
-    }
-
-    /// Takes what was dropped: pictures, or a model.
-    pub fn add_dropped(self, files: Vec<File>) {
-        let (model, pictures) = models::split_model_files(files);
-        if !model.is_empty() {
-            self.open_files(model, None);
-        }
-        if !pictures.is_empty() {
-            self.add_files(pictures);
-        }
     }
 
     /// Adds picture files. What they really hold is found out by the worker.
@@ -365,7 +254,7 @@ impl App {
                     self.store_blob(blob, sample.file_name());
                     self.run(Session::send_pending);
                 }
-                Err(error) => self.notify(Notice::error(format!(
+                Err(error) => self.notices.notify(Notice::error(format!(
                     "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."
                 ))),
             }
@@ -427,7 +316,7 @@ impl App {
             }
             None => storage::forget(storage::MODEL),
         }
-        self.forget_trained();
+        self.engine.announce(Heard::ModelChosen);
         self.model_files.set_value(Vec::new());
         let source = place.map_or(ModelSource::Bundled, ModelSource::Place);
         self.run(|session| session.open_model(source, activation));
@@ -439,12 +328,12 @@ impl App {
             .iter()
             .any(|file| file.name().ends_with(".safetensors"))
         {
-            self.notify(Notice::error(
+            self.notices.notify(Notice::error(
                 "None of these is a .safetensors file. Choose the weights in that format, together with config.json or open_clip_config.json if the model has one.",
             ));
             return;
         }
-        self.forget_trained();
+        self.engine.announce(Heard::ModelChosen);
         storage::forget(storage::MODEL);
         self.model_files.set_value(files);
         self.run(|session| session.open_model(ModelSource::Files, activation));
@@ -461,11 +350,37 @@ impl App {
         storage::save(storage::INT8, &int8);
         self.run(|session| session.choose_int8(int8));
     }
-}
 
-impl Default for App {
-    fn default() -> Self {
-        Self::new()
+    /// Offers all answers as a table.
+    pub fn save_csv(self) {
+        let text = self.session.with_untracked(export::csv);
+        self.save("clip-results.csv", "text/csv", &text);
+    }
+
+    /// Offers all answers with everything needed to repeat them.
+    pub fn save_json(self) {
+        let text = self.session.with_untracked(export::json);
+        self.save("clip-results.json", "application/json", &text);
+    }
+
+    fn save(self, name: &str, kind: &str, text: &str) {
+        download::save(self.notices, name, kind, &Array::of1(&text.into()));
+    }
+
+    /// Shows the classes of something trained in the place of the visitor's
+    /// labels, which are not lost.
+    pub fn lend_labels(self, classes: Vec<String>) {
+        if self.labels_before.with_untracked(Option::is_none) {
+            self.labels_before.set(Some(self.labels.get_untracked()));
+        }
+        self.labels.set(classes);
+    }
+
+    /// Shows the visitor's labels again.
+    pub fn return_labels(self) {
+        if let Some(labels) = self.labels_before.try_update(Option::take).flatten() {
+            self.labels.set(labels);
+        }
     }
 }
 
@@ -485,46 +400,8 @@ fn ask_to_keep() {
     }
 }
 
-pub(super) fn now_ms() -> f64 {
-    js_sys::Date::now()
-}
-
 async fn fetch_samples() -> Option<Vec<Sample>> {
     let blob = fetch(SAMPLES).await.ok()?;
     let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
     serde_json::from_str(&text).ok()
-}
-
-pub(super) async fn fetch(url: &str) -> Result<Blob, String> {
-    let window = web_sys::window().ok_or("no window")?;
-    let response = JsFuture::from(window.fetch_with_str(url))
-        .await
-        .map_err(|error| describe(&error))?;
-    let response: Response = response.dyn_into().map_err(|other| describe(&other))?;
-    if !response.ok() {
-        return Err(format!("status {}", response.status()));
-    }
-    let blob = response.blob().map_err(|error| describe(&error))?;
-    let blob = JsFuture::from(blob)
-        .await
-        .map_err(|error| describe(&error))?;
-    blob.dyn_into().map_err(|other| describe(&other))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_of_samples_is_understood() {
-        let text = r#"[
-            {"file": "samples/cat.png", "alt": "a cat", "labels": ["cat", "dog"]},
-            {"file": "tree.png", "alt": "a tree"}
-        ]"#;
-        let samples: Vec<Sample> = serde_json::from_str(text).unwrap_or_default();
-        assert_eq!(samples.len(), 2);
-        assert_eq!(samples[0].file_name(), "cat.png");
-        assert_eq!(samples[1].file_name(), "tree.png");
-        assert!(samples[1].labels.is_empty());
-    }
 }

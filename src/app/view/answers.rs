@@ -1,12 +1,11 @@
 //! The pictures with their answers.
 
-use js_sys::Array;
 use leptos::prelude::*;
 
-use super::labels::CloseIcon;
-use super::session::{Picture, PictureState, PromptStatus, Ranking, Session, Worker};
-use super::state::App;
-use super::{export, format};
+use super::widgets::RemoveButton;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::format;
+use crate::app::domain::session::{Picture, PictureState, PromptStatus, Ranking, Session, Worker};
 use crate::engine::messages::{ImageId, Ranked};
 
 /// More labels than this are folded away…
@@ -76,8 +75,8 @@ fn announcement(session: &Session) -> String {
 
 /// All pictures, with the tools that act on all of them.
 #[component]
-pub fn Answers(app: App) -> impl IntoView {
-    let session = app.session;
+pub fn Answers(classify: ClassifyController) -> impl IntoView {
+    let session = classify.session;
     let ids = Memo::new(move |_| session.with(Session::shown));
     let any_answer = Memo::new(move |_| session.with(|s| s.answered() > 0));
     let said = Memo::new(move |_| session.with(announcement));
@@ -100,9 +99,9 @@ pub fn Answers(app: App) -> impl IntoView {
                             <input
                                 type="checkbox"
                                 data-testid="similarity-toggle"
-                                prop:checked=move || app.similarity.get()
+                                prop:checked=move || classify.similarity.get()
                                 on:change=move |event| {
-                                    app.similarity.set(event_target_checked(&event));
+                                    classify.similarity.set(event_target_checked(&event));
                                 }
                             />
                             <span>"Show cosine similarity"</span>
@@ -112,10 +111,7 @@ pub fn Answers(app: App) -> impl IntoView {
                                 type="button"
                                 class="quiet"
                                 data-testid="download-csv"
-                                on:click=move |_| {
-                                    let text = session.with_untracked(export::csv);
-                                    save(app, "clip-results.csv", "text/csv", &text);
-                                }
+                                on:click=move |_| classify.save_csv()
                             >
                                 "Download results (CSV)"
                             </button>
@@ -124,10 +120,7 @@ pub fn Answers(app: App) -> impl IntoView {
                                 class="quiet"
                                 data-testid="download-json"
                                 aria-label="Download results as JSON"
-                                on:click=move |_| {
-                                    let text = session.with_untracked(export::json);
-                                    save(app, "clip-results.json", "application/json", &text);
-                                }
+                                on:click=move |_| classify.save_json()
                             >
                                 "JSON"
                             </button>
@@ -136,7 +129,7 @@ pub fn Answers(app: App) -> impl IntoView {
                             type="button"
                             class="quiet"
                             data-testid="images-clear"
-                            on:click=move |_| app.run(Session::remove_all)
+                            on:click=move |_| classify.run(Session::remove_all)
                         >
                             "Remove all"
                         </button>
@@ -147,22 +140,17 @@ pub fn Answers(app: App) -> impl IntoView {
                 <For
                     each=move || ids.get()
                     key=|id| *id
-                    children=move |id| view! { <Card app id /> }
+                    children=move |id| view! { <Card classify id /> }
                 />
             </ul>
         </section>
     }
 }
 
-/// Offers a text as a file.
-fn save(app: App, name: &str, kind: &str, text: &str) {
-    app.download(name, kind, &Array::of1(&text.into()));
-}
-
 /// One picture: thumbnail, facts, answer.
 #[component]
-fn Card(app: App, id: ImageId) -> impl IntoView {
-    let session = app.session;
+fn Card(classify: ClassifyController, id: ImageId) -> impl IntoView {
+    let session = classify.session;
     let picture = Memo::new(move |_| session.with(|s| s.picture(id).cloned()));
     let status = Memo::new(move |_| {
         session.with(|s| s.picture(id).map_or("", |picture| card_status(s, picture)))
@@ -236,7 +224,7 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                 type="button"
                 class="button secondary small"
                 aria-label=shared_name.with_value(|name| format!("Try {name} again"))
-                on:click=move |_| app.run(|session| session.retry(id))
+                on:click=move |_| classify.run(|session| session.retry(id))
             >
                 "Try again"
             </button>
@@ -264,16 +252,12 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                         <h3 title=name.clone()>{name.clone()}</h3>
                         <p class="facts">{facts}</p>
                     </div>
-                    <button
-                        type="button"
-                        class="icon"
-                        data-testid="image-remove"
-                        aria-label=format!("Remove {name}")
+                    <RemoveButton
+                        label=format!("Remove {name}")
                         title="Remove"
-                        on:click=move |_| app.run(|session| session.remove(id))
-                    >
-                        <CloseIcon />
-                    </button>
+                        testid="image-remove"
+                        remove=move || classify.run(|session| session.remove(id))
+                    />
                 </div>
                 {move || {
                     failure
@@ -300,7 +284,7 @@ fn Card(app: App, id: ImageId) -> impl IntoView {
                         .get()
                         .map(|ranking| {
                             view! {
-                                <RankingList ranking name=shared_name.get_value() stale similarity=app.similarity />
+                                <RankingList ranking name=shared_name.get_value() stale similarity=classify.similarity />
                             }
                         })
                 }}

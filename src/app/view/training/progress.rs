@@ -3,13 +3,13 @@
 
 use leptos::prelude::*;
 
-use super::chart::{LineChart, figures, percent, small};
-use super::recommendation;
-use super::session::{Run, TrainingSession, stage_text};
-use super::state::Derived;
-use crate::app::format;
-use crate::app::session::Worker;
-use crate::app::state::App;
+use crate::app::controller::training::Derived;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::format;
+use crate::app::domain::session::Worker;
+use crate::app::domain::training::recommendation;
+use crate::app::domain::training::session::{Run, TrainingSession, stage_text};
+use crate::app::view::widgets::{Failure, LineChart, ProgressBar, figures, percent, small};
 use crate::engine::messages::{Estimate, Interrupted, TrainingSettings};
 
 /// Value of `data-state`: what kind of state a training is in.
@@ -100,8 +100,12 @@ fn ago(then_ms: f64, now_ms: f64) -> String {
 
 /// The third part of the training side.
 #[component]
-pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) -> impl IntoView {
-    let training = app.training;
+pub fn RunSection(
+    trainer: TrainingController,
+    derived: Derived,
+    settings: Memo<TrainingSettings>,
+) -> impl IntoView {
+    let training = trainer.session;
     let amount = derived.amount;
     let state = Memo::new(move |_| training.with(|t| run_name(&t.run)));
     let active = Memo::new(move |_| training.with(|t| t.run.active()));
@@ -122,7 +126,11 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
             1 => return Some("An image is still being read.".into()),
             waiting => return Some(format!("{waiting} images are still being read.")),
         }
-        match app.session.with(|session| session.worker.clone()) {
+        match trainer
+            .classify
+            .session
+            .with(|session| session.worker.clone())
+        {
             Worker::Ready => None,
             Worker::Loading { .. } => Some("The model is still loading.".into()),
             _ => Some("No model is loaded: see the top of the page.".into()),
@@ -135,9 +143,15 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
             .filter(|estimate| estimate.settings == now)
     });
     let start = move |_| {
-        let model = app.session.with_untracked(|session| session.model.clone());
-        let templates = app.templates.with_untracked(|book| book.active());
-        app.train(|t| t.start(model.as_ref(), templates));
+        let model = trainer
+            .classify
+            .session
+            .with_untracked(|session| session.model.clone());
+        let templates = trainer
+            .classify
+            .templates
+            .with_untracked(|book| book.active());
+        trainer.run(|t| t.start(model.as_ref(), templates));
     };
     let failure = Memo::new(move |_| {
         training.with(|t| match &t.run {
@@ -168,7 +182,7 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
             <p class="sr-only" role="status" data-testid="train-spoken">
                 {move || said.get()}
             </p>
-            <InterruptedNotice app />
+            <InterruptedNotice trainer />
             <Show when=move || !active.get()>
                 <div class="start">
                     <button
@@ -185,20 +199,14 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                         <p id="train-refusal" data-testid="train-refusal">
                             {move || refusal.get()}
                         </p>
-                        <EstimateLine app estimate refusal />
+                        <EstimateLine trainer estimate refusal />
                     </div>
                 </div>
             </Show>
             {move || {
                 failure
                     .get()
-                    .map(|error| {
-                        view! {
-                            <div class="failure" role="alert">
-                                <p data-testid="train-error">{error}</p>
-                            </div>
-                        }
-                    })
+                    .map(|error| view! { <Failure error testid="train-error" /> })
             }}
             <Show when=move || active.get()>
                 <div class="running">
@@ -206,20 +214,12 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                         <strong data-testid="train-progress">{move || text.get()}</strong>
                         <span data-testid="train-pace">{move || pace.get()}</span>
                     </p>
-                    <div
+                    <ProgressBar
                         class="train-bar"
-                        class:unknown=move || bar.get().is_none()
-                        role="progressbar"
-                        aria-label="Training"
-                        aria-valuemin="0"
-                        aria-valuemax="100"
-                        aria-valuenow=move || bar.get().map(|part| format!("{:.0}", part * 100.0))
-                        aria-valuetext=move || format!("{} {}", text.get(), pace.get())
-                    >
-                        <span style:width=move || {
-                            bar.get().map(|part| format!("{:.1}%", part * 100.0))
-                        }></span>
-                    </div>
+                        label="Training"
+                        share=bar
+                        text=Signal::derive(move || format!("{} {}", text.get(), pace.get()))
+                    />
                     <div class="run-tools">
                         <Show
                             when=move || matches!(state.get(), "paused" | "pausing")
@@ -230,7 +230,7 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                                         class="button secondary small"
                                         data-testid="train-pause"
                                         disabled=move || state.get() != "running"
-                                        on:click=move |_| app.train(|t| t.pause())
+                                        on:click=move |_| trainer.run(|t| t.pause())
                                     >
                                         "Pause"
                                     </button>
@@ -241,7 +241,7 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                                 type="button"
                                 class="button small"
                                 data-testid="train-resume"
-                                on:click=move |_| app.train(|t| t.resume())
+                                on:click=move |_| trainer.run(|t| t.resume())
                             >
                                 "Resume"
                             </button>
@@ -252,7 +252,7 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                                 class="button secondary small"
                                 data-testid="train-finish"
                                 title="End training and keep the current result"
-                                on:click=move |_| app.train(|t| t.stop(false))
+                                on:click=move |_| trainer.run(|t| t.stop(false))
                             >
                                 "Finish now"
                             </button>
@@ -262,21 +262,21 @@ pub fn RunSection(app: App, derived: Derived, settings: Memo<TrainingSettings>) 
                             class="button secondary small"
                             data-testid="train-stop"
                             title="End training and discard the result"
-                            on:click=move |_| app.train(|t| t.stop(true))
+                            on:click=move |_| trainer.run(|t| t.stop(true))
                         >
                             "Cancel training"
                         </button>
                     </div>
                 </div>
             </Show>
-            <Charts app />
+            <Charts trainer />
         </section>
     }
 }
 
 #[component]
 fn EstimateLine(
-    app: App,
+    trainer: TrainingController,
     estimate: Memo<Option<Estimate>>,
     refusal: Memo<Option<String>>,
 ) -> impl IntoView {
@@ -308,7 +308,7 @@ fn EstimateLine(
                                 on:click=move |_| {
                                     let mut settings = settings.clone();
                                     settings.micro_batch = smaller;
-                                    app.training.update(|t| t.settings = Some(settings));
+                                    trainer.session.update(|t| t.settings = Some(settings));
                                 }
                             >
                                 {format!("Use a micro-batch size of {smaller}")}
@@ -331,13 +331,16 @@ fn EstimateLine(
 
 /// An earlier visit's training that can go on.
 #[component]
-fn InterruptedNotice(app: App) -> impl IntoView {
+fn InterruptedNotice(trainer: TrainingController) -> impl IntoView {
     let interrupted = Memo::new(move |_| {
-        app.training
+        trainer
+            .session
             .with(|t| t.interrupted.clone().filter(|_| !t.run.active()))
     });
     let model = Memo::new(move |_| {
-        app.session
+        trainer
+            .classify
+            .session
             .with(|session| session.model.as_ref().map(|model| model.name.clone()))
     });
     let notice = move |interrupted: Interrupted| {
@@ -348,7 +351,7 @@ fn InterruptedNotice(app: App) -> impl IntoView {
             steps,
             kept_ms,
         } = interrupted;
-        let when = ago(kept_ms, crate::app::state::now_ms());
+        let when = ago(kept_ms, js_sys::Date::now());
         let what = recommendation::title(method);
         let text = match steps {
             0 => format!("A training run ({what}) was interrupted {when}."),
@@ -372,7 +375,7 @@ fn InterruptedNotice(app: App) -> impl IntoView {
                         class="button small"
                         data-testid="interrupted-resume"
                         disabled=blocked
-                        on:click=move |_| app.train(|t| t.resume())
+                        on:click=move |_| trainer.run(|t| t.resume())
                     >
                         "Resume training"
                     </button>
@@ -380,7 +383,7 @@ fn InterruptedNotice(app: App) -> impl IntoView {
                         type="button"
                         class="button secondary small"
                         data-testid="interrupted-discard"
-                        on:click=move |_| app.train(|t| t.discard())
+                        on:click=move |_| trainer.run(|t| t.discard())
                     >
                         "Discard"
                     </button>
@@ -393,8 +396,8 @@ fn InterruptedNotice(app: App) -> impl IntoView {
 
 /// Curves that grow while the training runs, and stay when it has ended.
 #[component]
-fn Charts(app: App) -> impl IntoView {
-    let training = app.training;
+fn Charts(trainer: TrainingController) -> impl IntoView {
+    let training = trainer.session;
     let curve = move |get: fn(&TrainingSession) -> &Vec<[f64; 2]>| {
         Signal::derive(move || training.with(|t| get(t).clone()))
     };

@@ -10,10 +10,10 @@ use web_sys::{
     MediaStream, MediaStreamConstraints, MediaStreamTrack,
 };
 
-use super::project::ClassId;
-use crate::app::engine_client::describe;
-use crate::app::format;
-use crate::app::state::App;
+use crate::app::controller::engine::describe;
+use crate::app::controller::training::TrainingController;
+use crate::app::domain::format;
+use crate::app::domain::training::project::ClassId;
 
 /// Side of a picture, in pixels: no published model sees more than 448.
 const SIDE: u32 = 448;
@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(250);
 
 /// The camera of a class card.
 #[component]
-pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
+pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) -> impl IntoView {
     let video = NodeRef::<html::Video>::new();
     let problem = RwSignal::new(String::new());
     let running = RwSignal::new(false);
@@ -66,7 +66,7 @@ pub fn Camera(app: App, class: ClassId, close: Callback<()>) -> impl IntoView {
         let number = taken.get_untracked() + 1;
         match capture(&video, move |blob| {
             if let Some(file) = named(&blob, number) {
-                app.add_samples(Some(class), vec![file]);
+                trainer.add_samples(Some(class), vec![file]);
             }
         }) {
             Ok(()) => taken.set(number),

@@ -1,95 +1,15 @@
 //! The labels: a list of chips, filled by typing or pasting.
 
-use std::collections::HashSet;
-
 use leptos::{ev, html, prelude::*};
 use web_sys::{ClipboardEvent, KeyboardEvent};
 
-use super::state::App;
-
-/// Everyday things that the bundled model knows: in the list on a first visit, so that the first picture
-/// is answered at once.
-pub const DEFAULT_LABELS: [&str; 20] = [
-    "cat",
-    "dog",
-    "bird",
-    "horse",
-    "fish",
-    "butterfly",
-    "flower",
-    "tree",
-    "mountain",
-    "beach",
-    "house",
-    "bridge",
-    "car",
-    "bicycle",
-    "airplane",
-    "ship",
-    "pizza",
-    "apple",
-    "cup of coffee",
-    "shoes",
-];
-
-/// Labels to suggest for the images on the page: those of the samples, and for images of one's own (or none
-/// yet) the default ones.
-pub fn suggested<'a>(
-    samples: impl IntoIterator<Item = &'a [String]>,
-    own_images: bool,
-) -> Vec<String> {
-    let mut samples = samples.into_iter().flatten().cloned().peekable();
-    let defaults = own_images || samples.peek().is_none();
-    let defaults = defaults.then_some(DEFAULT_LABELS).into_iter().flatten();
-    merge(Vec::new(), samples.chain(defaults.map(String::from))).0
-}
-
-/// The labels in a text: separated by commas or line breaks, in order, each once.
-pub fn parse(text: &str) -> Vec<String> {
-    let labels = text
-        .split([',', '\n', '\r'])
-        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
-        .filter(|label| !label.is_empty());
-    merge(Vec::new(), labels).0
-}
-
-/// Appends the labels that are not there yet, without regard to case. Also
-/// returns those that were.
-pub fn merge(
-    mut labels: Vec<String>,
-    more: impl IntoIterator<Item = String>,
-) -> (Vec<String>, Vec<String>) {
-    let mut known: HashSet<String> = labels.iter().map(|label| label.to_lowercase()).collect();
-    let mut twice = Vec::new();
-    for label in more {
-        if known.insert(label.to_lowercase()) {
-            labels.push(label);
-        } else {
-            twice.push(label);
-        }
-    }
-    (labels, twice)
-}
-
-/// Splits what was typed so far at its last comma: finished labels, and the
-/// start of the next.
-pub fn split_typed(text: &str) -> Option<(&str, &str)> {
-    text.rsplit_once(',')
-        .map(|(done, rest)| (done, rest.trim_start()))
-}
-
-/// What to say about labels that were there already.
-fn duplicates_hint(twice: &[String]) -> String {
-    match twice {
-        [] => String::new(),
-        [one] => format!("“{one}” is already in the list."),
-        many => format!("{} of these are already in the list.", many.len()),
-    }
-}
+use super::widgets::CloseIcon;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::labels::{duplicates_hint, parse, split_typed};
 
 /// The panel with the chips.
 #[component]
-pub fn LabelPanel(app: App) -> impl IntoView {
+pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let hint = RwSignal::new(String::new());
 
@@ -99,7 +19,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
         }
     };
     let add = move |text: &str| {
-        let twice = app.add_labels(parse(text));
+        let twice = classify.add_labels(parse(text));
         hint.set(duplicates_hint(&twice));
     };
     let take_input = move || {
@@ -121,7 +41,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                 take_input();
             }
             // A key held down to empty the field must not go on with the chips.
-            "Backspace" if empty && !event.repeat() => app.remove_last_label(),
+            "Backspace" if empty && !event.repeat() => classify.remove_last_label(),
             _ => {}
         }
     };
@@ -147,7 +67,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
         }
     };
 
-    let labels = app.labels;
+    let labels = classify.labels;
     let total = move || labels.with(Vec::len);
     view! {
         <section class="panel labels" aria-labelledby="labels-title">
@@ -161,7 +81,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                         class="quiet"
                         data-testid="labels-clear"
                         on:click=move |_| {
-                            app.set_labels(Vec::new());
+                            classify.set_labels(Vec::new());
                             focus();
                         }
                     >
@@ -221,7 +141,7 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                         let remove = {
                             let label = label.clone();
                             move |_| {
-                                app.remove_label(&label);
+                                classify.remove_label(&label);
                                 focus();
                             }
                         };
@@ -246,71 +166,11 @@ pub fn LabelPanel(app: App) -> impl IntoView {
                     type="button"
                     class="button secondary"
                     data-testid="labels-suggest"
-                    on:click=move |_| app.suggest_labels()
+                    on:click=move |_| classify.suggest_labels()
                 >
                     "Suggest labels"
                 </button>
             </Show>
         </section>
-    }
-}
-
-/// The small cross on buttons that remove something.
-#[component]
-pub fn CloseIcon() -> impl IntoView {
-    view! {
-        <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
-            <path d="M2.5 2.5l7 7m0-7l-7 7" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />
-        </svg>
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suggestions_come_from_the_images_at_hand() {
-        let labels =
-            |texts: &[&str]| -> Vec<String> { texts.iter().map(|t| t.to_string()).collect() };
-        let (cat, rocket) = (labels(&["cat", "dog"]), labels(&["rocket", "dog", "ship"]));
-        let both = [cat.as_slice(), rocket.as_slice()];
-        assert_eq!(suggested(both, false), ["cat", "dog", "rocket", "ship"]);
-        assert_eq!(suggested([], false), DEFAULT_LABELS);
-        assert_eq!(suggested([], true), DEFAULT_LABELS);
-        let mixed = suggested([rocket.as_slice()], true);
-        assert_eq!(mixed[..3], ["rocket", "dog", "ship"]);
-        assert_eq!(mixed.len(), DEFAULT_LABELS.len() + 1);
-    }
-
-    #[test]
-    fn lists_are_split_tidied_and_freed_of_duplicates() {
-        assert_eq!(
-            parse("cat, dog\nBird ,, CAT,\r\n a   red  fox"),
-            ["cat", "dog", "Bird", "a red fox"]
-        );
-        assert!(parse(" ,\n, ").is_empty());
-        assert_eq!(parse("ÄPFEL, äpfel"), ["ÄPFEL"]);
-    }
-
-    #[test]
-    fn merging_tells_what_was_there() {
-        let (labels, twice) = merge(vec!["Cat".into()], ["dog".to_string(), "cat".into()]);
-        assert_eq!(labels, ["Cat", "dog"]);
-        assert_eq!(twice, ["cat"]);
-    }
-
-    #[test]
-    fn typing_a_comma_finishes_a_label() {
-        assert_eq!(split_typed("cat, do"), Some(("cat", "do")));
-        assert_eq!(split_typed("cat,"), Some(("cat", "")));
-        assert_eq!(split_typed("cat"), None);
-    }
-
-    #[test]
-    fn hints_name_a_single_duplicate() {
-        assert_eq!(duplicates_hint(&[]), "");
-        assert!(duplicates_hint(&["cat".into()]).contains("“cat”"));
-        assert!(duplicates_hint(&["a".into(), "b".into()]).starts_with("2 of"));
     }
 }

@@ -1,10 +1,10 @@
 //! A training seen from the page, as plain data: what there is to learn from,
 //! what was chosen, how far it is, what came of it. As with
-//! [`crate::app::session`], each step returns commands for the shell.
+//! [`crate::app::domain::session`], each step returns commands for the shell.
 
 use super::project::{Project, Reading, Role};
 use super::recommendation::{self, DatasetStats};
-use crate::app::session::Notice;
+use crate::app::domain::notice::Notice;
 use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
     TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
@@ -134,11 +134,11 @@ pub struct TrainingSession {
     /// While files are being made.
     pub exporting: bool,
     /// Whether it is known what earlier visits left.
-    pub(super) known: bool,
+    known: bool,
     /// Whether a worker listens that has said what it found.
     pub connected: bool,
     /// What the running training was started with.
-    pub(super) plan: Option<TrainingPlan>,
+    plan: Option<TrainingPlan>,
 }
 
 impl TrainingSession {
