@@ -59,7 +59,6 @@ pub mod hub;
 #[cfg(feature = "kernels")]
 pub mod kernels;
 pub mod library;
-#[cfg(feature = "compute")]
 pub mod model;
 #[cfg(feature = "compute")]
 pub mod ops;

@@ -108,3 +108,165 @@ fn a_row_allows_only_modules_above_it() {
         }
     }
 }
+
+/// Layers of the page; each may import those before it.
+const LAYERS: [&str; 3] = ["domain", "controller", "view"];
+
+/// Paths of the `use` declarations outside of `mod tests`, braces expanded.
+fn uses(text: &str) -> Vec<Vec<String>> {
+    let code: String = (text.lines())
+        .take_while(|line| *line != "mod tests {")
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let declarations = code.split(';').filter_map(|part| {
+        let start = part.rfind("use ")?;
+        let before = part[..start].trim_end();
+        let begins =
+            before.is_empty() || before.ends_with(['}', '{', ']']) || before.ends_with("pub");
+        begins.then(|| part[start + 4..].trim().to_owned())
+    });
+    declarations.flat_map(|tree| expand(&tree)).collect()
+}
+
+/// Paths of a `use` tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(tree: &str) -> Vec<Vec<String>> {
+    let names = |path: &str| -> Vec<String> {
+        (path.split("::").map(str::trim))
+            .filter(|name| !name.is_empty())
+            .map(|name| name.split(" as ").next().unwrap_or(name).to_owned())
+            .collect()
+    };
+    let Some((head, rest)) = tree.split_once('{') else {
+        return vec![names(tree)];
+    };
+    let inner = &rest[..rest.rfind('}').unwrap_or(rest.len())];
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&inner[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&inner[start..]);
+    (parts.into_iter().filter(|part| !part.trim().is_empty()))
+        .flat_map(expand)
+        .map(|path| [names(head), path].concat())
+        .collect()
+}
+
+/// Files of the page by module path, and the modules that each imports.
+fn page_imports() -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+    let app = root().join("src/app");
+    let mut files = Vec::new();
+    sources(&app, &mut files);
+    let module = |file: &PathBuf| -> Vec<String> {
+        let path = file.strip_prefix(&app).unwrap().with_extension("");
+        (path.iter().map(|part| part.to_str().unwrap().to_owned()))
+            .filter(|part| part != "mod")
+            .collect()
+    };
+    let modules: Vec<Vec<String>> = files.iter().map(module).collect();
+    // The module itself, or the one that it is an item of.
+    let known = |mut path: Vec<String>| {
+        while !modules.contains(&path) {
+            path.pop()?;
+        }
+        (!path.is_empty()).then_some(path)
+    };
+    (files.iter().zip(&modules))
+        .map(|(file, this)| {
+            let imported = uses(&fs::read_to_string(file).unwrap()).into_iter();
+            let targets = imported.filter_map(|path| {
+                let first = path.first()?.as_str();
+                let full = match first {
+                    "crate" if path.get(1).is_some_and(|name| name == "app") => path[2..].to_vec(),
+                    "crate" => return None,
+                    "super" => {
+                        let up = path.iter().take_while(|name| *name == "super").count();
+                        [&this[..this.len().saturating_sub(up)], &path[up..]].concat()
+                    }
+                    _ => {
+                        let child = [this.as_slice(), &path[..1]].concat();
+                        if !modules.contains(&child) {
+                            return None;
+                        }
+                        [this.as_slice(), &path].concat()
+                    }
+                };
+                known(full).filter(|target| target != this)
+            });
+            (this.clone(), targets.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_pages_layers_import_only_those_above_them() {
+    let imports = page_imports();
+    assert!(imports.len() > 30, "the files of the page were not found");
+    let layer = |path: &[String]| LAYERS.iter().position(|layer| *layer == path[0]);
+    let mut wrong = Vec::new();
+    for (from, targets) in &imports {
+        let Some(own) = from.first().map(|_| layer(from)) else {
+            continue; // src/app/mod.rs shows the page
+        };
+        assert!(own.is_some(), "{} is in no layer", from.join("::"));
+        for to in targets.iter().filter(|to| layer(to) > own) {
+            wrong.push(format!("{} imports {}", from.join("::"), to.join("::")));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "against the layers:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_pages_domain_knows_no_browser() {
+    let mut files = Vec::new();
+    sources(&root().join("src/app/domain"), &mut files);
+    assert!(files.len() > 10, "the domain was not found");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for name in ["leptos", "web_sys", "js_sys", "wasm_bindgen"] {
+            let used = uses(&text).iter().any(|path| path.contains(&name.into()))
+                || text.contains(&format!("{name}::"));
+            assert!(!used, "{} uses {name}", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_files_of_the_page_import_each_other_in_a_circle() {
+    let mut left = page_imports();
+    // Files that import nothing that is left go first; what remains is in a circle.
+    loop {
+        let before = left.len();
+        let names: Vec<_> = left.iter().map(|(name, _)| name.clone()).collect();
+        left.retain(|(_, targets)| targets.iter().any(|target| names.contains(target)));
+        if left.len() == before {
+            break;
+        }
+    }
+    let circle: Vec<String> = left.iter().map(|(name, _)| name.join("::")).collect();
+    assert!(
+        circle.is_empty(),
+        "in or behind a circle: {}",
+        circle.join(", ")
+    );
+}
+
+#[test]
+fn use_declarations_are_read() {
+    let text = "//! Doc; use of words.\nuse a::{b, c::{d, e as f}};\npub use g::h;\n\
+                fn main() {\n    let x = 1;\n}\nmod tests {\n    use never::seen;\n";
+    let read: Vec<String> = uses(text).iter().map(|path| path.join("::")).collect();
+    assert_eq!(read, ["a::b", "a::c::d", "a::c::e", "g::h"]);
+}

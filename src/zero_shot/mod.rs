@@ -1,15 +1,13 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
+mod templates;
+
+pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
+
 use serde::{Deserialize, Serialize};
 
 use crate::eval::softmax;
-
-/// The place of the label in a template.
-pub const PLACEHOLDER: &str = "{label}";
-
-/// Template for labels that are names of things.
-pub const DEFAULT_TEMPLATE: &str = "A photo of a {label}.";
 
 /// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ pub struct Classify {
     #[arg(long)]
     head: Option<PathBuf>,
     /// Prompt template containing {label}; repeat the option to average several
-    #[arg(long = "template", default_value = "A photo of a {label}.")]
+    #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
     /// Print JSON
     #[arg(long)]

@@ -21,7 +21,7 @@ pub struct Evaluate {
     #[arg(long)]
     data: PathBuf,
     /// Prompt template containing {label}; repeat the option to average several
-    #[arg(long = "template", default_value = "A photo of a {label}.")]
+    #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
     /// Print JSON: every class, the confusion matrix and the worst mistakes
     #[arg(long)]

@@ -30,7 +30,7 @@ pub struct Train {
     #[arg(long)]
     out: PathBuf,
     /// Prompt template containing {label}; repeat the option to average several
-    #[arg(long = "template", default_value = "A photo of a {label}.")]
+    #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
     /// Share of the images of each class held out for testing
     #[arg(long, default_value_t = HELD_OUT)]

@@ -1,0 +1,406 @@
+//! Classification: holds what is not plain data (files, settings) around [`Session`], and
+//! carries out what its steps ask for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use js_sys::{Array, ArrayBuffer};
+use leptos::{prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File};
+
+use super::engine::{Attachments, EngineHandle, Heard};
+use super::files::{BlobUrl, fetch};
+use super::notices::Notices;
+use super::{download, storage};
+use crate::app::domain::notice::Notice;
+use crate::app::domain::sample::Sample;
+use crate::app::domain::session::{Command, Session};
+use crate::app::domain::templates::TemplateSelection;
+use crate::app::domain::{export, labels};
+use crate::engine::messages::{
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelLocation, ModelSource, Request,
+};
+
+/// A cancel that takes longer than this ends the worker instead.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(8);
+
+/// No picture anyone means to classify is larger; reading one would only
+/// exhaust the tab's memory.
+const LARGEST_FILE: f64 = 100e6;
+
+/// The list of sample pictures, relative to the page.
+const SAMPLES: &str = "samples/samples.json";
+
+/// Handle to everything about classification; cheap to copy into components.
+#[derive(Clone, Copy)]
+pub struct ClassifyController {
+    /// The conversation with the worker.
+    pub session: RwSignal<Session>,
+    /// The labels in the list.
+    pub labels: RwSignal<Vec<String>>,
+    /// The templates in the list.
+    pub templates: RwSignal<TemplateSelection>,
+    /// Whether cosine similarities are shown.
+    pub similarity: RwSignal<bool>,
+    /// Pictures that come with the page.
+    pub samples: RwSignal<Vec<Sample>>,
+    /// The labels that something trained has taken the place of.
+    labels_before: RwSignal<Option<Vec<String>>>,
+    /// The visitor changed the labels: nothing is suggested from then on.
+    labels_own: RwSignal<bool>,
+    /// Labels of the samples that were added.
+    sample_labels: RwSignal<Vec<Vec<String>>>,
+    /// Whether the visitor added images that are no samples.
+    own_images: RwSignal<bool>,
+    files: StoredValue<HashMap<ImageId, BlobUrl>, LocalStorage>,
+    /// Of a model that the visitor brought.
+    model_files: StoredValue<Vec<File>, LocalStorage>,
+    engine: EngineHandle,
+    notices: Notices,
+}
+
+impl ClassifyController {
+    /// With the settings that were stored.
+    pub fn new(engine: EngineHandle, notices: Notices) -> Self {
+        let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
+        let labels_own = kept_labels.is_some();
+        let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
+        let templates = storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default();
+        let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
+        let mut session = Session::new(choice);
+        session.int8 = storage::load(storage::INT8).unwrap_or_default();
+        if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
+            session.source = ModelSource::Place(place);
+        }
+        Self {
+            session: RwSignal::new(session),
+            labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
+            templates: RwSignal::new(templates.restored()),
+            similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
+            samples: RwSignal::new(Vec::new()),
+            labels_before: RwSignal::new(None),
+            labels_own: RwSignal::new(labels_own),
+            sample_labels: RwSignal::new(Vec::new()),
+            own_images: RwSignal::new(false),
+            files: StoredValue::new_local(HashMap::new()),
+            model_files: StoredValue::new_local(Vec::new()),
+            engine,
+            notices,
+        }
+    }
+
+    /// Starts the worker, and keeps it and the storage up with the page.
+    pub fn start(self) {
+        self.run(Session::start);
+        Effect::new(move |_| {
+            let labels = self.labels.get();
+            let templates = self.templates.with(TemplateSelection::active);
+            self.run(|session| session.ask(labels, templates));
+        });
+        Effect::new(move |before: Option<()>| {
+            let book = self.templates.get();
+            if before.is_some() {
+                storage::save(storage::TEMPLATES, &book);
+            }
+        });
+        Effect::new(move |before: Option<()>| {
+            let shown = self.similarity.get();
+            if before.is_some() {
+                storage::save(storage::SIMILARITY, &shown);
+            }
+        });
+        spawn_local(async move {
+            // Without samples the page is as useful as before: no word about it.
+            if let Some(samples) = fetch_samples().await {
+                self.samples.set(samples);
+            }
+        });
+    }
+
+    /// Takes one step of the session and does what follows from it.
+    pub fn run(self, step: impl FnOnce(&mut Session) -> Vec<Command>) {
+        for command in self.session.try_update(step).unwrap_or_default() {
+            self.execute(command);
+        }
+    }
+
+    fn execute(self, command: Command) {
+        match command {
+            Command::Start(device) => self.start_worker(device),
+            Command::Stop => self.engine.stop(),
+            Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
+            Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
+            Command::Release(image) => self.files.update_value(|files| {
+                files.remove(&image);
+            }),
+            Command::Notify(notice) => self.notices.notify(notice),
+            Command::WatchCancel(which) => set_timeout(
+                move || self.run(|session| session.cancel_overdue(which)),
+                CANCEL_PATIENCE,
+            ),
+        }
+    }
+
+    fn start_worker(self, device: DeviceChoice) {
+        match self.engine.start() {
+            Ok(()) => {
+                let (source, activation, int8) =
+                    (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
+                let attachments = match source {
+                    ModelSource::Files => Attachments::Files(self.model_files.get_value()),
+                    _ => Attachments::Nothing,
+                };
+                let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
+                let threads = storage::load(storage::THREADS);
+                let open = Request::Open { device, source, hub, activation, int8, threads };
+                self.engine.send(&open, attachments);
+            }
+            Err(error) => self.on_event(Event::OpenFailed {
+                error: format!(
+                    "The browser could not start the background worker ({error}). Reload the page, or use a current version of Chrome, Edge, Firefox or Safari."
+                ),
+                gpu: false,
+            }),
+        }
+    }
+
+    /// The worker said something.
+    pub fn on_event(self, event: Event) {
+        self.run(|session| session.on_event(event, js_sys::Date::now()));
+    }
+
+    /// The worker cannot be reached.
+    pub fn unreachable(self, error: &str) {
+        self.run(|session| session.died(error, js_sys::Date::now()));
+    }
+
+    fn send_image(self, image: ImageId, name: String) {
+        let Some(Some(blob)) = self
+            .files
+            .try_with_value(|files| files.get(&image).map(|held| held.blob.clone()))
+        else {
+            return;
+        };
+        if blob.size() > LARGEST_FILE {
+            self.run(|session| {
+                session.reject(
+                    image,
+                    "This file is larger than 100 MB. Add a smaller copy instead.".into(),
+                )
+            });
+            return;
+        }
+        spawn_local(async move {
+            let read = JsFuture::from(blob.array_buffer()).await;
+            // The page went on meanwhile: the picture may be gone, or with another worker.
+            let wanted = self
+                .session
+                .try_with_untracked(|session| session.expects(image));
+            if wanted != Some(true) {
+                return;
+            }
+            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
+                Ok(Ok(bytes)) => self.engine.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
+                _ => self.run(|session| {
+                    session.reject(
+                        image,
+                        "This file could not be read. It is a folder, or it has been moved or changed. Add it again.".into(),
+                    )
+                }),
+            }
+        });
+    }
+
+    /// Adds picture files. What they really hold is found out by the worker.
+    pub fn add_files(self, files: impl IntoIterator<Item = File>) {
+        self.own_images.set(true);
+        if !self.labels_own.get_untracked() {
+            self.labels.set(self.suggestions());
+        }
+        self.session.update(Session::begin_batch);
+        for file in files {
+            let name = file.name();
+            self.store_blob(file.into(), name);
+        }
+        self.run(Session::send_pending);
+    }
+
+    fn store_blob(self, blob: Blob, name: String) {
+        let held = BlobUrl::new(blob);
+        let id = self
+            .session
+            .try_update(|session| session.add(name, held.url.clone()));
+        if let Some(id) = id {
+            self.files.update_value(|files| {
+                files.insert(id, held);
+            });
+        }
+    }
+
+    /// Adds a sample picture, and its labels unless the visitor has their own.
+    pub fn add_sample(self, sample: Sample) {
+        if !self.labels_own.get_untracked() || self.labels.with_untracked(Vec::is_empty) {
+            self.sample_labels
+                .update(|known| known.push(sample.labels.clone()));
+            self.labels.set(self.suggestions());
+        }
+        spawn_local(async move {
+            match fetch(&sample.file).await {
+                Ok(blob) => {
+                    self.session.update(Session::begin_batch);
+                    self.store_blob(blob, sample.file_name());
+                    self.run(Session::send_pending);
+                }
+                Err(error) => self.notices.notify(Notice::error(format!(
+                    "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."
+                ))),
+            }
+        });
+    }
+
+    /// Adds labels; returns those that were there already.
+    pub fn add_labels(self, more: Vec<String>) -> Vec<String> {
+        if more.is_empty() {
+            return Vec::new();
+        }
+        let (labels, twice) = labels::merge(self.labels.get_untracked(), more);
+        self.set_labels(labels);
+        twice
+    }
+
+    /// Removes one label.
+    pub fn remove_label(self, label: &str) {
+        let mut labels = self.labels.get_untracked();
+        labels.retain(|known| known != label);
+        self.set_labels(labels);
+    }
+
+    /// Removes the label added last.
+    pub fn remove_last_label(self) {
+        let mut labels = self.labels.get_untracked();
+        if labels.pop().is_some() {
+            self.set_labels(labels);
+        }
+    }
+
+    /// Replaces all labels by the visitor's own.
+    pub fn set_labels(self, labels: Vec<String>) {
+        // Classes that were lent to the list are not the visitor's to keep.
+        if self.labels_before.with_untracked(Option::is_none) {
+            storage::save(storage::LABELS, &labels);
+            self.labels_own.set(true);
+        }
+        self.labels.set(labels);
+    }
+
+    /// Fills the list with suggestions for the images at hand.
+    pub fn suggest_labels(self) {
+        self.set_labels(self.suggestions());
+    }
+
+    fn suggestions(self) -> Vec<String> {
+        let own = self.own_images.get_untracked();
+        (self.sample_labels)
+            .with_untracked(|labels| labels::suggested(labels.iter().map(Vec::as_slice), own))
+    }
+
+    /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
+    pub fn open_place(self, place: Option<ModelLocation>, activation: Option<ActivationChoice>) {
+        match &place {
+            Some(place) => {
+                storage::save(storage::MODEL, place);
+                ask_to_keep();
+            }
+            None => storage::forget(storage::MODEL),
+        }
+        self.engine.announce(Heard::ModelChosen);
+        self.model_files.set_value(Vec::new());
+        let source = place.map_or(ModelSource::Bundled, ModelSource::Place);
+        self.run(|session| session.open_model(source, activation));
+    }
+
+    /// The visitor brought a model's files.
+    pub fn open_files(self, files: Vec<File>, activation: Option<ActivationChoice>) {
+        if !files
+            .iter()
+            .any(|file| file.name().ends_with(".safetensors"))
+        {
+            self.notices.notify(Notice::error(
+                "None of these is a .safetensors file. Choose the weights in that format, together with config.json or open_clip_config.json if the model has one.",
+            ));
+            return;
+        }
+        self.engine.announce(Heard::ModelChosen);
+        storage::forget(storage::MODEL);
+        self.model_files.set_value(files);
+        self.run(|session| session.open_model(ModelSource::Files, activation));
+    }
+
+    /// The visitor chose a device.
+    pub fn choose(self, choice: DeviceChoice) {
+        storage::save(storage::DEVICE, &choice);
+        self.run(|session| session.choose(choice));
+    }
+
+    /// The visitor chose how exact the CPU's weights are.
+    pub fn choose_int8(self, int8: bool) {
+        storage::save(storage::INT8, &int8);
+        self.run(|session| session.choose_int8(int8));
+    }
+
+    /// Offers all answers as a table.
+    pub fn save_csv(self) {
+        let text = self.session.with_untracked(export::csv);
+        self.save("clip-results.csv", "text/csv", &text);
+    }
+
+    /// Offers all answers with everything needed to repeat them.
+    pub fn save_json(self) {
+        let text = self.session.with_untracked(export::json);
+        self.save("clip-results.json", "application/json", &text);
+    }
+
+    fn save(self, name: &str, kind: &str, text: &str) {
+        download::save(self.notices, name, kind, &Array::of1(&text.into()));
+    }
+
+    /// Shows the classes of something trained in the place of the visitor's
+    /// labels, which are not lost.
+    pub fn lend_labels(self, classes: Vec<String>) {
+        if self.labels_before.with_untracked(Option::is_none) {
+            self.labels_before.set(Some(self.labels.get_untracked()));
+        }
+        self.labels.set(classes);
+    }
+
+    /// Shows the visitor's labels again.
+    pub fn return_labels(self) {
+        if let Some(labels) = self.labels_before.try_update(Option::take).flatten() {
+            self.labels.set(labels);
+        }
+    }
+}
+
+/// Asks the browser not to clear kept models away when room gets scarce. It
+/// decides by itself, or asks the visitor; either answer will do.
+fn ask_to_keep() {
+    let storage = web_sys::window().map(|window| window.navigator());
+    let has = storage.as_ref().is_some_and(|navigator| {
+        js_sys::Reflect::get(navigator, &"storage".into()).is_ok_and(|s| s.is_object())
+    });
+    if let Some(navigator) = storage.filter(|_| has)
+        && let Ok(asked) = navigator.storage().persist()
+    {
+        spawn_local(async move {
+            let _ = JsFuture::from(asked).await;
+        });
+    }
+}
+
+async fn fetch_samples() -> Option<Vec<Sample>> {
+    let blob = fetch(SAMPLES).await.ok()?;
+    let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
+    serde_json::from_str(&text).ok()
+}

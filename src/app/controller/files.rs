@@ -1,0 +1,43 @@
+//! Files in memory, and files of the page.
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, Response};
+
+use super::engine::describe;
+
+/// An image file and its object URL, kept for workers started later.
+pub struct BlobUrl {
+    pub blob: Blob,
+    pub url: String,
+}
+
+impl BlobUrl {
+    pub fn new(blob: Blob) -> Self {
+        let url = web_sys::Url::create_object_url_with_blob(&blob).unwrap_or_default();
+        Self { blob, url }
+    }
+}
+
+impl Drop for BlobUrl {
+    fn drop(&mut self) {
+        let _ = web_sys::Url::revoke_object_url(&self.url);
+    }
+}
+
+/// Fetches a file of the page.
+pub async fn fetch(url: &str) -> Result<Blob, String> {
+    let window = web_sys::window().ok_or("no window")?;
+    let response = JsFuture::from(window.fetch_with_str(url))
+        .await
+        .map_err(|error| describe(&error))?;
+    let response: Response = response.dyn_into().map_err(|other| describe(&other))?;
+    if !response.ok() {
+        return Err(format!("status {}", response.status()));
+    }
+    let blob = response.blob().map_err(|error| describe(&error))?;
+    let blob = JsFuture::from(blob)
+        .await
+        .map_err(|error| describe(&error))?;
+    blob.dyn_into().map_err(|other| describe(&other))
+}

@@ -1,0 +1,103 @@
+//! Controllers: they hold what is not plain data (signals, files, the worker), take the
+//! visitor's actions and the worker's events, and carry out what the reducers of
+//! [`super::domain`] ask for.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`engine`] | the worker |
+//! | [`notices`] | notices on the page |
+//! | [`classify`], [`training`], [`library`] | the sides of the page |
+//! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
+//! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
+
+pub mod classify;
+pub mod current_tab;
+pub mod download;
+pub mod engine;
+pub mod files;
+pub mod library;
+pub mod notices;
+pub mod storage;
+pub mod tab_lock;
+pub mod training;
+
+use crate::engine::messages::Event;
+
+use classify::ClassifyController;
+use current_tab::CurrentTab;
+use engine::{EngineHandle, Heard};
+use library::LibraryController;
+use notices::Notices;
+use training::TrainingController;
+
+/// The controllers of the page.
+#[derive(Clone, Copy)]
+pub struct App {
+    pub engine: EngineHandle,
+    pub notices: Notices,
+    pub classify: ClassifyController,
+    pub training: TrainingController,
+    pub library: LibraryController,
+    pub tab: CurrentTab,
+}
+
+impl App {
+    /// With the settings that were stored.
+    pub fn new() -> Self {
+        let engine = EngineHandle::new();
+        let notices = Notices::new();
+        let classify = ClassifyController::new(engine, notices);
+        Self {
+            engine,
+            notices,
+            classify,
+            training: TrainingController::new(engine, notices, classify),
+            library: LibraryController::new(engine, notices),
+            tab: CurrentTab::new(),
+        }
+    }
+
+    /// Starts the worker, and passes on what it says.
+    pub fn start(self) {
+        self.engine.listen(move |heard| self.hear(heard));
+        self.classify.start();
+        self.training.start(self.tab);
+    }
+
+    fn hear(self, heard: Heard) {
+        let Self {
+            classify,
+            training,
+            library,
+            ..
+        } = self;
+        match heard {
+            Heard::Starting => {
+                training.disconnected();
+                library.disconnected();
+            }
+            Heard::ModelChosen => training.forget_trained(),
+            Heard::Unreachable(error) => classify.unreachable(&error),
+            Heard::Event(incoming) => match incoming.event {
+                Event::Library(event) => library.on_event(event),
+                Event::Training(event) => training.on_event(event, incoming.bytes, incoming.files),
+                Event::Died { error, gpu } => {
+                    training.died(gpu);
+                    classify.on_event(Event::Died { error, gpu });
+                }
+                event @ Event::Ready { .. } => {
+                    classify.on_event(event);
+                    training.opened();
+                    library.opened();
+                }
+                event => classify.on_event(event),
+            },
+        }
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,633 @@
+//! Training: holds what is not plain data around [`TrainingSession`] (the samples' files,
+//! the lock between tabs), takes what comes in, and carries out what its steps ask for.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::time::Duration;
+
+use js_sys::{Array, ArrayBuffer, Uint8Array};
+use leptos::{prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File};
+
+use super::classify::ClassifyController;
+use super::current_tab::CurrentTab;
+use super::download;
+use super::engine::{Attachments, EngineHandle, describe};
+use super::files::{BlobUrl, fetch};
+use super::notices::Notices;
+use super::tab_lock::{self, Channel};
+use crate::app::domain::notice::Notice;
+use crate::app::domain::session::Worker;
+use crate::app::domain::tab::Tab;
+use crate::app::domain::training::project::{self, ClassId, Role};
+use crate::app::domain::training::recommendation::{self, DatasetStats};
+use crate::app::domain::training::session::{Command, LockState, TrainingSession};
+use crate::app::domain::training::zip::{self, Entry};
+use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
+use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
+
+/// A data set to try with, relative to the page.
+const SAMPLE_DATA: &str = "samples/training.zip";
+
+/// Files of weights end like this.
+const WEIGHTS: &str = ".safetensors";
+
+/// How long a change has to rest before the worker hears of it.
+const REST: Duration = Duration::from_millis(500);
+
+/// What follows from the project, worked out once for each change of it.
+#[derive(Clone, Copy)]
+pub struct Derived {
+    /// Counts the project's changes.
+    pub revision: Memo<u32>,
+    pub roles: Memo<Vec<(SampleId, Role)>>,
+    pub amount: Memo<DatasetStats>,
+}
+
+/// Handle to everything about training; cheap to copy into components.
+#[derive(Clone, Copy)]
+pub struct TrainingController {
+    /// The conversation with the worker about training.
+    pub session: RwSignal<TrainingSession>,
+    /// Labels, templates and model.
+    pub classify: ClassifyController,
+    /// Files of the pictures to learn from.
+    sample_files: StoredValue<HashMap<SampleId, BlobUrl>, LocalStorage>,
+    /// The lock that lets this tab train, while it holds it.
+    tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
+    /// Channel to the other tabs that train.
+    lock_channel: StoredValue<Option<Channel>, LocalStorage>,
+    engine: EngineHandle,
+    notices: Notices,
+}
+
+impl TrainingController {
+    /// Before anything was read.
+    pub fn new(engine: EngineHandle, notices: Notices, classify: ClassifyController) -> Self {
+        Self {
+            session: RwSignal::new(TrainingSession::default()),
+            classify,
+            sample_files: StoredValue::new_local(HashMap::new()),
+            tab_lock: StoredValue::new_local(None),
+            lock_channel: StoredValue::new_local(None),
+            engine,
+            notices,
+        }
+    }
+
+    /// What follows from the project.
+    pub fn derived(self) -> Derived {
+        let revision = Memo::new(move |_| self.session.with(|t| t.revision));
+        let roles = Memo::new(move |_| {
+            revision.get();
+            self.session.with_untracked(|t| t.project.roles())
+        });
+        let amount = Memo::new(move |_| {
+            roles.with(|roles| self.session.with_untracked(|t| t.amount(roles)))
+        });
+        Derived {
+            revision,
+            roles,
+            amount,
+        }
+    }
+
+    /// Keeps worker and storage up with what is on the page.
+    pub fn start(self, tab: CurrentTab) {
+        // A visitor who only classifies is in no other tab's way.
+        Effect::new(move |asked: Option<bool>| {
+            let asked = asked.unwrap_or_default();
+            if !asked && tab.get() == Tab::Train {
+                let channel = Channel::open(move || self.run(TrainingSession::release_lock));
+                self.lock_channel.set_value(Some(channel));
+                self.wait_for_lock();
+                return true;
+            }
+            asked
+        });
+        let Derived {
+            revision, amount, ..
+        } = self.derived();
+        let connected = Memo::new(move |_| self.session.with(|t| t.connected));
+        Effect::new(move |before: Option<()>| {
+            let now = revision.get();
+            if connected.get() && before.is_some() {
+                let keep = move || {
+                    if revision.try_get_untracked() == Some(now) {
+                        self.keep_project();
+                    }
+                };
+                set_timeout(keep, REST);
+            }
+        });
+        let asked = Memo::new(move |_| {
+            let amount = amount.get();
+            let model = self.classify.session.with(|session| session.model.clone());
+            let settings = self.session.with(|t| t.settings(amount, model.as_ref()));
+            let sensible = amount.train > 0 && recommendation::validate(&settings).is_empty();
+            let wanted = sensible && connected.get() && tab.get() == Tab::Train;
+            wanted.then_some((settings, amount))
+        });
+        Effect::new(move |_| {
+            let Some(now) = asked.get() else {
+                return;
+            };
+            let estimate = move || {
+                if asked.try_get_untracked().flatten() == Some(now.clone()) {
+                    let (settings, amount) = now;
+                    self.tell(TrainingRequest::Estimate {
+                        settings,
+                        train: amount.train as u32,
+                        held_out: amount.held_out as u32,
+                    });
+                }
+            };
+            set_timeout(estimate, REST);
+        });
+    }
+
+    /// Training is this tab's once no other one has it.
+    fn wait_for_lock(self) {
+        spawn_local(async move {
+            let mut held = tab_lock::take(false).await;
+            if held.is_none() {
+                self.session.update(|t| t.lock = LockState::OtherTab);
+                held = tab_lock::take(true).await;
+            }
+            self.tab_lock.set_value(held);
+            let ready = self
+                .classify
+                .session
+                .with_untracked(|s| s.worker == Worker::Ready);
+            self.run(|t| t.lock_acquired(ready));
+        });
+    }
+
+    /// Asks the other tab to let this one go on.
+    pub fn request_lock(self) {
+        self.lock_channel
+            .with_value(|channel| channel.iter().for_each(Channel::ask));
+    }
+
+    fn keep_project(self) {
+        let text = self
+            .session
+            .with_untracked(|t| serde_json::to_string(&t.project).ok());
+        if let Some(project) = text {
+            self.tell(TrainingRequest::KeepProject { project });
+        }
+    }
+
+    fn tell(self, request: TrainingRequest) {
+        self.engine
+            .send(&Request::Training(request), Attachments::Nothing);
+    }
+
+    /// Takes one step of the training session and does what follows from it.
+    pub fn run(self, step: impl FnOnce(&mut TrainingSession) -> Vec<Command>) {
+        let commands = self.session.try_update(step).unwrap_or_default();
+        self.execute(commands, Vec::new(), Vec::new());
+    }
+
+    /// The worker said something about training.
+    pub fn on_event(self, event: TrainingEvent, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+        let in_use = match &event {
+            TrainingEvent::InUse {
+                trained,
+                encode_again,
+            } => Some((trained.clone(), *encode_again)),
+            _ => None,
+        };
+        let commands = (self.session)
+            .try_update(|training| training.on_event(event))
+            .unwrap_or_default();
+        self.execute(commands, bytes, files);
+        if let Some((trained, encode_again)) = in_use {
+            match trained.filter(|trained| !trained.classes.is_empty()) {
+                Some(trained) => self.classify.lend_labels(trained.classes),
+                None => self.classify.return_labels(),
+            }
+            self.classify
+                .run(|session| session.reclassify(encode_again));
+        }
+    }
+
+    fn execute(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+        for command in commands {
+            match command {
+                Command::Send(request) => self.tell(request),
+                Command::SendSamples(samples) => self.send_samples(samples),
+                Command::Release(samples) => self.sample_files.update_value(|files| {
+                    for sample in samples {
+                        files.remove(&sample);
+                    }
+                }),
+                Command::Renumber(numbers) => self.sample_files.update_value(|files| {
+                    let held: Vec<_> = (numbers.into_iter())
+                        .filter_map(|(before, now)| Some((now, files.remove(&before)?)))
+                        .collect();
+                    files.extend(held);
+                }),
+                Command::Adopt(samples) => {
+                    let found = samples.into_iter().zip(files.iter().cloned());
+                    self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
+                }
+                Command::Save(names) => self.save_all(&names, &bytes),
+                Command::Notify(notice) => self.notices.notify(notice),
+                Command::ReleaseLock => {
+                    let held = self.tab_lock.try_update_value(Option::take).flatten();
+                    held.into_iter().for_each(tab_lock::TrainingLock::release);
+                    self.wait_for_lock();
+                }
+            }
+        }
+    }
+
+    fn send_samples(self, samples: Vec<SampleId>) {
+        let (samples, files) = self.sample_files.with_value(|held| {
+            let found = samples.into_iter().filter_map(|id| {
+                let file = held.get(&id)?.blob.clone();
+                Some((id, file.unchecked_into::<File>()))
+            });
+            found.unzip::<_, _, Vec<_>, Vec<_>>()
+        });
+        let request = Request::Training(TrainingRequest::AddSamples { samples });
+        self.engine.send(&request, Attachments::Files(files));
+    }
+
+    /// Takes hold of samples' files and shows them.
+    fn hold_samples(self, files: Vec<(SampleId, Blob)>) {
+        let held: HashMap<SampleId, BlobUrl> = (files.into_iter())
+            .map(|(id, blob)| (id, BlobUrl::new(blob)))
+            .collect();
+        self.session.update(|training| {
+            training.edit(|project| {
+                for sample in &mut project.samples {
+                    if let Some(held) = held.get(&sample.id) {
+                        sample.thumbnail.clone_from(&held.url);
+                    }
+                }
+            });
+        });
+        self.sample_files.update_value(|files| files.extend(held));
+    }
+
+    /// Takes what was dropped, pasted or picked on this side of the page:
+    /// pictures, for `class` if it says so; folders, tables and zips; something
+    /// trained.
+    pub async fn add_data(self, found: Vec<(String, Option<File>)>, class: Option<ClassId>) {
+        if self
+            .session
+            .with_untracked(TrainingSession::locked_elsewhere)
+        {
+            self.notices.notify(Notice::error(
+                "Training is open in another tab: add images there, or choose “Train in this tab” first.",
+            ));
+            return;
+        }
+        if (found.iter()).any(|(path, _)| ends(path, WEIGHTS)) {
+            self.import(found.into_iter().filter_map(|(_, file)| file).collect());
+            return;
+        }
+        let (zips, files): (Vec<_>, Vec<_>) =
+            (found.into_iter()).partition(|(path, _)| ends(path, ".zip"));
+        for file in zips.into_iter().filter_map(|(_, file)| file) {
+            self.take_zip(file.into()).await;
+        }
+        if files.is_empty() {
+            return;
+        }
+        let loose = (files.iter()).all(|(path, _)| !path.contains('/') && !is_table(path));
+        if class.is_some() || loose {
+            let files = (files.into_iter())
+                .filter_map(|(_, file)| file)
+                .filter(|file| !file.name().starts_with('.'));
+            self.add_samples(class, files.collect());
+        } else {
+            let files = BroughtFiles::new(files);
+            let handle =
+                async |path: &str| files.files.get(path).cloned().flatten().map(Blob::from);
+            self.take_files(&files, handle).await;
+        }
+    }
+
+    /// Adds pictures to a class; to a new one if none is named.
+    pub fn add_samples(self, class: Option<ClassId>, files: Vec<File>) {
+        if files.is_empty() {
+            return;
+        }
+        let held = self.session.try_update(|training| {
+            training.edit(|project| {
+                let class = class.unwrap_or_else(|| project.new_class());
+                (files.into_iter())
+                    .map(|file| {
+                        let id = project.add(file.name(), String::new(), Some(class));
+                        (id, Blob::from(file))
+                    })
+                    .collect::<Vec<_>>()
+            })
+        });
+        self.take_hold(held.unwrap_or_default());
+    }
+
+    fn take_hold(self, held: Vec<(SampleId, Blob)>) {
+        let samples = held.iter().map(|(id, _)| *id).collect();
+        self.hold_samples(held);
+        self.run(|training| training.send(samples));
+    }
+
+    /// A data set to try with.
+    pub fn add_sample_data(self) {
+        spawn_local(async move {
+            match fetch(SAMPLE_DATA).await {
+                Ok(blob) => self.take_zip(blob).await,
+                Err(error) => self.notices.notify(Notice::error(format!(
+                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
+                ))),
+            }
+        });
+    }
+
+    async fn take_zip(self, blob: Blob) {
+        let name = (blob.dyn_ref::<File>()).map_or("samples".into(), |file| {
+            let name = file.name();
+            name.strip_suffix(".zip").unwrap_or(&name).to_owned()
+        });
+        let files = match bytes_of(&blob).await {
+            Ok(bytes) => ZipFiles::open(name, Cursor::new(bytes)),
+            Err(why) => Err(DataError::Zip { name, why }),
+        };
+        match files {
+            // It left in a zip, and comes back in it.
+            Ok(files) if files.paths().iter().any(|path| ends(path, WEIGHTS)) => {
+                let mut trained = Vec::new();
+                for path in files.paths() {
+                    if ends(&path, WEIGHTS) || ends(&path, ".json") {
+                        match files.read(&path).await {
+                            Ok(bytes) => trained.extend(new_file(&bytes, &path)),
+                            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
+                        }
+                    }
+                }
+                self.import(trained.into_iter().map(JsCast::unchecked_into).collect());
+            }
+            Ok(files) => {
+                let unpack = async |path: &str| {
+                    // What cannot be read is named when the worker comes to it.
+                    let bytes = files.read(path).await.unwrap_or_default();
+                    new_file(&bytes, path.rsplit('/').next().unwrap_or(path))
+                };
+                self.take_files(&files, unpack).await;
+            }
+            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
+        }
+    }
+
+    /// `blob` gives a picture's file by its path.
+    async fn take_files(self, files: &impl DataFiles, blob: impl AsyncFn(&str) -> Option<Blob>) {
+        let dataset = match Dataset::open(files, None).await {
+            Ok(dataset) => dataset,
+            Err(error) => {
+                self.notices.notify(Notice::error(format!("{}.", error)));
+                return;
+            }
+        };
+        let mut blobs = Vec::with_capacity(dataset.pictures.len());
+        for path in &dataset.pictures {
+            blobs.push(blob(path).await);
+        }
+        let held = self.session.try_update(|training| {
+            training.edit(|project| {
+                (project.adopt(&dataset).into_iter())
+                    .filter_map(|(id, picture)| Some((id, blobs[picture].clone()?)))
+                    .collect::<Vec<_>>()
+            })
+        });
+        self.take_hold(held.unwrap_or_default());
+    }
+
+    /// Files of something trained, from here or elsewhere, or a zip of them.
+    pub fn import(self, files: Vec<File>) {
+        if let [file] = &files[..]
+            && ends(&file.name(), ".zip")
+        {
+            let zip = file.clone().into();
+            spawn_local(async move { self.take_zip(zip).await });
+            return;
+        }
+        let request = Request::Training(TrainingRequest::Import);
+        self.engine.send(&request, Attachments::Files(files));
+    }
+
+    /// The result's files: one as it is, several in a zip.
+    fn save_all(self, names: &[String], bytes: &[ArrayBuffer]) {
+        match (names, bytes) {
+            ([name], [bytes]) => {
+                download::save(
+                    self.notices,
+                    name,
+                    "application/octet-stream",
+                    &Array::of1(bytes),
+                );
+            }
+            _ => {
+                let entries = (names.iter().zip(bytes))
+                    .map(|(name, bytes)| {
+                        let data = Uint8Array::new(bytes).to_vec();
+                        (Entry::new(name.clone(), &data), bytes.clone().into())
+                    })
+                    .collect();
+                self.save_zip("clip-model.zip", entries);
+            }
+        }
+    }
+
+    fn save_zip(self, name: &str, entries: Vec<(Entry, wasm_bindgen::JsValue)>) {
+        let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
+            Ok(made) => made,
+            Err(error) => {
+                self.notices.notify(Notice::error(error));
+                return;
+            }
+        };
+        let parts = Array::new();
+        for (header, (_, data)) in headers.iter().zip(&entries) {
+            parts.push(&Uint8Array::from(header.as_slice()));
+            parts.push(data);
+        }
+        parts.push(&Uint8Array::from(end.as_slice()));
+        download::save(self.notices, name, "application/zip", &parts);
+    }
+
+    /// All samples with their labels as a zip that can be taken in again, here
+    /// or by the command.
+    pub fn save_samples(self) {
+        let (paths, samples) = self
+            .session
+            .with_untracked(|t| (t.project.paths(), t.project.samples.clone()));
+        let name = self.session.with_untracked(|t| t.project.name.clone());
+        let classes: HashMap<ClassId, String> = self.session.with_untracked(|t| {
+            let classes = t.project.classes.iter();
+            classes
+                .map(|class| (class.id, class.name.clone()))
+                .collect()
+        });
+        spawn_local(async move {
+            let mut entries = Vec::with_capacity(samples.len());
+            // Folders say what a picture shows; captions need a table.
+            let captions = samples.iter().any(|sample| !sample.captions.is_empty());
+            let mut table = String::new();
+            for sample in &samples {
+                let held = (self.sample_files)
+                    .try_with_value(|files| files.get(&sample.id).map(|held| held.blob.clone()));
+                let (Some(Some(blob)), Some(path)) = (held, paths.get(&sample.id)) else {
+                    continue;
+                };
+                // One file at a time in memory: the zip itself is made of handles.
+                let Ok(bytes) = bytes_of(&blob).await else {
+                    continue;
+                };
+                if captions {
+                    let class = sample.class.and_then(|id| classes.get(&id));
+                    table.push_str(&rows(path, class, &sample.captions));
+                }
+                entries.push((Entry::new(path.clone(), &bytes), blob.into()));
+            }
+            if !table.is_empty() {
+                let entry = Entry::new("metadata.jsonl".into(), table.as_bytes());
+                entries.push((entry, table.into()));
+            }
+            self.save_zip(&format!("{}.zip", project::file_safe(&name)), entries);
+        });
+    }
+
+    /// The report of the last training.
+    pub fn save_report(self) {
+        let text = self.session.with_untracked(|t| {
+            let outcome = t.outcome.as_ref()?;
+            serde_json::to_string_pretty(&outcome.report).ok()
+        });
+        if let Some(text) = text {
+            let parts = Array::of1(&format!("{text}\n").into());
+            download::save(
+                self.notices,
+                "training-report.json",
+                "application/json",
+                &parts,
+            );
+        }
+    }
+
+    /// A fresh worker starts.
+    pub fn disconnected(self) {
+        self.session.update(TrainingSession::disconnected);
+    }
+
+    /// The worker died; `gpu`: since the GPU was lost.
+    pub fn died(self, gpu: bool) {
+        self.session.update(|training| training.died(gpu));
+    }
+
+    /// A model was loaded.
+    pub fn opened(self) {
+        self.run(|training| training.opened());
+    }
+
+    /// Another model is chosen: what was trained with this one is not in use.
+    pub fn forget_trained(self) {
+        self.session.update(|training| training.use_trained = false);
+        self.classify.return_labels();
+    }
+}
+
+/// What is said of a picture, as lines of JSON.
+fn rows(path: &str, class: Option<&String>, captions: &[String]) -> String {
+    let mut texts: Vec<Option<&String>> = captions.iter().map(Some).collect();
+    if texts.is_empty() {
+        texts.push(None);
+    }
+    (texts.into_iter())
+        .map(|text| {
+            let mut row = serde_json::Map::new();
+            row.insert("file_name".into(), path.into());
+            row.extend(class.map(|class| ("label".into(), class.as_str().into())));
+            row.extend(text.map(|text| ("text".into(), text.as_str().into())));
+            format!("{}\n", serde_json::Value::Object(row))
+        })
+        .collect()
+}
+
+fn ends(path: &str, end: &str) -> bool {
+    path.to_lowercase().ends_with(end)
+}
+
+fn is_table(path: &str) -> bool {
+    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
+    ["csv", "tsv", "tab", "jsonl", "ndjson"].contains(&end.to_lowercase().as_str())
+}
+
+async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, String> {
+    let buffer = JsFuture::from(blob.array_buffer()).await;
+    buffer
+        .map(|buffer| Uint8Array::new(&buffer).to_vec())
+        .map_err(|error| describe(&error))
+}
+
+/// `None` where the browser has no memory left.
+fn new_file(bytes: &[u8], name: &str) -> Option<Blob> {
+    let parts = Array::of1(&Uint8Array::from(bytes));
+    File::new_with_u8_array_sequence(&parts, name)
+        .ok()
+        .map(Blob::from)
+}
+
+/// Dropped or picked files and folders.
+struct BroughtFiles {
+    name: String,
+    files: HashMap<String, Option<File>>,
+}
+
+impl BroughtFiles {
+    fn new(files: Vec<(String, Option<File>)>) -> Self {
+        // The folder around everything gives its name.
+        let first = files
+            .first()
+            .map(|(path, _)| path.as_str())
+            .unwrap_or_default();
+        let folder = first.split_once('/').map_or("", |(folder, _)| folder);
+        let around = format!("{folder}/");
+        let all = files.iter().all(|(path, _)| path.starts_with(&around));
+        let name = if all && !folder.is_empty() {
+            folder
+        } else {
+            "images"
+        };
+        Self {
+            name: name.into(),
+            files: files.into_iter().collect(),
+        }
+    }
+}
+
+impl DataFiles for BroughtFiles {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files.keys().cloned().collect()
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        let failed = |why: String| DataError::Read {
+            file: path.into(),
+            why,
+        };
+        match self.files.get(path) {
+            Some(Some(file)) => bytes_of(file).await.map_err(failed),
+            _ => Err(failed("no such file".into())),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! All answers as a file to keep.
+
+use serde_json::json;
+
+use super::session::Session;
+
+/// One row per picture and label.
+pub fn csv(session: &Session) -> String {
+    let mut text = String::from("picture,rank,label,probability,cosine_similarity\r\n");
+    for picture in &session.pictures {
+        let Some(ranking) = session.answer_of(picture) else {
+            continue;
+        };
+        for (place, ranked) in ranking.iter().enumerate() {
+            text.push_str(&format!(
+                "{},{},{},{:.6},{:.6}\r\n",
+                field(&picture.name),
+                place + 1,
+                field(&ranked.label),
+                ranked.probability,
+                ranked.similarity,
+            ));
+        }
+    }
+    text
+}
+
+/// A field of a CSV file, quoted where it has to be.
+pub fn field(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}
+
+/// The same with everything needed to repeat it: model, device, templates.
+pub fn json(session: &Session) -> String {
+    let pictures: Vec<_> = session
+        .pictures
+        .iter()
+        .filter_map(|picture| {
+            let ranking = session.answer_of(picture)?;
+            Some(json!({
+                "picture": picture.name,
+                "size": picture.size,
+                "preprocess_ms": picture.timing.as_ref().map(|timing| timing.preprocess_ms),
+                "encode_ms": picture.timing.as_ref().map(|timing| timing.encode_ms),
+                "ranking": ranking.to_vec(),
+            }))
+        })
+        .collect();
+    let whole = json!({
+        "model": session.model.as_ref().map(|model| model.name.clone()),
+        "device": session.device.as_ref().map(|device| device.name.clone()),
+        "templates": session.asked.as_ref().map(|asked| asked.templates.clone()),
+        "pictures": pictures,
+    });
+    format!("{whole:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::messages::{DeviceChoice, Event, Ranked};
+
+    fn answered() -> Session {
+        let mut session = Session::new(DeviceChoice::Cpu);
+        let image = session.add("a, \"b\".png".into(), String::new());
+        session.add("unanswered.png".into(), String::new());
+        session.ask(vec!["cat".into()], vec!["{label}".into()]);
+        let ranking = vec![Ranked {
+            label: "cat".into(),
+            probability: 0.5,
+            similarity: 0.25,
+        }];
+        session.on_event(
+            Event::Answer {
+                question: session.question,
+                image,
+                ranking,
+            },
+            0.0,
+        );
+        session
+    }
+
+    #[test]
+    fn csv_quotes_names_and_leaves_out_what_has_no_answer() {
+        assert_eq!(
+            csv(&answered()),
+            "picture,rank,label,probability,cosine_similarity\r\n\
+             \"a, \"\"b\"\".png\",1,cat,0.500000,0.250000\r\n"
+        );
+    }
+
+    #[test]
+    fn json_names_what_it_came_from() {
+        let read: serde_json::Value = serde_json::from_str(&json(&answered())).unwrap_or_default();
+        assert_eq!(read["templates"][0], "{label}");
+        assert_eq!(read["pictures"].as_array().map(Vec::len), Some(1));
+        assert_eq!(read["pictures"][0]["ranking"][0]["label"], "cat");
+    }
+}

@@ -1,0 +1,133 @@
+//! Labels: what is suggested, and how typed and pasted text becomes a list.
+
+use std::collections::HashSet;
+
+/// Everyday things that the bundled model knows: in the list on a first visit, so that the first picture
+/// is answered at once.
+pub const DEFAULT_LABELS: [&str; 20] = [
+    "cat",
+    "dog",
+    "bird",
+    "horse",
+    "fish",
+    "butterfly",
+    "flower",
+    "tree",
+    "mountain",
+    "beach",
+    "house",
+    "bridge",
+    "car",
+    "bicycle",
+    "airplane",
+    "ship",
+    "pizza",
+    "apple",
+    "cup of coffee",
+    "shoes",
+];
+
+/// Labels to suggest for the images on the page: those of the samples, and for images of one's own (or none
+/// yet) the default ones.
+pub fn suggested<'a>(
+    samples: impl IntoIterator<Item = &'a [String]>,
+    own_images: bool,
+) -> Vec<String> {
+    let mut samples = samples.into_iter().flatten().cloned().peekable();
+    let defaults = own_images || samples.peek().is_none();
+    let defaults = defaults.then_some(DEFAULT_LABELS).into_iter().flatten();
+    merge(Vec::new(), samples.chain(defaults.map(String::from))).0
+}
+
+/// The labels in a text: separated by commas or line breaks, in order, each once.
+pub fn parse(text: &str) -> Vec<String> {
+    let labels = text
+        .split([',', '\n', '\r'])
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|label| !label.is_empty());
+    merge(Vec::new(), labels).0
+}
+
+/// Appends the labels that are not there yet, without regard to case. Also
+/// returns those that were.
+pub fn merge(
+    mut labels: Vec<String>,
+    more: impl IntoIterator<Item = String>,
+) -> (Vec<String>, Vec<String>) {
+    let mut known: HashSet<String> = labels.iter().map(|label| label.to_lowercase()).collect();
+    let mut twice = Vec::new();
+    for label in more {
+        if known.insert(label.to_lowercase()) {
+            labels.push(label);
+        } else {
+            twice.push(label);
+        }
+    }
+    (labels, twice)
+}
+
+/// Splits what was typed so far at its last comma: finished labels, and the
+/// start of the next.
+pub fn split_typed(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once(',')
+        .map(|(done, rest)| (done, rest.trim_start()))
+}
+
+/// What to say about labels that were there already.
+pub fn duplicates_hint(twice: &[String]) -> String {
+    match twice {
+        [] => String::new(),
+        [one] => format!("“{one}” is already in the list."),
+        many => format!("{} of these are already in the list.", many.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_come_from_the_images_at_hand() {
+        let labels =
+            |texts: &[&str]| -> Vec<String> { texts.iter().map(|t| t.to_string()).collect() };
+        let (cat, rocket) = (labels(&["cat", "dog"]), labels(&["rocket", "dog", "ship"]));
+        let both = [cat.as_slice(), rocket.as_slice()];
+        assert_eq!(suggested(both, false), ["cat", "dog", "rocket", "ship"]);
+        assert_eq!(suggested([], false), DEFAULT_LABELS);
+        assert_eq!(suggested([], true), DEFAULT_LABELS);
+        let mixed = suggested([rocket.as_slice()], true);
+        assert_eq!(mixed[..3], ["rocket", "dog", "ship"]);
+        assert_eq!(mixed.len(), DEFAULT_LABELS.len() + 1);
+    }
+
+    #[test]
+    fn lists_are_split_tidied_and_freed_of_duplicates() {
+        assert_eq!(
+            parse("cat, dog\nBird ,, CAT,\r\n a   red  fox"),
+            ["cat", "dog", "Bird", "a red fox"]
+        );
+        assert!(parse(" ,\n, ").is_empty());
+        assert_eq!(parse("ÄPFEL, äpfel"), ["ÄPFEL"]);
+    }
+
+    #[test]
+    fn merging_tells_what_was_there() {
+        let (labels, twice) = merge(vec!["Cat".into()], ["dog".to_string(), "cat".into()]);
+        assert_eq!(labels, ["Cat", "dog"]);
+        assert_eq!(twice, ["cat"]);
+    }
+
+    #[test]
+    fn typing_a_comma_finishes_a_label() {
+        assert_eq!(split_typed("cat, do"), Some(("cat", "do")));
+        assert_eq!(split_typed("cat,"), Some(("cat", "")));
+        assert_eq!(split_typed("cat"), None);
+    }
+
+    #[test]
+    fn hints_name_a_single_duplicate() {
+        assert_eq!(duplicates_hint(&[]), "");
+        assert!(duplicates_hint(&["cat".into()]).contains("“cat”"));
+        assert!(duplicates_hint(&["a".into(), "b".into()]).starts_with("2 of"));
+    }
+}

@@ -1,0 +1,362 @@
+//! Library of the visitor's own images, as plain data: the open folder, the query and its
+//! answer, duplicates and sorted images.
+
+use crate::engine::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
+use crate::library::{Sign, parse_query};
+
+/// What is done with the images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    #[default]
+    Search,
+    Duplicates,
+    Sort,
+}
+
+impl Task {
+    pub const ALL: [Self; 3] = [Self::Search, Self::Duplicates, Self::Sort];
+
+    /// Name in ids.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Duplicates => "duplicates",
+            Self::Sort => "sort",
+        }
+    }
+
+    /// Name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Search => "Search",
+            Self::Duplicates => "Duplicates",
+            Self::Sort => "Sort",
+        }
+    }
+}
+
+/// Folder that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    pub name: String,
+    /// Number of files that are images by their names.
+    pub files: usize,
+    /// Number of other files.
+    pub other: usize,
+}
+
+/// How far the index is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub done: u32,
+    pub total: u32,
+    /// Images in the index.
+    pub images: u32,
+    /// Files that cannot be used, with the reason; the first hundred.
+    pub skipped: Vec<(String, String)>,
+    pub skipped_count: u32,
+    /// Time of the first report, and of the latest, in milliseconds.
+    started_ms: f64,
+    now_ms: f64,
+}
+
+impl Progress {
+    /// Seconds that the rest will take, once that can be told.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let seconds = (self.now_ms - self.started_ms) / 1000.0;
+        (self.done >= 10 && seconds > 1.0 && self.done < self.total)
+            .then(|| f64::from(self.total - self.done) * seconds / f64::from(self.done))
+    }
+}
+
+/// Groups of duplicates, by path; the first of each is the one to keep.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundDuplicates {
+    pub identical: Vec<Vec<String>>,
+    pub near_identical: Vec<Vec<String>>,
+    pub similar: Vec<Vec<String>>,
+}
+
+/// Image with its label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SortedImage {
+    pub path: String,
+    /// Index into the labels; of the label that it was moved to by hand, if any.
+    pub label: usize,
+    pub probability: f32,
+}
+
+/// Images by label.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sorted {
+    pub labels: Vec<String>,
+    pub images: Vec<SortedImage>,
+}
+
+impl Sorted {
+    /// Images of a label, the most probable first.
+    pub fn group(&self, label: usize) -> Vec<&SortedImage> {
+        let mut images: Vec<_> = self.images.iter().filter(|i| i.label == label).collect();
+        images.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        images
+    }
+}
+
+/// All that the page knows of the library.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LibrarySession {
+    pub folder: Option<Folder>,
+    /// `None` until the worker has opened the folder.
+    pub progress: Option<Progress>,
+    pub paused: bool,
+    pub task: Task,
+    /// Words of the query, as typed.
+    pub query: String,
+    /// Images of the query, by path.
+    pub like: Vec<(Sign, String)>,
+    number: u32,
+    /// Path and similarity, nearest first; `None` without a query.
+    pub hits: Option<Vec<(String, f32)>>,
+    /// Least similarity that is shown.
+    pub min_score: f32,
+    /// Least similarity of similar images.
+    pub similar: f32,
+    pub duplicates: Option<FoundDuplicates>,
+    pub sorted: Option<Sorted>,
+    /// Whether the worker was asked for duplicates or to sort.
+    pub busy: bool,
+    pub kept: Vec<KeptIndex>,
+    pub error: Option<String>,
+}
+
+/// Images that a search returns.
+const TOP: u32 = 10_000;
+/// Similarity of similar images, at first.
+const SIMILAR: f32 = 0.96;
+
+impl LibrarySession {
+    /// Without a folder.
+    pub fn new() -> Self {
+        Self {
+            similar: SIMILAR,
+            min_score: -1.0,
+            ..Self::default()
+        }
+    }
+
+    /// The visitor chose a folder.
+    pub fn open(&mut self, folder: Folder) {
+        *self = Self {
+            folder: Some(folder),
+            kept: std::mem::take(&mut self.kept),
+            query: std::mem::take(&mut self.query),
+            task: self.task,
+            number: self.number + 1,
+            ..Self::new()
+        };
+    }
+
+    /// The worker is another one, or has another model: what it found is of no use.
+    pub fn disconnected(&mut self) {
+        self.progress = None;
+        self.hits = None;
+        self.duplicates = None;
+        self.sorted = None;
+        self.busy = false;
+    }
+
+    /// Whether all images are in the index.
+    pub fn complete(&self) -> bool {
+        (self.progress.as_ref()).is_some_and(|progress| progress.done == progress.total)
+    }
+
+    /// The query as the worker takes it; `None` if there is nothing to look for.
+    pub fn search(&mut self) -> Option<LibraryRequest> {
+        let words = parse_query(&self.query).into_iter().map(|term| SearchTerm {
+            sign: term.sign,
+            text: term.text,
+            image: false,
+        });
+        let images = self.like.iter().map(|(sign, path)| SearchTerm {
+            sign: *sign,
+            text: path.clone(),
+            image: true,
+        });
+        let terms: Vec<SearchTerm> = words.chain(images).collect();
+        self.number += 1;
+        self.error = None;
+        if terms.is_empty() || self.progress.is_none() {
+            self.hits = None;
+            return None;
+        }
+        Some(LibraryRequest::Search {
+            number: self.number,
+            terms,
+            top: TOP,
+        })
+    }
+
+    /// Hits that are shown: those that are similar enough.
+    pub fn shown(&self) -> &[(String, f32)] {
+        let hits = self.hits.as_deref().unwrap_or_default();
+        let fitting = hits.partition_point(|(_, score)| *score >= self.min_score);
+        &hits[..fitting]
+    }
+
+    /// The worker said something. Returns what to ask next.
+    pub fn on_event(&mut self, event: LibraryEvent, now_ms: f64) -> Option<LibraryRequest> {
+        match event {
+            LibraryEvent::Progress {
+                done,
+                total,
+                images,
+                skipped,
+                skipped_count,
+            } => {
+                let before = self.progress.take();
+                let first = before.is_none();
+                let started_ms = before.map_or(now_ms, |before| before.started_ms);
+                self.progress = Some(Progress {
+                    done,
+                    total,
+                    images,
+                    skipped,
+                    skipped_count,
+                    started_ms,
+                    now_ms,
+                });
+                // What was typed while the folder was opened, and what came in since.
+                if first || done == total {
+                    return self.search();
+                }
+            }
+            LibraryEvent::Found { number, hits } => {
+                if number == self.number {
+                    self.hits = Some(hits);
+                }
+            }
+            LibraryEvent::Duplicates {
+                identical,
+                near_identical,
+                similar,
+            } => {
+                self.busy = false;
+                self.duplicates = Some(FoundDuplicates {
+                    identical,
+                    near_identical,
+                    similar,
+                });
+            }
+            LibraryEvent::Sorted { labels, images } => {
+                self.busy = false;
+                let images = (images.into_iter())
+                    .map(|(path, label, probability)| SortedImage {
+                        path,
+                        label: label as usize,
+                        probability,
+                    })
+                    .collect();
+                self.sorted = Some(Sorted { labels, images });
+            }
+            LibraryEvent::Kept(kept) => self.kept = kept,
+            LibraryEvent::Closed => self.disconnected(),
+            LibraryEvent::Failed { error } => {
+                self.busy = false;
+                self.error = Some(error);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(done: u32, total: u32) -> LibraryEvent {
+        LibraryEvent::Progress {
+            done,
+            total,
+            images: done,
+            skipped: Vec::new(),
+            skipped_count: 0,
+        }
+    }
+
+    fn opened() -> LibrarySession {
+        let mut session = LibrarySession::new();
+        session.open(Folder {
+            name: "Photos".into(),
+            files: 100,
+            other: 0,
+        });
+        session
+    }
+
+    fn number_of(request: Option<LibraryRequest>) -> u32 {
+        match request {
+            Some(LibraryRequest::Search { number, .. }) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_typed_early_is_searched_when_the_folder_is_open() {
+        let mut session = opened();
+        session.query = "dog - people".into();
+        assert_eq!(session.search(), None);
+        let first = number_of(session.on_event(progress(0, 100), 0.0));
+        assert_eq!(session.on_event(progress(50, 100), 1000.0), None);
+        // Again when all is in.
+        let last = number_of(session.on_event(progress(100, 100), 2000.0));
+        assert!(last > first);
+        assert!(session.complete());
+        let found = |number| LibraryEvent::Found {
+            number,
+            hits: vec![("a.jpg".into(), 0.5), ("b.jpg".into(), 0.2)],
+        };
+        session.on_event(found(first), 0.0);
+        assert_eq!(session.hits, None);
+        session.on_event(found(last), 0.0);
+        session.min_score = 0.3;
+        assert_eq!(session.shown().len(), 1);
+    }
+
+    #[test]
+    fn time_left_follows_the_rate() {
+        let mut session = opened();
+        session.on_event(progress(0, 100), 0.0);
+        assert_eq!(
+            session.progress.as_ref().and_then(Progress::seconds_left),
+            None
+        );
+        session.on_event(progress(20, 100), 4000.0);
+        assert_eq!(
+            session.progress.as_ref().and_then(Progress::seconds_left),
+            Some(16.0)
+        );
+    }
+
+    #[test]
+    fn another_folder_or_model_leaves_nothing_of_the_last() {
+        let mut session = opened();
+        session.on_event(progress(100, 100), 0.0);
+        session.on_event(
+            LibraryEvent::Sorted {
+                labels: vec!["cat".into(), "dog".into()],
+                images: vec![
+                    ("a".into(), 1, 0.6),
+                    ("b".into(), 1, 0.9),
+                    ("c".into(), 0, 0.7),
+                ],
+            },
+            0.0,
+        );
+        let sorted = session.sorted.clone().unwrap_or_default();
+        let paths: Vec<&str> = sorted.group(1).iter().map(|i| i.path.as_str()).collect();
+        assert_eq!(paths, ["b", "a"]);
+        session.on_event(LibraryEvent::Closed, 0.0);
+        assert_eq!((&session.sorted, &session.progress), (&None, &None));
+        assert!(session.folder.is_some());
+    }
+}

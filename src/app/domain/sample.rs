@@ -1,0 +1,44 @@
+//! Pictures that come with the page.
+
+use serde::Deserialize;
+
+/// A picture that comes with the page.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sample {
+    /// Relative to the page.
+    pub file: String,
+    /// What it shows.
+    pub alt: String,
+    /// Labels that make sense for it.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+impl Sample {
+    /// The last part of its path.
+    pub fn file_name(&self) -> String {
+        self.file
+            .rsplit('/')
+            .next()
+            .unwrap_or(&self.file)
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_samples_is_understood() {
+        let text = r#"[
+            {"file": "samples/cat.png", "alt": "a cat", "labels": ["cat", "dog"]},
+            {"file": "tree.png", "alt": "a tree"}
+        ]"#;
+        let samples: Vec<Sample> = serde_json::from_str(text).unwrap_or_default();
+        assert_eq!(samples.len(), 2);
+        assert_eq!(samples[0].file_name(), "cat.png");
+        assert_eq!(samples[1].file_name(), "tree.png");
+        assert!(samples[1].labels.is_empty());
+    }
+}

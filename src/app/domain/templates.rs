@@ -1,0 +1,202 @@
+//! Prompt templates that the visitor selected or wrote.
+
+use serde::{Deserialize, Serialize};
+
+use crate::zero_shot::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
+
+/// What is wrong with a template, in plain words.
+pub fn validate(text: &str) -> Result<(), &'static str> {
+    if text.trim().is_empty() {
+        Err("Enter a prompt with {label} where the label goes.")
+    } else if text.contains(PLACEHOLDER) {
+        Ok(())
+    } else if text.to_lowercase().contains(PLACEHOLDER) {
+        Err("Write {label} in lower case.")
+    } else {
+        Err("{label} is missing: put it where the label goes, as in “A sketch of a {label}.”")
+    }
+}
+
+/// A template of the visitor's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Custom {
+    /// The template; may be invalid while it is being edited, and is not used then.
+    pub text: String,
+    /// Whether it is ticked.
+    pub on: bool,
+    /// Tells rows apart on the page.
+    #[serde(skip)]
+    pub id: u32,
+}
+
+/// All templates and which of them are selected, as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSelection {
+    /// The ready ones that are ticked.
+    pub ticked: Vec<String>,
+    /// The visitor's own.
+    pub custom: Vec<Custom>,
+    #[serde(skip)]
+    next: u32,
+}
+
+impl Default for TemplateSelection {
+    fn default() -> Self {
+        Self {
+            ticked: vec![DEFAULT_TEMPLATE.into()],
+            custom: Vec::new(),
+            next: 0,
+        }
+    }
+}
+
+impl TemplateSelection {
+    /// Numbers the rows after they were read back.
+    pub fn restored(mut self) -> Self {
+        for custom in &mut self.custom {
+            custom.id = self.next;
+            self.next += 1;
+        }
+        self
+    }
+
+    /// The templates to classify with: ticked and valid, each once, never none.
+    pub fn active(&self) -> Vec<String> {
+        let ready = PRESET_TEMPLATES
+            .iter()
+            .copied()
+            .filter(|text| self.is_selected(text));
+        let custom = self
+            .custom
+            .iter()
+            .filter(|custom| custom.on && validate(&custom.text).is_ok())
+            .map(|custom| custom.text.trim());
+        let mut active: Vec<String> = Vec::new();
+        for text in ready.chain(custom) {
+            if !active.iter().any(|known| known == text) {
+                active.push(text.to_string());
+            }
+        }
+        if active.is_empty() {
+            active.push(LABEL_ONLY.into());
+        }
+        active
+    }
+
+    /// Whether no template is selected, so that labels are used as is.
+    pub fn is_label_only(&self) -> bool {
+        !self
+            .custom
+            .iter()
+            .any(|custom| custom.on && validate(&custom.text).is_ok())
+            && !PRESET_TEMPLATES.iter().any(|text| self.is_selected(text))
+    }
+
+    /// Whether a preset template is selected.
+    pub fn is_selected(&self, text: &str) -> bool {
+        self.ticked.iter().any(|ticked| ticked == text)
+    }
+
+    /// Selects or deselects a preset template.
+    pub fn select(&mut self, text: &str, on: bool) {
+        self.ticked.retain(|ticked| ticked != text);
+        if on {
+            self.ticked.push(text.to_string());
+        }
+    }
+
+    /// Adds one of the visitor's own, ticked; or says what is wrong with it.
+    pub fn add(&mut self, text: &str) -> Result<(), &'static str> {
+        validate(text)?;
+        let text = text.trim();
+        if PRESET_TEMPLATES.contains(&text) {
+            self.select(text, true);
+        } else if let Some(known) = self.custom.iter_mut().find(|custom| custom.text == text) {
+            known.on = true;
+        } else {
+            self.custom.push(Custom {
+                text: text.to_string(),
+                on: true,
+                id: self.next,
+            });
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// One of the visitor's own.
+    pub fn custom(&self, id: u32) -> Option<&Custom> {
+        self.custom.iter().find(|custom| custom.id == id)
+    }
+
+    /// Changes one of the visitor's own.
+    pub fn edit(&mut self, id: u32, change: impl FnOnce(&mut Custom)) {
+        if let Some(custom) = self.custom.iter_mut().find(|custom| custom.id == id) {
+            change(custom);
+        }
+    }
+
+    /// Removes one of the visitor's own.
+    pub fn remove(&mut self, id: u32) {
+        self.custom.retain(|custom| custom.id != id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_needs_its_placeholder() {
+        assert!(validate("A photo of a {label}.").is_ok());
+        assert!(validate("{label}").is_ok());
+        assert!(validate("  ").is_err());
+        assert!(validate("A photo.").is_err_and(|error| error.contains("missing")));
+        assert!(validate("A {Label}").is_err_and(|error| error.contains("lower case")));
+    }
+
+    #[test]
+    fn ready_templates_are_valid_and_hold_the_default() {
+        assert!(PRESET_TEMPLATES.iter().all(|text| validate(text).is_ok()));
+        assert!(PRESET_TEMPLATES.contains(&DEFAULT_TEMPLATE));
+    }
+
+    #[test]
+    fn there_is_always_one_to_classify_with() {
+        let mut book = TemplateSelection::default();
+        assert_eq!(book.active(), [DEFAULT_TEMPLATE]);
+        book.select(DEFAULT_TEMPLATE, false);
+        assert!(book.is_label_only());
+        assert_eq!(book.active(), ["{label}"]);
+    }
+
+    #[test]
+    fn own_templates_are_added_once_and_left_out_while_wrong() {
+        let mut book = TemplateSelection::default();
+        assert!(book.add("no place").is_err());
+        assert!(book.add(" my {label} ").is_ok());
+        assert!(book.add("my {label}").is_ok());
+        assert_eq!(book.custom.len(), 1);
+        // One of the ready ones is ticked instead.
+        assert!(book.add("{label}").is_ok());
+        assert_eq!(book.active(), [DEFAULT_TEMPLATE, "{label}", "my {label}"]);
+        let id = book.custom[0].id;
+        book.edit(id, |custom| custom.text = "broken".into());
+        assert_eq!(book.active(), [DEFAULT_TEMPLATE, "{label}"]);
+        book.remove(id);
+        assert!(book.custom.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_back() {
+        let mut book = TemplateSelection::default();
+        for text in ["a {label}", "b {label}"] {
+            assert!(book.add(text).is_ok());
+        }
+        let kept = serde_json::to_string(&book).unwrap_or_default();
+        let read: TemplateSelection = serde_json::from_str(&kept).unwrap_or_default();
+        let read = read.restored();
+        assert_eq!(read.active(), book.active());
+        assert_ne!(read.custom[0].id, read.custom[1].id);
+    }
+}

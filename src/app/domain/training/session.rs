@@ -1,0 +1,833 @@
+//! A training seen from the page, as plain data: what there is to learn from,
+//! what was chosen, how far it is, what came of it. As with
+//! [`crate::app::domain::session`], each step returns commands for the shell.
+
+use super::project::{Project, Reading, Role};
+use super::recommendation::{self, DatasetStats};
+use crate::app::domain::notice::Notice;
+use crate::engine::messages::{
+    Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
+    TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
+};
+use crate::train::{Method, MetricSeries};
+
+/// What the shell is to do after a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Send(TrainingRequest),
+    /// Send samples with their files.
+    SendSamples(Vec<SampleId>),
+    /// Let go of samples' files and thumbnails.
+    Release(Vec<SampleId>),
+    /// Samples have other numbers: before and now.
+    Renumber(Vec<(SampleId, SampleId)>),
+    /// Take these samples' files, which came beside the event.
+    Adopt(Vec<SampleId>),
+    /// Give the visitor these files, which came beside the event.
+    Save(Vec<String>),
+    Notify(Notice),
+    /// Release the lock to another tab, and wait for it again.
+    ReleaseLock,
+}
+
+/// State of the lock that lets one tab at a time train.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockState {
+    /// Not requested yet, or not answered yet.
+    #[default]
+    Unknown,
+    Held,
+    /// Held until everything is saved: another tab requested it.
+    Releasing,
+    OtherTab,
+}
+
+/// Where the training stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Run {
+    #[default]
+    Idle,
+    Running,
+    /// A pause was asked for.
+    Pausing,
+    Paused,
+    /// An end was asked for.
+    Stopping,
+    Failed(String),
+}
+
+impl Run {
+    /// Whether there is a training that has not ended.
+    pub fn active(&self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Pausing | Self::Paused | Self::Stopping
+        )
+    }
+}
+
+/// How a training went so far: points of step and value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curves {
+    pub loss: Vec<[f64; 2]>,
+    pub scale: Vec<[f64; 2]>,
+    pub learning_rate: Vec<[f64; 2]>,
+    pub accuracy: Vec<[f64; 2]>,
+}
+
+impl Curves {
+    fn step(&mut self, at: TrainingStep) {
+        let x = f64::from(at.step);
+        // After a resume some steps come a second time.
+        for curve in [&mut self.loss, &mut self.scale, &mut self.learning_rate] {
+            curve.truncate(curve.partition_point(|point| point[0] < x));
+        }
+        self.loss.push([x, at.loss]);
+        self.scale.push([x, at.scale]);
+        self.learning_rate.push([x, at.learning_rate]);
+    }
+
+    fn measured(&mut self, step: u32, accuracy: f64) {
+        let x = f64::from(step);
+        let known = self.accuracy.partition_point(|point| point[0] < x);
+        self.accuracy.truncate(known);
+        self.accuracy.push([x, accuracy]);
+    }
+
+    fn restore(&mut self, curves: Vec<MetricSeries>) {
+        for curve in curves {
+            match curve.name.as_str() {
+                "loss" => self.loss = curve.points,
+                "scale" => self.scale = curve.points,
+                "learning_rate" => self.learning_rate = curve.points,
+                "accuracy" => self.accuracy = curve.points,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Everything the page knows about training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingSession {
+    pub lock: LockState,
+    pub project: Project,
+    /// Counts the changes of the project, so that what follows from it is
+    /// worked out once for each.
+    pub revision: u32,
+    /// What the visitor chose; `None`: what is recommended.
+    pub method: Option<Method>,
+    /// What the visitor changed; `None`: the method's defaults.
+    pub settings: Option<TrainingSettings>,
+    pub run: Run,
+    pub progress: Option<TrainingProgress>,
+    pub curves: Curves,
+    pub estimate: Option<Estimate>,
+    /// Step of the state that was kept last.
+    pub kept: Option<u32>,
+    pub interrupted: Option<Interrupted>,
+    pub outcome: Option<Outcome>,
+    pub trained: Option<Trained>,
+    pub in_use: Option<Trained>,
+    /// Whether the visitor wants it in use; a fresh worker is told so.
+    pub use_trained: bool,
+    /// While files are being made.
+    pub exporting: bool,
+    /// Whether it is known what earlier visits left.
+    known: bool,
+    /// Whether a worker listens that has said what it found.
+    pub connected: bool,
+    /// What the running training was started with.
+    plan: Option<TrainingPlan>,
+}
+
+impl TrainingSession {
+    /// The method that is chosen or recommended.
+    pub fn method(&self, amount: DatasetStats) -> Method {
+        self.method
+            .unwrap_or_else(|| recommendation::recommend(amount).0)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self, amount: DatasetStats, model: Option<&ModelInfo>) -> TrainingSettings {
+        let method = self.method(amount);
+        let mut settings = (self.settings.clone())
+            .filter(|settings| settings.method == method)
+            .unwrap_or_else(|| recommendation::defaults(method, amount, model));
+        // Of the data, not of the method: shown on them, and kept with them.
+        settings.held_out = self.project.held_out;
+        settings.seed = self.project.seed;
+        settings
+    }
+
+    pub fn amount(&self, roles: &[(SampleId, Role)]) -> DatasetStats {
+        let counts = self.project.counts(roles);
+        let classes: Vec<_> = counts.iter().filter(|(class, _)| class.is_some()).collect();
+        DatasetStats {
+            classes: classes.len(),
+            train: counts.values().map(|count| count.train).sum(),
+            held_out: counts.values().map(|count| count.held_out).sum(),
+            fewest: (classes.iter().map(|(_, count)| count.all()).min())
+                .unwrap_or(counts.get(&None).map_or(0, |count| count.all())),
+        }
+    }
+
+    /// Changes the project, and sends what is new in it.
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut Project) -> T) -> T {
+        self.revision += 1;
+        change(&mut self.project)
+    }
+
+    /// Sends samples that were added, if anybody listens.
+    pub fn send(&self, samples: Vec<SampleId>) -> Vec<Command> {
+        match self.connected && !samples.is_empty() {
+            true => vec![Command::SendSamples(samples)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes samples away.
+    pub fn remove(&mut self, samples: Vec<SampleId>) -> Vec<Command> {
+        self.edit(|project| samples.iter().for_each(|id| project.remove_sample(*id)));
+        let mut commands = vec![Command::Release(samples.clone())];
+        if self.connected {
+            let forget = TrainingRequest::RemoveSamples { samples };
+            commands.push(Command::Send(forget));
+        }
+        commands
+    }
+
+    /// Takes everything away that there is to learn from.
+    pub fn clear(&mut self) -> Vec<Command> {
+        let all = self
+            .project
+            .samples
+            .iter()
+            .map(|sample| sample.id)
+            .collect();
+        let commands = self.remove(all);
+        self.edit(|project| {
+            project.classes.clear();
+            project.missing.clear();
+            project.name = Project::default().name;
+        });
+        commands
+    }
+
+    /// The visitor chose a method.
+    pub fn choose(&mut self, method: Method) {
+        self.method = Some(method);
+        self.settings = None;
+    }
+
+    /// Begins. Why it cannot is told before, by [`recommendation::blocking_reason`].
+    pub fn start(&mut self, model: Option<&ModelInfo>, templates: Vec<String>) -> Vec<Command> {
+        if self.run.active() || !self.connected {
+            return Vec::new();
+        }
+        let roles = self.project.roles();
+        let amount = self.amount(&roles);
+        let settings = self.settings(amount, model);
+        if recommendation::blocking_reason(settings.method, amount).is_some()
+            || !recommendation::validate(&settings).is_empty()
+        {
+            return Vec::new();
+        }
+        // A class's name says something by itself, except to a probe.
+        let with_empty = settings.method == Method::Adapter;
+        let (classes, samples) = self.project.planned(&roles, with_empty);
+        let plan = TrainingPlan {
+            name: self.project.name.clone(),
+            settings,
+            classes,
+            templates,
+            samples,
+            problems: self.project.problems(&roles),
+        };
+        self.begin();
+        self.interrupted = None;
+        self.plan = Some(plan.clone());
+        vec![Command::Send(TrainingRequest::Start { plan })]
+    }
+
+    fn begin(&mut self) {
+        self.run = Run::Running;
+        self.progress = None;
+        self.curves = Curves::default();
+        self.kept = None;
+        self.outcome = None;
+    }
+
+    pub fn pause(&mut self) -> Vec<Command> {
+        if self.run != Run::Running {
+            return Vec::new();
+        }
+        self.run = Run::Pausing;
+        vec![Command::Send(TrainingRequest::Pause)]
+    }
+
+    /// Goes on after a pause, or with what an earlier visit left.
+    pub fn resume(&mut self) -> Vec<Command> {
+        match self.run {
+            Run::Pausing | Run::Paused => self.run = Run::Running,
+            Run::Idle | Run::Failed(_) => match self.interrupted.take() {
+                Some(interrupted) => {
+                    self.choose(interrupted.method);
+                    self.begin();
+                    self.plan = None;
+                }
+                None => return Vec::new(),
+            },
+            _ => return Vec::new(),
+        }
+        vec![Command::Send(TrainingRequest::Resume)]
+    }
+
+    /// Ends it: with what was learnt so far, or without.
+    pub fn stop(&mut self, discard: bool) -> Vec<Command> {
+        if !self.run.active() {
+            return Vec::new();
+        }
+        self.run = Run::Stopping;
+        vec![Command::Send(TrainingRequest::Stop { discard })]
+    }
+
+    /// Forgets what an earlier visit left.
+    pub fn discard(&mut self) -> Vec<Command> {
+        self.interrupted = None;
+        vec![Command::Send(TrainingRequest::Discard)]
+    }
+
+    pub fn export(&mut self, what: Export) -> Vec<Command> {
+        self.exporting = true;
+        vec![Command::Send(TrainingRequest::Export { what })]
+    }
+
+    /// Classifies with what was trained, or as before.
+    pub fn put_to_use(&mut self, trained: bool) -> Vec<Command> {
+        self.use_trained = trained;
+        vec![Command::Send(TrainingRequest::Use { trained })]
+    }
+
+    /// Whether another tab holds the lock, or is about to.
+    pub fn locked_elsewhere(&self) -> bool {
+        match self.lock {
+            LockState::Unknown | LockState::Held => false,
+            LockState::Releasing => self.connected,
+            LockState::OtherTab => true,
+        }
+    }
+
+    /// This tab holds the lock; `ready` says whether a model is loaded.
+    pub fn lock_acquired(&mut self, ready: bool) -> Vec<Command> {
+        self.lock = LockState::Held;
+        if ready { self.opened() } else { Vec::new() }
+    }
+
+    /// A model was loaded.
+    pub fn opened(&self) -> Vec<Command> {
+        match self.lock {
+            LockState::Held | LockState::Releasing => vec![Command::Send(TrainingRequest::Begin)],
+            LockState::Unknown | LockState::OtherTab => Vec::new(),
+        }
+    }
+
+    /// Another tab requests the lock. It gets it when nothing would be lost.
+    pub fn release_lock(&mut self) -> Vec<Command> {
+        if self.lock != LockState::Held {
+            return Vec::new();
+        }
+        self.lock = LockState::Releasing;
+        match self.connected {
+            true => self.hand_over(),
+            false if self.project.is_empty() => self.handed_over(),
+            // Nobody is there yet to keep what was brought.
+            false => Vec::new(),
+        }
+    }
+
+    fn hand_over(&self) -> Vec<Command> {
+        let project = serde_json::to_string(&self.project).ok();
+        let keep = project.map(|project| TrainingRequest::KeepProject { project });
+        (keep.into_iter())
+            .chain([TrainingRequest::HandOver])
+            .map(Command::Send)
+            .collect()
+    }
+
+    fn handed_over(&mut self) -> Vec<Command> {
+        let samples = self.project.samples.iter().map(|s| s.id).collect();
+        *self = Self {
+            lock: LockState::OtherTab,
+            revision: self.revision + 1,
+            ..Self::default()
+        };
+        vec![Command::Release(samples), Command::ReleaseLock]
+    }
+
+    /// A fresh worker starts: nobody listens until it has said what it found.
+    pub fn disconnected(&mut self) {
+        self.connected = false;
+        self.in_use = None;
+        self.exporting = false;
+        if self.run == Run::Stopping {
+            self.run = Run::Idle;
+        }
+    }
+
+    /// The worker died. If it was reading samples, it was at the first of them:
+    /// not its fault where the GPU was lost.
+    pub fn died(&mut self, gpu: bool) {
+        let reading = self.connected && !self.run.active() && !gpu;
+        let suspect = (self.project.samples.iter())
+            .find(|sample| sample.reading == Reading::Waiting)
+            .map(|sample| sample.id);
+        if let Some(id) = suspect.filter(|_| reading) {
+            let why = "the worker crashed on this file".to_owned();
+            self.edit(|project| project.note(id, Reading::Bad(why)));
+        }
+        self.disconnected();
+    }
+
+    /// The worker said something.
+    pub fn on_event(&mut self, event: TrainingEvent) -> Vec<Command> {
+        match event {
+            TrainingEvent::Found {
+                project,
+                samples,
+                interrupted,
+                trained,
+            } => return self.found(project, samples, interrupted, trained),
+            TrainingEvent::HandedOver => return self.handed_over(),
+            TrainingEvent::SamplesRead { samples } => self.edit(|project| {
+                for read in samples {
+                    let reading = match read.file {
+                        Ok(fingerprint) => Reading::Good { fingerprint },
+                        Err(why) => Reading::Bad(why),
+                    };
+                    project.note(read.sample, reading);
+                }
+            }),
+            TrainingEvent::Estimated(estimate) => self.estimate = Some(estimate),
+            TrainingEvent::Progress(progress) => self.progress = Some(progress),
+            TrainingEvent::Step(step) => self.curves.step(step),
+            TrainingEvent::Measured { step, accuracy } => self.curves.measured(step, accuracy),
+            TrainingEvent::Curves { curves } => self.curves.restore(curves),
+            TrainingEvent::Kept { step } => self.kept = Some(step),
+            TrainingEvent::Paused => {
+                if self.run == Run::Pausing {
+                    self.run = Run::Paused;
+                }
+            }
+            TrainingEvent::Running => {
+                if !self.run.active() {
+                    self.run = Run::Running;
+                }
+            }
+            TrainingEvent::Stopped => {
+                self.run = Run::Idle;
+                self.progress = None;
+                self.plan = None;
+                self.interrupted = None;
+            }
+            TrainingEvent::Finished(outcome) => {
+                self.run = Run::Idle;
+                self.progress = None;
+                self.plan = None;
+                self.trained = Some(outcome.trained.clone());
+                self.outcome = Some(*outcome);
+            }
+            TrainingEvent::Failed { error } => {
+                self.run = Run::Failed(error);
+                self.progress = None;
+                self.plan = None;
+            }
+            TrainingEvent::Exported { files } => {
+                self.exporting = false;
+                return vec![Command::Save(files)];
+            }
+            TrainingEvent::ExportFailed { error } => {
+                self.exporting = false;
+                return vec![Command::Notify(Notice::error(error))];
+            }
+            TrainingEvent::Imported(trained) => {
+                let what = recommendation::title(trained.method);
+                let text = format!("{what} imported. You can now classify with it.");
+                self.trained = Some(trained);
+                self.outcome = None;
+                return vec![Command::Notify(Notice::info(text))];
+            }
+            TrainingEvent::ImportFailed { error } => {
+                return vec![Command::Notify(Notice::error(error))];
+            }
+            TrainingEvent::InUse { trained, .. } => {
+                self.use_trained = trained.is_some();
+                self.in_use = trained;
+            }
+            TrainingEvent::Remark { text } => return vec![Command::Notify(Notice::info(text))],
+        }
+        Vec::new()
+    }
+
+    fn found(
+        &mut self,
+        project: Option<String>,
+        samples: Vec<SampleId>,
+        interrupted: Option<Interrupted>,
+        trained: Option<Trained>,
+    ) -> Vec<Command> {
+        self.connected = true;
+        self.trained = trained.or(self.trained.take());
+        self.use_trained &= self.trained.is_some();
+        let kept = project.and_then(|text| serde_json::from_str::<Project>(&text).ok());
+        let mut commands = Vec::new();
+        if std::mem::replace(&mut self.known, true) {
+            // A fresh worker under a page that knows more than it.
+            let all = (self.project.samples.iter())
+                .filter(|sample| !matches!(sample.reading, Reading::Bad(_)))
+                .map(|sample| sample.id)
+                .collect();
+            commands.extend(self.send(all));
+        } else {
+            let mut kept = kept.unwrap_or_default();
+            kept.samples.retain(|sample| samples.contains(&sample.id));
+            // A page that was closed before it could say what these are.
+            let strays: Vec<SampleId> = (samples.iter().copied())
+                .filter(|id| kept.sample(*id).is_none())
+                .collect();
+            // Pictures may have been brought before anybody looked.
+            let numbers = self.edit(|project| {
+                let brought = std::mem::replace(project, kept);
+                project.join(brought, samples.iter().max().copied().unwrap_or_default())
+            });
+            if !numbers.is_empty() {
+                commands.push(Command::Renumber(numbers));
+            }
+            if !samples.is_empty() {
+                commands.push(Command::Adopt(samples));
+            }
+            if !strays.is_empty() {
+                commands.extend(self.remove(strays));
+            }
+            let unread = (self.project.samples.iter())
+                .filter(|sample| sample.reading == Reading::Waiting)
+                .map(|sample| sample.id)
+                .collect();
+            commands.extend(self.send(unread));
+        }
+        if self.use_trained {
+            commands.extend(self.put_to_use(true));
+        }
+        match (self.run.active(), interrupted) {
+            (true, Some(_)) => {
+                let paused = self.run == Run::Paused || self.run == Run::Pausing;
+                self.run = Run::Running;
+                commands.push(Command::Send(TrainingRequest::Resume));
+                if paused {
+                    commands.extend(self.pause());
+                }
+            }
+            // Nothing had been kept yet: from the start.
+            (true, None) => match self.plan.clone() {
+                Some(plan) => {
+                    self.begin();
+                    commands.push(Command::Send(TrainingRequest::Start { plan }));
+                }
+                None => {
+                    let lost =
+                        "Training was interrupted before the first checkpoint. Start it again.";
+                    self.run = Run::Failed(lost.into());
+                }
+            },
+            (false, interrupted) => self.interrupted = interrupted,
+        }
+        if self.lock == LockState::Releasing {
+            commands.extend(self.hand_over());
+        }
+        commands
+    }
+}
+
+/// What goes on, for people.
+pub fn stage_text(progress: &TrainingProgress) -> String {
+    let of = match progress.total {
+        0 => String::new(),
+        total => format!(" {} of {total}", progress.done),
+    };
+    match progress.stage {
+        TrainingStage::Pictures => format!("Encoding images:{of}"),
+        TrainingStage::Labels => format!("Encoding class prompts:{of}"),
+        TrainingStage::Choosing => format!("Cross-validating:{of}"),
+        TrainingStage::Fitting => "Fitting the classifier".into(),
+        TrainingStage::Steps => format!("Step{of}"),
+        TrainingStage::Measuring => format!("Evaluating on held-out images:{of}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::messages::SampleReading;
+
+    /// Two classes of four pictures each, read; with a worker.
+    fn ready() -> TrainingSession {
+        let mut session = TrainingSession::default();
+        let found = found(None, None);
+        assert_eq!(session.on_event(found), []);
+        let samples: Vec<SampleId> = session.edit(|project| {
+            let classes = [project.class_named("cat"), project.class_named("dog")];
+            (0..8)
+                .map(|i| project.add(format!("{i}.png"), String::new(), Some(classes[i % 2])))
+                .collect()
+        });
+        assert_eq!(
+            session.send(samples.clone()),
+            [Command::SendSamples(samples.clone())]
+        );
+        let samples = (samples.into_iter())
+            .map(|sample| SampleReading {
+                sample,
+                file: Ok(sample.to_string()),
+            })
+            .collect();
+        session.on_event(TrainingEvent::SamplesRead { samples });
+        session
+    }
+
+    fn found(project: Option<String>, interrupted: Option<Interrupted>) -> TrainingEvent {
+        TrainingEvent::Found {
+            samples: project.iter().flat_map(|_| [1, 2]).collect(),
+            project,
+            interrupted,
+            trained: None,
+        }
+    }
+
+    fn broken_off() -> Interrupted {
+        Interrupted {
+            method: Method::Lora,
+            model: "toy".into(),
+            step: 30,
+            steps: 100,
+            kept_ms: 0.0,
+        }
+    }
+
+    fn step(step: u32) -> TrainingEvent {
+        TrainingEvent::Step(TrainingStep {
+            step,
+            loss: 1.0,
+            scale: 14.0,
+            learning_rate: 0.1,
+        })
+    }
+
+    fn plan(commands: &[Command]) -> &TrainingPlan {
+        match commands {
+            [Command::Send(TrainingRequest::Start { plan })] => plan,
+            other => panic!("no start: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_start_sends_what_can_be_used() {
+        let mut session = ready();
+        session.on_event(TrainingEvent::SamplesRead {
+            samples: vec![SampleReading {
+                sample: 1,
+                file: Err("broken".into()),
+            }],
+        });
+        let commands = session.start(None, vec!["{label}".into()]);
+        let plan = plan(&commands);
+        assert_eq!(plan.classes, ["cat", "dog"]);
+        assert_eq!(plan.samples.len(), 7);
+        assert_eq!(plan.samples.iter().filter(|s| s.held_out).count(), 2);
+        assert_eq!(plan.problems.len(), 1);
+        assert_eq!(plan.settings.method, Method::Adapter);
+        assert_eq!(session.run, Run::Running);
+        assert_eq!(session.start(None, vec![]), [], "not twice");
+    }
+
+    #[test]
+    fn pause_resume_and_stop() {
+        let mut session = ready();
+        session.start(None, vec![]);
+        assert_eq!(session.pause(), [Command::Send(TrainingRequest::Pause)]);
+        assert_eq!(session.pause(), []);
+        session.on_event(TrainingEvent::Paused);
+        assert_eq!(session.run, Run::Paused);
+        assert_eq!(session.resume(), [Command::Send(TrainingRequest::Resume)]);
+        assert_eq!(session.run, Run::Running);
+        session.stop(true);
+        session.on_event(step(3));
+        session.on_event(TrainingEvent::Stopped);
+        assert_eq!(session.run, Run::Idle);
+        assert_eq!(session.stop(true), []);
+    }
+
+    #[test]
+    fn a_late_pause_is_none() {
+        let mut session = ready();
+        session.start(None, vec![]);
+        session.pause();
+        session.resume();
+        session.on_event(TrainingEvent::Paused);
+        assert_eq!(session.run, Run::Running);
+    }
+
+    #[test]
+    fn after_a_reload_all_is_there_again() {
+        let mut session = ready();
+        let kept = serde_json::to_string(&session.project).unwrap();
+        let mut fresh = TrainingSession::default();
+        let commands = fresh.on_event(found(Some(kept), Some(broken_off())));
+        assert_eq!(commands, [Command::Adopt(vec![1, 2])]);
+        assert_eq!(
+            fresh.project.samples.len(),
+            2,
+            "those whose files were kept"
+        );
+        assert_eq!(fresh.interrupted, Some(broken_off()));
+        assert_eq!(fresh.resume(), [Command::Send(TrainingRequest::Resume)]);
+        assert_eq!(fresh.run, Run::Running);
+        assert_eq!(fresh.interrupted, None);
+
+        // What is on the page is not replaced.
+        session.edit(|project| project.name = "mine".into());
+        session.disconnected();
+        session.on_event(found(Some("{}".into()), None));
+        assert_eq!(session.project.name, "mine");
+    }
+
+    #[test]
+    fn what_was_brought_too_early_joins_what_was_kept() {
+        let kept = serde_json::to_string(&ready().project).unwrap();
+        let mut fresh = TrainingSession::default();
+        fresh.edit(|project| {
+            let dog = project.class_named("Dog");
+            project.add("new.png".into(), String::new(), Some(dog));
+        });
+        let mut event = found(Some(kept), None);
+        if let TrainingEvent::Found { samples, .. } = &mut event {
+            samples.push(30); // of a page that was closed too early
+        }
+        let commands = fresh.on_event(event);
+        assert_eq!(
+            commands,
+            [
+                Command::Renumber(vec![(1, 31)]),
+                Command::Adopt(vec![1, 2, 30]),
+                Command::Release(vec![30]),
+                Command::Send(TrainingRequest::RemoveSamples { samples: vec![30] }),
+                Command::SendSamples(vec![31]),
+            ]
+        );
+        assert_eq!(fresh.project.classes.len(), 2);
+        assert_eq!(fresh.project.samples[2].class, Some(2));
+    }
+
+    #[test]
+    fn a_training_outlives_its_worker() {
+        let mut session = ready();
+        session.start(None, vec![]);
+        session.on_event(step(1));
+        session.on_event(step(2));
+        session.died(false);
+        assert!(session.project.waiting() == 0 && session.run.active());
+        let commands = session.on_event(found(None, Some(broken_off())));
+        assert!(matches!(commands[0], Command::SendSamples(_)));
+        assert_eq!(commands[1], Command::Send(TrainingRequest::Resume));
+        // Steps since the last state come again, and count once.
+        session.on_event(step(2));
+        assert_eq!(session.curves.loss.len(), 2);
+
+        // A paused one stays paused; one without a state begins anew.
+        session.pause();
+        session.on_event(TrainingEvent::Paused);
+        session.died(false);
+        let commands = session.on_event(found(None, Some(broken_off())));
+        assert_eq!(
+            commands.last(),
+            Some(&Command::Send(TrainingRequest::Pause))
+        );
+        session.died(false);
+        let commands = session.on_event(found(None, None));
+        let begun = matches!(
+            commands.last(),
+            Some(Command::Send(TrainingRequest::Start { .. }))
+        );
+        assert!(begun && session.curves.loss.is_empty());
+    }
+
+    #[test]
+    fn another_tab_gets_the_turn_when_all_is_kept() {
+        let mut session = ready();
+        assert_eq!(session.release_lock(), [], "not ours to give");
+        let begin = Command::Send(TrainingRequest::Begin);
+        assert_eq!(session.lock_acquired(true), [begin.clone()]);
+        let commands = session.release_lock();
+        assert!(session.locked_elsewhere());
+        assert!(matches!(
+            &commands[..],
+            [
+                Command::Send(TrainingRequest::KeepProject { .. }),
+                Command::Send(TrainingRequest::HandOver)
+            ]
+        ));
+        let commands = session.on_event(TrainingEvent::HandedOver);
+        assert_eq!(
+            commands,
+            [Command::Release((1..=8).collect()), Command::ReleaseLock]
+        );
+        assert!(session.project.is_empty() && session.locked_elsewhere() && !session.connected);
+        assert_eq!(session.opened(), []);
+        assert_eq!(session.lock_acquired(true), [begin]);
+
+        // Pictures that nobody could keep yet do not get lost on the way.
+        session.edit(|project| project.add("a.png".into(), String::new(), None));
+        assert_eq!(session.release_lock(), []);
+        assert!(!session.locked_elsewhere());
+        let commands = session.on_event(found(None, None));
+        assert_eq!(
+            commands.last(),
+            Some(&Command::Send(TrainingRequest::HandOver))
+        );
+    }
+
+    #[test]
+    fn a_file_that_kills_the_worker_is_left_out() {
+        let mut session = ready();
+        session.edit(|project| project.add("bad.png".into(), String::new(), None));
+        session.died(true);
+        assert_eq!(
+            session.project.waiting(),
+            1,
+            "a lost GPU is no file's fault"
+        );
+        session.on_event(found(None, None));
+        session.died(false);
+        let bad = &session.project.samples[8];
+        assert!(matches!(bad.reading, Reading::Bad(_)));
+        let commands = session.on_event(found(None, None));
+        assert_eq!(commands, [Command::SendSamples((1..=8).collect())]);
+    }
+
+    #[test]
+    fn what_the_visitor_changed_holds_for_the_method_it_was_changed_for() {
+        let mut session = ready();
+        session.choose(Method::Lora);
+        let amount = session.amount(&session.project.roles());
+        assert_eq!(
+            (amount.classes, amount.train, amount.held_out, amount.fewest),
+            (2, 6, 2, 4)
+        );
+        let mut settings = session.settings(amount, None);
+        settings.rank = 2;
+        session.settings = Some(settings);
+        assert_eq!(session.settings(amount, None).rank, 2);
+        session.choose(Method::Full);
+        session.choose(Method::Lora);
+        assert_eq!(session.settings(amount, None).rank, 8);
+    }
+}

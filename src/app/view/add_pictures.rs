@@ -1,0 +1,115 @@
+//! The place where pictures are added: chosen, or from the samples.
+
+use leptos::{html, prelude::*};
+
+use super::dropping::{ACCEPT, files};
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::sample::Sample;
+
+/// The place that says what to do: a large one on an empty page.
+#[component]
+pub fn AddPictures(classify: ClassifyController) -> impl IntoView {
+    let input = NodeRef::<html::Input>::new();
+    let empty = Memo::new(move |_| classify.session.with(|session| session.pictures.is_empty()));
+    let picked = move |_| {
+        if let Some(input) = input.get_untracked() {
+            classify.add_files(files(input.files()));
+            // So that picking the same file again is a change again.
+            input.set_value("");
+        }
+    };
+    view! {
+        <section class="add" class:first=move || empty.get() aria-labelledby="add-title">
+            <div class="drop-zone" data-testid="drop-zone">
+                <Show when=move || empty.get()>
+                    <PictureIcon />
+                </Show>
+                <h2 id="add-title">
+                    <Show when=move || empty.get() fallback=|| "Add more images">
+                        <span class="if-mouse">"Drop an image anywhere"</span>
+                        <span class="if-touch">"Add an image"</span>
+                    </Show>
+                </h2>
+                <p class="ways">
+                    <label class="button" for="file-input">
+                        "Choose images"
+                    </label>
+                    <input
+                        node_ref=input
+                        id="file-input"
+                        data-testid="file-input"
+                        class="sr-only"
+                        type="file"
+                        multiple
+                        accept=ACCEPT
+                        aria-label="Choose images"
+                        on:change=picked
+                    />
+                    <span class="if-mouse">
+                        {move || if empty.get() { "or paste with " } else { "drop them, or paste with " }}
+                        <kbd>"Ctrl"</kbd>
+                        " "
+                        <kbd>"V"</kbd>
+                    </span>
+                </p>
+                <Show when=move || empty.get()>
+                    <p class="help">"PNG, JPEG, WebP, GIF or BMP. Images never leave this device."</p>
+                </Show>
+            </div>
+            <Samples classify empty />
+        </section>
+    }
+}
+
+/// The pictures that come with the page: one click, one answer.
+#[component]
+fn Samples(classify: ClassifyController, empty: Memo<bool>) -> impl IntoView {
+    let tile = move |sample: Sample| {
+        let label = format!("Add sample image: {}", sample.alt);
+        let file = sample.file.clone();
+        let alt = sample.alt.clone();
+        view! {
+            <li>
+                <button
+                    type="button"
+                    class="sample"
+                    data-testid="sample"
+                    aria-label=label
+                    title=alt
+                    on:click=move |_| classify.add_sample(sample.clone())
+                >
+                    <img src=file alt="" width="64" height="64" loading="lazy" />
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || classify.samples.with(|samples| !samples.is_empty())>
+            <div class="samples">
+                <h3>
+                    {move || {
+                        if empty.get() { "No image at hand? Try a sample" } else { "Samples" }
+                    }}
+                </h3>
+                <ul aria-label="Sample images">
+                    <For
+                        each=move || classify.samples.get()
+                        key=|sample| sample.file.clone()
+                        children=tile
+                    />
+                </ul>
+            </div>
+        </Show>
+    }
+}
+
+#[component]
+fn PictureIcon() -> impl IntoView {
+    view! {
+        <svg class="picture-icon" viewBox="0 0 64 48" aria-hidden="true">
+            <rect x="1.5" y="1.5" width="61" height="45" rx="6" />
+            <circle cx="18" cy="16" r="5" />
+            <path d="M6 41l16-15 10 9 12-14 14 20" />
+        </svg>
+    }
+}

@@ -1,0 +1,287 @@
+//! Files that come onto the page: dropped, pasted or picked; pictures, folders, models.
+
+use leptos::{ev, prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DataTransfer, Element, File, FileList, FileSystemDirectoryEntry, FileSystemEntry,
+    FileSystemFileEntry, HtmlElement,
+};
+
+use crate::app::controller::App;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::notice::Notice;
+use crate::app::domain::tab::Tab;
+use crate::app::domain::training::project::ClassId;
+use crate::library::is_image_name;
+
+/// What the file dialog offers.
+pub const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
+
+/// A list of the browser's as one of ours.
+pub fn files(list: Option<FileList>) -> Vec<File> {
+    list.map(|list| {
+        (0..list.length())
+            .filter_map(|place| list.get(place))
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+/// Whether a drag carries files, or a picture out of another page.
+fn carries_picture(data: Option<&DataTransfer>) -> bool {
+    data.is_some_and(|data| {
+        data.types().iter().any(|kind| {
+            kind.as_string()
+                .is_some_and(|kind| kind == "Files" || kind == "text/uri-list")
+        })
+    })
+}
+
+/// Whether an event belongs to a text field, which has its own use for it.
+fn in_text_field(event: &web_sys::Event) -> bool {
+    event
+        .target()
+        .and_then(|target| target.dyn_into::<HtmlElement>().ok())
+        .is_some_and(|element| {
+            element
+                .matches("input[type=text], textarea")
+                .unwrap_or(false)
+        })
+}
+
+/// Accepts drops and pastes anywhere on the page; shows where a drop would go.
+#[component]
+pub fn DropAnywhere(app: App) -> impl IntoView {
+    let dragging = RwSignal::new(false);
+
+    let over = window_event_listener(ev::dragover, move |event| {
+        if carries_picture(event.data_transfer().as_ref()) {
+            // Without this the browser would open the file in place of the page.
+            event.prevent_default();
+            if let Some(data) = event.data_transfer() {
+                data.set_drop_effect("copy");
+            }
+            if !dragging.get_untracked() {
+                dragging.set(true);
+            }
+        }
+    });
+    let leave = window_event_listener(ev::dragleave, move |event| {
+        // Leaving one element for another is not leaving the page.
+        if event.related_target().is_none() {
+            dragging.set(false);
+        }
+    });
+    let drop = window_event_listener(ev::drop, move |event| {
+        dragging.set(false);
+        let data = event.data_transfer();
+        if !carries_picture(data.as_ref()) {
+            return;
+        }
+        let folders = data.as_ref().and_then(dropped_entries);
+        let files = files(data.and_then(|data| data.files()));
+        let tab = app.tab.get_untracked();
+        if tab == Tab::Library && (folders.is_some() || files.iter().any(is_image)) {
+            event.prevent_default();
+            spawn_local(async move {
+                app.library.open_folder(with_folders(folders, files).await);
+            });
+            return;
+        }
+        if tab == Tab::Train && (folders.is_some() || !files.is_empty()) {
+            event.prevent_default();
+            let class = class_under(&event);
+            spawn_local(async move {
+                let found = with_folders(folders, files).await;
+                app.training.add_data(found, class).await;
+            });
+            return;
+        }
+        if let Some(folders) = folders {
+            event.prevent_default();
+            spawn_local(async move {
+                let found = walk_entries(folders).await;
+                add_dropped(
+                    app.classify,
+                    found.into_iter().filter_map(|(_, file)| file).collect(),
+                );
+            });
+            return;
+        }
+        if files.is_empty() && in_text_field(&event) {
+            return;
+        }
+        event.prevent_default();
+        if files.is_empty() {
+            app.notices.notify(Notice::error(
+                "That was a link, not an image file. Save the image and drop the file, or copy the image and paste it here.",
+            ));
+        } else {
+            add_dropped(app.classify, files);
+        }
+    });
+    let paste = window_event_listener(ev::paste, move |event| {
+        let files = files(event.clipboard_data().and_then(|data| data.files()));
+        if files.is_empty() {
+            return;
+        }
+        event.prevent_default();
+        match app.tab.get_untracked() {
+            Tab::Classify => app.classify.add_files(files),
+            Tab::Library => app.notices.notify(Notice::info(
+                "Images are pasted on the side “Classify” or “Train”. Here, choose or drop a folder.",
+            )),
+            Tab::Train => spawn_local(async move {
+                let class = class_in_focus();
+                let named = |file: File| (file.name(), Some(file));
+                app.training
+                    .add_data(files.into_iter().map(named).collect(), class)
+                    .await;
+            }),
+        }
+    });
+    on_cleanup(move || {
+        over.remove();
+        leave.remove();
+        drop.remove();
+        paste.remove();
+    });
+
+    view! {
+        <div class="drop-overlay" class:shown=move || dragging.get() aria-hidden="true">
+            <p>"Drop to add"</p>
+        </div>
+    }
+}
+
+/// Whether a file is an image by its name.
+fn is_image(file: &File) -> bool {
+    is_image_name(&file.name())
+}
+
+/// All files of a drop with their paths.
+async fn with_folders(
+    folders: Option<Vec<FileSystemEntry>>,
+    files: Vec<File>,
+) -> Vec<(String, Option<File>)> {
+    match folders {
+        Some(folders) => walk_entries(folders).await,
+        None => files
+            .into_iter()
+            .map(|file| (file.name(), Some(file)))
+            .collect(),
+    }
+}
+
+/// Attribute of a class card that says which class it is.
+const CLASS: &str = "data-class";
+
+/// The class whose card an event belongs to.
+fn class_under(event: &web_sys::Event) -> Option<ClassId> {
+    class_of(event.target()?.dyn_into().ok()?)
+}
+
+/// The class whose card has the focus.
+fn class_in_focus() -> Option<ClassId> {
+    class_of(web_sys::window()?.document()?.active_element()?)
+}
+
+fn class_of(element: Element) -> Option<ClassId> {
+    let card = element.closest(&format!("[{CLASS}]")).ok()??;
+    card.get_attribute(CLASS)?.parse().ok()
+}
+
+/// Picked files with their paths within a picked folder.
+pub fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
+    (files.into_iter())
+        .map(|file| {
+            let path = js_sys::Reflect::get(&file, &"webkitRelativePath".into()).ok();
+            let path = path.and_then(|path| path.as_string()).unwrap_or_default();
+            let path = if path.is_empty() { file.name() } else { path };
+            (path, Some(file))
+        })
+        .collect()
+}
+
+/// Takes what was dropped: pictures, or a model.
+fn add_dropped(classify: ClassifyController, files: Vec<File>) {
+    let (model, pictures) = split_model_files(files);
+    if !model.is_empty() {
+        classify.open_files(model, None);
+    }
+    if !pictures.is_empty() {
+        classify.add_files(pictures);
+    }
+}
+
+/// A drop's files: a model's, if there are weights among them, and pictures.
+fn split_model_files(files: Vec<File>) -> (Vec<File>, Vec<File>) {
+    let weights = files
+        .iter()
+        .any(|file| file.name().ends_with(".safetensors"));
+    files.into_iter().partition(|file| {
+        let name = file.name();
+        weights
+            && [".safetensors", ".json", ".txt"]
+                .iter()
+                .any(|end| name.ends_with(end))
+    })
+}
+
+/// All files of a drop, folders opened. Must be called while the drop's event
+/// is handled; later its data is gone.
+fn dropped_entries(data: &DataTransfer) -> Option<Vec<FileSystemEntry>> {
+    let items = data.items();
+    let entries: Vec<FileSystemEntry> = (0..items.length())
+        .filter_map(|place| items.get(place)?.webkit_get_as_entry().ok()?)
+        .collect();
+    entries
+        .iter()
+        .any(|entry| entry.is_directory())
+        .then_some(entries)
+}
+
+/// The files in dropped folders, each with its path from there. A folder is
+/// listed too; its path ends in `/`.
+async fn walk_entries(entries: Vec<FileSystemEntry>) -> Vec<(String, Option<File>)> {
+    /// Nobody means to drop more at once.
+    const MOST: usize = 100_000;
+    let mut files = Vec::new();
+    let mut open = entries;
+    while let Some(entry) = open.pop() {
+        if files.len() >= MOST {
+            break;
+        }
+        let path = entry.full_path().trim_start_matches('/').to_owned();
+        // By what they say, not by their class: Chromium calls it otherwise.
+        if entry.is_directory() {
+            let folder: FileSystemDirectoryEntry = entry.unchecked_into();
+            files.push((format!("{path}/"), None));
+            let reader = folder.create_reader();
+            // It gives some at a time, and none when it is done.
+            loop {
+                let read = js_sys::Promise::new(&mut |resolve, reject| {
+                    let _ = reader.read_entries_with_callback_and_callback(&resolve, &reject);
+                });
+                let Ok(part) = JsFuture::from(read).await else {
+                    break;
+                };
+                let part = js_sys::Array::from(&part);
+                if part.length() == 0 {
+                    break;
+                }
+                open.extend(part.iter().map(|entry| entry.unchecked_into()));
+            }
+        } else {
+            let file: FileSystemFileEntry = entry.unchecked_into();
+            let read = js_sys::Promise::new(&mut |resolve, reject| {
+                file.file_with_callback_and_callback(&resolve, &reject);
+            });
+            if let Ok(file) = JsFuture::from(read).await {
+                files.push((path, Some(file.unchecked_into())));
+            }
+        }
+    }
+    files
+}

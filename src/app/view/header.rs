@@ -1,0 +1,494 @@
+//! The head of the page: its promise, where it runs, how far it is.
+
+use leptos::prelude::*;
+
+use super::widgets::{Failure, ProgressBar};
+use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::storage;
+use crate::app::domain::format;
+use crate::app::domain::session::{PromptStatus, Session, Worker};
+use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
+
+/// Value of `data-state`: what kind of state the worker is in.
+pub fn state_name(session: &Session) -> &'static str {
+    match &session.worker {
+        Worker::Loading { .. } => "loading",
+        Worker::Ready if session.busy() => "busy",
+        Worker::Ready => "ready",
+        Worker::Failed(_) => "failed",
+        Worker::Stopped => "stopped",
+    }
+}
+
+/// What goes on right now: a lead, the device's name, and why it is that one.
+pub fn status_parts(session: &Session) -> [String; 3] {
+    let on_cpu = session.on_cpu();
+    let alone = |text: String| [text, String::new(), String::new()];
+    match (&session.worker, &session.device) {
+        (Worker::Loading { stage, done, total }, _) => alone(
+            loading_text(*stage, *done, *total, on_cpu) + &speed_text(session, *stage, *total),
+        ),
+        (Worker::Failed(_), _) => alone("Not running".into()),
+        (Worker::Stopped, _) => alone("Loading cancelled".into()),
+        (Worker::Ready, None) => alone("Running".into()),
+        (Worker::Ready, Some(device)) => {
+            let gave_up = session.gpu_disabled_reason.as_deref();
+            let reason = gave_up.unwrap_or(&device.reason);
+            let reason = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(": {reason}")
+            };
+            ["Running on ".into(), device.name.clone(), reason]
+        }
+    }
+}
+
+/// The same for a screen reader, which would not get to the end of a download
+/// that is told byte by byte.
+fn spoken_status(session: &Session) -> String {
+    match &session.worker {
+        Worker::Loading { stage, .. } => loading_text(*stage, 0, 0, session.on_cpu()),
+        _ => status_parts(session).concat(),
+    }
+}
+
+fn loading_text(stage: Option<LoadStage>, done: u64, total: u64, on_cpu: bool) -> String {
+    match stage {
+        None => "Starting…".into(),
+        Some(LoadStage::Device) if on_cpu => "Preparing the CPU…".into(),
+        Some(LoadStage::Device) => "Looking for a GPU…".into(),
+        Some(LoadStage::Download) if total > 0 => {
+            format!(
+                "Loading the model: {} of {}",
+                format::bytes(done),
+                format::bytes(total)
+            )
+        }
+        Some(LoadStage::Download) if done > 0 => {
+            format!("Loading the model: {}", format::bytes(done))
+        }
+        Some(LoadStage::Download) => "Loading the model…".into(),
+        Some(LoadStage::WarmUp) => "Warming up: the first run takes longer…".into(),
+    }
+}
+
+/// How fast it comes and how long that will take, where either says something.
+fn speed_text(session: &Session, stage: Option<LoadStage>, total: u64) -> String {
+    let left = (session.meter.seconds_left(total)).filter(|left| *left >= 2.0);
+    match (stage, session.meter.bytes_per_second(), left) {
+        (Some(LoadStage::Download), Some(speed), Some(left)) => format!(
+            " · {}/s · {}",
+            format::bytes(speed as u64),
+            format::time_left(left)
+        ),
+        _ => String::new(),
+    }
+}
+
+/// What a loaded model is busy with.
+fn work_text(session: &Session) -> String {
+    if session.cancelling {
+        return "Cancelling…".into();
+    }
+    if let PromptStatus::Pending {
+        done,
+        total: total @ 1..,
+    } = session.texts
+    {
+        return format!("Encoding prompts: {done} of {total}");
+    }
+    match session.pending_pictures() {
+        0 => "Encoding prompts…".into(),
+        left => format!("{} left", format::count(left, "image")),
+    }
+}
+
+/// How far the bar is; `None` where nobody knows.
+fn progress(session: &Session) -> Option<f64> {
+    let (done, total) = match &session.worker {
+        Worker::Loading {
+            stage: Some(LoadStage::Download),
+            done,
+            total,
+        } => (*done as f64, *total as f64),
+        Worker::Ready => match session.texts {
+            PromptStatus::Pending {
+                done,
+                total: total @ 1..,
+            } => (f64::from(done), f64::from(total)),
+            _ => {
+                let total = session.pictures.len();
+                let left = session.pending_pictures();
+                // A bar for one picture would only jump.
+                if total < 2 || left == 0 {
+                    return None;
+                }
+                ((total - left) as f64, total as f64)
+            }
+        },
+        _ => return None,
+    };
+    (total > 0.0).then(|| (done / total).clamp(0.0, 1.0))
+}
+
+/// The model in one line.
+fn model_text(model: &ModelInfo) -> String {
+    format!(
+        "{} · {} · {} · computed in {} · {} × {} pixel input",
+        model.name,
+        format::parameters(model.parameters),
+        format::bytes(model.bytes),
+        model.precision,
+        model.image_size,
+        model.image_size,
+    )
+}
+
+/// Name, promise, theme.
+#[component]
+pub fn Header() -> impl IntoView {
+    view! {
+        <header class="top">
+            <div class="brand">
+                <Logo />
+                <h1>"CLIP in your browser"</h1>
+            </div>
+            <ThemeButton />
+            <p class="promise">
+                "Drop an image, enter some labels and see which fits best. "
+                <strong>"Nothing is uploaded"</strong> ": everything runs on your own GPU or CPU."
+            </p>
+        </header>
+    }
+}
+
+#[component]
+fn Logo() -> impl IntoView {
+    view! {
+        <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
+            <rect class="logo-back" width="32" height="32" rx="8" />
+            <path
+                class="logo-line"
+                d="M6 12V9a3 3 0 0 1 3-3h3M20 6h3a3 3 0 0 1 3 3v3M12 26H9a3 3 0 0 1-3-3v-3"
+            />
+            <circle class="logo-line" cx="14" cy="14" r="3.5" />
+            <path class="logo-tag" d="M17 20.5l3-3.2h6.2a1 1 0 0 1 1 1v4.4a1 1 0 0 1-1 1H20z" />
+        </svg>
+    }
+}
+
+fn root() -> Option<web_sys::Element> {
+    web_sys::window()?.document()?.document_element()
+}
+
+#[component]
+fn ThemeButton() -> impl IntoView {
+    let is_dark = || {
+        root()
+            .and_then(|root| root.get_attribute("data-theme"))
+            .is_some_and(|theme| theme == "dark")
+    };
+    // The head of the page has set the theme before the first paint.
+    let dark = RwSignal::new(is_dark());
+    let switch = move |_| {
+        // Asked anew: the system's theme may have changed since.
+        let now_dark = !is_dark();
+        dark.set(now_dark);
+        let theme = if now_dark { "dark" } else { "light" };
+        if let Some(root) = root() {
+            let _ = root.set_attribute("data-theme", theme);
+        }
+        storage::save_text(storage::THEME, theme);
+    };
+    view! {
+        <button
+            type="button"
+            class="icon theme"
+            data-testid="theme"
+            aria-pressed=move || dark.get().to_string()
+            aria-label="Dark theme"
+            title="Toggle dark theme"
+            on:click=switch
+        >
+            <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
+                <circle cx="10" cy="10" r="7" fill="none" stroke="currentColor" stroke-width="1.6" />
+                <path d="M10 3a7 7 0 0 1 0 14z" fill="currentColor" />
+            </svg>
+        </button>
+    }
+}
+
+/// Where it runs, how far it is, and the means to change or stop that.
+#[component]
+pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
+    let session = classify.session;
+    let state = Memo::new(move |_| session.with(state_name));
+    let status = Memo::new(move |_| session.with(status_parts));
+    let status_part = move |part: usize| status.with(|parts| parts[part].clone());
+    let spoken = Memo::new(move |_| session.with(spoken_status));
+    let model = Memo::new(move |_| session.with(|s| s.model.as_ref().map(model_text)));
+    let bar = Memo::new(move |_| session.with(progress));
+    let working = Memo::new(move |_| matches!(state.get(), "loading" | "busy"));
+    let work = Memo::new(move |_| {
+        session.with(|s| {
+            if state_name(s) == "busy" {
+                work_text(s)
+            } else {
+                String::new()
+            }
+        })
+    });
+    let can_cancel = Memo::new(move |_| session.with(Session::can_cancel));
+    let cancelling = Memo::new(move |_| session.with(|s| s.cancelling));
+    let can_resume = Memo::new(move |_| session.with(Session::can_resume));
+    let failure = Memo::new(move |_| {
+        session.with(|s| match &s.worker {
+            Worker::Failed(error) => Some(error.clone()),
+            _ => None,
+        })
+    });
+    let question_error = Memo::new(move |_| session.with(|s| s.question_error.clone()));
+    let bundled = Memo::new(move |_| session.with(|s| s.source == ModelSource::Bundled));
+    // While a device is being opened, as before.
+    let on_cpu = Memo::new(move |before: Option<&bool>| {
+        session.with(|s| match &s.device {
+            Some(device) => !device.gpu,
+            None => s.on_cpu() || (before == Some(&true) && s.choice != DeviceChoice::Gpu),
+        })
+    });
+    let offer_cpu = Memo::new(move |_| session.with(|s| s.choice == DeviceChoice::Gpu));
+
+    view! {
+        <section class="engine" aria-label="Model and device" data-testid="worker-state" data-state=state>
+            <div class="engine-row">
+                <p class="status">
+                    <span class="lamp" aria-hidden="true"></span>
+                    <span data-testid="status" aria-hidden="true">
+                        {move || status_part(0)}
+                        <span data-testid="device-name">{move || status_part(1)}</span>
+                        {move || status_part(2)}
+                    </span>
+                    <span class="sr-only" role="status">
+                        {move || spoken.get()}
+                    </span>
+                </p>
+                <div class="engine-tools">
+                    <Show when=move || can_resume.get()>
+                        <button
+                            type="button"
+                            class="button secondary small"
+                            data-testid="resume"
+                            on:click=move |_| classify.run(Session::resume)
+                        >
+                            "Resume"
+                        </button>
+                    </Show>
+                    <Show when=move || state.get() == "stopped">
+                        <button
+                            type="button"
+                            class="button small"
+                            data-testid="try-again"
+                            on:click=move |_| classify.run(Session::start_over)
+                        >
+                            "Load the model"
+                        </button>
+                    </Show>
+                    <Show when=move || can_cancel.get()>
+                        <button
+                            type="button"
+                            class="button secondary small"
+                            data-testid="cancel"
+                            on:click=move |_| classify.run(Session::cancel)
+                        >
+                            {move || if cancelling.get() { "Stop now" } else { "Cancel" }}
+                        </button>
+                    </Show>
+                    <Show when=move || on_cpu.get()>
+                        <label
+                            class="device"
+                            title="Faster on the CPU, but slightly less accurate: probabilities may change by a few hundredths. Turn it off for training."
+                        >
+                            <input
+                                type="checkbox"
+                                data-testid="int8"
+                                prop:checked=move || session.with(|s| s.int8)
+                                on:change=move |event| classify.choose_int8(event_target_checked(&event))
+                            />
+                            <span>"8-bit weights (faster)"</span>
+                        </label>
+                    </Show>
+                    <label class="device">
+                        <span>"Device"</span>
+                        <select
+                            data-testid="device-select"
+                            on:change=move |event| classify.choose(choice_of(&event_target_value(&event)))
+                        >
+                            {[DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu]
+                                .map(|choice| {
+                                    view! {
+                                        <option
+                                            value=choice_value(choice)
+                                            selected=move || session.with(|s| s.choice == choice)
+                                        >
+                                            {choice_text(choice)}
+                                        </option>
+                                    }
+                                })
+                                .collect_view()}
+                        </select>
+                    </label>
+                </div>
+            </div>
+            <div class="engine-row minor">
+                <p class="model" data-testid="model-info">
+                    {move || model.get()}
+                </p>
+                <p class="work" data-testid="work">
+                    {move || work.get()}
+                </p>
+            </div>
+            <Show when=move || working.get()>
+                <ProgressBar
+                    class="progress"
+                    label="Progress"
+                    share=bar
+                    text=Signal::derive(move || {
+                        let work = work.get();
+                        if work.is_empty() { status.get().concat() } else { work }
+                    })
+                />
+            </Show>
+            {move || {
+                failure
+                    .get()
+                    .map(|error| {
+                        view! {
+                            <Failure error>
+                                <div class="failure-tools">
+                                    <button
+                                        type="button"
+                                        class="button"
+                                        data-testid="try-again"
+                                        on:click=move |_| classify.run(Session::start_over)
+                                    >
+                                        "Try again"
+                                    </button>
+                                    {(!bundled.get())
+                                        .then(|| {
+                                            view! {
+                                                <button
+                                                    type="button"
+                                                    class="button secondary"
+                                                    on:click=move |_| classify.open_place(None, None)
+                                                >
+                                                    "Use the bundled model"
+                                                </button>
+                                            }
+                                        })}
+                                    {offer_cpu
+                                        .get()
+                                        .then(|| {
+                                            view! {
+                                                <button
+                                                    type="button"
+                                                    class="button secondary"
+                                                    on:click=move |_| classify.choose(DeviceChoice::Cpu)
+                                                >
+                                                    "Use the CPU"
+                                                </button>
+                                            }
+                                        })}
+                                </div>
+                            </Failure>
+                        }
+                    })
+            }}
+            {move || {
+                question_error
+                    .get()
+                    .map(|error| view! { <Failure error /> })
+            }}
+        </section>
+    }
+}
+
+fn choice_value(choice: DeviceChoice) -> &'static str {
+    match choice {
+        DeviceChoice::Auto => "auto",
+        DeviceChoice::Gpu => "gpu",
+        DeviceChoice::Cpu => "cpu",
+    }
+}
+
+fn choice_text(choice: DeviceChoice) -> &'static str {
+    match choice {
+        DeviceChoice::Auto => "Auto",
+        DeviceChoice::Gpu => "GPU",
+        DeviceChoice::Cpu => "CPU",
+    }
+}
+
+fn choice_of(value: &str) -> DeviceChoice {
+    match value {
+        "gpu" => DeviceChoice::Gpu,
+        "cpu" => DeviceChoice::Cpu,
+        _ => DeviceChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::messages::DeviceInfo;
+
+    #[test]
+    fn the_status_says_where_and_why() {
+        let mut session = Session::new(DeviceChoice::Auto);
+        assert_eq!(state_name(&session), "loading");
+        session.worker = Worker::Ready;
+        session.device = Some(DeviceInfo {
+            gpu: false,
+            name: "the CPU".into(),
+            reason: "this browser has no WebGPU".into(),
+        });
+        assert_eq!(state_name(&session), "ready");
+        let status = status_parts(&session).concat();
+        assert_eq!(status, "Running on the CPU: this browser has no WebGPU");
+        session.gpu_disabled_reason = Some("the GPU failed twice".into());
+        assert!(
+            status_parts(&session)
+                .concat()
+                .ends_with("the GPU failed twice")
+        );
+    }
+
+    #[test]
+    fn loading_names_stage_and_bytes() {
+        let text = loading_text(Some(LoadStage::Download), 12_300_000, 49_000_000, false);
+        assert_eq!(text, "Loading the model: 12.3 MB of 49.0 MB");
+        assert_eq!(
+            loading_text(Some(LoadStage::Download), 0, 0, false),
+            "Loading the model…"
+        );
+    }
+
+    #[test]
+    fn the_bar_follows_pictures_only_when_there_are_some() {
+        let mut session = Session::new(DeviceChoice::Auto);
+        session.worker = Worker::Ready;
+        session.add("a".into(), String::new());
+        assert_eq!(progress(&session), None);
+        session.add("b".into(), String::new());
+        assert_eq!(progress(&session), Some(0.0));
+        session.texts = PromptStatus::Pending { done: 3, total: 4 };
+        assert_eq!(progress(&session), Some(0.75));
+    }
+
+    #[test]
+    fn the_device_chooser_reads_what_it_writes() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu] {
+            assert_eq!(choice_of(choice_value(choice)), choice);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Components. Each takes the controllers that it needs.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`header`], [`tabs`], [`notices`] | top of the page |
+//! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
+//! | [`labels`], [`templates`], [`models`], [`answers`] | classification |
+//! | [`training`], [`library`] | the other sides of the page |
+//! | [`widgets`] | components that are used in several places |
+
+pub mod add_pictures;
+pub mod answers;
+pub mod dropping;
+pub mod header;
+pub mod labels;
+pub mod library;
+pub mod models;
+pub mod notices;
+pub mod tabs;
+pub mod templates;
+pub mod training;
+pub mod widgets;
+
+use leptos::prelude::*;
+
+use crate::app::controller::App;
+use crate::app::domain::tab::Tab;
+use crate::app::domain::training::session::TrainingSession;
+use crate::train::Method;
+
+use add_pictures::AddPictures;
+use answers::Answers;
+use dropping::DropAnywhere;
+use header::{EngineBar, Header};
+use labels::LabelPanel;
+use library::Library;
+use models::{ModelPanel, ModelScopeNote};
+use notices::{Notes, NoticeList};
+use tabs::Tabs;
+use templates::TemplatePanel;
+use training::{ActiveModelNote, Training};
+
+/// The whole page.
+#[component]
+pub fn Page() -> impl IntoView {
+    let app = App::new();
+    app.start();
+    let App {
+        notices,
+        classify,
+        training,
+        tab,
+        ..
+    } = app;
+    let own_classes = Memo::new(move |_| {
+        let in_use = |t: &TrainingSession| t.in_use.as_ref().map(|trained| trained.method);
+        matches!(
+            app.training.session.with(in_use),
+            Some(Method::Probe | Method::Adapter)
+        )
+    });
+    view! {
+        <DropAnywhere app />
+        <div class="page">
+            <Header />
+            <EngineBar classify />
+            <Tabs tab training />
+            <NoticeList notices />
+            <main
+                id="panel-classify"
+                class="classify"
+                role="tabpanel"
+                aria-labelledby="tab-classify"
+                hidden=move || tab.get() != Tab::Classify
+            >
+                <AddPictures classify />
+                <div class="side">
+                    <ActiveModelNote trainer=training />
+                    // A classifier of one's own knows its classes only.
+                    <Show when=move || !own_classes.get()>
+                        <LabelPanel classify />
+                        <TemplatePanel classify />
+                    </Show>
+                    <ModelPanel classify />
+                    <div class="remarks">
+                        <Notes classify />
+                        <ModelScopeNote classify />
+                    </div>
+                </div>
+                <Answers classify />
+            </main>
+            <main
+                id="panel-library"
+                role="tabpanel"
+                aria-labelledby="tab-library"
+                hidden=move || tab.get() != Tab::Library
+            >
+                <Library app />
+            </main>
+            <main
+                id="panel-train"
+                class="train"
+                role="tabpanel"
+                aria-labelledby="tab-train"
+                hidden=move || tab.get() != Tab::Train
+            >
+                <Training trainer=training tab />
+            </main>
+            <footer>
+                <p>
+                    "CLIP compares an image with text prompts and ranks your labels without being trained on them: zero-shot classification. Written in Rust, runs on WebAssembly and WebGPU, needs no server."
+                </p>
+            </footer>
+        </div>
+    }
+}

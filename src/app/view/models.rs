@@ -1,0 +1,321 @@
+//! Which model: the bundled one, a published one, any other, the visitor's own
+//! files; and what this browser keeps of them.
+
+use leptos::{html, prelude::*};
+use web_sys::KeyboardEvent;
+
+use super::dropping::files;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::format;
+use crate::app::domain::session::Session;
+use crate::catalogue::{Published, Recommended, published, recommended};
+use crate::engine::messages::{ActivationChoice, CachedModel, ModelLocation, ModelSource};
+
+/// What the bundled model covers.
+const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
+
+/// What the bundled model covers, and larger models.
+#[component]
+pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
+    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
+    view! {
+        <Show when=move || bundled.get()>
+            <aside class="knows" aria-label="What the bundled model covers">
+                <p>{BUNDLED_SCOPE}</p>
+                {recommended()
+                    .map(|model| {
+                        let place = model.place();
+                        view! {
+                            <button
+                                type="button"
+                                class="button secondary small"
+                                data-testid="load-recommended"
+                                data-model=model.id.clone()
+                                on:click=move |_| classify.open_place(Some(place.clone()), None)
+                            >
+                                {format!(
+                                    "{}: {} download, ImageNet {:.0} %",
+                                    short_name(model),
+                                    format::bytes(model.bytes),
+                                    model.imagenet_top_1 * 100.0,
+                                )}
+                            </button>
+                        }
+                    })
+                    .collect_view()}
+            </aside>
+        </Show>
+    }
+}
+
+/// The panel with everything about models.
+#[component]
+pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
+    let current = Memo::new(move |_| classify.session.with(source_text));
+    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
+    view! {
+        <details class="panel models" data-testid="models">
+            <summary>
+                <span class="summary-title">"Model"</span>
+                <span class="summary-value" data-testid="model-source">
+                    {move || current.get()}
+                </span>
+            </summary>
+            <Show when=move || !bundled.get()>
+                <p>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="load-bundled"
+                        on:click=move |_| classify.open_place(None, None)
+                    >
+                        "Back to the bundled model"
+                    </button>
+                </p>
+            </Show>
+            <Catalogue classify />
+            <CustomModelForm classify />
+            <DownloadedModels classify />
+        </details>
+    }
+}
+
+/// Name without what stands in brackets or after a comma.
+fn short_name(model: &Published) -> &str {
+    model
+        .name
+        .split([',', '('])
+        .next()
+        .unwrap_or_default()
+        .trim()
+}
+
+fn source_text(session: &Session) -> String {
+    match &session.source {
+        ModelSource::Bundled => "bundled: everyday things".into(),
+        ModelSource::Files => "your files".into(),
+        ModelSource::Place(place) => {
+            let known = published().iter().find(|model| model.place() == *place);
+            known.map_or_else(|| place.to_string(), |model| model.name.clone())
+        }
+    }
+}
+
+/// Published models, one click each.
+#[component]
+fn Catalogue(classify: ClassifyController) -> impl IntoView {
+    let row = move |model: &Published| {
+        let place = model.place();
+        let this = place.clone();
+        let in_use = Memo::new(move |_| {
+            classify
+                .session
+                .with(|s| matches!(&s.source, ModelSource::Place(place) if *place == this))
+        });
+        let about = [
+            model.id.as_str(),
+            model.license.as_str(),
+            model.note.as_str(),
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" · ");
+        let facts = format!(
+            "{} · {:.0} M parameters · {} px input",
+            format::bytes(model.bytes),
+            model.parameters as f64 / 1e6,
+            model.image_size,
+        );
+        view! {
+            <li class:recommended=model.recommended.is_some() title=about>
+                <p class="published-name">
+                    {model.name.clone()}
+                    {model
+                        .recommended
+                        .map(|why| match why {
+                            Recommended::SmallDownload => " small download",
+                            Recommended::BestForItsSize => " best for its size",
+                        })
+                        .map(|why| view! { <em>{why}</em> })}
+                </p>
+                <p class="published-facts">
+                    <span title=format!("Zero-shot top-1 accuracy: {}", model.imagenet_source)>
+                        {format!("ImageNet {:.1} %", model.imagenet_top_1 * 100.0)}
+                    </span>
+                    " · "
+                    {facts}
+                </p>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="load-published"
+                    data-model=model.id.clone()
+                    aria-label=format!("Load {}", model.name)
+                    disabled=move || in_use.get()
+                    on:click=move |_| classify.open_place(Some(place.clone()), None)
+                >
+                    {move || if in_use.get() { "In use" } else { "Load" }}
+                </button>
+            </li>
+        }
+    };
+    let mut all: Vec<&Published> = published().iter().collect();
+    all.sort_by_key(|model| model.recommended.is_none());
+    view! {
+        <h3>"Published models"</h3>
+        <ul class="published" tabindex="0" aria-label="Published models">
+            {all.into_iter().map(row).collect_view()}
+        </ul>
+    }
+}
+
+/// Form for any other model: by name, by URL or from files.
+#[component]
+fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
+    let input = NodeRef::<html::Input>::new();
+    let picker = NodeRef::<html::Input>::new();
+    let problem = RwSignal::new(String::new());
+    let activation = RwSignal::new(None);
+    let load = move || {
+        let Some(input) = input.get_untracked() else {
+            return;
+        };
+        match ModelLocation::parse(&input.value()) {
+            Ok(place) => {
+                problem.set(String::new());
+                classify.open_place(Some(place), activation.get_untracked());
+            }
+            Err(error) => problem.set(error.to_string()),
+        }
+    };
+    let on_key = move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.is_composing() {
+            event.prevent_default();
+            load();
+        }
+    };
+    let picked = move |_| {
+        if let Some(picker) = picker.get_untracked() {
+            classify.open_files(files(picker.files()), activation.get_untracked());
+            picker.set_value("");
+        }
+    };
+    view! {
+        <h3>"Other CLIP models"</h3>
+        <div class="field-row">
+            <input
+                node_ref=input
+                type="text"
+                data-testid="model-input"
+                aria-label="Hugging Face model name, or URL of a .safetensors file or folder"
+                placeholder="owner/name, or https://…/model.safetensors"
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck="false"
+                aria-invalid=move || (!problem.with(String::is_empty)).to_string()
+                on:keydown=on_key
+            />
+            <button
+                type="button"
+                class="button small"
+                data-testid="model-load"
+                on:click=move |_| load()
+            >
+                "Load"
+            </button>
+        </div>
+        <p class="problem" role="alert" data-testid="model-problem">
+            {move || problem.get()}
+        </p>
+        <p class="ways">
+            <label class="button secondary small" for="model-files">
+                "Choose model files"
+            </label>
+            <input
+                node_ref=picker
+                id="model-files"
+                data-testid="model-files"
+                class="sr-only"
+                type="file"
+                multiple
+                accept=".safetensors,.json,.txt"
+                on:change=picked
+            />
+            <span>"or drop the files or the folder anywhere."</span>
+            <label class="device">
+                <span>"Activation if there is no config"</span>
+                <select
+                    data-testid="activation"
+                    on:change=move |event| {
+                        activation
+                            .set(
+                                match event_target_value(&event).as_str() {
+                                    "quick_gelu" => Some(ActivationChoice::QuickGelu),
+                                    "gelu" => Some(ActivationChoice::Gelu),
+                                    _ => None,
+                                },
+                            )
+                    }
+                >
+                    <option value="">"Automatic"</option>
+                    <option value="quick_gelu">"QuickGELU (OpenAI)"</option>
+                    <option value="gelu">"GELU (most others)"</option>
+                </select>
+            </label>
+        </p>
+    }
+}
+
+/// Models stored in this browser.
+#[component]
+fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
+    let kept = Memo::new(move |_| classify.session.with(|s| s.kept.clone()));
+    let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
+    let row = move |model: CachedModel| {
+        let name = model.model.clone();
+        let place = ModelLocation::parse(&name).ok();
+        let size = match model.complete {
+            true => format::bytes(model.bytes),
+            false => format!("{} so far", format::bytes(model.bytes)),
+        };
+        view! {
+            <li data-testid="kept-model" data-model=name.clone()>
+                <span class="kept-name">{name.clone()}</span>
+                <span class="kept-size">{size}</span>
+                {place
+                    .map(|place| {
+                        view! {
+                            <button
+                                type="button"
+                                class="quiet"
+                                on:click=move |_| classify.open_place(Some(place.clone()), None)
+                            >
+                                {if model.complete { "Load" } else { "Resume download" }}
+                            </button>
+                        }
+                    })}
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="kept-delete"
+                    aria-label=format!("Delete {name}")
+                    on:click=move |_| classify.run(|session| session.delete_kept(model.model.clone()))
+                >
+                    "Delete"
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || kept.with(|kept| !kept.is_empty())>
+            <h3>
+                "Downloaded models" <span class="count">{move || format::bytes(total())}</span>
+            </h3>
+            <ul class="kept">
+                <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
+            </ul>
+            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space at once."</p>
+        </Show>
+    }
+}

@@ -1,0 +1,53 @@
+//! Messages that belong to no single picture.
+
+use leptos::prelude::*;
+
+use super::widgets::RemoveButton;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::notices::Notices;
+
+/// The region with the notices; each can be dismissed.
+#[component]
+pub fn NoticeList(notices: Notices) -> impl IntoView {
+    view! {
+        <div class="notices" role="region" aria-label="Messages" aria-live="polite">
+            <For
+                each=move || notices.posted.get()
+                key=|posted| posted.id
+                children=move |posted| {
+                    let id = posted.id;
+                    let error = posted.notice.error;
+                    view! {
+                        <div class="notice" class:error=error>
+                            <p data-testid=if error { "error" } else { "notice" }>
+                                {posted.notice.text}
+                            </p>
+                            <RemoveButton
+                                label="Dismiss this message"
+                                title="Dismiss"
+                                remove=move || notices.dismiss(id)
+                            />
+                        </div>
+                    }
+                }
+            />
+        </div>
+    }
+}
+
+/// What the worker remarked about the prompts, such as that some were cut.
+#[component]
+pub fn Notes(classify: ClassifyController) -> impl IntoView {
+    let notes = Memo::new(move |_| classify.session.with(|session| session.notes.clone()));
+    view! {
+        <div aria-live="polite">
+            <Show when=move || notes.with(|notes| !notes.is_empty())>
+                <ul class="notes" data-testid="notes">
+                    {move || {
+                        notes.get().into_iter().map(|note| view! { <li>{note}</li> }).collect_view()
+                    }}
+                </ul>
+            </Show>
+        </div>
+    }
+}

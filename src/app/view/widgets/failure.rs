@@ -1,0 +1,20 @@
+//! What went wrong, and the ways on from there.
+
+use leptos::prelude::*;
+
+/// Box with an error. `children`: ways on.
+#[component]
+pub fn Failure(
+    error: String,
+    /// For tests.
+    #[prop(default = "error")]
+    testid: &'static str,
+    #[prop(optional)] children: Option<Children>,
+) -> impl IntoView {
+    view! {
+        <div class="failure" role="alert">
+            <p data-testid=testid>{error}</p>
+            {children.map(|children| children())}
+        </div>
+    }
+}
