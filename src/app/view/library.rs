@@ -187,7 +187,7 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                 {move || text.get()}
             </p>
             <Show when=move || running.get()>
-                <ProgressBar class="index-bar" label="Indexing" share text />
+                <ProgressBar class="progress" label="Indexing" share text />
                 <button
                     type="button"
                     class="button secondary"
