@@ -14,6 +14,7 @@ pub struct Published {
     pub id: String,
     /// The revision that holds safetensors.
     pub revision: String,
+    /// Display name.
     pub name: String,
     /// Who trained it, on what.
     pub family: String,
@@ -27,7 +28,9 @@ pub struct Published {
     pub imagenet_top_1: f32,
     /// Where that is published.
     pub imagenet_source: String,
+    /// License, as its authors name it.
     pub license: String,
+    /// Remark to show, or empty.
     #[serde(default)]
     pub note: String,
     /// Offered beside the bundled model.
@@ -46,6 +49,7 @@ pub enum Recommended {
 }
 
 impl Published {
+    /// Location of its files, at the fixed revision.
     pub fn place(&self) -> ModelLocation {
         ModelLocation::Hub {
             id: self.id.clone(),

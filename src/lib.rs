@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | [`model`] | CLIP's forward pass in burn: config, transformer, image and text encoder |
 //! | [`ops`] | operations of the forward pass: reference implementations and fast paths |
-//! | [`kernels`] | CPU kernels over plain slices, and a worker pool for browsers |
+//! | `kernels` | CPU kernels over plain slices, and a worker pool for browsers |
 //! | [`weights`] | safetensors checkpoints, in OpenCLIP's and Hugging Face's naming |
 //! | [`preprocess`] | picture file -> `[3, height, width]`, as in the reference |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
@@ -44,10 +44,15 @@
 //! | `cpu`, `gpu` | backends; at least one for anything that computes |
 //! | `hub` | models by their name on the Hugging Face hub, natively |
 //! | `training` | training, from a probe to pre-training |
-//! | `command` | the command `clip`: `cpu`, `hub` and `training` |
+//! | `library` | an index of one's own images: search, duplicates |
+//! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
 //! | `page`, `worker`, `hand` | the programs of the web page |
 
+#![warn(missing_docs)]
+
+// A program, for `src/bin/web.rs` alone.
 #[cfg(feature = "page")]
+#[allow(missing_docs)]
 pub mod app;
 pub mod catalogue;
 pub mod data;
@@ -56,8 +61,13 @@ pub mod eval;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 mod facade;
 pub mod hub;
+// Only the CPU engine of a browser uses all of it.
 #[cfg(feature = "kernels")]
-pub mod kernels;
+#[cfg_attr(
+    not(all(feature = "cpu", feature = "hand")),
+    allow(dead_code, unused_imports)
+)]
+pub(crate) mod kernels;
 pub mod library;
 pub mod model;
 #[cfg(feature = "compute")]

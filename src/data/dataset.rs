@@ -14,11 +14,13 @@ use crate::preprocess::{Picture, decode};
 /// Labelled pictures.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
+    /// Display name.
     pub name: String,
     /// Class names, sorted; empty for pictures with captions only.
     pub classes: Vec<String>,
     /// Unique paths of the pictures.
     pub pictures: Vec<String>,
+    /// Labels and captions of the pictures.
     pub examples: Vec<Example>,
     /// Files that had to be left out.
     pub problems: Vec<Problem>,
@@ -31,6 +33,7 @@ pub struct Example {
     pub picture: usize,
     /// Index into [`Dataset::classes`].
     pub class: Option<usize>,
+    /// Caption, if it has one.
     pub caption: Option<String>,
 }
 

@@ -19,6 +19,7 @@ pub trait DataFiles {
 /// Files in memory, such as pictures of a webcam.
 #[derive(Default)]
 pub struct InMemory {
+    /// Display name.
     pub name: String,
     /// Path and bytes.
     pub files: Vec<(String, Vec<u8>)>,
@@ -65,6 +66,7 @@ mod directory {
     }
 
     impl Directory {
+        /// Folder `root`, with all files below it.
         pub fn open(root: &Path) -> Result<Self, DataError> {
             let mut directory = Self {
                 root: root.into(),

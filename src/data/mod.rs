@@ -33,33 +33,57 @@ pub use zip::ZipFiles;
 #[cfg(feature = "data")]
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// File that cannot be read.
     #[error("{file} could not be read: {why}")]
-    Read { file: String, why: String },
+    Read {
+        /// Path of the file.
+        file: String,
+        /// The system's reason.
+        why: String,
+    },
+    /// File that is no zip, or a damaged one.
     #[error("{name} is not a readable zip: {why}")]
-    Zip { name: String, why: String },
+    Zip {
+        /// Path of the zip.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Data set without a usable picture.
     #[error(
         "{0} contains no usable images: expected one folder of images per class, or a table (CSV, \
          TSV, JSONL) of image files with their classes or captions"
     )]
     Empty(String),
+    /// Data set with several tables: its name, and theirs.
     #[error("{0} contains several tables ({list}): choose one", list = .1.join(", "))]
     Tables(String, Vec<String>),
+    /// Table without a column that is needed.
     #[error(
         "{file} has no column for {missing}: name it {expected} (found: {found})",
         found = .found.join(", ")
     )]
     Column {
+        /// Path of the table.
         file: String,
+        /// What the column would hold.
         missing: &'static str,
+        /// Names that are understood.
         expected: String,
+        /// Names of the columns that there are.
         found: Vec<String>,
     },
+    /// Line of a table that cannot be read.
     #[error("{file}, line {line}: {why}")]
     Line {
+        /// Path of the table.
         file: String,
+        /// Number of the line, counted from 1.
         line: usize,
+        /// What is wrong with it.
         why: String,
     },
+    /// Table in an encoding other than UTF-8.
     #[error("{0} is not UTF-8 text: save it as CSV UTF-8")]
     Encoding(String),
 }

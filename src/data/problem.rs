@@ -10,28 +10,40 @@ use serde::{Deserialize, Serialize};
 pub enum Problem {
     /// The same bytes with the same label.
     Duplicate {
+        /// Path of the duplicate.
         path: String,
+        /// Path of the file that is used.
         of: String,
     },
     /// The same bytes in another class.
     Contradiction {
+        /// Path of the file that is left out.
         path: String,
+        /// Path of the file that is used.
         of: String,
     },
+    /// Damaged, or no picture.
     Unreadable {
+        /// Path of the file.
         path: String,
+        /// What is wrong with it.
         why: String,
     },
     /// Listed in a table, but no such file.
     Missing {
+        /// Path in the table.
         path: String,
+        /// Line of the table, counted from 1.
         line: usize,
     },
     /// Without class or caption.
     Unlabelled {
+        /// Path of the picture.
         path: String,
     },
+    /// Class without a usable picture.
     EmptyClass {
+        /// Name of the class.
         class: String,
     },
 }

@@ -11,6 +11,7 @@ use super::Dataset;
 /// Indices into [`Dataset::examples`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
+    /// Training examples.
     pub train: Vec<usize>,
     /// Held out for evaluation.
     pub held_out: Vec<usize>,

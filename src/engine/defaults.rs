@@ -13,6 +13,7 @@ pub struct DatasetStats {
     pub classes: usize,
     /// Training pictures, without the held-out ones.
     pub train: usize,
+    /// Held-out pictures.
     pub held_out: usize,
     /// Pictures of the smallest class.
     pub fewest: usize,

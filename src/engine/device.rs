@@ -6,7 +6,9 @@ use super::messages::{DeviceChoice, DeviceInfo};
 
 /// Opened device with its description.
 pub struct OpenedDevice {
+    /// Device of burn.
     pub device: Device,
+    /// Description, for display.
     pub info: DeviceInfo,
 }
 
@@ -71,9 +73,9 @@ async fn gpu(
     _chosen: bool,
     _lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, String> {
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", feature = "browser"))]
     return Err(no_gpu().into());
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(not(all(target_arch = "wasm32", feature = "browser")))]
     Err("this build has no GPU support".into())
 }
 
@@ -133,18 +135,20 @@ async fn first_gpu(
         lost(format!("{reason:?}: {message}"));
     });
     let adapter = setup.adapter.get_info();
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", feature = "browser"))]
     let name = match browser_gpu_name().await {
         Some(name) => format!("WebGPU: {name}"),
         None => "WebGPU".into(),
     };
+    #[cfg(all(target_arch = "wasm32", not(feature = "browser")))]
+    let name = "WebGPU".to_owned();
     #[cfg(not(target_arch = "wasm32"))]
     let name = format!("{}: {}", adapter.backend, adapter.name);
     Ok((device, name, adapter.device_type == DeviceType::Cpu))
 }
 
 /// Reason why a browser offers no GPU.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", any(feature = "browser", feature = "gpu")))]
 fn no_gpu() -> &'static str {
     match browser_has_webgpu() {
         true => "WebGPU found no GPU",
@@ -152,7 +156,13 @@ fn no_gpu() -> &'static str {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
+/// Unknown without the bindings of a browser; wgpu finds out.
+#[cfg(all(target_arch = "wasm32", feature = "gpu", not(feature = "browser")))]
+fn browser_has_webgpu() -> bool {
+    true
+}
+
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
 fn browser_has_webgpu() -> bool {
     let get = |object: &wasm_bindgen::JsValue, key: &str| {
         js_sys::Reflect::get(object, &key.into()).unwrap_or_default()
@@ -163,7 +173,7 @@ fn browser_has_webgpu() -> bool {
 
 /// The browser's description of its GPU, such as `nvidia ada-lovelace`. wgpu passes on
 /// another field, which browsers leave empty.
-#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+#[cfg(all(feature = "gpu", target_arch = "wasm32", feature = "browser"))]
 async fn browser_gpu_name() -> Option<String> {
     use wasm_bindgen::{JsCast, JsValue};
 

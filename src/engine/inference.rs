@@ -18,19 +18,30 @@ use crate::zero_shot::{self, QuestionError};
 /// Error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// Files of the model are missing or unusable.
     #[error("the model cannot be used: {0}")]
     Model(#[from] HubError),
+    /// A text cannot be tokenised.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// Labels or templates have no answer.
     #[error(transparent)]
     Question(#[from] QuestionError),
+    /// The device failed, with its reason.
     #[error("the device failed while computing: {0}")]
     Device(String),
+    /// Tokenizer and model do not belong together.
     #[error(
         "the tokenizer produced the token id {id}, but the model's vocabulary has {vocab_size} entries: \
          its tokenizer.json is missing, or belongs to another model"
     )]
-    Vocabulary { id: u32, vocab_size: usize },
+    Vocabulary {
+        /// Token id that the model does not know.
+        id: u32,
+        /// Number of tokens that it knows.
+        vocab_size: usize,
+    },
+    /// The features have infinities or NaN.
     #[error(
         "the model's output is not finite: its weights are damaged, or the device computes \
          incorrectly (try the CPU)"
@@ -56,13 +67,16 @@ pub struct Engine {
 
 /// Packed model with its configuration, for [`Engine::swap`].
 pub struct ModelSlot {
+    /// Packed model.
     pub model: Clip,
+    /// Its configuration.
     pub config: ClipConfig,
 }
 
 /// Tokens and features of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextFeatures {
+    /// Token ids.
     pub tokens: TokenIds,
     /// Normalised, `[embed_dim]`.
     pub features: Vec<f32>,
@@ -78,10 +92,12 @@ const TOKEN_BATCH: usize = 512;
 pub struct PendingPrompts(Vec<(String, TokenIds)>);
 
 impl PendingPrompts {
+    /// Number of prompts.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether no prompt is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -177,10 +193,12 @@ impl Engine {
         })
     }
 
+    /// Description of the model, for display.
     pub fn model_info(&self) -> &ModelInfo {
         &self.info
     }
 
+    /// Description of the device, for display.
     pub fn device_info(&self) -> &DeviceInfo {
         &self.opened.info
     }

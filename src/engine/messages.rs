@@ -27,7 +27,9 @@ pub enum DeviceChoice {
     /// The GPU if there is one, else the CPU.
     #[default]
     Auto,
+    /// The GPU, or an error.
     Gpu,
+    /// The CPU.
     Cpu,
 }
 
@@ -47,7 +49,9 @@ pub enum ModelSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationChoice {
+    /// `x * sigmoid(1.702 x)`: OpenAI's weights.
     QuickGelu,
+    /// Exact GELU: most of LAION's weights.
     Gelu,
 }
 
@@ -56,7 +60,9 @@ pub enum ActivationChoice {
 pub enum Request {
     /// Opens a device and loads a model. The first message to a worker, sent once.
     Open {
+        /// Device to open.
         device: DeviceChoice,
+        /// Model to load.
         source: ModelSource,
         /// URL of the hub.
         hub: String,
@@ -71,16 +77,28 @@ pub enum Request {
         threads: Option<u32>,
     },
     /// Deletes a model from the cache.
-    DeleteKept { model: String },
+    DeleteKept {
+        /// Its name in the cache.
+        model: String,
+    },
     /// Encodes a picture, whose file is attached.
-    AddImage { image: ImageId, name: String },
+    AddImage {
+        /// Id of the picture.
+        image: ImageId,
+        /// File name, for display.
+        name: String,
+    },
     /// Drops a picture, encoded or pending.
-    RemoveImage { image: ImageId },
+    RemoveImage {
+        /// Id of the picture.
+        image: ImageId,
+    },
     /// Sets the labels and prompt templates. Every encoded picture is ranked again;
     /// cached prompts cost nothing.
     Classify {
         /// Counter of the page, echoed in the answers to detect stale ones.
         question: u32,
+        /// Class names.
         labels: Vec<String>,
         /// Each contains `{label}`. Features of several templates are averaged and
         /// normalised.
@@ -90,7 +108,14 @@ pub enum Request {
     Cancel,
     /// Benchmarks the encoders on synthetic input: batches of `images` and of `texts` (of
     /// full length), `runs` times.
-    Measure { images: u32, texts: u32, runs: u32 },
+    Measure {
+        /// Images in a batch.
+        images: u32,
+        /// Texts in a batch.
+        texts: u32,
+        /// Number of runs.
+        runs: u32,
+    },
     /// Training request.
     Training(TrainingRequest),
     /// Library request.
@@ -224,22 +249,33 @@ pub struct KeptIndex {
 pub enum Event {
     /// Loading progress.
     Loading {
+        /// Stage of loading.
         stage: LoadStage,
+        /// Bytes or steps so far.
         done: u64,
         /// 0 if unknown.
         total: u64,
     },
     /// The model is loaded; pictures and questions are processed from here on.
     Ready {
+        /// Description of the model.
         model: ModelInfo,
+        /// Description of the device.
         device: DeviceInfo,
     },
     /// The cached models. Follows every [`Request::Open`] and [`Request::DeleteKept`].
-    Kept { models: Vec<CachedModel> },
+    Kept {
+        /// Models in the cache.
+        models: Vec<CachedModel>,
+    },
     /// Notice for the visitor, such as that a model could not be cached.
-    Remark { text: String },
+    Remark {
+        /// Text to show.
+        text: String,
+    },
     /// The model could not be opened; the worker is unusable.
     OpenFailed {
+        /// Text to show.
         error: String,
         /// Whether the GPU caused it, so that the CPU may do better.
         #[serde(default)]
@@ -247,12 +283,17 @@ pub enum Event {
     },
     /// A picture is being encoded. If the worker crashes before the next event about it,
     /// this picture was the cause, and the page will not send it again.
-    EncodingImage { image: ImageId },
+    EncodingImage {
+        /// Id of the picture.
+        image: ImageId,
+    },
     /// A picture was encoded.
     ImageEncoded {
+        /// Id of the picture.
         image: ImageId,
         /// Size in pixels, after EXIF orientation.
         width: u32,
+        /// Height in pixels, after EXIF orientation.
         height: u32,
         /// Time of decoding and resizing.
         preprocess_ms: f64,
@@ -260,42 +301,67 @@ pub enum Event {
         encode_ms: f64,
     },
     /// A picture could not be used; the others continue.
-    ImageFailed { image: ImageId, error: String },
+    ImageFailed {
+        /// Id of the picture.
+        image: ImageId,
+        /// Text to show.
+        error: String,
+    },
     /// Encoding progress of the current prompts.
     EncodingTexts {
+        /// Counter from [`Request::Classify`].
         question: u32,
+        /// Prompts encoded so far.
         done: u32,
+        /// Prompts to encode.
         total: u32,
     },
     /// All prompts of a question are encoded or cached.
     TextsEncoded {
+        /// Counter from [`Request::Classify`].
         question: u32,
         /// Prompts encoded now, not cached.
         encoded: u32,
+        /// Time of the text encoder, in milliseconds.
         encode_ms: f64,
         /// Warnings, such as prompts truncated at `context_length`.
         notes: Vec<String>,
     },
     /// A question is invalid (no labels, a template without `{label}`).
-    QuestionFailed { question: u32, error: String },
+    QuestionFailed {
+        /// Counter from [`Request::Classify`].
+        question: u32,
+        /// Text to show.
+        error: String,
+    },
     /// Ranking of one picture, most likely label first.
     Answer {
+        /// Counter from [`Request::Classify`].
         question: u32,
+        /// Id of the picture.
         image: ImageId,
+        /// Labels, the most likely first.
         ranking: Vec<Ranked>,
     },
     /// Response to [`Request::Cancel`], with the dropped pictures.
-    Cancelled { images: Vec<ImageId> },
+    Cancelled {
+        /// Ids of the dropped pictures.
+        images: Vec<ImageId>,
+    },
     /// Response to [`Request::Measure`].
     Measured(Measured),
     /// The benchmark failed.
-    MeasureFailed { error: String },
+    MeasureFailed {
+        /// Text to show.
+        error: String,
+    },
     /// Training event.
     Training(TrainingEvent),
     /// Event of the library.
     Library(LibraryEvent),
     /// The GPU was lost or the worker's code trapped: the page starts a new worker.
     Died {
+        /// Text to show.
         error: String,
         /// Whether the GPU was lost.
         gpu: bool,
@@ -318,35 +384,58 @@ pub enum TrainingRequest {
     HandOver,
     /// Adds training pictures, whose files are attached in this order. Each is read once
     /// and, quota permitting, stored for later visits.
-    AddSamples { samples: Vec<SampleId> },
+    AddSamples {
+        /// Ids, in the order of the files.
+        samples: Vec<SampleId>,
+    },
     /// Deletes samples.
-    RemoveSamples { samples: Vec<SampleId> },
+    RemoveSamples {
+        /// Ids of the samples.
+        samples: Vec<SampleId>,
+    },
     /// Stores the page's own description of its samples, returned by
     /// [`TrainingEvent::Found`] in a later visit.
-    KeepProject { project: String },
+    KeepProject {
+        /// The page's description, as text.
+        project: String,
+    },
     /// Requests an estimate; answered by [`TrainingEvent::Estimated`].
     Estimate {
+        /// Settings to estimate.
         settings: TrainingSettings,
         /// Number of training and of held-out examples.
         train: u32,
+        /// Number of held-out examples.
         held_out: u32,
     },
     /// Starts training. A previous result is replaced when it finishes.
-    Start { plan: TrainingPlan },
+    Start {
+        /// Complete description of the training.
+        plan: TrainingPlan,
+    },
     /// Pauses after the current step.
     Pause,
     /// Resumes after a pause, or from a stored checkpoint.
     Resume,
     /// Stops. The model so far is the result, or is discarded.
-    Stop { discard: bool },
+    Stop {
+        /// Whether the model so far is discarded.
+        discard: bool,
+    },
     /// Discards an interrupted training of an earlier visit.
     Discard,
     /// Exports the result as files.
-    Export { what: Export },
+    Export {
+        /// Format of the files.
+        what: Export,
+    },
     /// Imports the attached files of a probe, an adapter or a LoRA.
     Import,
     /// Switches between the trained or imported classifier and the original model.
-    Use { trained: bool },
+    Use {
+        /// Whether the trained one is to be used.
+        trained: bool,
+    },
 }
 
 /// Training message from the worker.
@@ -355,33 +444,44 @@ pub enum TrainingEvent {
     /// Data stored by earlier visits or by an earlier worker. The samples' files are
     /// attached.
     Found {
+        /// The page's description of its samples.
         project: Option<String>,
+        /// Ids of the stored samples.
         samples: Vec<SampleId>,
+        /// Training that can be resumed.
         interrupted: Option<Interrupted>,
+        /// Result of an earlier training.
         trained: Option<Trained>,
     },
     /// Response to [`TrainingRequest::HandOver`].
     HandedOver,
     /// Files of samples were read, in batches.
     SamplesRead {
+        /// Readings, in the order of the files.
         samples: Vec<SampleReading>,
     },
+    /// Response to [`TrainingRequest::Estimate`].
     Estimated(Estimate),
+    /// Progress of the current stage.
     Progress(TrainingProgress),
     /// After each optimiser step.
     Step(TrainingStep),
     /// The held-out part was evaluated during training.
     Measured {
+        /// Number of optimiser steps so far.
         step: u32,
+        /// Top-1 accuracy on the held-out part, 0 to 1.
         accuracy: f64,
     },
     /// Metrics so far, after [`TrainingRequest::Resume`] of a training that this page has
     /// not seen.
     Curves {
+        /// Series by step.
         curves: Vec<MetricSeries>,
     },
     /// A checkpoint was saved.
     Kept {
+        /// Number of optimiser steps in the checkpoint.
         step: u32,
     },
     /// Response to [`TrainingRequest::Pause`].
@@ -391,30 +491,41 @@ pub enum TrainingEvent {
     /// Response to [`TrainingRequest::Stop`] or [`TrainingRequest::Discard`]: nothing is
     /// left.
     Stopped,
+    /// Training has ended with a result.
     Finished(Box<Outcome>),
     /// Training cannot start or continue.
     Failed {
+        /// Text to show.
         error: String,
     },
     /// The files' bytes are attached, in this order.
     Exported {
+        /// Names of the files.
         files: Vec<String>,
     },
+    /// The result could not be exported.
     ExportFailed {
+        /// Text to show.
         error: String,
     },
+    /// Response to [`TrainingRequest::Import`].
     Imported(Trained),
+    /// The files could not be imported.
     ImportFailed {
+        /// Text to show.
         error: String,
     },
     /// The classifier in use; `None` for the original model with the visitor's labels.
     /// With `encode_again`, features are stale and pictures have to be sent again.
     InUse {
+        /// Trained classifier or model in use.
         trained: Option<Trained>,
+        /// Whether features are stale.
         encode_again: bool,
     },
     /// Notice for the visitor, such as that samples could not be stored.
     Remark {
+        /// Text to show.
         text: String,
     },
 }
@@ -422,6 +533,7 @@ pub enum TrainingEvent {
 /// Result of reading a sample's file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleReading {
+    /// Id of the sample.
     pub sample: SampleId,
     /// Content hash, or why the file is unusable.
     pub file: Result<String, String>,
@@ -432,10 +544,13 @@ pub struct SampleReading {
 pub struct TrainingPlan {
     /// Display name of the data set.
     pub name: String,
+    /// Hyper-parameters.
     pub settings: TrainingSettings,
+    /// Class names; empty for captions.
     pub classes: Vec<String>,
     /// Prompt templates of a class, each with `{label}`.
     pub templates: Vec<String>,
+    /// Pictures, training and held-out ones.
     pub samples: Vec<PlannedSample>,
     /// Files left out.
     pub problems: Vec<Problem>,
@@ -444,11 +559,13 @@ pub struct TrainingPlan {
 /// Picture with its class or captions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedSample {
+    /// Id of the sample.
     pub sample: SampleId,
     /// Unique path, used in reports.
     pub path: String,
     /// Index into [`TrainingPlan::classes`].
     pub class: Option<u32>,
+    /// Captions; empty for a picture with a class only.
     pub captions: Vec<String>,
     /// Held out for evaluation.
     pub held_out: bool,
@@ -457,24 +574,33 @@ pub struct PlannedSample {
 /// Hyper-parameters; each method uses its own subset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSettings {
+    /// Training method.
     pub method: Method,
     /// Fraction of each class that is held out for evaluation.
     pub held_out: f64,
+    /// Random seed.
     pub seed: u32,
+    /// Passes over the training pictures.
     pub epochs: u32,
     /// Pairs per optimiser step.
     pub batch_size: u32,
     /// Pairs per forward pass.
     pub micro_batch: u32,
+    /// Peak learning rate.
     pub learning_rate: f64,
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
+    /// Steps of linear warm-up.
     pub warmup_steps: u32,
     /// LoRA only.
     pub rank: u32,
+    /// LoRA only: the low-rank product is scaled by `alpha / rank`.
     pub alpha: f64,
     /// LoRA: adapt the MLPs, too.
     pub mlp: bool,
+    /// Trainable part of the image encoder.
     pub image_tower: TrainedPart,
+    /// Trainable part of the text encoder.
     pub text_tower: TrainedPart,
     /// Whether the logit scale is trainable.
     pub temperature: bool,
@@ -489,9 +615,11 @@ pub struct TrainingSettings {
 /// How much of a tower is trainable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrainedPart {
+    /// Nothing.
     Frozen,
     /// This many blocks, from the output, and the layers after them.
     Last(u32),
+    /// Everything.
     Whole,
 }
 
@@ -504,6 +632,7 @@ pub struct Estimate {
     pub memory_bytes: u64,
     /// Available memory, if known.
     pub available_bytes: Option<u64>,
+    /// Time for the whole training, if known.
     pub seconds: Option<f64>,
     /// Largest micro-batch that fits, if this one does not.
     pub smaller: Option<u32>,
@@ -514,15 +643,19 @@ pub struct Estimate {
 /// Training progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingProgress {
+    /// Current stage.
     pub stage: TrainingStage,
+    /// Units of the stage so far.
     pub done: u32,
     /// 0 if unknown.
     pub total: u32,
     /// Throughput of the image encoder.
     pub images_per_second: Option<f64>,
+    /// Time until the end of the stage, if known.
     pub seconds_left: Option<f64>,
 }
 
+/// Stage of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrainingStage {
     /// Encoding pictures.
@@ -544,19 +677,24 @@ pub enum TrainingStage {
 pub struct TrainingStep {
     /// Counted from 1.
     pub step: u32,
+    /// Contrastive loss of the batch.
     pub loss: f64,
     /// `exp(logit_scale)`.
     pub scale: f64,
+    /// Learning rate of the step.
     pub learning_rate: f64,
 }
 
 /// Interrupted training of an earlier visit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interrupted {
+    /// Training method.
     pub method: Method,
     /// Name of the base model.
     pub model: String,
+    /// Optimiser steps in the checkpoint.
     pub step: u32,
+    /// Optimiser steps of the whole training.
     pub steps: u32,
     /// Milliseconds since 1970.
     pub kept_ms: f64,
@@ -565,18 +703,24 @@ pub struct Interrupted {
 /// Result of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// Report, also written to a file.
     pub report: TrainingReport,
     /// For every held-out sample with a class.
     pub answers: Vec<HeldOutAnswer>,
+    /// Description of the result.
     pub trained: Trained,
 }
 
 /// Answers for a held-out picture; indices into the report's classes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutAnswer {
+    /// Id of the sample.
     pub sample: SampleId,
+    /// True class.
     pub truth: u32,
+    /// Answer before training.
     pub before: u32,
+    /// Answer after training.
     pub after: u32,
     /// Probability of `after`.
     pub probability: f32,
@@ -585,6 +729,7 @@ pub struct HeldOutAnswer {
 /// Trained or imported classifier or model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
+    /// Training method.
     pub method: Method,
     /// Name of the base model.
     pub model: String,
@@ -607,6 +752,7 @@ pub enum Export {
     OpenClip,
 }
 
+/// Stage of loading a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadStage {
     /// Requesting a GPU.
@@ -623,11 +769,15 @@ pub enum LoadStage {
 pub struct Measured {
     /// Milliseconds of each run.
     pub image_ms: Vec<f64>,
+    /// Milliseconds of each run of the text encoder.
     pub text_ms: Vec<f64>,
+    /// Features of the first image, `[embed_dim]`.
     pub image_features: Vec<f32>,
+    /// Features of the first text, `[embed_dim]`.
     pub text_features: Vec<f32>,
 }
 
+/// Description of a device, for display.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// `true` on WebGPU.

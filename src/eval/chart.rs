@@ -5,16 +5,22 @@ use std::fmt::Write;
 /// A chart of accuracies over numbers of examples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
+    /// Heading.
     pub title: String,
+    /// Label of the horizontal axis.
     pub x: String,
+    /// Label of the vertical axis.
     pub y: String,
     /// Where the horizontal axis has its marks, from left to right, evenly.
     pub ticks: Vec<f64>,
+    /// Lines, in the order of the legend.
     pub lines: Vec<Line>,
 }
 
+/// Line of a chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
+    /// Name in the legend.
     pub name: String,
     /// Place on the axis (one of the ticks), mean, and how far the runs spread
     /// around it. One point alone is drawn as a star.
@@ -33,6 +39,7 @@ const COLOURS: [&str; 6] = [
 ];
 
 impl Chart {
+    /// The chart as an SVG document.
     pub fn svg(&self) -> String {
         let mut svg = String::new();
         // Writing to a String does not fail.

@@ -7,6 +7,7 @@ use super::none_drawn;
 /// A classifier measured on pictures whose classes are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    /// Number of pictures.
     pub images: usize,
     /// Share whose class is named first.
     pub top_1: f64,
@@ -18,6 +19,7 @@ pub struct Evaluation {
     /// Mean over the classes of their share of `top_1`: a large class counts
     /// no more than a small one.
     pub mean_per_class: f64,
+    /// Results by class.
     pub classes: Vec<ClassResult>,
     /// What was named how often, only where it was at all: at most an entry
     /// for each picture, also with a thousand classes.
@@ -26,26 +28,36 @@ pub struct Evaluation {
     pub mistakes: Vec<Mistake>,
 }
 
+/// Result of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassResult {
+    /// Name of the class.
     pub name: String,
+    /// Number of its pictures.
     pub images: usize,
+    /// Number of them that were named right.
     pub right: usize,
 }
 
 /// Pictures of class `truth` that were named `answer`; indices of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
+    /// True class.
     pub truth: usize,
+    /// Class that was named.
     pub answer: usize,
+    /// Number of such pictures.
     pub images: usize,
 }
 
 /// A wrong answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mistake {
+    /// Path of the picture.
     pub path: String,
+    /// Name of the true class.
     pub truth: String,
+    /// Name of the class that was named.
     pub answer: String,
     /// Of the answer.
     pub probability: f32,
@@ -55,15 +67,19 @@ pub struct Mistake {
 
 /// A picture, its class, and what a classifier thought of each class.
 pub struct Judged<'a> {
+    /// Path of the picture.
     pub path: &'a str,
+    /// True class.
     pub truth: usize,
     /// Sum to 1.
     pub probabilities: Vec<f32>,
 }
 
 impl Evaluation {
+    /// Maximum number of [`Self::mistakes`].
     pub const MISTAKES: usize = 50;
 
+    /// Evaluation of judged pictures.
     pub fn new(classes: &[String], judged: &[Judged]) -> Self {
         let mut found = Self {
             images: judged.len(),

@@ -10,8 +10,11 @@ pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softma
 /// among ten classes taken at random (the true one with them).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracy {
+    /// Share whose class is first.
     pub top_1: f64,
+    /// Share whose class is among the first five.
     pub top_5: f64,
+    /// Share whose class is first among ten classes.
     pub among_10: f64,
 }
 

@@ -23,6 +23,7 @@ pub struct Chunk<'a> {
     /// Offset in the file. 0 restarts it: earlier chunks are void (the file changed
     /// during the download).
     pub offset: u64,
+    /// Contents.
     pub bytes: &'a [u8],
     /// Length of the whole file; 0 when unknown.
     pub total: u64,
@@ -62,40 +63,63 @@ pub trait ModelFiles {
 /// Error of a model's files.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
+    /// File that cannot be read or fetched.
     #[error("{file} could not be read: {why}")]
-    Read { file: String, why: String },
+    Read {
+        /// Path or name of the file.
+        file: String,
+        /// The system's or the server's reason.
+        why: String,
+    },
+    /// Folder or repository without a CLIP model.
     #[error(
         "{0} does not contain a CLIP model: expected config.json and model.safetensors, or \
          open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone"
     )]
     NoModel(String),
+    /// Config without weights.
     #[error(
         "{config} was found, but its weights, {weights}, were not (other formats, such as \
          pytorch_model.bin, are not supported)"
     )]
     NoWeights {
+        /// File name of the config.
         config: &'static str,
+        /// File names that the weights may have.
         weights: String,
     },
+    /// Weights that cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// Request that the source refuses, in words.
     #[error("{0}")]
     Refused(String),
+    /// Text that is neither a path nor a name on the hub.
     #[error("no such file or folder: {0}; {1}")]
     NotFound(String, ModelLocationError),
+    /// Name on the hub, in a program without the feature `hub`.
     #[error(
         "{0} is not on disk, and this program was built without access to a hub (feature `hub`)"
     )]
     NoHub(ModelLocation),
+    /// Preprocessing for another image size.
     #[error(
         "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes \
          them {prepared} x {prepared}: the files do not match"
     )]
-    ImageSize { prepared: usize, seen: usize },
+    ImageSize {
+        /// Image size of the preprocessing.
+        prepared: usize,
+        /// Image size of the model.
+        seen: usize,
+    },
+    /// Config that cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Tokenizer that cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// Preprocessing config that cannot be used.
     #[error("the model's preprocessor config: {0}")]
     Preprocess(#[from] PreprocessError),
 }
@@ -104,9 +128,13 @@ pub enum HubError {
 /// same bundle.
 #[derive(Clone)]
 pub struct ModelBundle {
+    /// Display name of the model.
     pub name: String,
+    /// Configuration of the model.
     pub config: ClipConfig,
+    /// Preprocessing of pictures.
     pub preprocess: PreprocessConfig,
+    /// Tokenizer of texts.
     pub tokenizer: Rc<Tokenizer>,
     /// Possible names of the safetensors file.
     pub weights: Vec<String>,
@@ -177,6 +205,7 @@ pub async fn open(
 /// Progress of loading the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadProgress {
+    /// Bytes so far.
     pub bytes: u64,
     /// 0 when unknown.
     pub total_bytes: u64,
@@ -184,6 +213,7 @@ pub struct LoadProgress {
 
 /// Model loaded on its device.
 pub struct Loaded {
+    /// The model.
     pub model: Clip,
     /// Size of the weights file.
     pub bytes: u64,

@@ -26,7 +26,9 @@ const FOLDER: &str = "models";
 
 /// Storage backend.
 pub enum ModelCache {
+    /// Folder of the origin private file system.
     Files(FileSystemDirectoryHandle),
+    /// Cache of the Cache API.
     Cache(Cache),
 }
 
@@ -35,6 +37,7 @@ pub enum ModelCache {
 pub enum CacheError {
     /// The browser's quota is exceeded.
     Full,
+    /// Another reason, in words.
     Other(String),
 }
 
@@ -144,6 +147,7 @@ impl ModelCache {
         })
     }
 
+    /// Reads a byte string.
     pub async fn get(&self, name: &str) -> Option<Vec<u8>> {
         let get = async || -> Result<Vec<u8>, JsValue> {
             let buffer = match self {
@@ -186,6 +190,7 @@ impl ModelCache {
         find().await.ok()
     }
 
+    /// Deletes a byte string.
     pub async fn delete(&self, name: &str) {
         // A missing entry is no error.
         let _ = match self {
@@ -194,6 +199,7 @@ impl ModelCache {
         };
     }
 
+    /// Names of all byte strings.
     pub async fn names(&self) -> Vec<String> {
         let list = async || -> Result<Vec<String>, JsValue> {
             let mut names = Vec::new();
@@ -282,6 +288,7 @@ const META: &str = "meta";
 const BYTES: &str = "bytes";
 
 impl<'a> CachedFile<'a> {
+    /// Entry of a model's file, which need not exist.
     pub async fn open(store: &'a ModelCache, model: &'a str, file: &'a str) -> Self {
         let meta = store.meta(model, file).await;
         let mut cached = Self {
@@ -330,6 +337,7 @@ impl<'a> CachedFile<'a> {
         self.meta.as_ref().is_some_and(|meta| meta.absent)
     }
 
+    /// The server's validator of the version.
     pub fn identity(&self) -> Option<&str> {
         self.meta.as_ref()?.identity.as_deref()
     }
@@ -339,6 +347,7 @@ impl<'a> CachedFile<'a> {
         self.meta.as_ref().map_or(0, |meta| meta.total)
     }
 
+    /// Number of chunks.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct CachedModel {
     /// Its name when it was opened.
     pub model: String,
+    /// Size of what is cached.
     pub bytes: u64,
     /// `false` for an interrupted download.
     pub complete: bool,

@@ -20,6 +20,7 @@ pub struct BrowserFiles {
 const CHUNK: f64 = (4 << 20) as f64;
 
 impl BrowserFiles {
+    /// Dropped `files`; `page` has CLIP's vocabulary.
     pub fn new(files: Vec<File>, page: HttpFiles) -> Self {
         Self { files, page }
     }

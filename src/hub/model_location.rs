@@ -8,7 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelLocation {
     /// `owner/name` on the hub, at a branch, tag or commit.
-    Hub { id: String, revision: String },
+    Hub {
+        /// `owner/name`.
+        id: String,
+        /// Branch, tag or commit.
+        revision: String,
+    },
     /// URL of a folder (with a trailing slash) or of a `.safetensors` file.
     Url(String),
 }

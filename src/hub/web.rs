@@ -2,8 +2,11 @@
 
 use super::{BrowserFiles, ChunkSink, HttpFiles, HubError, ModelFiles};
 
+/// Files of a model in a browser.
 pub enum WebModelFiles {
+    /// Files on a server.
     Http(HttpFiles),
+    /// Files of the visitor.
     Files(BrowserFiles),
 }
 

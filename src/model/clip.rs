@@ -12,7 +12,9 @@ use crate::ops::normalize;
 /// encoder whose outputs are compared by cosine.
 #[derive(Module, Debug)]
 pub struct Clip {
+    /// Image encoder.
     pub visual: ImageEncoder,
+    /// Text encoder.
     pub text: TextTransformer,
     /// Log of the logit scale (inverse temperature), shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
@@ -56,7 +58,9 @@ impl Clip {
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // a model has one of them
 pub enum ImageEncoder {
+    /// Vision Transformer.
     Vit(VisionTransformer),
+    /// Modified ResNet.
     ResNet(ModifiedResNet),
 }
 

@@ -9,14 +9,18 @@ use serde_json::Value;
 pub struct ClipConfig {
     /// Length of `image_features` and `text_features`.
     pub embed_dim: usize,
+    /// Configuration of the image encoder.
     pub vision: VisionConfig,
+    /// Configuration of the text encoder.
     pub text: TextConfig,
 }
 
 /// Configuration of the image encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum VisionConfig {
+    /// Vision Transformer.
     Vit(VitConfig),
+    /// Modified ResNet.
     ResNet(ResNetConfig),
 }
 
@@ -38,11 +42,17 @@ pub struct VitConfig {
     /// Side of a patch, pixels. A remainder at the right and bottom, where it does not
     /// divide `image_size`, is ignored.
     pub patch_size: usize,
+    /// Width of the residual stream.
     pub width: usize,
+    /// Number of blocks.
     pub layers: usize,
+    /// Attention heads of a block.
     pub heads: usize,
+    /// Inner width of the MLPs.
     pub mlp_width: usize,
+    /// Activation of the MLPs.
     pub activation: Activation,
+    /// Epsilon of the layer norms.
     pub layer_norm_eps: f64,
 }
 
@@ -84,14 +94,21 @@ impl ResNetConfig {
 /// Configuration of the text encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextConfig {
+    /// Number of token ids.
     pub vocab_size: usize,
     /// Maximum length of a text, in tokens.
     pub context_length: usize,
+    /// Width of the residual stream.
     pub width: usize,
+    /// Number of blocks.
     pub layers: usize,
+    /// Attention heads of a block.
     pub heads: usize,
+    /// Inner width of the MLPs.
     pub mlp_width: usize,
+    /// Activation of the MLPs.
     pub activation: Activation,
+    /// Epsilon of the layer norms.
     pub layer_norm_eps: f64,
     /// Token id whose position is pooled; `None`: the highest id.
     pub eos_token_id: Option<u32>,
@@ -131,21 +148,40 @@ impl Activation {
 /// Error in a config file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// File that is not JSON.
     #[error("{file} is not valid JSON: {source}")]
     Json {
+        /// File name.
         file: &'static str,
+        /// The parser's reason.
         source: serde_json::Error,
     },
+    /// Field that is missing or of another type.
     #[error("{file}: `{field}` is missing or not {expected}")]
     Field {
+        /// File name.
         file: &'static str,
+        /// Path of the field.
         field: String,
+        /// What the field must be.
         expected: &'static str,
     },
+    /// Model of another kind.
     #[error("{file}: {what}, which is not supported")]
-    Unsupported { file: &'static str, what: String },
+    Unsupported {
+        /// File name.
+        file: &'static str,
+        /// What is not supported.
+        what: String,
+    },
+    /// Fields that contradict each other.
     #[error("{file}: {what}")]
-    Inconsistent { file: &'static str, what: String },
+    Inconsistent {
+        /// File name.
+        file: &'static str,
+        /// What does not fit.
+        what: String,
+    },
 }
 
 const HUGGING_FACE: &str = "config.json";

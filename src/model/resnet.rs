@@ -17,13 +17,21 @@ const EXPANSION: usize = 4;
 /// Image encoder. Channels last inside: `[batch, height, width, channels]`.
 #[derive(Module, Debug)]
 pub struct ModifiedResNet {
+    /// Stem: 3x3 with stride 2.
     pub conv1: ConvNorm,
+    /// Stem: 3x3.
     pub conv2: ConvNorm,
+    /// Stem: 3x3, before average pooling.
     pub conv3: ConvNorm,
+    /// First stage, at 1/4 of the image size.
     pub layer1: Vec<Bottleneck>,
+    /// Second stage, at 1/8.
     pub layer2: Vec<Bottleneck>,
+    /// Third stage, at 1/16.
     pub layer3: Vec<Bottleneck>,
+    /// Fourth stage, at 1/32.
     pub layer4: Vec<Bottleneck>,
+    /// Attention pooling and projection to `embed_dim`.
     pub attnpool: AttentionPool2d,
 }
 
@@ -86,8 +94,11 @@ fn stage(blocks: &[Bottleneck], x: Tensor<4>) -> Tensor<4> {
 /// place of strides.
 #[derive(Module, Debug)]
 pub struct Bottleneck {
+    /// 1x1, to the inner channels.
     pub conv1: ConvNorm,
+    /// 3x3.
     pub conv2: ConvNorm,
+    /// 1x1, to [`EXPANSION`] times the inner channels.
     pub conv3: ConvNorm,
     /// Projection shortcut, after average pooling, if size or channels change.
     pub downsample: Option<ConvNorm>,
@@ -127,9 +138,13 @@ impl Bottleneck {
 pub struct AttentionPool2d {
     /// `[pixels + 1, channels]`, the mean token's first.
     pub positional_embedding: Param<Tensor<2>>,
+    /// Query projection, `[channels, channels]`.
     pub q_proj: Linear,
+    /// Key projection, `[channels, channels]`.
     pub k_proj: Linear,
+    /// Value projection, `[channels, channels]`.
     pub v_proj: Linear,
+    /// Output projection, `[channels, embed_dim]`.
     pub c_proj: Linear,
     /// Packed key and value projections, in place of those of the layers.
     pub(super) packed: Option<PackedPool>,

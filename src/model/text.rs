@@ -10,10 +10,13 @@ use crate::ops::{Embedding, Initializer, LayerNorm, Linear};
 /// Text encoder: token ids to features.
 #[derive(Module, Debug)]
 pub struct TextTransformer {
+    /// `[vocab_size, width]`
     pub token_embedding: Embedding,
     /// `[context_length, width]`
     pub positional_embedding: Param<Tensor<2>>,
+    /// Causal transformer.
     pub transformer: Transformer,
+    /// Layer norm of the pooled token.
     pub ln_final: LayerNorm,
     /// `[width, embed_dim]`, no bias.
     pub text_projection: Linear,

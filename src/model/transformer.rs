@@ -9,6 +9,7 @@ use crate::ops::{Initializer, LayerNorm, Linear, attention};
 /// Stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`.
 #[derive(Module, Debug)]
 pub struct Transformer {
+    /// Blocks, input to output.
     pub resblocks: Vec<ResidualAttentionBlock>,
 }
 
@@ -41,9 +42,13 @@ impl Transformer {
 /// `x = x + attn(ln_1(x))`, then `x = x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]
 pub struct ResidualAttentionBlock {
+    /// Layer norm before attention.
     pub ln_1: LayerNorm,
+    /// Self-attention.
     pub attn: Attention,
+    /// Layer norm before the MLP.
     pub ln_2: LayerNorm,
+    /// MLP.
     pub mlp: Mlp,
 }
 
@@ -70,6 +75,7 @@ impl ResidualAttentionBlock {
 pub struct Attention {
     /// `[width, 3 * width]`: query, key and value concatenated.
     pub in_proj: Linear,
+    /// `[width, width]`
     pub out_proj: Linear,
     pub(super) heads: usize,
 }
@@ -94,7 +100,9 @@ impl Attention {
 /// MLP: two linear layers with an activation between them.
 #[derive(Module, Debug)]
 pub struct Mlp {
+    /// `[width, mlp_width]`
     pub c_fc: Linear,
+    /// `[mlp_width, width]`
     pub c_proj: Linear,
     #[module(skip)]
     activation: Activation,

@@ -18,8 +18,11 @@ pub struct VisionTransformer {
     pub class_embedding: Param<Tensor<1>>,
     /// `[patches + 1, width]`, the class token's first.
     pub positional_embedding: Param<Tensor<2>>,
+    /// Layer norm of the embedded tokens.
     pub ln_pre: LayerNorm,
+    /// Transformer without a mask.
     pub transformer: Transformer,
+    /// Layer norm of the class token.
     pub ln_post: LayerNorm,
     /// `[width, embed_dim]`, no bias.
     pub proj: Linear,

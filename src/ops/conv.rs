@@ -32,6 +32,7 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
+    /// Convolution of `channels` `[in, out]`, initialised as in PyTorch.
     pub fn init(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
         let padding = kernel / 2;
         let mut conv = Conv2dConfig::new(channels, [kernel, kernel])

@@ -13,6 +13,7 @@ pub struct Embedding {
 }
 
 impl Embedding {
+    /// Table of `shape` `[vocab_size, width]`.
     pub fn init(shape: [usize; 2], weight: Initializer, device: &Device) -> Self {
         Self {
             weight: weight.init(shape, device),

@@ -21,7 +21,9 @@ pub fn seed(seed: u64) {
 /// Initializer of a parameter, run lazily on first access.
 #[derive(Clone, Copy, Debug)]
 pub enum Initializer {
+    /// Zeros.
     Zeros,
+    /// Ones.
     Ones,
     /// Mean 0, with this standard deviation.
     Normal(f64),
@@ -35,6 +37,7 @@ impl Initializer {
         Self::Uniform((inputs as f64).powf(-0.5))
     }
 
+    /// Parameter of `shape`, filled on first access.
     pub fn init<const D: usize>(self, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
         Param::uninitialized(
             ParamId::new(),

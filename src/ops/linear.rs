@@ -26,6 +26,7 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// Layer with initialised weights, and with a bias of zeros if `bias`.
     pub fn init(
         [d_input, d_output]: [usize; 2],
         weight: Initializer,
@@ -228,10 +229,12 @@ pub struct LowRank {
 }
 
 impl LowRank {
+    /// Product of `a` and `b`, times `scale`.
     pub fn new(a: Param<Tensor<2>>, b: Param<Tensor<2>>, scale: f64) -> Self {
         Self { a, b, scale }
     }
 
+    /// Factor of the product.
     pub fn scale(&self) -> f64 {
         self.scale
     }

@@ -17,6 +17,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
+    /// Layer norm that does nothing but normalise.
     pub fn init(width: usize, epsilon: f64, device: &Device) -> Self {
         Self {
             gamma: Initializer::Ones.init([width], device),

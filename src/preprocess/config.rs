@@ -11,11 +11,13 @@ pub struct PreprocessConfig {
     pub image_size: usize,
     /// Resizing before the crop.
     pub resize: Resize,
+    /// Filter of the resizing.
     pub interpolation: Interpolation,
     /// Rounding of the centre crop, or of the centre padding of a smaller picture.
     pub crop: Crop,
     /// Subtracted from red, green and blue (0 to 1), before the division by `std`.
     pub mean: [f32; 3],
+    /// Divisor of red, green and blue.
     pub std: [f32; 3],
     /// Whether to convert palettes and black-and-white to RGB and to drop alpha before
     /// resizing, as Hugging Face does, or after, as OpenAI and OpenCLIP do.
@@ -52,11 +54,17 @@ pub enum Crop {
 /// Resampling filters, by Pillow's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
+    /// Nearest neighbour.
     Nearest,
+    /// Lanczos with three lobes.
     Lanczos,
+    /// Bilinear.
     Bilinear,
+    /// Bicubic.
     Bicubic,
+    /// Mean of the covered pixels.
     Box,
+    /// Hamming window.
     Hamming,
 }
 

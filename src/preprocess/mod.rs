@@ -29,36 +29,59 @@ use resize::{Region, Rows};
 /// Error of decoding or preprocessing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreprocessError {
+    /// File without a byte.
     #[error("the file is empty")]
     Empty,
+    /// Format that is known but not supported.
     #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
     Unsupported(&'static str),
+    /// Format that is not known.
     #[error("this is not a readable image: JPEG, PNG, WebP, GIF and BMP are supported")]
     Unknown,
+    /// File of this format that ends early.
     #[error("the {0} image is cut off: part of the file is missing, download or copy it again")]
     Truncated(&'static str),
+    /// File that cannot be decoded.
     #[error(
         "the {format} image is damaged ({reason}): open it in another program and save it again"
     )]
     Broken {
+        /// Name of the format.
         format: &'static str,
+        /// The decoder's reason.
         reason: String,
     },
+    /// Picture with too many pixels.
     #[error(
         "the image has {width} x {height} pixels ({megapixels} million); at most {limit} million are supported: make it smaller",
         megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
         limit = MAX_PIXELS / 1_000_000
     )]
-    TooLarge { width: u32, height: u32 },
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// Picture that does not fit the memory.
     #[error("there is not enough memory for the image, which needs {} MB: make it smaller", bytes / 1_000_000)]
-    Memory { bytes: u64 },
+    Memory {
+        /// Memory that it needs.
+        bytes: u64,
+    },
+    /// Samples that are not as many as the size says.
     #[error("{samples} bytes are not {width} x {height} pixels of {channels} bytes")]
     Shape {
+        /// Width in pixels.
         width: u32,
+        /// Height in pixels.
         height: u32,
+        /// Bytes of a pixel.
         channels: u8,
+        /// Number of bytes given.
         samples: usize,
     },
+    /// Settings of the model that cannot be used.
     #[error("the model's preprocessing settings cannot be used: {0}")]
     Config(String),
 }

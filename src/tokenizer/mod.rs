@@ -30,20 +30,26 @@ const MAX_CONTEXT: usize = 1 << 16;
 /// Error of a tokenizer's files, or of a text.
 #[derive(Debug, Error)]
 pub enum TokenizerError {
+    /// Merges of CLIP's own vocabulary that cannot be used.
     #[error("CLIP's BPE merges cannot be used: {0}; download them again")]
     Merges(String),
+    /// `tokenizer.json` that cannot be used.
     #[error("tokenizer.json cannot be used: {0}; use the file that belongs to the model")]
     Json(String),
+    /// `vocab.json` that cannot be used.
     #[error("vocab.json cannot be used: {0}; use the file that belongs to the model")]
     Vocabulary(String),
+    /// Context length that is not supported.
     #[error(
         "a context of {0} tokens is not supported: use at least 2, for start and end of text, and at most 65536"
     )]
     Context(usize),
+    /// Tokenizer without an end-of-text token.
     #[error(
         "the tokenizer does not say which token ends a text: set it in the model's config as eos_token_id"
     )]
     NoEnd,
+    /// Text that cannot be tokenised.
     #[error("the text cannot be tokenised: {0}")]
     Encode(String),
 }

@@ -19,6 +19,7 @@ use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
 pub struct Adapter {
     /// The correction, `[classes, dims]`.
     pub weight: Vec<Vec<f32>>,
+    /// Hyper-parameters that were chosen.
     pub params: AdapterParams,
     /// Validation accuracy by penalty, each with its best `alpha` and `beta`; `None`
     /// without validation samples.

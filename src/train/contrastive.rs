@@ -24,10 +24,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Number of pairs.
     pub fn len(&self) -> usize {
         self.pixels.len()
     }
 
+    /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }

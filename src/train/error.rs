@@ -1,22 +1,36 @@
 /// Error of a training run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// Loss that is not finite.
     #[error("the loss became {loss} at step {step}: try a smaller learning rate")]
-    Diverged { step: usize, loss: f32 },
+    Diverged {
+        /// Step, counted from 1.
+        step: usize,
+        /// Value of the loss.
+        loss: f32,
+    },
+    /// Model without trainable parameters.
     #[error("nothing is left to train: every part of the model is frozen")]
     NothingToTrain,
+    /// Batch with this many different captions.
     #[error("a batch needs at least two different captions; this one has {0}")]
     NoNegatives(usize),
+    /// Batch whose parts do not fit each other.
     #[error("the batch is inconsistent: {0}")]
     Batch(String),
+    /// Checkpoint that cannot be loaded.
     #[error("the checkpoint cannot be loaded: {0}")]
     State(String),
+    /// Checkpoint that could not be serialised.
     #[error("the checkpoint could not be saved: {0}")]
     Keep(String),
+    /// LoRA that cannot be used.
     #[error("the adapter cannot be used: {0}")]
     Adapter(String),
+    /// Safetensors that could not be written.
     #[error("the file could not be written: {0}")]
     Write(#[from] safetensors::SafeTensorError),
+    /// Failure of the device.
     #[error("the device failed: {0}")]
     Device(String),
 }

@@ -21,22 +21,27 @@ pub struct HeadSettings {
     pub templates: Vec<String>,
     /// Fraction of each class that is held out for evaluation.
     pub held_out: f64,
+    /// Seed of the cross-validation's folds.
     pub seed: u64,
 }
 
 /// Fitted head with its report.
 #[derive(Clone, Debug)]
 pub struct TrainedHead {
+    /// Fitted head.
     pub head: Head,
+    /// Report of the fit.
     pub report: TrainingReport,
 }
 
 /// Features of a data set, with its metadata.
 #[derive(Clone, Debug)]
 pub struct HeadData {
+    /// Classes and examples.
     pub dataset: Dataset,
     /// For each image of the data set.
     pub features: Vec<Vec<f32>>,
+    /// Training and held-out examples.
     pub split: Split,
     /// Zero-shot classifier, a row for each class.
     pub zero_shot: Vec<Vec<f32>>,
@@ -44,6 +49,7 @@ pub struct HeadData {
     pub scale: f32,
     /// Names of the model and of the device.
     pub model: String,
+    /// Name of the device, for the report.
     pub device: String,
 }
 

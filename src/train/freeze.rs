@@ -13,6 +13,7 @@ pub enum Unfreeze {
     /// many blocks before them. A ResNet's four stages count as blocks.
     #[serde(rename = "Last")]
     LastBlocks(usize),
+    /// Everything.
     #[serde(rename = "Whole")]
     All,
 }
@@ -20,8 +21,11 @@ pub enum Unfreeze {
 /// Trainable parameters of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainableParams {
+    /// Part of the image encoder.
     pub image: Unfreeze,
+    /// Part of the text encoder.
     pub text: Unfreeze,
+    /// Whether the logit scale is trainable.
     pub temperature: bool,
     /// Whether trainable batch normalisation uses and updates batch statistics. Small
     /// batches do better without.
@@ -29,6 +33,7 @@ pub struct TrainableParams {
 }
 
 impl TrainableParams {
+    /// All parameters.
     pub const ALL: Self = Self {
         image: Unfreeze::All,
         text: Unfreeze::All,

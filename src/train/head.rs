@@ -22,6 +22,7 @@ pub struct Head {
     pub method: Method,
     /// Name of the model whose features it classifies.
     pub model: String,
+    /// Class names, in the order of the rows.
     pub classes: Vec<String>,
     /// Prompt templates of `zero_shot`; none for a probe.
     pub templates: Vec<String>,
@@ -42,21 +43,28 @@ pub struct Head {
 /// Error of a head file.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadFileError {
+    /// File that is no head.
     #[error(
         "this is not a classifier trained with this program: {0} (a probe or an adapter is a \
          .safetensors file written by `clip train` or the page)"
     )]
     NotHead(String),
+    /// Head for features of another dimension.
     #[error(
         "the classifier takes features of length {takes}, from the model {made_with}, but {model} \
          gives {gives}: open the model that it was trained with"
     )]
     Length {
+        /// Dimension that the head takes.
         takes: usize,
+        /// Dimension that the model gives.
         gives: usize,
+        /// Model that the head was trained with.
         made_with: String,
+        /// Model that is loaded.
         model: String,
     },
+    /// Head that cannot be written.
     #[error("the classifier could not be written: {0}")]
     Write(#[from] safetensors::SafeTensorError),
 }

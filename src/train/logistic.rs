@@ -53,22 +53,27 @@ impl FeatureMatrix {
         self
     }
 
+    /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
+    /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
+    /// Class of each sample.
     pub fn labels(&self) -> &[usize] {
         &self.labels
     }
 
+    /// Dimension of the features.
     pub fn dims(&self) -> usize {
         self.dims
     }
 
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }

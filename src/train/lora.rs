@@ -18,8 +18,11 @@ use crate::ops::{Linear, LowRank};
 /// Projection that LoRA can adapt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Target {
+    /// Query projection.
     Query,
+    /// Key projection.
     Key,
+    /// Value projection.
     Value,
     /// Attention's output projection; in a ResNet's attention pool, the projection into
     /// the shared space.
@@ -31,7 +34,9 @@ pub enum Target {
 }
 
 impl Target {
+    /// Projections of attention.
     pub const ATTENTION: [Self; 4] = [Self::Query, Self::Key, Self::Value, Self::Out];
+    /// Projections of attention and MLP.
     pub const ALL: [Self; 6] = [
         Self::Query,
         Self::Key,
@@ -45,6 +50,7 @@ impl Target {
 /// LoRA hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lora {
+    /// Rank of the update.
     pub rank: usize,
     /// The low-rank product is scaled by `alpha / rank`.
     pub alpha: f64,
@@ -52,6 +58,7 @@ pub struct Lora {
     pub image: bool,
     /// Adapts the text encoder.
     pub text: bool,
+    /// Projections that are adapted.
     pub targets: Vec<Target>,
 }
 

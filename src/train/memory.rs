@@ -19,6 +19,7 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
+    /// Sum of all parts, in bytes.
     pub fn total(&self) -> u64 {
         self.weights + self.learning + self.activations
     }

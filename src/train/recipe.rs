@@ -5,11 +5,17 @@ use super::AdamWHyperParameters;
 /// Training of a model in the paper (its tables 18 to 20).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
+    /// Name of the model, as in the paper.
     pub model: &'static str,
+    /// Peak learning rate.
     pub learning_rate: f64,
+    /// Hyper-parameters of AdamW.
     pub optimizer: AdamWHyperParameters,
+    /// Pairs of a batch.
     pub batch_size: usize,
+    /// Passes over the data.
     pub epochs: usize,
+    /// Steps of linear warm-up.
     pub warmup_steps: usize,
 }
 

@@ -45,8 +45,10 @@ impl fmt::Display for Method {
     }
 }
 
+/// Report of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingReport {
+    /// Training method.
     pub method: Method,
     /// Name of the base model.
     pub model: String,
@@ -54,6 +56,7 @@ pub struct TrainingReport {
     pub device: String,
     /// Settings chosen by the user or by the method.
     pub settings: BTreeMap<String, Value>,
+    /// Summary of the training data.
     pub data: DataReport,
     /// Such as the loss by step, or the accuracy by penalty.
     pub curves: Vec<MetricSeries>,
@@ -61,6 +64,7 @@ pub struct TrainingReport {
     pub before: Option<Evaluation>,
     /// Evaluation of the result on the same part.
     pub after: Option<Evaluation>,
+    /// Duration of the training.
     pub seconds: f64,
     /// Throughput of the image encoder.
     pub images_per_second: f64,
@@ -71,14 +75,18 @@ pub struct TrainingReport {
 /// Named series of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSeries {
+    /// Name of the metric.
     pub name: String,
+    /// Name of the horizontal axis.
     pub x: String,
+    /// Points, `[x, y]`.
     pub points: Vec<[f64; 2]>,
 }
 
 /// Summary of the training data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataReport {
+    /// Display name of the data set.
     pub name: String,
     /// Training examples.
     pub train: usize,
@@ -90,18 +98,25 @@ pub struct DataReport {
     pub problems: Vec<Problem>,
 }
 
+/// Number of examples of a class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassCount {
+    /// Name of the class.
     pub name: String,
+    /// Training examples.
     pub train: usize,
+    /// Held-out examples.
     pub held_out: usize,
 }
 
 /// Progress of the fit of a head, which takes about a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadProgress {
+    /// Current stage.
     pub stage: HeadStage,
+    /// Units of the stage so far.
     pub done: usize,
+    /// Units of the stage.
     pub total: usize,
 }
 

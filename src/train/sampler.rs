@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 /// the epoch and the position, so a resumed run draws the same batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampler {
+    /// Number of training examples.
     pub examples: usize,
+    /// Examples of a batch.
     pub batch_size: usize,
+    /// Random seed.
     pub seed: u64,
+    /// Current epoch, counted from 0.
     pub epoch: u64,
     /// Batches of this epoch that are done.
     pub position: usize,

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 /// Linear warm-up, then cosine decay to zero (paper, table 18).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmupCosine {
+    /// Peak learning rate.
     pub learning_rate: f64,
+    /// Steps of linear warm-up.
     pub warmup_steps: usize,
+    /// Steps of the whole run.
     pub steps: usize,
 }
 

@@ -26,8 +26,11 @@ pub enum TrainMode {
 /// Options of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainOptions {
+    /// Trainable parameters.
     pub method: TrainMode,
+    /// Learning rate by step.
     pub schedule: WarmupCosine,
+    /// Hyper-parameters of AdamW.
     pub optimizer: AdamWHyperParameters,
     /// Maximum global gradient norm.
     pub clip_norm: Option<f64>,
@@ -44,12 +47,15 @@ pub struct TrainOptions {
 pub struct StepReport {
     /// Counted from 1.
     pub step: usize,
+    /// Contrastive loss of the batch.
     pub loss: f32,
     /// `exp(logit_scale)` of this step.
     pub scale: f32,
+    /// Learning rate of the step.
     pub learning_rate: f64,
     /// Before clipping.
     pub gradient_norm: f32,
+    /// Duration of the step.
     pub milliseconds: f64,
 }
 
@@ -174,10 +180,12 @@ impl Trainer {
         self.options.schedule = schedule;
     }
 
+    /// Options of the run.
     pub fn options(&self) -> &TrainOptions {
         &self.options
     }
 
+    /// Configuration of the model.
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }

@@ -1,39 +1,70 @@
 /// Error of a weights file.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
+    /// File that is not safetensors, and why.
     #[error("the weights are not a safetensors file: {0}")]
     NotSafetensors(&'static str),
+    /// Header that cannot be read.
     #[error("the header of the weights is damaged: {0}")]
     Header(String),
+    /// Safetensors of another kind of model.
     #[error(
         "these weights are not a CLIP model: no `visual.conv1.weight` and no `vision_model.…` in the file"
     )]
     NotClip,
+    /// File that ends early.
     #[error("the weights end after {found} of {expected} bytes: download the file again")]
-    Truncated { found: u64, expected: u64 },
+    Truncated {
+        /// Bytes there are.
+        found: u64,
+        /// Bytes that the header names.
+        expected: u64,
+    },
+    /// File with bytes after its last tensor.
     #[error(
         "the weights file has {found} bytes, but its header says {expected}: it is damaged, \
          download it again"
     )]
-    Length { found: u64, expected: u64 },
+    Length {
+        /// Bytes there are.
+        found: u64,
+        /// Bytes that the header names.
+        expected: u64,
+    },
+    /// Tensor that the model needs.
     #[error("the weights have no `{0}`, which the model's config requires")]
     Missing(String),
+    /// Tensor of another shape.
     #[error("`{name}` has shape {found:?}, but the model's config requires {expected:?}")]
     Shape {
+        /// Name of the tensor.
         name: String,
+        /// Shape in the file.
         found: Vec<usize>,
+        /// Shape of the parameter.
         expected: Vec<usize>,
     },
+    /// Tensor of an unsupported data type.
     #[error("`{name}` is stored as {found}; only f32, f16 and bf16 are supported")]
-    Dtype { name: String, found: String },
+    Dtype {
+        /// Name of the tensor.
+        name: String,
+        /// Its data type.
+        found: String,
+    },
+    /// Tensor with infinities or NaN.
     #[error("`{0}` contains values that are not finite: the file is damaged")]
     NotFinite(String),
+    /// Parameter that no key map names.
     #[error("no layout is known for the parameter `{0}`")]
     Unknown(String),
+    /// Configuration that the shapes do not tell.
     #[error("the architecture cannot be inferred from the weights alone: {0}")]
     NotInferred(String),
+    /// Failure of the device.
     #[error("the weights could not be read back from the device: {0}")]
     Device(String),
+    /// Safetensors that could not be written.
     #[error("the weights could not be written: {0}")]
     Write(#[from] safetensors::SafeTensorError),
 }

@@ -32,6 +32,7 @@ impl Header {
         })
     }
 
+    /// Naming of the tensors.
     pub fn key_map(&self) -> KeyMap {
         self.key_map
     }

@@ -11,6 +11,7 @@ const FILE: &str = "the weights";
 /// Inferred configuration.
 #[derive(Clone, Debug)]
 pub struct Inferred {
+    /// Configuration of the model.
     pub config: ClipConfig,
     /// Assumptions made, for display.
     pub note: String,

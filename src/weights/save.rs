@@ -15,7 +15,9 @@ use crate::model::{Clip, ClipConfig, VisionConfig};
 /// Storage precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
+    /// 32-bit floats.
     F32,
+    /// 16-bit floats.
     F16,
 }
 

@@ -12,6 +12,7 @@ use crate::eval::softmax;
 /// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {
+    /// The label.
     pub label: String,
     /// Softmax of `exp(logit_scale) * similarity` over the labels.
     pub probability: f32,
@@ -22,14 +23,18 @@ pub struct Ranked {
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
+    /// No label, or only blank ones.
     #[error("there are no labels: enter at least one")]
     NoLabels,
+    /// No prompt template.
     #[error("there is no prompt template: add one, such as \"A photo of a {{label}}.\"")]
     NoTemplates,
+    /// Template without [`PLACEHOLDER`].
     #[error(
         "the template \"{0}\" has no {{label}} in it, so every label would give the same prompt"
     )]
     NoPlaceholder(String),
+    /// Label that is listed twice.
     #[error("the label \"{0}\" is listed twice: remove one")]
     Duplicate(String),
 }

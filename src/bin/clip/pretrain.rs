@@ -425,7 +425,8 @@ impl HeldOut {
         for labels in self.labels.chunks(BATCH) {
             let tokens = (labels.iter())
                 .map(|label| encode(&self.template.replace("{label}", label)))
-                .collect::<Result<Vec<_>, _>>()?;
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| -> Failure { error })?;
             texts.push(model.text_features(TokenBatch::new(&tokens, &device)));
         }
         let texts = normalize(Tensor::cat(texts, 0)).transpose();

@@ -12,8 +12,8 @@ use clip::train::{Method, TrainingReport};
 use crate::Failure;
 use crate::session::Session;
 
-#[path = "towers.rs"]
-mod towers;
+#[path = "training.rs"]
+mod training;
 
 #[derive(Args)]
 pub struct Train {
@@ -117,7 +117,7 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
     }
     let (files, table) = Source::open(&arguments.data)?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;
-    towers::run(arguments, files, dataset).await
+    training::run(arguments, files, dataset).await
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

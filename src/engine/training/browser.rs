@@ -21,6 +21,7 @@ const CACHE_NAME: &str = "training";
 /// Sink of events.
 pub type EventSink = Box<dyn Fn(TrainingEvent, Attachments<File>)>;
 
+/// Web Worker as the host of a training.
 pub struct Browser<M> {
     sink: EventSink,
     /// Opened on first use; the inner `None` means that this browser stores nothing.
@@ -29,6 +30,7 @@ pub struct Browser<M> {
 }
 
 impl<M: ModelFiles> Browser<M> {
+    /// Host that passes events to `sink`.
     pub fn new(sink: EventSink) -> Self {
         Self {
             sink,

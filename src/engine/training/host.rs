@@ -11,14 +11,17 @@ pub trait Host {
     /// Handle of a picture's file.
     type File: Clone;
 
+    /// Reads a picture's file.
     async fn read(&self, file: &Self::File) -> Result<Vec<u8>, HostError>;
 
     /// Stores bytes under a name, replacing what was there; all of them or, with an
     /// error, none.
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError>;
+    /// Reads stored bytes; `None` if there are none.
     async fn get(&self, name: &str) -> Option<Vec<u8>>;
     /// Handle of stored bytes.
     async fn file(&self, name: &str) -> Option<Self::File>;
+    /// Deletes stored bytes, if there are any.
     async fn delete(&self, name: &str);
     /// Names of all stored entries.
     async fn names(&self) -> Vec<String>;
@@ -33,12 +36,16 @@ pub trait Host {
     /// Available memory in bytes, if known.
     fn memory(&self, gpu: bool) -> Option<u64>;
 
+    /// Passes on an event.
     fn emit(&self, event: TrainingEvent, attachments: Attachments<Self::File>);
 }
 
 /// Attachments of an event.
 pub enum Attachments<F> {
+    /// No attachment.
     Nothing,
+    /// Contents of files.
     Bytes(Vec<Vec<u8>>),
+    /// Handles of files.
     Files(Vec<F>),
 }

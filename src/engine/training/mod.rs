@@ -73,6 +73,7 @@ enum StepResult {
 }
 
 impl<H: Host> Training<H> {
+    /// Training state without samples, job or result.
     pub fn new(host: H) -> Self {
         Self {
             host,
@@ -87,6 +88,7 @@ impl<H: Host> Training<H> {
         }
     }
 
+    /// Environment of the training.
     pub fn host(&self) -> &H {
         &self.host
     }

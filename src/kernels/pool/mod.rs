@@ -19,7 +19,7 @@ use super::math;
 use super::simd::{SimdF32, SimdJob, dispatch};
 pub use command::Transport;
 use command::{EpilogueDesc, PackedDtype, Partition, PoolCommand};
-pub use compute_worker::{CommandError, ComputeWorker};
+pub use compute_worker::ComputeWorker;
 
 /// Memory shared by all threads, with their signals. Offsets count in f32.
 pub trait SharedMemory {

@@ -15,9 +15,13 @@ use super::Gradients;
 /// Hyper-parameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamWHyperParameters {
+    /// Decay of the first moment.
     pub beta1: f32,
+    /// Decay of the second moment.
     pub beta2: f32,
+    /// Added to the root of the second moment.
     pub epsilon: f32,
+    /// Decoupled weight decay.
     pub weight_decay: f32,
 }
 
@@ -26,6 +30,7 @@ pub struct AdamWHyperParameters {
 /// pass over memory rather than a dozen.
 #[derive(Clone, Debug)]
 pub struct AdamW {
+    /// Hyper-parameters.
     pub settings: AdamWHyperParameters,
     /// Completed steps.
     pub step: usize,
@@ -37,6 +42,7 @@ pub struct AdamW {
 const NORM_EPSILON: f64 = 1e-6;
 
 impl AdamW {
+    /// Optimiser without moments.
     pub fn new(settings: AdamWHyperParameters) -> Self {
         Self {
             settings,

@@ -17,6 +17,7 @@ pub struct Sprite {
 }
 
 impl Sprite {
+    /// Sprite of a picture, with its alpha.
     pub fn new(picture: &image::RgbaImage) -> Self {
         let pixels = picture.pixels().map(|p| {
             let [r, g, b, a] = p.0;
@@ -82,7 +83,9 @@ impl Sprite {
 pub struct Augment {
     /// Side of the result, pixels.
     pub image_size: usize,
+    /// Mean of red, green and blue, subtracted.
     pub mean: [f32; 3],
+    /// Standard deviation of red, green and blue, divided by.
     pub std: [f32; 3],
 }
 

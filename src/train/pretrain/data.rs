@@ -16,24 +16,35 @@ use super::Sprite;
 /// What is wrong with the data set.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainDataError {
+    /// File that cannot be read.
     #[error(
         "cannot read {path}: {source} (scripts/drawings/fetch.py and scripts/photos/fetch.py write such folders)"
     )]
     Read {
+        /// Path of the file.
         path: String,
+        /// The system's reason.
         source: std::io::Error,
     },
+    /// Line that is not JSON of the expected form.
     #[error("{path}, line {line}: {source}")]
     Line {
+        /// Path of the file.
         path: String,
+        /// Number of the line, counted from 1.
         line: usize,
+        /// The parser's reason.
         source: serde_json::Error,
     },
+    /// Image that cannot be decoded.
     #[error("{path} is not a readable image: {source}")]
     Image {
+        /// Path of the image.
         path: String,
+        /// The decoder's reason.
         source: image::ImageError,
     },
+    /// Folder without images.
     #[error("{0} lists no images")]
     Empty(String),
 }
@@ -42,8 +53,10 @@ pub enum PretrainDataError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageKind {
+    /// Drawing, emoji or icon.
     #[default]
     Drawing,
+    /// Photograph.
     Photo,
 }
 
@@ -52,6 +65,7 @@ pub enum ImageKind {
 pub struct LabelledImage {
     /// Path relative to the data set's folder.
     pub image: String,
+    /// Kind of the image.
     #[serde(default)]
     pub kind: ImageKind,
     /// The data set within the folder: a style of drawings, a set of photographs.
@@ -95,7 +109,9 @@ impl LabelledImage {
 /// A concept that every large style of drawings has: a class of the evaluation.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SharedName {
+    /// Identifier of the concept.
     pub concept: String,
+    /// Name of the class.
     pub name: String,
 }
 
@@ -109,7 +125,9 @@ impl SharedName {
 /// A kind of things, as Unicode groups its emoji.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Group {
+    /// Name of the group.
     pub name: String,
+    /// Identifiers of its concepts.
     pub concepts: Vec<String>,
 }
 
@@ -169,6 +187,7 @@ struct ImageSet {
 
 /// A caption for an image.
 pub struct Caption {
+    /// The caption.
     pub text: String,
     label: u32,
     /// The kind of image that its template names.

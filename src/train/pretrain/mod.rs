@@ -22,9 +22,13 @@ pub use data::{Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
 pub struct PretrainOptions {
+    /// Augmentation of the images.
     pub augment: Augment,
+    /// Pairs of a batch.
     pub batch_size: usize,
+    /// Learning rate by step.
     pub schedule: WarmupCosine,
+    /// Hyper-parameters of AdamW.
     pub optimizer: AdamWHyperParameters,
     /// Batches of a step, each on a thread of its own; their gradients are
     /// averaged. Negatives come from within a batch.
@@ -32,18 +36,22 @@ pub struct PretrainOptions {
     /// Whether the model knows nothing yet: then captions are bare names at
     /// first, and other wordings come in over the first half of the run.
     pub beginner: bool,
+    /// Random seed.
     pub seed: u64,
 }
 
 /// Why training cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
+    /// Checkpoint of a run with other options.
     #[error(
         "the checkpoint belongs to a run with other options: resume with those, or start again without --resume"
     )]
     OtherRun,
+    /// Caption that cannot be tokenised.
     #[error("a text could not be tokenised: {0}")]
     Text(EncodeError),
+    /// Step that failed.
     #[error(transparent)]
     Train(#[from] TrainError),
 }
