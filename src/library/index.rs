@@ -20,13 +20,16 @@ const KEY: &str = "clip_index";
 /// Error of an index file.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// The file is something else, or damaged.
     #[error("this is not an index of images: {0}")]
     NotIndex(String),
+    /// The format is a later one.
     #[error(
         "this index was written by a newer version of this program (format {0}): update the program, or \
          delete the index to build it again"
     )]
     Newer(String),
+    /// The index cannot be serialised.
     #[error("the index could not be written: {0}")]
     Write(String),
 }
@@ -34,6 +37,7 @@ pub enum IndexError {
 /// Indexed image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
+    /// Its file.
     #[serde(flatten)]
     pub file: FileStamp,
     /// In pixels, upright.
@@ -49,6 +53,7 @@ pub struct Entry {
 /// File that is no usable image. It is tried again when it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
+    /// Its file.
     #[serde(flatten)]
     pub file: FileStamp,
     /// Why, in plain words.

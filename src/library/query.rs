@@ -5,14 +5,18 @@ use serde::{Deserialize, Serialize};
 /// Whether a term of a query is looked for or kept out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sign {
+    /// Looked for.
     Plus,
+    /// Kept out.
     Minus,
 }
 
 /// Term of a query, as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
+    /// Looked for, or kept out.
     pub sign: Sign,
+    /// Words, or what stands for an image.
     pub text: String,
 }
 
