@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ModelLocation;
+use super::rankings::Rankings;
 use crate::train::{Method, MetricSeries, Problem, TrainingReport};
 
 /// Requested device.
@@ -78,8 +79,8 @@ pub enum Request {
     DeleteKept { model: String },
     /// Encodes a picture, whose file is attached.
     AddImage { image: ImageId, name: String },
-    /// Drops a picture, encoded or pending.
-    RemoveImage { image: ImageId },
+    /// Drops pictures, encoded or pending.
+    RemoveImages { images: Vec<ImageId> },
     /// Sets the labels and prompt templates. Every encoded picture is ranked again;
     /// cached prompts cost nothing.
     Classify {
@@ -158,12 +159,8 @@ pub enum Event {
     },
     /// A question is invalid (no labels, a template without `{label}`).
     QuestionFailed { question: u32, error: String },
-    /// Ranking of one picture, most likely label first.
-    Answer {
-        question: u32,
-        image: ImageId,
-        ranking: Vec<Ranked>,
-    },
+    /// Rankings of some pictures.
+    Answers { question: u32, rankings: Rankings },
     /// Response to [`Request::Cancel`], with the dropped pictures.
     Cancelled { images: Vec<ImageId> },
     /// Response to [`Request::Measure`].

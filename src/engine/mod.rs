@@ -12,6 +12,7 @@ mod device;
 mod inference;
 pub mod messages;
 mod model_location;
+pub mod rankings;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

@@ -9,6 +9,7 @@
 //! | [`classify`], [`training`] | the two sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
+//! | [`thumbnails`] | small copies of the pictures in sight |
 
 pub mod classify;
 pub mod current_tab;
@@ -18,6 +19,7 @@ pub mod files;
 pub mod notices;
 pub mod storage;
 pub mod tab_lock;
+pub mod thumbnails;
 pub mod training;
 
 use crate::engine::messages::Event;
