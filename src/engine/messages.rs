@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rankings::Rankings;
 use crate::library::{FileStamp, Sign};
 use crate::train::{Method, MetricSeries, TrainingReport};
 
@@ -88,10 +89,10 @@ pub enum Request {
         /// File name, for display.
         name: String,
     },
-    /// Drops a picture, encoded or pending.
-    RemoveImage {
-        /// Id of the picture.
-        image: ImageId,
+    /// Drops pictures, encoded or pending.
+    RemoveImages {
+        /// Ids of the pictures.
+        images: Vec<ImageId>,
     },
     /// Sets the labels and prompt templates. Every encoded picture is ranked again;
     /// cached prompts cost nothing.
@@ -334,14 +335,12 @@ pub enum Event {
         /// Text to show.
         error: String,
     },
-    /// Ranking of one picture, most likely label first.
-    Answer {
+    /// Rankings of some pictures.
+    Answers {
         /// Counter from [`Request::Classify`].
         question: u32,
-        /// Id of the picture.
-        image: ImageId,
-        /// Labels, the most likely first.
-        ranking: Vec<Ranked>,
+        /// Labels by probability, for each picture.
+        rankings: Rankings,
     },
     /// Response to [`Request::Cancel`], with the dropped pictures.
     Cancelled {

@@ -13,6 +13,7 @@ mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod library;
 pub mod messages;
+pub mod rankings;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

@@ -2,7 +2,7 @@
 //! small unit of work at a time, so that requests are handled in between.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use crate::engine::library::Library;
@@ -10,6 +10,7 @@ use crate::engine::messages::{
     ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
     TrainingEvent,
 };
+use crate::engine::rankings::Rankings;
 use crate::engine::training::browser::Browser;
 use crate::engine::training::{Attachments, Training};
 use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_name, open_device};
@@ -55,6 +56,10 @@ pub fn start() {
 
 /// A step on a lost GPU fails first; the loss is reported after this delay.
 const LOSS_IS_KNOWN_MS: u32 = 500;
+
+/// Few enough for the first answers to show at once, many enough for the messages to
+/// cost little.
+const ANSWERS_IN_A_MESSAGE: usize = 256;
 
 /// Folder of the bundled model, relative to the page.
 const BUNDLED: &str = "model/";
@@ -202,9 +207,10 @@ impl State {
                     error: format!("the file {name} did not reach the worker: add it again"),
                 }),
             },
-            Request::RemoveImage { image } => {
-                self.waiting.retain(|(id, _)| *id != image);
-                self.encoded.retain(|(id, _)| *id != image);
+            Request::RemoveImages { images } => {
+                let gone: HashSet<ImageId> = images.into_iter().collect();
+                self.waiting.retain(|(id, _)| !gone.contains(id));
+                self.encoded.retain(|(id, _)| !gone.contains(id));
             }
             Request::Classify {
                 question: number,
@@ -293,8 +299,8 @@ impl State {
                 self.question = None;
                 return true;
             }
-            for (image, features) in &self.encoded {
-                question.answer(engine, &self.training, *image, features);
+            for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
+                question.answer(engine, &self.training, pictures);
             }
             return true;
         }
@@ -304,10 +310,10 @@ impl State {
         };
         match encode(engine, image, &file).await {
             Ok(features) => {
-                if let Some(question) = &self.question {
-                    question.answer(engine, &self.training, image, &features);
-                }
                 self.encoded.push((image, features));
+                if let (Some(question), [.., last]) = (&self.question, &self.encoded[..]) {
+                    question.answer(engine, &self.training, std::slice::from_ref(last));
+                }
             }
             Err(error) => post(&Event::ImageFailed { image, error }),
         }
@@ -359,21 +365,30 @@ impl Question {
         engine.truncated(&self.prompts).map(note).collect()
     }
 
+    /// Posts the rankings of pictures, once the prompts are encoded.
     fn answer(
         &self,
         engine: &Engine,
         training: &Training<Browser<WebModelFiles>>,
-        image: ImageId,
-        features: &[f32],
+        pictures: &[(ImageId, Vec<f32>)],
     ) {
-        if let Some(classifier) = &self.classifier {
-            let trained = training.rank(features);
-            post(&Event::Answer {
-                question: self.number,
-                image,
-                ranking: trained.unwrap_or_else(|| engine.rank(features, &self.labels, classifier)),
-            });
+        let Some(classifier) = &self.classifier else {
+            return;
+        };
+        let mut rankings = Rankings::default();
+        for (image, features) in pictures {
+            let ranking = (training.rank(features))
+                .unwrap_or_else(|| engine.rank(features, &self.labels, classifier));
+            let scores = ranking.into_iter();
+            rankings.push(
+                *image,
+                scores.map(|r| (r.label, r.probability, r.similarity)),
+            );
         }
+        post(&Event::Answers {
+            question: self.number,
+            rankings,
+        });
     }
 }
 

@@ -11,10 +11,12 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::engine::{Attachments, EngineHandle, Heard};
-use super::files::{BlobUrl, fetch};
+use super::files::fetch;
 use super::notices::Notices;
+use super::thumbnails::Thumbnails;
 use super::{download, storage};
 use crate::app::domain::notice::Notice;
+use crate::app::domain::pictures::Picture;
 use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
 use crate::app::domain::templates::TemplateSelection;
@@ -25,6 +27,9 @@ use crate::engine::messages::{
 
 /// A cancel that takes longer than this ends the worker instead.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(8);
+
+/// In a tab without frames, what has changed shows after this time.
+const LONGEST_WITHOUT_FRAME: Duration = Duration::from_millis(250);
 
 /// No picture anyone means to classify is larger; reading one would only
 /// exhaust the tab's memory.
@@ -54,7 +59,12 @@ pub struct ClassifyController {
     sample_labels: RwSignal<Vec<Vec<String>>>,
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
-    files: StoredValue<HashMap<ImageId, BlobUrl>, LocalStorage>,
+    files: StoredValue<HashMap<ImageId, Blob>, LocalStorage>,
+    thumbnails: Thumbnails,
+    /// Signals of the cards, each of its picture.
+    cards: StoredValue<HashMap<ImageId, ArcTrigger>>,
+    /// Whether changes wait for the next frame.
+    show_awaited: StoredValue<bool>,
     /// Of a model that the visitor brought.
     model_files: StoredValue<Vec<File>, LocalStorage>,
     engine: EngineHandle,
@@ -70,9 +80,9 @@ impl ClassifyController {
         let templates = storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default();
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
-        session.int8 = storage::load(storage::INT8).unwrap_or_default();
+        session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
         if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
-            session.source = ModelSource::Place(place);
+            session.worker.source = ModelSource::Place(place);
         }
         Self {
             session: RwSignal::new(session),
@@ -85,6 +95,9 @@ impl ClassifyController {
             sample_labels: RwSignal::new(Vec::new()),
             own_images: RwSignal::new(false),
             files: StoredValue::new_local(HashMap::new()),
+            thumbnails: Thumbnails::new(),
+            cards: StoredValue::new(HashMap::new()),
+            show_awaited: StoredValue::new(false),
             model_files: StoredValue::new_local(Vec::new()),
             engine,
             notices,
@@ -121,7 +134,86 @@ impl ClassifyController {
 
     /// Takes one step of the session and does what follows from it.
     pub fn run(self, step: impl FnOnce(&mut Session) -> Vec<Command>) {
-        for command in self.session.try_update(step).unwrap_or_default() {
+        let commands = self.session.try_update_untracked(step).unwrap_or_default();
+        self.show();
+        self.execute_all(commands);
+    }
+
+    /// The worker said something. What follows is done at once, so that the worker never
+    /// waits for the screen; the page shows it in the next frame, together with all else
+    /// that the worker said until then.
+    pub fn on_event(self, event: Event) {
+        let step = |session: &mut Session| session.on_event(event, js_sys::Date::now());
+        let commands = self.session.try_update_untracked(step).unwrap_or_default();
+        self.show_soon();
+        self.execute_all(commands);
+    }
+
+    /// Shows what has changed: signals of the whole page, and of the cards concerned.
+    fn show(self) {
+        self.show_awaited.set_value(false);
+        let changed = self
+            .session
+            .try_update_untracked(|session| session.pictures.take_changed())
+            .unwrap_or_default();
+        let cards: Vec<ArcTrigger> = self
+            .cards
+            .try_with_value(|cards| {
+                changed
+                    .iter()
+                    .filter_map(|id| cards.get(id))
+                    .cloned()
+                    .collect()
+            })
+            .unwrap_or_default();
+        self.session.notify();
+        cards.iter().for_each(Notify::notify);
+    }
+
+    fn show_soon(self) {
+        if self.show_awaited.get_value() {
+            return;
+        }
+        self.show_awaited.set_value(true);
+        let show = move || {
+            if self.show_awaited.try_get_value() == Some(true) {
+                self.show();
+            }
+        };
+        request_animation_frame(show);
+        // In a tab that is not in sight there are no frames.
+        set_timeout(show, LONGEST_WITHOUT_FRAME);
+    }
+
+    /// A picture as its card follows it: what happens to others does not concern it.
+    pub fn picture(self, id: ImageId) -> Memo<Option<Picture>> {
+        let changed = self
+            .cards
+            .try_update_value(|cards| cards.entry(id).or_default().clone())
+            .unwrap_or_default();
+        Memo::new(move |_| {
+            changed.track();
+            self.session
+                .with_untracked(|session| session.pictures.get(id).cloned())
+        })
+    }
+
+    /// URL of a picture's thumbnail, once it is made; for as long as the caller's component.
+    pub fn thumbnail(self, id: ImageId) -> ReadSignal<Option<String>> {
+        let size = (self.session)
+            .with_untracked(|session| session.pictures.get(id).and_then(|picture| picture.size));
+        let blob = self
+            .files
+            .try_with_value(|files| files.get(&id).cloned())
+            .flatten();
+        match blob {
+            Some(blob) => self.thumbnails.of(blob, size),
+            None => RwSignal::new(None).read_only(),
+        }
+    }
+
+    fn execute_all(self, commands: Vec<Command>) {
+        for command in commands {
             self.execute(command);
         }
     }
@@ -132,9 +224,12 @@ impl ClassifyController {
             Command::Stop => self.engine.stop(),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
             Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
-            Command::Release(image) => self.files.update_value(|files| {
-                files.remove(&image);
-            }),
+            Command::Release(images) => {
+                for image in &images {
+                    self.files.update_value(|files| drop(files.remove(image)));
+                    self.cards.update_value(|cards| drop(cards.remove(image)));
+                }
+            }
             Command::Notify(notice) => self.notices.notify(notice),
             Command::WatchCancel(which) => set_timeout(
                 move || self.run(|session| session.cancel_overdue(which)),
@@ -147,7 +242,7 @@ impl ClassifyController {
         match self.engine.start() {
             Ok(()) => {
                 let (source, activation, int8) =
-                    (self.session).with_untracked(|s| (s.source.clone(), s.activation, s.int8));
+                    (self.session).with_untracked(|s| (s.worker.source.clone(), s.worker.activation, s.worker.int8));
                 let attachments = match source {
                     ModelSource::Files => Attachments::Files(self.model_files.get_value()),
                     _ => Attachments::Nothing,
@@ -166,11 +261,6 @@ impl ClassifyController {
         }
     }
 
-    /// The worker said something.
-    pub fn on_event(self, event: Event) {
-        self.run(|session| session.on_event(event, js_sys::Date::now()));
-    }
-
     /// The worker cannot be reached.
     pub fn unreachable(self, error: &str) {
         self.run(|session| session.died(error, js_sys::Date::now()));
@@ -179,7 +269,7 @@ impl ClassifyController {
     fn send_image(self, image: ImageId, name: String) {
         let Some(Some(blob)) = self
             .files
-            .try_with_value(|files| files.get(&image).map(|held| held.blob.clone()))
+            .try_with_value(|files| files.get(&image).cloned())
         else {
             return;
         };
@@ -219,24 +309,20 @@ impl ClassifyController {
         if !self.labels_own.get_untracked() {
             self.labels.set(self.suggestions());
         }
-        self.session.update(Session::begin_batch);
-        for file in files {
-            let name = file.name();
-            self.store_blob(file.into(), name);
-        }
-        self.run(Session::send_pending);
+        let named = |file: File| (file.name(), Blob::from(file));
+        self.add_pictures(files.into_iter().map(named));
     }
 
-    fn store_blob(self, blob: Blob, name: String) {
-        let held = BlobUrl::new(blob);
-        let id = self
+    /// Adds pictures that came together, with their names.
+    fn add_pictures(self, pictures: impl IntoIterator<Item = (String, Blob)>) {
+        let (names, blobs): (Vec<String>, Vec<Blob>) = pictures.into_iter().unzip();
+        let ids = self
             .session
-            .try_update(|session| session.add(name, held.url.clone()));
-        if let Some(id) = id {
-            self.files.update_value(|files| {
-                files.insert(id, held);
-            });
-        }
+            .try_update_untracked(|session| session.pictures.add_batch(names))
+            .unwrap_or_default();
+        self.files
+            .update_value(|files| files.extend(ids.into_iter().zip(blobs)));
+        self.run(Session::send_pending);
     }
 
     /// Adds a sample picture, and its labels unless the visitor has their own.
@@ -249,9 +335,7 @@ impl ClassifyController {
         spawn_local(async move {
             match fetch(&sample.file).await {
                 Ok(blob) => {
-                    self.session.update(Session::begin_batch);
-                    self.store_blob(blob, sample.file_name());
-                    self.run(Session::send_pending);
+                    self.add_pictures([(sample.file_name(), blob)]);
                 }
                 Err(error) => self.notices.notify(Notice::error(format!(
                     "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."

@@ -9,6 +9,7 @@
 //! | [`classify`], [`training`], [`library`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
+//! | [`thumbnails`] | small copies of the pictures in sight |
 
 pub mod classify;
 pub mod current_tab;
@@ -19,6 +20,7 @@ pub mod library;
 pub mod notices;
 pub mod storage;
 pub mod tab_lock;
+pub mod thumbnails;
 pub mod training;
 
 use crate::engine::messages::Event;

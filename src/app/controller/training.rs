@@ -19,7 +19,6 @@ use super::files::{BlobUrl, fetch};
 use super::notices::Notices;
 use super::tab_lock::{self, Channel};
 use crate::app::domain::notice::Notice;
-use crate::app::domain::session::Worker;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{self, ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
@@ -124,7 +123,10 @@ impl TrainingController {
         });
         let asked = Memo::new(move |_| {
             let amount = amount.get();
-            let model = self.classify.session.with(|session| session.model.clone());
+            let model = self
+                .classify
+                .session
+                .with(|session| session.worker.model.clone());
             let settings = self.session.with(|t| t.settings(amount, model.as_ref()));
             let sensible = amount.train > 0 && recommendation::validate(&settings).is_empty();
             let wanted = sensible && connected.get() && tab.get() == Tab::Train;
@@ -157,10 +159,7 @@ impl TrainingController {
                 held = tab_lock::take(true).await;
             }
             self.tab_lock.set_value(held);
-            let ready = self
-                .classify
-                .session
-                .with_untracked(|s| s.worker == Worker::Ready);
+            let ready = self.classify.session.with_untracked(|s| s.worker.ready());
             self.run(|t| t.lock_acquired(ready));
         });
     }

@@ -7,8 +7,8 @@ use super::session::Session;
 /// One row per picture and label.
 pub fn csv(session: &Session) -> String {
     let mut text = String::from("picture,rank,label,probability,cosine_similarity\r\n");
-    for picture in &session.pictures {
-        let Some(ranking) = session.answer_of(picture) else {
+    for picture in session.pictures.iter() {
+        let Some(ranking) = session.pictures.answer_of(picture) else {
             continue;
         };
         for (place, ranked) in ranking.iter().enumerate() {
@@ -16,7 +16,7 @@ pub fn csv(session: &Session) -> String {
                 "{},{},{},{:.6},{:.6}\r\n",
                 field(&picture.name),
                 place + 1,
-                field(&ranked.label),
+                field(ranked.label),
                 ranked.probability,
                 ranked.similarity,
             ));
@@ -40,20 +40,20 @@ pub fn json(session: &Session) -> String {
         .pictures
         .iter()
         .filter_map(|picture| {
-            let ranking = session.answer_of(picture)?;
+            let ranking = session.pictures.answer_of(picture)?;
             Some(json!({
                 "picture": picture.name,
                 "size": picture.size,
                 "preprocess_ms": picture.timing.as_ref().map(|timing| timing.preprocess_ms),
                 "encode_ms": picture.timing.as_ref().map(|timing| timing.encode_ms),
-                "ranking": ranking.to_vec(),
+                "ranking": ranking.iter().collect::<Vec<_>>(),
             }))
         })
         .collect();
     let whole = json!({
-        "model": session.model.as_ref().map(|model| model.name.clone()),
-        "device": session.device.as_ref().map(|device| device.name.clone()),
-        "templates": session.asked.as_ref().map(|asked| asked.templates.clone()),
+        "model": session.worker.model.as_ref().map(|model| model.name.clone()),
+        "device": session.worker.device.as_ref().map(|device| device.name.clone()),
+        "templates": session.question.asked.as_ref().map(|asked| asked.templates.clone()),
         "pictures": pictures,
     });
     format!("{whole:#}\n")
@@ -62,26 +62,18 @@ pub fn json(session: &Session) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::messages::{DeviceChoice, Event, Ranked};
+    use crate::engine::messages::{DeviceChoice, Event};
+    use crate::engine::rankings::Rankings;
 
     fn answered() -> Session {
         let mut session = Session::new(DeviceChoice::Cpu);
-        let image = session.add("a, \"b\".png".into(), String::new());
-        session.add("unanswered.png".into(), String::new());
+        let names = ["a, \"b\".png", "unanswered.png"].map(String::from);
+        let images = session.pictures.add_batch(names);
         session.ask(vec!["cat".into()], vec!["{label}".into()]);
-        let ranking = vec![Ranked {
-            label: "cat".into(),
-            probability: 0.5,
-            similarity: 0.25,
-        }];
-        session.on_event(
-            Event::Answer {
-                question: session.question,
-                image,
-                ranking,
-            },
-            0.0,
-        );
+        let mut rankings = Rankings::default();
+        rankings.push(images[0], [("cat".into(), 0.5, 0.25)]);
+        let question = session.question.number;
+        session.on_event(Event::Answers { question, rankings }, 0.0);
         session
     }
 

@@ -3,21 +3,29 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`session`] | classification: worker, pictures and question together |
-//! | [`restart`], [`meter`] | what follows a crash; speed of a download |
+//! | [`session`] | classification: combines the next three |
+//! | [`worker`] | life of the worker, with [`restart`] after a crash and [`meter`] of a download |
+//! | [`pictures`] | the pictures and their queue, with a [`ranking`] for each |
+//! | [`grid`] | which of the pictures are on the page |
+//! | [`question`] | labels, templates and their prompts |
 //! | [`labels`], [`templates`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`] | the other sides of the page |
 //! | [`export`], [`format`] | results as files, numbers as text |
 
 pub mod export;
 pub mod format;
+pub mod grid;
 pub mod labels;
 pub mod library;
 pub mod meter;
 pub mod notice;
+pub mod pictures;
+pub mod question;
+pub mod ranking;
 pub mod restart;
 pub mod sample;
 pub mod session;
 pub mod tab;
 pub mod templates;
 pub mod training;
+pub mod worker;

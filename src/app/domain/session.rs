@@ -1,23 +1,17 @@
-//! The page's side of the conversation, as plain data: what was asked, what was
-//! answered, what still waits. No browser in here: each step changes the
-//! [`Session`] and returns [`Command`]s for the shell around it to carry out.
+//! The page's side of the conversation with the worker, as plain data: each step changes
+//! the [`Session`] and returns [`Command`]s for the controller around it to carry out.
+//! It combines the reducers of the [`Worker`], the [`Pictures`] and the [`Question`].
 
-use std::ops::Deref;
-use std::sync::Arc;
-
-use super::meter::Meter;
 use super::notice::Notice;
-use super::restart::{CrashHistory, RestartAction};
+use super::pictures::{Picture, PictureState, Pictures, Timing};
+use super::question::Question;
+use super::ranking::SharedLabels;
+use super::worker::{Recovery, Worker, brief};
 use crate::engine::messages::{
-    ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelInfo,
-    ModelSource, Ranked, Request,
+    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request,
 };
 
-/// Pictures that are with the worker at once: one being encoded and the next.
-/// More would only fill the memory with files that wait.
-const MAX_IN_FLIGHT: usize = 2;
-
-/// What the shell is to do after a step.
+/// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// End the worker, if there is one, and start a fresh one on this device.
@@ -26,320 +20,74 @@ pub enum Command {
     Stop,
     /// Send a message; with [`Request::AddImage`] goes the picture's file.
     Send(Request),
-    /// Let go of a picture's file and thumbnail.
-    Release(ImageId),
+    /// Let go of pictures' files.
+    Release(Vec<ImageId>),
     /// Tell the visitor.
     Notify(Notice),
     /// Come back with [`Session::cancel_overdue`] after a while.
     WatchCancel(u32),
 }
 
-/// State of the worker.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Worker {
-    /// It starts, or loads the model.
-    Loading {
-        /// What it is at; `None` before it said anything.
-        stage: Option<LoadStage>,
-        /// Done so far, in the stage's own unit.
-        done: u64,
-        /// 0 when unknown.
-        total: u64,
-    },
-    /// The model is loaded.
-    Ready,
-    /// There is none, and none will start by itself.
-    Failed(String),
-    /// The visitor stopped the loading.
-    Stopped,
-}
-
-impl Worker {
-    const STARTING: Self = Self::Loading {
-        stage: None,
-        done: 0,
-        total: 0,
-    };
-}
-
-/// Where a picture stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PictureState {
-    /// Waits on the page.
-    Waiting,
-    /// With the worker.
-    Sent,
-    /// The worker is at it.
-    Encoding,
-    /// The worker knows its features.
-    Encoded,
-    /// The visitor cancelled before its turn came.
-    Cancelled,
-    /// It cannot be used.
-    Failed {
-        /// Why, in plain words.
-        error: String,
-        /// Whether another try makes sense.
-        retry: bool,
-    },
-}
-
-/// A ranking, shared rather than copied. Equal when it is the same one: cards
-/// compare it on every step, and a ranking never changes once it is there.
-#[derive(Clone, Debug)]
-pub struct Ranking(Arc<[Ranked]>);
-
-impl PartialEq for Ranking {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Deref for Ranking {
-    type Target = [Ranked];
-
-    fn deref(&self) -> &[Ranked] {
-        &self.0
-    }
-}
-
-/// How long a picture took, and where.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
-    /// Decoding and resizing.
-    pub preprocess_ms: f64,
-    /// The image encoder alone.
-    pub encode_ms: f64,
-    /// Name of the device.
-    pub device: String,
-}
-
-/// One picture of the visitor's. Its file is kept by the shell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
-    /// Its number in the protocol.
-    pub id: ImageId,
-    /// File name.
-    pub name: String,
-    /// Object URL of the file.
-    pub thumbnail: String,
-    /// Counts the times pictures were added: those added together share it.
-    pub batch: u32,
-    /// Where it stands.
-    pub state: PictureState,
-    /// Width and height in pixels, once known.
-    pub size: Option<(u32, u32)>,
-    /// Known once it is encoded.
-    pub timing: Option<Timing>,
-    /// The latest answer and the question it belongs to.
-    pub answer: Option<(u32, Ranking)>,
-}
-
-impl Picture {
-    fn pending(&self) -> bool {
-        matches!(
-            self.state,
-            PictureState::Waiting | PictureState::Sent | PictureState::Encoding
-        )
-    }
-
-    fn with_worker(&self) -> bool {
-        matches!(self.state, PictureState::Sent | PictureState::Encoding)
-    }
-}
-
-/// Labels and templates to classify with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What the visitor wants to tell apart.
-    pub labels: Vec<String>,
-    /// Each holds `{label}`.
-    pub templates: Vec<String>,
-}
-
-/// Where the prompts of the question stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptStatus {
-    /// Nothing to do.
-    Idle,
-    /// Waiting or being encoded; `total` is 0 until the worker has begun.
-    Pending {
-        /// Prompts encoded so far.
-        done: u32,
-        /// All prompts that have to be encoded.
-        total: u32,
-    },
-    /// The visitor cancelled them.
-    Cancelled,
-}
-
-/// Everything the page knows.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything the page knows about classification.
+#[derive(Debug)]
 pub struct Session {
-    /// State of the worker.
     pub worker: Worker,
-    /// What the visitor chose.
-    pub choice: DeviceChoice,
-    /// Where the model comes from.
-    pub source: ModelSource,
-    /// For weights that do not say it themselves.
-    pub activation: Option<ActivationChoice>,
-    /// Whether the CPU is to have 8-bit weights.
-    pub int8: bool,
-    /// Models that this browser keeps.
-    pub kept: Vec<CachedModel>,
-    /// How fast the model comes.
-    pub meter: Meter,
-    /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor
-    /// chooses anew.
-    pub gpu_disabled_reason: Option<String>,
-    /// The model, once one was loaded.
-    pub model: Option<ModelInfo>,
-    /// Where it runs, while it does.
-    pub device: Option<DeviceInfo>,
-    /// In the order in which they came.
-    pub pictures: Vec<Picture>,
-    /// The current question; `None` without labels.
-    pub asked: Option<Question>,
-    /// Number of the current question.
-    pub question: u32,
-    /// Where its prompts stand.
-    pub texts: PromptStatus,
-    /// What the worker had to say about the prompts.
-    pub notes: Vec<String>,
-    /// Why the question cannot be answered.
-    pub question_error: Option<String>,
+    pub pictures: Pictures,
+    pub question: Question,
     /// Set while a cancel is under way.
     pub cancelling: bool,
     cancels: u32,
-    next_image: ImageId,
-    batch: u32,
-    crashes: CrashHistory,
+    labels: SharedLabels,
 }
 
 impl Session {
     /// Before the first worker.
     pub fn new(choice: DeviceChoice) -> Self {
         Self {
-            worker: Worker::STARTING,
-            choice,
-            source: ModelSource::Bundled,
-            activation: None,
-            int8: false,
-            kept: Vec::new(),
-            meter: Meter::default(),
-            gpu_disabled_reason: None,
-            model: None,
-            device: None,
-            pictures: Vec::new(),
-            asked: None,
-            question: 0,
-            texts: PromptStatus::Idle,
-            notes: Vec::new(),
-            question_error: None,
+            worker: Worker::new(choice),
+            pictures: Pictures::new(),
+            question: Question::new(),
             cancelling: false,
             cancels: 0,
-            next_image: 1,
-            batch: 0,
-            crashes: CrashHistory::default(),
+            labels: SharedLabels::default(),
         }
-    }
-
-    /// The picture with this number.
-    pub fn picture(&self, id: ImageId) -> Option<&Picture> {
-        self.pictures.iter().find(|picture| picture.id == id)
     }
 
     /// Whether a picture's file, read at last, is still to go to the worker.
     pub fn expects(&self, id: ImageId) -> bool {
-        self.worker == Worker::Ready
-            && self
-                .picture(id)
-                .is_some_and(|picture| picture.state == PictureState::Sent)
-    }
-
-    /// Pictures that are waiting or being encoded.
-    pub fn pending_pictures(&self) -> usize {
-        self.pictures
-            .iter()
-            .filter(|picture| picture.pending())
-            .count()
-    }
-
-    /// Pictures with an answer to the current question.
-    pub fn answered(&self) -> usize {
-        self.pictures
-            .iter()
-            .filter(|picture| self.answer_of(picture).is_some())
-            .count()
-    }
-
-    /// A picture's answer, when it is one to the current question.
-    pub fn answer_of<'a>(&self, picture: &'a Picture) -> Option<&'a Ranking> {
-        picture
-            .answer
-            .as_ref()
-            .filter(|(question, _)| *question == self.question)
-            .map(|(_, ranking)| ranking)
+        let sent = |picture: &Picture| picture.state == PictureState::Sent;
+        self.worker.ready() && self.pictures.get(id).is_some_and(sent)
     }
 
     /// Whether a loaded model has something to do.
     pub fn busy(&self) -> bool {
-        self.worker == Worker::Ready
-            && (self.cancelling
-                || self.pending_pictures() > 0
-                || matches!(self.texts, PromptStatus::Pending { .. }))
+        self.worker.ready()
+            && (self.cancelling || self.pictures.pending() > 0 || self.question.pending())
     }
 
     /// Whether there is anything that a cancel would stop.
     pub fn can_cancel(&self) -> bool {
-        matches!(self.worker, Worker::Loading { .. }) || self.busy()
+        self.worker.loading() || self.busy()
     }
 
     /// Whether something was cancelled that could be taken up again.
     pub fn can_resume(&self) -> bool {
-        self.worker == Worker::Ready
+        self.worker.ready()
             && !self.cancelling
-            && (self.texts == PromptStatus::Cancelled
-                || self
-                    .pictures
-                    .iter()
-                    .any(|picture| picture.state == PictureState::Cancelled))
-    }
-
-    /// Whether it runs on the CPU, or will.
-    pub fn on_cpu(&self) -> bool {
-        self.gpu_disabled_reason.is_some()
-            || self.choice == DeviceChoice::Cpu
-            || self.device.as_ref().is_some_and(|device| !device.gpu)
+            && (self.question.cancelled() || self.pictures.cancelled() > 0)
     }
 
     /// Starts a fresh worker, to which everything will be told again.
     pub fn start(&mut self) -> Vec<Command> {
-        self.worker = Worker::STARTING;
-        self.device = None;
-        self.meter = Meter::default();
         self.cancelling = false;
-        for picture in &mut self.pictures {
-            if picture.with_worker() || picture.state == PictureState::Encoded {
-                picture.state = PictureState::Waiting;
-            }
-        }
-        if self.asked.is_some() && self.texts != PromptStatus::Cancelled {
-            self.texts = PromptStatus::Pending { done: 0, total: 0 };
-        }
-        let device = if self.gpu_disabled_reason.is_some() {
-            DeviceChoice::Cpu
-        } else {
-            self.choice
-        };
-        vec![Command::Start(device)]
+        self.pictures.restart();
+        self.question.restart();
+        vec![Command::Start(self.worker.start())]
     }
 
     /// The visitor asks for another try after a failure or a stop.
     pub fn start_over(&mut self) -> Vec<Command> {
-        self.crashes.clear();
-        self.gpu_disabled_reason = None;
+        self.worker.forgive();
         self.start()
     }
 
@@ -349,13 +97,9 @@ impl Session {
         source: ModelSource,
         activation: Option<ActivationChoice>,
     ) -> Vec<Command> {
-        self.source = source;
-        self.activation = activation;
-        self.model = None;
-        self.notes.clear();
-        for picture in &mut self.pictures {
-            picture.answer = None;
-        }
+        self.worker.open_model(source, activation);
+        self.question.notes.clear();
+        self.pictures.forget_answers();
         self.start_over()
     }
 
@@ -366,65 +110,32 @@ impl Session {
 
     /// The visitor chose a device.
     pub fn choose(&mut self, choice: DeviceChoice) -> Vec<Command> {
-        if choice == self.choice
-            && self.gpu_disabled_reason.is_none()
-            && self.worker == Worker::Ready
-        {
+        let worker = &mut self.worker;
+        if choice == worker.choice && worker.gpu_disabled_reason.is_none() && worker.ready() {
             return Vec::new();
         }
-        self.choice = choice;
+        worker.choice = choice;
         self.start_over()
     }
 
     /// The visitor chose how exact the CPU's weights are.
     pub fn choose_int8(&mut self, int8: bool) -> Vec<Command> {
-        self.int8 = int8;
-        match self.device.as_ref().is_some_and(|device| device.gpu) {
+        self.worker.int8 = int8;
+        match self.worker.device.as_ref().is_some_and(|device| device.gpu) {
             // To be heard of on the CPU.
             true => Vec::new(),
             false => self.start_over(),
         }
     }
 
-    /// What is added from here on was added together.
-    pub fn begin_batch(&mut self) {
-        self.batch += 1;
-    }
-
-    /// The order in which pictures are shown: the latest batch first, so that it
-    /// is in sight, and each batch as it came.
-    pub fn shown(&self) -> Vec<ImageId> {
-        let mut pictures: Vec<&Picture> = self.pictures.iter().collect();
-        pictures.sort_by_key(|picture| std::cmp::Reverse(picture.batch));
-        pictures.into_iter().map(|picture| picture.id).collect()
-    }
-
-    /// A new picture; returns its number.
-    pub fn add(&mut self, name: String, thumbnail: String) -> ImageId {
-        let id = self.next_image;
-        self.next_image += 1;
-        self.pictures.push(Picture {
-            id,
-            name,
-            thumbnail,
-            batch: self.batch,
-            state: PictureState::Waiting,
-            size: None,
-            timing: None,
-            answer: None,
-        });
-        id
-    }
-
     /// Takes a picture off the page.
     pub fn remove(&mut self, id: ImageId) -> Vec<Command> {
-        let Some(place) = self.pictures.iter().position(|picture| picture.id == id) else {
+        let Some(known_to_worker) = self.pictures.remove(id) else {
             return Vec::new();
         };
-        let picture = self.pictures.remove(place);
-        let mut commands = vec![Command::Release(id)];
-        if picture.with_worker() || picture.state == PictureState::Encoded {
-            commands.push(Command::Send(Request::RemoveImage { image: id }));
+        let mut commands = vec![Command::Release(vec![id])];
+        if known_to_worker {
+            commands.push(Command::Send(Request::RemoveImages { images: vec![id] }));
         }
         commands.extend(self.send_pending());
         commands
@@ -432,45 +143,41 @@ impl Session {
 
     /// Takes all pictures off the page.
     pub fn remove_all(&mut self) -> Vec<Command> {
-        let ids: Vec<ImageId> = self.pictures.iter().map(|picture| picture.id).collect();
-        ids.into_iter().flat_map(|id| self.remove(id)).collect()
+        let (all, known_to_worker) = self.pictures.clear();
+        let mut commands = vec![Command::Release(all)];
+        if !known_to_worker.is_empty() {
+            let images = known_to_worker;
+            commands.push(Command::Send(Request::RemoveImages { images }));
+        }
+        commands
     }
 
     /// Another try with a picture that failed or was cancelled.
     pub fn retry(&mut self, id: ImageId) -> Vec<Command> {
-        if let Some(picture) = self.pictures.iter_mut().find(|picture| picture.id == id)
-            && !picture.pending()
-            && picture.state != PictureState::Encoded
-        {
-            picture.state = PictureState::Waiting;
-        }
+        self.pictures.retry(id);
         self.send_pending()
     }
 
     /// The page itself found that a picture cannot be used.
     pub fn reject(&mut self, id: ImageId, error: String) -> Vec<Command> {
-        self.fail_picture(id, error, false);
+        self.pictures.fail(id, error, false);
         self.send_pending()
     }
 
     /// The question from now on. Without labels there is none.
     pub fn ask(&mut self, labels: Vec<String>, templates: Vec<String>) -> Vec<Command> {
-        let asked = (!labels.is_empty()).then_some(Question { labels, templates });
-        if asked == self.asked {
-            return Vec::new();
+        match self.question.set(labels, templates) {
+            true => self.ask_again(),
+            false => Vec::new(),
         }
-        self.asked = asked;
-        self.ask_again()
     }
 
     /// Something else answers from now on: all is asked anew. With
     /// `encode_again` the pictures' features are another model's, too.
     pub fn reclassify(&mut self, encode_again: bool) -> Vec<Command> {
-        for picture in &mut self.pictures {
-            picture.answer = None;
-            if encode_again && (picture.with_worker() || picture.state == PictureState::Encoded) {
-                picture.state = PictureState::Waiting;
-            }
+        self.pictures.forget_answers();
+        if encode_again {
+            self.pictures.restart();
         }
         let mut commands = self.ask_again();
         commands.extend(self.send_pending());
@@ -478,68 +185,33 @@ impl Session {
     }
 
     fn ask_again(&mut self) -> Vec<Command> {
-        // Counted up even without labels, so that late answers are known as late.
-        self.question += 1;
-        self.notes.clear();
-        self.question_error = None;
-        if self.asked.is_none() {
-            self.texts = PromptStatus::Idle;
-            for picture in &mut self.pictures {
-                picture.answer = None;
-            }
-            return Vec::new();
+        self.question.renew();
+        self.pictures.ask(self.question.number);
+        if self.question.asked.is_none() {
+            self.pictures.forget_answers();
         }
-        self.texts = PromptStatus::Pending { done: 0, total: 0 };
         self.classify().into_iter().collect()
     }
 
     fn classify(&self) -> Option<Command> {
-        let asked = self.asked.as_ref()?;
-        (self.worker == Worker::Ready && self.texts != PromptStatus::Cancelled).then(|| {
-            Command::Send(Request::Classify {
-                question: self.question,
-                labels: asked.labels.clone(),
-                templates: asked.templates.clone(),
-            })
-        })
+        let request = self.question.request()?;
+        self.worker.ready().then_some(Command::Send(request))
     }
 
-    /// Sends as many waiting pictures as the window allows. Those without an
-    /// answer come first: after a restart the others are only encoded again.
+    /// Sends as many waiting pictures as the window allows.
     pub fn send_pending(&mut self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        if self.worker != Worker::Ready || self.cancelling {
-            return commands;
+        if !self.worker.ready() || self.cancelling {
+            return Vec::new();
         }
-        let mut free = MAX_IN_FLIGHT.saturating_sub(
-            self.pictures
-                .iter()
-                .filter(|picture| picture.with_worker())
-                .count(),
-        );
-        for unanswered in [true, false] {
-            for picture in &mut self.pictures {
-                if free == 0 {
-                    return commands;
-                }
-                if picture.state == PictureState::Waiting && picture.answer.is_none() == unanswered
-                {
-                    picture.state = PictureState::Sent;
-                    free -= 1;
-                    commands.push(Command::Send(Request::AddImage {
-                        image: picture.id,
-                        name: picture.name.clone(),
-                    }));
-                }
-            }
-        }
-        commands
+        (self.pictures.send().into_iter())
+            .map(|(image, name)| Command::Send(Request::AddImage { image, name }))
+            .collect()
     }
 
     /// The visitor's cancel: a request at first, an end to the worker when asked twice.
     pub fn cancel(&mut self) -> Vec<Command> {
-        if matches!(self.worker, Worker::Loading { .. }) {
-            self.worker = Worker::Stopped;
+        if self.worker.loading() {
+            self.worker.stop();
             return vec![Command::Stop];
         }
         if !self.busy() {
@@ -548,14 +220,8 @@ impl Session {
         if self.cancelling {
             return self.cancel_hard();
         }
-        for picture in &mut self.pictures {
-            if picture.state == PictureState::Waiting {
-                picture.state = PictureState::Cancelled;
-            }
-        }
-        if matches!(self.texts, PromptStatus::Pending { .. }) {
-            self.texts = PromptStatus::Cancelled;
-        }
+        self.pictures.cancel_waiting();
+        self.question.cancel();
         self.cancelling = true;
         self.cancels += 1;
         vec![
@@ -574,23 +240,15 @@ impl Session {
     }
 
     fn cancel_hard(&mut self) -> Vec<Command> {
-        for picture in &mut self.pictures {
-            if picture.pending() {
-                picture.state = PictureState::Cancelled;
-            }
-        }
+        self.pictures.cancel_pending();
         self.start()
     }
 
     /// Takes up again what was cancelled.
     pub fn resume(&mut self) -> Vec<Command> {
-        for picture in &mut self.pictures {
-            if picture.state == PictureState::Cancelled {
-                picture.state = PictureState::Waiting;
-            }
-        }
+        self.pictures.resume();
         let mut commands = Vec::new();
-        if self.texts == PromptStatus::Cancelled {
+        if self.question.cancelled() {
             commands = self.ask_again();
         }
         commands.extend(self.send_pending());
@@ -601,46 +259,26 @@ impl Session {
     pub fn on_event(&mut self, event: Event, now_ms: f64) -> Vec<Command> {
         match event {
             Event::Loading { stage, done, total } => {
-                if stage == LoadStage::Download {
-                    self.meter.note(done, now_ms);
-                }
-                self.worker = Worker::Loading {
-                    stage: Some(stage),
-                    done,
-                    total,
-                };
+                self.worker.progress(stage, done, total, now_ms);
             }
             Event::Ready { model, device } => {
-                self.worker = Worker::Ready;
                 let mut commands: Vec<Command> = (model.notes.iter())
                     .map(|note| Command::Notify(Notice::info(note.clone())))
                     .collect();
-                self.model = Some(model);
-                self.device = Some(device);
+                self.worker.opened(model, device);
                 commands.extend(self.classify());
                 commands.extend(self.send_pending());
                 return commands;
             }
-            Event::Kept { models } => self.kept = models,
+            Event::Kept { models } => self.worker.kept = models,
             Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
-            Event::OpenFailed { error, gpu: true } if self.choice == DeviceChoice::Auto => {
-                let error = brief(&error);
-                self.gpu_disabled_reason = Some(match error.starts_with("the GPU") {
-                    true => error,
-                    false => format!("the GPU did not work: {error}"),
-                });
-                return self.start();
+            Event::OpenFailed { error, gpu } => {
+                return match self.worker.open_failed(error, gpu) {
+                    Recovery::Restart(notice) => self.restart(notice),
+                    Recovery::GiveUp => vec![Command::Stop],
+                };
             }
-            Event::OpenFailed { error, .. } => {
-                self.worker = Worker::Failed(error);
-                self.device = None;
-                return vec![Command::Stop];
-            }
-            Event::EncodingImage { image } => self.with(image, |picture| {
-                if picture.with_worker() {
-                    picture.state = PictureState::Encoding;
-                }
-            }),
+            Event::EncodingImage { image } => self.pictures.begin(image),
             Event::ImageEncoded {
                 image,
                 width,
@@ -648,68 +286,35 @@ impl Session {
                 preprocess_ms,
                 encode_ms,
             } => {
-                let device = self
-                    .device
-                    .as_ref()
-                    .map(|d| d.name.clone())
-                    .unwrap_or_default();
-                self.with(image, |picture| {
-                    picture.state = PictureState::Encoded;
-                    picture.size = Some((width, height));
-                    picture.timing = Some(Timing {
-                        preprocess_ms,
-                        encode_ms,
-                        device,
-                    });
-                });
+                let device = self.worker.device.as_ref();
+                let timing = Timing {
+                    preprocess_ms,
+                    encode_ms,
+                    device: device.map(|d| d.name.clone()).unwrap_or_default(),
+                };
+                self.pictures.encoded(image, (width, height), timing);
                 return self.send_pending();
             }
-            Event::ImageFailed { image, error } => {
-                self.fail_picture(image, error, false);
-                return self.send_pending();
-            }
+            Event::ImageFailed { image, error } => return self.reject(image, error),
             Event::EncodingTexts {
                 question,
                 done,
                 total,
-            } => {
-                if question == self.question && matches!(self.texts, PromptStatus::Pending { .. }) {
-                    self.texts = PromptStatus::Pending { done, total };
-                }
-            }
+            } => self.question.progress(question, done, total),
             Event::TextsEncoded {
                 question, notes, ..
-            } => {
-                if question == self.question {
-                    self.texts = PromptStatus::Idle;
-                    self.notes = notes;
-                }
-            }
-            Event::QuestionFailed { question, error } => {
-                if question == self.question {
-                    self.texts = PromptStatus::Idle;
-                    self.question_error = Some(error);
-                }
-            }
-            Event::Answer {
-                question,
-                image,
-                ranking,
-            } => {
-                if question == self.question {
-                    let ranking = Ranking(ranking.into());
-                    self.with(image, |picture| picture.answer = Some((question, ranking)));
+            } => self.question.encoded(question, notes),
+            Event::QuestionFailed { question, error } => self.question.failed(question, error),
+            Event::Answers { question, rankings } => {
+                if question == self.question.number {
+                    for (image, ranking) in self.labels.read(&rankings) {
+                        self.pictures.answer(image, ranking);
+                    }
                 }
             }
             Event::Cancelled { images } => {
                 self.cancelling = false;
-                for image in images {
-                    self.with(image, |picture| {
-                        if picture.pending() {
-                            picture.state = PictureState::Cancelled;
-                        }
-                    });
-                }
+                self.pictures.dropped(images);
                 return self.send_pending();
             }
             // For benchmarks, which speak to the worker themselves.
@@ -724,104 +329,35 @@ impl Session {
     /// The worker is gone: it said so, or the browser did.
     pub fn died(&mut self, error: &str, now_ms: f64) -> Vec<Command> {
         let error = brief(error);
-        let mut commands = Vec::new();
-        if let Some(id) = self.at_work() {
-            self.fail_picture(
-                id,
-                format!(
-                    "The worker crashed on this image ({error}). Other images are not affected."
-                ),
-                true,
+        if let Some(id) = self.pictures.at_work(self.question.pending()) {
+            let error = format!(
+                "The worker crashed on this image ({error}). Other images are not affected."
             );
+            self.pictures.fail(id, error, true);
         }
-        // A worker that never said a word did not even get to choose a device.
-        let silent = matches!(self.worker, Worker::Loading { stage: None, .. });
-        let on_cpu = silent || self.on_cpu();
-        match self.crashes.record(now_ms, self.choice, on_cpu) {
-            RestartAction::Restart => {
-                commands.push(Command::Notify(Notice::info(format!(
-                    "The worker crashed ({error}) and was restarted automatically. You do not need to do anything."
-                ))));
-                commands.extend(self.start());
-            }
-            RestartAction::RestartOnCpu => {
-                self.gpu_disabled_reason = Some("the GPU failed twice".into());
-                commands.push(Command::Notify(Notice::error(format!(
-                    "The GPU failed twice ({error}), so the page now uses the CPU, which is slower but reliable. Choose “GPU” to try again."
-                ))));
-                commands.extend(self.start());
-            }
-            RestartAction::GiveUp => {
-                let advice = if silent {
-                    "Check your connection and try again. If that does not help, reload the page."
-                } else if on_cpu {
-                    "Close other tabs that use a lot of memory, remove very large images and try again."
-                } else {
-                    "Choose “CPU” under “Device”, or close other tabs that use the GPU and try again."
-                };
-                let what = if silent {
-                    "could not be started"
-                } else {
-                    "crashed twice within a minute"
-                };
-                self.worker = Worker::Failed(format!("The worker {what} ({error}). {advice}"));
-                self.device = None;
+        match self.worker.died(&error, now_ms) {
+            Recovery::Restart(notice) => self.restart(notice),
+            Recovery::GiveUp => {
                 self.cancelling = false;
-                for picture in &mut self.pictures {
-                    if picture.with_worker() || picture.state == PictureState::Encoded {
-                        picture.state = PictureState::Waiting;
-                    }
-                }
-                commands.push(Command::Stop);
+                self.pictures.restart();
+                vec![Command::Stop]
             }
         }
-        commands
     }
 
-    /// The picture that the worker was at. It says when it begins with one;
-    /// should it have died before that, it is the first it holds, unless there
-    /// were prompts to encode: those come before pictures.
-    fn at_work(&self) -> Option<ImageId> {
-        let find = |state| self.pictures.iter().find(|p| p.state == state);
-        let texts_first = matches!(self.texts, PromptStatus::Pending { .. });
-        find(PictureState::Encoding)
-            .or_else(|| find(PictureState::Sent).filter(|_| !texts_first))
-            .map(|picture| picture.id)
-    }
-
-    fn with(&mut self, id: ImageId, change: impl FnOnce(&mut Picture)) {
-        if let Some(picture) = self.pictures.iter_mut().find(|picture| picture.id == id) {
-            change(picture);
-        }
-    }
-
-    fn fail_picture(&mut self, id: ImageId, error: String, retry: bool) {
-        self.with(id, |picture| {
-            picture.state = PictureState::Failed { error, retry };
-            picture.answer = None;
-        });
-    }
-}
-
-/// The end of a report on a crash: what comes before names source files, which
-/// is of no use to a visitor.
-fn brief(error: &str) -> String {
-    const LONGEST: usize = 160;
-    let last = error
-        .lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty())
-        .unwrap_or("no reason given");
-    let last = last.trim_end_matches('.');
-    match last.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &last[..end]),
-        None => last.to_string(),
+    fn restart(&mut self, notice: Option<Notice>) -> Vec<Command> {
+        let notice = notice.map(Command::Notify);
+        notice.into_iter().chain(self.start()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::pictures::work;
+    use super::super::worker::WorkerState;
     use super::*;
+    use crate::engine::messages::{DeviceInfo, LoadStage, ModelInfo};
+    use crate::engine::rankings::Rankings;
 
     fn ready(gpu: bool) -> Event {
         Event::Ready {
@@ -854,16 +390,9 @@ mod tests {
     }
 
     fn answer(question: u32, image: ImageId) -> Event {
-        let ranking = vec![Ranked {
-            label: "cat".into(),
-            probability: 1.0,
-            similarity: 0.3,
-        }];
-        Event::Answer {
-            question,
-            image,
-            ranking,
-        }
+        let mut rankings = Rankings::default();
+        rankings.push(image, [("cat".into(), 1.0, 0.3)]);
+        Event::Answers { question, rankings }
     }
 
     fn sent(commands: &[Command]) -> Vec<ImageId> {
@@ -884,9 +413,8 @@ mod tests {
 
     fn session(pictures: usize) -> Session {
         let mut session = Session::new(DeviceChoice::Auto);
-        for n in 0..pictures {
-            session.add(format!("{n}.png"), String::new());
-        }
+        let names = (0..pictures).map(|n| format!("{n}.png"));
+        session.pictures.add_batch(names);
         assert!(
             session
                 .ask(vec!["cat".into()], vec!["{label}".into()])
@@ -911,12 +439,12 @@ mod tests {
         let mut session = session(1);
         session.on_event(ready(true), 0.0);
         session.on_event(encoded(1), 0.0);
-        let old = session.question;
+        let old = session.question.number;
         session.ask(vec!["dog".into()], vec!["{label}".into()]);
         session.on_event(answer(old, 1), 0.0);
-        assert_eq!(session.answered(), 0);
-        session.on_event(answer(session.question, 1), 0.0);
-        assert_eq!(session.answered(), 1);
+        assert_eq!(session.pictures.answered(), 0);
+        session.on_event(answer(session.question.number, 1), 0.0);
+        assert_eq!(session.pictures.answered(), 1);
     }
 
     #[test]
@@ -941,7 +469,7 @@ mod tests {
         session.on_event(answer(1, 1), 0.0);
         assert!(session.ask(Vec::new(), vec!["{label}".into()]).is_empty());
         session.on_event(answer(1, 1), 0.0);
-        assert!(session.pictures[0].answer.is_none());
+        assert!(session.pictures.get(1).is_some_and(|p| p.answer.is_none()));
         assert!(!session.busy());
     }
 
@@ -960,8 +488,8 @@ mod tests {
         );
         assert!(commands.contains(&Command::Start(DeviceChoice::Auto)));
         assert!(matches!(
-            session.pictures[1].state,
-            PictureState::Failed { retry: true, .. }
+            session.pictures.get(2).map(|p| &p.state),
+            Some(PictureState::Failed { retry: true, .. })
         ));
         assert_eq!(sent(&session.on_event(ready(true), 0.0)), [1, 3]);
         assert_eq!(sent(&session.on_event(encoded(1), 0.0)), [] as [ImageId; 0]);
@@ -987,7 +515,7 @@ mod tests {
         assert!(die(1.0).contains(&Command::Start(DeviceChoice::Cpu)));
         die(2.0);
         assert_eq!(die(3.0), [Command::Stop]);
-        assert!(matches!(session.worker, Worker::Failed(_)));
+        assert!(matches!(session.worker.state, WorkerState::Failed(_)));
         assert_eq!(session.start_over(), [Command::Start(DeviceChoice::Auto)]);
     }
 
@@ -1003,7 +531,7 @@ mod tests {
             [Command::Start(DeviceChoice::Cpu)]
         );
         session.on_event(ready(false), 0.0);
-        let reason = session.gpu_disabled_reason.as_deref();
+        let reason = session.worker.gpu_disabled_reason.as_deref();
         assert_eq!(reason, Some("the GPU cannot be used"));
         // The files are no better on the CPU, and a chosen GPU is a GPU.
         assert_eq!(session.on_event(failed(false), 0.0), [Command::Stop]);
@@ -1016,7 +544,7 @@ mod tests {
         let mut session = session(0);
         session.died("not found", 0.0);
         assert_eq!(session.died("not found", 1.0), [Command::Stop]);
-        assert_eq!(session.gpu_disabled_reason, None);
+        assert_eq!(session.worker.gpu_disabled_reason, None);
     }
 
     #[test]
@@ -1025,12 +553,12 @@ mod tests {
         session.on_event(ready(true), 0.0);
         for id in [1, 2] {
             session.on_event(encoded(id), 0.0);
-            session.on_event(answer(session.question, id), 0.0);
+            session.on_event(answer(session.question.number, id), 0.0);
         }
         session.choose(DeviceChoice::Cpu);
         assert_eq!(sent(&session.on_event(ready(false), 0.0)), [3, 1]);
         // Answers stay in sight meanwhile.
-        assert_eq!(session.answered(), 2);
+        assert_eq!(session.pictures.answered(), 2);
     }
 
     #[test]
@@ -1072,7 +600,7 @@ mod tests {
     fn cancel_while_loading_stops_and_keeps_what_waits() {
         let mut session = session(1);
         assert_eq!(session.cancel(), [Command::Stop]);
-        assert_eq!(session.worker, Worker::Stopped);
+        assert_eq!(session.worker.state, WorkerState::Stopped);
         session.start_over();
         assert_eq!(sent(&session.on_event(ready(true), 0.0)), [1]);
     }
@@ -1087,17 +615,7 @@ mod tests {
         };
         assert_eq!(sent(&session.on_event(failed, 0.0)), [3]);
         let commands = session.remove(2);
-        assert!(commands.contains(&Command::Send(Request::RemoveImage { image: 2 })));
-    }
-
-    #[test]
-    fn crash_reports_are_cut_to_what_a_visitor_can_read() {
-        assert_eq!(
-            brief("panicked at src/a.rs:1:2:\nout of memory.\n"),
-            "out of memory"
-        );
-        assert_eq!(brief(""), "no reason given");
-        assert_eq!(brief(&"ä".repeat(500)).chars().count(), 161);
+        assert!(commands.contains(&Command::Send(Request::RemoveImages { images: vec![2] })));
     }
 
     #[test]
@@ -1111,15 +629,85 @@ mod tests {
             },
             0.0,
         );
-        assert_eq!(session.pictures[0].state, PictureState::Waiting);
+        assert_eq!(
+            session.pictures.get(1).map(|p| &p.state),
+            Some(&PictureState::Waiting)
+        );
+    }
+
+    const MANY: ImageId = 10_000;
+
+    fn visits_of(step: impl FnOnce()) -> usize {
+        let before = work::visits();
+        step();
+        work::visits() - before
+    }
+
+    /// Every picture encoded and answered, the worker's events one by one.
+    fn all_answered(count: ImageId) -> Session {
+        let mut session = session(count as usize);
+        session.on_event(ready(true), 0.0);
+        for id in 1..=count {
+            session.on_event(Event::EncodingImage { image: id }, 0.0);
+            session.on_event(encoded(id), 0.0);
+            session.on_event(answer(session.question.number, id), 0.0);
+        }
+        session
     }
 
     #[test]
-    fn the_latest_batch_is_shown_first() {
-        let mut session = session(2);
-        session.begin_batch();
-        session.add("c.png".into(), String::new());
-        session.add("d.png".into(), String::new());
-        assert_eq!(session.shown(), [3, 4, 1, 2]);
+    fn an_event_looks_at_the_picture_it_is_about_and_at_no_other() {
+        // Sent, begun, encoded, answered.
+        let visits = visits_of(|| {
+            let session = all_answered(MANY);
+            assert_eq!(session.pictures.answered(), MANY as usize);
+            assert_eq!(session.pictures.pending(), 0);
+        });
+        assert!(visits <= 4 * MANY as usize, "{visits} visits");
+    }
+
+    #[test]
+    fn one_more_label_costs_one_visit_for_each_answer() {
+        let mut session = all_answered(MANY);
+        let visits = visits_of(|| {
+            session.ask(vec!["cat".into(), "dog".into()], vec!["{label}".into()]);
+            assert_eq!(session.pictures.answered(), 0);
+            let mut rankings = Rankings::default();
+            for id in 1..=MANY {
+                rankings.push(id, [("cat".into(), 1.0, 0.3)]);
+            }
+            let question = session.question.number;
+            session.on_event(Event::Answers { question, rankings }, 0.0);
+        });
+        assert_eq!(session.pictures.answered(), MANY as usize);
+        assert!(visits <= MANY as usize, "{visits} visits");
+    }
+
+    #[test]
+    fn what_acts_on_all_pictures_looks_at_each_a_few_times() {
+        type Step = fn(&mut Session);
+        let steps: [(&str, Step); 5] = [
+            ("choose", |s| drop(s.choose(DeviceChoice::Cpu))),
+            ("ready", |s| drop(s.on_event(ready(false), 0.0))),
+            ("cancel", |s| drop(s.cancel())),
+            ("overdue", |s| drop(s.cancel_overdue(1))),
+            ("remove", |s| drop(s.remove_all())),
+        ];
+        let mut session = all_answered(MANY);
+        for (name, step) in steps {
+            let visits = visits_of(|| step(&mut session));
+            assert!(visits <= 3 * MANY as usize, "{name}: {visits} visits");
+        }
+        assert!(session.pictures.is_empty());
+    }
+
+    #[test]
+    fn a_change_is_told_of_the_picture_that_changed() {
+        let mut session = all_answered(100);
+        session.pictures.take_changed();
+        session.on_event(answer(session.question.number, 7), 0.0);
+        assert_eq!(session.pictures.take_changed(), [7]);
+        session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        assert!(session.pictures.take_changed().is_empty());
     }
 }

@@ -6,33 +6,35 @@ use super::widgets::{Failure, ProgressBar};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::storage;
 use crate::app::domain::format;
-use crate::app::domain::session::{PromptStatus, Session, Worker};
+use crate::app::domain::question::PromptStatus;
+use crate::app::domain::session::Session;
+use crate::app::domain::worker::WorkerState;
 use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
 
 /// Value of `data-state`: what kind of state the worker is in.
 pub fn state_name(session: &Session) -> &'static str {
-    match &session.worker {
-        Worker::Loading { .. } => "loading",
-        Worker::Ready if session.busy() => "busy",
-        Worker::Ready => "ready",
-        Worker::Failed(_) => "failed",
-        Worker::Stopped => "stopped",
+    match &session.worker.state {
+        WorkerState::Loading { .. } => "loading",
+        WorkerState::Ready if session.busy() => "busy",
+        WorkerState::Ready => "ready",
+        WorkerState::Failed(_) => "failed",
+        WorkerState::Stopped => "stopped",
     }
 }
 
 /// What goes on right now: a lead, the device's name, and why it is that one.
 pub fn status_parts(session: &Session) -> [String; 3] {
-    let on_cpu = session.on_cpu();
+    let on_cpu = session.worker.on_cpu();
     let alone = |text: String| [text, String::new(), String::new()];
-    match (&session.worker, &session.device) {
-        (Worker::Loading { stage, done, total }, _) => alone(
+    match (&session.worker.state, &session.worker.device) {
+        (WorkerState::Loading { stage, done, total }, _) => alone(
             loading_text(*stage, *done, *total, on_cpu) + &speed_text(session, *stage, *total),
         ),
-        (Worker::Failed(_), _) => alone("Not running".into()),
-        (Worker::Stopped, _) => alone("Loading cancelled".into()),
-        (Worker::Ready, None) => alone("Running".into()),
-        (Worker::Ready, Some(device)) => {
-            let gave_up = session.gpu_disabled_reason.as_deref();
+        (WorkerState::Failed(_), _) => alone("Not running".into()),
+        (WorkerState::Stopped, _) => alone("Loading cancelled".into()),
+        (WorkerState::Ready, None) => alone("Running".into()),
+        (WorkerState::Ready, Some(device)) => {
+            let gave_up = session.worker.gpu_disabled_reason.as_deref();
             let reason = gave_up.unwrap_or(&device.reason);
             let reason = if reason.is_empty() {
                 String::new()
@@ -47,8 +49,8 @@ pub fn status_parts(session: &Session) -> [String; 3] {
 /// The same for a screen reader, which would not get to the end of a download
 /// that is told byte by byte.
 fn spoken_status(session: &Session) -> String {
-    match &session.worker {
-        Worker::Loading { stage, .. } => loading_text(*stage, 0, 0, session.on_cpu()),
+    match &session.worker.state {
+        WorkerState::Loading { stage, .. } => loading_text(*stage, 0, 0, session.worker.on_cpu()),
         _ => status_parts(session).concat(),
     }
 }
@@ -75,8 +77,8 @@ fn loading_text(stage: Option<LoadStage>, done: u64, total: u64, on_cpu: bool) -
 
 /// How fast it comes and how long that will take, where either says something.
 fn speed_text(session: &Session, stage: Option<LoadStage>, total: u64) -> String {
-    let left = (session.meter.seconds_left(total)).filter(|left| *left >= 2.0);
-    match (stage, session.meter.bytes_per_second(), left) {
+    let left = (session.worker.meter.seconds_left(total)).filter(|left| *left >= 2.0);
+    match (stage, session.worker.meter.bytes_per_second(), left) {
         (Some(LoadStage::Download), Some(speed), Some(left)) => format!(
             " · {}/s · {}",
             format::bytes(speed as u64),
@@ -94,11 +96,11 @@ fn work_text(session: &Session) -> String {
     if let PromptStatus::Pending {
         done,
         total: total @ 1..,
-    } = session.texts
+    } = session.question.prompts
     {
         return format!("Encoding prompts: {done} of {total}");
     }
-    match session.pending_pictures() {
+    match session.pictures.pending() {
         0 => "Encoding prompts…".into(),
         left => format!("{} left", format::count(left, "image")),
     }
@@ -106,20 +108,20 @@ fn work_text(session: &Session) -> String {
 
 /// How far the bar is; `None` where nobody knows.
 fn progress(session: &Session) -> Option<f64> {
-    let (done, total) = match &session.worker {
-        Worker::Loading {
+    let (done, total) = match &session.worker.state {
+        WorkerState::Loading {
             stage: Some(LoadStage::Download),
             done,
             total,
         } => (*done as f64, *total as f64),
-        Worker::Ready => match session.texts {
+        WorkerState::Ready => match session.question.prompts {
             PromptStatus::Pending {
                 done,
                 total: total @ 1..,
             } => (f64::from(done), f64::from(total)),
             _ => {
                 let total = session.pictures.len();
-                let left = session.pending_pictures();
+                let left = session.pictures.pending();
                 // A bar for one picture would only jump.
                 if total < 2 || left == 0 {
                     return None;
@@ -227,7 +229,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
     let status = Memo::new(move |_| session.with(status_parts));
     let status_part = move |part: usize| status.with(|parts| parts[part].clone());
     let spoken = Memo::new(move |_| session.with(spoken_status));
-    let model = Memo::new(move |_| session.with(|s| s.model.as_ref().map(model_text)));
+    let model = Memo::new(move |_| session.with(|s| s.worker.model.as_ref().map(model_text)));
     let bar = Memo::new(move |_| session.with(progress));
     let working = Memo::new(move |_| matches!(state.get(), "loading" | "busy"));
     let work = Memo::new(move |_| {
@@ -243,21 +245,23 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
     let cancelling = Memo::new(move |_| session.with(|s| s.cancelling));
     let can_resume = Memo::new(move |_| session.with(Session::can_resume));
     let failure = Memo::new(move |_| {
-        session.with(|s| match &s.worker {
-            Worker::Failed(error) => Some(error.clone()),
+        session.with(|s| match &s.worker.state {
+            WorkerState::Failed(error) => Some(error.clone()),
             _ => None,
         })
     });
-    let question_error = Memo::new(move |_| session.with(|s| s.question_error.clone()));
-    let bundled = Memo::new(move |_| session.with(|s| s.source == ModelSource::Bundled));
+    let question_error = Memo::new(move |_| session.with(|s| s.question.error.clone()));
+    let bundled = Memo::new(move |_| session.with(|s| s.worker.source == ModelSource::Bundled));
     // While a device is being opened, as before.
     let on_cpu = Memo::new(move |before: Option<&bool>| {
-        session.with(|s| match &s.device {
+        session.with(|s| match &s.worker.device {
             Some(device) => !device.gpu,
-            None => s.on_cpu() || (before == Some(&true) && s.choice != DeviceChoice::Gpu),
+            None => {
+                s.worker.on_cpu() || (before == Some(&true) && s.worker.choice != DeviceChoice::Gpu)
+            }
         })
     });
-    let offer_cpu = Memo::new(move |_| session.with(|s| s.choice == DeviceChoice::Gpu));
+    let offer_cpu = Memo::new(move |_| session.with(|s| s.worker.choice == DeviceChoice::Gpu));
 
     view! {
         <section class="engine" aria-label="Model and device" data-testid="worker-state" data-state=state>
@@ -312,7 +316,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             <input
                                 type="checkbox"
                                 data-testid="int8"
-                                prop:checked=move || session.with(|s| s.int8)
+                                prop:checked=move || session.with(|s| s.worker.int8)
                                 on:change=move |event| classify.choose_int8(event_target_checked(&event))
                             />
                             <span>"8-bit weights (faster)"</span>
@@ -329,7 +333,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                     view! {
                                         <option
                                             value=choice_value(choice)
-                                            selected=move || session.with(|s| s.choice == choice)
+                                            selected=move || session.with(|s| s.worker.choice == choice)
                                         >
                                             {choice_text(choice)}
                                         </option>
@@ -446,8 +450,8 @@ mod tests {
     fn the_status_says_where_and_why() {
         let mut session = Session::new(DeviceChoice::Auto);
         assert_eq!(state_name(&session), "loading");
-        session.worker = Worker::Ready;
-        session.device = Some(DeviceInfo {
+        session.worker.state = WorkerState::Ready;
+        session.worker.device = Some(DeviceInfo {
             gpu: false,
             name: "the CPU".into(),
             reason: "this browser has no WebGPU".into(),
@@ -455,7 +459,7 @@ mod tests {
         assert_eq!(state_name(&session), "ready");
         let status = status_parts(&session).concat();
         assert_eq!(status, "Running on the CPU: this browser has no WebGPU");
-        session.gpu_disabled_reason = Some("the GPU failed twice".into());
+        session.worker.gpu_disabled_reason = Some("the GPU failed twice".into());
         assert!(
             status_parts(&session)
                 .concat()
@@ -476,12 +480,12 @@ mod tests {
     #[test]
     fn the_bar_follows_pictures_only_when_there_are_some() {
         let mut session = Session::new(DeviceChoice::Auto);
-        session.worker = Worker::Ready;
-        session.add("a".into(), String::new());
+        session.worker.state = WorkerState::Ready;
+        session.pictures.add_batch(["a".into()]);
         assert_eq!(progress(&session), None);
-        session.add("b".into(), String::new());
+        session.pictures.add_batch(["b".into()]);
         assert_eq!(progress(&session), Some(0.0));
-        session.texts = PromptStatus::Pending { done: 3, total: 4 };
+        session.question.prompts = PromptStatus::Pending { done: 3, total: 4 };
         assert_eq!(progress(&session), Some(0.75));
     }
 

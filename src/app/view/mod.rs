@@ -4,18 +4,21 @@
 //! | --- | --- |
 //! | [`header`], [`tabs`], [`notices`] | top of the page |
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
-//! | [`labels`], [`templates`], [`models`], [`answers`] | classification |
+//! | [`labels`], [`templates`], [`models`] | what to classify with |
+//! | [`answers`], [`picture_grid`], [`card`] | pictures with their answers |
 //! | [`training`], [`library`] | the other sides of the page |
 //! | [`widgets`] | components that are used in several places |
 
 pub mod add_pictures;
 pub mod answers;
+pub mod card;
 pub mod dropping;
 pub mod header;
 pub mod labels;
 pub mod library;
 pub mod models;
 pub mod notices;
+pub mod picture_grid;
 pub mod tabs;
 pub mod templates;
 pub mod training;

@@ -17,7 +17,11 @@ const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things 
 /// What the bundled model covers, and larger models.
 #[component]
 pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
-    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
+    let bundled = Memo::new(move |_| {
+        classify
+            .session
+            .with(|s| s.worker.source == ModelSource::Bundled)
+    });
     view! {
         <Show when=move || bundled.get()>
             <aside class="knows" aria-label="What the bundled model covers">
@@ -52,7 +56,11 @@ pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
 #[component]
 pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
     let current = Memo::new(move |_| classify.session.with(source_text));
-    let bundled = Memo::new(move |_| classify.session.with(|s| s.source == ModelSource::Bundled));
+    let bundled = Memo::new(move |_| {
+        classify
+            .session
+            .with(|s| s.worker.source == ModelSource::Bundled)
+    });
     view! {
         <details class="panel models" data-testid="models">
             <summary>
@@ -91,7 +99,7 @@ fn short_name(model: &Published) -> &str {
 }
 
 fn source_text(session: &Session) -> String {
-    match &session.source {
+    match &session.worker.source {
         ModelSource::Bundled => "bundled: everyday things".into(),
         ModelSource::Files => "your files".into(),
         ModelSource::Place(place) => {
@@ -110,7 +118,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
         let in_use = Memo::new(move |_| {
             classify
                 .session
-                .with(|s| matches!(&s.source, ModelSource::Place(place) if *place == this))
+                .with(|s| matches!(&s.worker.source, ModelSource::Place(place) if *place == this))
         });
         let about = [
             model.id.as_str(),
@@ -270,7 +278,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
 /// Models stored in this browser.
 #[component]
 fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
-    let kept = Memo::new(move |_| classify.session.with(|s| s.kept.clone()));
+    let kept = Memo::new(move |_| classify.session.with(|s| s.worker.kept.clone()));
     let total = move || kept.with(|kept| kept.iter().map(|model| model.bytes).sum::<u64>());
     let row = move |model: CachedModel| {
         let name = model.model.clone();

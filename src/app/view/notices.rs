@@ -38,7 +38,11 @@ pub fn NoticeList(notices: Notices) -> impl IntoView {
 /// What the worker remarked about the prompts, such as that some were cut.
 #[component]
 pub fn Notes(classify: ClassifyController) -> impl IntoView {
-    let notes = Memo::new(move |_| classify.session.with(|session| session.notes.clone()));
+    let notes = Memo::new(move |_| {
+        classify
+            .session
+            .with(|session| session.question.notes.clone())
+    });
     view! {
         <div aria-live="polite">
             <Show when=move || notes.with(|notes| !notes.is_empty())>

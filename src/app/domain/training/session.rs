@@ -134,11 +134,11 @@ pub struct TrainingSession {
     /// While files are being made.
     pub exporting: bool,
     /// Whether it is known what earlier visits left.
-    known: bool,
+    pub(in crate::app) known: bool,
     /// Whether a worker listens that has said what it found.
     pub connected: bool,
     /// What the running training was started with.
-    plan: Option<TrainingPlan>,
+    pub(in crate::app) plan: Option<TrainingPlan>,
 }
 
 impl TrainingSession {

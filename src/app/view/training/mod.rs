@@ -34,7 +34,7 @@ pub fn Training(trainer: TrainingController, tab: CurrentTab) -> impl IntoView {
         trainer.classify.session.with(|session| {
             trainer
                 .session
-                .with(|t| t.settings(amount, session.model.as_ref()))
+                .with(|t| t.settings(amount, session.worker.model.as_ref()))
         })
     });
     let away = Memo::new(move |_| trainer.session.with(TrainingSession::locked_elsewhere));

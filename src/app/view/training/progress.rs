@@ -6,9 +6,9 @@ use leptos::prelude::*;
 use crate::app::controller::training::Derived;
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::format;
-use crate::app::domain::session::Worker;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::{Run, TrainingSession, stage_text};
+use crate::app::domain::worker::WorkerState;
 use crate::app::view::widgets::{Failure, LineChart, ProgressBar, figures, percent, small};
 use crate::engine::messages::{Estimate, Interrupted, TrainingSettings};
 
@@ -129,10 +129,10 @@ pub fn RunSection(
         match trainer
             .classify
             .session
-            .with(|session| session.worker.clone())
+            .with(|session| session.worker.state.clone())
         {
-            Worker::Ready => None,
-            Worker::Loading { .. } => Some("The model is still loading.".into()),
+            WorkerState::Ready => None,
+            WorkerState::Loading { .. } => Some("The model is still loading.".into()),
             _ => Some("No model is loaded: see the top of the page.".into()),
         }
     });
@@ -146,7 +146,7 @@ pub fn RunSection(
         let model = trainer
             .classify
             .session
-            .with_untracked(|session| session.model.clone());
+            .with_untracked(|session| session.worker.model.clone());
         let templates = trainer
             .classify
             .templates
@@ -338,10 +338,13 @@ fn InterruptedNotice(trainer: TrainingController) -> impl IntoView {
             .with(|t| t.interrupted.clone().filter(|_| !t.run.active()))
     });
     let model = Memo::new(move |_| {
-        trainer
-            .classify
-            .session
-            .with(|session| session.model.as_ref().map(|model| model.name.clone()))
+        trainer.classify.session.with(|session| {
+            session
+                .worker
+                .model
+                .as_ref()
+                .map(|model| model.name.clone())
+        })
     });
     let notice = move |interrupted: Interrupted| {
         let Interrupted {

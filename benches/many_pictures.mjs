@@ -1,0 +1,212 @@
+// How the page grows with the number of pictures: the built page (dist/) in a headless
+// Chromium, on the CPU.
+//
+//   node benches/many_pictures.mjs [COUNT...] [--side 800]     by default 100 1000 10000
+//
+// Prints Markdown, a row for each number of pictures, each in a browser of its own:
+//
+// - adding: from the drop to the last answer; a picture's share of it; and the part that
+//   the worker takes to prepare and encode a picture
+// - one more label: from the key to the last answer, with what is in sight drawn
+// - longest frame: between two frames, while pictures are added, while a label is, and
+//   while the page is scrolled from end to end
+// - memory: of the page's process, beside what it took with the model and no pictures
+// - cards: how many are in the document at the end
+//
+// Pictures are JPEG, `side` wide and three quarters of it high, no two alike, made by the
+// page itself. Nothing is asserted but that every picture gets its answers.
+
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import * as h from "../tests/browser/harness.mjs";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { side: { type: "string", default: "800" } },
+});
+const side = Number(options.side);
+const counts = positionals.length ? positionals.map(Number) : [100, 1000, 10000];
+if (!(side >= 8) || !counts.every((count) => Number.isInteger(count) && count > 0)) {
+  console.error("node benches/many_pictures.mjs [COUNT...] [--side 800]");
+  process.exit(2);
+}
+/** An hour: a page that is slow is to be measured, too. */
+const PATIENCE = 3_600_000;
+const LABELS = ["cat", "dog", "bird", "house", "tree", "car", "flower", "mountain"];
+
+/** Runs in the page before anything of its own: notes what the worker says, and the frames. */
+function watch() {
+  const seen = { answered: new Map(), failed: [], prepared: 0, encoded: 0, encodeMs: 0, last: 0, question: 0 };
+  const frames = { longest: 0, before: null };
+  window.bench = { seen, frames };
+  const hear = (message) => {
+    if (typeof message !== "object" || message === null) return;
+    const [kind, content] = Object.entries(message)[0] ?? [];
+    if (kind === "ImageEncoded") {
+      seen.encoded += 1;
+      seen.encodeMs += content.preprocess_ms + content.encode_ms;
+    } else if (kind === "Answers") {
+      seen.question = content.question;
+      for (const image of content.rankings.images) seen.answered.set(image, content.question);
+      seen.last = performance.now();
+    } else if (["OpenFailed", "ImageFailed", "QuestionFailed", "Died"].includes(kind)) {
+      seen.failed.push(content.error);
+    }
+  };
+  window.Worker = class extends Worker {
+    constructor(...options) {
+      super(...options);
+      this.addEventListener("message", (event) => hear(event.data?.message));
+    }
+  };
+  const draw = (now) => {
+    if (frames.before !== null) frames.longest = Math.max(frames.longest, now - frames.before);
+    frames.before = now;
+    requestAnimationFrame(draw);
+  };
+  requestAnimationFrame(draw);
+}
+
+/** In the page: makes the pictures, and keeps them in `bench.files`. */
+async function make({ count, side }) {
+  const canvas = new OffscreenCanvas(side, Math.round(side * 0.75));
+  const context = canvas.getContext("2d");
+  window.bench.files = [];
+  for (let i = 0; i < count; i++) {
+    for (let part = 0; part < 12; part++) {
+      context.fillStyle = `hsl(${(i * 137 + part * 53) % 360} 60% ${20 + ((i * 7 + part * 11) % 60)}%)`;
+      const [x, y] = [((i * 31 + part * 97) % 83) / 83, ((i * 17 + part * 41) % 71) / 71];
+      context.fillRect(x * canvas.width, y * canvas.height, canvas.width / 3, canvas.height / 4);
+    }
+    const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+    window.bench.files.push(new File([blob], `picture-${i}.jpg`, { type: "image/jpeg" }));
+  }
+}
+
+/** In the page: drops what `make` made; returns when. */
+function add() {
+  const transfer = new DataTransfer();
+  for (const file of window.bench.files) transfer.items.add(file);
+  window.bench.files = null;
+  window.bench.frames.longest = 0;
+  const start = performance.now();
+  document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
+  return start;
+}
+
+/** In the page: all pictures have an answer to one question, later than `after`; and nothing in sight is stale. */
+function settled({ count, after }) {
+  const { seen } = window.bench;
+  if (seen.failed.length) return true;
+  if (seen.question <= after) return false;
+  let answered = 0;
+  for (const question of seen.answered.values()) answered += question === seen.question;
+  return answered >= count && !document.querySelector('[data-stale="true"]');
+}
+
+/** Waits until all is answered; the time of the page's clock when it was, and what was seen. */
+async function until(page, count, after) {
+  await page.waitForFunction(settled, { count, after }, { polling: 50, timeout: PATIENCE });
+  return page.evaluate(async () => {
+    // The last answers are drawn in the next frame.
+    const drawn = await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const { seen, frames } = window.bench;
+    if (seen.failed.length) throw new Error(`the page failed: ${seen.failed[0]}`);
+    const { question, encoded, encodeMs } = seen;
+    return { question, encoded, encodeMs, end: drawn, longest: frames.longest };
+  });
+}
+
+/** Resident memory of the browser's page processes, in bytes. */
+async function memory(browser) {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  await session.detach();
+  let bytes = 0;
+  for (const { type, id } of processInfo) {
+    if (type !== "renderer") continue;
+    const status = await readFile(`/proc/${id}/status`, "utf8").catch(() => "");
+    bytes += 1024 * Number(status.match(/VmRSS:\s+(\d+)/)?.[1] ?? 0);
+  }
+  return bytes;
+}
+
+async function measure(server, count) {
+  const browser = await h.launchBrowser({ webgpu: false });
+  try {
+    const { page, problems } = await h.openPage(browser, server.url, { prepare: (page) => page.addInitScript(watch) });
+    page.setDefaultTimeout(PATIENCE);
+    await h.waitReady(page);
+    await h.setLabels(page, LABELS);
+    await page.evaluate(make, { count, side });
+    const empty = await memory(browser);
+
+    const start = await page.evaluate(add);
+    const added = await until(page, count, 0);
+
+    const labelled = await page.evaluate(() => {
+      window.bench.frames.longest = 0;
+      return performance.now();
+    });
+    await h.addLabels(page, ["bicycle"]);
+    const more = await until(page, count, added.question);
+
+    await page.evaluate(() => (window.bench.frames.longest = 0));
+    const scrolled = await page.evaluate(async () => {
+      const frame = () => new Promise(requestAnimationFrame);
+      const height = () => document.documentElement.scrollHeight - innerHeight;
+      for (let y = 0; y < height(); y += Math.max(innerHeight, height() / 200)) {
+        scrollTo(0, y);
+        await frame();
+      }
+      await frame();
+      return window.bench.frames.longest;
+    });
+    const full = await memory(browser);
+    const cards = await page.locator(h.hook("image-card")).count();
+    for (const problem of problems) console.error(`page: ${problem}`);
+    return {
+      adding: added.end - start,
+      work: added.encodeMs / added.encoded,
+      addingFrame: added.longest,
+      label: more.end - labelled,
+      labelFrame: more.longest,
+      scrolled,
+      memory: full - empty,
+      cards,
+      version: browser.version(),
+    };
+  } finally {
+    await browser.close();
+  }
+}
+
+const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
+
+const server = await h.startServer();
+try {
+  const rows = [];
+  let version;
+  for (const count of counts) {
+    const found = await measure(server, count);
+    version = found.version;
+    const cells = [
+      count.toLocaleString("en"),
+      time(found.adding),
+      time(found.adding / count),
+      time(found.work),
+      time(found.label),
+      `${time(found.addingFrame)}, ${time(found.labelFrame)}, ${time(found.scrolled)}`,
+      `${Math.round(found.memory / 2 ** 20)} MiB`,
+      found.cards,
+    ];
+    rows.push(`| ${cells.join(" | ")} |`);
+    console.error(rows.at(-1));
+  }
+  console.log(`Chromium ${version}, headless, on the CPU. Pictures of ${side} x ${Math.round(side * 0.75)}.\n`);
+  console.log("| pictures | adding | a picture's share | preparing + encoding it | one more label | longest frame: adding, label, scrolling | memory | cards |");
+  console.log("| --: | --: | --: | --: | --: | --: | --: | --: |");
+  console.log(rows.join("\n"));
+} finally {
+  server.stop();
+}

@@ -1,0 +1,249 @@
+//! Life of the worker: starting, loading, ready, crashed; and what the visitor chose for it.
+
+use super::meter::Meter;
+use super::notice::Notice;
+use super::restart::{CrashHistory, RestartAction};
+use crate::engine::messages::{
+    ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, LoadStage, ModelInfo, ModelSource,
+};
+
+/// State of the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerState {
+    /// It starts, or loads the model.
+    Loading {
+        /// Current stage; `None` before the worker said anything.
+        stage: Option<LoadStage>,
+        /// Done so far, in the stage's own unit.
+        done: u64,
+        /// 0 when unknown.
+        total: u64,
+    },
+    /// The model is loaded.
+    Ready,
+    /// There is none, and none will start by itself.
+    Failed(String),
+    /// The visitor stopped the loading.
+    Stopped,
+}
+
+impl WorkerState {
+    const STARTING: Self = Self::Loading {
+        stage: None,
+        done: 0,
+        total: 0,
+    };
+}
+
+/// What follows a failure of the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// A fresh worker, and what to tell the visitor.
+    Restart(Option<Notice>),
+    /// No fresh worker until the visitor asks for one.
+    GiveUp,
+}
+
+/// The worker as the page knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worker {
+    pub state: WorkerState,
+    /// Device that the visitor chose.
+    pub choice: DeviceChoice,
+    /// Source of the model.
+    pub source: ModelSource,
+    /// For weights that do not say it themselves.
+    pub activation: Option<ActivationChoice>,
+    /// Whether the CPU is to have 8-bit weights.
+    pub int8: bool,
+    /// Models that this browser keeps.
+    pub kept: Vec<CachedModel>,
+    /// Speed of the model's download.
+    pub meter: Meter,
+    /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor
+    /// chooses anew.
+    pub gpu_disabled_reason: Option<String>,
+    /// The model, once one was loaded.
+    pub model: Option<ModelInfo>,
+    /// Device of the model, while one is loaded.
+    pub device: Option<DeviceInfo>,
+    crashes: CrashHistory,
+}
+
+impl Worker {
+    /// Before the first worker.
+    pub fn new(choice: DeviceChoice) -> Self {
+        Self {
+            state: WorkerState::STARTING,
+            choice,
+            source: ModelSource::Bundled,
+            activation: None,
+            int8: false,
+            kept: Vec::new(),
+            meter: Meter::default(),
+            gpu_disabled_reason: None,
+            model: None,
+            device: None,
+            crashes: CrashHistory::default(),
+        }
+    }
+
+    /// Whether a model is loaded.
+    pub fn ready(&self) -> bool {
+        self.state == WorkerState::Ready
+    }
+
+    /// Whether the worker starts or loads.
+    pub fn loading(&self) -> bool {
+        matches!(self.state, WorkerState::Loading { .. })
+    }
+
+    /// Whether it runs on the CPU, or will.
+    pub fn on_cpu(&self) -> bool {
+        self.gpu_disabled_reason.is_some()
+            || self.choice == DeviceChoice::Cpu
+            || self.device.as_ref().is_some_and(|device| !device.gpu)
+    }
+
+    /// A fresh worker starts; returns its device.
+    pub fn start(&mut self) -> DeviceChoice {
+        self.state = WorkerState::STARTING;
+        self.device = None;
+        self.meter = Meter::default();
+        match self.gpu_disabled_reason {
+            Some(_) => DeviceChoice::Cpu,
+            None => self.choice,
+        }
+    }
+
+    /// Forgets earlier failures, as after a choice of the visitor.
+    pub fn forgive(&mut self) {
+        self.crashes.clear();
+        self.gpu_disabled_reason = None;
+    }
+
+    /// The visitor chose a model.
+    pub fn open_model(&mut self, source: ModelSource, activation: Option<ActivationChoice>) {
+        self.source = source;
+        self.activation = activation;
+        self.model = None;
+    }
+
+    /// The visitor stopped the loading.
+    pub fn stop(&mut self) {
+        self.state = WorkerState::Stopped;
+    }
+
+    /// Progress of loading.
+    pub fn progress(&mut self, stage: LoadStage, done: u64, total: u64, now_ms: f64) {
+        if stage == LoadStage::Download {
+            self.meter.note(done, now_ms);
+        }
+        self.state = WorkerState::Loading {
+            stage: Some(stage),
+            done,
+            total,
+        };
+    }
+
+    /// The model is loaded.
+    pub fn opened(&mut self, model: ModelInfo, device: DeviceInfo) {
+        self.state = WorkerState::Ready;
+        self.model = Some(model);
+        self.device = Some(device);
+    }
+
+    /// The model could not be opened; `gpu`: because of the GPU.
+    pub fn open_failed(&mut self, error: String, gpu: bool) -> Recovery {
+        if gpu && self.choice == DeviceChoice::Auto {
+            let error = brief(&error);
+            self.gpu_disabled_reason = Some(match error.starts_with("the GPU") {
+                true => error,
+                false => format!("the GPU did not work: {error}"),
+            });
+            return Recovery::Restart(None);
+        }
+        self.fail(error);
+        Recovery::GiveUp
+    }
+
+    /// The worker is gone: it said so, or the browser did. `error` is brief.
+    pub fn died(&mut self, error: &str, now_ms: f64) -> Recovery {
+        // A worker that never said a word did not even get to choose a device.
+        let silent = matches!(self.state, WorkerState::Loading { stage: None, .. });
+        let on_cpu = silent || self.on_cpu();
+        match self.crashes.record(now_ms, self.choice, on_cpu) {
+            RestartAction::Restart => Recovery::Restart(Some(Notice::info(format!(
+                "The worker crashed ({error}) and was restarted automatically. You do not need to do anything."
+            )))),
+            RestartAction::RestartOnCpu => {
+                self.gpu_disabled_reason = Some("the GPU failed twice".into());
+                Recovery::Restart(Some(Notice::error(format!(
+                    "The GPU failed twice ({error}), so the page now uses the CPU, which is slower but reliable. Choose “GPU” to try again."
+                ))))
+            }
+            RestartAction::GiveUp => {
+                let advice = if silent {
+                    "Check your connection and try again. If that does not help, reload the page."
+                } else if on_cpu {
+                    "Close other tabs that use a lot of memory, remove very large images and try again."
+                } else {
+                    "Choose “CPU” under “Device”, or close other tabs that use the GPU and try again."
+                };
+                let what = match silent {
+                    true => "could not be started",
+                    false => "crashed twice within a minute",
+                };
+                self.fail(format!("The worker {what} ({error}). {advice}"));
+                Recovery::GiveUp
+            }
+        }
+    }
+
+    fn fail(&mut self, error: String) {
+        self.state = WorkerState::Failed(error);
+        self.device = None;
+    }
+}
+
+/// The end of a report on a crash: what comes before names source files, which
+/// is of no use to a visitor.
+pub fn brief(error: &str) -> String {
+    const LONGEST: usize = 160;
+    let last = error
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or("no reason given");
+    let last = last.trim_end_matches('.');
+    match last.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &last[..end]),
+        None => last.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crash_reports_are_cut_to_what_a_visitor_can_read() {
+        assert_eq!(
+            brief("panicked at src/a.rs:1:2:\nout of memory.\n"),
+            "out of memory"
+        );
+        assert_eq!(brief(""), "no reason given");
+        assert_eq!(brief(&"ä".repeat(500)).chars().count(), 161);
+    }
+
+    #[test]
+    fn a_disabled_gpu_is_tried_again_only_when_the_visitor_chooses() {
+        let mut worker = Worker::new(DeviceChoice::Auto);
+        let recovery = worker.open_failed("lost".into(), true);
+        assert_eq!(recovery, Recovery::Restart(None));
+        assert_eq!(worker.start(), DeviceChoice::Cpu);
+        assert!(worker.on_cpu());
+        worker.forgive();
+        assert_eq!(worker.start(), DeviceChoice::Auto);
+    }
+}

@@ -1,0 +1,373 @@
+//! Card of a picture: thumbnail, facts, answer.
+
+use leptos::prelude::*;
+
+use super::widgets::RemoveButton;
+use crate::app::controller::classify::ClassifyController;
+use crate::app::domain::format;
+use crate::app::domain::pictures::{Picture, PictureState};
+use crate::app::domain::ranking::{RankedLabel, Ranking};
+use crate::app::domain::session::Session;
+use crate::app::domain::worker::WorkerState;
+use crate::engine::messages::ImageId;
+
+/// More labels than this are folded away…
+const FOLD_ABOVE: usize = 8;
+/// …to this many.
+const FOLDED: usize = 5;
+
+/// How many rows of a ranking to show.
+fn visible_rows(total: usize, unfolded: bool) -> usize {
+    if unfolded || total <= FOLD_ABOVE {
+        total
+    } else {
+        FOLDED
+    }
+}
+
+/// What a card says about its picture; nothing when the answer speaks for itself.
+fn card_status(session: &Session, picture: &Picture) -> &'static str {
+    let current = session.pictures.answer_of(picture).is_some();
+    match (&picture.state, &session.worker.state) {
+        (PictureState::Failed { .. }, _) => "",
+        (PictureState::Cancelled, _) => "Cancelled.",
+        (_, _) if current => "",
+        (_, WorkerState::Failed(_) | WorkerState::Stopped) => "Waiting: no model is loaded.",
+        (PictureState::Waiting | PictureState::Sent, WorkerState::Loading { .. }) => {
+            "Waiting for the model…"
+        }
+        (PictureState::Waiting | PictureState::Sent, WorkerState::Ready) => "Queued…",
+        (PictureState::Encoding, _) => "Encoding the image…",
+        (PictureState::Encoded, _) => {
+            if session.question.asked.is_none() {
+                "Encoded. Add a label to classify it."
+            } else if session.question.error.is_some() {
+                ""
+            } else if session.question.cancelled() {
+                "Cancelled before it was classified."
+            } else {
+                "Comparing with the labels…"
+            }
+        }
+    }
+}
+
+/// What of the whole page the cards show; few things, so that they change seldom.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CardContext {
+    worker: std::mem::Discriminant<WorkerState>,
+    question: u32,
+    asked: bool,
+    refused: bool,
+    cancelled: bool,
+}
+
+impl CardContext {
+    /// The context of all cards.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            worker: std::mem::discriminant(&session.worker.state),
+            question: session.question.number,
+            asked: session.question.asked.is_some(),
+            refused: session.question.error.is_some(),
+            cancelled: session.question.cancelled(),
+        }
+    }
+}
+
+/// One picture: thumbnail, facts, answer.
+#[component]
+pub fn Card(
+    classify: ClassifyController,
+    id: ImageId,
+    context: Memo<CardContext>,
+) -> impl IntoView {
+    let session = classify.session;
+    let picture = classify.picture(id);
+    let status = Memo::new(move |_| {
+        context.track();
+        picture.with(|p| {
+            p.as_ref()
+                .map_or("", |p| session.with_untracked(|s| card_status(s, p)))
+        })
+    });
+    let stale = Memo::new(move |_| {
+        context.track();
+        picture.with(|p| {
+            p.as_ref()
+                .is_some_and(|p| session.with_untracked(|s| s.pictures.answer_of(p).is_none()))
+        })
+    });
+    let ranking = Memo::new(move |_| {
+        picture.with(|p| {
+            p.as_ref()
+                .and_then(|p| p.answer.as_ref().map(|(_, r)| r.clone()))
+        })
+    });
+    let failure = Memo::new(move |_| {
+        picture.with(|p| match p.as_ref().map(|p| &p.state) {
+            Some(PictureState::Failed { error, retry }) => Some((error.clone(), *retry)),
+            _ => None,
+        })
+    });
+    let cancelled = Memo::new(move |_| {
+        picture.with(|p| {
+            p.as_ref()
+                .is_some_and(|p| p.state == PictureState::Cancelled)
+        })
+    });
+    let state_name = move || {
+        picture.with(|p| match p.as_ref().map(|p| &p.state) {
+            Some(PictureState::Encoded) => "encoded",
+            Some(PictureState::Encoding) => "encoding",
+            Some(PictureState::Failed { .. }) => "failed",
+            Some(PictureState::Cancelled) => "cancelled",
+            _ => "waiting",
+        })
+    };
+
+    // It does not change while the card lives.
+    let name = picture.with_untracked(|p| p.as_ref().map(|p| p.name.clone()).unwrap_or_default());
+    let thumbnail = classify.thumbnail(id);
+    let broken = RwSignal::new(false);
+    let facts = move || {
+        picture.with(|p| {
+            let Some((width, height)) = p.as_ref().and_then(|p| p.size) else {
+                return String::new();
+            };
+            format!("{width} × {height} pixels")
+        })
+    };
+    let timing = move || {
+        picture
+            .with(|p| p.as_ref().and_then(|p| p.timing.clone()))
+            .map(|timing| {
+                view! {
+                    <p class="timing" data-testid="timing">
+                        {format!(
+                            "Preprocessed in {}, encoded in {} on {}",
+                            format::milliseconds(timing.preprocess_ms),
+                            format::milliseconds(timing.encode_ms),
+                            timing.device,
+                        )}
+                    </p>
+                }
+            })
+    };
+    let shared_name = StoredValue::new(name.clone());
+    let retry = move || {
+        view! {
+            <button
+                type="button"
+                class="button secondary small"
+                aria-label=shared_name.with_value(|name| format!("Try {name} again"))
+                on:click=move |_| classify.run(|session| session.retry(id))
+            >
+                "Try again"
+            </button>
+        }
+    };
+
+    view! {
+        <li class="card" data-testid="image-card" data-state=state_name data-name=name.clone()>
+            <div class="thumb">
+                <Show
+                    when=move || !broken.get()
+                    fallback=|| view! { <span class="no-thumb" aria-hidden="true">"?"</span> }
+                >
+                    {move || {
+                        thumbnail
+                            .get()
+                            .map(|url| {
+                                view! {
+                                    <img
+                                        src=url
+                                        alt=""
+                                        decoding="async"
+                                        on:error=move |_| broken.set(true)
+                                    />
+                                }
+                            })
+                    }}
+                </Show>
+            </div>
+            <div class="card-body">
+                <div class="card-head">
+                    <div>
+                        <h3 title=name.clone()>{name.clone()}</h3>
+                        <p class="facts">{facts}</p>
+                    </div>
+                    <RemoveButton
+                        label=format!("Remove {name}")
+                        title="Remove"
+                        testid="image-remove"
+                        remove=move || classify.run(|session| session.remove(id))
+                    />
+                </div>
+                {move || {
+                    failure
+                        .get()
+                        .map(|(error, again)| {
+                            view! {
+                                <div class="card-error">
+                                    <p data-testid="error" role="alert">
+                                        {error}
+                                    </p>
+                                    {again.then(retry)}
+                                </div>
+                            }
+                        })
+                }}
+                <Show when=move || !status.with(|status| status.is_empty())>
+                    <p class="card-status" class:still=move || cancelled.get()>
+                        {move || status.get()}
+                    </p>
+                </Show>
+                {move || cancelled.get().then(retry)}
+                {move || {
+                    ranking
+                        .get()
+                        .map(|ranking| {
+                            view! {
+                                <RankingList ranking name=shared_name.get_value() stale similarity=classify.similarity />
+                            }
+                        })
+                }}
+                {timing}
+            </div>
+        </li>
+    }
+}
+
+/// The labels of one answer, most likely first.
+#[component]
+fn RankingList(
+    ranking: Ranking,
+    name: String,
+    stale: Memo<bool>,
+    similarity: RwSignal<bool>,
+) -> impl IntoView {
+    let unfolded = RwSignal::new(false);
+    let total = ranking.len();
+    let rows = move || {
+        ranking
+            .iter()
+            .take(visible_rows(total, unfolded.get()))
+            .map(|ranked| row(ranked, similarity))
+            .collect_view()
+    };
+    view! {
+        <ol
+            class="ranking"
+            class:stale=move || stale.get()
+            data-testid="ranking"
+            data-stale=move || stale.get().to_string()
+            aria-label=format!("Labels for {name}, most likely first")
+            aria-busy=move || stale.get().to_string()
+        >
+            {rows}
+        </ol>
+        <Show when=move || { total > FOLD_ABOVE }>
+            <button
+                type="button"
+                class="quiet fold"
+                data-testid="show-all"
+                aria-expanded=move || unfolded.get().to_string()
+                on:click=move |_| unfolded.update(|unfolded| *unfolded = !*unfolded)
+            >
+                {move || {
+                    if unfolded.get() {
+                        format!("Show the top {FOLDED}")
+                    } else {
+                        format!("Show all {total}")
+                    }
+                }}
+            </button>
+        </Show>
+    }
+}
+
+fn row(ranked: RankedLabel<'_>, similarity: RwSignal<bool>) -> impl IntoView + use<> {
+    let RankedLabel {
+        label,
+        probability,
+        similarity: cosine,
+    } = ranked;
+    let label = label.to_owned();
+    let percent = format::percent(probability);
+    let width = format!("{:.2}%", (probability * 100.0).clamp(0.0, 100.0));
+    view! {
+        <li
+            data-testid="ranking-row"
+            data-label=label.clone()
+            data-probability=format!("{probability:.6}")
+            data-similarity=format!("{cosine:.6}")
+        >
+            <span class="row-label">{label.clone()}</span>
+            <Show when=move || similarity.get()>
+                <span class="row-cosine" title="Cosine similarity of image and label">
+                    <span class="sr-only">"cosine similarity "</span>
+                    {format!("{cosine:.3}")}
+                </span>
+            </Show>
+            <span
+                class="row-percent"
+                role="meter"
+                aria-label="probability"
+                aria-valuemin="0"
+                aria-valuemax="100"
+                aria-valuenow=format!("{:.1}", probability * 100.0)
+                aria-valuetext=percent.clone()
+            >
+                {percent.clone()}
+            </span>
+            <span class="bar" aria-hidden="true">
+                <span style:width=width></span>
+            </span>
+        </li>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::messages::{DeviceChoice, Event};
+    use crate::engine::rankings::Rankings;
+
+    #[test]
+    fn long_rankings_are_folded() {
+        assert_eq!(visible_rows(8, false), 8);
+        assert_eq!(visible_rows(9, false), 5);
+        assert_eq!(visible_rows(9, true), 9);
+    }
+
+    #[test]
+    fn a_card_says_what_it_waits_for() {
+        let mut session = Session::new(DeviceChoice::Auto);
+        let image = session.pictures.add_batch(["a.png".into()])[0];
+        let status = |session: &Session| {
+            let picture = session.pictures.get(image).expect("it is there");
+            card_status(session, picture)
+        };
+        assert!(status(&session).contains("model"));
+        session.worker.state = WorkerState::Ready;
+        let encoded = Event::ImageEncoded {
+            image,
+            width: 4,
+            height: 3,
+            preprocess_ms: 1.0,
+            encode_ms: 1.0,
+        };
+        session.on_event(encoded, 0.0);
+        assert!(status(&session).contains("Add a label"));
+        let before = CardContext::of(&session);
+        session.ask(vec!["cat".into()], vec!["{label}".into()]);
+        assert!(status(&session).contains("Comparing"));
+        assert_ne!(CardContext::of(&session), before);
+        let question = session.question.number;
+        let mut rankings = Rankings::default();
+        rankings.push(image, [("cat".into(), 1.0, 0.2)]);
+        session.on_event(Event::Answers { question, rankings }, 0.0);
+        assert_eq!(status(&session), "");
+    }
+}
