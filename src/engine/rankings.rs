@@ -24,7 +24,7 @@ pub struct Rankings {
     pub images: Vec<ImageId>,
     /// `[images][labels]` scores, little-endian: a byte array crosses to another thread
     /// as one copy, where a list of objects would take longer than the ranking itself.
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "byte_array")]
     scores: Vec<u8>,
 }
 
@@ -75,6 +75,47 @@ impl Score {
             probability: f32::from_le_bytes(word(4)?),
             similarity: f32::from_le_bytes(word(8)?),
         })
+    }
+}
+
+/// Serialisation of bytes as such, where serde's own way is a sequence of numbers.
+mod byte_array {
+    use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+
+    struct Bytes;
+
+    impl<'de> Visitor<'de> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+            Ok(bytes)
+        }
+
+        // JSON has no bytes.
+        fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Vec<u8>, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = numbers.next_element()? {
+                bytes.push(byte);
+            }
+            Ok(bytes)
+        }
     }
 }
 
