@@ -226,30 +226,29 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 write(&arguments.out, &model, &config, &tokenizer_json)?;
                 let state = pollster::block_on(trainer.state(None))?;
                 write_whole(&state_file, &state)?;
-                write!(
-                    curve,
+                let mut row = format!(
                     "{},{:.2},{:.4},{:.3},{:.7}",
                     progress.step,
                     start.elapsed().as_secs_f64() / 60.0,
                     sum / count as f32,
                     progress.scale,
                     progress.learning_rate
-                )?;
+                );
                 for set in &held_out {
                     let found = set.evaluate(&model, &encode)?;
                     let percent =
                         [found.top_1, found.top_5, found.among_10].map(|share| 100.0 * share);
-                    write!(
-                        curve,
+                    row.push_str(&format!(
                         ",{:.2},{:.2},{:.2}",
                         percent[0], percent[1], percent[2]
-                    )?;
+                    ));
                     println!(
                         "{:>16}: top-1 {:5.2} %, top-5 {:5.2} %, among 10 {:5.2} %",
                         set.name, percent[0], percent[1], percent[2]
                     );
                 }
-                Ok(writeln!(curve)?)
+                // At once: a run that is killed meanwhile leaves no part of a row.
+                Ok(curve.write_all(format!("{row}\n").as_bytes())?)
             };
             let kept = keep();
             (sum, count) = (0.0, 0);
