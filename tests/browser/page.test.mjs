@@ -217,6 +217,18 @@ describe(`one visit (${MODE})`, suite, () => {
     assert.equal(await cancelled.count(), 0);
   });
 
+  test("a card shows a small copy of a large picture", options, async () => {
+    needsPage();
+    await h.drop(page, [{ name: "wide.png", bytes: await h.plainPng(2000, 1000, [200, 60, 50]) }]);
+    const image = h.card(page, "wide.png").locator("img");
+    await image.waitFor();
+    const size = await image.evaluate(async (image) => {
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    });
+    assert.deepEqual(size, [448, 224]);
+  });
+
   test("of many pictures those near the viewport have cards, and all get answers", { ...options, skip: WEBGPU && "an emulated GPU takes seconds for each" }, async () => {
     needsPage();
     const bytes = await readFile(SCENE);
