@@ -9,6 +9,7 @@ use web_sys::{Element, EventTarget};
 
 use super::card::{Card, CardContext};
 use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::grid;
 use crate::engine::messages::ImageId;
 
@@ -20,7 +21,7 @@ const BLOCK: &str = "data-block";
 
 /// Cards of the pictures, the latest first.
 #[component]
-pub fn PictureGrid(classify: ClassifyController) -> impl IntoView {
+pub fn PictureGrid(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
     let session = classify.session;
     let context = Memo::new(move |_| session.with(CardContext::of));
     // Changes when pictures come, go or move, and with no event about one.
@@ -46,7 +47,7 @@ pub fn PictureGrid(classify: ClassifyController) -> impl IntoView {
                 }
             }
         >
-            <Blocks classify context order />
+            <Blocks classify tab context order />
         </Show>
     }
 }
@@ -64,6 +65,7 @@ fn ids(classify: ClassifyController, places: Range<usize>) -> Vec<ImageId> {
 #[component]
 fn Blocks(
     classify: ClassifyController,
+    tab: CurrentTab,
     context: Memo<CardContext>,
     order: Memo<(u32, usize)>,
 ) -> impl IntoView {
@@ -114,10 +116,12 @@ fn Blocks(
         scrolled.remove();
         resized.remove();
     });
-    // When pictures come or go, and again when the first blocks are there to be measured.
+    // When pictures come or go, when the first blocks are there to be measured, and when
+    // the tab comes back: the page may have been scrolled meanwhile.
     Effect::new(move |_| {
         order.track();
         pitch.track();
+        tab.get();
         look_soon();
     });
 
