@@ -106,7 +106,7 @@ function settled({ count, after }) {
 
 /** Waits until all is answered; the time of the page's clock when it was, and what was seen. */
 async function until(page, count, after) {
-  await page.waitForFunction(settled, { count, after }, { polling: 50, timeout: PATIENCE });
+  await page.waitForFunction(settled, { count, after }, { polling: 20, timeout: PATIENCE });
   return page.evaluate(async () => {
     // The last answers are drawn in the next frame.
     const drawn = await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -117,8 +117,11 @@ async function until(page, count, after) {
   });
 }
 
-/** Resident memory of the browser's page processes, in bytes. */
-async function memory(browser) {
+/** Resident memory of the browser's page processes, in bytes, without garbage. */
+async function memory(browser, page) {
+  const heap = await page.context().newCDPSession(page);
+  await heap.send("HeapProfiler.collectGarbage");
+  await heap.detach();
   const session = await browser.newBrowserCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   await session.detach();
@@ -139,16 +142,18 @@ async function measure(server, count) {
     await h.waitReady(page);
     await h.setLabels(page, LABELS);
     await page.evaluate(make, { count, side });
-    const empty = await memory(browser);
+    const empty = await memory(browser, page);
 
     const start = await page.evaluate(add);
     const added = await until(page, count, 0);
 
+    const input = page.locator(h.hook("label-input"));
+    await input.fill("bicycle");
     const labelled = await page.evaluate(() => {
       window.bench.frames.longest = 0;
       return performance.now();
     });
-    await h.addLabels(page, ["bicycle"]);
+    await input.press("Enter");
     const more = await until(page, count, added.question);
 
     await page.evaluate(() => (window.bench.frames.longest = 0));
@@ -162,7 +167,7 @@ async function measure(server, count) {
       await frame();
       return window.bench.frames.longest;
     });
-    const full = await memory(browser);
+    const full = await memory(browser, page);
     const cards = await page.locator(h.hook("image-card")).count();
     for (const problem of problems) console.error(`page: ${problem}`);
     return {

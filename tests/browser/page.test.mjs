@@ -217,6 +217,49 @@ describe(`one visit (${MODE})`, suite, () => {
     assert.equal(await cancelled.count(), 0);
   });
 
+  test("a card shows a small copy of a large picture", options, async () => {
+    needsPage();
+    await h.drop(page, [{ name: "wide.png", bytes: await h.plainPng(2000, 1000, [200, 60, 50]) }]);
+    const image = h.card(page, "wide.png").locator("img");
+    await image.waitFor();
+    const size = await image.evaluate(async (image) => {
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    });
+    assert.deepEqual(size, [448, 224]);
+  });
+
+  test("of many pictures those near the viewport have cards, and all get answers", { ...options, skip: WEBGPU && "an emulated GPU takes seconds for each" }, async () => {
+    needsPage();
+    const bytes = await readFile(SCENE);
+    const names = Array.from({ length: 200 }, (_, i) => `many-${i}.png`);
+    const [first, last] = [names[0], names.at(-1)];
+    await h.setLabels(page, LABELS);
+    await h.drop(page, names.map((name) => ({ name, bytes })));
+    const top = await h.ranking(page, first, LABELS);
+    await h.waitReady(page);
+    assert.match(await page.locator("#answers-title").innerText(), /200/);
+    const cards = page.locator(hook("image-card"));
+    assert.ok((await cards.count()) < 100, `${await cards.count()} cards`);
+    assert.equal(await h.card(page, last).count(), 0, "the last one is far away");
+
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    h.assertClose(await h.ranking(page, last, LABELS), top, 1e-4, "the same picture, far down");
+    assert.equal(await h.card(page, first).count(), 0, "the first one is far away now");
+    assert.ok((await cards.count()) < 100, `${await cards.count()} cards`);
+
+    await h.card(page, last).locator(hook("image-remove")).focus();
+    await page.evaluate(() => scrollTo(0, 0));
+    await h.ranking(page, first, LABELS);
+    const focused = await page.evaluate((q) => document.activeElement.closest(q)?.dataset.name, hook("image-card"));
+    assert.equal(focused, last, "the focus stays where it was");
+
+    await h.addLabels(page, ["a bicycle"]);
+    await h.ranking(page, first, [...LABELS, "a bicycle"]);
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await h.ranking(page, last, [...LABELS, "a bicycle"]);
+  });
+
   test("labels survive a reload", options, async () => {
     needsPage();
     await h.setLabels(page, LABELS);

@@ -273,16 +273,18 @@ impl ClassifyController {
         else {
             return;
         };
-        if blob.size() > LARGEST_FILE {
-            self.run(|session| {
-                session.reject(
-                    image,
-                    "This file is larger than 100 MB. Add a smaller copy instead.".into(),
-                )
-            });
-            return;
-        }
+        // Later, since the next picture is sent from within: a thousand of them must not
+        // pile up on the stack.
         spawn_local(async move {
+            if blob.size() > LARGEST_FILE {
+                self.run(|session| {
+                    session.reject(
+                        image,
+                        "This file is larger than 100 MB. Add a smaller copy instead.".into(),
+                    )
+                });
+                return;
+            }
             let read = JsFuture::from(blob.array_buffer()).await;
             // The page went on meanwhile: the picture may be gone, or with another worker.
             let wanted = self

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::picture_grid::PictureGrid;
 use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::format;
 use crate::app::domain::session::Session;
 
@@ -33,7 +34,7 @@ fn announcement(session: &Session) -> String {
 
 /// All pictures, with the tools that act on all of them.
 #[component]
-pub fn Answers(classify: ClassifyController) -> impl IntoView {
+pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
     let session = classify.session;
     let total = Memo::new(move |_| session.with(|s| s.pictures.len()));
     let any_answer = Memo::new(move |_| session.with(|s| s.pictures.answered() > 0));
@@ -94,7 +95,7 @@ pub fn Answers(classify: ClassifyController) -> impl IntoView {
                     </div>
                 </div>
             </Show>
-            <PictureGrid classify />
+            <PictureGrid classify tab />
         </section>
     }
 }

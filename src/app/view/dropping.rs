@@ -1,5 +1,8 @@
 //! Files that come onto the page: dropped, pasted or picked; pictures, folders, models.
 
+use std::collections::VecDeque;
+
+use js_sys::{Array, Promise, Reflect};
 use leptos::{ev, prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
@@ -196,7 +199,7 @@ fn class_of(element: Element) -> Option<ClassId> {
 pub fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
     (files.into_iter())
         .map(|file| {
-            let path = js_sys::Reflect::get(&file, &"webkitRelativePath".into()).ok();
+            let path = Reflect::get(&file, &"webkitRelativePath".into()).ok();
             let path = path.and_then(|path| path.as_string()).unwrap_or_default();
             let path = if path.is_empty() { file.name() } else { path };
             (path, Some(file))
@@ -221,11 +224,11 @@ fn split_model_files(files: Vec<File>) -> (Vec<File>, Vec<File>) {
         .iter()
         .any(|file| file.name().ends_with(".safetensors"));
     files.into_iter().partition(|file| {
-        let name = file.name();
-        weights
-            && [".safetensors", ".json", ".txt"]
-                .iter()
-                .any(|end| name.ends_with(end))
+        let ends = |name: &str| {
+            let kinds = [".safetensors", ".json", ".txt"];
+            kinds.iter().any(|end| name.ends_with(end))
+        };
+        weights && ends(&file.name())
     })
 }
 
@@ -247,41 +250,58 @@ fn dropped_entries(data: &DataTransfer) -> Option<Vec<FileSystemEntry>> {
 async fn walk_entries(entries: Vec<FileSystemEntry>) -> Vec<(String, Option<File>)> {
     /// Nobody means to drop more at once.
     const MOST: usize = 100_000;
-    let mut files = Vec::new();
-    let mut open = entries;
-    while let Some(entry) = open.pop() {
-        if files.len() >= MOST {
+    let path_of = |entry: &FileSystemEntry| entry.full_path().trim_start_matches('/').to_owned();
+    let mut found = Vec::new();
+    let mut lists = VecDeque::from([entries]);
+    while let Some(list) = lists.pop_front() {
+        if found.len() >= MOST {
             break;
         }
-        let path = entry.full_path().trim_start_matches('/').to_owned();
         // By what they say, not by their class: Chromium calls it otherwise.
-        if entry.is_directory() {
-            let folder: FileSystemDirectoryEntry = entry.unchecked_into();
-            files.push((format!("{path}/"), None));
+        let (folders, files): (Vec<_>, Vec<_>) =
+            list.into_iter().partition(FileSystemEntry::is_directory);
+        let paths: Vec<String> = files.iter().map(path_of).collect();
+        for (path, file) in paths.into_iter().zip(open_files(files).await) {
+            found.extend(file.map(|file| (path, Some(file))));
+        }
+        for folder in folders {
+            found.push((format!("{}/", path_of(&folder)), None));
+            let folder: FileSystemDirectoryEntry = folder.unchecked_into();
             let reader = folder.create_reader();
             // It gives some at a time, and none when it is done.
             loop {
-                let read = js_sys::Promise::new(&mut |resolve, reject| {
+                let read = Promise::new(&mut |resolve, reject| {
                     let _ = reader.read_entries_with_callback_and_callback(&resolve, &reject);
                 });
                 let Ok(part) = JsFuture::from(read).await else {
                     break;
                 };
-                let part = js_sys::Array::from(&part);
+                let part = Array::from(&part);
                 if part.length() == 0 {
                     break;
                 }
-                open.extend(part.iter().map(|entry| entry.unchecked_into()));
-            }
-        } else {
-            let file: FileSystemFileEntry = entry.unchecked_into();
-            let read = js_sys::Promise::new(&mut |resolve, reject| {
-                file.file_with_callback_and_callback(&resolve, &reject);
-            });
-            if let Ok(file) = JsFuture::from(read).await {
-                files.push((path, Some(file.unchecked_into())));
+                lists.push_back(part.iter().map(JsCast::unchecked_into).collect());
             }
         }
     }
-    files
+    found
+}
+
+/// The entries' files, all asked for at once; `None` for one that cannot be opened.
+async fn open_files(entries: Vec<FileSystemEntry>) -> Vec<Option<File>> {
+    let asked = entries.into_iter().map(|entry| {
+        let entry: FileSystemFileEntry = entry.unchecked_into();
+        Promise::new(&mut |resolve, reject| {
+            entry.file_with_callback_and_callback(&resolve, &reject);
+        })
+    });
+    let asked: Array = asked.collect();
+    // It waits for all, and is never rejected.
+    let Ok(settled) = JsFuture::from(Promise::all_settled(&asked)).await else {
+        return Vec::new();
+    };
+    Array::from(&settled)
+        .iter()
+        .map(|one| Reflect::get(&one, &"value".into()).ok()?.dyn_into().ok())
+        .collect()
 }

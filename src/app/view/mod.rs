@@ -90,7 +90,7 @@ pub fn Page() -> impl IntoView {
                         <ModelScopeNote classify />
                     </div>
                 </div>
-                <Answers classify />
+                <Answers classify tab />
             </main>
             <main
                 id="panel-library"

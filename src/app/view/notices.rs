@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::widgets::RemoveButton;
+use super::widgets::{NoteList, RemoveButton};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::notices::Notices;
 
@@ -46,11 +46,7 @@ pub fn Notes(classify: ClassifyController) -> impl IntoView {
     view! {
         <div aria-live="polite">
             <Show when=move || notes.with(|notes| !notes.is_empty())>
-                <ul class="notes" data-testid="notes">
-                    {move || {
-                        notes.get().into_iter().map(|note| view! { <li>{note}</li> }).collect_view()
-                    }}
-                </ul>
+                {move || view! { <NoteList notes=notes.get() testid="notes" /> }}
             </Show>
         </div>
     }

@@ -9,10 +9,11 @@ use web_sys::{Element, EventTarget};
 
 use super::card::{Card, CardContext};
 use crate::app::controller::classify::ClassifyController;
-use crate::app::domain::{format, grid};
+use crate::app::controller::current_tab::CurrentTab;
+use crate::app::domain::grid;
 use crate::engine::messages::ImageId;
 
-/// Space between blocks, in pixels, as in style.css.
+/// Space between blocks, in pixels, as in www/style.css.
 const GAP: f64 = 16.0;
 
 /// Attribute with the number of a block.
@@ -20,15 +21,16 @@ const BLOCK: &str = "data-block";
 
 /// Cards of the pictures, the latest first.
 #[component]
-pub fn PictureGrid(classify: ClassifyController) -> impl IntoView {
+pub fn PictureGrid(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
     let session = classify.session;
     let context = Memo::new(move |_| session.with(CardContext::of));
     // Changes when pictures come, go or move, and with no event about one.
     let order = Memo::new(move |_| session.with(|s| (s.pictures.version(), s.pictures.len())));
     let many = Memo::new(move |_| order.get().1 > grid::ALL);
-    let all = Memo::new(move |_| {
-        order.track();
-        ids(classify, 0..grid::ALL)
+    // None where there are many, since these are about to give way to blocks.
+    let all = Memo::new(move |_| match order.get() {
+        (_, total @ 0..=grid::ALL) => ids(classify, 0..total),
+        _ => Vec::new(),
     });
     view! {
         <Show
@@ -45,7 +47,7 @@ pub fn PictureGrid(classify: ClassifyController) -> impl IntoView {
                 }
             }
         >
-            <Blocks classify context order />
+            <Blocks classify tab context order />
         </Show>
     }
 }
@@ -63,6 +65,7 @@ fn ids(classify: ClassifyController, places: Range<usize>) -> Vec<ImageId> {
 #[component]
 fn Blocks(
     classify: ClassifyController,
+    tab: CurrentTab,
     context: Memo<CardContext>,
     order: Memo<(u32, usize)>,
 ) -> impl IntoView {
@@ -113,10 +116,12 @@ fn Blocks(
         scrolled.remove();
         resized.remove();
     });
-    // When pictures come or go, and again when the first blocks are there to be measured.
+    // When pictures come or go, when the first blocks are there to be measured, and when
+    // the tab comes back: the page may have been scrolled meanwhile.
     Effect::new(move |_| {
         order.track();
         pitch.track();
+        tab.get();
         look_soon();
     });
 
@@ -129,6 +134,7 @@ fn Blocks(
         <div
             node_ref=list
             class="blocks"
+            style=move || format!("--block-height: {}px", (pitch.get() - GAP).max(0.0))
             on:focusin=move |event| focused.set(block_of(event.target()))
             // To where it goes: that block must not be emptied before it gets there.
             on:focusout=move |event| focused.set(block_of(event.related_target()))
@@ -142,14 +148,15 @@ fn Blocks(
                         near.with(|near| near.contains(&block))
                             || focused.get().is_some_and(|focused| focused.abs_diff(block) <= 1)
                     });
-                    view! { <Block classify context order block shown pitch /> }
+                    view! { <Block classify context order block shown /> }
                 }
             />
         </div>
     }
 }
 
-/// Some rows of cards, or as much empty space.
+/// Some rows of cards, or as much empty space. There are hundreds, most of them empty: the
+/// height of these is the style sheet's affair, and their label never changes.
 #[component]
 fn Block(
     classify: ClassifyController,
@@ -157,31 +164,16 @@ fn Block(
     order: Memo<(u32, usize)>,
     block: usize,
     shown: Memo<bool>,
-    pitch: RwSignal<f64>,
 ) -> impl IntoView {
     let pictures = Memo::new(move |_| match shown.get() {
         true => ids(classify, grid::places(block, order.get().1)),
         false => Vec::new(),
     });
-    let label = move || {
-        let (_, total) = order.get();
-        let places = grid::places(block, total);
-        format!(
-            "{} to {} of {}",
-            places.start + 1,
-            places.end,
-            format::count(total, "image")
-        )
-    };
     view! {
         <ul
             class="cards block"
             data-block=block.to_string()
-            aria-label=label
-            style:height=move || {
-                let height = pitch.get() - GAP;
-                (!shown.get() && height > 0.0).then(|| format!("{height}px"))
-            }
+            aria-label=format!("Images from {}", block * grid::BLOCK + 1)
         >
             <For
                 each=move || pictures.get()

@@ -32,7 +32,7 @@ pub enum Reading {
     Bad(String),
 }
 
-/// A picture to learn from. Its file is kept by the shell.
+/// A picture to learn from. Its file is kept by the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     pub id: SampleId,

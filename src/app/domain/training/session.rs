@@ -1,6 +1,6 @@
 //! A training seen from the page, as plain data: what there is to learn from,
 //! what was chosen, how far it is, what came of it. As with
-//! [`crate::app::domain::session`], each step returns commands for the shell.
+//! [`crate::app::domain::session`], each step returns commands for the controller.
 
 use super::project::{Project, Reading, Role};
 use super::recommendation::{self, DatasetStats};
@@ -11,7 +11,7 @@ use crate::engine::messages::{
 };
 use crate::train::{Method, MetricSeries};
 
-/// What the shell is to do after a step.
+/// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Send(TrainingRequest),

@@ -8,12 +8,11 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
 
 use super::camera::Camera;
-use crate::app::controller::training::Derived;
-use crate::app::controller::training::TrainingController;
+use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::format;
 use crate::app::domain::training::project::{Class, ClassId, Role, Sample};
 use crate::app::view::dropping::{ACCEPT, files, with_paths};
-use crate::app::view::widgets::{CloseIcon, RemoveButton};
+use crate::app::view::widgets::{CloseIcon, RemoveButton, StepTitle};
 use crate::engine::messages::SampleId;
 
 /// Thumbnails of a card at first, and more with each click: a thousand pictures
@@ -79,10 +78,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
     view! {
         <section class="train-part" aria-labelledby="data-title" data-testid="train-data">
             <div class="part-head">
-                <h2 id="data-title">
-                    <span class="step-number" aria-hidden="true">"1"</span>
-                    "Training images"
-                </h2>
+                <StepTitle number=1 id="data-title" title="Training images" />
                 <p class="part-note" data-testid="data-amount">{said}</p>
                 <Show when=move || !empty.get()>
                     <div class="tools">

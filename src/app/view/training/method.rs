@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::app::controller::training::Derived;
-use crate::app::controller::training::TrainingController;
+use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
+use crate::app::view::widgets::StepTitle;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
 
@@ -63,10 +63,7 @@ pub fn MethodSection(
     view! {
         <section class="train-part" aria-labelledby="method-title" data-testid="train-method">
             <div class="part-head">
-                <h2 id="method-title">
-                    <span class="step-number" aria-hidden="true">"2"</span>
-                    "Method"
-                </h2>
+                <StepTitle number=2 id="method-title" title="Method" />
                 <p class="part-note" data-testid="advice">
                     {move || {
                         recommended

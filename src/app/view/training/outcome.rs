@@ -10,7 +10,7 @@ use crate::app::controller::training::TrainingController;
 use crate::app::domain::format;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::recommendation;
-use crate::app::view::widgets::{figures, percent};
+use crate::app::view::widgets::{NoteList, StepTitle, figures, percent};
 use crate::engine::messages::{Export, HeldOutAnswer, Outcome, SampleId, Trained};
 use crate::eval::Evaluation;
 
@@ -80,10 +80,7 @@ pub fn OutcomeSection(trainer: TrainingController, tab: CurrentTab) -> impl Into
         <Show when=move || trained.get().is_some() || outcome.get().is_some()>
             <section class="train-part" aria-labelledby="outcome-title" data-testid="train-outcome">
                 <div class="part-head">
-                    <h2 id="outcome-title">
-                        <span class="step-number" aria-hidden="true">"4"</span>
-                        "Result"
-                    </h2>
+                    <StepTitle number=4 id="outcome-title" title="Result" />
                 </div>
                 {move || outcome.get().map(|outcome| view! { <ResultSummary outcome /> })}
                 {move || trained.get().map(|trained| view! { <ResultActions trainer tab trained /> })}
@@ -281,13 +278,7 @@ fn ResultDetails(trainer: TrainingController, outcome: Outcome) -> impl IntoView
     });
     view! {
         {(!notes.is_empty())
-            .then(|| {
-                view! {
-                    <ul class="notes">
-                        {notes.into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}
-                    </ul>
-                }
-            })}
+            .then(|| view! { <NoteList notes /> })}
         {details}
     }
 }

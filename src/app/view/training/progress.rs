@@ -3,13 +3,15 @@
 
 use leptos::prelude::*;
 
-use crate::app::controller::training::Derived;
-use crate::app::controller::training::TrainingController;
+use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::format;
+use crate::app::domain::session::Session;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::{Run, TrainingSession, stage_text};
 use crate::app::domain::worker::WorkerState;
-use crate::app::view::widgets::{Failure, LineChart, ProgressBar, figures, percent, small};
+use crate::app::view::widgets::{
+    Failure, LineChart, ProgressBar, StepTitle, figures, percent, small,
+};
 use crate::engine::messages::{Estimate, Interrupted, TrainingSettings};
 
 /// Value of `data-state`: what kind of state a training is in.
@@ -109,6 +111,15 @@ pub fn RunSection(
     let amount = derived.amount;
     let state = Memo::new(move |_| training.with(|t| run_name(&t.run)));
     let active = Memo::new(move |_| training.with(|t| t.run.active()));
+    // By itself, since the session changes with every picture that is classified.
+    let no_model = Memo::new(move |_| {
+        let state = |session: &Session| match session.worker.state {
+            WorkerState::Ready => None,
+            WorkerState::Loading { .. } => Some("The model is still loading."),
+            _ => Some("No model is loaded: see the top of the page."),
+        };
+        trainer.classify.session.with(state)
+    });
     let refusal = Memo::new(move |_| {
         let method = settings.with(|s| s.method);
         if let Some(why) = recommendation::blocking_reason(method, amount.get()) {
@@ -126,15 +137,7 @@ pub fn RunSection(
             1 => return Some("An image is still being read.".into()),
             waiting => return Some(format!("{waiting} images are still being read.")),
         }
-        match trainer
-            .classify
-            .session
-            .with(|session| session.worker.state.clone())
-        {
-            WorkerState::Ready => None,
-            WorkerState::Loading { .. } => Some("The model is still loading.".into()),
-            _ => Some("No model is loaded: see the top of the page.".into()),
-        }
+        no_model.get().map(str::to_owned)
     });
     let estimate = Memo::new(move |_| {
         let now = settings.get();
@@ -174,10 +177,7 @@ pub fn RunSection(
             data-state=state
         >
             <div class="part-head">
-                <h2 id="run-title">
-                    <span class="step-number" aria-hidden="true">"3"</span>
-                    "Train"
-                </h2>
+                <StepTitle number=3 id="run-title" title="Train" />
             </div>
             <p class="sr-only" role="status" data-testid="train-spoken">
                 {move || said.get()}

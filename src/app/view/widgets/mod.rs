@@ -3,9 +3,13 @@
 mod close_icon;
 mod failure;
 mod line_chart;
+mod notes;
 mod progress_bar;
+mod step_title;
 
 pub use close_icon::{CloseIcon, RemoveButton};
 pub use failure::Failure;
 pub use line_chart::{LineChart, figures, percent, small};
+pub use notes::NoteList;
 pub use progress_bar::ProgressBar;
+pub use step_title::StepTitle;

@@ -1,0 +1,18 @@
+//! List of remarks.
+
+use leptos::prelude::*;
+
+/// Remarks about prompts or results.
+#[component]
+pub fn NoteList(
+    notes: Vec<String>,
+    /// For tests.
+    #[prop(optional)]
+    testid: Option<&'static str>,
+) -> impl IntoView {
+    view! {
+        <ul class="notes" data-testid=testid>
+            {notes.into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}
+        </ul>
+    }
+}
