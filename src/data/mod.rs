@@ -7,8 +7,12 @@
 
 mod dataset;
 mod files;
+mod left_out;
+mod listing;
+mod names;
 #[cfg(feature = "training")]
 mod split;
+mod subset;
 mod table;
 mod zip;
 
@@ -18,6 +22,7 @@ pub use files::Directory;
 #[cfg(target_arch = "wasm32")]
 pub use files::DroppedFiles;
 pub use files::{DataFiles, InMemory};
+pub use left_out::LeftOut;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
 pub use zip::ZipFiles;
@@ -30,10 +35,10 @@ pub enum DataError {
     #[error("{name} is not a readable zip: {why}")]
     Zip { name: String, why: String },
     #[error(
-        "{0} contains no usable images: expected one folder of images per class, or a table (CSV, \
-         TSV, JSONL) of image files with their classes or captions"
+        "{name} contains no usable images: expected one folder of images per class, or a table (CSV, \
+         TSV, JSONL) of image files with their classes or captions{why}"
     )]
-    Empty(String),
+    Empty { name: String, why: String },
     #[error("{0} contains several tables ({list}): choose one", list = .1.join(", "))]
     Tables(String, Vec<String>),
     #[error(
@@ -52,6 +57,6 @@ pub enum DataError {
         line: usize,
         why: String,
     },
-    #[error("{0} is not UTF-8 text: save it as CSV UTF-8")]
-    Encoding(String),
+    #[error("{file}, line {line}, is not UTF-8 text: save it as CSV UTF-8")]
+    Encoding { file: String, line: usize },
 }

@@ -10,7 +10,7 @@ use super::{
     Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, HeadStage, Method,
     MetricSeries, TrainingReport, fit_adapter, fit_probe,
 };
-use crate::data::{DataFiles, Dataset, Split, hold_out};
+use crate::data::{DataFiles, Dataset, LeftOut, Split, hold_out};
 use crate::engine::{Engine, EngineError};
 use crate::eval::{Evaluation, Judged, softmax};
 use crate::zero_shot::{self, QuestionError};
@@ -82,7 +82,7 @@ pub async fn train_head(
     let start = clock();
     let (dataset, features) = encode(engine, files, dataset, on_progress).await?;
     let encoded = clock() - start;
-    let dataset = match settings.method {
+    let mut dataset = match settings.method {
         // A class without images cannot be learnt; an adapter still knows its name.
         Method::Probe => with_pictures(dataset),
         _ => dataset,
@@ -98,10 +98,15 @@ pub async fn train_head(
         }
     }
 
+    let zero_shot =
+        label_features(engine, &dataset.classes, &settings.templates, on_progress).await?;
+    let prompts: Vec<String> = (dataset.classes.iter())
+        .flat_map(|class| zero_shot::prompts(class, &settings.templates))
+        .collect();
+    dataset.notes.extend(engine.truncation_notes(&prompts));
     let data = HeadData {
         split: hold_out(&dataset, settings.held_out, settings.seed),
-        zero_shot: label_features(engine, &dataset.classes, &settings.templates, on_progress)
-            .await?,
+        zero_shot,
         scale: engine.logit_scale().exp(),
         model: engine.model_info().name.clone(),
         device: engine.device_info().name.clone(),
@@ -157,7 +162,7 @@ pub async fn fit_head(
     let (train, labels) = part(&split.train);
     let samples = FeatureMatrix::new(&train, &labels, dataset.classes.len());
     let mut chosen = BTreeMap::new();
-    let mut notes = Vec::new();
+    let mut notes = dataset.notes.clone();
     let fitted = Fitted::new(settings, samples, zero_shot, scale, on_progress).await?;
     if fitted.curve.is_none() {
         notes.push(
@@ -228,6 +233,7 @@ pub async fn fit_head(
             held_out: split.held_out.len(),
             classes: count(dataset, split),
             problems: dataset.problems.clone(),
+            left_out: LeftOut::count(&dataset.problems),
         },
         curves: fitted.curve.into_iter().collect(),
         before,

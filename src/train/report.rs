@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::data::LeftOut;
 use crate::eval::Evaluation;
 
 /// Training methods, from quick to thorough.
@@ -87,6 +88,9 @@ pub struct DataReport {
     pub classes: Vec<ClassCount>,
     /// Examples left out, with reasons.
     pub problems: Vec<Problem>,
+    /// Their number by reason.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +122,9 @@ pub enum Problem {
     Missing {
         path: String,
         line: usize,
+        /// Why, if there is more to say.
+        #[serde(default)]
+        why: String,
     },
     /// Without class or caption.
     Unlabelled {
@@ -125,6 +132,11 @@ pub enum Problem {
     },
     EmptyClass {
         class: String,
+    },
+    /// Not what an example can be made of, such as an archive.
+    Ignored {
+        path: String,
+        why: String,
     },
 }
 
@@ -139,16 +151,18 @@ impl fmt::Display for Problem {
                 "{path} is a duplicate of {of} in another class: only the latter is used"
             ),
             Self::Unreadable { path, why } => write!(f, "{path}: {why}"),
-            Self::Missing { path, line } => {
-                write!(
-                    f,
-                    "{path}, listed in line {line} of the table, does not exist"
-                )
+            Self::Missing { path, line, why } => {
+                write!(f, "{path}, listed in line {line} of the table, ")?;
+                match why.as_str() {
+                    "" => f.write_str("does not exist"),
+                    why => f.write_str(why),
+                }
             }
             Self::Unlabelled { path } => write!(f, "{path} has neither a class nor a caption"),
             Self::EmptyClass { class } => {
                 write!(f, "the class \"{class}\" has no usable images")
             }
+            Self::Ignored { path, why } => write!(f, "{path} is not used: {why}"),
         }
     }
 }

@@ -229,6 +229,7 @@ impl HeadFitJob {
                     .collect(),
                 examples,
                 problems: plan.problems.clone(),
+                ..Dataset::default()
             },
             features,
             split: Split { train, held_out },
