@@ -21,6 +21,7 @@ use clip::train::{
 use clip::weights::{KeyMap, Precision, save};
 
 use crate::Failure;
+use crate::output::write_file;
 
 #[derive(Args)]
 pub struct Pretrain {
@@ -119,7 +120,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     };
     let train = PretrainData::open(&arguments.data, arguments.image_size)?;
     let held_out = HeldOut::open(&arguments.data, arguments.image_size)?;
-    println!(
+    say!(
         "{} images of {} classes; held out: {}",
         train.image_count(),
         train.concept_count(),
@@ -132,7 +133,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             ))
             .collect::<Vec<_>>()
             .join(", ")
-    );
+    )?;
 
     let options = PretrainOptions {
         augment: Augment {
@@ -206,7 +207,8 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             let last = progress.step == arguments.steps;
             recent.push(progress.loss);
             if progress.step % 20 == 0 || last {
-                println!(
+                // A long run does not end because no one can read about it.
+                let _ = say!(
                     "step {} loss {:.4} scale {:.2} lr {:.6} {:.1} min",
                     progress.step,
                     recent.iter().sum::<f32>() / recent.len() as f32,
@@ -223,7 +225,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 let model = trainer.model();
                 write(&arguments.out, &model, &config, &tokenizer_json)?;
                 let state = pollster::block_on(trainer.state(None))?;
-                write_whole(&state_file, &state)?;
+                write_file(&state_file, &state)?;
                 write!(
                     curve,
                     "{},{:.2},{:.4},{:.3},{:.7}",
@@ -242,9 +244,12 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                         ",{:.2},{:.2},{:.2}",
                         percent[0], percent[1], percent[2]
                     )?;
-                    println!(
+                    let _ = say!(
                         "{:>16}: top-1 {:5.2} %, top-5 {:5.2} %, among 10 {:5.2} %",
-                        set.name, percent[0], percent[1], percent[2]
+                        set.name,
+                        percent[0],
+                        percent[1],
+                        percent[2]
                     );
                 }
                 Ok(writeln!(curve)?)
@@ -260,13 +265,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         return Err(error);
     }
     write(&arguments.out, &model, &config, &tokenizer_json)
-}
-
-/// Writes beside the file and moves it into place: what was there stays whole if this is interrupted.
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let part = file.with_extension("part");
-    fs::write(&part, bytes)?;
-    Ok(fs::rename(part, file)?)
 }
 
 fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure> {
@@ -332,8 +330,8 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 "do_convert_rgb": true,
                 "background": BACKGROUND, // a key of our own
             });
-            fs::write(out.join("config.json"), json(&described)?)?;
-            fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
+            write_file(&out.join("config.json"), &json(&described)?)?;
+            write_file(&out.join("preprocessor_config.json"), &json(&preprocessor)?)?;
             KeyMap::HuggingFace
         }
         None => {
@@ -346,13 +344,13 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                     "background": BACKGROUND, // a key of our own
                 },
             });
-            fs::write(out.join("open_clip_config.json"), json(&described)?)?;
+            write_file(&out.join("open_clip_config.json"), &json(&described)?)?;
             KeyMap::OpenClip
         }
     };
-    write_whole(&out.join("tokenizer.json"), tokenizer)?;
+    write_file(&out.join("tokenizer.json"), tokenizer)?;
     let weights = pollster::block_on(save(model, config, key_map, Precision::F16))?;
-    write_whole(&out.join(weights_file(config)), &weights)
+    write_file(&out.join(weights_file(config)), &weights)
 }
 
 /// Images that are not trained on, with the names that they are told apart by.

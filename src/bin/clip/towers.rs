@@ -20,8 +20,9 @@ use clip::model::Clip;
 use clip::train::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Source, Train, finish, write};
+use super::{Source, Train, finish};
 use crate::Failure;
+use crate::output::write_file;
 use crate::session::Session;
 
 /// Folder in `--out` for what an interrupted run goes on from.
@@ -68,7 +69,7 @@ pub async fn run(
         }
         let folder = arguments.out.join(folder_of(export));
         for (name, bytes) in desk.given.take() {
-            write(&folder, &name, &bytes)?;
+            write_file(&folder.join(name), &bytes)?;
         }
     }
     // There is nothing more to go on from.
@@ -213,12 +214,7 @@ impl Host for Desk<'_> {
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let path = self.state.join(name);
-        let new = self.state.join(format!("{name}.new"));
-        fs::create_dir_all(&self.state)
-            .and_then(|()| fs::write(&new, bytes))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+        write_file(&self.state.join(name), bytes).map_err(|error| error.to_string())
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
@@ -273,13 +269,10 @@ impl Host for Desk<'_> {
                     .set_message(format!("step {}, loss {:.4}", step.step, step.loss));
             }
             TrainingEvent::Measured { step, accuracy } => self.bar.suspend(|| {
-                eprintln!(
-                    "clip: step {step}: held-out accuracy {:.1} %",
-                    100.0 * accuracy
-                );
+                tell!("step {step}: held-out accuracy {:.1} %", 100.0 * accuracy);
             }),
             TrainingEvent::Remark { text } => {
-                self.bar.suspend(|| eprintln!("clip: note: {text}"));
+                self.bar.suspend(|| tell!("note: {text}"));
             }
             TrainingEvent::Finished(outcome) => *self.outcome.borrow_mut() = Some(*outcome),
             TrainingEvent::Failed { error } | TrainingEvent::ExportFailed { error } => {
