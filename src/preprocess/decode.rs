@@ -8,6 +8,7 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::PreprocessError;
+use super::gif;
 use super::sniff::{self, Storage};
 
 /// Maximum number of pixels: larger pictures would take gigabytes.
@@ -137,9 +138,11 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
             None => PreprocessError::Unknown,
         });
     };
+    if format == ImageFormat::Gif {
+        return gif::decode(bytes);
+    }
     let storage = match format {
         ImageFormat::Png => sniff::png(bytes),
-        ImageFormat::Gif => sniff::gif(bytes),
         ImageFormat::Bmp => sniff::bmp(bytes),
         _ => None,
     };
@@ -218,7 +221,7 @@ fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 }
 
 /// Converts a decoder's error.
-fn explain(error: ImageError, format: &'static str) -> PreprocessError {
+pub(super) fn explain(error: ImageError, format: &'static str) -> PreprocessError {
     match error {
         ImageError::Limits(_) => PreprocessError::Memory {
             bytes: MAX_ALLOCATION,
@@ -252,7 +255,7 @@ fn is_cut_off(error: &ImageError) -> bool {
 }
 
 /// Zeroed buffer, or an error if out of memory: a plain allocation would abort.
-fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
+pub(super) fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
     let memory = PreprocessError::Memory { bytes };
     let Ok(length) = usize::try_from(bytes) else {
         return Err(memory);

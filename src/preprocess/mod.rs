@@ -15,6 +15,7 @@
 
 mod config;
 mod decode;
+mod gif;
 mod resize;
 mod sniff;
 
