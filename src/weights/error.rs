@@ -9,6 +9,15 @@ pub enum WeightsError {
         "these weights are not a CLIP model: no `visual.conv1.weight` and no `vision_model.…` in the file"
     )]
     NotClip,
+    #[error(
+        "this is a LoRA adapter, not a model: use the model that it was merged into (`clip train` \
+         writes one beside it), or merge it with PEFT's `merge_and_unload`"
+    )]
+    Adapter,
+    #[error(
+        "this is a trained classifier, not a model: use it with `--head`, or import it in the page"
+    )]
+    Head,
     #[error("the weights end after {found} of {expected} bytes: download the file again")]
     Truncated { found: u64, expected: u64 },
     #[error(
