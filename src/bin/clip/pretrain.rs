@@ -79,6 +79,9 @@ pub struct Pretrain {
     /// Resume the interrupted run in --out, with the same options but for --steps
     #[arg(long)]
     resume: bool,
+    /// Discard the run in --out and start anew
+    #[arg(long, conflicts_with = "resume")]
+    restart: bool,
     /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -99,6 +102,14 @@ const STATE: &str = "state.safetensors";
 
 pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
+    let state_file = arguments.out.join(STATE);
+    if state_file.exists() && !arguments.resume && !arguments.restart {
+        return Err(format!(
+            "{} holds the state of a run: add --resume to go on with it, or --restart to discard it",
+            arguments.out.display()
+        )
+        .into());
+    }
     let tokenizer = match &arguments.tokenizer {
         Some(file) => file.clone(),
         None => arguments.data[0].join("tokenizer.json"),
@@ -173,7 +184,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             "step,minutes,loss,logit_scale_exp,learning_rate{sets}"
         )?;
     }
-    let state_file = arguments.out.join(STATE);
     let state = match arguments.resume {
         true => Some(fs::read(&state_file).map_err(|error| {
             format!(

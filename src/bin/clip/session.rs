@@ -83,6 +83,26 @@ impl Session {
         Ok(loaded.model)
     }
 
+    /// CRC-32 of the weights: what a training began with.
+    pub async fn weights_checksum(&self) -> Result<u32, Failure> {
+        let files = self.files()?;
+        let bundle = hub::open(&files, self.activation()).await?;
+        let mut crc = flate2::Crc::new();
+        for weights in &bundle.weights {
+            let mut sink = |chunk: hub::Chunk| {
+                if chunk.offset == 0 {
+                    crc.reset();
+                }
+                crc.update(chunk.bytes);
+                Ok(std::ops::ControlFlow::Continue(()))
+            };
+            if files.stream(weights, &mut sink).await? {
+                break;
+            }
+        }
+        Ok(crc.sum())
+    }
+
     /// Where the model's files are.
     pub fn files(&self) -> Result<Files, Failure> {
         match self.model.as_deref() {

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,15 +18,14 @@ use clip::engine::training::{Attachments, Host, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
+use clip::zero_shot;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::kept::{self, Origin};
 use super::{Source, Train, finish};
 use crate::Failure;
 use crate::output::write_file;
 use crate::session::Session;
-
-/// Folder in `--out` for what an interrupted run goes on from.
-const STATE: &str = "state";
 
 pub async fn run(
     arguments: &Train,
@@ -34,13 +33,42 @@ pub async fn run(
     files: Source,
     dataset: Dataset,
 ) -> Result<(), Failure> {
+    let _lock = kept::lock(arguments)?;
+    let done = train(arguments, method, files, dataset).await;
+    if done.is_err() {
+        kept::tidy(arguments);
+    }
+    done
+}
+
+async fn train(
+    arguments: &Train,
+    method: Method,
+    files: Source,
+    dataset: Dataset,
+) -> Result<(), Failure> {
     // Every picture once: what cannot be used is left out before it is planned with.
+    let mut crc = flate2::Crc::new();
     let dataset = dataset
-        .read(&files, async |_, _| Ok::<(), Failure>(()))
+        .read(&files, async |_, picture| {
+            crc.update(picture.samples());
+            Ok::<(), Failure>(())
+        })
         .await?;
     let mut engine = arguments.session.open_exact().await?;
     let plan = plan(arguments, method, &dataset, &engine)?;
-    let desk = Desk::new(&arguments.session, files, dataset.pictures, &arguments.out);
+    let mut notes = dataset.notes.clone();
+    notes.extend(truncated(&plan, &engine)?);
+    let origin = Origin {
+        weights: arguments.session.weights_checksum().await?,
+        images: crc.sum(),
+    };
+    let state = kept::folder(arguments);
+    match arguments.resume {
+        true => kept::check_same(arguments, &plan, origin)?,
+        false => origin.keep(&state)?,
+    }
+    let desk = Desk::new(&arguments.session, files, dataset.pictures, state.clone());
     let mut training = Training::new(desk);
     // Finds the pictures, and what an earlier run left.
     training.begin(&engine).await;
@@ -57,9 +85,10 @@ pub async fn run(
     if let Some(error) = desk.failure.take() {
         return Err(error.into());
     }
-    let Some(outcome) = desk.outcome.take() else {
+    let Some(mut outcome) = desk.outcome.take() else {
         return Err("the training ended without a result".into());
     };
+    outcome.report.notes.extend(notes);
     for export in outcome.trained.exports {
         let what = TrainingRequest::Export { what: export };
         training.handle(what, Vec::new(), Some(&mut engine)).await;
@@ -73,7 +102,7 @@ pub async fn run(
         }
     }
     // There is nothing more to go on from.
-    let _ = fs::remove_dir_all(arguments.out.join(STATE));
+    let _ = fs::remove_dir_all(state);
     finish(&arguments.out, &outcome.report)
 }
 
@@ -97,6 +126,31 @@ fn folder_of(export: Export) -> &'static str {
         Export::HuggingFace => "transformers",
         Export::OpenClip => "open_clip",
     }
+}
+
+/// Note on texts that the model does not see whole.
+fn truncated(plan: &TrainingPlan, engine: &Engine) -> Result<Option<String>, Failure> {
+    let prompts =
+        (plan.classes.iter()).flat_map(|class| zero_shot::prompts(class, &plan.templates));
+    let captions = plan
+        .samples
+        .iter()
+        .flat_map(|sample| sample.captions.clone());
+    let mut cut: Vec<String> = Vec::new();
+    for text in prompts.chain(captions) {
+        if engine.tokens(&text)?.truncated {
+            cut.push(text);
+        }
+    }
+    let length = engine.model_info().context_length;
+    Ok(cut.first().map(|first| {
+        let start: String = first.chars().take(40).collect();
+        format!(
+            "{} texts are longer than the model's {length} tokens and were truncated, the first \
+             \"{start}…\"",
+            cut.len()
+        )
+    }))
 }
 
 fn plan(
@@ -180,7 +234,7 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(session: &'a Session, files: Source, pictures: Vec<String>, out: &Path) -> Self {
+    fn new(session: &'a Session, files: Source, pictures: Vec<String>, state: PathBuf) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -190,7 +244,7 @@ impl<'a> Desk<'a> {
             session,
             files,
             pictures,
-            state: out.join(STATE),
+            state,
             bar,
             steps: Cell::new(false),
             outcome: RefCell::default(),

@@ -17,6 +17,8 @@ use crate::Failure;
 use crate::output::write_file;
 use crate::session::Session;
 
+#[path = "kept.rs"]
+mod kept;
 #[path = "towers.rs"]
 mod towers;
 
@@ -46,6 +48,9 @@ pub struct Train {
     /// Resume an interrupted run (lora, full, pretrain)
     #[arg(long)]
     resume: bool,
+    /// Discard the interrupted run in --out and start anew (lora, full, pretrain)
+    #[arg(long, conflicts_with = "resume")]
+    restart: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -119,6 +124,9 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
             arguments.held_out
         )
         .into());
+    }
+    if !matches!(arguments.method, MethodName::Probe | MethodName::Adapter) {
+        kept::check_request(arguments)?;
     }
     let (files, table) = Source::open(&arguments.data)?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;

@@ -193,7 +193,8 @@ impl<H: Host> Training<H> {
             TrainingRequest::Resume => {
                 self.restore_before_training(engine).await;
                 match FineTuneJob::resume(&self.host, engine).await {
-                    Ok((job, curves)) => {
+                    Ok((job, curves, note)) => {
+                        note.into_iter().for_each(|note| self.notify(note));
                         self.emit(TrainingEvent::Curves { curves });
                         self.run(Job::FineTune(Box::new(job)));
                     }
@@ -256,7 +257,6 @@ impl<H: Host> Training<H> {
     async fn start(&mut self, plan: TrainingPlan, engine: &mut Engine) {
         self.restore_before_training(engine).await;
         self.job = None;
-        fine_tune::delete_checkpoints(&self.host).await;
         let job = match plan.settings.method {
             Method::Probe | Method::Adapter => {
                 Ok(Job::Head(Box::new(HeadFitJob::new(plan, self.host.now()))))
@@ -265,7 +265,10 @@ impl<H: Host> Training<H> {
                 .map(|job| Job::FineTune(Box::new(job))),
         };
         match job {
-            Ok(job) => self.run(job),
+            Ok(job) => {
+                fine_tune::delete_checkpoints(&self.host).await;
+                self.run(job);
+            }
             Err(error) => self.fail(error),
         }
     }
