@@ -98,15 +98,22 @@ impl Dataset {
         let folders = listing.folders_in("");
         // One folder may hold the pictures of a table, several are classes of their own.
         let alone = folders.len() < 2;
-        let tables = self.tables(files, listing, "", alone).await?;
+        let mut tables = self
+            .tables(files, listing, listing.tables_in(""), alone)
+            .await?;
+        let subsets: Vec<Subset> = folders.iter().filter_map(|f| Subset::named(f)).collect();
+        let has_parts = subsets.len() > 1 && subsets.len() == folders.len();
+        if tables.is_empty() && !has_parts && listing.folders_of_pictures() < 2 {
+            // No classes, so a table beside the folder of pictures: `labels/labels.csv`.
+            tables = self.tables(files, listing, listing.tables(), false).await?;
+        }
         if !tables.is_empty() {
             for (path, table, subset) in tables {
                 self.add_table(listing, &path, table, subset, examples);
             }
             return Ok(());
         }
-        let subsets: Vec<Subset> = folders.iter().filter_map(|f| Subset::named(f)).collect();
-        if subsets.len() < 2 || subsets.len() < folders.len() {
+        if !has_parts {
             self.add_folders(listing, "", None, examples);
             return Ok(());
         }
@@ -117,7 +124,8 @@ impl Dataset {
         for (folder, subset) in folders.into_iter().zip(subsets) {
             let inside = format!("{folder}/");
             let has_classes = !listing.folders_in(&inside).is_empty();
-            let tables = self.tables(files, listing, &inside, !has_classes).await?;
+            let tables = listing.tables_in(&inside);
+            let tables = self.tables(files, listing, tables, !has_classes).await?;
             if tables.is_empty() {
                 self.add_folders(listing, &inside, Some(subset), examples);
             }
@@ -128,22 +136,19 @@ impl Dataset {
         Ok(())
     }
 
-    /// Tables in a folder that name pictures of the data set. The others are told, unless
+    /// Those of some tables that name pictures of the data set. The others are told, unless
     /// there is nothing else (`alone`): then it is an error. Several tables are the data
     /// set's parts, if their names say so.
     async fn tables(
         &mut self,
         files: &impl DataFiles,
         listing: &Listing,
-        folder: &str,
+        paths: Vec<&String>,
         alone: bool,
     ) -> Result<Vec<(String, Table, Option<Subset>)>, DataError> {
         let mut tables = Vec::new();
         let mut unfit: Vec<(String, DataError)> = Vec::new();
-        for path in listing
-            .files_in(folder)
-            .filter(|path| table::is_table(path))
-        {
+        for path in paths {
             match read_table(files, listing, path).await {
                 Ok(table) => tables.push((path.clone(), table, Subset::of_table(path))),
                 Err(error @ DataError::Column { .. }) => unfit.push((path.clone(), error)),

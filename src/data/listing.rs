@@ -1,6 +1,6 @@
 //! Paths of a data set, and where a table's names are found among them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::names::{clean_path, composed, file_name, folded, is_absolute, split_extension};
 use super::table;
@@ -99,12 +99,29 @@ impl Listing {
         path.strip_prefix(&self.around).unwrap_or_default()
     }
 
-    /// Files directly in `folder`, an inner path that is empty or ends with `/`.
-    pub fn files_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a String> {
-        self.paths.iter().filter(move |path| {
+    /// Tables directly in `folder`, an inner path that is empty or ends with `/`.
+    pub fn tables_in(&self, folder: &str) -> Vec<&String> {
+        let inside = |path: &&String| {
             let name = self.inner(path).strip_prefix(folder);
             name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
-        })
+        };
+        let mut tables = self.tables();
+        tables.retain(inside);
+        tables
+    }
+
+    /// All tables.
+    pub fn tables(&self) -> Vec<&String> {
+        (self.paths.iter())
+            .filter(|path| table::is_table(path))
+            .collect()
+    }
+
+    /// Number of folders at the top that hold pictures at any depth.
+    pub fn folders_of_pictures(&self) -> usize {
+        let pictures = self.paths.iter().filter(|path| looks_like_picture(path));
+        let folders = pictures.filter_map(|path| Some(self.inner(path).split_once('/')?.0));
+        folders.collect::<BTreeSet<_>>().len()
     }
 
     /// Folders directly in `folder` that hold pictures or tables at any depth, in order.
@@ -128,8 +145,12 @@ impl Listing {
         }
         let path = clean_path(&format!("{folder}/{image}"));
         let at = |index: usize| self.paths[index].as_str();
-        if let Some(index) = self.composed.get(&composed(&path)) {
-            return Found::There(at(*index));
+        // From the table's folder, or else from the top of the data.
+        let from_top = clean_path(&format!("{}{image}", self.around));
+        for path in [&path, &from_top] {
+            if let Some(index) = self.composed.get(&composed(path)) {
+                return Found::There(at(*index));
+            }
         }
         let written_otherwise = self.folded.get(&folded(&path)).copied().flatten();
         let without_extension = || self.stems.get(&folded(&path)).copied().flatten();
@@ -309,6 +330,10 @@ mod tests {
             ),
             (&["C:\\me\\2.png"], Some(2)),
             (&["/home/me/other/3.png"], None),
+            (
+                &["/home/me/set/cats/1.png", "/home/me/set/gone/9.png"],
+                Some(3),
+            ),
         ] {
             assert_eq!(files.foreign_folders("set", paths), skipped, "{paths:?}");
         }

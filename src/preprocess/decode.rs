@@ -134,6 +134,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     }
     let Some((format, name)) = supported(bytes) else {
         return Err(match sniff::unsupported(bytes) {
+            Some(kind) if kind.ends_with("archive") => PreprocessError::Archive(kind),
             Some(kind) => PreprocessError::Unsupported(kind),
             None => PreprocessError::Unknown,
         });
@@ -372,6 +373,14 @@ mod tests {
         assert!(message(b"").contains("empty"));
         assert!(message(b"hello world").contains("not a readable image"));
         assert!(message(b"\0\0\0\x18ftypheic....").contains("HEIC"));
+        for archive in [
+            &b"PK\x03\x04"[..],
+            b"\x1f\x8b",
+            b"7z\xbc\xaf\x27\x1c",
+            b"Rar!\x1a\x07",
+        ] {
+            assert!(message(archive).contains("archive, not an image: unpack it"));
+        }
         assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("cut off"));
         assert!(message(b"GIF89a").contains("cut off"));
         assert!(message(b"BM").contains("cut off"));

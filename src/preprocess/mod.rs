@@ -34,6 +34,8 @@ pub enum PreprocessError {
     Empty,
     #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
     Unsupported(&'static str),
+    #[error("this is {0}, not an image: unpack it")]
+    Archive(&'static str),
     #[error("this is not a readable image: JPEG, PNG, WebP, GIF and BMP are supported")]
     Unknown,
     #[error("the {0} image is cut off: part of the file is missing, download or copy it again")]

@@ -32,6 +32,10 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         Some("a ZIP archive")
     } else if start(b"\x1f\x8b") {
         Some("a gzip archive")
+    } else if start(b"7z\xbc\xaf\x27\x1c") {
+        Some("a 7z archive")
+    } else if start(b"Rar!\x1a\x07") {
+        Some("a RAR archive")
     } else if start(b"\x1a\x45\xdf\xa3") || (start(b"RIFF") && bytes.get(8..12) == Some(b"AVI ")) {
         Some("a video")
     } else if start(b"qoif") {
