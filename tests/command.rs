@@ -648,7 +648,11 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
     // Killed as soon as something is kept to go on from.
     let mut broken = start(&run("broken", &[]));
     let state = folder.path().join("broken/state");
-    let kept = |state: &Path| ["run-0", "run-1"].iter().any(|name| state.join(name).exists());
+    let kept = |state: &Path| {
+        ["run-0", "run-1"]
+            .iter()
+            .any(|name| state.join(name).exists())
+    };
     for _ in 0..1200 {
         if kept(&state) || broken.try_wait().unwrap().is_some() {
             break;

@@ -3,7 +3,8 @@
 
 use std::io::{Cursor, Write};
 
-use clip::data::{DataError, DataFiles, Dataset, InMemory, LeftOut, ZipFiles};
+use clip::data::{DataError, DataFiles, Dataset, InMemory, ZipFiles};
+use clip::train::LeftOut;
 use pollster::block_on;
 
 /// Contents of a file: `#7` is a picture of one colour, `latin:` text in Latin-1, `utf16:`

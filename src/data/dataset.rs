@@ -10,10 +10,10 @@ use super::listing::{Found, Listing, looks_like_picture, unusable};
 use super::names::{clean_path, folded, is_absolute};
 use super::subset::Subset;
 use super::table::{self, Row, Table};
-use super::{DataError, DataFiles, LeftOut};
+use super::{DataError, DataFiles};
 #[cfg(feature = "training")]
 use crate::preprocess::{Picture, decode};
-use crate::train::Problem;
+use crate::train::{LeftOut, Problem};
 
 /// Labelled pictures.
 #[derive(Clone, Debug, Default)]

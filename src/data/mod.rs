@@ -7,7 +7,6 @@
 
 mod dataset;
 mod files;
-mod left_out;
 mod listing;
 mod names;
 #[cfg(feature = "training")]
@@ -22,7 +21,6 @@ pub use files::Directory;
 #[cfg(target_arch = "wasm32")]
 pub use files::DroppedFiles;
 pub use files::{DataFiles, InMemory};
-pub use left_out::LeftOut;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
 pub use zip::ZipFiles;

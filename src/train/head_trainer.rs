@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, HeadStage, Method,
-    MetricSeries, TrainingReport, fit_adapter, fit_probe,
+    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, HeadStage, LeftOut,
+    Method, MetricSeries, TrainingReport, fit_adapter, fit_probe,
 };
-use crate::data::{DataFiles, Dataset, LeftOut, Split, hold_out};
+use crate::data::{DataFiles, Dataset, Split, hold_out};
 use crate::engine::{Engine, EngineError};
 use crate::eval::{Evaluation, Judged, softmax};
 use crate::zero_shot::{self, QuestionError};

@@ -23,6 +23,7 @@ mod head_trainer;
 mod init;
 #[cfg(feature = "training")]
 mod lbfgs;
+mod left_out;
 #[cfg(feature = "training")]
 mod logistic;
 #[cfg(feature = "training")]
@@ -53,6 +54,7 @@ mod state;
 #[cfg(feature = "training")]
 mod trainer;
 
+pub use left_out::LeftOut;
 pub use report::{
     ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, Problem, TrainingReport,
 };

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::LeftOut;
+use super::LeftOut;
 use crate::eval::Evaluation;
 
 /// Training methods, from quick to thorough.

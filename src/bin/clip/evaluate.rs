@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clip::data::{Dataset, LeftOut};
+use clip::data::Dataset;
 use clip::eval::{Evaluation, Judged};
+use clip::train::LeftOut;
 use clip::zero_shot;
 use serde_json::json;
 

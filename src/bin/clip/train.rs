@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use clip::data::{DataError, DataFiles, Dataset, Directory, LeftOut, ZipFiles};
+use clip::data::{DataError, DataFiles, Dataset, Directory, ZipFiles};
 use clip::eval::Evaluation;
 use clip::train::{
-    HeadProgress, HeadSettings, HeadStage, Method, Problem, TrainingReport, train_head,
+    HeadProgress, HeadSettings, HeadStage, LeftOut, Method, Problem, TrainingReport, train_head,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 

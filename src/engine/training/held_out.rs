@@ -1,9 +1,8 @@
 //! Evaluation of the held-out part, before and after training.
 
-use crate::data::LeftOut;
 use crate::engine::messages::{HeldOutAnswer, SampleId, TrainingPlan};
 use crate::eval::{Evaluation, Judged, softmax};
-use crate::train::{ClassCount, DataReport};
+use crate::train::{ClassCount, DataReport, LeftOut};
 
 /// Held-out set: classification among classes, or for captions retrieval among the set's
 /// captions.
