@@ -470,8 +470,12 @@ fn a_damaged_checkpoint_gives_way_to_the_older_one() {
         host.said.borrow()
     );
     finish(&mut second, &mut engine);
-    assert_eq!(host.steps()[4].step, resumed_from + 1);
-    assert_eq!(host.steps()[4].loss, host.steps()[2].loss);
+    let (again, before) = (host.steps()[4], host.steps()[2]);
+    assert_eq!(again.step, before.step);
+    assert!(
+        (again.loss - before.loss).abs() < 1e-5,
+        "{again:?}, not {before:?}"
+    );
     host.outcome();
 
     // Both damaged: there is nothing to go on from.
