@@ -321,7 +321,7 @@ mod reference {
             ("learning rate", |o| o.schedule.learning_rate *= 1.02),
             ("warm-up", |o| o.schedule.warmup_steps = 3),
             ("steps", |o| o.schedule.steps = 11),
-            ("clipping", |o| o.clip_norm = Some(1.1)),
+            ("clipping", |o| o.clip_norm = Some(4.4)),
             ("no clipping", |o| o.clip_norm = None),
         ];
         for (what, change) in changes {
