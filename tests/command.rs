@@ -236,6 +236,250 @@ fn bad_input_is_one_line_and_a_failure() {
     );
 }
 
+#[test]
+fn one_broken_image_hides_no_answer() {
+    let cat = file("tests/fixtures/drawings/cat.png");
+    let pizza = file("tests/fixtures/drawings/pizza.png");
+    let broken = file("README.md");
+    let images = ["--images", &cat, &broken, &pizza, "--device", "cpu"];
+    let labels = ["classify", "--labels", "cat,pizza"];
+    let found = clip(&[&labels[..], &images, &["--json"]].concat());
+    assert_eq!(found.status.code(), Some(1));
+    let errors = String::from_utf8(found.stderr).unwrap();
+    assert!(
+        errors.contains("README.md") && errors.lines().count() == 1,
+        "{errors}"
+    );
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let answers = found["images"].as_array().unwrap();
+    assert_eq!(answers.len(), 3);
+    for (answer, path) in answers.iter().zip([&cat, &broken, &pizza]) {
+        assert_eq!(answer["path"], path.as_str());
+        assert_eq!(answer["labels"].is_array(), path != &broken);
+        assert_eq!(answer["error"].is_string(), path == &broken);
+    }
+    let error = answers[1]["error"].as_str().unwrap();
+    assert!(error.contains("not a readable image"), "{error}");
+
+    let found = clip(&[&labels[..], &images].concat());
+    assert_eq!(found.status.code(), Some(1));
+    let shown = String::from_utf8(found.stdout).unwrap();
+    assert!(shown.contains(&cat) && shown.contains(&pizza) && !shown.contains(&broken));
+
+    let found = clip(&[&["embed", "--json"], &images[..]].concat());
+    assert_eq!(found.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let lengths: Vec<_> = (found["images"].as_array().unwrap().iter())
+        .map(|image| image["features"].as_array().map(Vec::len))
+        .collect();
+    assert_eq!(lengths, [Some(256), None, Some(256)]);
+    assert!(found["images"][1]["error"].is_string());
+}
+
+#[test]
+fn a_label_that_is_too_long_is_told() {
+    let cat = file("tests/fixtures/drawings/cat.png");
+    let long = format!("a very {} cat", "small ".repeat(100));
+    let found = clip(&[
+        "classify",
+        "--images",
+        &cat,
+        "--labels",
+        &format!("{long},dog"),
+        "--device",
+        "cpu",
+    ]);
+    assert!(found.status.success());
+    let told = String::from_utf8(found.stderr).unwrap();
+    assert!(told.contains("\"A photo of a a very small"), "{told}");
+    assert!(
+        told.contains("tokens and was truncated") && told.lines().count() == 1,
+        "{told}"
+    );
+    let short = clip(&[
+        "classify", "--images", &cat, "--labels", "cat,dog", "--device", "cpu",
+    ]);
+    assert!(short.stderr.is_empty());
+    let found = clip(&["embed", "--texts", &long, "--json", "--device", "cpu"]);
+    assert!(
+        String::from_utf8(found.stderr)
+            .unwrap()
+            .contains("was truncated")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_utf_8_is_no_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join(OsStr::from_bytes(b"caf\xe9.png"));
+    if std::fs::copy(file("tests/fixtures/drawings/cat.png"), &image).is_err() {
+        return; // the file system has no such names
+    }
+    for arguments in [&["classify", "--labels", "cat,dog"][..], &["embed"]] {
+        let found = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(arguments)
+            .args(["--json", "--device", "cpu", "--images"])
+            .arg(&image)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&found.stderr);
+        assert!(found.status.success(), "{errors}");
+        let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+        let path = found["images"][0]["path"].as_str().unwrap();
+        assert!(path.ends_with("caf\u{fffd}.png"), "{path}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_an_error() {
+    let cat = file("tests/fixtures/drawings/cat.png");
+    let classify = [
+        "classify", "--images", &cat, "--labels", "cat,dog", "--device", "cpu",
+    ];
+    for (arguments, more) in [
+        (&["models"][..], &[][..]),
+        (&classify, &[]),
+        (&classify, &["--json"]),
+        (&["embed", "--texts", "a", "--json", "--device", "cpu"], &[]),
+    ] {
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let found = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(arguments)
+            .args(more)
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(found.status.code(), Some(1), "{arguments:?}");
+        let errors = String::from_utf8(found.stderr).unwrap();
+        assert!(
+            errors.starts_with("clip: the standard output cannot be written:"),
+            "{errors}"
+        );
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    // Nobody reads what goes wrong: it fails all the same, and no panic says so.
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_clip"))
+        .args([
+            "classify",
+            "--images",
+            "no-such.png",
+            "--labels",
+            "cat,dog",
+            "--device",
+            "cpu",
+        ])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+/// A limit on the size of files stands for a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_no_half_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    pictures(&data, &["cat", "pizza"], 2);
+    let command = format!(
+        "trap '' XFSZ; ulimit -f 1; exec {} train --device cpu --method probe --data {} --out {}",
+        env!("CARGO_BIN_EXE_clip"),
+        data.display(),
+        out.display()
+    );
+    let found = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_eq!(found.status.code(), Some(1));
+    let errors = String::from_utf8(found.stderr).unwrap();
+    assert!(
+        errors.contains("head.safetensors cannot be written"),
+        "{errors}"
+    );
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
+}
+
+#[test]
+fn parts_of_the_data_are_used_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data.join("train"), &["cat", "pizza", "guitar"], 4);
+    for class in ["cat", "pizza", "guitar"] {
+        std::fs::create_dir_all(data.join("test").join(class)).unwrap();
+        let from = data.join("train").join(class).join("3.png");
+        std::fs::rename(from, data.join("test").join(class).join("3.png")).unwrap();
+    }
+    std::fs::write(data.join("test/cat/broken.png"), b"no image").unwrap();
+    let data = data.display().to_string();
+    let found = json(&["evaluate", "--data", &data, "--device", "cpu", "--json"]);
+    assert_eq!(found["evaluation"]["images"], 3);
+    assert_eq!(found["evaluation"]["classes"].as_array().unwrap().len(), 3);
+    assert_eq!(found["left_out_by_reason"][0]["problem"], "unreadable");
+    assert_eq!(found["left_out_by_reason"][0]["count"], 1);
+    let notes = found["notes"].to_string();
+    assert!(
+        notes.contains("test, train are parts of the data"),
+        "{notes}"
+    );
+
+    let shown = clip(&["evaluate", "--data", &data, "--device", "cpu"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.starts_with("3 images, 3 classes, 1 left out\n"),
+        "{shown}"
+    );
+
+    let out = folder.path().join("out").display().to_string();
+    let output = train(&["--method", "probe", "--data", &data, "--out", &out]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("are parts of the data, not classes"),
+        "{errors}"
+    );
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.starts_with("trained on 9 images, tested on 3; 1 left out;"),
+        "{shown}"
+    );
+    let report = std::fs::read(Path::new(&out).join("report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["data"]["held_out"], 3);
+    assert_eq!(report["data"]["left_out"][0]["count"], 1);
+}
+
+#[test]
+fn what_is_left_out_is_counted_by_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza"], 2);
+    for number in 0..12 {
+        std::fs::write(data.join(format!("cat/broken-{number}.png")), b"no image").unwrap();
+    }
+    std::fs::write(data.join("stray.png"), b"").unwrap();
+    let (data, out) = (data.display().to_string(), folder.path().join("out"));
+    let out = out.display().to_string();
+    let output = train(&["--method", "probe", "--data", &data, "--out", &out]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    let counts = "left out: 13 in all: 12 not readable (first: cat/broken-0.png: this is not";
+    assert!(errors.contains(counts), "{errors}");
+    assert!(
+        errors.contains("1 without a class or caption (stray.png"),
+        "{errors}"
+    );
+}
+
 /// A folder with `count` pictures of each sample, in margins of all sizes.
 fn pictures(folder: &Path, classes: &[&str], count: u32) {
     for class in classes {
@@ -405,8 +649,9 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
     let mut broken = start(&run("broken", &[]));
     let state = folder.path().join("broken/state");
     let kept = |state: &Path| {
-        let entries = std::fs::read_dir(state).into_iter().flatten().flatten();
-        entries.count() >= 2
+        ["run-0", "run-1"]
+            .iter()
+            .any(|name| state.join(name).exists())
     };
     for _ in 0..1200 {
         if kept(&state) || broken.try_wait().unwrap().is_some() {
@@ -415,11 +660,68 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     std::thread::sleep(std::time::Duration::from_millis(300));
+    let refused = |arguments: &[String]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = train(&arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        line
+    };
+    let two_at_once = match broken.try_wait().unwrap() {
+        None if kept(&state) => Some(refused(&run("broken", &["--restart"]))),
+        _ => None,
+    };
     let _ = broken.kill();
     broken.wait().unwrap();
     if !kept(&state) {
         // A machine so fast that nothing had to be kept has nothing to go on from.
         return;
+    }
+    if let Some(line) = two_at_once {
+        assert!(line.contains("another process is training into"), "{line}");
+    }
+    // What does not go with the run is refused, and nothing of it is lost.
+    let line = refused(&run("broken", &[]));
+    assert!(
+        line.contains("holds an interrupted run (lora, step"),
+        "{line}"
+    );
+    assert!(
+        line.contains("--resume") && line.contains("--restart"),
+        "{line}"
+    );
+    let other = folder.path().join("other");
+    pictures(&other, &["cat", "pizza"], 4);
+    let other = other.display().to_string();
+    for (change, words) in [
+        (&["--epochs", "7"][..], "--epochs was 120, not 7"),
+        (
+            &["--learning-rate", "0.5"],
+            "--learning-rate was 0.001, not 0.5",
+        ),
+        (&["--seed", "9"], "--seed was 0, not 9"),
+        (
+            &["--template", "{label}"],
+            "its templates are \"A photo of a {label}.\"",
+        ),
+        (&["--method", "full"], "it is lora, not full"),
+        (
+            &["--data", &other],
+            "8 images were added (first: cat/0.png)",
+        ),
+    ] {
+        let mut arguments = run("broken", &["--resume"]);
+        match arguments.iter().position(|known| known == change[0]) {
+            Some(at) => arguments[at + 1] = change[1].into(),
+            None => arguments.extend(change.iter().map(|text| text.to_string())),
+        }
+        let line = refused(&arguments);
+        assert!(
+            line.contains("does not fit") && line.contains(words),
+            "{line}"
+        );
+        assert!(kept(&state));
     }
     assert!(
         start(&run("broken", &["--resume"]))
@@ -466,6 +768,32 @@ fn training_that_cannot_be_is_one_line() {
     assert!(refused("probe", &path("one"), &["--resume"]).contains("--resume"));
     let samples = file("assets/samples/training.zip");
     assert!(refused("lora", &samples, &["--resume"]).contains("start it again"));
+    for (option, value, words) in [
+        ("--batch-size", "1", "batch size must be at least 2, not 1"),
+        (
+            "--epochs",
+            "0",
+            "number of epochs must be at least 1, not 0",
+        ),
+        (
+            "--weight-decay",
+            "nan",
+            "weight decay must be a number from 0 on, not NaN",
+        ),
+        (
+            "--learning-rate",
+            "inf",
+            "learning rate must be a number above 0, not inf",
+        ),
+        ("--rank", "0", "LoRA rank must be at least 1"),
+    ] {
+        let line = refused("lora", &samples, &[option, value]);
+        assert!(line.contains(words), "{line}");
+        assert!(
+            !Path::new(&out).join("state").exists(),
+            "nothing is left behind"
+        );
+    }
     assert!(refused("probe", &path("one"), &["--held-out", "1.5"]).contains("share"));
     std::fs::write(path("broken.zip"), b"PK\x03\x04").unwrap();
     assert!(refused("probe", &path("broken.zip"), &[]).contains("not a readable zip"));

@@ -2,12 +2,15 @@
 
 #[cfg(feature = "training")]
 use std::collections::HashSet;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 #[cfg(feature = "training")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::table::{self, Row};
-use super::{DataError, DataFiles, Problem};
+use super::listing::{Found, Listing, looks_like_picture, unusable};
+use super::names::{clean_path, folded, is_absolute};
+use super::subset::Subset;
+use super::table::{self, Row, Table};
+use super::{DataError, DataFiles, LeftOut, Problem};
 #[cfg(feature = "training")]
 use crate::preprocess::{Picture, decode};
 
@@ -24,6 +27,11 @@ pub struct Dataset {
     pub examples: Vec<Example>,
     /// Files that had to be left out.
     pub problems: Vec<Problem>,
+    /// For each picture whether the data set itself holds it out for evaluation; empty if
+    /// it has no such parts.
+    pub held_out: Vec<bool>,
+    /// What was taken otherwise than written, for display.
+    pub notes: Vec<String>,
 }
 
 /// A picture with one label or caption. A picture may have several.
@@ -37,79 +45,271 @@ pub struct Example {
     pub caption: Option<String>,
 }
 
+/// Example before its picture and class have numbers.
+struct Labelled {
+    path: String,
+    class: Option<String>,
+    caption: Option<String>,
+    subset: Option<Subset>,
+}
+
 impl Dataset {
     /// Indexes the files without reading pictures. `table` names the table to use; by
-    /// default one at the top, else each folder is a class.
+    /// default one at the top, else each folder is a class. Tables or folders named `train`
+    /// and `test` or `val` are the data set's own held-out parts.
     pub async fn open(files: &impl DataFiles, table: Option<&str>) -> Result<Self, DataError> {
+        let listing = Listing::new(files.paths());
         let mut dataset = Self {
             name: files.name(),
+            problems: files.unusable(),
+            notes: files.notes(),
             ..Self::default()
         };
-        let listing = Listing::new(files.paths());
-        let table = match table {
-            Some(table) => Some(table.to_owned()),
-            None => listing.table(&dataset.name)?,
-        };
+        let mut examples = Vec::new();
         match table {
-            Some(table) => {
-                let bytes = files.read(&table).await?;
-                let rows = table::parse(&table, &bytes, |path| {
-                    listing.resolve(&table, path).is_some()
-                })?;
-                dataset.add_rows(&listing, &table, rows);
+            Some(path) => {
+                let table = read_table(files, &listing, path).await?;
+                dataset.add_table(&listing, path, table, None, &mut examples);
             }
-            None => dataset.add_folders(&listing),
+            None => dataset.add_files(files, &listing, &mut examples).await?,
         }
+        dataset.number(examples);
         match dataset.examples.is_empty() {
-            true => Err(DataError::Empty(dataset.name)),
+            true => Err(dataset.empty(&listing)),
             false => Ok(dataset),
         }
     }
 
-    fn add_rows(&mut self, listing: &Listing, table: &str, rows: Vec<Row>) {
-        let classes: BTreeMap<&str, usize> = sorted(rows.iter().filter_map(|r| r.class.as_deref()));
-        let mut pictures: HashMap<&str, usize> = HashMap::new();
-        for row in &rows {
-            let Some(path) = listing.resolve(table, &row.image) else {
-                self.problems.push(Problem::Missing {
-                    path: row.image.clone(),
-                    line: row.line,
+    /// Finds tables and folders of classes.
+    async fn add_files(
+        &mut self,
+        files: &impl DataFiles,
+        listing: &Listing,
+        examples: &mut Vec<Labelled>,
+    ) -> Result<(), DataError> {
+        for path in &listing.paths {
+            let is_top = !listing.inner(path).contains('/');
+            if let Some(why) = unusable(path).filter(|_| is_top) {
+                let path = path.clone();
+                self.problems.push(Problem::Ignored {
+                    path,
+                    why: why.into(),
                 });
-                continue;
-            };
-            if row.class.is_none() && row.caption.is_none() {
-                self.problems
-                    .push(Problem::Unlabelled { path: path.into() });
-                continue;
             }
-            let picture = *pictures.entry(path).or_insert_with(|| {
-                self.pictures.push(path.into());
-                self.pictures.len() - 1
-            });
-            self.examples.push(Example {
-                picture,
-                class: (row.class.as_deref()).and_then(|class| classes.get(class).copied()),
-                caption: row.caption.clone(),
-            });
         }
-        self.classes = classes.into_keys().map(str::to_owned).collect();
+        let folders = listing.folders_in("");
+        // One folder may hold the pictures of a table, several are classes of their own.
+        let alone = folders.len() < 2;
+        let mut tables = self
+            .tables(files, listing, listing.tables_in(""), alone)
+            .await?;
+        let subsets: Vec<Subset> = folders.iter().filter_map(|f| Subset::named(f)).collect();
+        let has_parts = subsets.len() > 1 && subsets.len() == folders.len();
+        if tables.is_empty() && !has_parts && listing.folders_of_pictures() < 2 {
+            // No classes, so a table beside the folder of pictures: `labels/labels.csv`.
+            tables = self.tables(files, listing, listing.tables(), false).await?;
+        }
+        if !tables.is_empty() {
+            for (path, table, subset) in tables {
+                self.add_table(listing, &path, table, subset, examples);
+            }
+            return Ok(());
+        }
+        if !has_parts {
+            self.add_folders(listing, "", None, examples);
+            return Ok(());
+        }
+        self.notes.push(format!(
+            "the folders {} are parts of the data, not classes",
+            folders.join(", ")
+        ));
+        for (folder, subset) in folders.into_iter().zip(subsets) {
+            let inside = format!("{folder}/");
+            let has_classes = !listing.folders_in(&inside).is_empty();
+            let tables = listing.tables_in(&inside);
+            let tables = self.tables(files, listing, tables, !has_classes).await?;
+            if tables.is_empty() {
+                self.add_folders(listing, &inside, Some(subset), examples);
+            }
+            for (path, table, _) in tables {
+                self.add_table(listing, &path, table, Some(subset), examples);
+            }
+        }
+        Ok(())
     }
 
-    fn add_folders(&mut self, listing: &Listing) {
-        let folders = listing.paths.iter().filter_map(|path| {
-            let (folder, _) = listing.inner(path).split_once('/')?;
-            Some(folder)
-        });
-        let classes = sorted(folders);
+    /// Those of some tables that name pictures of the data set. The others are told, unless
+    /// there is nothing else (`alone`): then it is an error. Several tables are the data
+    /// set's parts, if their names say so.
+    async fn tables(
+        &mut self,
+        files: &impl DataFiles,
+        listing: &Listing,
+        paths: Vec<&String>,
+        alone: bool,
+    ) -> Result<Vec<(String, Table, Option<Subset>)>, DataError> {
+        let mut tables = Vec::new();
+        let mut unfit: Vec<(String, DataError)> = Vec::new();
+        for path in paths {
+            match read_table(files, listing, path).await {
+                Ok(table) => tables.push((path.clone(), table, Subset::of_table(path))),
+                Err(error @ DataError::Column { .. }) => unfit.push((path.clone(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        // A table that names no picture is something else, if anything else is there.
+        let names_any = |(path, table, _): &(String, Table, _)| {
+            let folder = folder_of(path);
+            let absolute: Vec<&str> = (table.rows.iter().map(|row| row.image.as_str()))
+                .filter(|image| is_absolute(image))
+                .collect();
+            let there = |row: &Row| !matches!(listing.find(folder, &row.image), Found::Nowhere(_));
+            table.rows.iter().any(there) || listing.foreign_folders(folder, &absolute).is_some()
+        };
+        let (used, others): (Vec<_>, Vec<_>) = tables.into_iter().partition(names_any);
+        let mut tables = match used.is_empty() && alone {
+            true => others,
+            false => {
+                for (path, ..) in others {
+                    let why = "it names no file of the data".into();
+                    self.problems.push(Problem::Ignored { path, why });
+                }
+                used
+            }
+        };
+        let all_parts = tables.iter().all(|(.., subset)| subset.is_some());
+        if tables.len() > 1 && !all_parts {
+            let paths = tables.into_iter().map(|(path, ..)| path);
+            return Err(DataError::Tables(self.name.clone(), paths.collect()));
+        }
+        match (tables.as_slice(), unfit.is_empty()) {
+            ([], false) if alone => return Err(unfit.remove(0).1),
+            _ => {}
+        }
+        for (path, error) in unfit {
+            let why = error.to_string();
+            let why = why.strip_prefix(&format!("{path} ")).unwrap_or(&why);
+            let why = format!("it {why}");
+            self.problems.push(Problem::Ignored { path, why });
+        }
+        // A single table is the whole, whatever its name.
+        if let [(_, _, subset)] = tables.as_mut_slice() {
+            *subset = None;
+        }
+        Ok(tables)
+    }
+
+    fn add_table(
+        &mut self,
+        listing: &Listing,
+        path: &str,
+        table: Table,
+        subset: Option<Subset>,
+        examples: &mut Vec<Labelled>,
+    ) {
+        let folder = folder_of(path);
+        self.problems.extend(table.problems);
+        self.notes.extend(table.notes);
+        let absolute: Vec<&str> = (table.rows.iter().map(|row| row.image.as_str()))
+            .filter(|image| is_absolute(image))
+            .collect();
+        let foreign = listing
+            .foreign_folders(folder, &absolute)
+            .unwrap_or_default();
+        if let (Some(first), 1..) = (absolute.first(), foreign) {
+            self.notes.push(format!(
+                "{path} names files by the folders of another machine ({first}): they were looked \
+                 up from the table's own folder"
+            ));
+        }
+        let mut elsewhere: Vec<(String, &str)> = Vec::new();
+        for row in table.rows {
+            // A class is known by its name even where none of its files is there.
+            self.classes.extend(row.class.clone());
+            let image = match is_absolute(&row.image) {
+                true => {
+                    let cleaned = clean_path(&row.image);
+                    let parts: Vec<&str> = cleaned.split('/').skip(foreign).collect();
+                    parts.join("/")
+                }
+                false => row.image.clone(),
+            };
+            let found = match listing.find(folder, &image) {
+                Found::There(found) => found,
+                Found::Elsewhere(found) => {
+                    elsewhere.push((row.image.clone(), found));
+                    found
+                }
+                Found::Nowhere(why) => {
+                    self.problems.push(Problem::Missing {
+                        path: row.image,
+                        line: row.line,
+                        why,
+                    });
+                    continue;
+                }
+            };
+            if row.class.is_none() && row.caption.is_none() {
+                let path = found.into();
+                self.problems.push(Problem::Unlabelled { path });
+                continue;
+            }
+            let named = match &row.subset {
+                None => subset,
+                Some(name) => match Subset::named(name) {
+                    Some(named) => Some(named),
+                    None => {
+                        self.problems.push(Problem::Ignored {
+                            path: found.into(),
+                            why: format!("its part \"{name}\" is not train, validation or test"),
+                        });
+                        continue;
+                    }
+                },
+            };
+            examples.push(Labelled {
+                path: found.into(),
+                class: row.class,
+                caption: row.caption,
+                subset: named,
+            });
+        }
+        if let Some((written, found)) = elsewhere.first() {
+            self.notes.push(format!(
+                "{} files were found under another name than {path} gives, the first as {found}, not {written}",
+                elsewhere.len()
+            ));
+        }
+    }
+
+    /// Each folder in `around`, an inner path that is empty or ends with `/`, is a class.
+    fn add_folders(
+        &mut self,
+        listing: &Listing,
+        around: &str,
+        subset: Option<Subset>,
+        examples: &mut Vec<Labelled>,
+    ) {
+        let mut inner: Vec<Labelled> = Vec::new();
+        // Parts of each class: `cat/train/1.png`.
+        let mut parts: Vec<Option<Subset>> = Vec::new();
         for path in &listing.paths {
-            match listing.inner(path).split_once('/') {
-                Some((_, "")) => {} // the folder itself
+            let Some(rest) = listing.inner(path).strip_prefix(around) else {
+                continue;
+            };
+            match rest.split_once('/') {
+                // The folder itself: a class even without pictures.
+                Some((folder, "")) => self.classes.push(as_written(folder)),
                 Some((folder, rest)) if !rest.ends_with('/') => {
-                    self.pictures.push(path.clone());
-                    self.examples.push(Example {
-                        picture: self.pictures.len() - 1,
-                        class: classes.get(folder).copied(),
+                    let part = rest
+                        .split_once('/')
+                        .and_then(|(part, _)| Subset::named(part));
+                    parts.push(part);
+                    inner.push(Labelled {
+                        path: path.clone(),
+                        class: Some(as_written(folder)),
                         caption: None,
+                        subset,
                     });
                 }
                 None if looks_like_picture(path) => {
@@ -119,11 +319,169 @@ impl Dataset {
                 _ => {}
             }
         }
-        // As people would write them.
-        self.classes = (classes.into_keys())
-            .map(|folder| folder.replace('_', " ").trim().to_owned())
-            .collect();
+        let several = parts.iter().min() != parts.iter().max();
+        if subset.is_none() && several && parts.iter().all(Option::is_some) {
+            self.notes
+                .push("the folders inside each class are parts of the data".into());
+            for (example, part) in inner.iter_mut().zip(parts) {
+                example.subset = part;
+            }
+        }
+        examples.extend(inner);
     }
+
+    /// Numbers classes and pictures.
+    fn number(&mut self, examples: Vec<Labelled>) {
+        // Classes that people take for one, under the spelling that comes first.
+        let mut spellings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let named = examples.iter().filter_map(|example| example.class.clone());
+        for name in named.chain(std::mem::take(&mut self.classes)) {
+            let known = spellings.entry(folded(&name)).or_default();
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+        for several in spellings.values().filter(|known| known.len() > 1) {
+            self.notes.push(format!(
+                "{} are one class",
+                several
+                    .iter()
+                    .map(|name| format!("\"{name}\""))
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            ));
+        }
+        let mut sorted: Vec<(String, String)> = (spellings.into_iter())
+            .filter_map(|(key, known)| Some((known.into_iter().next()?, key)))
+            .collect();
+        sorted.sort();
+        let classes: HashMap<&str, usize> = (sorted.iter().enumerate())
+            .map(|(index, (_, key))| (key.as_str(), index))
+            .collect();
+
+        let subsets: BTreeSet<Subset> = examples.iter().filter_map(|e| e.subset).collect();
+        let has_parts = subsets.contains(&Subset::Train) && subsets.len() > 1;
+        let mut pictures: HashMap<String, usize> = HashMap::new();
+        let mut aside = 0;
+        for example in examples {
+            let validation = example.subset == Some(Subset::Validation);
+            if has_parts && validation && subsets.contains(&Subset::Test) {
+                aside += 1;
+                continue;
+            }
+            if has_parts && example.subset.is_none() {
+                self.problems.push(Problem::Ignored {
+                    path: example.path,
+                    why: "it is in no part of the data: neither train nor test".into(),
+                });
+                continue;
+            }
+            let picture = *pictures.entry(example.path).or_insert_with_key(|path| {
+                self.pictures.push(path.clone());
+                if has_parts {
+                    self.held_out.push(example.subset != Some(Subset::Train));
+                }
+                self.pictures.len() - 1
+            });
+            self.examples.push(Example {
+                picture,
+                class: (example.class)
+                    .and_then(|class| classes.get(folded(&class).as_str()).copied()),
+                caption: example.caption,
+            });
+        }
+        if has_parts {
+            let held_out = self.held_out.iter().filter(|held_out| **held_out).count();
+            let unused = match aside {
+                0 => String::new(),
+                aside => format!("; {aside} examples for validation are not used"),
+            };
+            self.notes.push(format!(
+                "the data set holds out {held_out} of its {} images itself{unused}",
+                self.pictures.len()
+            ));
+        }
+        self.classes = sorted.into_iter().map(|(name, _)| name).collect();
+    }
+
+    /// The error of a data set without examples, with the reasons.
+    pub fn no_examples(&self) -> DataError {
+        let reasons: Vec<String> = (LeftOut::count(&self.problems).iter())
+            .map(LeftOut::to_string)
+            .collect();
+        let why = match reasons.is_empty() {
+            true => String::new(),
+            false => format!(". Left out: {}", reasons.join("; ")),
+        };
+        DataError::Empty {
+            name: self.name.clone(),
+            why,
+        }
+    }
+
+    fn empty(&self, listing: &Listing) -> DataError {
+        let files = listing.paths.iter().filter(|path| !path.ends_with('/'));
+        let (count, first) = (files.clone().count(), files.clone().next());
+        match (self.problems.is_empty(), first) {
+            (false, _) => self.no_examples(),
+            (true, None) => DataError::Empty {
+                name: self.name.clone(),
+                why: ". It has no files".into(),
+            },
+            (true, Some(first)) => DataError::Empty {
+                name: self.name.clone(),
+                why: format!(
+                    ". None of its {count} files is an image in a folder (first: {first})"
+                ),
+            },
+        }
+    }
+
+    /// The data set without what it trains on, if it has parts of its own.
+    pub fn only_held_out(mut self) -> Self {
+        if self.held_out.is_empty() {
+            return self;
+        }
+        let held_out = std::mem::take(&mut self.held_out);
+        let mut places = Vec::with_capacity(held_out.len());
+        let mut kept = Vec::new();
+        for (path, held_out) in std::mem::take(&mut self.pictures).into_iter().zip(held_out) {
+            places.push(held_out.then_some(kept.len()));
+            if held_out {
+                kept.push(path);
+            }
+        }
+        self.pictures = kept;
+        self.examples = (self.examples.into_iter())
+            .filter_map(|example| {
+                let picture = places[example.picture]?;
+                Some(Example { picture, ..example })
+            })
+            .collect();
+        self
+    }
+}
+
+/// Reads a table of pictures.
+async fn read_table(
+    files: &impl DataFiles,
+    listing: &Listing,
+    path: &str,
+) -> Result<Table, DataError> {
+    let bytes = files.read(path).await?;
+    let folder = folder_of(path);
+    table::parse(path, &bytes, |image| {
+        matches!(listing.find(folder, image), Found::There(_))
+    })
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Name of a class as people would write that of its folder.
+fn as_written(folder: &str) -> String {
+    folder.replace('_', " ").trim().to_owned()
 }
 
 #[cfg(feature = "training")]
@@ -136,10 +494,11 @@ impl Dataset {
         mut take: impl AsyncFnMut(usize, Picture) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut kept: Vec<String> = Vec::new();
+        let mut held_out: Vec<bool> = Vec::new();
         let mut known: HashMap<[u64; 2], usize> = HashMap::new();
         // New index of each picture; `None` for an unusable one.
         let mut places: Vec<Option<usize>> = Vec::with_capacity(self.pictures.len());
-        for path in &self.pictures {
+        for (index, path) in self.pictures.iter().enumerate() {
             let read = match files.read(path).await {
                 Ok(bytes) => Ok(bytes),
                 Err(DataError::Read { why, .. }) => Err(why),
@@ -158,6 +517,7 @@ impl Dataset {
             }) {
                 Ok((place, Some(picture))) => {
                     kept.push(path.clone());
+                    held_out.extend(self.held_out.get(index));
                     take(place, picture).await?;
                     Some(place)
                 }
@@ -171,6 +531,7 @@ impl Dataset {
             places.push(place);
         }
         let all = std::mem::replace(&mut self.pictures, kept);
+        self.held_out = held_out;
         self.move_examples(&all, &places);
         let used: HashSet<usize> = self.examples.iter().filter_map(|e| e.class).collect();
         for (index, class) in self.classes.iter().enumerate() {
@@ -208,113 +569,6 @@ impl Dataset {
         }
         self.examples = examples;
     }
-}
-
-/// Paths of a data set, without the files of operating systems.
-struct Listing {
-    paths: Vec<String>,
-    /// Length of the common parent folder.
-    root: usize,
-    /// Paths by file name, where that is unique.
-    names: HashMap<String, Option<usize>>,
-}
-
-impl Listing {
-    fn new(mut paths: Vec<String>) -> Self {
-        let hidden = |part: &str| {
-            part.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&part)
-        };
-        paths.retain(|path| !path.is_empty() && !path.split('/').any(hidden));
-        paths.sort();
-        let mut names: HashMap<String, Option<usize>> = HashMap::new();
-        for (index, path) in paths.iter().enumerate() {
-            (names.entry(file_name(path).into()))
-                .and_modify(|only| *only = None)
-                .or_insert(Some(index));
-        }
-        let mut listing = Self {
-            paths,
-            root: 0,
-            names,
-        };
-        listing.root = listing.find_root();
-        listing
-    }
-
-    /// Zips and dropped folders often have a single folder around everything. One that
-    /// contains files directly is a class, unless a table is there.
-    fn find_root(&self) -> usize {
-        let mut root = 0;
-        loop {
-            let inside = || (self.paths.iter()).filter_map(|path| path.get(root..));
-            let mut folders = inside().filter(|path| !path.is_empty());
-            let Some((folder, _)) = folders.next().and_then(|path| path.split_once('/')) else {
-                return root;
-            };
-            let around = format!("{folder}/");
-            if !folders.all(|path| path.starts_with(&around)) {
-                return root;
-            }
-            let mut within = inside().filter_map(|path| path.strip_prefix(&around));
-            let has_more = within.any(|path| path.contains('/') || table::is_table(path));
-            if !has_more {
-                return root;
-            }
-            root += around.len();
-        }
-    }
-
-    fn inner<'a>(&self, path: &'a str) -> &'a str {
-        path.get(self.root..).unwrap_or_default()
-    }
-
-    /// The table at the top, if any.
-    fn table(&self, name: &str) -> Result<Option<String>, DataError> {
-        let mut tables = (self.paths.iter())
-            .filter(|path| !self.inner(path).contains('/') && table::is_table(path));
-        match (tables.next(), tables.next()) {
-            (None, _) => Ok(None),
-            (Some(only), None) => Ok(Some(only.clone())),
-            (Some(first), Some(second)) => {
-                let all = [first, second].into_iter().chain(tables).cloned();
-                Err(DataError::Tables(name.into(), all.collect()))
-            }
-        }
-    }
-
-    /// Picture named by a table: relative to its folder, else by unique file name (tables
-    /// often have the paths of another machine).
-    fn resolve(&self, table: &str, image: &str) -> Option<&str> {
-        let image = image.replace('\\', "/");
-        let image = image.trim_start_matches("./");
-        let folder = table.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let path = match folder {
-            "" => image.to_owned(),
-            folder => format!("{folder}/{image}"),
-        };
-        let exact = self.paths.binary_search(&path).ok();
-        let index = exact.or_else(|| self.names.get(file_name(image)).copied().flatten())?;
-        self.paths.get(index).map(String::as_str)
-    }
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
-}
-
-/// Unique texts in order of appearance, numbered.
-fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
-    let mut numbered: BTreeMap<&str, usize> = texts.map(|text| (text, 0)).collect();
-    for (index, number) in numbered.values_mut().enumerate() {
-        *number = index;
-    }
-    numbered
-}
-
-/// By file extension.
-fn looks_like_picture(path: &str) -> bool {
-    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
-    ["png", "jpg", "jpeg", "webp", "gif", "bmp"].contains(&extension.to_ascii_lowercase().as_str())
 }
 
 /// 128-bit hash: in a data set of a million pictures, a collision has a probability of 1
@@ -481,7 +735,7 @@ mod tests {
             (
                 "set/captions.csv",
                 b"image,text\na.png,a cat\na.png,something black\n\
-                  C:\\old\\b.png,a dog\nnone.png,a bird\nb.png,\n"
+                  b.png,a dog\nnone.png,a bird\nb.png,\n"
                     .to_vec(),
             ),
             ("set/a.png", png(1)),
@@ -497,6 +751,9 @@ mod tests {
         let problems: Vec<String> = dataset.problems.iter().map(Problem::to_string).collect();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("none.png") && problems[0].contains("line 5"));
+        // Only the name is given, and only one file has it.
+        assert_eq!(dataset.notes.len(), 1, "{:?}", dataset.notes);
+        assert!(dataset.notes[0].contains("the first as set/pictures/b.png, not b.png"));
     }
 
     #[test]
@@ -520,7 +777,9 @@ mod tests {
     fn nothing_to_learn_from_is_an_error() {
         let none = open(&memory(&[("notes.txt", vec![1])])).unwrap_err();
         assert!(none.to_string().contains("data contains no usable images"));
-        let two = open(&memory(&[("a.csv", vec![]), ("b.csv", vec![])])).unwrap_err();
+        let table = || b"image,label\nx.png,cat\n".to_vec();
+        let two = [("a.csv", table()), ("b.csv", table()), ("x.png", png(1))];
+        let two = open(&memory(&two)).unwrap_err();
         assert!(two.to_string().contains("a.csv, b.csv"));
         // A folder alone is a class.
         let (one, _) = open(&memory(&[("cat/a.png", png(1)), ("cat/b.png", png(2))])).unwrap();

@@ -1,6 +1,6 @@
 //! File access of data sets.
 
-use super::DataError;
+use super::{DataError, Problem};
 
 /// Source of a data set's files.
 #[allow(async_fn_in_trait)] // one thread, in the worker and in the command
@@ -14,6 +14,16 @@ pub trait DataFiles {
 
     /// Reads a file.
     async fn read(&self, path: &str) -> Result<Vec<u8>, DataError>;
+
+    /// Files that are there, but cannot be read by name.
+    fn unusable(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// Assumptions about the names, for display.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Files in memory, such as pictures of a webcam.
@@ -54,15 +64,17 @@ pub use directory::Directory;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod directory {
+    use std::ffi::OsStr;
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use super::{DataError, DataFiles};
+    use super::{DataError, DataFiles, Problem};
 
     /// Folder on disk, recursively.
     pub struct Directory {
         root: PathBuf,
         paths: Vec<String>,
+        unusable: Vec<Problem>,
     }
 
     impl Directory {
@@ -71,6 +83,7 @@ mod directory {
             let mut directory = Self {
                 root: root.into(),
                 paths: Vec::new(),
+                unusable: Vec::new(),
             };
             directory.list("")?;
             Ok(directory)
@@ -88,12 +101,18 @@ mod directory {
             // The same order on every machine.
             entries.sort_by_key(fs::DirEntry::file_name);
             for entry in entries {
-                // A name that is not UTF-8 cannot be shown or opened by name.
+                let metadata = fs::metadata(entry.path());
+                let is_folder = metadata.as_ref().is_ok_and(fs::Metadata::is_dir);
                 let Ok(name) = entry.file_name().into_string() else {
+                    let slash = if is_folder { "/" } else { "" };
+                    self.unusable.push(Problem::Ignored {
+                        path: format!("{folder}{}{slash}", escaped(&entry.file_name())),
+                        why: "its name is not UTF-8: rename it".into(),
+                    });
                     continue;
                 };
                 let path = format!("{folder}{name}");
-                match fs::metadata(entry.path()) {
+                match metadata {
                     Ok(metadata) if metadata.is_dir() => {
                         let folder = format!("{path}/");
                         self.paths.push(folder.clone());
@@ -110,6 +129,17 @@ mod directory {
         }
     }
 
+    /// Name with the bytes that are not UTF-8 as `\xE9`.
+    fn escaped(name: &OsStr) -> String {
+        (name.as_encoded_bytes().utf8_chunks())
+            .map(|chunk| {
+                let invalid = chunk.invalid().iter();
+                let invalid: String = invalid.map(|byte| format!("\\x{byte:02X}")).collect();
+                format!("{}{invalid}", chunk.valid())
+            })
+            .collect()
+    }
+
     impl DataFiles for Directory {
         fn name(&self) -> String {
             self.root.display().to_string()
@@ -124,6 +154,10 @@ mod directory {
                 file: path.into(),
                 why: error.to_string(),
             })
+        }
+
+        fn unusable(&self) -> Vec<Problem> {
+            self.unusable.clone()
         }
     }
 }

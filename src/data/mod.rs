@@ -9,9 +9,16 @@
 mod dataset;
 #[cfg(feature = "data")]
 mod files;
+mod left_out;
+#[cfg(feature = "data")]
+mod listing;
+#[cfg(feature = "data")]
+mod names;
 mod problem;
 #[cfg(feature = "training")]
 mod split;
+#[cfg(feature = "data")]
+mod subset;
 #[cfg(feature = "data")]
 mod table;
 #[cfg(feature = "data")]
@@ -23,6 +30,7 @@ pub use dataset::{Dataset, Example};
 pub use files::Directory;
 #[cfg(feature = "data")]
 pub use files::{DataFiles, InMemory};
+pub use left_out::LeftOut;
 pub use problem::Problem;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
@@ -51,10 +59,15 @@ pub enum DataError {
     },
     /// Data set without a usable picture.
     #[error(
-        "{0} contains no usable images: expected one folder of images per class, or a table (CSV, \
-         TSV, JSONL) of image files with their classes or captions"
+        "{name} contains no usable images: expected one folder of images per class, or a table (CSV, \
+         TSV, JSONL) of image files with their classes or captions{why}"
     )]
-    Empty(String),
+    Empty {
+        /// Name of the data set.
+        name: String,
+        /// What was left out, or what there is instead; empty or a sentence.
+        why: String,
+    },
     /// Data set with several tables: its name, and theirs.
     #[error("{0} contains several tables ({list}): choose one", list = .1.join(", "))]
     Tables(String, Vec<String>),
@@ -84,6 +97,11 @@ pub enum DataError {
         why: String,
     },
     /// Table in an encoding other than UTF-8.
-    #[error("{0} is not UTF-8 text: save it as CSV UTF-8")]
-    Encoding(String),
+    #[error("{file}, line {line}, is not UTF-8 text: save it as CSV UTF-8")]
+    Encoding {
+        /// Path of the table.
+        file: String,
+        /// Number of the line, counted from 1.
+        line: usize,
+    },
 }

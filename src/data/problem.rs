@@ -35,6 +35,9 @@ pub enum Problem {
         path: String,
         /// Line of the table, counted from 1.
         line: usize,
+        /// Why, if there is more to say than that it does not exist.
+        #[serde(default)]
+        why: String,
     },
     /// Without class or caption.
     Unlabelled {
@@ -45,6 +48,13 @@ pub enum Problem {
     EmptyClass {
         /// Name of the class.
         class: String,
+    },
+    /// Not what an example can be made of, such as an archive.
+    Ignored {
+        /// Path of the file.
+        path: String,
+        /// Why it is not used.
+        why: String,
     },
 }
 
@@ -59,16 +69,18 @@ impl fmt::Display for Problem {
                 "{path} is a duplicate of {of} in another class: only the latter is used"
             ),
             Self::Unreadable { path, why } => write!(f, "{path}: {why}"),
-            Self::Missing { path, line } => {
-                write!(
-                    f,
-                    "{path}, listed in line {line} of the table, does not exist"
-                )
+            Self::Missing { path, line, why } => {
+                write!(f, "{path}, listed in line {line} of the table, ")?;
+                match why.as_str() {
+                    "" => f.write_str("does not exist"),
+                    why => f.write_str(why),
+                }
             }
             Self::Unlabelled { path } => write!(f, "{path} has neither a class nor a caption"),
             Self::EmptyClass { class } => {
                 write!(f, "the class \"{class}\" has no usable images")
             }
+            Self::Ignored { path, why } => write!(f, "{path} is not used: {why}"),
         }
     }
 }

@@ -21,8 +21,14 @@ pub struct Split {
 const FEWEST_TO_SPLIT: usize = 3;
 
 /// Holds out a `share` of each class, drawn by `seed`, and at least one picture of each
-/// class with three. All examples of a picture stay together.
+/// class with three. All examples of a picture stay together. A data set that holds out a
+/// part itself is split so, unless `share` is 0.
 pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Split {
+    if share > 0.0 && !dataset.held_out.is_empty() {
+        let (held_out, train) = (0..dataset.examples.len())
+            .partition(|index| dataset.held_out[dataset.examples[*index].picture]);
+        return Split { train, held_out };
+    }
     let mut pictures: BTreeMap<usize, Option<usize>> = BTreeMap::new();
     for example in &dataset.examples {
         pictures.entry(example.picture).or_insert(example.class);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::DataError;
+use super::names::{folded, split_extension};
+use super::{DataError, Problem};
 
 /// Row of a table: a picture with its label or caption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Row {
     pub image: String,
     pub caption: Option<String>,
     pub class: Option<String>,
+    /// Training, validation or test, as the table names it.
+    pub subset: Option<String>,
 }
 
 /// Names of the picture column: Hugging Face's, OpenCLIP's, others'.
@@ -23,9 +26,14 @@ const IMAGE: &[&str] = &[
     "filename",
     "file",
     "path",
+    "image_file",
+    "image_name",
+    "image_id",
 ];
 const CAPTION: &[&str] = &["text", "caption", "title", "description"];
-const CLASS: &[&str] = &["label", "class", "category"];
+/// A name before a number, where a table has both.
+const CLASS: &[&str] = &["class_name", "label_name", "label", "class", "category"];
+const SUBSET: &[&str] = &["split", "subset", "partition"];
 /// Fallback names.
 const NAME: &[&str] = &["name"];
 
@@ -42,8 +50,7 @@ enum Format {
 
 impl Format {
     fn of(path: &str) -> Option<Self> {
-        let (_, extension) = path.rsplit_once('.')?;
-        match extension.to_ascii_lowercase().as_str() {
+        match split_extension(path).1.as_str() {
             "csv" => Some(Self::Separated(b',')),
             "tsv" | "tab" => Some(Self::Separated(b'\t')),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
@@ -52,18 +59,50 @@ impl Format {
     }
 }
 
+/// Rows of a table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    pub rows: Vec<Row>,
+    /// Rows that had to be left out.
+    pub problems: Vec<Problem>,
+    /// Assumptions about the file, for display.
+    pub notes: Vec<String>,
+}
+
 /// Parses the table `file`. `exists` checks for a picture: a table without a heading is
 /// recognised by its first row, which names one.
-pub fn parse(
-    file: &str,
-    bytes: &[u8],
-    exists: impl Fn(&str) -> bool,
-) -> Result<Vec<Row>, DataError> {
-    let text = (std::str::from_utf8(bytes)).map_err(|_| DataError::Encoding(file.into()))?;
+pub fn parse(file: &str, bytes: &[u8], exists: impl Fn(&str) -> bool) -> Result<Table, DataError> {
+    let text = decode(file, bytes)?;
     match Format::of(file) {
-        Some(Format::JsonLines) => json_lines(file, text),
-        Some(Format::Separated(delimiter)) => separated(file, text, delimiter, exists),
-        None => separated(file, text, b',', exists),
+        Some(Format::JsonLines) => json_lines(file, &text),
+        Some(Format::Separated(delimiter)) => separated(file, &text, delimiter, exists),
+        None => separated(file, &text, b',', exists),
+    }
+}
+
+/// Text in UTF-8, or in UTF-16 with a byte-order mark ("Unicode text" of spreadsheets).
+fn decode(file: &str, bytes: &[u8]) -> Result<String, DataError> {
+    let wrong = |valid: &[u8]| DataError::Encoding {
+        file: file.into(),
+        line: 1 + valid.iter().filter(|byte| **byte == b'\n').count(),
+    };
+    let wide = |rest: &[u8], read: fn([u8; 2]) -> u16| {
+        let (units, odd) = rest.as_chunks();
+        let text: Result<String, _> =
+            char::decode_utf16(units.iter().map(|unit| read(*unit))).collect();
+        match (text, odd) {
+            (Ok(text), []) => Ok(text),
+            _ => Err(wrong(&[])),
+        }
+    };
+    match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => decode(file, rest),
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.into()),
+            Err(error) => Err(wrong(&bytes[..error.valid_up_to()])),
+        },
     }
 }
 
@@ -72,14 +111,14 @@ struct Columns {
     image: usize,
     caption: Option<usize>,
     class: Option<usize>,
+    subset: Option<usize>,
 }
 
 impl Columns {
     fn find(file: &str, names: &[String]) -> Result<Self, DataError> {
+        let same = |name: &str, wanted: &str| folded(name).replace([' ', '-'], "_") == wanted;
         let column = |wanted: &[&str]| {
-            (wanted.iter()).find_map(|wanted| {
-                (names.iter()).position(|name| name.trim().eq_ignore_ascii_case(wanted))
-            })
+            (wanted.iter()).find_map(|wanted| names.iter().position(|name| same(name, wanted)))
         };
         let missing = |missing, expected: &[&str]| DataError::Column {
             file: file.into(),
@@ -100,6 +139,7 @@ impl Columns {
             image,
             caption,
             class,
+            subset: column(SUBSET),
         })
     }
 
@@ -113,6 +153,68 @@ impl Columns {
             image: field(self.image).unwrap_or_default(),
             caption: self.caption.and_then(field),
             class: self.class.and_then(field),
+            subset: self.subset.and_then(field),
+        }
+    }
+}
+
+/// Delimiters of CSV files: a comma by the standard, a semicolon where numbers have
+/// decimal commas, and others.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Dialect of a CSV file.
+struct Dialect {
+    delimiter: u8,
+    columns: Columns,
+    has_heading: bool,
+}
+
+impl Dialect {
+    /// The delimiter is `usual`, unless the heading has the right columns with another one.
+    fn find(
+        file: &str,
+        text: &str,
+        usual: u8,
+        exists: impl Fn(&str) -> bool,
+    ) -> Result<Option<Self>, DataError> {
+        let others = DELIMITERS.into_iter().filter(|other| *other != usual);
+        let mut error: Option<(usize, DataError)> = None;
+        for delimiter in [usual].into_iter().chain(others) {
+            let Some((_, heading)) = records(text, delimiter, 1).into_iter().next() else {
+                return Ok(None);
+            };
+            if heading.len() >= 2 && exists(&heading[0]) {
+                let columns = Columns {
+                    image: 0,
+                    caption: Some(1),
+                    class: None,
+                    subset: None,
+                };
+                return Ok(Some(Self {
+                    delimiter,
+                    columns,
+                    has_heading: false,
+                }));
+            }
+            match Columns::find(file, &heading) {
+                Ok(columns) => {
+                    return Ok(Some(Self {
+                        delimiter,
+                        columns,
+                        has_heading: true,
+                    }));
+                }
+                // What is most likely the right delimiter names the columns in the message.
+                Err(failed) => {
+                    if error.as_ref().is_none_or(|(most, _)| *most < heading.len()) {
+                        error = Some((heading.len(), failed));
+                    }
+                }
+            }
+        }
+        match error {
+            Some((_, error)) => Err(error),
+            None => Ok(None),
         }
     }
 }
@@ -120,30 +222,71 @@ impl Columns {
 fn separated(
     file: &str,
     text: &str,
-    delimiter: u8,
+    usual: u8,
     exists: impl Fn(&str) -> bool,
-) -> Result<Vec<Row>, DataError> {
-    let mut records = records(text, delimiter).into_iter();
-    let Some((_, heading)) = records.next() else {
-        return Ok(Vec::new());
+) -> Result<Table, DataError> {
+    // Excel's first line, which says how the others are separated.
+    let (usual, text, skipped) = match named_delimiter(text) {
+        Some((delimiter, rest)) => (delimiter, rest, 1),
+        None => (usual, text, 0),
     };
-    let headless = heading.len() >= 2 && exists(&heading[0]);
-    let columns = match headless {
-        true => Columns {
-            image: 0,
-            caption: Some(1),
-            class: None,
-        },
-        false => Columns::find(file, &heading)?,
+    let mut table = Table::default();
+    let Some(dialect) = Dialect::find(file, text, usual, exists)? else {
+        return Ok(table);
     };
-    let first = headless.then_some((1, heading));
-    Ok((first.into_iter().chain(records))
-        .map(|(line, fields)| columns.row(line, &fields))
-        .collect())
+    if dialect.delimiter != usual {
+        let name = match dialect.delimiter {
+            b'\t' => "tabs".into(),
+            delimiter => format!("\"{}\"", char::from(delimiter)),
+        };
+        table.notes.push(format!("{file} is separated by {name}"));
+    }
+    let records = records(text, dialect.delimiter, usize::MAX);
+    if let Some((line, fields)) = records.last() {
+        let across_lines = fields.iter().any(|field| field.contains('\n'));
+        // Each field that needs them has two, and twice as many inside.
+        if across_lines && !text.matches('"').count().is_multiple_of(2) {
+            return Err(DataError::Line {
+                file: file.into(),
+                line: line + skipped,
+                why: "a quotation mark is not closed".into(),
+            });
+        }
+    }
+    let width = records.first().map_or(0, |(_, fields)| fields.len());
+    for (line, fields) in (records.iter()).skip(usize::from(dialect.has_heading)) {
+        let row = dialect.columns.row(line + skipped, fields);
+        let more = (fields.get(width..)).is_some_and(|more| more.iter().any(|f| !f.is_empty()));
+        if more {
+            table.problems.push(Problem::Ignored {
+                path: row.image,
+                why: format!(
+                    "line {} of {file} has {} fields, not {width}: put quotation marks around \
+                     texts that contain the separator",
+                    row.line,
+                    fields.len()
+                ),
+            });
+        } else if fields.iter().any(|field| !field.trim().is_empty()) {
+            table.rows.push(row);
+        }
+    }
+    Ok(table)
 }
 
-/// Records with their first line, counted from 1.
-fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
+/// The delimiter in a first line such as `sep=;`, and the lines after it.
+fn named_delimiter(text: &str) -> Option<(u8, &str)> {
+    let (first, rest) = text.split_once('\n')?;
+    let first = first.trim_end_matches('\r').trim_matches('"');
+    let named = (first.strip_prefix("sep=")).or_else(|| first.strip_prefix("SEP="))?;
+    match named.as_bytes() {
+        [delimiter] => Some((*delimiter, rest)),
+        _ => None,
+    }
+}
+
+/// The first `most` records, each with its first line, counted from 1.
+fn records(text: &str, delimiter: u8, most: usize) -> Vec<(usize, Vec<String>)> {
     use csv_core::ReadFieldResult;
 
     let mut reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
@@ -176,6 +319,9 @@ fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
                 length = 0;
                 if record_end {
                     records.push((line, std::mem::take(&mut fields)));
+                    if records.len() == most {
+                        return records;
+                    }
                 }
             }
             ReadFieldResult::End => return records,
@@ -184,8 +330,11 @@ fn records(text: &str, delimiter: u8) -> Vec<(usize, Vec<String>)> {
     }
 }
 
-fn json_lines(file: &str, text: &str) -> Result<Vec<Row>, DataError> {
-    let mut rows = Vec::new();
+fn json_lines(file: &str, text: &str) -> Result<Table, DataError> {
+    let mut table = Table::default();
+    let mut objects = Vec::new();
+    // Every name that any object has: those without a value leave it out.
+    let mut names: Vec<String> = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let line = index + 1;
         if text.trim().is_empty() {
@@ -198,20 +347,60 @@ fn json_lines(file: &str, text: &str) -> Result<Vec<Row>, DataError> {
         };
         let object = match serde_json::from_str(text) {
             Ok(Value::Object(object)) => object,
+            Ok(Value::Array(_)) => {
+                let why = "it is a JSON list: write one object in each line, without brackets";
+                return Err(failed(why.into()));
+            }
             Ok(_) => return Err(failed("it is not a JSON object".into())),
+            Err(_) if index == 0 && ["[", "{"].contains(&text.trim()) => {
+                let why = "it is JSON over several lines: write one object in each line";
+                return Err(failed(why.into()));
+            }
             Err(error) => return Err(failed(format!("it is not valid JSON: {error}"))),
         };
-        let (names, fields): (Vec<String>, Vec<String>) = (object.into_iter())
-            .filter_map(|(name, value)| match value {
-                Value::String(text) => Some((name, text)),
-                Value::Number(number) => Some((name, number.to_string())),
-                _ => None,
-            })
-            .unzip();
-        let columns = Columns::find(file, &names).map_err(|error| failed(error.to_string()))?;
-        rows.push(columns.row(line, &fields));
+        for name in object.keys() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        objects.push((line, object));
     }
-    Ok(rows)
+    if objects.is_empty() {
+        return Ok(table);
+    }
+    let columns = Columns::find(file, &names)?;
+    for (line, object) in objects {
+        // Several captions of one image are several rows.
+        let lists = names.iter().map(|name| match object.get(name) {
+            Some(Value::Array(texts)) => texts.len(),
+            _ => 1,
+        });
+        let caption = columns.caption.map(|index| &names[index]);
+        let count = (names.iter().zip(lists))
+            .find(|(name, _)| Some(*name) == caption)
+            .map_or(1, |(_, count)| count.max(1));
+        for number in 0..count {
+            let fields: Vec<String> = (names.iter())
+                .map(|name| match object.get(name) {
+                    Some(Value::Array(texts)) if Some(name) == caption => {
+                        text_of(texts.get(number))
+                    }
+                    value => text_of(value),
+                })
+                .collect();
+            table.rows.push(columns.row(line, &fields));
+        }
+    }
+    Ok(table)
+}
+
+/// A value as the cell of a CSV file would have it: nothing for `null`.
+fn text_of(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -223,8 +412,12 @@ mod tests {
             line,
             image: image.into(),
             caption: Some(caption.into()),
-            class: None,
+            ..Row::default()
         }
+    }
+
+    fn rows(file: &str, bytes: impl AsRef<[u8]>) -> Vec<Row> {
+        parse(file, bytes.as_ref(), |_| false).unwrap().rows
     }
 
     #[test]
@@ -233,27 +426,24 @@ mod tests {
         let tsv = "title\tfilepath\n\"a cat, \"\"asleep\"\"\nby the fire\"\ta.png\na dog\tb.png";
         let cat = "a cat, \"asleep\"\nby the fire";
         let expected = [row(2, "a.png", cat), row(4, "b.png", "a dog")];
-        assert_eq!(parse("x.csv", csv.as_bytes(), |_| false).unwrap(), expected);
-        assert_eq!(parse("x.TSV", tsv.as_bytes(), |_| false).unwrap(), expected);
+        assert_eq!(rows("x.csv", csv), expected);
+        assert_eq!(rows("x.TSV", tsv), expected);
         let jsonl = "{\"image\": \"a.png\", \"caption\": \"a dog\", \"tags\": [1]}\n\n";
-        assert_eq!(
-            parse("x.jsonl", jsonl.as_bytes(), |_| false).unwrap(),
-            [row(1, "a.png", "a dog")]
-        );
+        assert_eq!(rows("x.jsonl", jsonl), [row(1, "a.png", "a dog")]);
     }
 
     #[test]
     fn a_table_without_a_heading_is_told_by_its_first_picture() {
         let found = parse("x.csv", b"a.png,a cat\nb.png,a dog", |path| path == "a.png");
         assert_eq!(
-            found.unwrap(),
+            found.unwrap().rows,
             [row(1, "a.png", "a cat"), row(2, "b.png", "a dog")]
         );
     }
 
     #[test]
     fn labels_are_classes() {
-        let found = parse("x.csv", b"path,Label\na.png,cat\n", |_| false).unwrap();
+        let found = rows("x.csv", "path,Label\na.png,cat\n");
         assert_eq!(found[0].class.as_deref(), Some("cat"));
         assert_eq!(found[0].caption, None);
     }
@@ -263,8 +453,88 @@ mod tests {
         let wrong = |file: &str, text: &[u8]| parse(file, text, |_| false).unwrap_err().to_string();
         assert!(wrong("x.csv", b"picture,text\n").contains("file_name or"));
         assert!(wrong("x.csv", b"image,words\n").contains("found: image, words"));
-        assert!(wrong("x.jsonl", b"{}\n[1]").contains("line 1"));
+        assert!(wrong("x.jsonl", b"{}\n[1]").contains("line 2"));
+        assert!(wrong("x.jsonl", b"{\"a\": 1}\n").contains("file_name or"));
         assert!(wrong("x.csv", b"image,text\n\xff,\xfe").contains("UTF-8"));
-        assert_eq!(parse("x.csv", b"", |_| false).unwrap(), []);
+        assert!(wrong("x.csv", b"image,text\na,b\n\xff,b").contains("line 3"));
+        assert!(wrong("x.csv", b"image,text\na.png,\"a cat\nb.png,c\n").contains("line 2: a quot"));
+        assert!(wrong("x.csv", b"picture;text\n").contains("found: picture, text"));
+        assert!(wrong("x.jsonl", b"[{\"image\": 1}]").contains("one object in each line"));
+        assert!(wrong("x.jsonl", b"[\n{}\n]").contains("over several lines"));
+        assert_eq!(parse("x.csv", b"", |_| false).unwrap(), Table::default());
+    }
+
+    #[test]
+    fn every_dialect_is_found() {
+        let expected = [row(2, "a.png", "a cat"), row(3, "b.png", "a dog, two")];
+        let utf_16 = |text: &str, big: bool| -> Vec<u8> {
+            let units = text.encode_utf16();
+            (units.flat_map(|unit| {
+                if big {
+                    unit.to_be_bytes()
+                } else {
+                    unit.to_le_bytes()
+                }
+            }))
+            .collect()
+        };
+        for (file, text) in [
+            ("x.csv", "image;text\na.png;a cat\nb.png;a dog, two\n"),
+            ("x.csv", "image\ttext\r\na.png\ta cat\r\nb.png\ta dog, two"),
+            ("x.csv", "image|text\na.png|a cat\nb.png|a dog, two\n"),
+            ("x.tsv", "image,text\na.png,a cat\nb.png,\"a dog, two\"\n"),
+            (
+                "x.csv",
+                "IMAGE , Text\na.png, a cat \n b.png,\"a dog, two\"\n",
+            ),
+            (
+                "x.csv",
+                "image,text,\na.png,a cat,\nb.png,\"a dog, two\",\n",
+            ),
+        ] {
+            assert_eq!(rows(file, text), expected, "{text}");
+            assert_eq!(rows(file, format!("\u{feff}{text}")), expected, "{text}");
+            for big in [false, true] {
+                assert_eq!(
+                    rows(file, utf_16(&format!("\u{feff}{text}"), big)),
+                    expected
+                );
+            }
+        }
+        let with_line = "sep=;\nimage;text\na.png;a cat\nb.png;a dog, two\n";
+        let shifted = [row(3, "a.png", "a cat"), row(4, "b.png", "a dog, two")];
+        assert_eq!(rows("x.csv", with_line), shifted);
+        let told = parse("x.csv", b"image;text\n", |_| false).unwrap().notes;
+        assert_eq!(told, ["x.csv is separated by \";\""]);
+    }
+
+    #[test]
+    fn a_text_that_is_not_quoted_is_not_cut() {
+        let text = b"image,text\na.png,a cat, asleep\nb.png,a dog\n\n,\n";
+        let table = parse("x.csv", text, |_| false).unwrap();
+        assert_eq!(table.rows, [row(3, "b.png", "a dog")]);
+        assert_eq!(table.problems.len(), 1);
+        let said = table.problems[0].to_string();
+        assert!(said.contains("a.png") && said.contains("line 2 of x.csv has 3 fields, not 2"));
+    }
+
+    #[test]
+    fn an_object_without_a_value_is_like_an_empty_cell() {
+        let lines = "{\"image\": \"a.png\", \"label\": null}\n{\"image\": \"b.png\"}\n\
+                     {\"image\": \"c.png\", \"label\": 3, \"split\": \"test\"}\n";
+        for start in ["", "\u{feff}"] {
+            let found = rows("x.jsonl", format!("{start}{lines}"));
+            let classes: Vec<_> = found.iter().map(|row| row.class.as_deref()).collect();
+            assert_eq!(classes, [None, None, Some("3")]);
+            assert_eq!(found[2].subset.as_deref(), Some("test"));
+        }
+        let several = rows(
+            "x.jsonl",
+            "{\"image\": \"a.png\", \"text\": [\"a cat\", \"a pet\"]}",
+        );
+        assert_eq!(
+            several,
+            [row(1, "a.png", "a cat"), row(1, "a.png", "a pet")]
+        );
     }
 }

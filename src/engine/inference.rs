@@ -323,13 +323,18 @@ impl Engine {
         Ok(count)
     }
 
-    /// Those of the cached `texts` that were truncated at `context_length`.
-    pub fn truncated<'a>(&'a self, texts: &'a [String]) -> impl Iterator<Item = &'a String> {
+    /// Warnings about those of the cached `texts` that were truncated at `context_length`.
+    pub fn truncation_notes(&self, texts: &[String]) -> Vec<String> {
         let cut = |text: &&String| {
             let cached = self.prompts.get(*text);
             cached.is_some_and(|cached| cached.tokens.truncated)
         };
-        texts.iter().filter(cut)
+        let length = self.info.context_length;
+        let note = |text: &String| {
+            let start: String = text.chars().take(40).collect();
+            format!("\"{start}…\" is longer than the model's {length} tokens and was truncated")
+        };
+        texts.iter().filter(cut).map(note).collect()
     }
 
     /// Features of texts, cached.

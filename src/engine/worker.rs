@@ -342,7 +342,7 @@ impl Question {
             });
             return Ok(());
         }
-        let notes = self.notes(engine);
+        let notes = engine.truncation_notes(&self.prompts);
         let classifier =
             (engine.classifier(&self.labels, &self.templates).await).map_err(|e| e.to_string())?;
         self.classifier = Some(classifier);
@@ -353,16 +353,6 @@ impl Question {
             notes,
         });
         Ok(())
-    }
-
-    /// Warnings about truncated prompts.
-    fn notes(&self, engine: &Engine) -> Vec<String> {
-        let length = engine.model_info().context_length;
-        let note = |prompt: &String| {
-            let start: String = prompt.chars().take(40).collect();
-            format!("\"{start}…\" is longer than the model's {length} tokens and was truncated")
-        };
-        engine.truncated(&self.prompts).map(note).collect()
     }
 
     /// Posts the rankings of pictures, once the prompts are encoded.

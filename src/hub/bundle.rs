@@ -9,7 +9,7 @@ use super::{ModelLocation, ModelLocationError};
 use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
-use crate::weights::{self, HeaderReader, Inferred, Loader, WeightsError};
+use crate::weights::{self, Header, HeaderReader, Inferred, KeyMap, Loader, WeightsError};
 
 /// Files of the bundled model (`assets/model`).
 pub const BUNDLED_FILES: &[&str] = &[
@@ -88,6 +88,12 @@ pub enum HubError {
         /// File names that the weights may have.
         weights: String,
     },
+    /// Weights in several files, by the name of their index or of one of them.
+    #[error(
+        "the weights are in several files ({0}), which is not supported: save them as one, in \
+         Python with `save_pretrained(folder, max_shard_size=\"100GB\")`"
+    )]
+    Shards(String),
     /// Weights that cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -153,33 +159,54 @@ pub async fn open(
     activation: Option<Activation>,
 ) -> Result<ModelBundle, HubError> {
     let mut reader = Reader { files, bytes: 0 };
-    let found = match reader.optional(HUGGING_FACE_CONFIG).await? {
+    // Weights that were named may lie beside the config of another model.
+    let header = match files.weights() {
+        Some(weights) => reader.header(&weights).await?,
+        None => None,
+    };
+    let mut notes = Vec::new();
+    let mut found = None;
+    for kind in Kind::in_order(header.as_ref()) {
+        let Some(json) = reader.optional(kind.config_file()).await? else {
+            continue;
+        };
         // timm's repositories have a config.json of their own next to OpenCLIP's.
-        Some(json) if is_hugging_face(&json) => Some((json, Kind::HuggingFace)),
-        _ => (reader.optional(OPEN_CLIP_CONFIG).await?).map(|json| (json, Kind::OpenClip)),
+        if matches!(kind, Kind::HuggingFace) && !is_hugging_face(&json) {
+            continue;
+        }
+        let config = match kind {
+            Kind::HuggingFace => ClipConfig::from_hugging_face(&json),
+            Kind::OpenClip => ClipConfig::from_open_clip(&json),
+        };
+        let misfit = match (&header, &config) {
+            (None, _) => None,
+            (Some(_), Err(error)) => Some(error.to_string()),
+            (Some(header), Ok(config)) => weights::misfit(header, config),
+        };
+        match misfit {
+            Some(why) => notes.push(format!(
+                "{} beside the weights belongs to another model and was not used: {why}",
+                kind.config_file()
+            )),
+            None => {
+                found = Some((json, kind, config?));
+                break;
+            }
+        }
+    }
+    let Some((json, kind, config)) = found else {
+        let mut bundle = reader.lone_weights(activation).await?;
+        bundle.notes.splice(0..0, notes);
+        return Ok(bundle);
     };
-    let Some((json, kind)) = found else {
-        return reader.lone_weights(activation).await;
-    };
-    let (config, config_file, weights_files) = match kind {
-        Kind::HuggingFace => (
-            ClipConfig::from_hugging_face(&json)?,
-            HUGGING_FACE_CONFIG,
-            [HUGGING_FACE_WEIGHTS].as_slice(),
-        ),
-        Kind::OpenClip => (
-            ClipConfig::from_open_clip(&json)?,
-            OPEN_CLIP_CONFIG,
-            OPEN_CLIP_WEIGHTS.as_slice(),
-        ),
+    let weights_files: &[&str] = match kind {
+        Kind::HuggingFace => &[HUGGING_FACE_WEIGHTS],
+        Kind::OpenClip => &OPEN_CLIP_WEIGHTS,
     };
     let size = config.vision.image_size();
     let preprocess = match kind {
         Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
-        Kind::HuggingFace => match reader.optional("preprocessor_config.json").await? {
-            Some(json) => PreprocessConfig::from_hugging_face(&json)?,
-            None => PreprocessConfig::openai(size),
-        },
+        Kind::HuggingFace => reader.hugging_face_preprocess(size).await?,
     };
     if preprocess.image_size != size {
         return Err(HubError::ImageSize {
@@ -196,9 +223,9 @@ pub async fn open(
             Some(named) => vec![named],
             None => weights_files.iter().map(|name| (*name).into()).collect(),
         },
-        config_file: Some(config_file),
+        config_file: Some(kind.config_file()),
         bytes: reader.bytes,
-        notes: Vec::new(),
+        notes,
     })
 }
 
@@ -259,13 +286,16 @@ pub async fn load(
         found = found || files.stream(weights, &mut sink).await?;
     }
     match (found, loader) {
-        (false, _) => Err(match bundle.config_file {
-            None => HubError::NoModel(files.name()),
-            Some(config) => HubError::NoWeights {
-                config,
-                weights: bundle.weights.join(" or "),
-            },
-        }),
+        (false, _) => {
+            let error = match bundle.config_file {
+                None => HubError::NoModel(files.name()),
+                Some(config) => HubError::NoWeights {
+                    config,
+                    weights: bundle.weights.join(" or "),
+                },
+            };
+            Err(missing_weights(files, error).await)
+        }
         (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
         (true, Some(loader)) => Ok(Loaded {
             f16: loader.keeps_f16(),
@@ -291,10 +321,49 @@ enum Kind {
     OpenClip,
 }
 
+impl Kind {
+    /// The kind that names tensors as the file does first.
+    fn in_order(header: Option<&Header>) -> [Self; 2] {
+        match header.map(Header::key_map) {
+            None | Some(KeyMap::HuggingFace) => [Self::HuggingFace, Self::OpenClip],
+            Some(_) => [Self::OpenClip, Self::HuggingFace],
+        }
+    }
+
+    fn config_file(self) -> &'static str {
+        match self {
+            Self::HuggingFace => HUGGING_FACE_CONFIG,
+            Self::OpenClip => OPEN_CLIP_CONFIG,
+        }
+    }
+}
+
 fn is_hugging_face(config: &[u8]) -> bool {
     serde_json::from_slice(config).is_ok_and(|value: serde_json::Value| {
         value.get("vision_config").is_some() || value.get("model_type").is_some()
     })
+}
+
+/// Whether a name is that of one of several files of weights:
+/// `model-00001-of-00002.safetensors`.
+fn is_shard(weights: &str) -> bool {
+    let numbers = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem = weights.strip_suffix(".safetensors").unwrap_or(weights);
+    (stem.rsplit_once("-of-")).is_some_and(|(first, last)| {
+        let first = first.rsplit_once('-').map_or("", |(_, number)| number);
+        numbers(first) && numbers(last)
+    })
+}
+
+/// The error for weights that are not there, or what there is in their place.
+async fn missing_weights(files: &impl ModelFiles, error: HubError) -> HubError {
+    for index in [HUGGING_FACE_WEIGHTS].iter().chain(&OPEN_CLIP_WEIGHTS) {
+        let index = format!("{index}.index.json");
+        if let Ok(Some(_)) = files.read(&index).await {
+            return HubError::Shards(index);
+        }
+    }
+    error
 }
 
 /// The model's name in its config.
@@ -317,6 +386,20 @@ impl<F: ModelFiles> Reader<'_, F> {
         Ok(bytes)
     }
 
+    /// Preprocessing of a Hugging Face model. transformers 5 writes one file for the whole
+    /// processor, and takes it before the older one.
+    async fn hugging_face_preprocess(&mut self, size: usize) -> Result<PreprocessConfig, HubError> {
+        if let Some(json) = self.optional("processor_config.json").await?
+            && let Some(config) = PreprocessConfig::from_processor(&json)?
+        {
+            return Ok(config);
+        }
+        match self.optional("preprocessor_config.json").await? {
+            Some(json) => Ok(PreprocessConfig::from_hugging_face(&json)?),
+            None => Ok(PreprocessConfig::openai(size)),
+        }
+    }
+
     /// Without a config: infers it from the weights.
     async fn lone_weights(
         mut self,
@@ -329,24 +412,9 @@ impl<F: ModelFiles> Reader<'_, F> {
                 .collect(),
         };
         for weights in candidates {
-            let mut reader = HeaderReader::default();
-            let mut header = None;
-            let mut sink = |chunk: Chunk| {
-                if chunk.offset == 0 {
-                    reader = HeaderReader::default();
-                }
-                header = reader.push(chunk.bytes)?.map(|(header, _)| header);
-                Ok(match header {
-                    Some(_) => ControlFlow::Break(()),
-                    None => ControlFlow::Continue(()),
-                })
-            };
-            if !self.files.stream(&weights, &mut sink).await? {
+            let Some(header) = self.header(&weights).await? else {
                 continue;
-            }
-            let header = header.ok_or(WeightsError::NotSafetensors(
-                "it ends before its header does",
-            ))?;
+            };
             let Inferred { config, note } = weights::infer(&header, activation)?;
             return Ok(ModelBundle {
                 name: self.files.name(),
@@ -359,7 +427,34 @@ impl<F: ModelFiles> Reader<'_, F> {
                 notes: vec![note],
             });
         }
-        Err(HubError::NoModel(self.files.name()))
+        if self.optional("adapter_config.json").await?.is_some() {
+            return Err(WeightsError::Adapter.into());
+        }
+        Err(missing_weights(self.files, HubError::NoModel(self.files.name())).await)
+    }
+
+    /// Header of a safetensors file; `None` if there is no such file.
+    async fn header(&mut self, weights: &str) -> Result<Option<Header>, HubError> {
+        if is_shard(weights) {
+            return Err(HubError::Shards(weights.into()));
+        }
+        let mut reader = HeaderReader::default();
+        let mut header = None;
+        let mut sink = |chunk: Chunk| {
+            if chunk.offset == 0 {
+                reader = HeaderReader::default();
+            }
+            header = reader.push(chunk.bytes)?.map(|(header, _)| header);
+            Ok(match header {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            })
+        };
+        if !self.files.stream(weights, &mut sink).await? {
+            return Ok(None);
+        }
+        let cut = WeightsError::NotSafetensors("it ends before its header does");
+        header.ok_or(cut.into()).map(Some)
     }
 
     /// The model's own tokenizer if its folder has one, else CLIP's.

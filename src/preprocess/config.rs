@@ -163,7 +163,20 @@ impl PreprocessConfig {
     /// with alpha are composited on white. A key of this project overrides that:
     /// `"background": [red, green, blue]`, or `null` to drop alpha, as in transformers 4.
     pub fn from_hugging_face(json: &[u8]) -> Result<Self, PreprocessError> {
-        let file = parse(json)?;
+        Self::from_image_processor(parse(json)?)
+    }
+
+    /// From the bytes of a `processor_config.json`; `None` if it says nothing of images, as
+    /// before transformers 5.
+    pub fn from_processor(json: &[u8]) -> Result<Option<Self>, PreprocessError> {
+        let mut file = parse(json)?;
+        match file["image_processor"].take() {
+            settings @ Value::Object(_) => Self::from_image_processor(settings).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn from_image_processor(file: Value) -> Result<Self, PreprocessError> {
         // Other processors (SigLIP's, ViT's) squash to a plain number and do not crop by
         // default.
         let class = ["image_processor_type", "feature_extractor_type"]
@@ -512,6 +525,30 @@ mod tests {
         assert_eq!((bare.mean, bare.std), ([0.0; 3], [1.0 / 255.0; 3]));
         let no_resize = hugging_face(r#"{"do_resize": false, "crop_size": 32}"#).expect("config");
         assert_eq!((no_resize.image_size, no_resize.resize), (32, Resize::None));
+    }
+
+    #[test]
+    fn reads_the_processor_of_transformers_5() {
+        let processor = |json: &str| PreprocessConfig::from_processor(json.as_bytes());
+        let found = processor(
+            r#"{"image_processor": {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 30},
+                "crop_size": {"height": 28, "width": 28}, "resample": 2, "image_mean": [0.5, 0.5, 0.5]},
+                "processor_class": "CLIPProcessor"}"#,
+        );
+        let expected = PreprocessConfig {
+            resize: Resize::Shortest(30),
+            interpolation: Interpolation::Bilinear,
+            mean: [0.5; 3],
+            ..hugging_face(r#"{"crop_size": 28}"#).expect("config")
+        };
+        assert_eq!(found, Ok(Some(expected)));
+        // Written by transformers 4 for other models: nothing about images.
+        assert_eq!(
+            processor(r#"{"processor_class": "CLIPProcessor"}"#),
+            Ok(None)
+        );
+        assert!(processor("[]").is_err());
+        assert!(processor(r#"{"image_processor": {"size": 0}}"#).is_err());
     }
 
     #[test]

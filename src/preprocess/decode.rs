@@ -8,6 +8,7 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::PreprocessError;
+use super::gif;
 use super::sniff::{self, Storage};
 
 /// Maximum number of pixels: larger pictures would take gigabytes.
@@ -133,13 +134,16 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     }
     let Some((format, name)) = supported(bytes) else {
         return Err(match sniff::unsupported(bytes) {
+            Some(kind) if kind.ends_with("archive") => PreprocessError::Archive(kind),
             Some(kind) => PreprocessError::Unsupported(kind),
             None => PreprocessError::Unknown,
         });
     };
+    if format == ImageFormat::Gif {
+        return gif::decode(bytes);
+    }
     let storage = match format {
         ImageFormat::Png => sniff::png(bytes),
-        ImageFormat::Gif => sniff::gif(bytes),
         ImageFormat::Bmp => sniff::bmp(bytes),
         _ => None,
     };
@@ -218,7 +222,7 @@ fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 }
 
 /// Converts a decoder's error.
-fn explain(error: ImageError, format: &'static str) -> PreprocessError {
+pub(super) fn explain(error: ImageError, format: &'static str) -> PreprocessError {
     match error {
         ImageError::Limits(_) => PreprocessError::Memory {
             bytes: MAX_ALLOCATION,
@@ -252,7 +256,7 @@ fn is_cut_off(error: &ImageError) -> bool {
 }
 
 /// Zeroed buffer, or an error if out of memory: a plain allocation would abort.
-fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
+pub(super) fn zeroed(bytes: u64) -> Result<Vec<u8>, PreprocessError> {
     let memory = PreprocessError::Memory { bytes };
     let Ok(length) = usize::try_from(bytes) else {
         return Err(memory);
@@ -369,6 +373,14 @@ mod tests {
         assert!(message(b"").contains("empty"));
         assert!(message(b"hello world").contains("not a readable image"));
         assert!(message(b"\0\0\0\x18ftypheic....").contains("HEIC"));
+        for archive in [
+            &b"PK\x03\x04"[..],
+            b"\x1f\x8b",
+            b"7z\xbc\xaf\x27\x1c",
+            b"Rar!\x1a\x07",
+        ] {
+            assert!(message(archive).contains("archive, not an image: unpack it"));
+        }
         assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("cut off"));
         assert!(message(b"GIF89a").contains("cut off"));
         assert!(message(b"BM").contains("cut off"));

@@ -15,6 +15,7 @@
 
 mod config;
 mod decode;
+mod gif;
 mod resize;
 mod sniff;
 
@@ -35,6 +36,9 @@ pub enum PreprocessError {
     /// Format that is known but not supported.
     #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
     Unsupported(&'static str),
+    /// Archive, named with its article.
+    #[error("this is {0}, not an image: unpack it")]
+    Archive(&'static str),
     /// Format that is not known.
     #[error("this is not a readable image: JPEG, PNG, WebP, GIF and BMP are supported")]
     Unknown,

@@ -32,6 +32,10 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         Some("a ZIP archive")
     } else if start(b"\x1f\x8b") {
         Some("a gzip archive")
+    } else if start(b"7z\xbc\xaf\x27\x1c") {
+        Some("a 7z archive")
+    } else if start(b"Rar!\x1a\x07") {
+        Some("a RAR archive")
     } else if start(b"\x1a\x45\xdf\xa3") || (start(b"RIFF") && bytes.get(8..12) == Some(b"AVI ")) {
         Some("a video")
     } else if start(b"qoif") {
@@ -90,46 +94,6 @@ pub(super) fn png(bytes: &[u8]) -> Option<Storage> {
     }
     let stepped = colour == PALETTE || (colour == GREY && depth == 1);
     Some(Storage { stepped, keyed })
-}
-
-/// A GIF has a palette, unless that is the grey scale itself.
-pub(super) fn gif(bytes: &[u8]) -> Option<Storage> {
-    let global = palette_length(*bytes.get(10)?);
-    let mut at = 13 + global.unwrap_or(0);
-    let mut colours = global.map(|_| bytes.get(13..at)).unwrap_or_default();
-    loop {
-        match *bytes.get(at)? {
-            // Extension: two bytes, then blocks up to an empty one.
-            0x21 => {
-                at += 2;
-                loop {
-                    let length = usize::from(*bytes.get(at)?);
-                    at += 1 + length;
-                    if length == 0 {
-                        break;
-                    }
-                }
-            }
-            // Frame: its own palette counts.
-            0x2c => {
-                if let Some(length) = palette_length(*bytes.get(at + 9)?) {
-                    colours = bytes.get(at + 10..at + 10 + length);
-                }
-                break;
-            }
-            _ => return None,
-        }
-    }
-    let mut entries = (0..=255u8).zip(colours.unwrap_or_default().as_chunks::<3>().0);
-    let grey = entries.all(|(index, colour)| *colour == [index; 3]);
-    Some(Storage {
-        stepped: !grey,
-        keyed: true,
-    })
-}
-
-fn palette_length(flags: u8) -> Option<usize> {
-    (flags & 0x80 != 0).then(|| 3 << ((flags & 7) + 1))
 }
 
 /// A BMP of up to 8 bits has a palette; Pillow ignores it if it is the grey scale itself.
@@ -224,15 +188,12 @@ mod tests {
     fn broken_headers_end_nowhere() {
         // Every prefix of a header, and lengths that point beyond the end.
         let png_head = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0....\xff\xff\xff\xffabcd";
-        let gif_head =
-            b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04....\0,\0\0\0\0\x01\0\x01\0\x87";
         let bmp_head =
             b"BM..........\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x01\0\x08\0....................";
         for end in 0..60 {
             let cut = |bytes: &'static [u8]| &bytes[..end.min(bytes.len())];
             assert_eq!(png(cut(png_head)), None);
             assert_eq!(bmp(cut(bmp_head)), None);
-            let _ = gif(cut(gif_head));
             let _ = jpeg_ends(cut(b"\xff\xd8\xff\xe0\0\x04ab\xff\xda\0\x02pixels"));
         }
         assert!(!jpeg_ends(

@@ -9,7 +9,7 @@ use super::{
     Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, Method, MetricSeries,
     TrainingReport, fit_adapter, fit_probe,
 };
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, LeftOut, Split};
 use crate::eval::{Evaluation, Judged, softmax};
 
 /// Settings of the user.
@@ -79,7 +79,7 @@ pub async fn fit_head(
     let (train, labels) = part(&split.train);
     let samples = FeatureMatrix::new(&train, &labels, dataset.classes.len());
     let mut chosen = BTreeMap::new();
-    let mut notes = Vec::new();
+    let mut notes = dataset.notes.clone();
     let fitted = Fitted::new(settings, samples, zero_shot, scale, on_progress).await?;
     if fitted.curve.is_none() {
         notes.push(
@@ -150,6 +150,7 @@ pub async fn fit_head(
             held_out: split.held_out.len(),
             classes: count(dataset, split),
             problems: dataset.problems.clone(),
+            left_out: LeftOut::count(&dataset.problems),
         },
         curves: fitted.curve.into_iter().collect(),
         before,

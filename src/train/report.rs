@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::Problem;
+use crate::data::{LeftOut, Problem};
 use crate::eval::Evaluation;
 
 /// Training methods, from quick to thorough.
@@ -96,6 +96,9 @@ pub struct DataReport {
     pub classes: Vec<ClassCount>,
     /// Examples left out, with reasons.
     pub problems: Vec<Problem>,
+    /// Their number by reason.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Number of examples of a class.

@@ -12,6 +12,17 @@ pub enum WeightsError {
         "these weights are not a CLIP model: no `visual.conv1.weight` and no `vision_model.…` in the file"
     )]
     NotClip,
+    /// LoRA, as PEFT writes it.
+    #[error(
+        "this is a LoRA adapter, not a model: use the model that it was merged into (`clip train` \
+         writes one beside it), or merge it with PEFT's `merge_and_unload`"
+    )]
+    Adapter,
+    /// Probe or adapter of this library.
+    #[error(
+        "this is a trained classifier, not a model: use it with `--head`, or import it in the page"
+    )]
+    Head,
     /// File that ends early.
     #[error("the weights end after {found} of {expected} bytes: download the file again")]
     Truncated {

@@ -23,8 +23,19 @@ impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
         let metadata: Metadata = serde_json::from_slice(&bytes[LENGTH_BYTES..])
             .map_err(|error| WeightsError::Header(error.to_string()))?;
-        let key_map = KeyMap::detect(metadata.offset_keys().iter().map(String::as_str))
-            .ok_or(WeightsError::NotClip)?;
+        let names = metadata.offset_keys();
+        let key_map = KeyMap::detect(names.iter().map(String::as_str));
+        let key_map = key_map.ok_or_else(|| {
+            let is_head =
+                (metadata.metadata().as_ref()).is_some_and(|m| m.contains_key("clip_head"));
+            if is_head {
+                WeightsError::Head
+            } else if names.iter().any(|name| name.contains(".lora_A.")) {
+                WeightsError::Adapter
+            } else {
+                WeightsError::NotClip
+            }
+        })?;
         Ok(Self {
             metadata,
             key_map,
@@ -170,5 +181,15 @@ mod tests {
         let overlapping = r#"{"visual.proj":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
         assert!(refused(&file(overlapping)).contains("header"));
         assert!(refused(&file("{}")).contains("CLIP"));
+        let named = |name: &str, metadata: &str| {
+            refused(&file(&format!(
+                r#"{{"{name}":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}},"__metadata__":{metadata}}}"#
+            )))
+        };
+        let adapter =
+            "base_model.model.vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight";
+        assert!(named(adapter, "{}").contains("LoRA adapter"));
+        assert!(named("weight", r#"{"clip_head":"1"}"#).contains("--head"));
+        assert!(named("weight", "{}").contains("not a CLIP model"));
     }
 }

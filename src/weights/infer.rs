@@ -64,6 +64,44 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     Ok(Inferred { config, note })
 }
 
+/// What differs, if these are the weights of another model than `config` describes. Compares
+/// what shapes tell; heads, activations and the like they do not.
+pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
+    let Inferred { config: found, .. } = infer(header, None).ok()?;
+    let vision = |config: &ClipConfig| match &config.vision {
+        VisionConfig::Vit(vit) => vec![
+            ("patch_size", vit.patch_size),
+            ("vision width", vit.width),
+            ("vision layers", vit.layers),
+            ("grid of patches", vit.image_size / vit.patch_size.max(1)),
+        ],
+        VisionConfig::ResNet(resnet) => vec![
+            ("vision width", resnet.width),
+            ("vision layers", resnet.layers.iter().sum()),
+            ("image_size", resnet.image_size),
+        ],
+    };
+    let text = |config: &ClipConfig| {
+        [
+            ("embed_dim", config.embed_dim),
+            ("vocab_size", config.text.vocab_size),
+            ("context_length", config.text.context_length),
+            ("text width", config.text.width),
+            ("text layers", config.text.layers),
+        ]
+    };
+    let (here, there) = (vision(&found), vision(config));
+    if here.len() != there.len() {
+        return Some("its image encoder is of another kind".into());
+    }
+    let (text_here, text_there) = (text(&found), text(config));
+    let pairs = (here.iter().zip(&there)).chain(text_here.iter().zip(&text_there));
+    pairs
+        .map(|((name, here), (_, there))| (*name, *here, *there))
+        .find(|(_, here, there)| here != there)
+        .map(|(name, here, there)| format!("{name} is {there}, but {here} in the weights"))
+}
+
 /// OpenAI's own files and transformers' default use QuickGELU, and OpenAI's are in half
 /// precision or carry their input size; most of OpenCLIP's use GELU.
 fn likely_activation(header: &Header) -> Activation {

@@ -12,7 +12,7 @@ mod save;
 
 pub use error::WeightsError;
 pub use header::{Header, HeaderReader};
-pub use infer::{Inferred, infer};
+pub use infer::{Inferred, infer, misfit};
 pub use key_map::KeyMap;
 pub use load::{Loader, load};
 pub use save::{Precision, save};

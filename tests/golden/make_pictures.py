@@ -74,6 +74,87 @@ def packed(values: np.ndarray, bits: int) -> np.ndarray:
     return np.packbits(planes.reshape(values.shape[0], -1), axis=1)
 
 
+def gif(
+    path: Path,
+    screen: tuple,
+    frame: np.ndarray,
+    at: tuple = (0, 0),
+    colours: np.ndarray | None = None,
+    own: np.ndarray | None = None,
+    key: int | None = None,
+    background: int = 0,
+    interlaced: bool = False,
+) -> None:
+    """A GIF written by hand, for the kinds Pillow does not write.
+
+    `frame`: indices `[height, width]`; `colours` and `own`: palettes `[2 to the n, 3]` of the file and of the frame.
+    """
+
+    def flags(palette: np.ndarray | None) -> int:
+        return 0 if palette is None else 0x80 | (len(palette).bit_length() - 2)
+
+    def table(palette: np.ndarray | None) -> bytes:
+        return b"" if palette is None else palette.astype(np.uint8).tobytes()
+
+    height, width = frame.shape
+    if interlaced:
+        frame = np.concatenate([frame[0::8], frame[4::8], frame[2::4], frame[1::2]])
+    # Codes of 9 bits, with a clear code before the dictionary would need a tenth.
+    codes = []
+    for number, index in enumerate(frame.reshape(-1).tolist()):
+        if number % 250 == 0:
+            codes.append(256)
+        codes.append(index)
+    codes.append(257)
+    bits = sum(code << (9 * place) for place, code in enumerate(codes))
+    data = bits.to_bytes((9 * len(codes) + 7) // 8, "little")
+    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    control = b"" if key is None else struct.pack("<BBBBHBB", 0x21, 0xF9, 4, 1, 0, key, 0)
+    path.write_bytes(
+        b"GIF89a"
+        + struct.pack("<HHBBB", *screen, flags(colours), background, 0)
+        + table(colours)
+        + control
+        + struct.pack("<BHHHHB", 0x2C, *at, width, height, flags(own) | (0x40 if interlaced else 0))
+        + table(own)
+        + b"\x08"
+        + blocks
+        + b"\0;"
+    )
+
+
+def write_gifs(at) -> None:
+    """First frames that do not fill their screen, and palettes that do not fit their pixels."""
+
+    def indexed(width: int, height: int, count: int, seed: int) -> tuple:
+        picture = rgb(width, height, seed).quantize(count)
+        palette = np.zeros((count, 3), np.uint8)
+        known = np.array(picture.getpalette()).reshape(-1, 3)[:count]
+        palette[: len(known)] = known
+        return np.asarray(picture), palette
+
+    small, colours = indexed(30, 22, 64, 21)
+    others = colours[::-1].copy()
+    grey = np.repeat(np.arange(256)[:, None], 3, axis=1)
+    screen = (48, 40)
+    gif(at("smaller_48x40.gif"), screen, small, (9, 7), colours)
+    gif(at("smaller_key_48x40.gif"), screen, small, (9, 7), colours, key=5)
+    gif(at("smaller_key_beyond_48x40.gif"), screen, small, (9, 7), colours, key=200)
+    gif(at("smaller_background_48x40.gif"), screen, small, (9, 7), colours, background=9)
+    gif(at("smaller_own_48x40.gif"), screen, small, (9, 7), others, own=colours)
+    gif(at("smaller_own_grey_48x40.gif"), screen, small, (9, 7), others, own=grey)
+    gif(at("smaller_grey_48x40.gif"), screen, small, (9, 7), grey)
+    gif(at("smaller_grey_key_48x40.gif"), screen, small, (9, 7), grey, key=40)
+    gif(at("smaller_interlaced_48x40.gif"), screen, small, (9, 7), colours, interlaced=True)
+    gif(at("own_over_grey_30x22.gif"), (30, 22), small, (0, 0), grey, own=colours)
+    gif(at("no_palette_30x22.gif"), (30, 22), small * 4)
+    gif(at("short_palette_30x22.gif"), (30, 22), small, (0, 0), colours[:4])
+    gif(at("short_grey_30x22.gif"), (30, 22), small * 3, (0, 0), grey[:8])
+    gif(at("larger_48x40.gif"), (20, 40), indexed(48, 30, 64, 22)[0], (0, 0), colours)
+    gif(at("larger_moved_48x40.gif"), (25, 20), small, (18, 18), colours)
+    gif(at("no_screen_30x22.gif"), (0, 0), small, (0, 0), colours, key=3)
+
+
 def write_pictures() -> None:
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir()
@@ -101,6 +182,7 @@ def write_pictures() -> None:
     rgb(40, 45, 3).quantize(16).save(
         at("animated_40x45.gif"), save_all=True, append_images=[rgb(40, 45, 4).quantize(16), rgb(40, 45, 5).quantize(16)]
     )
+    write_gifs(at)
     rgb(45, 38, 2).save(at("rgb_45x38.bmp"))
     rgb(45, 38, 2).quantize(50).save(at("palette_45x38.bmp"))
     rgb(45, 38, 2).convert("L").save(at("grey_45x38.bmp"))

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::train::Head;
+use clip::zero_shot;
 use serde_json::json;
 
 use crate::Failure;
-use crate::session::{Session, image_features, number};
+use crate::session::{Session, all_image_features, json_path, number};
 
 #[derive(Args)]
 pub struct Classify {
@@ -38,56 +39,78 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     };
     let labels = labels(arguments.labels.as_deref().unwrap_or_default());
     if head.is_none() {
-        clip::zero_shot::check(&labels, &arguments.templates)?;
+        zero_shot::check(&labels, &arguments.templates)?;
     }
     let mut engine = arguments.session.open().await?;
     let classifier = match &head {
         Some(head) => {
             if let Some(note) = head.fits(engine.model_info())? {
-                eprintln!("clip: note: {note}");
+                tell!("note: {note}");
             }
             Vec::new()
         }
-        None => engine.classifier(&labels, &arguments.templates).await?,
+        None => {
+            let classifier = engine.classifier(&labels, &arguments.templates).await?;
+            let prompts: Vec<String> = (labels.iter())
+                .flat_map(|label| zero_shot::prompts(label, &arguments.templates))
+                .collect();
+            for note in engine.truncation_notes(&prompts) {
+                tell!("note: {note}");
+            }
+            classifier
+        }
     };
     let mut answers = Vec::new();
-    for path in &arguments.images {
-        let features = image_features(&engine, path).await?;
-        let ranking = match &head {
+    let mut classified = 0;
+    let done = all_image_features(&engine, &arguments.images, |path, features| {
+        let ranking = features.map(|features| match &head {
             Some(head) => head.rank(&features),
             None => engine.rank(&features, &labels, &classifier),
-        };
-        if arguments.json {
-            let ranking: Vec<_> = (ranking.iter())
-                .map(|ranked| {
-                    json!({
-                        "label": ranked.label,
-                        "probability": number(ranked.probability),
-                        "similarity": number(ranked.similarity),
+        });
+        classified += usize::from(ranking.is_ok());
+        match (arguments.json, ranking) {
+            (true, Ok(ranking)) => {
+                let ranking: Vec<_> = (ranking.iter())
+                    .map(|ranked| {
+                        json!({
+                            "label": ranked.label,
+                            "probability": number(ranked.probability),
+                            "similarity": number(ranked.similarity),
+                        })
                     })
-                })
-                .collect();
-            answers.push(json!({ "path": path, "labels": ranking }));
-            continue;
+                    .collect();
+                answers.push(json!({ "path": json_path(path), "labels": ranking }));
+            }
+            (true, Err(error)) => {
+                answers.push(json!({ "path": json_path(path), "error": error }));
+            }
+            (false, Ok(ranking)) => {
+                say!("{}", path.display())?;
+                for ranked in ranking {
+                    let percent = ranked.probability * 100.0;
+                    say!(
+                        "  {percent:6.2} %  {:+.4}  {}",
+                        ranked.similarity,
+                        ranked.label
+                    )?;
+                }
+            }
+            // Told on standard error.
+            (false, Err(_)) => {}
         }
-        println!("{}", path.display());
-        for ranked in ranking {
-            let percent = ranked.probability * 100.0;
-            println!(
-                "  {percent:6.2} %  {:+.4}  {}",
-                ranked.similarity, ranked.label
-            );
-        }
-    }
+        Ok(())
+    })
+    .await;
     match arguments.json {
-        true => println!("{}", json!({ "images": answers })),
-        false => println!(
+        true => say!("{}", json!({ "images": answers }))?,
+        false if classified > 0 => say!(
             "computed on {}, in {}",
             engine.device_info().name,
             engine.model_info().precision
-        ),
+        )?,
+        false => {}
     }
-    Ok(())
+    done
 }
 
 /// The labels of a list, each once.

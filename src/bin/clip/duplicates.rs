@@ -52,26 +52,25 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
         for (key, _, groups) in kinds {
             answer[key] = groups.iter().map(|group| paths(&index, group)).collect();
         }
-        println!("{answer}");
-        return Ok(());
+        return say!("{answer}");
     }
     for (_, title, groups) in kinds {
         let copies: usize = groups.iter().map(|group| group.entries.len() - 1).sum();
-        println!(
+        say!(
             "{title}: {} groups, {copies} images beside the first of each",
             groups.len()
-        );
+        )?;
         for group in groups {
             for (position, entry) in group.entries.iter().enumerate() {
                 let entry = &index.entries()[*entry];
                 let mark = if position == 0 { "-" } else { " " };
-                println!(
+                say!(
                     "  {mark} {}  ({} x {}, {} kB)",
                     entry.file.path,
                     entry.width,
                     entry.height,
                     entry.file.size.div_ceil(1000)
-                );
+                )?;
             }
         }
     }

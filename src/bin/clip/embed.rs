@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::Failure;
-use crate::session::{Session, image_features, number, numbers};
+use crate::session::{Session, all_image_features, json_path, number, numbers};
 use crate::shards::{self, Shard};
 
 #[derive(Args)]
@@ -44,11 +44,19 @@ pub async fn run(arguments: &Embed) -> Result<(), Failure> {
     }
     let mut engine = arguments.session.open().await?;
     let mut images = Vec::new();
-    for path in &arguments.images {
-        let features = image_features(&engine, path).await?;
-        images.push(json!({ "path": path, "features": numbers(&features) }));
-    }
+    let done = all_image_features(&engine, &arguments.images, |path, features| {
+        let path = json_path(path);
+        images.push(match features {
+            Ok(features) => json!({ "path": path, "features": numbers(&features) }),
+            Err(error) => json!({ "path": path, "error": error }),
+        });
+        Ok(())
+    })
+    .await;
     let known = engine.text_features(&arguments.texts).await?;
+    for note in engine.truncation_notes(&arguments.texts) {
+        tell!("note: {note}");
+    }
     let texts: Vec<_> = (arguments.texts.iter().zip(known))
         .map(|(text, known)| {
             json!({
@@ -65,6 +73,6 @@ pub async fn run(arguments: &Embed) -> Result<(), Failure> {
         "texts": texts,
         "logit_scale": number(engine.logit_scale()),
     });
-    println!("{answer}");
-    Ok(())
+    say!("{answer}")?;
+    done
 }

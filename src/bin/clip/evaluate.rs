@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clip::data::{DataError, Dataset};
+use clip::data::{Dataset, LeftOut};
 use clip::eval::{Evaluation, Judged};
 use clip::zero_shot;
 use serde_json::json;
 
 use crate::Failure;
 use crate::session::Session;
-use crate::train::Source;
+use crate::train::{Source, tell_left_out};
 
 #[derive(Args)]
 pub struct Evaluate {
@@ -34,6 +34,8 @@ const BATCH: usize = 16;
 pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let (files, table) = Source::open(&arguments.data)?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;
+    // What a data set trains on says nothing about a model that may have seen it.
+    let dataset = dataset.only_held_out();
     if dataset.classes.len() < 2 {
         return Err(format!(
             "{}: evaluation needs labelled images of at least two classes, but there {}",
@@ -50,6 +52,10 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let classifier = engine
         .classifier(&dataset.classes, &arguments.templates)
         .await?;
+    let prompts: Vec<String> = (dataset.classes.iter())
+        .flat_map(|class| zero_shot::prompts(class, &arguments.templates))
+        .collect();
+    let truncated = engine.truncation_notes(&prompts);
 
     let mut features: Vec<Vec<f32>> = Vec::new();
     let mut batch = Vec::with_capacity(BATCH);
@@ -80,43 +86,50 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
         })
         .collect();
     if judged.is_empty() {
-        return Err(DataError::Empty(dataset.name).into());
+        return Err(dataset.no_examples().into());
     }
     let found = Evaluation::new(&dataset.classes, &judged);
-    const SHOWN: usize = 5;
-    for problem in dataset.problems.iter().take(SHOWN) {
-        eprintln!("clip: left out: {problem}");
-    }
-    if dataset.problems.len() > SHOWN {
-        eprintln!("clip: left out: {} more", dataset.problems.len() - SHOWN);
+    tell_left_out(&dataset.problems, 5);
+    let notes: Vec<&String> = dataset.notes.iter().chain(&truncated).collect();
+    for note in &notes {
+        tell!("note: {note}");
     }
     match arguments.json {
-        true => println!(
+        true => say!(
             "{}",
             json!({
                 "data": dataset.name,
                 "model": engine.model_info().name,
                 "templates": arguments.templates,
                 "left_out": dataset.problems,
+                "left_out_by_reason": LeftOut::count(&dataset.problems),
+                "notes": notes,
                 "evaluation": found,
             })
         ),
-        false => show(&found),
+        false => show(&found, dataset.problems.len()),
     }
-    Ok(())
 }
 
-fn show(found: &Evaluation) {
-    println!("{} images, {} classes", found.images, found.classes.len());
+fn show(found: &Evaluation, left_out: usize) -> Result<(), Failure> {
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!(", {count} left out"),
+    };
+    say!(
+        "{} images, {} classes{left_out}",
+        found.images,
+        found.classes.len()
+    )?;
     for (name, share) in [
         ("top-1", found.top_1),
         ("top-5", found.top_5),
         ("mean per class", found.mean_per_class),
         ("among 10", found.among_10),
     ] {
-        println!("{name:16} {:6.2} %", share * 100.0);
+        say!("{name:16} {:6.2} %", share * 100.0)?;
     }
-    println!("by class, worst first, with the most common mistakes:");
+    say!("by class, worst first, with the most common mistakes:")?;
     let share = |class: usize| {
         let class = &found.classes[class];
         class.right as f64 / class.images as f64
@@ -130,13 +143,14 @@ fn show(found: &Evaluation) {
         let mistakes: Vec<String> = (found.commonest_mistakes(index).iter().take(3))
             .map(|(answer, images)| format!("{} {images}", found.classes[*answer].name))
             .collect();
-        println!(
+        say!(
             "  {:5.1} %  {:4} of {:<4}  {:24}  {}",
             share(index) * 100.0,
             class.right,
             class.images,
             class.name,
             mistakes.join(", ")
-        );
+        )?;
     }
+    Ok(())
 }

@@ -28,6 +28,7 @@ use rand::seq::SliceRandom;
 use serde_json::json;
 
 use crate::Failure;
+use crate::output::write_file;
 use crate::session::Session;
 
 #[path = "lora.rs"]
@@ -236,7 +237,7 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
                 accuracies[at].push(accuracy);
             }
         }
-        eprintln!("draw {} of {}", number + 1, arguments.draws);
+        tell!("draw {} of {}", number + 1, arguments.draws);
     }
     let results = Results {
         task: arguments.task,
@@ -248,13 +249,11 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
             .filter(|(_, by_shots)| by_shots.iter().all(|draws| !draws.is_empty()))
             .collect(),
     };
-    results.print();
+    results.print()?;
     let name = format!("few-shot-{}", arguments.task.name());
-    fs::create_dir_all(&arguments.out)?;
     let at = |extension: &str| arguments.out.join(format!("{name}.{extension}"));
-    fs::write(at("svg"), results.chart().svg())?;
-    fs::write(at("json"), serde_json::to_vec_pretty(&results.json())?)?;
-    Ok(())
+    write_file(&at("svg"), results.chart().svg().as_bytes())?;
+    write_file(&at("json"), &serde_json::to_vec_pretty(&results.json())?)
 }
 
 /// The zero-shot classifier of the engine's model.
@@ -424,23 +423,23 @@ struct Results {
 
 impl Results {
     /// As Markdown.
-    fn print(&self) {
+    fn print(&self) -> Result<(), Failure> {
         let shots = self.task.shots();
-        println!(
+        say!(
             "{} classes, {} test images, {} draws; chance {:.1} %\n",
             self.classes,
             self.tested,
             self.zero_shot.len(),
             100.0 / self.classes as f64
-        );
+        )?;
         let heads: Vec<String> = shots.iter().map(|shots| format!(" {shots} |")).collect();
-        println!("| shots | 0 |{}", heads.concat());
-        println!("| --- |{}", " --: |".repeat(shots.len() + 1));
+        say!("| shots | 0 |{}", heads.concat())?;
+        say!("| --- |{}", " --: |".repeat(shots.len() + 1))?;
         let (zero_shot, spread) = mean_and_spread(&self.zero_shot);
-        println!(
+        say!(
             "| zero-shot | {zero_shot:.1} ± {spread:.1} |{}",
             " |".repeat(shots.len())
-        );
+        )?;
         for (method, by_shots) in &self.learnt {
             let cells: Vec<String> = (by_shots.iter())
                 .map(|draws| {
@@ -453,7 +452,7 @@ impl Results {
                 true => format!("{method}, {draws} draws"),
                 false => method.to_string(),
             };
-            println!("| {name} | |{}", cells.concat());
+            say!("| {name} | |{}", cells.concat())?;
         }
         for (method, by_shots) in &self.learnt {
             // From the same draw, so that only the method differs.
@@ -463,8 +462,9 @@ impl Results {
                     format!(" {:+.1} |", gains.fold(f64::MAX, f64::min))
                 })
                 .collect();
-            println!("| {method}: smallest gain of a draw | |{}", worst.concat());
+            say!("| {method}: smallest gain of a draw | |{}", worst.concat())?;
         }
+        Ok(())
     }
 
     fn chart(&self) -> Chart {

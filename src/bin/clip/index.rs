@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use clap::Args;
-use clip::data::{DataFiles, Directory};
+use clip::data::{DataFiles, Directory, Problem};
 use clip::engine::Engine;
 use clip::library::{Entry, FileStamp, Index, Skipped, file_hash, is_image_name};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::encode::{Unusable, encode_files};
-use crate::output::write_whole;
-use crate::session::Session;
+use crate::output::write_file;
+use crate::session::{Session, json_path};
 
 #[derive(Args)]
 pub struct IndexFolder {
@@ -69,10 +69,10 @@ pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
         let skipped: Vec<_> = (skipped.iter())
             .map(|(path, reason)| json!({ "path": path, "reason": reason }))
             .collect();
-        println!(
+        return say!(
             "{}",
             json!({
-                "index": file,
+                "index": json_path(&file),
                 "model": index.model().name,
                 "images": index.entries().len(),
                 "new": update.new,
@@ -82,30 +82,28 @@ pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
                 "seconds": update.seconds,
             })
         );
-        return Ok(());
     }
-    println!(
+    say!(
         "{} images in the index ({} new or changed, {} removed), {:.1} s",
         index.entries().len(),
         update.new,
         update.removed,
         update.seconds
-    );
+    )?;
     const SHOWN: usize = 10;
     if !skipped.is_empty() {
-        println!("{} files skipped:", skipped.len());
+        say!("{} files skipped:", skipped.len())?;
         for (path, reason) in skipped.iter().take(SHOWN) {
-            println!("  {path}: {reason}");
+            say!("  {path}: {reason}")?;
         }
         if skipped.len() > SHOWN {
-            println!(
+            say!(
                 "  and {} more (--json lists them all)",
                 skipped.len() - SHOWN
-            );
+            )?;
         }
     }
-    println!("index: {}", file.display());
-    Ok(())
+    say!("index: {}", file.display())
 }
 
 /// The index of a folder as it is on disk, or an empty one; with the file that keeps it. An index of another
@@ -218,13 +216,7 @@ pub async fn update(
 }
 
 fn save(index: &Index, file: &Path) -> Result<(), Failure> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
-    write_whole(file, &index.write()?)
+    write_file(file, &index.write()?)
 }
 
 /// Files of a folder by what their names say.
@@ -233,6 +225,8 @@ struct Listing {
     images: Vec<String>,
     /// Number of other files.
     other: usize,
+    /// Images and folders that cannot be read by their name, with the reason.
+    unusable: Vec<(String, String)>,
 }
 
 impl Listing {
@@ -240,8 +234,17 @@ impl Listing {
         let mut listing = Self {
             images: Vec::new(),
             other: 0,
+            unusable: Vec::new(),
         };
-        for path in Directory::open(folder)?.paths() {
+        let directory = Directory::open(folder)?;
+        for problem in directory.unusable() {
+            if let Problem::Ignored { path, why } = problem
+                && (path.ends_with('/') || is_image_name(&path))
+            {
+                listing.unusable.push((path, why));
+            }
+        }
+        for path in directory.paths() {
             let hidden = path.split('/').any(|part| part.starts_with('.'));
             if path.ends_with('/') || hidden {
                 continue;
@@ -256,15 +259,21 @@ impl Listing {
     }
 }
 
-/// Paths of the images in a folder and its subfolders, in order.
+/// Paths of the images in a folder and its subfolders, in order. Tells which have no usable
+/// name.
 pub fn image_paths(folder: &Path) -> Result<Vec<String>, Failure> {
-    Ok(Listing::new(folder)?.images)
+    let listing = Listing::new(folder)?;
+    for (path, why) in &listing.unusable {
+        tell!("skipped: {path}: {why}");
+    }
+    Ok(listing.images)
 }
 
 /// Size and time of every image in a folder.
 fn stamps(folder: &Path, update: &mut Update) -> Result<Vec<FileStamp>, Failure> {
     let listing = Listing::new(folder)?;
     update.other_files = listing.other;
+    update.unread.extend(listing.unusable);
     let mut stamps = Vec::with_capacity(listing.images.len());
     for path in listing.images {
         match fs::metadata(folder.join(&path)) {

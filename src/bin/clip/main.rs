@@ -1,5 +1,9 @@
 //! `clip`: the library on the command line.
 
+// First: its macros print.
+#[macro_use]
+mod output;
+
 mod classify;
 mod duplicates;
 mod embed;
@@ -8,7 +12,6 @@ mod evaluate;
 mod fewshot;
 mod index;
 mod models;
-mod output;
 mod pretrain;
 mod search;
 mod session;
@@ -63,27 +66,16 @@ fn quiet_graphics_drivers() {
     }
 }
 
-/// Whoever reads the output may have seen enough (`| head`): that ends the
-/// command, and is no failure.
-fn end_with_the_reader() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let gone = (panic.payload_as_str()).is_some_and(|text| {
-            text.starts_with("failed printing to stdout") && text.contains("Broken pipe")
-        });
-        if gone {
-            std::process::exit(0);
-        }
-        usual(panic);
-    }));
-}
-
 /// Whatever went wrong, in one line for people.
 type Failure = Box<dyn std::error::Error>;
 
+/// Failure that has been told already.
+#[derive(Debug, thiserror::Error)]
+#[error("some of the images could not be used")]
+struct Told;
+
 fn main() -> ExitCode {
     quiet_graphics_drivers();
-    end_with_the_reader();
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
@@ -100,7 +92,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("clip: {error}");
+            if !error.is::<Told>() {
+                tell!("{error}");
+            }
             ExitCode::FAILURE
         }
     }

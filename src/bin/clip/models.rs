@@ -5,16 +5,16 @@ use clip::catalogue::published;
 use crate::Failure;
 
 pub fn run() -> Result<(), Failure> {
-    println!("  ImageNet  parameters  download  name for --model");
+    say!("  ImageNet  parameters  download  name for --model")?;
     for model in published() {
-        println!(
+        say!(
             "  {:6.1} %  {:>8.0} M  {:>5.0} MB  {}  ({})",
             model.imagenet_top_1 * 100.0,
             model.parameters as f64 / 1e6,
             model.bytes as f64 / 1e6,
             model.place(),
             model.name,
-        );
+        )?;
     }
     Ok(())
 }

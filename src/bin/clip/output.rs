@@ -1,15 +1,100 @@
-//! Files that the command writes.
+//! Where the command writes: files, standard output, standard error.
 
+use std::fmt::Arguments;
 use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use crate::Failure;
 
-/// Writes beside the file and moves it into place: what was there stays whole if this is interrupted.
-pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let named = |error: std::io::Error| format!("{}: {error}", file.display());
-    let part = file.with_extension("part");
-    fs::write(&part, bytes).map_err(named)?;
-    fs::rename(part, file).map_err(named)?;
-    Ok(())
+/// Prints a line on standard output.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::say(format_args!($($text)*)) };
+}
+
+/// Prints a line on standard error, for people.
+#[macro_export]
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::output::tell(format_args!($($text)*)) };
+}
+
+/// Prints a line on standard output. A reader that has seen enough (`| head`) ends the
+/// command, which is no failure.
+pub fn say(text: Arguments) -> Result<(), Failure> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(format!("the standard output cannot be written: {error}").into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a line on standard error. If that cannot be written, there is no one to tell.
+pub fn tell(text: Arguments) {
+    let _ = writeln!(io::stderr().lock(), "clip: {text}");
+}
+
+/// Writes a file and the folders around it. The bytes go to a file beside it, are synced to
+/// the disk and then moved into place: what was there stays whole until then, and a full
+/// disk leaves no part of a file.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder)?;
+        let mut options = tempfile::Builder::new();
+        // The usual permissions: `tempfile` gives none to others.
+        #[cfg(unix)]
+        options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut part = options
+            .prefix(".clip-")
+            .suffix(".part")
+            .tempfile_in(folder)?;
+        part.write_all(bytes)?;
+        part.as_file().sync_all()?;
+        part.persist(path).map_err(|error| error.error)?;
+        // The move itself; only Unix can sync a folder.
+        #[cfg(unix)]
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().map_err(|error| format!("{} cannot be written: {error}", path.display()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/head.safetensors");
+        write_file(&file, b"first").unwrap();
+        write_file(&file, b"second").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"second");
+        let beside = fs::read_dir(folder.path().join("new")).unwrap().count();
+        assert_eq!(beside, 1, "no other file is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::write(folder.path().join("usual"), b"").unwrap();
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode(&file), mode(&folder.path().join("usual")));
+        }
+        // A folder stands in the way.
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        let error = write_file(&folder.path().join("taken"), b"").unwrap_err();
+        assert!(
+            error.to_string().contains("taken cannot be written"),
+            "{error}"
+        );
+        let error = write_file(&file.join("below"), b"").unwrap_err();
+        assert!(
+            error.to_string().contains("below cannot be written"),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
 }

@@ -22,7 +22,7 @@ use clip::train::{
 use clip::weights::{KeyMap, Precision, save};
 
 use crate::Failure;
-use crate::output::write_whole;
+use crate::output::write_file;
 
 #[derive(Args)]
 pub struct Pretrain {
@@ -80,6 +80,9 @@ pub struct Pretrain {
     /// Resume the interrupted run in --out, with the same options but for --steps
     #[arg(long)]
     resume: bool,
+    /// Discard the run in --out and start anew
+    #[arg(long, conflicts_with = "resume")]
+    restart: bool,
     /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -100,6 +103,14 @@ const STATE: &str = "state.safetensors";
 
 pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
+    let state_file = arguments.out.join(STATE);
+    if state_file.exists() && !arguments.resume && !arguments.restart {
+        return Err(format!(
+            "{} holds the state of a run: add --resume to go on with it, or --restart to discard it",
+            arguments.out.display()
+        )
+        .into());
+    }
     let tokenizer = match &arguments.tokenizer {
         Some(file) => file.clone(),
         None => arguments.data[0].join("tokenizer.json"),
@@ -121,7 +132,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     };
     let train = PretrainData::open(&arguments.data, arguments.image_size)?;
     let held_out = HeldOut::open(&arguments.data, arguments.image_size)?;
-    println!(
+    say!(
         "{} images of {} classes; held out: {}",
         train.image_count(),
         train.concept_count(),
@@ -134,7 +145,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             ))
             .collect::<Vec<_>>()
             .join(", ")
-    );
+    )?;
 
     let options = PretrainOptions {
         augment: Augment {
@@ -174,7 +185,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             "step,minutes,loss,logit_scale_exp,learning_rate{sets}"
         )?;
     }
-    let state_file = arguments.out.join(STATE);
     let state = match arguments.resume {
         true => Some(fs::read(&state_file).map_err(|error| {
             format!(
@@ -208,7 +218,8 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             let last = progress.step == arguments.steps;
             recent.push(progress.loss);
             if progress.step % 20 == 0 || last {
-                println!(
+                // A long run does not end because no one can read about it.
+                let _ = say!(
                     "step {} loss {:.4} scale {:.2} lr {:.6} {:.1} min",
                     progress.step,
                     recent.iter().sum::<f32>() / recent.len() as f32,
@@ -225,7 +236,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 let model = trainer.model();
                 write(&arguments.out, &model, &config, &tokenizer_json)?;
                 let state = pollster::block_on(trainer.state(None))?;
-                write_whole(&state_file, &state)?;
+                write_file(&state_file, &state)?;
                 let mut row = format!(
                     "{},{:.2},{:.4},{:.3},{:.7}",
                     progress.step,
@@ -242,9 +253,12 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                         ",{:.2},{:.2},{:.2}",
                         percent[0], percent[1], percent[2]
                     ));
-                    println!(
+                    let _ = say!(
                         "{:>16}: top-1 {:5.2} %, top-5 {:5.2} %, among 10 {:5.2} %",
-                        set.name, percent[0], percent[1], percent[2]
+                        set.name,
+                        percent[0],
+                        percent[1],
+                        percent[2]
                     );
                 }
                 // At once: a run that is killed meanwhile leaves no part of a row.
@@ -326,8 +340,8 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                 "do_convert_rgb": true,
                 "background": BACKGROUND, // a key of our own
             });
-            fs::write(out.join("config.json"), json(&described)?)?;
-            fs::write(out.join("preprocessor_config.json"), json(&preprocessor)?)?;
+            write_file(&out.join("config.json"), &json(&described)?)?;
+            write_file(&out.join("preprocessor_config.json"), &json(&preprocessor)?)?;
             KeyMap::HuggingFace
         }
         None => {
@@ -340,13 +354,13 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                     "background": BACKGROUND, // a key of our own
                 },
             });
-            fs::write(out.join("open_clip_config.json"), json(&described)?)?;
+            write_file(&out.join("open_clip_config.json"), &json(&described)?)?;
             KeyMap::OpenClip
         }
     };
-    write_whole(&out.join("tokenizer.json"), tokenizer)?;
+    write_file(&out.join("tokenizer.json"), tokenizer)?;
     let weights = pollster::block_on(save(model, config, key_map, Precision::F16))?;
-    write_whole(&out.join(weights_file(config)), &weights)
+    write_file(&out.join(weights_file(config)), &weights)
 }
 
 /// Images that are not trained on, with the names that they are told apart by.

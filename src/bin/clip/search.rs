@@ -68,10 +68,7 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                 index::update(engine, &arguments.data, &arguments.place).await?;
             engine = same;
             if update.new > 0 {
-                eprintln!(
-                    "clip: note: {} new or changed images were indexed",
-                    update.new
-                );
+                tell!("note: {} new or changed images were indexed", update.new);
             }
             index
         }
@@ -107,8 +104,8 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                     .replace(clip::zero_shot::PLACEHOLDER, &term.text);
                 let found = engine.text_features(&[prompt]).await?;
                 if found.iter().any(|found| found.tokens.truncated) {
-                    eprintln!(
-                        "clip: note: \"{}\" is longer than the model reads and was cut off",
+                    tell!(
+                        "note: \"{}\" is longer than the model reads and was cut off",
                         term.text
                     );
                 }
@@ -161,7 +158,7 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                 json!({ "sign": sign, "term": term.text })
             })
             .collect();
-        println!(
+        return say!(
             "{}",
             json!({
                 "model": index.model().name,
@@ -171,17 +168,16 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                 "images": images,
             })
         );
-        return Ok(());
     }
     for hit in &hits {
-        println!(
+        say!(
             "{:+.4}  {}",
             hit.score,
             index.entries()[hit.entry].file.path
-        );
+        )?;
     }
     if hits.is_empty() {
-        println!("no image has a score of {} or more", arguments.min_score);
+        say!("no image has a score of {} or more", arguments.min_score)?;
     }
     Ok(())
 }

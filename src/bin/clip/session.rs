@@ -6,11 +6,11 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
-use clip::hub::{self, HubError, NativeModelFiles};
+use clip::hub::{self, HubError, ModelFiles, NativeModelFiles};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
-use crate::Failure;
+use crate::{Failure, Told};
 
 #[derive(Args)]
 pub struct Session {
@@ -51,18 +51,18 @@ impl Session {
         let files = self.files()?;
         let bundle = hub::open(&files, self.activation()).await?;
         for note in &bundle.notes {
-            eprintln!("clip: note: {note}");
+            tell!("note: {note}");
         }
         let choice = match self.device {
             Choice::Auto => DeviceChoice::Auto,
             Choice::Cpu => DeviceChoice::Cpu,
             Choice::Gpu => DeviceChoice::Gpu,
         };
-        let lost = |why| eprintln!("clip: the GPU was lost ({why})");
+        let lost = |why| tell!("the GPU was lost ({why})");
         let opened = open_device(choice, lost).await?;
         let packing = WeightPrecision::from_int8(self.int8);
         if self.int8 && opened.info.gpu {
-            eprintln!("clip: note: --int8 is for the CPU; the GPU uses the original weights");
+            tell!("note: --int8 is for the CPU; the GPU uses the original weights");
         }
         Ok(Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?)
     }
@@ -81,6 +81,26 @@ impl Session {
         let bundle = hub::open(&files, self.activation()).await?;
         let loaded = hub::load(&files, &bundle, engine.device(), None, &mut |_| ()).await?;
         Ok(loaded.model)
+    }
+
+    /// CRC-32 of the weights: what a training began with.
+    pub async fn weights_checksum(&self) -> Result<u32, Failure> {
+        let files = self.files()?;
+        let bundle = hub::open(&files, self.activation()).await?;
+        let mut crc = flate2::Crc::new();
+        for weights in &bundle.weights {
+            let mut sink = |chunk: hub::Chunk| {
+                if chunk.offset == 0 {
+                    crc.reset();
+                }
+                crc.update(chunk.bytes);
+                Ok(std::ops::ControlFlow::Continue(()))
+            };
+            if files.stream(weights, &mut sink).await? {
+                break;
+            }
+        }
+        Ok(crc.sum())
     }
 
     /// Where the model's files are.
@@ -106,6 +126,33 @@ pub async fn image_features(engine: &Engine, path: &Path) -> Result<Vec<f32>, Fa
     let picture = decode(&file).map_err(|error| named(&error))?;
     let features = engine.image_features(&[engine.pixels(&picture)]).await?;
     Ok(features.into_iter().next().unwrap_or_default())
+}
+
+/// Features of image files, or why there are none. Failures are told as they occur.
+pub async fn all_image_features(
+    engine: &Engine,
+    paths: &[std::path::PathBuf],
+    mut take: impl FnMut(&Path, Result<Vec<f32>, String>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failed = false;
+    for path in paths {
+        let found = image_features(engine, path).await;
+        let found = found.map_err(|error| error.to_string());
+        if let Err(error) = &found {
+            failed = true;
+            tell!("{error}");
+        }
+        take(path, found)?;
+    }
+    match failed {
+        true => Err(Told.into()),
+        false => Ok(()),
+    }
+}
+
+/// A path as JSON. What of it is not UTF-8 cannot be written there.
+pub fn json_path(path: &Path) -> serde_json::Value {
+    path.to_string_lossy().into()
 }
 
 /// A number as JSON with no more digits than an f32 has.

@@ -19,7 +19,8 @@ use serde_json::json;
 use crate::Failure;
 use crate::encode::{Encoded, Unusable, encode_files};
 use crate::index::image_paths;
-use crate::output::write_whole;
+use crate::output::write_file;
+use crate::session::json_path;
 
 /// Part of a data set: `1/4` is the first of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +89,8 @@ pub fn run(engine: &Engine, data: &Path, out: &Path, shard: Shard) -> Result<(),
         .collect();
     let suffix = shard.suffix();
     let write = |folder: &str, name: String, bytes: &[u8]| -> Result<PathBuf, Failure> {
-        let folder = out.join(folder);
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let file = folder.join(name);
-        write_whole(&file, bytes)?;
+        let file = out.join(folder).join(name);
+        write_file(&file, bytes)?;
         Ok(file)
     };
     // The features come last: where they are, the shard is complete.
@@ -103,19 +102,18 @@ pub fn run(engine: &Engine, data: &Path, out: &Path, shard: Shard) -> Result<(),
     let features = npy(engine.config().embed_dim, &images);
     let file = write("img_emb", format!("img_emb_{suffix}.npy"), &features)?;
     for (path, reason) in skipped.iter().take(10) {
-        eprintln!("clip: skipped: {path}: {reason}");
+        tell!("skipped: {path}: {reason}");
     }
-    println!(
+    say!(
         "{}",
         json!({
             "model": engine.model_info().name,
-            "features": file,
+            "features": json_path(&file),
             "shard": format!("{}/{}", shard.number + 1, shard.count),
             "images": images.len(),
             "skipped": skipped.len(),
         })
-    );
-    Ok(())
+    )
 }
 
 /// Folder that paths are relative to, and the paths in order.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::classify::labels;
 use crate::index::{self, IndexPlace};
-use crate::output::write_whole;
+use crate::output::write_file;
 use crate::session::{Session, number};
 
 #[derive(Args)]
@@ -122,14 +122,12 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
     if !arguments.dry_run {
         carry_out(arguments, &sorted)?;
     }
-    report(arguments, &labels, &sorted, index.skipped().len());
-    Ok(())
+    report(arguments, &labels, &sorted, index.skipped().len())
 }
 
 /// Copies or moves. A list of what went where is written first for moves, so that they can be undone.
 fn carry_out(arguments: &Sort, sorted: &[Sorted]) -> Result<(), Failure> {
     let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    fs::create_dir_all(&arguments.out).map_err(|error| named(&arguments.out, error))?;
     let mut list = String::from("image,label,probability,sorted_to\r\n");
     for image in sorted {
         list.push_str(&format!(
@@ -141,7 +139,7 @@ fn carry_out(arguments: &Sort, sorted: &[Sorted]) -> Result<(), Failure> {
         ));
     }
     let list_file = free_name(&arguments.out, "", LIST, &mut BTreeMap::new());
-    write_whole(&arguments.out.join(list_file), list.as_bytes())?;
+    write_file(&arguments.out.join(list_file), list.as_bytes())?;
     for image in sorted {
         let (from, to) = (
             arguments.folder.join(&image.path),
@@ -196,7 +194,12 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-fn report(arguments: &Sort, labels: &[String], sorted: &[Sorted], skipped: usize) {
+fn report(
+    arguments: &Sort,
+    labels: &[String],
+    sorted: &[Sorted],
+    skipped: usize,
+) -> Result<(), Failure> {
     if arguments.json {
         let images: Vec<_> = (sorted.iter())
             .map(|image| {
@@ -208,11 +211,10 @@ fn report(arguments: &Sort, labels: &[String], sorted: &[Sorted], skipped: usize
                 })
             })
             .collect();
-        println!(
+        return say!(
             "{}",
             json!({ "images": images, "skipped": skipped, "dry_run": arguments.dry_run })
         );
-        return;
     }
     let count = |label: Option<&str>| {
         (sorted
@@ -221,24 +223,25 @@ fn report(arguments: &Sort, labels: &[String], sorted: &[Sorted], skipped: usize
         .count()
     };
     for label in labels {
-        println!("{:6}  {label}", count(Some(label)));
+        say!("{:6}  {label}", count(Some(label)))?;
     }
     if count(None) > 0 {
-        println!("{:6}  ({UNSORTED})", count(None));
+        say!("{:6}  ({UNSORTED})", count(None))?;
     }
     let done = match (arguments.dry_run, arguments.move_files) {
         (true, _) => "would be sorted",
         (false, true) => "moved",
         (false, false) => "copied",
     };
-    println!(
+    say!(
         "{} images {done} to {}",
         sorted.len(),
         arguments.out.display()
-    );
+    )?;
     if skipped > 0 {
-        println!("{skipped} files skipped (clip index lists them)");
+        say!("{skipped} files skipped (clip index lists them)")?;
     }
+    Ok(())
 }
 
 /// `out` as a prefix of paths in `folder`, if it lies there.

@@ -4,14 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip::data::{DataError, DataFiles, Dataset, Directory, ZipFiles};
+use clip::data::{DataError, DataFiles, Dataset, Directory, LeftOut, Problem, ZipFiles};
 use clip::engine::defaults::HELD_OUT;
 use clip::eval::Evaluation;
 use clip::train::{Method, TrainingReport};
 
 use crate::Failure;
+use crate::output::write_file;
 use crate::session::Session;
 
+#[path = "kept.rs"]
+mod kept;
 #[path = "training.rs"]
 mod training;
 
@@ -41,6 +44,9 @@ pub struct Train {
     /// Resume an interrupted run (lora, full, pretrain)
     #[arg(long)]
     resume: bool,
+    /// Discard the interrupted run in --out and start anew (lora, full, pretrain)
+    #[arg(long, conflicts_with = "resume")]
+    restart: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -115,50 +121,59 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
         )
         .into());
     }
+    if !matches!(arguments.method, MethodName::Probe | MethodName::Adapter) {
+        kept::check_request(arguments)?;
+    }
     let (files, table) = Source::open(&arguments.data)?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;
     training::run(arguments, files, dataset).await
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let path = folder.join(name);
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&path, bytes))
-        .map_err(|error| format!("{} cannot be written: {error}", path.display()).into())
-}
-
 /// Writes the report and says the most important of it.
 fn finish(out: &Path, report: &TrainingReport) -> Result<(), Failure> {
-    write(out, REPORT, &serde_json::to_vec_pretty(report)?)?;
-    const SHOWN: usize = 10;
-    for problem in report.data.problems.iter().take(SHOWN) {
-        eprintln!("clip: left out: {problem}");
-    }
-    if report.data.problems.len() > SHOWN {
-        let more = report.data.problems.len() - SHOWN;
-        eprintln!("clip: left out: {more} more, listed in {REPORT}");
-    }
+    write_file(&out.join(REPORT), &serde_json::to_vec_pretty(report)?)?;
+    tell_left_out(&report.data.problems, 10);
     for note in &report.notes {
-        eprintln!("clip: note: {note}");
+        tell!("note: {note}");
     }
-    println!(
-        "trained on {} images, tested on {}; {:.1} s, {:.0} images/s on {}",
+    let left_out = match report.data.problems.len() {
+        0 => String::new(),
+        count => format!("; {count} left out"),
+    };
+    say!(
+        "trained on {} images, tested on {}{left_out}; {:.1} s, {:.0} images/s on {}",
         report.data.train,
         report.data.held_out,
         report.seconds,
         report.images_per_second,
         report.device
-    );
+    )?;
     if let (Some(before), Some(after)) = (&report.before, &report.after) {
-        compare(before, after);
+        compare(before, after)?;
     }
-    println!("results written to {}", out.display());
-    Ok(())
+    say!("results written to {}", out.display())
 }
 
-fn compare(before: &Evaluation, after: &Evaluation) {
+/// Names what was left out, and counts it by reason where `most` are not all.
+pub fn tell_left_out(problems: &[Problem], most: usize) {
+    for problem in problems.iter().take(most) {
+        tell!("left out: {problem}");
+    }
+    if problems.len() > most {
+        let reasons: Vec<String> = (LeftOut::count(problems).iter())
+            .map(LeftOut::to_string)
+            .collect();
+        tell!(
+            "left out: {} in all: {}",
+            problems.len(),
+            reasons.join("; ")
+        );
+    }
+}
+
+fn compare(before: &Evaluation, after: &Evaluation) -> Result<(), Failure> {
     let percent = |share: f64| share * 100.0;
-    println!("                 before    after");
+    say!("                 before    after")?;
     for (name, of) in [
         ("top-1", (before.top_1, after.top_1)),
         ("top-5", (before.top_5, after.top_5)),
@@ -167,30 +182,34 @@ fn compare(before: &Evaluation, after: &Evaluation) {
             (before.mean_per_class, after.mean_per_class),
         ),
     ] {
-        println!("{name:14} {:6.1} % {:6.1} %", percent(of.0), percent(of.1));
+        say!("{name:14} {:6.1} % {:6.1} %", percent(of.0), percent(of.1))?;
     }
     const CLASSES: usize = 20;
     for (before, after) in (before.classes.iter().zip(&after.classes)).take(CLASSES) {
         if after.images > 0 {
-            println!(
+            say!(
                 "  {:>4} -> {:<4} of {:4}  {}",
-                before.right, after.right, after.images, after.name
-            );
+                before.right,
+                after.right,
+                after.images,
+                after.name
+            )?;
         }
     }
     const MISTAKES: usize = 5;
     if !after.mistakes.is_empty() {
-        println!("most confident mistakes:");
+        say!("most confident mistakes:")?;
     }
     for mistake in after.mistakes.iter().take(MISTAKES) {
-        println!(
+        say!(
             "  {}: predicted {} ({:.0} %), actual {}",
             mistake.path,
             mistake.answer,
             mistake.probability * 100.0,
             mistake.truth
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// Where `--data` points.
@@ -254,6 +273,20 @@ impl DataFiles for Source {
         match self {
             Self::Directory(files) => files.read(path).await,
             Self::Zip(files) => files.read(path).await,
+        }
+    }
+
+    fn unusable(&self) -> Vec<Problem> {
+        match self {
+            Self::Directory(files) => files.unusable(),
+            Self::Zip(files) => files.unusable(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Directory(files) => files.notes(),
+            Self::Zip(files) => files.notes(),
         }
     }
 }

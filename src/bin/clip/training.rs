@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,31 +18,57 @@ use clip::engine::training::{Attachments, Host, HostError, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
+use clip::zero_shot;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{HEAD, Source, Train, finish, write};
+use super::kept::{self, Origin};
+use super::{HEAD, Source, Train, finish};
 use crate::Failure;
+use crate::output::write_file;
 use crate::session::Session;
-
-/// Folder in `--out` for what an interrupted run goes on from.
-const STATE: &str = "state";
 
 pub async fn run(arguments: &Train, files: Source, dataset: Dataset) -> Result<(), Failure> {
     let method = Method::from(arguments.method);
-    let head = matches!(method, Method::Probe | Method::Adapter);
-    if head && arguments.resume {
-        return Err(format!(
-            "the method {method} cannot be resumed: run it again without --resume"
-        )
-        .into());
+    if matches!(method, Method::Probe | Method::Adapter) {
+        if arguments.resume {
+            return Err(format!(
+                "the method {method} cannot be resumed: run it again without --resume"
+            )
+            .into());
+        }
+        train(arguments, method, files, dataset, None).await?;
+        return say!(
+            "classify with it: clip classify --head {} --images ...",
+            arguments.out.join(HEAD).display()
+        );
     }
+    let _lock = kept::lock(arguments)?;
+    let state = kept::folder(arguments);
+    let done = train(arguments, method, files, dataset, Some(state)).await;
+    if done.is_err() {
+        kept::tidy(arguments);
+    }
+    done
+}
+
+/// Trains. `state` is the folder for what an interrupted run goes on from; a head takes
+/// seconds and has none.
+async fn train(
+    arguments: &Train,
+    method: Method,
+    files: Source,
+    dataset: Dataset,
+    state: Option<PathBuf>,
+) -> Result<(), Failure> {
     let mut engine = arguments.session.open_exact().await?;
-    let desk = Desk::new(&arguments.session, &files, &arguments.out);
+    let desk = Desk::new(&arguments.session, &files, state.clone());
     let mut training = Training::new(desk);
     // Every picture once: what cannot be used is left out before it is planned with.
     let total = dataset.pictures.len();
+    let mut crc = flate2::Crc::new();
     let dataset = dataset
         .read(&files, async |index, picture| {
+            crc.update(picture.samples());
             training.prepare(index as u32, &picture, &engine);
             training.host().show("reading images", index + 1, total);
             Ok::<(), Failure>(())
@@ -54,6 +80,18 @@ pub async fn run(arguments: &Train, files: Source, dataset: Dataset) -> Result<(
         _ => dataset,
     };
     let plan = plan(arguments, method, &dataset, &engine)?;
+    let mut notes = dataset.notes;
+    notes.extend(truncated(&plan, &engine)?);
+    if let Some(state) = &state {
+        let origin = Origin {
+            weights: arguments.session.weights_checksum().await?,
+            images: crc.sum(),
+        };
+        match arguments.resume {
+            true => kept::check_same(arguments, &plan, origin)?,
+            false => origin.keep(state)?,
+        }
+    }
     training.host().pictures.replace(dataset.pictures);
     // Finds the pictures, and what an earlier run left.
     training.begin(&engine).await;
@@ -70,9 +108,10 @@ pub async fn run(arguments: &Train, files: Source, dataset: Dataset) -> Result<(
     if let Some(error) = desk.failure.take() {
         return Err(error.into());
     }
-    let Some(outcome) = desk.outcome.take() else {
+    let Some(mut outcome) = desk.outcome.take() else {
         return Err("the training ended without a result".into());
     };
+    outcome.report.notes.extend(notes);
     for export in outcome.trained.exports {
         let what = TrainingRequest::Export { what: export };
         training.handle(what, Vec::new(), Some(&mut engine)).await;
@@ -83,19 +122,14 @@ pub async fn run(arguments: &Train, files: Source, dataset: Dataset) -> Result<(
         let folder = arguments.out.join(folder_of(export));
         for (name, bytes) in desk.given.take() {
             let name = if export == Export::Head { HEAD } else { &name };
-            write(&folder, name, &bytes)?;
+            write_file(&folder.join(name), &bytes)?;
         }
     }
-    // There is nothing more to go on from.
-    let _ = fs::remove_dir_all(arguments.out.join(STATE));
-    finish(&arguments.out, &outcome.report)?;
-    if head {
-        println!(
-            "classify with it: clip classify --head {} --images ...",
-            arguments.out.join(HEAD).display()
-        );
+    if let Some(state) = state {
+        // There is nothing more to go on from.
+        let _ = fs::remove_dir_all(state);
     }
-    Ok(())
+    finish(&arguments.out, &outcome.report)
 }
 
 /// The data set without its empty classes.
@@ -132,6 +166,32 @@ fn folder_of(export: Export) -> &'static str {
         Export::HuggingFace => "transformers",
         Export::OpenClip => "open_clip",
     }
+}
+
+/// Note on texts that the model does not see whole.
+fn truncated(plan: &TrainingPlan, engine: &Engine) -> Result<Option<String>, Failure> {
+    let prompts =
+        (plan.classes.iter()).flat_map(|class| zero_shot::prompts(class, &plan.templates));
+    // A head learns from classes only.
+    let head = matches!(plan.settings.method, Method::Probe | Method::Adapter);
+    let captions = (plan.samples.iter())
+        .filter(|_| !head)
+        .flat_map(|sample| sample.captions.clone());
+    let mut cut: Vec<String> = Vec::new();
+    for text in prompts.chain(captions) {
+        if engine.tokens(&text)?.truncated {
+            cut.push(text);
+        }
+    }
+    let length = engine.model_info().context_length;
+    Ok(cut.first().map(|first| {
+        let start: String = first.chars().take(40).collect();
+        format!(
+            "{} texts are longer than the model's {length} tokens and were truncated, the first \
+             \"{start}…\"",
+            cut.len()
+        )
+    }))
 }
 
 fn plan(
@@ -207,7 +267,7 @@ struct Desk<'a> {
     files: &'a Source,
     /// By the number of the sample.
     pictures: RefCell<Vec<String>>,
-    state: PathBuf,
+    state: Option<PathBuf>,
     bar: ProgressBar,
     steps: Cell<bool>,
     outcome: RefCell<Option<Outcome>>,
@@ -217,7 +277,7 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(session: &'a Session, files: &'a Source, out: &Path) -> Self {
+    fn new(session: &'a Session, files: &'a Source, state: Option<PathBuf>) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -227,7 +287,7 @@ impl<'a> Desk<'a> {
             session,
             files,
             pictures: RefCell::default(),
-            state: out.join(STATE),
+            state,
             bar,
             steps: Cell::new(false),
             outcome: RefCell::default(),
@@ -260,18 +320,15 @@ impl Host for Desk<'_> {
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
-        let path = self.state.join(name);
-        let new = self.state.join(format!("{name}.new"));
-        fs::create_dir_all(&self.state)
-            .and_then(|()| fs::write(&new, bytes))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| {
-                HostError::Store(format!("{} cannot be written: {error}", path.display()))
-            })
+        match &self.state {
+            Some(state) => write_file(&state.join(name), bytes)
+                .map_err(|error| HostError::Store(error.to_string())),
+            None => Ok(()),
+        }
     }
 
     async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.state.join(name)).ok()
+        fs::read(self.state.as_ref()?.join(name)).ok()
     }
 
     async fn file(&self, name: &str) -> Option<Rc<str>> {
@@ -279,12 +336,18 @@ impl Host for Desk<'_> {
     }
 
     async fn delete(&self, name: &str) {
-        // What is not there need not be deleted.
-        let _ = fs::remove_file(self.state.join(name));
+        if let Some(state) = &self.state {
+            // What is not there need not be deleted.
+            let _ = fs::remove_file(state.join(name));
+        }
     }
 
     async fn names(&self) -> Vec<String> {
-        let kept = fs::read_dir(&self.state).into_iter().flatten().flatten();
+        let folder = self
+            .state
+            .as_ref()
+            .and_then(|state| fs::read_dir(state).ok());
+        let kept = folder.into_iter().flatten().flatten();
         let kept = kept.map(|entry| entry.file_name().to_string_lossy().into_owned());
         let pictures = (0..self.pictures.borrow().len()).map(|number| format!("sample-{number}"));
         kept.chain(pictures).collect()
@@ -322,13 +385,10 @@ impl Host for Desk<'_> {
                     .set_message(format!("step {}, loss {:.4}", step.step, step.loss));
             }
             TrainingEvent::Measured { step, accuracy } => self.bar.suspend(|| {
-                eprintln!(
-                    "clip: step {step}: held-out accuracy {:.1} %",
-                    100.0 * accuracy
-                );
+                tell!("step {step}: held-out accuracy {:.1} %", 100.0 * accuracy);
             }),
             TrainingEvent::Remark { text } => {
-                self.bar.suspend(|| eprintln!("clip: note: {text}"));
+                self.bar.suspend(|| tell!("note: {text}"));
             }
             TrainingEvent::Finished(outcome) => *self.outcome.borrow_mut() = Some(*outcome),
             TrainingEvent::Failed { error } | TrainingEvent::ExportFailed { error } => {

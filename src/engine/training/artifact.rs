@@ -274,8 +274,10 @@ impl TrainedArtifact {
                 let described = config.to_hugging_face();
                 let described = described.ok_or(TrainingError::ResNetInTransformers)?;
                 files.push(("config.json".into(), pretty(&described)?));
+                // A newer file goes before the model's own, which may then say otherwise.
+                let newer = host.model_file("processor_config.json").await;
                 let own = host.model_file("preprocessor_config.json").await;
-                let preprocessor = match own {
+                let preprocessor = match own.filter(|_| newer.is_none()) {
                     Some(own) => own,
                     None => pretty(&engine.preprocess().to_hugging_face())?,
                 };

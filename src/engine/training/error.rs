@@ -70,9 +70,21 @@ pub enum TrainingError {
     /// No class has pictures; the first reason, or the data set's name.
     #[error("none of the images can be used: {0}")]
     NoPictures(String),
-    /// The plan has no step.
-    #[error("there is nothing to train on: add images")]
-    NothingToTrainOn,
+    /// A setting with which nothing can be learnt.
+    #[error("{name} must be {expected}, not {value}{why}")]
+    Setting {
+        /// Setting, in words.
+        name: &'static str,
+        /// Values that it may have, in words.
+        expected: &'static str,
+        /// Value that it has.
+        value: f64,
+        /// Reason, after a colon; may be empty.
+        why: &'static str,
+    },
+    /// The plan has so few training images that there is nothing to tell apart.
+    #[error("there are {0} images to train on, but at least 2 are needed: add images")]
+    TooFewImages(usize),
     /// A picture of the plan was removed while its features were computed.
     #[error("an image was removed during training: start again")]
     ImageRemoved,
@@ -95,11 +107,17 @@ pub enum TrainingError {
         loaded: String,
     },
     /// The state of the checkpoint is gone.
-    #[error("the checkpoint no longer exists: start the training again")]
+    #[error("the checkpoint no longer exists")]
     CheckpointLost,
+    /// The state of the checkpoint has another checksum.
+    #[error("the checkpoint is damaged")]
+    CheckpointDamaged,
     /// The checkpoint has no sampler.
-    #[error("the checkpoint is incomplete: start the training again")]
+    #[error("the checkpoint is incomplete")]
     CheckpointIncomplete,
+    /// No checkpoint can be resumed; the reason of the latest.
+    #[error("{0}: start the training again")]
+    NoUsableCheckpoint(Box<Self>),
 
     /// No imported file holds weights.
     #[error("none of these is a .safetensors file")]

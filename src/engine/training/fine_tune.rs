@@ -49,6 +49,9 @@ pub struct Checkpoint {
     /// Slot of the state.
     #[serde(rename = "place")]
     slot: usize,
+    /// CRC-32 of the state; earlier versions kept none.
+    #[serde(default)]
+    state_crc: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -76,20 +79,20 @@ impl Curves {
     }
 }
 
-/// The latest checkpoint, if any.
-pub async fn latest_checkpoint<H: Host>(host: &H) -> Option<Checkpoint> {
-    let mut latest: Option<Checkpoint> = None;
+/// The stored checkpoints, the latest first.
+async fn checkpoints<H: Host>(host: &H) -> Vec<Checkpoint> {
+    let mut found: Vec<Checkpoint> = Vec::new();
     for name in CHECKPOINT_RUNS {
         let read = host.get(name).await.unwrap_or_default();
-        if let Ok(run) = serde_json::from_slice::<Checkpoint>(&read)
-            && latest
-                .as_ref()
-                .is_none_or(|other| other.kept_ms < run.kept_ms)
-        {
-            latest = Some(run);
-        }
+        found.extend(serde_json::from_slice::<Checkpoint>(&read));
     }
-    latest
+    found.sort_by(|a, b| b.kept_ms.total_cmp(&a.kept_ms));
+    found
+}
+
+/// The latest checkpoint, if any.
+pub async fn latest_checkpoint<H: Host>(host: &H) -> Option<Checkpoint> {
+    checkpoints(host).await.into_iter().next()
 }
 
 /// Deletes all checkpoints.
@@ -126,6 +129,8 @@ enum Stage {
     /// Evaluates the held-out part: the classifier, and the probabilities so far.
     Measuring {
         model: Box<crate::model::Clip>,
+        /// The model's `exp(logit_scale)`.
+        scale: f32,
         classifier: Vec<Vec<f32>>,
         probabilities: Vec<Vec<f32>>,
     },
@@ -213,6 +218,73 @@ fn options(settings: &TrainingSettings, steps: usize, config: &ClipConfig) -> Tr
     }
 }
 
+/// Rejects settings with which nothing can be learnt.
+fn check(settings: &TrainingSettings) -> Result<(), TrainingError> {
+    let lora = settings.method == Method::Lora;
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    for (name, value, fits, expected, why) in [
+        (
+            "the number of epochs",
+            settings.epochs.into(),
+            settings.epochs >= 1,
+            "at least 1",
+            "",
+        ),
+        (
+            "the batch size",
+            settings.batch_size.into(),
+            settings.batch_size >= 2,
+            "at least 2",
+            ": the contrastive loss compares the pairs of a batch with each other",
+        ),
+        (
+            "the micro-batch",
+            settings.micro_batch.into(),
+            settings.micro_batch >= 1,
+            "at least 1",
+            "",
+        ),
+        (
+            "the LoRA rank",
+            settings.rank.into(),
+            !lora || settings.rank >= 1,
+            "at least 1",
+            "",
+        ),
+        (
+            "the learning rate",
+            settings.learning_rate,
+            positive(settings.learning_rate),
+            "a number above 0",
+            "",
+        ),
+        (
+            "the weight decay",
+            settings.weight_decay,
+            settings.weight_decay == 0.0 || positive(settings.weight_decay),
+            "a number from 0 on",
+            "",
+        ),
+        (
+            "LoRA's alpha",
+            settings.alpha,
+            !lora || positive(settings.alpha),
+            "a number above 0",
+            "",
+        ),
+    ] {
+        if !fits {
+            return Err(TrainingError::Setting {
+                name,
+                expected,
+                value,
+                why,
+            });
+        }
+    }
+    Ok(())
+}
+
 impl FineTuneJob {
     pub async fn start<H: Host>(
         plan: TrainingPlan,
@@ -225,11 +297,12 @@ impl FineTuneJob {
             .iter()
             .filter(|sample| !sample.held_out)
             .count();
+        check(settings)?;
+        if train < 2 {
+            return Err(TrainingError::TooFewImages(train));
+        }
         let sampler = Sampler::new(train, settings.batch_size as usize, settings.seed.into());
         let steps = settings.epochs as usize * sampler.batches_per_epoch();
-        if steps == 0 {
-            return Err(TrainingError::NothingToTrainOn);
-        }
         let (model, config) = match settings.method {
             Method::Pretrain => {
                 let config = small_config_like(engine.config(), settings);
@@ -252,27 +325,59 @@ impl FineTuneJob {
             before: None,
             seconds: 0.0,
             slot: 0,
+            state_crc: None,
             plan,
         };
         Ok(Self::new(run, trainer, sampler, host.now()))
     }
 
-    /// Resumes from the latest checkpoint.
+    /// Resumes from the latest checkpoint that is whole. Also returns the curves so far, and
+    /// a warning if a later one was damaged.
     pub async fn resume<H: Host>(
         host: &H,
         engine: &Engine,
-    ) -> Result<(Self, Vec<MetricSeries>), TrainingError> {
-        let run = latest_checkpoint(host).await;
-        let run = run.ok_or(TrainingError::NoCheckpoint)?;
-        let here = &engine.model_info().name;
-        if run.model != *here {
-            return Err(TrainingError::CheckpointOfOtherModel {
-                model: run.model,
-                loaded: here.clone(),
-            });
+    ) -> Result<(Self, Vec<MetricSeries>, Option<String>), TrainingError> {
+        let mut damaged: Option<(u32, TrainingError)> = None;
+        for run in checkpoints(host).await {
+            let here = &engine.model_info().name;
+            if run.model != *here {
+                return Err(TrainingError::CheckpointOfOtherModel {
+                    model: run.model,
+                    loaded: here.clone(),
+                });
+            }
+            let step = run.step;
+            match Self::restore(run, host, engine).await {
+                Ok(job) => {
+                    let curves = job.run.curves.named();
+                    let note = damaged.map(|(later, why)| {
+                        format!(
+                            "The checkpoint of step {later} cannot be used ({why}). Training was resumed from step {step}."
+                        )
+                    });
+                    return Ok((job, curves, note));
+                }
+                Err(why) => {
+                    damaged.get_or_insert((step, why));
+                }
+            }
         }
+        Err(match damaged {
+            Some((_, why)) => TrainingError::NoUsableCheckpoint(why.into()),
+            None => TrainingError::NoCheckpoint,
+        })
+    }
+
+    async fn restore<H: Host>(
+        run: Checkpoint,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<Self, TrainingError> {
         let state = host.get(CHECKPOINT_STATES[run.slot % 2]).await;
         let state = state.ok_or(TrainingError::CheckpointLost)?;
+        if run.state_crc.is_some_and(|crc| crc != checksum(&state)) {
+            return Err(TrainingError::CheckpointDamaged);
+        }
         let settings = &run.plan.settings;
         let model = match settings.method {
             Method::Pretrain => {
@@ -283,8 +388,7 @@ impl FineTuneJob {
         };
         let (trainer, sampler) = Trainer::resume(model, &state)?;
         let sampler = sampler.ok_or(TrainingError::CheckpointIncomplete)?;
-        let curves = run.curves.named();
-        Ok((Self::new(run, trainer, sampler, host.now()), curves))
+        Ok(Self::new(run, trainer, sampler, host.now()))
     }
 
     fn new(run: Checkpoint, trainer: Trainer, sampler: Sampler, now: f64) -> Self {
@@ -338,7 +442,8 @@ impl FineTuneJob {
         }
     }
 
-    /// Evaluates the original model on the held-out part.
+    /// Evaluates the model before training on the held-out part: the original one, or for
+    /// pre-training the new one.
     async fn baseline<H: Host>(
         &mut self,
         host: &H,
@@ -348,6 +453,9 @@ impl FineTuneJob {
         if self.held_out.is_empty() {
             self.stage = Stage::Steps;
             return Ok(StepResult::More);
+        }
+        if self.run.plan.settings.method == Method::Pretrain {
+            return self.start_evaluation(engine).await;
         }
         if samples
             .encode_next_batch(host, engine, &self.held_out.samples)
@@ -366,10 +474,7 @@ impl FineTuneJob {
             .map(|features| zero_shot_probabilities(features, &classifier, scale))
             .collect();
         let accuracy = self.held_out.evaluate(&probabilities).top_1;
-        // Pre-training starts from another model.
-        if self.run.plan.settings.method != Method::Pretrain {
-            self.record_accuracy(host, accuracy);
-        }
+        self.record_accuracy(host, accuracy);
         self.run.before = Some(probabilities);
         self.stage = Stage::Steps;
         Ok(StepResult::More)
@@ -473,6 +578,7 @@ impl FineTuneJob {
         self.run.seconds = self.seconds(host);
         let kept = async {
             let bytes = self.trainer.state(Some(&self.sampler)).await?;
+            self.run.state_crc = Some(checksum(&bytes));
             let run = serde_json::to_vec(&self.run)?;
             host.put(CHECKPOINT_STATES[slot], &bytes).await?;
             host.put(CHECKPOINT_RUNS[slot], &run).await?;
@@ -513,8 +619,11 @@ impl FineTuneJob {
                 classifier.push(zero_shot::ensemble(&features));
             }
         }
+        let log_scale = rows(model.logit_scale.val().reshape([1, 1])).await?;
+        let log_scale = log_scale.iter().flatten().next();
         self.stage = Stage::Measuring {
             model: Box::new(model),
+            scale: log_scale.copied().unwrap_or_default().exp(),
             classifier,
             probabilities: Vec::new(),
         };
@@ -529,6 +638,7 @@ impl FineTuneJob {
     ) -> Result<StepResult, TrainingError> {
         let Stage::Measuring {
             model,
+            scale,
             classifier,
             probabilities,
         } = &mut self.stage
@@ -553,17 +663,9 @@ impl FineTuneJob {
             let data = burn::tensor::TensorData::new(pixels.concat(), shape);
             let images = burn::tensor::Tensor::<4>::from_data(data, engine.device());
             let features = rows(model.image_features(images)).await?;
-            let scale = f32::exp(
-                self.run
-                    .curves
-                    .scale
-                    .last()
-                    .map_or(0.0, |s| s[1] as f32)
-                    .ln(),
-            );
             let found = features
                 .iter()
-                .map(|features| zero_shot_probabilities(features, classifier, scale));
+                .map(|features| zero_shot_probabilities(features, classifier, *scale));
             probabilities.extend(found);
             let done = probabilities.len();
             self.eval_ms += host.now() - start;
@@ -575,6 +677,10 @@ impl FineTuneJob {
         if !self.held_out.is_empty() {
             let accuracy = self.held_out.evaluate(&probabilities).top_1;
             self.record_accuracy(host, accuracy);
+        }
+        if self.run.step == 0 && self.run.before.is_none() {
+            self.run.before = Some(probabilities);
+            return Ok(StepResult::More);
         }
         match self.stopping || self.run.step >= self.run.steps {
             false => Ok(StepResult::More),
@@ -625,7 +731,22 @@ impl FineTuneJob {
                 self.run.step, self.run.steps
             ));
         }
-        let each = self.step_ms / f64::from(self.steps_this_session.max(1)) / 1e3;
+        let taken = self.trainer.steps() as u32;
+        match self.run.step - taken.min(self.run.step) {
+            0 if taken == 0 => {
+                notes.push("stopped before the first step: nothing was learnt".into());
+            }
+            skipped if taken == 0 => notes.push(format!(
+                "nothing was learnt: in each of the {skipped} batches all images had the same \
+                 caption or class, so that there was nothing to tell apart"
+            )),
+            0 => {}
+            skipped => notes.push(format!(
+                "{skipped} of {} batches were skipped: all of their images had the same caption or class",
+                self.run.step
+            )),
+        }
+        let images = f64::from(self.steps_this_session) * self.sampler.batch_size as f64;
         let report = TrainingReport {
             method: plan.settings.method,
             model: self.run.model.clone(),
@@ -636,7 +757,10 @@ impl FineTuneJob {
             before: (before.as_ref()).map(|before| self.held_out.evaluate(before)),
             after: has_held_out.then(|| self.held_out.evaluate(&after)),
             seconds: self.seconds(host),
-            images_per_second: self.sampler.batch_size as f64 / each.max(1e-6),
+            images_per_second: match self.step_ms > 0.0 {
+                true => images / (self.step_ms / 1e3),
+                false => 0.0,
+            },
             notes,
         };
         let answers = match &before {
@@ -650,6 +774,12 @@ impl FineTuneJob {
         };
         Ok(StepResult::Done(Box::new(outcome), Box::new(artifact)))
     }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 /// Settings as a map, for the report.

@@ -240,6 +240,7 @@ impl HeadFitJob {
                     .collect(),
                 examples,
                 problems: plan.problems.clone(),
+                ..Dataset::default()
             },
             features,
             split: Split { train, held_out },

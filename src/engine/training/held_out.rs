@@ -1,5 +1,6 @@
 //! Evaluation of the held-out part, before and after training.
 
+use crate::data::LeftOut;
 use crate::engine::messages::{HeldOutAnswer, SampleId, TrainingPlan};
 use crate::eval::{Evaluation, Judged, softmax};
 use crate::train::{ClassCount, DataReport};
@@ -126,5 +127,6 @@ pub fn data_report(plan: &TrainingPlan) -> DataReport {
             })
             .collect(),
         problems: plan.problems.clone(),
+        left_out: LeftOut::count(&plan.problems),
     }
 }

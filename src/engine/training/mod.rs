@@ -200,7 +200,8 @@ impl<H: Host> Training<H> {
             TrainingRequest::Resume => {
                 self.restore_before_training(engine).await;
                 match FineTuneJob::resume(&self.host, engine).await {
-                    Ok((job, curves)) => {
+                    Ok((job, curves, note)) => {
+                        note.into_iter().for_each(|note| self.notify(note));
                         self.emit(TrainingEvent::Curves { curves });
                         self.run(Job::FineTune(Box::new(job)));
                     }
@@ -269,7 +270,6 @@ impl<H: Host> Training<H> {
     async fn start(&mut self, plan: TrainingPlan, engine: &mut Engine) {
         self.restore_before_training(engine).await;
         self.job = None;
-        fine_tune::delete_checkpoints(&self.host).await;
         let job = match plan.settings.method {
             Method::Probe | Method::Adapter => {
                 HeadFitJob::new(plan, self.host.now()).map(|job| Job::Head(Box::new(job)))
@@ -278,7 +278,10 @@ impl<H: Host> Training<H> {
                 .map(|job| Job::FineTune(Box::new(job))),
         };
         match job {
-            Ok(job) => self.run(job),
+            Ok(job) => {
+                fine_tune::delete_checkpoints(&self.host).await;
+                self.run(job);
+            }
             Err(error) => self.fail(error),
         }
     }

@@ -406,3 +406,235 @@ fn what_does_not_fit_is_told_before() {
             .is_some_and(|smaller| (1..100_000).contains(&smaller))
     );
 }
+
+/// Steps until so many are done, and pauses, which stores a checkpoint.
+fn pause_after(steps: usize, training: &mut Training<Memory>, host: &Memory, engine: &mut Engine) {
+    while host.steps().len() < steps {
+        assert!(block_on(training.work(engine)));
+    }
+    ask(training, TrainingRequest::Pause, engine);
+}
+
+/// Names of the checkpoint's metadata and of its state, the latest first.
+fn slots(host: &Memory) -> Vec<(String, String)> {
+    let kept = host.kept.borrow();
+    let mut slots: Vec<(f64, String, String)> = (["run-0", "run-1"].into_iter())
+        .filter_map(|name| {
+            let run: serde_json::Value = serde_json::from_slice(kept.get(name)?).unwrap();
+            let state = format!("state-{}", run["place"]);
+            Some((run["kept_ms"].as_f64().unwrap(), name.into(), state))
+        })
+        .collect();
+    slots.sort_by(|a, b| b.0.total_cmp(&a.0));
+    (slots.into_iter())
+        .map(|(_, run, state)| (run, state))
+        .collect()
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_older_one() {
+    let mut engine = engine();
+    let (mut first, host) = begun(&engine);
+    let start = TrainingRequest::Start {
+        plan: plan(Method::Lora),
+    };
+    ask(&mut first, start, &mut engine);
+    pause_after(2, &mut first, &host, &mut engine);
+    ask(&mut first, TrainingRequest::Resume, &mut engine);
+    pause_after(4, &mut first, &host, &mut engine);
+    drop(first);
+    let damage = |state: &str| {
+        let mut kept = host.kept.borrow_mut();
+        let bytes = kept.get_mut(state).unwrap();
+        let last = bytes.len() - 9;
+        bytes[last] ^= 1;
+    };
+    let found = slots(&host);
+    assert_eq!(found.len(), 2);
+    damage(&found[0].1);
+    let resumed_from = host.steps()[1].step;
+    let later = host.steps()[3].step;
+    let stored = host.kept.borrow().clone();
+
+    let mut second = Training::new(host.clone());
+    block_on(second.begin(&engine));
+    ask(&mut second, TrainingRequest::Resume, &mut engine);
+    let remark = format!(
+        "The checkpoint of step {later} cannot be used (the checkpoint is damaged). Training was \
+         resumed from step {resumed_from}."
+    );
+    let said = TrainingEvent::Remark { text: remark };
+    assert!(
+        host.said.borrow().contains(&said),
+        "{:?}",
+        host.said.borrow()
+    );
+    finish(&mut second, &mut engine);
+    let (again, before) = (host.steps()[4], host.steps()[2]);
+    assert_eq!(again.step, before.step);
+    assert!(
+        (again.loss - before.loss).abs() < 1e-5,
+        "{again:?}, not {before:?}"
+    );
+    host.outcome();
+
+    // Both damaged: there is nothing to go on from.
+    *host.kept.borrow_mut() = stored;
+    damage(&found[1].1);
+    let mut third = Training::new(host.clone());
+    block_on(third.begin(&engine));
+    ask(&mut third, TrainingRequest::Resume, &mut engine);
+    let last = host.said.borrow().last().cloned();
+    let Some(TrainingEvent::Failed { error }) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(error, "the checkpoint is damaged: start the training again");
+}
+
+#[test]
+fn checkpoints_of_earlier_versions_are_resumed() {
+    let mut engine = engine();
+    let (mut first, host) = begun(&engine);
+    let start = TrainingRequest::Start {
+        plan: plan(Method::Lora),
+    };
+    ask(&mut first, start, &mut engine);
+    pause_after(2, &mut first, &host, &mut engine);
+    drop(first);
+    let (run, _) = slots(&host).remove(0);
+    let mut metadata: serde_json::Value =
+        serde_json::from_slice(&host.kept.borrow()[&run]).unwrap();
+    assert!(
+        metadata
+            .as_object_mut()
+            .unwrap()
+            .remove("state_crc")
+            .is_some()
+    );
+    let bytes = serde_json::to_vec(&metadata).unwrap();
+    host.kept.borrow_mut().insert(run, bytes);
+    let mut second = Training::new(host.clone());
+    block_on(second.begin(&engine));
+    ask(&mut second, TrainingRequest::Resume, &mut engine);
+    finish(&mut second, &mut engine);
+    host.outcome();
+}
+
+#[test]
+fn what_cannot_teach_is_refused_and_deletes_nothing() {
+    let mut engine = engine();
+    let (mut training, host) = begun(&engine);
+    let start = |plan| TrainingRequest::Start { plan };
+    ask(&mut training, start(plan(Method::Lora)), &mut engine);
+    pause_after(2, &mut training, &host, &mut engine);
+    let kept = slots(&host);
+    type Change = fn(&mut TrainingSettings);
+    let changes: [(Change, &str); 9] = [
+        (|s| s.batch_size = 1, "batch size must be at least 2, not 1"),
+        (|s| s.batch_size = 0, "batch size must be at least 2, not 0"),
+        (|s| s.micro_batch = 0, "micro-batch must be at least 1"),
+        (
+            |s| s.epochs = 0,
+            "number of epochs must be at least 1, not 0",
+        ),
+        (|s| s.rank = 0, "LoRA rank must be at least 1"),
+        (
+            |s| s.alpha = f64::NAN,
+            "alpha must be a number above 0, not NaN",
+        ),
+        (
+            |s| s.learning_rate = f64::NAN,
+            "learning rate must be a number above 0, not NaN",
+        ),
+        (
+            |s| s.learning_rate = -1e-3,
+            "learning rate must be a number above 0, not -0.001",
+        ),
+        (
+            |s| s.weight_decay = f64::NAN,
+            "weight decay must be a number from 0 on, not NaN",
+        ),
+    ];
+    for (change, expected) in changes {
+        let mut plan = plan(Method::Lora);
+        change(&mut plan.settings);
+        ask(&mut training, start(plan), &mut engine);
+        let last = host.said.borrow().last().cloned();
+        let Some(TrainingEvent::Failed { error }) = last else {
+            panic!("{last:?}");
+        };
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(slots(&host), kept);
+    }
+    let mut few = plan(Method::Lora);
+    few.samples.truncate(1);
+    ask(&mut training, start(few), &mut engine);
+    let last = host.said.borrow().last().cloned();
+    assert!(
+        matches!(&last, Some(TrainingEvent::Failed { error }) if error.contains("at least 2 are needed")),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn a_run_without_a_step_says_that_nothing_was_learnt() {
+    let mut engine = engine();
+    // One caption for all: there is nothing to tell apart.
+    let (mut training, host) = begun(&engine);
+    let mut same = plan(Method::Lora);
+    same.classes.clear();
+    for sample in &mut same.samples {
+        sample.class = None;
+        sample.captions = vec!["a drawing".into()];
+    }
+    ask(
+        &mut training,
+        TrainingRequest::Start { plan: same },
+        &mut engine,
+    );
+    finish(&mut training, &mut engine);
+    let report = host.outcome().report;
+    assert_eq!(report.images_per_second, 0.0);
+    let told = |note: &String| note.starts_with("nothing was learnt: in each of the 8 batches");
+    assert!(report.notes.iter().any(told), "{:?}", report.notes);
+
+    // Stopped before the first step: the model and its temperature are those of before.
+    for method in [Method::Lora, Method::Pretrain] {
+        let (mut training, host) = begun(&engine);
+        let start = TrainingRequest::Start { plan: plan(method) };
+        ask(&mut training, start, &mut engine);
+        let stop = TrainingRequest::Stop { discard: false };
+        ask(&mut training, stop, &mut engine);
+        finish(&mut training, &mut engine);
+        assert!(host.steps().is_empty());
+        let outcome = host.outcome();
+        let (before, after) = (
+            outcome.report.before.unwrap(),
+            outcome.report.after.unwrap(),
+        );
+        assert_eq!(before.top_1, after.top_1, "{method}");
+        assert!((outcome.answers.iter()).all(|answer| answer.before == answer.after));
+        let least = outcome
+            .answers
+            .iter()
+            .map(|a| a.probability)
+            .fold(1.0, f32::min);
+        assert!(least > 0.5, "one of two: {least}");
+        let told = |note: &String| note.contains("nothing was learnt");
+        assert!(outcome.report.notes.iter().any(told));
+    }
+}
+
+#[test]
+fn pre_training_begins_with_the_accuracy_of_the_new_model() {
+    let mut engine = engine();
+    let (mut training, host) = begun(&engine);
+    let start = TrainingRequest::Start {
+        plan: plan(Method::Pretrain),
+    };
+    ask(&mut training, start, &mut engine);
+    finish(&mut training, &mut engine);
+    let report = host.outcome().report;
+    let accuracy = report.curves.iter().find(|c| c.name == "accuracy").unwrap();
+    assert_eq!(accuracy.points[0], [0.0, report.before.unwrap().top_1]);
+}

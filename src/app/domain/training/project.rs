@@ -578,6 +578,7 @@ mod tests {
             problems: vec![Problem::Unlabelled {
                 path: "c.png".into(),
             }],
+            ..Dataset::default()
         };
         let mut project = Project::default();
         project.class_named("Dog");

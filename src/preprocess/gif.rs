@@ -1,0 +1,94 @@
+//! First frame of a GIF, as Pillow loads it: with its palette, on a screen of its own.
+
+use ::gif::{ColorOutput, DecodeOptions, DecodingError};
+use image::ImageFormat;
+use image::error::{self, ImageError};
+
+use super::PreprocessError;
+use super::decode::{Alpha, MAX_PIXELS, Picture, explain, zeroed};
+
+const FORMAT: &str = "GIF";
+/// Length of the header and the description of the screen, and the place of its flags.
+const HEADER: usize = 13;
+const FLAGS: usize = 10;
+const HAS_PALETTE: u8 = 0x80;
+
+/// Decodes the first frame. What of the screen it leaves free shows the transparent index
+/// or, without one, index 0. A palette that is the grey scale itself, or none at all, makes
+/// a grey picture; an index beyond the palette's end is grey, too.
+pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
+    let with_palette;
+    let bytes = match bytes.get(..HEADER) {
+        // The decoder refuses a frame without a palette.
+        Some(header) if header[FLAGS] & HAS_PALETTE == 0 => {
+            let mut header = header.to_vec();
+            header[FLAGS] |= HAS_PALETTE | 7;
+            let grey = (0..=255).flat_map(|value| [value; 3]);
+            with_palette = [header, grey.collect(), bytes[HEADER..].to_vec()].concat();
+            &with_palette
+        }
+        _ => bytes,
+    };
+    let mut options = DecodeOptions::new();
+    options.set_color_output(ColorOutput::Indexed);
+    let mut decoder = options.read_info(bytes).map_err(failed)?;
+    let Some(frame) = decoder.next_frame_info().map_err(failed)? else {
+        return Err(PreprocessError::Truncated(FORMAT));
+    };
+    let [left, top, frame_width, frame_height] =
+        [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+    let (own, transparent) = (frame.palette.clone(), frame.transparent);
+    let palette = own.unwrap_or_else(|| decoder.global_palette().unwrap_or_default().to_vec());
+
+    // A frame may be larger than the screen, which then grows.
+    let width = usize::from(decoder.width()).max(left + frame_width);
+    let height = usize::from(decoder.height()).max(top + frame_height);
+    if width as u64 * height as u64 > MAX_PIXELS {
+        let [width, height] = [width, height].map(|side| side as u32);
+        return Err(PreprocessError::TooLarge { width, height });
+    }
+    let mut indices = zeroed((frame_width * frame_height) as u64)?;
+    decoder.read_into_buffer(&mut indices).map_err(failed)?;
+
+    let (colours, _) = palette.as_chunks::<3>();
+    let mut numbered = (0..=255u8).zip(colours);
+    let is_grey = numbered.all(|(index, colour)| *colour == [index; 3]);
+    let colour = |index: u8| {
+        colours
+            .get(usize::from(index))
+            .copied()
+            .unwrap_or([index; 3])
+    };
+    let mut screen = zeroed((width * height) as u64)?;
+    screen.fill(transparent.unwrap_or(0));
+    let rows = screen.chunks_exact_mut(width.max(1)).skip(top);
+    for (to, from) in rows.zip(indices.chunks_exact(frame_width.max(1))) {
+        to[left..left + frame_width].copy_from_slice(from);
+    }
+    let has_key = transparent.is_some();
+    let channels = (if is_grey { 1 } else { 3 }) + usize::from(has_key);
+    let mut samples = zeroed((screen.len() * channels) as u64)?;
+    for (pixel, index) in samples.chunks_exact_mut(channels).zip(screen) {
+        match is_grey {
+            true => pixel[0] = index,
+            false => pixel[..3].copy_from_slice(&colour(index)),
+        }
+        if let (Some(transparent), Some(alpha)) = (transparent, pixel.last_mut()) {
+            *alpha = if index == transparent { 0 } else { 255 };
+        }
+    }
+    let mut picture = Picture::new(width as u32, height as u32, channels as u8, samples)?;
+    picture.stepped = !is_grey;
+    if has_key {
+        picture.alpha = Alpha::Key;
+    }
+    Ok(picture)
+}
+
+fn failed(error: DecodingError) -> PreprocessError {
+    let error = match error {
+        DecodingError::Io(error) => ImageError::IoError(error),
+        other => ImageError::Decoding(error::DecodingError::new(ImageFormat::Gif.into(), other)),
+    };
+    explain(error, FORMAT)
+}
