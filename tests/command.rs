@@ -512,10 +512,17 @@ fn a_classifier_is_trained_written_and_used() {
     std::fs::create_dir(data.join("unicorn")).unwrap();
     for method in ["probe", "adapter"] {
         let out = folder.path().join(method);
+        // The run of another method that may lie here is none of its business.
+        let kept = out.join("state/run-0");
+        std::fs::create_dir_all(out.join("state")).unwrap();
+        std::fs::write(&kept, b"kept").unwrap();
         let (data, out) = (data.display().to_string(), out.display().to_string());
         let output = train(&["--method", method, "--data", &data, "--out", &out]);
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{errors}");
+        assert_eq!(std::fs::read(kept).unwrap(), b"kept");
+        let state = std::fs::read_dir(Path::new(&out).join("state")).unwrap();
+        assert_eq!(state.count(), 1);
         for named in ["broken.png", "again.png is a duplicate of", "unicorn"] {
             assert!(errors.contains(named), "{errors}");
         }

@@ -137,6 +137,67 @@ fn only_what_changed_is_encoded_again() {
     assert_eq!(changed["skipped"].as_array().unwrap().len(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf_8_are_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let library = Library::new();
+    let odd = |name: &'static [u8]| library.images().join(OsStr::from_bytes(name));
+    if fs::copy(sample_file("cat.jpg"), odd(b"caf\xe9.jpg")).is_err() {
+        return; // the file system has no such names
+    }
+    fs::write(odd(b"caf\xe9.txt"), b"text").unwrap();
+    fs::create_dir(odd(b"ol\xe9")).unwrap();
+    let found = library.json("index", &[]);
+    assert_eq!(found["images"], 6);
+    let skipped: Vec<[&str; 2]> = (found["skipped"].as_array().unwrap().iter())
+        .map(|skipped| ["path", "reason"].map(|key| skipped[key].as_str().unwrap()))
+        .collect();
+    let why = "its name is not UTF-8: rename it";
+    assert_eq!(skipped, [["caf\\xE9.jpg", why], ["ol\\xE9/", why]]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_an_error() {
+    let library = Library::new();
+    let images = library.images().display().to_string();
+    let out = library.folder.path().join("sorted").display().to_string();
+    let index = library.folder.path().join("index.safetensors");
+    let shard = ["embed", "--device", "cpu", "--data", &images, "--out", &out];
+    let place = ["--device", "cpu", "--index", index.to_str().unwrap()];
+    let with_index = |command: &[&'static str]| [command, &place].concat();
+    for arguments in [
+        [&with_index(&["index"])[..], &[&images]].concat(),
+        [&with_index(&["index", "--json"])[..], &[&images]].concat(),
+        [&with_index(&["search", "cat"])[..], &["--data", &images]].concat(),
+        [&with_index(&["duplicates"])[..], &[&images]].concat(),
+        [
+            &with_index(&["sort", "--labels", "cat,dog", "--dry-run"])[..],
+            &["--out", &out, &images],
+        ]
+        .concat(),
+        shard.to_vec(),
+    ] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let found = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(&arguments)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let errors = failure(&found);
+        assert!(
+            errors.contains("clip: the standard output cannot be written:"),
+            "{arguments:?}: {errors}"
+        );
+    }
+}
+
 #[test]
 fn words_and_images_find_images() {
     let library = Library::new();

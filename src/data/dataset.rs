@@ -241,11 +241,12 @@ impl Dataset {
                     found
                 }
                 Found::Nowhere(why) => {
-                    self.problems.push(Problem::Missing {
-                        path: row.image,
-                        line: row.line,
-                        why,
-                    });
+                    let path = match row.image.as_str() {
+                        "" => "a row without a name".into(),
+                        _ => row.image,
+                    };
+                    let line = row.line;
+                    self.problems.push(Problem::Missing { path, line, why });
                     continue;
                 }
             };

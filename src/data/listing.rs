@@ -141,7 +141,7 @@ impl Listing {
             return Found::Nowhere("is an address, not a file: download it first".into());
         }
         if clean_path(image).is_empty() {
-            return Found::Nowhere("names no file".into());
+            return Found::Nowhere("names no file: write the image's path there".into());
         }
         let path = clean_path(&format!("{folder}/{image}"));
         let at = |index: usize| self.paths[index].as_str();

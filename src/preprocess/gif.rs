@@ -15,7 +15,7 @@ const HAS_PALETTE: u8 = 0x80;
 
 /// Decodes the first frame. What of the screen it leaves free shows the transparent index
 /// or, without one, index 0. A palette that is the grey scale itself, or none at all, makes
-/// a grey picture; an index beyond the palette's end is grey, too.
+/// a grey picture; an index beyond the end of another palette is black.
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     let with_palette;
     let bytes = match bytes.get(..HEADER) {
@@ -53,12 +53,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     let (colours, _) = palette.as_chunks::<3>();
     let mut numbered = (0..=255u8).zip(colours);
     let is_grey = numbered.all(|(index, colour)| *colour == [index; 3]);
-    let colour = |index: u8| {
-        colours
-            .get(usize::from(index))
-            .copied()
-            .unwrap_or([index; 3])
-    };
+    let colour = |index: u8| colours.get(usize::from(index)).copied().unwrap_or_default();
     let mut screen = zeroed((width * height) as u64)?;
     screen.fill(transparent.unwrap_or(0));
     let rows = screen.chunks_exact_mut(width.max(1)).skip(top);
@@ -91,4 +86,49 @@ fn failed(error: DecodingError) -> PreprocessError {
         other => ImageError::Decoding(error::DecodingError::new(ImageFormat::Gif.into(), other)),
     };
     explain(error, FORMAT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Screen of 3 x 1 pixels, whose first frame shows the indices 1 and 2 from x = 1 on.
+    fn file(palette: &[u8], own: &[u8]) -> Vec<u8> {
+        let flags = |palette: &[u8]| match palette.len() {
+            0 => 0,
+            length => HAS_PALETTE | ((length / 3).ilog2() - 1) as u8,
+        };
+        let screen = [3, 0, 1, 0, flags(palette), 0, 0];
+        let frame = [b',', 1, 0, 0, 0, 2, 0, 1, 0, flags(own)];
+        // Codes of 3 bits: clear, 1, 2, end.
+        let pixels = [2, 2, 0b10_001_100, 0b101_0, 0, b';'];
+        [&b"GIF89a"[..], &screen, palette, &frame, own, &pixels].concat()
+    }
+
+    #[test]
+    fn a_frame_has_its_own_palette_or_that_of_the_file() {
+        let colours = [9, 8, 7, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        let grey = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3];
+        for (palette, own, expected) in [
+            (&colours[..], &[][..], &[9, 8, 7, 1, 0, 0, 0, 2, 0][..]),
+            (&grey, &colours, &[9, 8, 7, 1, 0, 0, 0, 2, 0]),
+            (&colours, &grey, &[0, 1, 2]),
+            (&[], &[], &[0, 1, 2]),
+            // The last index is beyond the palette.
+            (&colours[..6], &[], &[9, 8, 7, 1, 0, 0, 0, 0, 0]),
+        ] {
+            let picture = decode(&file(palette, own)).expect("picture");
+            assert_eq!(picture.samples(), expected);
+            assert_eq!(picture.stepped, expected.len() == 9);
+        }
+    }
+
+    #[test]
+    fn broken_headers_are_refused() {
+        let whole = file(&[0, 0, 0, 1, 1, 1], &[]);
+        for end in 6..whole.len() - 2 {
+            let error = decode(&whole[..end]).expect_err("cut");
+            assert!(error.to_string().contains("cut off"), "{end}: {error}");
+        }
+    }
 }

@@ -10,6 +10,8 @@
 //!   here the high byte counts, as for every other 16-bit picture.
 //! - Pillow loads CMYK JPEGs as CMYK, and OpenCLIP resizes them so; here they are
 //!   converted to RGB first.
+//! - Pillow gives a frame whose own palette is the grey scale the colours of the file's
+//!   palette, if there is one; here the frame is grey.
 //! - JPEG and lossy WebP leave rounding to the decoder: pixels may differ by a few steps
 //!   of 255 from those of libjpeg-turbo and libwebp.
 

@@ -72,6 +72,7 @@ pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
         VisionConfig::Vit(vit) => vec![
             ("patch_size", vit.patch_size),
             ("vision width", vit.width),
+            ("vision MLP width", vit.mlp_width),
             ("vision layers", vit.layers),
             ("grid of patches", vit.image_size / vit.patch_size.max(1)),
         ],
@@ -87,6 +88,7 @@ pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
             ("vocab_size", config.text.vocab_size),
             ("context_length", config.text.context_length),
             ("text width", config.text.width),
+            ("text MLP width", config.text.mlp_width),
             ("text layers", config.text.layers),
         ]
     };

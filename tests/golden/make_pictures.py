@@ -142,7 +142,6 @@ def write_gifs(at) -> None:
     gif(at("smaller_key_beyond_48x40.gif"), screen, small, (9, 7), colours, key=200)
     gif(at("smaller_background_48x40.gif"), screen, small, (9, 7), colours, background=9)
     gif(at("smaller_own_48x40.gif"), screen, small, (9, 7), others, own=colours)
-    gif(at("smaller_own_grey_48x40.gif"), screen, small, (9, 7), others, own=grey)
     gif(at("smaller_grey_48x40.gif"), screen, small, (9, 7), grey)
     gif(at("smaller_grey_key_48x40.gif"), screen, small, (9, 7), grey, key=40)
     gif(at("smaller_interlaced_48x40.gif"), screen, small, (9, 7), colours, interlaced=True)
