@@ -45,11 +45,11 @@ PHOTOS = [
     ("scikit-image", "skimage/data/rocket.jpg", "rocket", "a rocket before its launch, at dusk",
      ["rocket", "airplane", "flower", "cat"]),
     ("scikit-learn", "sklearn/datasets/images/flower.jpg", "flower", "an orange dahlia",
-     ["flower", "butterfly", "mushroom", "orange"]),
+     ["flower", "bird", "apple", "bear"]),
     ("scikit-learn", "sklearn/datasets/images/china.jpg", "pagoda", "a pagoda above a lake",
-     ["pagoda", "skyscraper", "forest", "beach"]),
+     ["temple", "beach", "skyscraper", "bridge"]),
     ("scipy", "scipy/misc/face.dat", "raccoon", "a raccoon between leaves",
-     ["raccoon", "wolf", "bird", "fish"]),
+     ["raccoon", "bear", "squirrel", "fox"]),
 ]
 RACCOON = (1024, 768)  # scipy keeps its pixels alone, RGB, in bzip2
 
@@ -57,7 +57,7 @@ RACCOON = (1024, 768)  # scipy keeps its pixels alone, RGB, in bzip2
 DRAWINGS = [
     ("1f355", "pizza", ["pizza", "hamburger", "banana", "fish"]),
     ("1f6b2", "bicycle", ["bicycle", "car", "train", "airplane"]),
-    ("1f3b8", "guitar", ["guitar", "trumpet", "drum", "piano"]),
+    ("1f3b8", "guitar", ["guitar", "drum", "piano", "cello"]),
     ("2602", "umbrella", ["umbrella", "hat", "tent", "snowman"]),
     ("26bd", "soccer", ["soccer ball", "basketball", "tennis", "bowling"]),
     ("1f98b", "butterfly", ["butterfly", "bee", "bird", "fish"]),

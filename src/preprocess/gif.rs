@@ -101,7 +101,7 @@ mod tests {
         let screen = [3, 0, 1, 0, flags(palette), 0, 0];
         let frame = [b',', 1, 0, 0, 0, 2, 0, 1, 0, flags(own)];
         // Codes of 3 bits: clear, 1, 2, end.
-        let pixels = [2, 2, 0b10_001_100, 0b101_0, 0, b';'];
+        let pixels = [2, 2, 0b1000_1100, 0b1010, 0, b';'];
         [&b"GIF89a"[..], &screen, palette, &frame, own, &pixels].concat()
     }
 

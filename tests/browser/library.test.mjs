@@ -53,14 +53,15 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await status(page, "Photos: 6 images");
       assert.match(await page.locator(hook("skipped")).innerText(), /1 files skipped/);
 
-      await page.locator(hook("search-input")).fill("a photo of a cat");
+      await page.locator(hook("search-input")).fill("a photo of a rocket");
       await page.locator(hook("hit")).first().waitFor();
       const found = await paths(page);
       assert.equal(found.length, 6);
-      assert.deepEqual(found.slice(0, 2).sort(), ["animals/cat.jpg", "backup/cat.jpg"]);
+      assert.equal(found[0], "rocket.jpg");
 
       // More like this: neither it nor its copy is an answer.
-      await page.locator(hook("hit")).first().getByRole("button", { name: "More like this" }).click();
+      const cat = page.locator(`${hook("hit")}[data-path="animals/cat.jpg"]`);
+      await cat.getByRole("button", { name: "More like this" }).click();
       await page.locator(hook("search-input")).fill("");
       await page.locator(hook("like-chip")).waitFor();
       await page.locator(hook("search-count")).filter({ hasText: "4 images" }).waitFor();
@@ -76,14 +77,14 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await page.locator(hook("task-sort")).click();
       await page.locator(hook("sort-labels")).fill("cat, cup of coffee, rocket, flower, pizza");
       await page.locator(hook("sort-images")).click();
-      const cats = page.locator(`${hook("sorted-group")}[data-label="cat"]`);
-      await cats.locator(`${hook("sorted-image")}[data-path="animals/cat.jpg"]`).waitFor();
+      const rockets = page.locator(`${hook("sorted-group")}[data-label="rocket"]`);
+      await rockets.locator(`${hook("sorted-image")}[data-path="rocket.jpg"]`).waitFor();
       const all = await page.locator(hook("sorted-image")).count();
       assert.equal(all, 6);
       // By hand into another group.
-      await cats.locator(`${hook("sorted-image")}[data-path="backup/cat.jpg"] select`).selectOption({ label: "pizza" });
+      await rockets.locator(`${hook("sorted-image")}[data-path="rocket.jpg"] select`).selectOption({ label: "pizza" });
       await page
-        .locator(`${hook("sorted-group")}[data-label="pizza"] ${hook("sorted-image")}[data-path="backup/cat.jpg"]`)
+        .locator(`${hook("sorted-group")}[data-label="pizza"] ${hook("sorted-image")}[data-path="rocket.jpg"]`)
         .waitFor();
       // And on to training.
       await page.locator(hook("train-sorted")).click();
