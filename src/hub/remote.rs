@@ -41,6 +41,15 @@ impl Remote {
         })
     }
 
+    /// Where the cache notes that a commit has no such file, as `huggingface_hub` does:
+    /// `.no_exist/<commit>/<file>`. `None` until the commit is known.
+    fn absence_marker(&self, file: &str) -> Option<PathBuf> {
+        let folder = self.cache.path().join(self.repository.folder_name());
+        let revision = folder.join("refs").join(self.repository.revision());
+        let commit = std::fs::read_to_string(revision).ok()?;
+        Some(folder.join(".no_exist").join(commit.trim()).join(file))
+    }
+
     /// Path of a file after download; `None` if the hub has no such file.
     fn fetch(&self, file: &str) -> Result<Option<PathBuf>, HubError> {
         let cached = self.cache.repo(self.repository.clone()).get(file);
@@ -48,9 +57,20 @@ impl Remote {
         let newest = match self.api.metadata(&repository.url(file)) {
             Ok(newest) => newest,
             Err(error) => {
+                let absent = self.absence_marker(file);
                 return match (status(&error), cached) {
-                    (Some(404), _) => Ok(None),
+                    (Some(404), _) => {
+                        // If it cannot be noted, the hub is asked again, as always.
+                        if let Some(marker) = absent
+                            && let Some(folder) = marker.parent()
+                        {
+                            let _ = std::fs::create_dir_all(folder)
+                                .and_then(|()| std::fs::write(&marker, b""));
+                        }
+                        Ok(None)
+                    }
                     (_, Some(cached)) => Ok(Some(cached)),
+                    (_, None) if absent.is_some_and(|marker| marker.exists()) => Ok(None),
                     (_, None) => Err(failed(&self.name, file, error)),
                 };
             }
