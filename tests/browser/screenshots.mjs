@@ -2,7 +2,7 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR
 //
-// empty, answers, error, phone, dark, train, trained, trained-phone; from the built page in dist/, on the CPU, with
+// empty, answers, error, phone, dark, library, train, trained, trained-phone; from the built page in dist/, on the CPU, with
 // the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
@@ -16,8 +16,8 @@ if (!out) {
 }
 await mkdir(out, { recursive: true });
 
-const LABELS = ["cat", "raccoon", "dog", "cup of coffee", "pizza", "flower", "umbrella", "pagoda"];
-const PICTURES = ["cat.jpg", "coffee.jpg", "flower.jpg", "raccoon.jpg", "pizza.png", "umbrella.png"].map(
+const LABELS = ["raccoon", "squirrel", "cup of coffee", "rocket", "pizza", "umbrella", "soccer ball", "bicycle"];
+const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbrella.png", "soccer.png"].map(
   (name) => `assets/samples/${name}`,
 );
 
@@ -35,6 +35,7 @@ try {
   });
   await shoot("phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true }, answers);
   await shoot("dark", { colorScheme: "dark" }, answers);
+  await shoot("library", {}, library, "#library");
   await shoot("train", {}, samples, "#train");
   await shoot("trained", {}, trained, "#train");
   await shoot("trained-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, trained, "#train");
@@ -48,6 +49,14 @@ async function answers(page) {
   await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
   await h.setLabels(page, LABELS);
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
+}
+
+async function library(page) {
+  await h.waitReady(page);
+  await page.locator(h.hook("folder-input")).setInputFiles(join(h.ROOT, "assets/samples"));
+  await page.locator(h.hook("index-status")).filter({ hasText: "12 images" }).waitFor();
+  await page.locator(h.hook("search-input")).fill("rocket");
+  await page.locator(h.hook("hit")).first().waitFor();
 }
 
 async function samples(page) {

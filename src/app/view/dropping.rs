@@ -48,7 +48,7 @@ fn in_text_field(event: &web_sys::Event) -> bool {
         .and_then(|target| target.dyn_into::<HtmlElement>().ok())
         .is_some_and(|element| {
             element
-                .matches("input[type=text], textarea")
+                .matches("input[type=text], input[type=search], textarea")
                 .unwrap_or(false)
         })
 }

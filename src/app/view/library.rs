@@ -359,7 +359,7 @@ fn Search(library: LibraryController) -> impl IntoView {
                                         {move || format!("{:.2}", session.with(|s| s.min_score).max(worst))}
                                     </output>
                                 </label>
-                                <button type="button" class="link" on:click=move |_| library.save_hits()>
+                                <button type="button" class="quiet" on:click=move |_| library.save_hits()>
                                     "Download results (CSV)"
                                 </button>
                             </div>
@@ -382,14 +382,14 @@ fn Search(library: LibraryController) -> impl IntoView {
                                     <span class="score">{format!("{score:.3}")}</span>
                                     <button
                                         type="button"
-                                        class="link"
+                                        class="quiet"
                                         on:click=move |_| more_like(plus.clone(), Sign::Plus)
                                     >
                                         "More like this"
                                     </button>
                                     <button
                                         type="button"
-                                        class="link"
+                                        class="quiet"
                                         on:click=move |_| more_like(minus.clone(), Sign::Minus)
                                     >
                                         "Less"
@@ -609,7 +609,7 @@ fn Sort(app: App) -> impl IntoView {
                                 <Show when=move || { images.with(Vec::len) > limit.get() }>
                                     <button
                                         type="button"
-                                        class="link"
+                                        class="quiet"
                                         on:click=move |_| limit.update(|limit| *limit += PAGE)
                                     >
                                         "Show more"
