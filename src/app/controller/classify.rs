@@ -308,7 +308,7 @@ impl ClassifyController {
     /// Adds picture files. What they really hold is found out by the worker.
     pub fn add_files(self, files: impl IntoIterator<Item = File>) {
         self.own_images.set(true);
-        if !self.labels_own.get_untracked() {
+        if self.labels_suggested() {
             self.labels.set(self.suggestions());
         }
         let named = |file: File| (file.name(), Blob::from(file));
@@ -329,7 +329,7 @@ impl ClassifyController {
 
     /// Adds a sample picture, and its labels unless the visitor has their own.
     pub fn add_sample(self, sample: Sample) {
-        if !self.labels_own.get_untracked() || self.labels.with_untracked(Vec::is_empty) {
+        if self.labels_suggested() || self.labels.with_untracked(Vec::is_empty) {
             self.sample_labels
                 .update(|known| known.push(sample.labels.clone()));
             self.labels.set(self.suggestions());
@@ -384,6 +384,12 @@ impl ClassifyController {
     /// Fills the list with suggestions for the images at hand.
     pub fn suggest_labels(self) {
         self.set_labels(self.suggestions());
+    }
+
+    /// Whether the list has suggestions: neither labels of the visitor's nor the classes of
+    /// what was trained.
+    fn labels_suggested(self) -> bool {
+        !self.labels_own.get_untracked() && self.labels_before.with_untracked(Option::is_none)
     }
 
     fn suggestions(self) -> Vec<String> {
