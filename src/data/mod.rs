@@ -31,9 +31,13 @@ pub use files::Directory;
 #[cfg(feature = "data")]
 pub use files::{DataFiles, InMemory};
 pub use left_out::LeftOut;
+#[cfg(feature = "data")]
+pub use names::{file_name, file_safe};
 pub use problem::Problem;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
+#[cfg(feature = "data")]
+pub use table::csv_field;
 #[cfg(feature = "data")]
 pub use zip::ZipFiles;
 

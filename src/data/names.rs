@@ -72,6 +72,21 @@ pub fn split_extension(path: &str) -> (&str, String) {
     }
 }
 
+/// Name without what would make it another path, on any system.
+pub fn file_safe(name: &str) -> String {
+    let safe: String = (name.trim().chars())
+        .map(|c| match c.is_control() || "/\\:*?\"<>|".contains(c) {
+            true => '_',
+            false => c,
+        })
+        .collect();
+    // Windows drops dots and spaces at the end.
+    match safe.trim_matches(['.', ' ']) {
+        "" => "unnamed".into(),
+        safe => safe.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -403,6 +403,14 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
+/// Field of a CSV file to write, quoted where it has to be.
+pub fn csv_field(text: &str) -> String {
+    match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,10 +11,9 @@ use super::Engine;
 use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
-    Entry, FileStamp, Group, Index, Skipped, combine, difference_hash, duplicates, file_hash,
+    Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
 };
 use crate::preprocess::decode;
-use crate::zero_shot;
 
 /// Name of the storage.
 const STORAGE: &str = "library";
@@ -123,10 +122,9 @@ impl Library {
             },
             LibraryRequest::Duplicates { similar } => {
                 let found = duplicates(&folder.index, similar);
-                let paths = |groups: &[Group]| -> Vec<Vec<String>> {
-                    let path = |entry: &usize| folder.index.entries()[*entry].file.path.clone();
+                let paths = |groups: &[Group]| {
                     (groups.iter())
-                        .map(|group| group.entries.iter().map(path).collect())
+                        .map(|group| group.paths(&folder.index))
                         .collect()
                 };
                 LibraryEvent::Duplicates {
@@ -235,10 +233,7 @@ impl Library {
                     pixels.push(engine.pixels(&picture));
                     batch.push(Entry {
                         file: stamp,
-                        width: picture.width(),
-                        height: picture.height(),
-                        sha256: file_hash(&bytes),
-                        difference_hash: difference_hash(&picture),
+                        image: ImageFacts::new(&bytes, &picture),
                     });
                 }
                 Err(error) => folder.skipped.push(Skipped {
@@ -389,14 +384,14 @@ async fn search(
     engine: &mut Engine,
 ) -> Result<Vec<(String, f32)>, String> {
     let mut features = Vec::new();
-    let mut asked_with: Vec<&str> = Vec::new();
+    let mut asked_with = Vec::new();
     for term in terms {
         let known = match term.image {
             true => {
                 let place = (index.entries())
                     .binary_search_by(|entry| entry.file.path.as_str().cmp(&term.text))
                     .map_err(|_| format!("{} is not in the index", term.text))?;
-                asked_with.push(&index.entries()[place].sha256);
+                asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
             false => {
@@ -408,12 +403,9 @@ async fn search(
         features.push((term.sign, known));
     }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    let hits = index.search(&query, top + asked_with.len(), -1.0);
+    let hits = index.search(&query, top, -1.0, &asked_with);
     Ok((hits.into_iter())
-        .map(|hit| (&index.entries()[hit.entry], hit.score))
-        .filter(|(entry, _)| !asked_with.contains(&entry.sha256.as_str()))
-        .take(top)
-        .map(|(entry, score)| (entry.file.path.clone(), score))
+        .map(|hit| (index.entries()[hit.entry].file.path.clone(), hit.score))
         .collect())
 }
 
@@ -426,15 +418,8 @@ async fn sort(
 ) -> Result<Vec<(String, u32, f32)>, String> {
     let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_string())?;
     let scale = engine.logit_scale().exp();
-    let best = |entry: usize| {
-        let features = index.features_of(entry);
-        let probabilities = zero_shot::probabilities(&features, &classifier, scale);
-        (probabilities.into_iter().enumerate()).max_by(|a, b| a.1.total_cmp(&b.1))
-    };
-    Ok((index.entries().iter().enumerate())
-        .filter_map(|(number, entry)| {
-            let (label, probability) = best(number)?;
-            Some((entry.file.path.clone(), label as u32, probability))
-        })
+    let best = index.best_labels(&classifier, scale).unwrap_or_default();
+    Ok((index.entries().iter().zip(best))
+        .map(|(entry, (label, probability))| (entry.file.path.clone(), label as u32, probability))
         .collect())
 }

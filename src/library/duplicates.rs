@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Index;
 use crate::kernels::gemm::{Epilogue, PackedData};
+use crate::kernels::math::dot;
 use crate::kernels::packed_weights::{PackedWeights, pack};
 
 /// Images that belong together, the one to keep first: the most pixels, then the largest
@@ -16,6 +17,15 @@ use crate::kernels::packed_weights::{PackedWeights, pack};
 pub struct Group {
     /// Indices of the entries.
     pub entries: Vec<usize>,
+}
+
+impl Group {
+    /// Paths of the images, that of the one to keep first.
+    pub fn paths(&self, index: &Index) -> Vec<String> {
+        (self.entries.iter())
+            .map(|entry| index.entries()[*entry].file.path.clone())
+            .collect()
+    }
 }
 
 /// Groups of two or more images; an image is in at most one group of each kind. Of equal
@@ -42,7 +52,7 @@ pub fn duplicates(index: &Index, similar: f32) -> Duplicates {
     let identical = groups(index, &all, |sets| {
         let mut first: HashMap<&str, usize> = HashMap::new();
         for &entry in &all {
-            let hash = index.entries()[entry].sha256.as_str();
+            let hash = index.entries()[entry].image.sha256.as_str();
             sets.join(*first.entry(hash).or_insert(entry), entry);
         }
     });
@@ -73,7 +83,7 @@ fn in_order(index: &Index, mut groups: Vec<Vec<usize>>) -> Vec<Group> {
     for entries in &mut groups {
         entries.sort_by_key(|&entry| {
             let found = &index.entries()[entry];
-            let pixels = u64::from(found.width) * u64::from(found.height);
+            let pixels = u64::from(found.image.width) * u64::from(found.image.height);
             let (pixels, size) = (
                 std::cmp::Reverse(pixels),
                 std::cmp::Reverse(found.file.size),
@@ -106,14 +116,14 @@ fn join_near(index: &Index, entries: &[usize], sets: &mut DisjointSets) {
         let mask = u64::MAX >> (64 - (end - start)) << start;
         let mut buckets: HashMap<u64, Vec<usize>> = HashMap::new();
         for &entry in entries {
-            let hash = index.entries()[entry].difference_hash;
+            let hash = index.entries()[entry].image.difference_hash;
             buckets.entry(hash & mask).or_default().push(entry);
         }
         for bucket in buckets.values().filter(|bucket| bucket.len() > 1) {
             for (i, &a) in bucket.iter().enumerate() {
                 for &b in &bucket[i + 1..] {
                     let [first, second] =
-                        [a, b].map(|entry| index.entries()[entry].difference_hash);
+                        [a, b].map(|entry| index.entries()[entry].image.difference_hash);
                     if (first ^ second).count_ones() <= MAX_BITS
                         && sets.find(a) != sets.find(b)
                         && cosine(index, a, b) >= MIN_SIMILARITY
@@ -127,8 +137,7 @@ fn join_near(index: &Index, entries: &[usize], sets: &mut DisjointSets) {
 }
 
 fn cosine(index: &Index, a: usize, b: usize) -> f32 {
-    let (a, b) = (index.features_of(a), index.features_of(b));
-    a.iter().zip(&b).map(|(a, b)| a * b).sum()
+    dot(&index.features_of(a), &index.features_of(b))
 }
 
 /// Images compared with all others in one matrix product.
@@ -218,25 +227,22 @@ mod tests {
     }
 
     fn paths(index: &Index, groups: &[Group]) -> Vec<Vec<String>> {
-        let path = |entry: &usize| index.entries()[*entry].file.path.clone();
-        (groups.iter())
-            .map(|group| group.entries.iter().map(path).collect())
-            .collect()
+        groups.iter().map(|group| group.paths(index)).collect()
     }
 
     #[test]
     fn the_three_kinds_are_kept_apart() {
-        let hash = |hash: u64| move |entry: &mut Entry| entry.difference_hash = hash;
+        let hash = |hash: u64| move |entry: &mut Entry| entry.image.difference_hash = hash;
         let index = index(vec![
             image("a.jpg", 0.0, hash(0xFFFF_0000_1234_5678)),
             image("a copy.jpg", 0.0, |entry| {
-                entry.difference_hash = 0xFFFF_0000_1234_5678;
-                entry.sha256 = crate::library::file_hash(b"a.jpg");
+                entry.image.difference_hash = 0xFFFF_0000_1234_5678;
+                entry.image.sha256 = crate::library::file_hash(b"a.jpg");
             }),
             image("a small.jpg", 2.0, |entry| {
                 // Four bits away.
-                entry.difference_hash = 0xFFFF_0000_1234_5678 ^ 0x8000_0100_0010_0001;
-                (entry.width, entry.height) = (2, 1);
+                entry.image.difference_hash = 0xFFFF_0000_1234_5678 ^ 0x8000_0100_0010_0001;
+                (entry.image.width, entry.image.height) = (2, 1);
             }),
             // Nearly the same hash, but another image.
             image("b.jpg", 80.0, hash(0xFFFF_0000_1234_5679)),
@@ -257,7 +263,7 @@ mod tests {
         let same = |size: u64, modified_ms: i64, width: u32| {
             move |entry: &mut Entry| {
                 (entry.file.size, entry.file.modified_ms) = (size, modified_ms);
-                (entry.width, entry.sha256) = (width, "same".into());
+                (entry.image.width, entry.image.sha256) = (width, "same".into());
             }
         };
         let index = index(vec![
@@ -278,7 +284,7 @@ mod tests {
         let images = (0..300).map(|i| {
             image(&format!("{i:03}.jpg"), (i * 7 % 300) as f32, |entry| {
                 // Far from each other: a multiplicative hash.
-                entry.difference_hash = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                entry.image.difference_hash = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             })
         });
         let index = index(images.collect());

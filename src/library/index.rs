@@ -11,7 +11,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::FileStamp;
+use super::{FileStamp, difference_hash, file_hash};
+use crate::kernels::math::dot;
+use crate::preprocess::Picture;
 
 /// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
@@ -40,14 +42,34 @@ pub struct Entry {
     /// Its file.
     #[serde(flatten)]
     pub file: FileStamp,
+    /// What its bytes say.
+    #[serde(flatten)]
+    pub image: ImageFacts,
+}
+
+/// What is kept of an image beside its features.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
     /// In pixels, upright.
     pub width: u32,
     /// In pixels, upright.
     pub height: u32,
-    /// [`super::file_hash`] of the file.
+    /// [`file_hash`] of the file.
     pub sha256: String,
-    /// [`super::difference_hash`] of the image.
+    /// [`difference_hash`] of the image.
     pub difference_hash: u64,
+}
+
+impl ImageFacts {
+    /// Facts of a file and the picture in it.
+    pub fn new(file: &[u8], picture: &Picture) -> Self {
+        Self {
+            width: picture.width(),
+            height: picture.height(),
+            sha256: file_hash(file),
+            difference_hash: difference_hash(picture),
+        }
+    }
 }
 
 /// File that is no usable image. It is tried again when it changes.
@@ -74,9 +96,7 @@ pub struct ModelFingerprint {
 impl ModelFingerprint {
     /// Whether both are the same weights. Another device or precision may round otherwise.
     pub fn matches(&self, other: &Self) -> bool {
-        let same = |a: &[f32], b: &[f32]| {
-            a.len() == b.len() && a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() > 0.998
-        };
+        let same = |a: &[f32], b: &[f32]| a.len() == b.len() && dot(a, b) > 0.998;
         same(&self.image, &other.image) && same(&self.text, &other.text)
     }
 
@@ -305,10 +325,12 @@ pub(super) mod tests {
     pub fn entry(path: &str) -> Entry {
         Entry {
             file: stamp(path, 10),
-            width: 4,
-            height: 3,
-            sha256: super::super::file_hash(path.as_bytes()),
-            difference_hash: 0,
+            image: ImageFacts {
+                width: 4,
+                height: 3,
+                sha256: file_hash(path.as_bytes()),
+                difference_hash: 0,
+            },
         }
     }
 

@@ -21,7 +21,7 @@ pub use file_stamp::{FileStamp, is_image_name};
 #[cfg(feature = "library")]
 pub use hash::{difference_hash, file_hash};
 #[cfg(feature = "library")]
-pub use index::{Entry, Index, IndexError, ModelFingerprint, Skipped};
+pub use index::{Entry, ImageFacts, Index, IndexError, ModelFingerprint, Skipped};
 pub use query::{Sign, Term, parse_query};
 #[cfg(feature = "library")]
 pub use search::{Hit, combine};

@@ -3,6 +3,8 @@
 use half::slice::HalfFloatSliceExt;
 
 use super::{Index, Sign};
+use crate::kernels::math::dot;
+use crate::zero_shot;
 
 /// Image that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,19 +46,24 @@ impl Index {
         for block in self.features().chunks(BLOCK * dim.max(1)) {
             let row = &mut row[..block.len()];
             block.convert_to_f32_slice(row);
-            scores.extend(
-                row.chunks_exact(dim)
-                    .map(|row| crate::kernels::math::dot(row, query)),
-            );
+            scores.extend(row.chunks_exact(dim).map(|row| dot(row, query)));
         }
         scores
     }
 
-    /// The `top` images nearest to a unit vector, nearest first; none below `min_score`.
-    pub fn search(&self, query: &[f32], top: usize, min_score: f32) -> Vec<Hit> {
+    /// The `top` images nearest to a unit vector, nearest first; none below `min_score`, and
+    /// none of the files with the hashes `asked_with`: what a query is made of is no answer.
+    pub fn search(
+        &self,
+        query: &[f32],
+        top: usize,
+        min_score: f32,
+        asked_with: &[String],
+    ) -> Vec<Hit> {
         let mut hits: Vec<Hit> = (self.scores(query).into_iter().enumerate())
             .map(|(entry, score)| Hit { entry, score })
             .filter(|hit| hit.score >= min_score)
+            .filter(|hit| !asked_with.contains(&self.entries()[hit.entry].image.sha256))
             .collect();
         let by_score = |a: &Hit, b: &Hit| {
             // Equal scores in the order of their paths.
@@ -68,6 +75,18 @@ impl Index {
         }
         hits.sort_unstable_by(by_score);
         hits
+    }
+
+    /// Most probable label of every image and its probability, by a zero-shot classifier
+    /// `[labels][embed_dim]`; `scale` is `exp(logit_scale)`. `None` without labels.
+    pub fn best_labels(&self, classifier: &[Vec<f32>], scale: f32) -> Option<Vec<(usize, f32)>> {
+        (0..self.entries().len())
+            .map(|entry| {
+                let features = self.features_of(entry);
+                let probabilities = zero_shot::probabilities(&features, classifier, scale);
+                (probabilities.into_iter().enumerate()).max_by(|a, b| a.1.total_cmp(&b.1))
+            })
+            .collect()
     }
 }
 
@@ -104,18 +123,45 @@ mod tests {
             let angle = (i * 37 % 600) as f32 / 6.0;
             assert!((score - angle.to_radians().cos()).abs() < 1e-3, "{i}");
         }
-        let hits = index.search(&[1.0, 0.0], 5, -1.0);
+        let hits = index.search(&[1.0, 0.0], 5, -1.0, &[]);
         assert_eq!(hits.len(), 5);
         assert_eq!(hits[0].entry, 0);
         assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
-        let near = index.search(&[1.0, 0.0], 600, 0.5);
+        let near = index.search(&[1.0, 0.0], 600, 0.5, &[]);
         // Up to 60 degrees: i / 6 <= 60.
         assert!((360..=362).contains(&near.len()), "{}", near.len());
-        assert!(index.search(&[1.0, 0.0], 0, -1.0).is_empty());
+        assert!(index.search(&[1.0, 0.0], 0, -1.0, &[]).is_empty());
         assert!(
             Index::new("photos", fingerprint())
-                .search(&[1.0, 0.0], 5, -1.0)
+                .search(&[1.0, 0.0], 5, -1.0, &[])
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn what_a_query_is_made_of_is_no_answer() {
+        let mut index = Index::new("photos", fingerprint());
+        let images = ["a.jpg", "b.jpg"].map(|path| (entry(path), vec![1.0, 0.0]));
+        index.extend(images.into(), Vec::new());
+        let asked_with = [index.entries()[0].image.sha256.clone()];
+        let hits = index.search(&[1.0, 0.0], 1, -1.0, &asked_with);
+        assert_eq!(hits.iter().map(|hit| hit.entry).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn each_image_has_its_most_probable_label() {
+        let mut index = Index::new("photos", fingerprint());
+        let images = [("a.jpg", vec![0.6, 0.8]), ("b.jpg", vec![1.0, 0.0])];
+        index.extend(
+            images
+                .map(|(path, features)| (entry(path), features))
+                .into(),
+            Vec::new(),
+        );
+        let classifier = [vec![1.0, 0.0], vec![0.0, 1.0]];
+        let best = index.best_labels(&classifier, 10.0).unwrap();
+        assert_eq!([best[0].0, best[1].0], [1, 0]);
+        assert!(best[0].1 > 0.8 && best[1].1 > 0.99);
+        assert_eq!(index.best_labels(&[], 10.0), None);
     }
 }

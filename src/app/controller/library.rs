@@ -7,14 +7,15 @@ use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
+use super::current_tab::CurrentTab;
 use super::download;
 use super::engine::{Attachments, EngineHandle};
 use super::notices::Notices;
-use crate::app::domain::export::field;
 use crate::app::domain::library::{Folder, LibrarySession};
 use crate::app::domain::notice::Notice;
-use crate::app::domain::training::project::file_safe;
+use crate::app::domain::tab::Tab;
 use crate::app::domain::training::zip::{self, Entry};
+use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
 use crate::library::{FileStamp, is_image_name};
 
@@ -22,6 +23,8 @@ use crate::library::{FileStamp, is_image_name};
 #[derive(Clone, Copy)]
 pub struct LibraryController {
     pub session: RwSignal<LibrarySession>,
+    /// Whether a worker has its model.
+    connected: RwSignal<bool>,
     engine: EngineHandle,
     notices: Notices,
     /// Files of the open folder, by path.
@@ -33,6 +36,7 @@ impl LibraryController {
     pub fn new(engine: EngineHandle, notices: Notices) -> Self {
         Self {
             session: RwSignal::new(LibrarySession::new()),
+            connected: RwSignal::new(false),
             engine,
             notices,
             files: StoredValue::new_local(HashMap::new()),
@@ -111,12 +115,23 @@ impl LibraryController {
 
     /// A worker has opened its model.
     pub fn opened(self) {
-        self.send(LibraryRequest::List);
+        self.connected.set(true);
         self.send_folder();
+    }
+
+    /// Asks for the kept indexes when this side of the page is in sight: they are read whole
+    /// for it.
+    pub fn start(self, tab: CurrentTab) {
+        Effect::new(move |_| {
+            if tab.get() == Tab::Library && self.connected.get() {
+                self.send(LibraryRequest::List);
+            }
+        });
     }
 
     /// The worker is gone.
     pub fn disconnected(self) {
+        self.connected.set(false);
         self.session.update(LibrarySession::disconnected);
     }
 
@@ -185,7 +200,7 @@ impl LibraryController {
         let mut text = String::from("image,similarity\r\n");
         self.session.with_untracked(|session| {
             for (path, score) in session.shown() {
-                text.push_str(&format!("{},{score:.4}\r\n", field(path)));
+                text.push_str(&format!("{},{score:.4}\r\n", csv_field(path)));
             }
         });
         let parts = Array::of1(&text.into());
@@ -203,8 +218,8 @@ impl LibraryController {
                 let label = sorted.labels.get(image.label).map_or("", String::as_str);
                 text.push_str(&format!(
                     "{},{},{:.4}\r\n",
-                    field(&image.path),
-                    field(label),
+                    csv_field(&image.path),
+                    csv_field(label),
                     image.probability
                 ));
             }
@@ -223,7 +238,7 @@ impl LibraryController {
         (sorted.images.iter())
             .filter_map(|image| {
                 let label = file_safe(sorted.labels.get(image.label)?);
-                let name = image.path.rsplit('/').next().unwrap_or(&image.path);
+                let name = file_name(&image.path);
                 let mut path = format!("{label}/{name}");
                 // Images of several folders may have one name.
                 if !taken.insert(path.to_lowercase()) {

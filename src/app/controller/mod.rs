@@ -64,6 +64,7 @@ impl App {
         self.engine.listen(move |heard| self.hear(heard));
         self.classify.start();
         self.training.start(self.tab);
+        self.library.start(self.tab);
     }
 
     fn hear(self, heard: Heard) {

@@ -20,11 +20,11 @@ use super::notices::Notices;
 use super::tab_lock::{self, Channel};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
-use crate::app::domain::training::project::{self, ClassId, Role};
+use crate::app::domain::training::project::{ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, TrainingSession};
 use crate::app::domain::training::zip::{self, Entry};
-use crate::data::{DataError, DataFiles, Dataset, ZipFiles};
+use crate::data::{DataError, DataFiles, Dataset, ZipFiles, file_safe};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
 
 /// A data set to try with, relative to the page.
@@ -505,7 +505,7 @@ impl TrainingController {
                 let entry = Entry::new("metadata.jsonl".into(), table.as_bytes());
                 entries.push((entry, table.into()));
             }
-            self.save_zip(&format!("{}.zip", project::file_safe(&name)), entries);
+            self.save_zip(&format!("{}.zip", file_safe(&name)), entries);
         });
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::session::Session;
+use crate::data::csv_field;
 
 /// One row per picture and label.
 pub fn csv(session: &Session) -> String {
@@ -14,24 +15,15 @@ pub fn csv(session: &Session) -> String {
         for (place, ranked) in ranking.iter().enumerate() {
             text.push_str(&format!(
                 "{},{},{},{:.6},{:.6}\r\n",
-                field(&picture.name),
+                csv_field(&picture.name),
                 place + 1,
-                field(ranked.label),
+                csv_field(ranked.label),
                 ranked.probability,
                 ranked.similarity,
             ));
         }
     }
     text
-}
-
-/// A field of a CSV file, quoted where it has to be.
-pub fn field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_string()
-    }
 }
 
 /// The same with everything needed to repeat it: model, device, templates.

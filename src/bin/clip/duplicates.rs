@@ -1,24 +1,16 @@
 //! `clip duplicates`: equal, nearly equal and similar images of a folder.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use clip::library::{Group, Index, duplicates};
+use clip::library::duplicates;
 use serde_json::json;
 
 use crate::Failure;
-use crate::index::{self, IndexPlace};
-use crate::session::Session;
+use crate::index::IndexedFolder;
 
 #[derive(Args)]
 pub struct FindDuplicates {
     #[command(flatten)]
-    session: Session,
-    #[command(flatten)]
-    place: IndexPlace,
-    /// Folder of images, with its subfolders
-    #[arg(default_value = ".")]
-    folder: PathBuf,
+    folder: IndexedFolder,
     /// Least cosine similarity of images that are called similar
     #[arg(long, default_value_t = 0.96)]
     similar: f32,
@@ -31,8 +23,7 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
     if !(-1.0..=1.0).contains(&arguments.similar) {
         return Err("--similar must be from -1 to 1, such as 0.96".into());
     }
-    let engine = arguments.session.open().await?;
-    let (_, index, _, _) = index::update(engine, &arguments.folder, &arguments.place).await?;
+    let (_, index, _, _) = arguments.folder.update().await?;
     let found = duplicates(&index, arguments.similar);
     let kinds = [
         ("identical", "Identical files", &found.identical),
@@ -50,7 +41,7 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
             "skipped": index.skipped().len(),
         });
         for (key, _, groups) in kinds {
-            answer[key] = groups.iter().map(|group| paths(&index, group)).collect();
+            answer[key] = groups.iter().map(|group| group.paths(&index)).collect();
         }
         return say!("{answer}");
     }
@@ -67,18 +58,12 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
                 say!(
                     "  {mark} {}  ({} x {}, {} kB)",
                     entry.file.path,
-                    entry.width,
-                    entry.height,
+                    entry.image.width,
+                    entry.image.height,
                     entry.file.size.div_ceil(1000)
                 )?;
             }
         }
     }
     Ok(())
-}
-
-fn paths(index: &Index, group: &Group) -> serde_json::Value {
-    (group.entries.iter())
-        .map(|entry| index.entries()[*entry].file.path.as_str())
-        .collect()
 }

@@ -8,19 +8,14 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use clip::engine::Engine;
-use clip::library::{difference_hash, file_hash};
+use clip::library::ImageFacts;
 use clip::preprocess::{decode, preprocess};
 
 use crate::Failure;
 
 /// Image with its features.
 pub struct Encoded {
-    /// In pixels, upright.
-    pub width: u32,
-    /// In pixels, upright.
-    pub height: u32,
-    pub sha256: String,
-    pub difference_hash: u64,
+    pub image: ImageFacts,
     /// Normalised, `[embed_dim]`.
     pub features: Vec<f32>,
 }
@@ -63,14 +58,10 @@ pub fn encode_files(
                         .and_then(|bytes| {
                             let picture = decode(&bytes)
                                 .map_err(|error| Unusable::NoImage(error.to_string()))?;
-                            let found = Encoded {
-                                width: picture.width(),
-                                height: picture.height(),
-                                sha256: file_hash(&bytes),
-                                difference_hash: difference_hash(&picture),
-                                features: Vec::new(),
-                            };
-                            Ok((found, preprocess(&picture, config)))
+                            Ok((
+                                ImageFacts::new(&bytes, &picture),
+                                preprocess(&picture, config),
+                            ))
                         });
                     // The receiver is gone after an error.
                     if sender.send((index, prepared)).is_err() {
@@ -87,9 +78,9 @@ pub fn encode_files(
                 let received = receiver.recv().ok();
                 let ended = received.is_none();
                 match received {
-                    Some((index, Ok((found, image)))) => {
-                        batch.push((index, found));
-                        pixels.push(image);
+                    Some((index, Ok((image, preprocessed)))) => {
+                        batch.push((index, image));
+                        pixels.push(preprocessed);
                     }
                     Some((index, Err(error))) => take(index, Err(error))?,
                     None => {}
@@ -97,8 +88,8 @@ pub fn encode_files(
                 if batch.len() == BATCH || (ended && !batch.is_empty()) {
                     let features = engine.image_features(&pixels).await?;
                     pixels.clear();
-                    for ((index, found), features) in batch.drain(..).zip(features) {
-                        take(index, Ok(Encoded { features, ..found }))?;
+                    for ((index, image), features) in batch.drain(..).zip(features) {
+                        take(index, Ok(Encoded { image, features }))?;
                     }
                 }
                 if ended {

@@ -20,15 +20,29 @@ use crate::session::{Session, json_path};
 #[derive(Args)]
 pub struct IndexFolder {
     #[command(flatten)]
+    folder: IndexedFolder,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What every command over a folder's index begins with.
+#[derive(Args)]
+pub struct IndexedFolder {
+    #[command(flatten)]
     session: Session,
     #[command(flatten)]
     place: IndexPlace,
     /// Folder of images, with its subfolders
     #[arg(default_value = ".")]
-    folder: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    pub folder: PathBuf,
+}
+
+impl IndexedFolder {
+    /// Opens the model and brings the index up to date.
+    pub async fn update(&self) -> Result<(Engine, Index, Update, PathBuf), Failure> {
+        update(self.session.open().await?, &self.folder, &self.place).await
+    }
 }
 
 #[derive(Args)]
@@ -54,8 +68,7 @@ pub struct Update {
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
-    let engine = arguments.session.open().await?;
-    let (_, index, update, file) = update(engine, &arguments.folder, &arguments.place).await?;
+    let (_, index, update, file) = arguments.folder.update().await?;
     let skipped: Vec<(&str, &str)> = (index.skipped().iter())
         .map(|skipped| (skipped.file.path.as_str(), skipped.reason.as_str()))
         .chain(
@@ -184,10 +197,7 @@ pub async fn update(
                 update.new += 1;
                 let entry = Entry {
                     file: stamp,
-                    width: found.width,
-                    height: found.height,
-                    sha256: found.sha256,
-                    difference_hash: found.difference_hash,
+                    image: found.image,
                 };
                 images.push((entry, found.features));
             }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::library::{Sign, Term, combine, file_hash, parse_query};
+use clip::preprocess::decode;
 use serde_json::json;
 
 use crate::Failure;
 use crate::index::{self, IndexPlace};
-use crate::session::{Session, image_features, number};
+use crate::session::{Session, number};
 
 #[derive(Args)]
 pub struct Search {
@@ -89,7 +90,8 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
     }
 
     let mut features = Vec::new();
-    let mut shown_images = Vec::new();
+    // Files of images in the query: they are no answers to it.
+    let mut asked_with = Vec::new();
     terms.extend(arguments.images.iter().map(|image| Term {
         sign: Sign::Plus,
         text: image.display().to_string(),
@@ -122,21 +124,17 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                 };
                 let bytes =
                     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                shown_images.push(file_hash(&bytes));
-                image_features(&engine, path).await?
+                asked_with.push(file_hash(&bytes));
+                let picture =
+                    decode(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+                let features = engine.image_features(&[engine.pixels(&picture)]).await?;
+                features.concat()
             }
         };
         features.push((term.sign, known));
     }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    // An image that was asked with is no answer.
-    let asked_with = |entry: usize| shown_images.contains(&index.entries()[entry].sha256);
-    let hits: Vec<_> = index
-        .search(&query, index.entries().len(), arguments.min_score)
-        .into_iter()
-        .filter(|hit| !asked_with(hit.entry))
-        .take(arguments.top)
-        .collect();
+    let hits = index.search(&query, arguments.top, arguments.min_score, &asked_with);
     if arguments.json {
         let images: Vec<_> = (hits.iter())
             .map(|hit| {
@@ -144,8 +142,8 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
                 json!({
                     "path": entry.file.path,
                     "score": number(hit.score),
-                    "width": entry.width,
-                    "height": entry.height,
+                    "width": entry.image.width,
+                    "height": entry.image.height,
                 })
             })
             .collect();

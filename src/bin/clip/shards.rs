@@ -173,17 +173,17 @@ fn metadata(images: &[(&str, Encoded)]) -> Result<Vec<u8>, Failure> {
             .collect::<Vec<_>>(),
         images
             .iter()
-            .map(|(_, image)| text(&image.sha256))
+            .map(|(_, image)| text(&image.image.sha256))
             .collect(),
     ];
     let numbers = [
         images
             .iter()
-            .map(|(_, image)| image.width as i32)
+            .map(|(_, image)| image.image.width as i32)
             .collect::<Vec<_>>(),
         images
             .iter()
-            .map(|(_, image)| image.height as i32)
+            .map(|(_, image)| image.image.height as i32)
             .collect(),
     ];
     let (mut texts, mut numbers) = (texts.into_iter(), numbers.into_iter());

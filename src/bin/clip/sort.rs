@@ -6,24 +6,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clip::data::{csv_field, file_name, file_safe};
 use clip::zero_shot;
 use serde_json::json;
 
 use crate::Failure;
 use crate::classify::labels;
-use crate::index::{self, IndexPlace};
+use crate::index::IndexedFolder;
 use crate::output::write_file;
-use crate::session::{Session, number};
+use crate::session::number;
 
 #[derive(Args)]
 pub struct Sort {
     #[command(flatten)]
-    session: Session,
-    #[command(flatten)]
-    place: IndexPlace,
-    /// Folder of images, with its subfolders
-    #[arg(default_value = ".")]
-    folder: PathBuf,
+    folder: IndexedFolder,
     /// Labels, separated by commas: a folder each
     #[arg(long)]
     labels: String,
@@ -66,7 +62,7 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
     if !(0.0..=1.0).contains(&arguments.min_probability) {
         return Err("--min-probability must be from 0 to 1".into());
     }
-    let folders: Vec<String> = labels.iter().map(|label| folder_name(label)).collect();
+    let folders: Vec<String> = labels.iter().map(|label| file_safe(label)).collect();
     for (i, folder) in folders.iter().enumerate() {
         if folder == UNSORTED || folders[..i].contains(folder) {
             return Err(format!(
@@ -76,16 +72,16 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
             .into());
         }
     }
-    let engine = arguments.session.open().await?;
-    let (mut engine, index, _, _) =
-        index::update(engine, &arguments.folder, &arguments.place).await?;
+    let (mut engine, index, _, _) = arguments.folder.update().await?;
     let classifier = engine.classifier(&labels, &arguments.templates).await?;
-    let scale = engine.logit_scale().exp();
+    let best = index
+        .best_labels(&classifier, engine.logit_scale().exp())
+        .unwrap_or_default();
 
-    let inside = inside(&arguments.folder, &arguments.out);
+    let inside = inside(&arguments.folder.folder, &arguments.out);
     let mut sorted = Vec::new();
     let mut taken = BTreeMap::new();
-    for (number, entry) in index.entries().iter().enumerate() {
+    for (entry, (label, probability)) in index.entries().iter().zip(best) {
         // What an earlier run has sorted stays where it is.
         if inside
             .as_ref()
@@ -93,24 +89,13 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
         {
             continue;
         }
-        let probabilities =
-            zero_shot::probabilities(&index.features_of(number), &classifier, scale);
-        let best = (probabilities.iter().enumerate()).max_by(|a, b| a.1.total_cmp(b.1));
-        let Some((label, &probability)) = best else {
-            continue;
-        };
         let fits = probability >= arguments.min_probability;
         let folder = if fits {
             folders[label].as_str()
         } else {
             UNSORTED
         };
-        let name = entry
-            .file
-            .path
-            .rsplit('/')
-            .next()
-            .unwrap_or(&entry.file.path);
+        let name = file_name(&entry.file.path);
         let target = free_name(&arguments.out, folder, name, &mut taken);
         sorted.push(Sorted {
             path: entry.file.path.clone(),
@@ -132,17 +117,17 @@ fn carry_out(arguments: &Sort, sorted: &[Sorted]) -> Result<(), Failure> {
     for image in sorted {
         list.push_str(&format!(
             "{},{},{:.4},{}\r\n",
-            field(&image.path),
-            field(image.label.as_deref().unwrap_or_default()),
+            csv_field(&image.path),
+            csv_field(image.label.as_deref().unwrap_or_default()),
             image.probability,
-            field(&image.target)
+            csv_field(&image.target)
         ));
     }
     let list_file = free_name(&arguments.out, "", LIST, &mut BTreeMap::new());
     write_file(&arguments.out.join(list_file), list.as_bytes())?;
     for image in sorted {
         let (from, to) = (
-            arguments.folder.join(&image.path),
+            arguments.folder.folder.join(&image.path),
             arguments.out.join(&image.target),
         );
         if let Some(folder) = to.parent() {
@@ -279,27 +264,5 @@ fn free_name(out: &Path, folder: &str, name: &str, taken: &mut BTreeMap<String, 
             taken.insert(first, copy);
             return target;
         }
-    }
-}
-
-/// A label as the name of a folder on any system.
-fn folder_name(label: &str) -> String {
-    let safe: String = (label.trim().chars())
-        .map(|c| match c.is_control() || "/\\:*?\"<>|".contains(c) {
-            true => '_',
-            false => c,
-        })
-        .collect();
-    match safe.trim_matches(['.', ' ']) {
-        "" => "_".into(),
-        safe => safe.into(),
-    }
-}
-
-/// Field of a CSV file, quoted where it has to be.
-fn field(text: &str) -> String {
-    match text.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
 use crate::data::Problem;
+use crate::data::{Dataset, file_safe};
 use crate::engine::messages::{PlannedSample, SampleId};
 
 /// A class, numbered by the page: its name may change, or be empty for a while.
@@ -416,23 +416,6 @@ impl Project {
 
 fn same_name(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
-}
-
-/// A name without what would make it another path.
-pub fn file_safe(name: &str) -> String {
-    let safe: String = (name.trim().chars())
-        .map(|c| {
-            if c.is_control() || "/\\:*?\"<>|".contains(c) {
-                '_'
-            } else {
-                c
-            }
-        })
-        .collect();
-    match safe.trim_matches('.') {
-        "" => "unnamed".into(),
-        safe => safe.into(),
-    }
 }
 
 /// Scatters numbers (SplitMix64's finaliser).
