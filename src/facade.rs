@@ -1,12 +1,12 @@
-//! Front door for programs outside a browser: a model by name, and its features and
-//! rankings, without a future to wait for.
+//! Facade for programs outside a browser: a model by name, its features and rankings,
+//! without a future to wait for.
 
 use pollster::block_on;
 
 use crate::engine::messages::DeviceChoice;
 use crate::engine::{DeviceError, Engine, EngineError, open_device};
-use crate::hub::{self, HubError, NativeModelFiles};
-use crate::model::WeightPrecision;
+use crate::hub::{self, HubError, LoadProgress, NativeModelFiles};
+use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::{PreprocessError, decode};
 use crate::zero_shot::{self, Ranked};
 
@@ -22,7 +22,7 @@ pub enum ClipError {
     /// The device that was asked for cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The model could not compute, or the question has no answer.
+    /// The model could not compute, or labels or templates are invalid.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A file is no readable image; `index` counts the files of the call from 0.
@@ -33,6 +33,27 @@ pub enum ClipError {
         /// What is wrong with it.
         error: PreprocessError,
     },
+}
+
+/// Options of [`ClipModel::load`].
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Device to compute on.
+    pub device: DeviceChoice,
+    /// Precision of the weights: as stored, or 8 bits on the CPU.
+    pub precision: WeightPrecision,
+    /// Activation of the MLPs, for a lone weight file, which does not say it.
+    pub activation: Option<Activation>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::Auto,
+            precision: WeightPrecision::AsStored,
+            activation: None,
+        }
+    }
 }
 
 /// Model on a device, ready to encode images and texts.
@@ -61,17 +82,51 @@ pub struct ClipModel {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn load(model: &str, device: DeviceChoice) -> Result<ClipModel, ClipError> {
-    block_on(async {
-        let files = NativeModelFiles::find(model)?;
-        let bundle = hub::open(&files, None).await?;
-        let opened = open_device(device, |_| ()).await?;
-        let precision = WeightPrecision::AsStored;
-        let engine = Engine::load(&files, bundle, opened, precision, &mut |_| ()).await?;
-        Ok(ClipModel { engine })
-    })
+    let options = LoadOptions {
+        device,
+        ..LoadOptions::default()
+    };
+    ClipModel::load(model, options, |_| ())
 }
 
 impl ClipModel {
+    /// Loads a model as [`load`] does, with options. `on_progress` hears of every part of
+    /// the weights that has been read or downloaded.
+    ///
+    /// ```
+    /// use clip::{ClipModel, LoadOptions};
+    /// use clip::model::WeightPrecision;
+    ///
+    /// let options = LoadOptions { precision: WeightPrecision::Int8, ..Default::default() };
+    /// let model = ClipModel::load("bundled", options, |progress| println!("{progress:?}"))?;
+    /// assert_eq!(model.embed_dim(), 256);
+    /// # Ok::<(), clip::ClipError>(())
+    /// ```
+    pub fn load(
+        model: &str,
+        options: LoadOptions,
+        mut on_progress: impl FnMut(LoadProgress),
+    ) -> Result<Self, ClipError> {
+        block_on(async {
+            let files = NativeModelFiles::find(model)?;
+            let bundle = hub::open(&files, options.activation).await?;
+            let opened = open_device(options.device, |_| ()).await?;
+            let progress = &mut on_progress;
+            let engine = Engine::load(&files, bundle, opened, options.precision, progress).await?;
+            Ok(Self { engine })
+        })
+    }
+
+    /// Size of the joint embedding: the length of a feature vector.
+    pub fn embed_dim(&self) -> usize {
+        self.engine.model_info().embed_dim as usize
+    }
+
+    /// `logit_scale`, the logarithm of the inverse temperature.
+    pub fn logit_scale(&self) -> f32 {
+        self.engine.logit_scale()
+    }
+
     /// Features of images, unit vectors `[images][embed_dim]`, from the bytes of PNG,
     /// JPEG, WebP, GIF or BMP files.
     pub fn image_features(&self, files: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<f32>>, ClipError> {
@@ -110,15 +165,35 @@ impl ClipModel {
         file: &[u8],
         labels: &[impl AsRef<str>],
     ) -> Result<Vec<Ranked>, ClipError> {
-        let labels = strings(labels);
-        let templates = [zero_shot::DEFAULT_TEMPLATE.to_owned()];
-        let classifier = block_on(self.engine.classifier(&labels, &templates))?;
-        let features = self.image_features(&[file])?;
-        let ranked = (features.iter()).map(|image| self.engine.rank(image, &labels, &classifier));
-        Ok(ranked.flatten().collect())
+        let ranked = self.classify_batch(&[file], labels, &[zero_shot::DEFAULT_TEMPLATE])?;
+        Ok(ranked.into_iter().flatten().collect())
     }
 
-    /// The engine, for everything else: ensembles of templates, tokens, the model itself.
+    /// Labels ranked for each of several images. The text features of a label's prompts, one
+    /// for each template, are averaged; `{label}` in a template stands for the label.
+    ///
+    /// ```
+    /// # let mut model = clip::load("bundled", clip::DeviceChoice::Cpu)?;
+    /// let images = [std::fs::read("assets/samples/cat.jpg")?];
+    /// let templates = ["a photo of a {label}", "a close-up of a {label}"];
+    /// let rankings = model.classify_batch(&images, &["dog", "cat", "fox"], &templates)?;
+    /// assert_eq!(rankings[0].len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn classify_batch(
+        &mut self,
+        files: &[impl AsRef<[u8]>],
+        labels: &[impl AsRef<str>],
+        templates: &[impl AsRef<str>],
+    ) -> Result<Vec<Vec<Ranked>>, ClipError> {
+        let labels = strings(labels);
+        let classifier = block_on(self.engine.classifier(&labels, &strings(templates)))?;
+        let features = self.image_features(files)?;
+        let ranked = (features.iter()).map(|image| self.engine.rank(image, &labels, &classifier));
+        Ok(ranked.collect())
+    }
+
+    /// Engine of the model, for everything else: tokens, the model itself.
     pub fn engine(&mut self) -> &mut Engine {
         &mut self.engine
     }

@@ -41,12 +41,15 @@
 //!
 //! | feature | what it switches on |
 //! | --- | --- |
-//! | `cpu`, `gpu` | backends; at least one for anything that computes |
+//! | `cpu`, `gpu` | backends; at least one for anything that computes (each switches on `compute`) |
 //! | `hub` | models by their name on the Hugging Face hub, natively |
 //! | `training` | training, from a probe to pre-training |
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
 //! | `page`, `worker`, `hand` | the programs of the web page |
+//!
+//! The default features build the command with both backends. A program that uses the library
+//! takes `default-features = false` and names what it needs, such as `["cpu", "hub"]`.
 
 #![warn(missing_docs)]
 
@@ -83,4 +86,4 @@ pub mod zero_shot;
 
 pub use engine::messages::DeviceChoice;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
-pub use facade::{ClipError, ClipModel, load};
+pub use facade::{ClipError, ClipModel, LoadOptions, load};
