@@ -46,7 +46,7 @@
 //! | `training` | training, from a probe to pre-training |
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
-//! | `page`, `worker`, `hand` | the programs of the web page |
+//! | `page`, `worker`, `compute-worker` | the programs of the web page |
 
 #![warn(missing_docs)]
 
@@ -64,7 +64,7 @@ pub mod hub;
 // Only the CPU engine of a browser uses all of it.
 #[cfg(feature = "kernels")]
 #[cfg_attr(
-    not(all(feature = "cpu", feature = "hand")),
+    not(all(feature = "cpu", feature = "compute-worker")),
     allow(dead_code, unused_imports)
 )]
 pub(crate) mod kernels;
