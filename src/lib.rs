@@ -64,7 +64,7 @@ pub mod hub;
 // Only the CPU engine of a browser uses all of it.
 #[cfg(feature = "kernels")]
 #[cfg_attr(
-    not(all(feature = "cpu", feature = "compute-worker")),
+    not(all(feature = "cpu", feature = "compute-worker", feature = "training")),
     allow(dead_code, unused_imports)
 )]
 pub(crate) mod kernels;
