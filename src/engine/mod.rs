@@ -20,7 +20,7 @@ pub mod training;
 pub mod worker;
 
 #[cfg(feature = "compute")]
-pub use device::{DeviceError, OpenedDevice, cpu_name, open_device};
+pub use device::{DeviceError, GpuUnavailable, OpenedDevice, cpu_name, open_device};
 #[cfg(feature = "compute")]
 pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures};
 
