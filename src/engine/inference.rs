@@ -13,7 +13,7 @@ use crate::library::ModelFingerprint;
 use crate::model::{
     Clip, ClipConfig, ReadBackError, TokenBatch, VisionConfig, WeightPrecision, read_back,
 };
-use crate::preprocess::{Picture, PreprocessConfig, preprocess};
+use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
 
@@ -231,7 +231,7 @@ impl Engine {
             let (x, y) = (pixel % SIDE, pixel / SIDE);
             (x * (3 + channel) + y * (7 - channel)) as u8
         });
-        let picture = Picture::new(SIDE, SIDE, 3, samples.collect())
+        let picture = DecodedImage::new(SIDE, SIDE, 3, samples.collect())
             .map_err(|error| EngineError::Device(error.to_string()))?;
         let image = self
             .image_features(&[self.pixels(&picture)])
@@ -255,7 +255,7 @@ impl Engine {
     }
 
     /// Preprocessed picture, `[3, image_size, image_size]`.
-    pub fn pixels(&self, picture: &Picture) -> Vec<f32> {
+    pub fn pixels(&self, picture: &DecodedImage) -> Vec<f32> {
         preprocess(picture, &self.preprocess)
     }
 

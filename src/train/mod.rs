@@ -81,6 +81,7 @@ pub use self::{
 
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
-    Augment, Encode, EncodeError, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
-    PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
+    Augment, ConceptGroup, Encode, EncodeError, ImageKind, LabelledImage, PretrainData,
+    PretrainDataError, PretrainError, PretrainOptions, SharedName, Sprite, pretrain,
+    resize_positional_embedding,
 };

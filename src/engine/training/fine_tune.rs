@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::artifact::TrainedArtifact;
-use super::held_out::{HeldOutSet, data_report, zero_shot_probabilities};
+use super::held_out::{HeldOutSet, data_report};
 use super::samples::SampleStore;
-use super::{Attachments, Host, ProgressThrottle, StepResult, TrainingError};
+use super::{EventAttachments, Host, ProgressThrottle, StepResult, TrainingError};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -471,7 +471,7 @@ impl FineTuneJob {
         let scale = engine.logit_scale().exp();
         let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
             .filter_map(|sample| samples.features(*sample))
-            .map(|features| zero_shot_probabilities(features, &classifier, scale))
+            .map(|features| zero_shot::probabilities(features, &classifier, scale))
             .collect();
         let accuracy = self.held_out.evaluate(&probabilities).top_1;
         self.record_accuracy(host, accuracy);
@@ -484,7 +484,7 @@ impl FineTuneJob {
     fn eval_templates(&self) -> Vec<String> {
         match self.held_out.are_classes {
             true => self.run.plan.templates.clone(),
-            false => vec!["{label}".into()],
+            false => vec![zero_shot::LABEL_ONLY.into()],
         }
     }
 
@@ -531,7 +531,7 @@ impl FineTuneJob {
             scale: report.scale.into(),
             learning_rate: report.learning_rate,
         });
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
         let each = self.step_ms / f64::from(self.steps_this_session) / 1e3;
         let at = TrainingProgress {
             stage: TrainingStage::Steps,
@@ -595,7 +595,7 @@ impl FineTuneJob {
                 ),
             },
         };
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
     }
 
     fn seconds<H: Host>(&self, host: &H) -> f64 {
@@ -665,7 +665,7 @@ impl FineTuneJob {
             let features = rows(model.image_features(images)).await?;
             let found = features
                 .iter()
-                .map(|features| zero_shot_probabilities(features, classifier, *scale));
+                .map(|features| zero_shot::probabilities(features, classifier, *scale));
             probabilities.extend(found);
             let done = probabilities.len();
             self.eval_ms += host.now() - start;
@@ -703,7 +703,7 @@ impl FineTuneJob {
         let step = self.run.step;
         self.run.curves.accuracy.push([f64::from(step), accuracy]);
         let event = TrainingEvent::Measured { step, accuracy };
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
     }
 
     async fn finish<H: Host>(
