@@ -7,8 +7,7 @@ use std::rc::Rc;
 
 use crate::engine::library::Library;
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
-    TrainingEvent,
+    DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request, TrainingEvent,
 };
 use crate::engine::rankings::Rankings;
 use crate::engine::training::browser::Browser;
@@ -170,10 +169,6 @@ impl State {
                 int8,
                 threads,
             } => {
-                let activation = activation.map(|choice| match choice {
-                    ActivationChoice::QuickGelu => Activation::QuickGelu,
-                    ActivationChoice::Gelu => Activation::Gelu,
-                });
                 let files = Rc::new(source_files(source, &hub, message.files).await);
                 let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {

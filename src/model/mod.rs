@@ -3,6 +3,7 @@
 //! Names and order of operations follow OpenAI's reference implementation (Radford et al.
 //! 2021, section 2.4), so that the two can be read side by side.
 
+mod activation;
 #[cfg(feature = "compute")]
 mod clip;
 #[cfg(feature = "compute")]
@@ -26,9 +27,7 @@ mod vit;
 #[cfg(feature = "compute")]
 pub use self::{
     clip::{Clip, ImageEncoder},
-    config::{
-        Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
-    },
+    config::{ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig},
     params::{ParamMapper, ParamVisitor, map_params, visit_params},
     resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
     text::{TextTransformer, TokenBatch},
@@ -37,4 +36,5 @@ pub use self::{
 };
 #[cfg(feature = "compute")]
 pub use crate::ops::{ReadBackError, WeightPrecision, normalize, read_back};
+pub use activation::Activation;
 pub use info::ModelInfo;
