@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 // The page's names carry hashes; the workers' do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
-const WORKERS = ["worker-cpu", "worker-gpu", "hand"];
+const WORKERS = ["worker-cpu", "worker-gpu", "compute-worker"];
 const inDist = (program, ending) =>
   built
     .filter((name) => name.endsWith(ending) && (WORKERS.find((worker) => name.startsWith(worker)) ?? "page") === program)
@@ -29,7 +29,7 @@ const parts = [
   ["worker on the GPU, JavaScript", inDist("worker-gpu", ".js")],
   ["worker on the CPU, WebAssembly", inDist("worker-cpu", ".wasm")],
   ["worker on the CPU, JavaScript", inDist("worker-cpu", ".js")],
-  ["a further thread on the CPU, both", [...inDist("hand", ".wasm"), ...inDist("hand", ".js")]],
+  ["a further thread on the CPU, both", [...inDist("compute-worker", ".wasm"), ...inDist("compute-worker", ".js")]],
 ];
 const isBuilt = parts.every(([, files]) => files.length > 0);
 if (!isBuilt) {

@@ -1,5 +1,7 @@
-//! The modules' imports against the table in `ARCHITECTURE.md`.
+//! The modules' imports against the table in `ARCHITECTURE.md`, and the names of public
+//! types.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -274,4 +276,64 @@ fn use_declarations_are_read() {
                 fn main() {\n    let x = 1;\n}\nmod tests {\n    use never::seen;\n";
     let read: Vec<String> = uses(text).iter().map(|path| path.join("::")).collect();
     assert_eq!(read, ["a::b", "a::c::d", "a::c::e", "g::h"]);
+}
+
+/// Names that two public types share, with the reason.
+const SHARED_NAMES: [(&str, &str); 2] = [
+    ("Command", "of the page's two reducers, each with its own"),
+    ("PackedMatrix", "with a CPU backend and without"),
+];
+
+/// Name of the public type that a line declares.
+fn declared_type(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub ")?;
+    let (kind, name) = rest
+        .strip_prefix("unsafe ")
+        .unwrap_or(rest)
+        .split_once(' ')?;
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let is_type = ["struct", "enum", "union", "trait", "type"].contains(&kind);
+    is_type.then(|| &name[..end.unwrap_or(name.len())])
+}
+
+#[test]
+fn no_two_public_types_have_one_name() {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    // Programs name their own types.
+    files.retain(|file| !file.starts_with(src.join("bin")));
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        let path = file.strip_prefix(&src).unwrap().display().to_string();
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            if let Some(name) = declared_type(line) {
+                places.entry(name.into()).or_default().push(path.clone());
+            }
+        }
+    }
+    assert!(places.len() > 200, "the types were not found");
+    let expected: Vec<&str> = SHARED_NAMES.iter().map(|(name, _)| *name).collect();
+    let shared = places.iter().filter(|(_, places)| places.len() > 1);
+    let (names, shared): (Vec<&str>, Vec<String>) = shared
+        .map(|(name, places)| (name.as_str(), format!("{name}: {}", places.join(", "))))
+        .unzip();
+    assert_eq!(names, expected, "types of one name:\n{}", shared.join("\n"));
+}
+
+#[test]
+fn declarations_of_types_are_read() {
+    let lines = [
+        ("pub struct A;", Some("A")),
+        ("    pub enum B<T> {", Some("B")),
+        ("pub unsafe trait C: D {", Some("C")),
+        ("pub type E = F;", Some("E")),
+        ("struct G;", None),
+        ("pub(crate) struct H;", None),
+        ("pub fn struct_of() {", None),
+        ("// pub struct I;", None),
+    ];
+    for (line, name) in lines {
+        assert_eq!(declared_type(line), name, "{line}");
+    }
 }

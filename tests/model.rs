@@ -2,7 +2,7 @@
 //! what open_clip and transformers computed (`tests/golden/`).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
@@ -13,6 +13,10 @@ use clip::weights::{HeaderReader, KeyMap, Loader, Precision, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
+
+use common::{golden, pixels};
+
+mod common;
 
 /// Normalised features on the CPU.
 const CPU: f32 = 1e-4;
@@ -38,21 +42,12 @@ impl Expected {
 
     /// The pictures as the script made them: a formula, no file.
     fn images(&self) -> Vec<Vec<f32>> {
-        let [count, rest @ ..] = self.image_shape.as_slice() else {
-            panic!("no shape")
+        let [count, 3, height, width] = self.image_shape[..] else {
+            panic!("no shape of images")
         };
-        let size: usize = rest.iter().product();
-        let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
-        (0..*count)
-            .map(|n| (0..size).map(|i| value(n * size + i)).collect())
-            .collect()
+        assert_eq!(height, width);
+        pixels(count, height)
     }
-}
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
 }
 
 fn open(folder: &Path, device: DeviceChoice) -> Engine {

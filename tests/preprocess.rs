@@ -4,13 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use clip::preprocess::{
     Interpolation, PreprocessConfig, PreprocessError, Resize, decode, preprocess, preprocess_pixels,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use common::golden;
+
+mod common;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -46,12 +49,8 @@ impl Reference {
     }
 }
 
-fn golden() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
 fn file(name: &str) -> Vec<u8> {
-    let path = golden().join("pictures").join(name);
+    let path = golden("pictures").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -68,7 +67,7 @@ fn tolerance(picture: &str) -> (u8, f64) {
 #[test]
 fn pixels_are_those_of_the_references() {
     let Golden { configs, cases } =
-        serde_json::from_slice(&fs::read(golden().join("pixels.json")).expect("pixels.json"))
+        serde_json::from_slice(&fs::read(golden("pixels.json")).expect("pixels.json"))
             .expect("json");
     assert!(cases.len() > 100);
     let mut report = Vec::new();
@@ -78,7 +77,7 @@ fn pixels_are_those_of_the_references() {
         expected,
     } in &cases
     {
-        let expected = fs::read(golden().join("pixels").join(expected)).expect("expected pixels");
+        let expected = fs::read(golden("pixels").join(expected)).expect("expected pixels");
         let expected = image::load_from_memory(&expected)
             .expect("PNG")
             .into_rgb8()
@@ -165,7 +164,7 @@ fn damaged_files_do_not_panic() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as usize % below
     };
-    for entry in fs::read_dir(golden().join("pictures")).expect("pictures") {
+    for entry in fs::read_dir(golden("pictures")).expect("pictures") {
         let whole = fs::read(entry.expect("entry").path()).expect("file");
         for _ in 0..40 {
             let mut bytes = whole.clone();
@@ -233,7 +232,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn flat_pictures_stay_flat() {
     for (width, height) in [(5, 9), (100, 30), (640, 480)] {
-        let picture = clip::preprocess::Picture::new(
+        let picture = clip::preprocess::DecodedImage::new(
             width,
             height,
             3,

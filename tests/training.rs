@@ -2,12 +2,9 @@
 //! (`tests/golden/`), and against itself in other ways.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use clip::engine::messages::DeviceChoice;
-use clip::engine::open_device;
 use clip::hub::{self, Folder};
 use clip::model::{Clip, ClipConfig, TokenBatch, WeightPrecision};
 use clip::train::{
@@ -19,14 +16,12 @@ use clip::weights::{KeyMap, Precision, load, save};
 use pollster::block_on;
 use serde::Deserialize;
 
+use common::{golden, pixels};
+
+mod common;
+
 const VIT: &str = "openclip-quick-f32";
 const RESNET: &str = "openclip-resnet-f16";
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
-}
 
 fn model(name: &str, device: &Device) -> (Clip, ClipConfig) {
     let folder = golden("models").join(name);
@@ -34,15 +29,6 @@ fn model(name: &str, device: &Device) -> (Clip, ClipConfig) {
     let weights = fs::read(folder.join(&bundle.weights[0])).unwrap();
     let model = load(&bundle.config, &weights, device).unwrap();
     (model, bundle.config)
-}
-
-/// Pictures as the golden scripts make them: a formula, no file.
-fn pixels(count: usize, image_size: usize) -> Vec<Vec<f32>> {
-    let size = 3 * image_size * image_size;
-    let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
-    (0..count)
-        .map(|n| (0..size).map(|i| value(n * size + i)).collect())
-        .collect()
 }
 
 /// Pairs whose texts all differ.
@@ -785,6 +771,8 @@ mod peft {
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_learns_as_the_cpu_does() {
+    use clip::engine::messages::DeviceChoice;
+    use clip::engine::open_device;
     let opened = match block_on(open_device(DeviceChoice::Gpu, |_| ())) {
         Ok(opened) => opened,
         Err(error) => return eprintln!("skipped: {error}"),

@@ -12,7 +12,7 @@ use super::subset::Subset;
 use super::table::{self, Row, Table};
 use super::{DataError, DataFiles, LeftOut, Problem};
 #[cfg(feature = "training")]
-use crate::preprocess::{Picture, decode};
+use crate::preprocess::{DecodedImage, decode};
 
 /// Labelled pictures.
 #[derive(Clone, Debug, Default)]
@@ -492,7 +492,7 @@ impl Dataset {
     pub async fn read<E>(
         mut self,
         files: &impl DataFiles,
-        mut take: impl AsyncFnMut(usize, Picture) -> Result<(), E>,
+        mut take: impl AsyncFnMut(usize, DecodedImage) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut kept: Vec<String> = Vec::new();
         let mut held_out: Vec<bool> = Vec::new();

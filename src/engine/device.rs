@@ -13,9 +13,35 @@ pub struct OpenedDevice {
 }
 
 /// Error of opening the requested device.
-#[derive(Debug, thiserror::Error)]
-#[error("the GPU cannot be used: {0}")]
-pub struct DeviceError(String);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// GPU that cannot be used, with the reason.
+    #[error("the GPU cannot be used: {0}")]
+    Gpu(#[from] GpuUnavailable),
+    /// CPU in a build without the feature `cpu`.
+    #[error("this build has no CPU support")]
+    NoCpu,
+}
+
+/// Reason why no GPU is used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuUnavailable {
+    /// Build without the feature `gpu`.
+    #[error("this build has no GPU support")]
+    Unsupported,
+    /// Browser without WebGPU.
+    #[error("this browser does not support WebGPU, or it is disabled")]
+    NoWebGpu,
+    /// Machine without a GPU, as far as the browser or the drivers tell.
+    #[error("{}", if cfg!(target_arch = "wasm32") { "WebGPU found no GPU" } else { "no GPU was found" })]
+    NotFound,
+    /// Only a software rasteriser, which is slower than the CPU; with its name.
+    #[error("the only GPU is emulated in software ({0})")]
+    Emulated(String),
+    /// GPU that failed to open, with the reason.
+    #[error("the GPU could not be opened ({0})")]
+    Failed(String),
+}
 
 /// Opens the requested device. [`DeviceChoice::Auto`] prefers a GPU, and says why if
 /// there is none; [`DeviceChoice::Gpu`] fails. `lost` is called if the GPU is lost later
@@ -25,18 +51,20 @@ pub async fn open_device(
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => cpu("chosen by you".into()),
-        DeviceChoice::Gpu => gpu(true, lost).await.map_err(DeviceError),
+        DeviceChoice::Cpu => cpu("chosen by you".into()).ok_or(DeviceError::NoCpu),
+        DeviceChoice::Gpu => Ok(gpu(true, lost).await?),
         DeviceChoice::Auto => match gpu(false, lost).await {
             Ok(opened) => Ok(opened),
-            Err(why) => cpu(why),
+            // Without a CPU backend, the page starts the CPU's program.
+            Err(why) => cpu(why.to_string()).ok_or(DeviceError::Gpu(why)),
         },
     }
 }
 
+/// The CPU, if the build has a backend for it.
 #[cfg(feature = "cpu")]
-fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
-    Ok(OpenedDevice {
+fn cpu(reason: String) -> Option<OpenedDevice> {
+    Some(OpenedDevice {
         device: Device::flex(),
         info: DeviceInfo {
             gpu: false,
@@ -46,10 +74,9 @@ fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
     })
 }
 
-/// The page then starts the CPU's program.
 #[cfg(not(feature = "cpu"))]
-fn cpu(reason: String) -> Result<OpenedDevice, DeviceError> {
-    Err(DeviceError(reason))
+fn cpu(_reason: String) -> Option<OpenedDevice> {
+    None
 }
 
 /// The CPU, described with its current number of threads.
@@ -72,19 +99,22 @@ pub fn cpu_name() -> String {
 async fn gpu(
     _chosen: bool,
     _lost: impl Fn(String) + Send + 'static,
-) -> Result<OpenedDevice, String> {
+) -> Result<OpenedDevice, GpuUnavailable> {
     #[cfg(all(target_arch = "wasm32", feature = "browser"))]
-    return Err(no_gpu().into());
+    return Err(no_gpu());
     #[cfg(not(all(target_arch = "wasm32", feature = "browser")))]
-    Err("this build has no GPU support".into())
+    Err(GpuUnavailable::Unsupported)
 }
 
 #[cfg(feature = "gpu")]
-async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<OpenedDevice, String> {
+async fn gpu(
+    chosen: bool,
+    lost: impl Fn(String) + Send + 'static,
+) -> Result<OpenedDevice, GpuUnavailable> {
     // Checked before wgpu, whose own error is less clear.
     #[cfg(target_arch = "wasm32")]
     if !browser_has_webgpu() {
-        return Err(no_gpu().into());
+        return Err(no_gpu());
     }
     let (device, name, imitation) = match GPU.get() {
         Some(opened) => opened.clone(),
@@ -96,7 +126,7 @@ async fn gpu(chosen: bool, lost: impl Fn(String) + Send + 'static) -> Result<Ope
     // A software rasteriser is slower than the CPU backend. In a browser it only appears
     // on explicit request, so it is accepted there.
     if imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
-        return Err(format!("the only GPU is emulated in software ({name})"));
+        return Err(GpuUnavailable::Emulated(name));
     }
     Ok(OpenedDevice {
         device,
@@ -119,17 +149,17 @@ static GPU: std::sync::OnceLock<(Device, String, bool)> = std::sync::OnceLock::n
 #[cfg(feature = "gpu")]
 async fn first_gpu(
     lost: impl Fn(String) + Send + 'static,
-) -> Result<(Device, String, bool), String> {
+) -> Result<(Device, String, bool), GpuUnavailable> {
     use burn::tensor::wgpu::{WgpuInitError, wgpu::DeviceType};
 
     let (device, setup) = match Device::wgpu_options().init_with_setup_async().await {
         Ok(opened) => opened,
         // The list of graphics backends that failed helps nobody.
         #[cfg(target_arch = "wasm32")]
-        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(no_gpu().into()),
+        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(no_gpu()),
         #[cfg(not(target_arch = "wasm32"))]
-        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err("no GPU was found".into()),
-        Err(error) => return Err(format!("the GPU could not be opened ({error})")),
+        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(GpuUnavailable::NotFound),
+        Err(error) => return Err(GpuUnavailable::Failed(error.to_string())),
     };
     (setup.device).set_device_lost_callback(move |reason, message| {
         lost(format!("{reason:?}: {message}"));
@@ -149,10 +179,10 @@ async fn first_gpu(
 
 /// Reason why a browser offers no GPU.
 #[cfg(all(target_arch = "wasm32", any(feature = "browser", feature = "gpu")))]
-fn no_gpu() -> &'static str {
+fn no_gpu() -> GpuUnavailable {
     match browser_has_webgpu() {
-        true => "WebGPU found no GPU",
-        false => "this browser does not support WebGPU, or it is disabled",
+        true => GpuUnavailable::NotFound,
+        false => GpuUnavailable::NoWebGpu,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::train::{Method, MetricSeries, TrainingReport};
 // Types of lower modules that messages carry.
 pub use crate::data::Problem;
 pub use crate::hub::{CachedModel, ModelLocation};
-pub use crate::model::ModelInfo;
+pub use crate::model::{Activation, ModelInfo};
 pub use crate::zero_shot::Ranked;
 
 /// Requested device.
@@ -46,16 +46,6 @@ pub enum ModelSource {
     Files,
 }
 
-/// Activations of published CLIPs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActivationChoice {
-    /// `x * sigmoid(1.702 x)`: OpenAI's weights.
-    QuickGelu,
-    /// Exact GELU: most of LAION's weights.
-    Gelu,
-}
-
 /// Message from the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
@@ -68,7 +58,7 @@ pub enum Request {
         /// URL of the hub.
         hub: String,
         /// For weights without a config, from which it cannot be inferred.
-        activation: Option<ActivationChoice>,
+        activation: Option<Activation>,
         /// Int8 weights, on the CPU.
         #[serde(default)]
         int8: bool,

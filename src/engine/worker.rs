@@ -7,17 +7,16 @@ use std::rc::Rc;
 
 use crate::engine::library::Library;
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
-    TrainingEvent,
+    DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request, TrainingEvent,
 };
 use crate::engine::rankings::Rankings;
 use crate::engine::training::browser::Browser;
-use crate::engine::training::{Attachments, Training};
+use crate::engine::training::{EventAttachments, Training};
 use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_name, open_device};
 use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
-use crate::preprocess::decode;
+use crate::preprocess::{PreprocessError, decode};
 use crate::zero_shot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
@@ -119,7 +118,7 @@ struct Question {
 impl State {
     fn new() -> Self {
         let notify = Box::new(|event, attachments| match attachments {
-            Attachments::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
+            EventAttachments::Nothing if matches!(event, TrainingEvent::Failed { .. }) => {
                 // A lost GPU is reported a moment later and ends this worker; that is no
                 // training failure, since the next worker resumes.
                 spawn_local(async move {
@@ -127,9 +126,9 @@ impl State {
                     post(&Event::Training(event));
                 });
             }
-            Attachments::Nothing => post(&Event::Training(event)),
-            Attachments::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
-            Attachments::Files(files) => post_files(&Event::Training(event), files),
+            EventAttachments::Nothing => post(&Event::Training(event)),
+            EventAttachments::Bytes(bytes) => post_bytes(&Event::Training(event), &bytes),
+            EventAttachments::Files(files) => post_files(&Event::Training(event), files),
         });
         Self {
             engine: None,
@@ -170,10 +169,6 @@ impl State {
                 int8,
                 threads,
             } => {
-                let activation = activation.map(|choice| match choice {
-                    ActivationChoice::QuickGelu => Activation::QuickGelu,
-                    ActivationChoice::Gelu => Activation::Gelu,
-                });
                 let files = Rc::new(source_files(source, &hub, message.files).await);
                 let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {
@@ -294,7 +289,7 @@ impl State {
             if let Err(error) = question.advance(engine).await {
                 post(&Event::QuestionFailed {
                     question: question.number,
-                    error,
+                    error: error.to_string(),
                 });
                 self.question = None;
                 return true;
@@ -315,7 +310,10 @@ impl State {
                     question.answer(engine, &self.training, std::slice::from_ref(last));
                 }
             }
-            Err(error) => post(&Event::ImageFailed { image, error }),
+            Err(error) => post(&Event::ImageFailed {
+                image,
+                error: error.to_string(),
+            }),
         }
         true
     }
@@ -323,13 +321,13 @@ impl State {
 
 impl Question {
     /// Encodes one batch of prompts, or builds the classifier once none is left.
-    async fn advance(&mut self, engine: &mut Engine) -> Result<(), String> {
+    async fn advance(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
         let start = now();
         let mut waiting = match self.waiting.take() {
             Some(waiting) => waiting,
-            None => (engine.pending_prompts(&self.prompts)).map_err(|e| e.to_string())?,
+            None => engine.pending_prompts(&self.prompts)?,
         };
-        let count = (engine.encode_next_batch(&mut waiting).await).map_err(|e| e.to_string())?;
+        let count = engine.encode_next_batch(&mut waiting).await?;
         let left = waiting.len() as u32;
         self.waiting = Some(waiting);
         if count > 0 {
@@ -343,9 +341,7 @@ impl Question {
             return Ok(());
         }
         let notes = engine.truncation_notes(&self.prompts);
-        let classifier =
-            (engine.classifier(&self.labels, &self.templates).await).map_err(|e| e.to_string())?;
-        self.classifier = Some(classifier);
+        self.classifier = Some(engine.classifier(&self.labels, &self.templates).await?);
         post(&Event::TextsEncoded {
             question: self.number,
             encoded: self.encoded,
@@ -382,17 +378,29 @@ impl Question {
     }
 }
 
-async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, String> {
+/// Error of encoding an image.
+#[derive(Debug, thiserror::Error)]
+enum ImageError {
+    /// The file is no image that can be read.
+    #[error(transparent)]
+    Decode(#[from] PreprocessError),
+    /// The model failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There are no features.
+    #[error("the image encoder returned nothing")]
+    NoFeatures,
+}
+
+async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, ImageError> {
     post(&Event::EncodingImage { image });
     let start = now();
-    let picture = decode(file).map_err(|e| e.to_string())?;
+    let picture = decode(file)?;
     let pixels = engine.pixels(&picture);
     let (width, height) = (picture.width(), picture.height());
     let prepared = now();
-    let features = (engine.image_features(&[pixels]).await)
-        .map_err(|e| e.to_string())?
-        .pop()
-        .ok_or("the image encoder returned nothing")?;
+    let mut features = engine.image_features(&[pixels]).await?;
+    let features = features.pop().ok_or(ImageError::NoFeatures)?;
     post(&Event::ImageEncoded {
         image,
         width,
@@ -493,9 +501,20 @@ fn loading(stage: LoadStage, done: u64, total: u64) {
     post(&Event::Loading { stage, done, total });
 }
 
-fn parse(data: &JsValue) -> Result<Message, String> {
-    let get = |key: &str| Reflect::get(data, &key.into()).map_err(|e| format!("{e:?}"));
-    let request = serde_wasm_bindgen::from_value(get("message")?).map_err(|e| e.to_string())?;
+/// Error of reading a message.
+#[derive(Debug, thiserror::Error)]
+enum MessageError {
+    /// The envelope is no object.
+    #[error("{0:?}")]
+    Envelope(JsValue),
+    /// The request is of another version.
+    #[error(transparent)]
+    Request(#[from] serde_wasm_bindgen::Error),
+}
+
+fn parse(data: &JsValue) -> Result<Message, MessageError> {
+    let get = |key: &str| Reflect::get(data, &key.into()).map_err(MessageError::Envelope);
+    let request = serde_wasm_bindgen::from_value(get("message")?)?;
     let bytes =
         (get("bytes")?.dyn_ref::<ArrayBuffer>()).map(|buffer| Uint8Array::new(buffer).to_vec());
     let files = match get("files")?.dyn_into::<Array>() {

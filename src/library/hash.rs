@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::preprocess::Picture;
+use crate::preprocess::DecodedImage;
 
 /// SHA-256 of a file, in hexadecimal digits: equal files have equal hashes.
 pub fn file_hash(bytes: &[u8]) -> String {
@@ -18,7 +18,7 @@ const ROWS: usize = 8;
 /// Difference hash (dHash) of 64 bits: the image is averaged to 9 x 8 grey cells, and each
 /// bit says whether a cell is brighter than its right neighbour. Resized, recompressed or
 /// slightly brightened copies differ in few bits.
-pub fn difference_hash(picture: &Picture) -> u64 {
+pub fn difference_hash(picture: &DecodedImage) -> u64 {
     let cells = grey_cells(picture);
     let mut hash = 0;
     for row in cells.chunks(COLUMNS) {
@@ -31,7 +31,7 @@ pub fn difference_hash(picture: &Picture) -> u64 {
 
 /// Mean brightness of each cell, `[ROWS, COLUMNS]`, in 1/1000 of a grey level. Transparent
 /// pixels count as white.
-fn grey_cells(picture: &Picture) -> Vec<u64> {
+fn grey_cells(picture: &DecodedImage) -> Vec<u64> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let channels = picture.channels();
     let grey = |pixel: &[u8]| -> u64 {
@@ -74,14 +74,14 @@ fn grey_cells(picture: &Picture) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    fn picture(width: u32, height: u32, at: impl Fn(f32, f32) -> u8) -> Picture {
+    fn picture(width: u32, height: u32, at: impl Fn(f32, f32) -> u8) -> DecodedImage {
         let samples = (0..width * height)
             .map(|i| {
                 let (x, y) = (i % width, i / width);
                 at(x as f32 / width as f32, y as f32 / height as f32)
             })
             .collect();
-        Picture::new(width, height, 1, samples).unwrap()
+        DecodedImage::new(width, height, 1, samples).unwrap()
     }
 
     fn waves(x: f32, y: f32) -> u8 {
@@ -116,7 +116,7 @@ mod tests {
     fn hidden_colours_do_not_count() {
         let samples = |hidden: u8| [hidden, hidden, hidden, 0].repeat(64);
         let hash = |hidden| {
-            let picture = Picture::new(8, 8, 4, samples(hidden)).unwrap();
+            let picture = DecodedImage::new(8, 8, 4, samples(hidden)).unwrap();
             difference_hash(&picture)
         };
         assert_eq!(hash(0), hash(200));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileStamp, difference_hash, file_hash};
 use crate::kernels::math::dot;
-use crate::preprocess::Picture;
+use crate::preprocess::DecodedImage;
 
 /// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
@@ -62,7 +62,7 @@ pub struct ImageFacts {
 
 impl ImageFacts {
     /// Facts of a file and the picture in it.
-    pub fn new(file: &[u8], picture: &Picture) -> Self {
+    pub fn new(file: &[u8], picture: &DecodedImage) -> Self {
         Self {
             width: picture.width(),
             height: picture.height(),

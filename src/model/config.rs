@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Activation;
+
 /// Configuration of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipConfig {
@@ -123,25 +125,6 @@ impl TextConfig {
         (ids.iter().position(|id| Some(*id) == named))
             .or_else(|| ids.iter().position(|id| Some(id) == highest))
             .unwrap_or(0)
-    }
-}
-
-/// Activation of the transformers' MLPs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Activation {
-    /// `x * sigmoid(1.702 x)`: OpenAI's weights.
-    QuickGelu,
-    /// Exact GELU: most of LAION's weights.
-    Gelu,
-}
-
-impl Activation {
-    /// Name in Hugging Face's configs.
-    fn name(self) -> &'static str {
-        match self {
-            Self::QuickGelu => "quick_gelu",
-            Self::Gelu => "gelu",
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Names and order of operations follow OpenAI's reference implementation (Radford et al.
 //! 2021, section 2.4), so that the two can be read side by side.
 
+mod activation;
 #[cfg(feature = "compute")]
 mod clip;
 #[cfg(feature = "compute")]
@@ -10,6 +11,8 @@ mod config;
 mod info;
 #[cfg(feature = "compute")]
 mod pack;
+#[cfg(feature = "compute")]
+mod params;
 #[cfg(feature = "compute")]
 mod pooled;
 #[cfg(feature = "compute")]
@@ -24,14 +27,14 @@ mod vit;
 #[cfg(feature = "compute")]
 pub use self::{
     clip::{Clip, ImageEncoder},
-    config::{
-        Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
-    },
+    config::{ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig},
+    params::{ParamMapper, ParamVisitor, map_params, visit_params},
     resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
     text::{TextTransformer, TokenBatch},
     transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer},
     vit::VisionTransformer,
 };
 #[cfg(feature = "compute")]
-pub use crate::ops::{WeightPrecision, normalize};
+pub use crate::ops::{ReadBackError, WeightPrecision, normalize, read_back};
+pub use activation::Activation;
 pub use info::ModelInfo;

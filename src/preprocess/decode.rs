@@ -19,7 +19,7 @@ const MAX_ALLOCATION: u64 = 1 << 31;
 
 /// Decoded picture: 8 bits per channel, rows from top to bottom, upright.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct DecodedImage {
     width: u32,
     height: u32,
     /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
@@ -42,7 +42,7 @@ pub(super) enum Alpha {
     Key,
 }
 
-impl std::fmt::Debug for Picture {
+impl std::fmt::Debug for DecodedImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             width,
@@ -54,12 +54,12 @@ impl std::fmt::Debug for Picture {
         } = self;
         write!(
             f,
-            "Picture({width} x {height} x {channels}, alpha {alpha:?}, stepped {stepped})"
+            "DecodedImage({width} x {height} x {channels}, alpha {alpha:?}, stepped {stepped})"
         )
     }
 }
 
-impl Picture {
+impl DecodedImage {
     /// From pixels: `samples` is `[height, width, channels]`, with 1 (grey), 2 (grey,
     /// alpha), 3 (RGB) or 4 (RGB, alpha) channels.
     pub fn new(
@@ -128,7 +128,7 @@ impl Picture {
 /// orientation.
 ///
 /// The format is detected from the content. At most [`MAX_PIXELS`].
-pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
+pub fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
     if bytes.is_empty() {
         return Err(PreprocessError::Empty);
     }
@@ -196,7 +196,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     if wide {
         keep_high_bytes(&mut samples);
     }
-    let mut picture = Picture::new(width, height, channels, samples)?;
+    let mut picture = DecodedImage::new(width, height, channels, samples)?;
     let Storage { stepped, keyed } = storage.unwrap_or_default();
     picture.stepped = stepped;
     if keyed && picture.alpha == Alpha::Channel {
@@ -280,7 +280,10 @@ fn keep_high_bytes(samples: &mut Vec<u8>) {
 }
 
 /// Rotates and flips a picture by its EXIF orientation.
-fn upright(picture: Picture, orientation: Orientation) -> Result<Picture, PreprocessError> {
+fn upright(
+    picture: DecodedImage,
+    orientation: Orientation,
+) -> Result<DecodedImage, PreprocessError> {
     // Whether rows and columns are swapped, and which axes are flipped.
     let (turned, from_right, from_bottom) = match orientation {
         Orientation::NoTransforms => return Ok(picture),
@@ -318,7 +321,7 @@ fn upright(picture: Picture, orientation: Orientation) -> Result<Picture, Prepro
         (width as usize) * (height as usize) * channels,
         samples.len()
     );
-    Ok(Picture {
+    Ok(DecodedImage {
         width,
         height,
         samples,
@@ -335,7 +338,7 @@ mod tests {
         // EXIF gives the side of the scene at row 0 and column 0: 1 top left, 2 top
         // right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom,
         // 8 left bottom.
-        let picture = Picture::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).expect("picture");
+        let picture = DecodedImage::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).expect("picture");
         for (exif, width, expected) in [
             (1, 3, [1, 2, 3, 4, 5, 6]),
             (2, 3, [3, 2, 1, 6, 5, 4]),
@@ -358,12 +361,12 @@ mod tests {
 
     #[test]
     fn refuses_shapes_that_do_not_fit() {
-        assert!(Picture::new(2, 2, 3, vec![0; 12]).is_ok());
+        assert!(DecodedImage::new(2, 2, 3, vec![0; 12]).is_ok());
         for (width, height, channels) in [(2, 2, 4), (0, 2, 3), (2, 2, 0), (12, 1, 1), (1, 1, 12)] {
-            let result = Picture::new(width, height, channels, vec![0; 11]);
+            let result = DecodedImage::new(width, height, channels, vec![0; 11]);
             assert!(matches!(result, Err(PreprocessError::Shape { .. })));
         }
-        let huge = Picture::new(u32::MAX, u32::MAX, 4, Vec::new());
+        let huge = DecodedImage::new(u32::MAX, u32::MAX, 4, Vec::new());
         assert!(matches!(huge, Err(PreprocessError::TooLarge { .. })));
     }
 

@@ -5,7 +5,7 @@ use image::ImageFormat;
 use image::error::{self, ImageError};
 
 use super::PreprocessError;
-use super::decode::{Alpha, MAX_PIXELS, Picture, explain, zeroed};
+use super::decode::{Alpha, DecodedImage, MAX_PIXELS, explain, zeroed};
 
 const FORMAT: &str = "GIF";
 /// Length of the header and the description of the screen, and the place of its flags.
@@ -16,7 +16,7 @@ const HAS_PALETTE: u8 = 0x80;
 /// Decodes the first frame. What of the screen it leaves free shows the transparent index
 /// or, without one, index 0. A palette that is the grey scale itself, or none at all, makes
 /// a grey picture; an index beyond the end of another palette is black.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
     let with_palette;
     let bytes = match bytes.get(..HEADER) {
         // The decoder refuses a frame without a palette.
@@ -72,7 +72,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
             *alpha = if index == transparent { 0 } else { 255 };
         }
     }
-    let mut picture = Picture::new(width as u32, height as u32, channels as u8, samples)?;
+    let mut picture = DecodedImage::new(width as u32, height as u32, channels as u8, samples)?;
     picture.stepped = !is_grey;
     if has_key {
         picture.alpha = Alpha::Key;

@@ -24,7 +24,7 @@ mod sniff;
 use thiserror::Error;
 
 pub use config::{Crop, Interpolation, PreprocessConfig, Resize};
-pub use decode::{MAX_PIXELS, Picture, decode};
+pub use decode::{DecodedImage, MAX_PIXELS, decode};
 
 use decode::Alpha;
 use resize::{Region, Rows};
@@ -94,7 +94,7 @@ pub enum PreprocessError {
 
 /// Input of the image encoder: `[3, image_size, image_size]`, red, green and blue planes,
 /// normalised.
-pub fn preprocess(picture: &Picture, config: &PreprocessConfig) -> Vec<f32> {
+pub fn preprocess(picture: &DecodedImage, config: &PreprocessConfig) -> Vec<f32> {
     let pixels = preprocess_pixels(picture, config);
     let planes = [0, 1, 2].into_iter().flat_map(|channel| {
         let (mean, std) = (config.mean[channel], config.std[channel]);
@@ -105,7 +105,7 @@ pub fn preprocess(picture: &Picture, config: &PreprocessConfig) -> Vec<f32> {
 }
 
 /// Picture before normalisation: `[image_size, image_size, 3]`, RGB from 0 to 255.
-pub fn preprocess_pixels(picture: &Picture, config: &PreprocessConfig) -> Vec<u8> {
+pub fn preprocess_pixels(picture: &DecodedImage, config: &PreprocessConfig) -> Vec<u8> {
     let side = config.image_size;
     let (width, height) = (picture.width(), picture.height());
     let (new_width, new_height) = config.resized(width, height);
@@ -167,7 +167,7 @@ fn rgb(samples: &[u8]) -> [u8; 3] {
 /// Source rows in the channels in which they are resized, by Pillow's mode and the
 /// config.
 struct Source<'a> {
-    picture: &'a Picture,
+    picture: &'a DecodedImage,
     /// Background composited before resizing.
     background: Option<[u8; 3]>,
     /// Nearest-neighbour, as Pillow resizes palettes and black and white.
@@ -178,7 +178,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(picture: &'a Picture, config: &PreprocessConfig) -> Self {
+    fn new(picture: &'a DecodedImage, config: &PreprocessConfig) -> Self {
         let has_alpha = picture.alpha != Alpha::None;
         let background = config.background.filter(|_| has_alpha);
         let is_rgb = background.is_some() || config.convert_rgb_first;
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_plain_picture_is_normalised_plane_by_plane() {
-        let picture = Picture::new(2, 2, 3, [255, 0, 51].repeat(4)).expect("picture");
+        let picture = DecodedImage::new(2, 2, 3, [255, 0, 51].repeat(4)).expect("picture");
         let config = PreprocessConfig {
             mean: [0.5, 0.5, 0.0],
             std: [0.5, 0.25, 1.0],
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn extreme_shapes_and_sizes_do_not_fail() {
         for (width, height) in [(1, 1), (1, 5000), (70_000, 1), (3, 2)] {
-            let picture = Picture::new(width, height, 1, vec![9; (width * height) as usize])
+            let picture = DecodedImage::new(width, height, 1, vec![9; (width * height) as usize])
                 .expect("picture");
             for side in [1, 7, 224] {
                 for resize in [
@@ -338,7 +338,8 @@ mod tests {
 
     #[test]
     fn clear_colours_do_not_bleed() {
-        let picture = Picture::new(2, 1, 4, vec![200, 100, 0, 255, 0, 0, 255, 0]).expect("picture");
+        let picture =
+            DecodedImage::new(2, 1, 4, vec![200, 100, 0, 255, 0, 0, 255, 0]).expect("picture");
         let config = PreprocessConfig::openai(1);
         // Half of 255 is 128 in integers, hence not quite 200 and 100.
         assert_eq!(

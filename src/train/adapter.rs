@@ -10,7 +10,9 @@
 
 use std::ops::ControlFlow;
 
-use super::logistic::{MAX_ITERATIONS, Parameters, Regression, Score, Validation, logits};
+use super::logistic::{
+    MAX_ITERATIONS, Parameters, Regression, Validation, ValidationScore, logits,
+};
 use super::probe::matrices;
 use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
 
@@ -111,7 +113,7 @@ fn regression(params: AdapterParams, tolerance: f64) -> Regression {
 /// Validation result of a classifier.
 #[derive(Clone, Default)]
 struct Trial {
-    score: Score,
+    score: ValidationScore,
     /// For each validation sample, in order.
     right: Vec<bool>,
 }
@@ -318,7 +320,7 @@ mod tests {
             let mut values = vec![0.0; CLASSES];
             let mut accuracy = |params: AdapterParams| {
                 let factors = [params.beta, params.alpha];
-                let mut score = Score::default();
+                let mut score = ValidationScore::default();
                 for sample in 0..test.len() {
                     logits(&test, sample, &parameters, factors, &mut values);
                     score.add(&mut values, test.labels()[sample]);

@@ -10,7 +10,8 @@ use super::{
     TrainingReport, fit_adapter, fit_probe,
 };
 use crate::data::{Dataset, LeftOut, Split};
-use crate::eval::{Evaluation, Judged, softmax};
+use crate::eval::{Evaluation, Judged};
+use crate::zero_shot;
 
 /// Settings of the user.
 #[derive(Clone, Debug)]
@@ -122,11 +123,7 @@ pub async fn fit_head(
             .collect();
         (!judged.is_empty()).then(|| Evaluation::new(&dataset.classes, &judged))
     };
-    let words = |features: &[f32]| {
-        let dot = |row: &[f32]| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
-        let logits: Vec<f32> = zero_shot.iter().map(|row| scale * dot(row)).collect();
-        softmax(&logits)
-    };
+    let words = |features: &[f32]| zero_shot::probabilities(features, zero_shot, scale);
     let (before, after) = (
         evaluate(&words),
         evaluate(&|features| head.probabilities(features)),

@@ -205,13 +205,13 @@ pub fn cross_entropy(logits: &mut [f64], label: usize) -> f64 {
 
 /// Validation score.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
+pub struct ValidationScore {
     pub right: usize,
     /// Sum of cross-entropies.
     pub loss: f64,
 }
 
-impl Score {
+impl ValidationScore {
     /// Adds one sample; turns its logits into probabilities.
     pub fn add(&mut self, logits: &mut [f64], label: usize) {
         let own = logits[label];

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::logistic::{MAX_ITERATIONS, Parameters, Regression, Score, Validation, logits};
+use super::logistic::{
+    MAX_ITERATIONS, Parameters, Regression, Validation, ValidationScore, logits,
+};
 use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
 
 /// Fitted probe.
@@ -102,7 +104,7 @@ struct Search<'a> {
     validation: Option<Validation>,
     /// Last parameters of each round, as warm start.
     warm: Vec<Parameters>,
-    scores: BTreeMap<i32, Score>,
+    scores: BTreeMap<i32, ValidationScore>,
 }
 
 impl Search<'_> {
@@ -161,8 +163,8 @@ impl Search<'_> {
         validation: &Validation,
         choosing: HeadProgress,
         on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
-    ) -> Result<Score, Cancelled> {
-        let mut score = Score::default();
+    ) -> Result<ValidationScore, Cancelled> {
+        let mut score = ValidationScore::default();
         let mut values = vec![0.0; self.samples.classes()];
         for ((learnt, tried), warm) in validation.rounds.iter().zip(&mut self.warm) {
             // scikit-learn's tolerance, enough for a comparison.
@@ -265,7 +267,7 @@ mod tests {
             for (bias, expected) in bias.iter().zip(numbers(&fit["intercept"])) {
                 close(*bias, expected, size);
             }
-            let mut score = Score::default();
+            let mut score = ValidationScore::default();
             let mut values = vec![0.0; 3];
             for (sample, expected) in rows(&fit["probabilities"]).iter().enumerate() {
                 logits(&test, sample, &parameters, [0.0, 1.0], &mut values);

@@ -22,7 +22,7 @@ use crate::app::domain::session::{Command, Session};
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::{export, labels};
 use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, Event, ImageId, ModelLocation, ModelSource, Request,
+    Activation, DeviceChoice, Event, ImageId, ModelLocation, ModelSource, Request,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -399,7 +399,7 @@ impl ClassifyController {
     }
 
     /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
-    pub fn open_place(self, place: Option<ModelLocation>, activation: Option<ActivationChoice>) {
+    pub fn open_place(self, place: Option<ModelLocation>, activation: Option<Activation>) {
         match &place {
             Some(place) => {
                 storage::save(storage::MODEL, place);
@@ -414,7 +414,7 @@ impl ClassifyController {
     }
 
     /// The visitor brought a model's files.
-    pub fn open_files(self, files: Vec<File>, activation: Option<ActivationChoice>) {
+    pub fn open_files(self, files: Vec<File>, activation: Option<Activation>) {
         if !files
             .iter()
             .any(|file| file.name().ends_with(".safetensors"))

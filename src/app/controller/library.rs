@@ -11,10 +11,10 @@ use super::current_tab::CurrentTab;
 use super::download;
 use super::engine::{Attachments, EngineHandle};
 use super::notices::Notices;
-use crate::app::domain::library::{Folder, LibrarySession};
+use crate::app::domain::library::{LibrarySession, OpenFolder};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
-use crate::app::domain::training::zip::{self, Entry};
+use crate::app::domain::training::zip::{self, ZipEntry};
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
 use crate::library::{FileStamp, is_image_name};
@@ -76,7 +76,7 @@ impl LibraryController {
             ));
             return;
         }
-        let folder = Folder {
+        let folder = OpenFolder {
             name: name
                 .filter(|name| !name.is_empty())
                 .unwrap_or_else(|| "images".into()),
@@ -260,7 +260,7 @@ impl LibraryController {
                     // Only the checksum needs the bytes; the zip is made of the files.
                     Ok(buffer) => {
                         let bytes = Uint8Array::new(&buffer).to_vec();
-                        entries.push(Entry::new(path, &bytes));
+                        entries.push(ZipEntry::new(path, &bytes));
                         parts.push(file);
                     }
                     Err(_) => self.notices.notify(Notice::error(format!(

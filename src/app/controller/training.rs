@@ -23,7 +23,7 @@ use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, TrainingSession};
-use crate::app::domain::training::zip::{self, Entry};
+use crate::app::domain::training::zip::{self, ZipEntry};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles, file_safe};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
 
@@ -442,7 +442,7 @@ impl TrainingController {
                 let entries = (names.iter().zip(bytes))
                     .map(|(name, bytes)| {
                         let data = Uint8Array::new(bytes).to_vec();
-                        (Entry::new(name.clone(), &data), bytes.clone().into())
+                        (ZipEntry::new(name.clone(), &data), bytes.clone().into())
                     })
                     .collect();
                 self.save_zip("clip-model.zip", entries);
@@ -450,7 +450,7 @@ impl TrainingController {
         }
     }
 
-    fn save_zip(self, name: &str, entries: Vec<(Entry, wasm_bindgen::JsValue)>) {
+    fn save_zip(self, name: &str, entries: Vec<(ZipEntry, wasm_bindgen::JsValue)>) {
         let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
             Ok(made) => made,
             Err(error) => {
@@ -499,10 +499,10 @@ impl TrainingController {
                     let class = sample.class.and_then(|id| classes.get(&id));
                     table.push_str(&rows(path, class, &sample.captions));
                 }
-                entries.push((Entry::new(path.clone(), &bytes), blob.into()));
+                entries.push((ZipEntry::new(path.clone(), &bytes), blob.into()));
             }
             if !table.is_empty() {
-                let entry = Entry::new("metadata.jsonl".into(), table.as_bytes());
+                let entry = ZipEntry::new("metadata.jsonl".into(), table.as_bytes());
                 entries.push((entry, table.into()));
             }
             self.save_zip(&format!("{}.zip", file_safe(&name)), entries);

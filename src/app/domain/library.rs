@@ -37,7 +37,7 @@ impl Task {
 
 /// Folder that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder {
+pub struct OpenFolder {
     pub name: String,
     /// Number of files that are images by their names.
     pub files: usize,
@@ -105,7 +105,7 @@ impl Sorted {
 /// All that the page knows of the library.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LibrarySession {
-    pub folder: Option<Folder>,
+    pub folder: Option<OpenFolder>,
     /// `None` until the worker has opened the folder.
     pub progress: Option<Progress>,
     pub paused: bool,
@@ -145,7 +145,7 @@ impl LibrarySession {
     }
 
     /// The visitor chose a folder.
-    pub fn open(&mut self, folder: Folder) {
+    pub fn open(&mut self, folder: OpenFolder) {
         *self = Self {
             folder: Some(folder),
             kept: std::mem::take(&mut self.kept),
@@ -285,7 +285,7 @@ mod tests {
 
     fn opened() -> LibrarySession {
         let mut session = LibrarySession::new();
-        session.open(Folder {
+        session.open(OpenFolder {
             name: "Photos".into(),
             files: 100,
             other: 0,

@@ -7,9 +7,7 @@ use super::pictures::{Picture, PictureState, Pictures, Timing};
 use super::question::Question;
 use super::ranking::SharedLabels;
 use super::worker::{Recovery, Worker, brief};
-use crate::engine::messages::{
-    ActivationChoice, DeviceChoice, Event, ImageId, ModelSource, Request,
-};
+use crate::engine::messages::{Activation, DeviceChoice, Event, ImageId, ModelSource, Request};
 
 /// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +93,7 @@ impl Session {
     pub fn open_model(
         &mut self,
         source: ModelSource,
-        activation: Option<ActivationChoice>,
+        activation: Option<Activation>,
     ) -> Vec<Command> {
         self.worker.open_model(source, activation);
         self.question.notes.clear();

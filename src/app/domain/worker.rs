@@ -4,7 +4,7 @@ use super::meter::Meter;
 use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
 use crate::engine::messages::{
-    ActivationChoice, CachedModel, DeviceChoice, DeviceInfo, LoadStage, ModelInfo, ModelSource,
+    Activation, CachedModel, DeviceChoice, DeviceInfo, LoadStage, ModelInfo, ModelSource,
 };
 
 /// State of the worker.
@@ -53,7 +53,7 @@ pub struct Worker {
     /// Source of the model.
     pub source: ModelSource,
     /// For weights that do not say it themselves.
-    pub activation: Option<ActivationChoice>,
+    pub activation: Option<Activation>,
     /// Whether the CPU is to have 8-bit weights.
     pub int8: bool,
     /// Models that this browser keeps.
@@ -123,7 +123,7 @@ impl Worker {
     }
 
     /// The visitor chose a model.
-    pub fn open_model(&mut self, source: ModelSource, activation: Option<ActivationChoice>) {
+    pub fn open_model(&mut self, source: ModelSource, activation: Option<Activation>) {
         self.source = source;
         self.activation = activation;
         self.model = None;

@@ -9,7 +9,7 @@ use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::format;
 use crate::app::domain::session::Session;
 use crate::catalogue::{Published, Recommended, published, recommended};
-use crate::engine::messages::{ActivationChoice, CachedModel, ModelLocation, ModelSource};
+use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSource};
 
 /// What the bundled model covers.
 const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
@@ -259,8 +259,8 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                         activation
                             .set(
                                 match event_target_value(&event).as_str() {
-                                    "quick_gelu" => Some(ActivationChoice::QuickGelu),
-                                    "gelu" => Some(ActivationChoice::Gelu),
+                                    "quick_gelu" => Some(Activation::QuickGelu),
+                                    "gelu" => Some(Activation::Gelu),
                                     _ => None,
                                 },
                             )

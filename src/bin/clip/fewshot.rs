@@ -19,7 +19,7 @@ use clip::engine::Engine;
 use clip::eval::{Chart, Evaluation, Judged, Line, softmax};
 use clip::preprocess::decode;
 use clip::train::{
-    FeatureMatrix, Group, Head, HeadProgress, LabelledImage, Method, fit_adapter, fit_probe,
+    ConceptGroup, FeatureMatrix, Head, HeadProgress, LabelledImage, Method, fit_adapter, fit_probe,
 };
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -111,7 +111,7 @@ struct Draw {
 struct Drawn {
     held_out: Vec<LabelledImage>,
     train: Vec<LabelledImage>,
-    groups: Vec<Group>,
+    groups: Vec<ConceptGroup>,
 }
 
 impl Drawn {
@@ -205,7 +205,7 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
             LabelledImage::list(&arguments.data, "held_out.jsonl")?,
         )?,
         train: LabelledImage::list(&arguments.data, "train.jsonl")?,
-        groups: Group::list(&arguments.data)?,
+        groups: ConceptGroup::list(&arguments.data)?,
     };
     let mut engine = arguments.session.open_exact().await?;
     let mut bench = Bench::new(&arguments.data);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clip::engine::Engine;
 use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest};
-use clip::engine::training::{Attachments, Host, HostError, Training};
+use clip::engine::training::{EventAttachments, Host, HostError, Training};
 use clip::model::Clip;
 use clip::train::Method;
 
@@ -137,7 +137,7 @@ impl Host for Desk<'_> {
         None
     }
 
-    fn emit(&self, event: TrainingEvent, _: Attachments<PathBuf>) {
+    fn emit(&self, event: TrainingEvent, _: EventAttachments<PathBuf>) {
         // Nothing is remarked on that goes well.
         if let TrainingEvent::Failed { error } | TrainingEvent::Remark { text: error } = event {
             *self.failure.borrow_mut() = Some(error);

@@ -14,7 +14,7 @@ use clip::engine::defaults::{self, DatasetStats};
 use clip::engine::messages::{
     Export, Outcome, PlannedSample, TrainingEvent, TrainingPlan, TrainingRequest, TrainingStage,
 };
-use clip::engine::training::{Attachments, Host, HostError, Training};
+use clip::engine::training::{EventAttachments, Host, HostError, Training};
 use clip::hub::ModelFiles;
 use clip::model::Clip;
 use clip::train::Method;
@@ -370,7 +370,7 @@ impl Host for Desk<'_> {
         None
     }
 
-    fn emit(&self, event: TrainingEvent, attachments: Attachments<Rc<str>>) {
+    fn emit(&self, event: TrainingEvent, attachments: EventAttachments<Rc<str>>) {
         match event {
             TrainingEvent::Progress(progress) => {
                 self.bar.set_length(progress.total.into());
@@ -395,7 +395,7 @@ impl Host for Desk<'_> {
                 *self.failure.borrow_mut() = Some(error);
             }
             TrainingEvent::Exported { files } => {
-                if let Attachments::Bytes(bytes) = attachments {
+                if let EventAttachments::Bytes(bytes) = attachments {
                     *self.given.borrow_mut() = files.into_iter().zip(bytes).collect();
                 }
             }

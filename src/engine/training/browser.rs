@@ -8,7 +8,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::{Attachments, Host, HostError};
+use super::{EventAttachments, Host, HostError};
 use crate::engine::Engine;
 use crate::engine::messages::TrainingEvent;
 use crate::hub::cache::{CacheError, ModelCache};
@@ -19,7 +19,7 @@ use crate::model::{Activation, Clip};
 const CACHE_NAME: &str = "training";
 
 /// Sink of events.
-pub type EventSink = Box<dyn Fn(TrainingEvent, Attachments<File>)>;
+pub type EventSink = Box<dyn Fn(TrainingEvent, EventAttachments<File>)>;
 
 /// Web Worker as the host of a training.
 pub struct Browser<M> {
@@ -124,7 +124,7 @@ impl<M: ModelFiles> Host for Browser<M> {
         (!gpu).then_some(u32::MAX.into())
     }
 
-    fn emit(&self, event: TrainingEvent, attachments: Attachments<File>) {
+    fn emit(&self, event: TrainingEvent, attachments: EventAttachments<File>) {
         (self.sink)(event, attachments);
     }
 }

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::artifact::TrainedArtifact;
-use super::held_out::{HeldOutSet, data_report, zero_shot_probabilities};
+use super::held_out::{HeldOutSet, data_report};
 use super::samples::SampleStore;
-use super::{Attachments, Host, ProgressThrottle, StepResult, TrainingError};
+use super::{EventAttachments, Host, ProgressThrottle, StepResult, TrainingError};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
     TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision};
+use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back};
 use crate::train::{
     AdamWHyperParameters, Batch, Lora, Method, MetricSeries, Sampler, Target, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
@@ -471,7 +471,7 @@ impl FineTuneJob {
         let scale = engine.logit_scale().exp();
         let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
             .filter_map(|sample| samples.features(*sample))
-            .map(|features| zero_shot_probabilities(features, &classifier, scale))
+            .map(|features| zero_shot::probabilities(features, &classifier, scale))
             .collect();
         let accuracy = self.held_out.evaluate(&probabilities).top_1;
         self.record_accuracy(host, accuracy);
@@ -484,7 +484,7 @@ impl FineTuneJob {
     fn eval_templates(&self) -> Vec<String> {
         match self.held_out.are_classes {
             true => self.run.plan.templates.clone(),
-            false => vec!["{label}".into()],
+            false => vec![zero_shot::LABEL_ONLY.into()],
         }
     }
 
@@ -531,7 +531,7 @@ impl FineTuneJob {
             scale: report.scale.into(),
             learning_rate: report.learning_rate,
         });
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
         let each = self.step_ms / f64::from(self.steps_this_session) / 1e3;
         let at = TrainingProgress {
             stage: TrainingStage::Steps,
@@ -595,7 +595,7 @@ impl FineTuneJob {
                 ),
             },
         };
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
     }
 
     fn seconds<H: Host>(&self, host: &H) -> f64 {
@@ -665,7 +665,7 @@ impl FineTuneJob {
             let features = rows(model.image_features(images)).await?;
             let found = features
                 .iter()
-                .map(|features| zero_shot_probabilities(features, classifier, *scale));
+                .map(|features| zero_shot::probabilities(features, classifier, *scale));
             probabilities.extend(found);
             let done = probabilities.len();
             self.eval_ms += host.now() - start;
@@ -703,7 +703,7 @@ impl FineTuneJob {
         let step = self.run.step;
         self.run.curves.accuracy.push([f64::from(step), accuracy]);
         let event = TrainingEvent::Measured { step, accuracy };
-        host.emit(event, Attachments::Nothing);
+        host.emit(event, EventAttachments::Nothing);
     }
 
     async fn finish<H: Host>(
@@ -826,9 +826,8 @@ fn hash(number: u64) -> u64 {
 
 async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, TrainingError> {
     let [_, columns] = features.dims();
-    let device = |error: &dyn std::fmt::Debug| TrainingError::Device(format!("{error:?}"));
-    let data = (features.into_data_async().await).map_err(|error| device(&error))?;
-    let values = (data.try_into_vec::<f32>()).map_err(|error| device(&error))?;
+    let values =
+        (read_back(features).await).map_err(|error| TrainingError::Device(error.to_string()))?;
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()),
         false => Err(TrainingError::NotFinite),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::artifact::TrainedArtifact;
-use super::held_out::{HeldOutSet, zero_shot_probabilities};
+use super::held_out::HeldOutSet;
 use super::samples::SampleStore;
 use super::{Host, ProgressThrottle, StepResult, TrainingError};
 use crate::data::{Dataset, Example, Split};
@@ -260,7 +260,7 @@ impl HeadFitJob {
             .filter(|(sample, _)| sample.held_out && sample.class.is_some());
         let (before, after): (Vec<_>, Vec<_>) = held_out
             .map(|(_, features)| {
-                let before = zero_shot_probabilities(features, &data.zero_shot, data.scale);
+                let before = zero_shot::probabilities(features, &data.zero_shot, data.scale);
                 (before, head.probabilities(features))
             })
             .unzip();

@@ -2,7 +2,7 @@
 
 use crate::data::LeftOut;
 use crate::engine::messages::{HeldOutAnswer, SampleId, TrainingPlan};
-use crate::eval::{Evaluation, Judged, softmax};
+use crate::eval::{Evaluation, Judged};
 use crate::train::{ClassCount, DataReport};
 
 /// Held-out set: classification among classes, or for captions retrieval among the set's
@@ -94,17 +94,6 @@ fn argmax(probabilities: &[f32]) -> (u32, f32) {
         .zip(0..)
         .max_by(|a, b| a.0.total_cmp(b.0));
     best.map_or((0, 0.0), |(probability, answer)| (answer, *probability))
-}
-
-/// Class probabilities of a picture, by a zero-shot classifier.
-pub fn zero_shot_probabilities(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f32> {
-    let dot = |row: &Vec<f32>| row.iter().zip(features).map(|(a, b)| a * b).sum::<f32>();
-    softmax(
-        &classifier
-            .iter()
-            .map(|row| scale * dot(row))
-            .collect::<Vec<f32>>(),
-    )
 }
 
 /// Summary of the training data, for the report.

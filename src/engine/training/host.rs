@@ -37,11 +37,11 @@ pub trait Host {
     fn memory(&self, gpu: bool) -> Option<u64>;
 
     /// Passes on an event.
-    fn emit(&self, event: TrainingEvent, attachments: Attachments<Self::File>);
+    fn emit(&self, event: TrainingEvent, attachments: EventAttachments<Self::File>);
 }
 
 /// Attachments of an event.
-pub enum Attachments<F> {
+pub enum EventAttachments<F> {
     /// No attachment.
     Nothing,
     /// Contents of files.

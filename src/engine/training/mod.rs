@@ -26,7 +26,7 @@ mod samples;
 mod tests;
 
 pub use error::{HostError, TrainingError};
-pub use host::{Attachments, Host};
+pub use host::{EventAttachments, Host};
 
 use super::messages::{
     Interrupted, Outcome, Ranked, SampleId, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -34,7 +34,7 @@ use super::messages::{
 };
 use super::{Engine, ModelSlot};
 use crate::model::WeightPrecision;
-use crate::preprocess::Picture;
+use crate::preprocess::DecodedImage;
 use crate::train::{Head, Method};
 use artifact::TrainedArtifact;
 use fine_tune::FineTuneJob;
@@ -113,11 +113,11 @@ impl<H: Host> Training<H> {
             interrupted,
             trained,
         };
-        self.host.emit(found, Attachments::Files(files));
+        self.host.emit(found, EventAttachments::Files(files));
     }
 
     /// Prepares a picture that has been decoded already, so that it is not decoded again.
-    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) {
+    pub fn prepare(&mut self, sample: SampleId, picture: &DecodedImage, engine: &Engine) {
         self.samples.prepare(sample, picture, engine);
     }
 
@@ -217,7 +217,7 @@ impl<H: Host> Training<H> {
                     Ok(files) => {
                         let (files, bytes) = files.into_iter().unzip();
                         let exported = TrainingEvent::Exported { files };
-                        self.host.emit(exported, Attachments::Bytes(bytes));
+                        self.host.emit(exported, EventAttachments::Bytes(bytes));
                     }
                     Err(error) => {
                         let error = error.to_string();
@@ -398,7 +398,7 @@ impl<H: Host> Training<H> {
     }
 
     fn emit(&self, event: TrainingEvent) {
-        self.host.emit(event, Attachments::Nothing);
+        self.host.emit(event, EventAttachments::Nothing);
     }
 
     fn notify(&self, text: String) {
@@ -428,7 +428,7 @@ impl ProgressThrottle {
         let now = host.now();
         if now - self.last_report >= Self::INTERVAL_MS || progress.done == progress.total {
             self.last_report = now;
-            host.emit(TrainingEvent::Progress(progress), Attachments::Nothing);
+            host.emit(TrainingEvent::Progress(progress), EventAttachments::Nothing);
         }
     }
 }

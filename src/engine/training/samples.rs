@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Attachments, Host, HostError, TrainingError};
+use super::{EventAttachments, Host, HostError, TrainingError};
 use crate::engine::Engine;
 use crate::engine::messages::{SampleId, SampleReading, TrainingEvent};
-use crate::preprocess::{Picture, decode};
+use crate::preprocess::{DecodedImage, decode};
 
 /// Prefix of a stored sample's name.
 const FILE_PREFIX: &str = "sample-";
@@ -111,7 +111,10 @@ impl<F: Clone> SampleStore<F> {
         if due {
             self.last_report = host.now();
             let samples = std::mem::take(&mut self.readings);
-            host.emit(TrainingEvent::SamplesRead { samples }, Attachments::Nothing);
+            host.emit(
+                TrainingEvent::SamplesRead { samples },
+                EventAttachments::Nothing,
+            );
         }
         true
     }
@@ -147,7 +150,7 @@ impl<F: Clone> SampleStore<F> {
             let text = format!(
                 "This browser cannot store the images ({why}). Keep this page open until you have exported the result."
             );
-            host.emit(TrainingEvent::Remark { text }, Attachments::Nothing);
+            host.emit(TrainingEvent::Remark { text }, EventAttachments::Nothing);
         }
     }
 
@@ -180,7 +183,12 @@ impl<F: Clone> SampleStore<F> {
     }
 
     /// Preprocesses a picture, and keeps its pixels while there is room.
-    pub fn prepare(&mut self, sample: SampleId, picture: &Picture, engine: &Engine) -> Vec<f32> {
+    pub fn prepare(
+        &mut self,
+        sample: SampleId,
+        picture: &DecodedImage,
+        engine: &Engine,
+    ) -> Vec<f32> {
         self.invalidate_for(engine);
         let pixels = engine.pixels(picture);
         if (self.cached_values + pixels.len()) * size_of::<f32>() <= MAX_PIXEL_BYTES {

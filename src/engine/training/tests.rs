@@ -71,9 +71,9 @@ impl Host for Memory {
         Some(1 << 30)
     }
 
-    fn emit(&self, event: TrainingEvent, attachments: Attachments<Vec<u8>>) {
+    fn emit(&self, event: TrainingEvent, attachments: EventAttachments<Vec<u8>>) {
         self.said.borrow_mut().push(event);
-        if let Attachments::Bytes(bytes) = attachments {
+        if let EventAttachments::Bytes(bytes) = attachments {
             *self.given.borrow_mut() = bytes;
         }
     }

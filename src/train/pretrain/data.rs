@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::Sprite;
+use crate::zero_shot::PLACEHOLDER;
 
 /// What is wrong with the data set.
 #[derive(Debug, thiserror::Error)]
@@ -124,14 +125,14 @@ impl SharedName {
 
 /// A kind of things, as Unicode groups its emoji.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Group {
+pub struct ConceptGroup {
     /// Name of the group.
     pub name: String,
     /// Identifiers of its concepts.
     pub concepts: Vec<String>,
 }
 
-impl Group {
+impl ConceptGroup {
     /// `groups.json` of `folder`.
     pub fn list(folder: &Path) -> Result<Vec<Self>, PretrainDataError> {
         json(&folder.join("groups.json"))
@@ -367,7 +368,7 @@ impl PretrainData {
                     .filter(|(kind, _)| *kind == named)
                     .collect();
                 match fitting.choose(rng) {
-                    Some((kind, template)) => (*kind, template.replace("{label}", &label.text)),
+                    Some((kind, template)) => (*kind, template.replace(PLACEHOLDER, &label.text)),
                     None => (None, label.text.clone()),
                 }
             }

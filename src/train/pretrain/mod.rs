@@ -17,7 +17,9 @@ use crate::model::{Clip, ClipConfig, ImageEncoder, VisionConfig};
 use data::seeded;
 
 pub use augment::{Augment, Sprite};
-pub use data::{Group, ImageKind, LabelledImage, PretrainData, PretrainDataError, SharedName};
+pub use data::{
+    ConceptGroup, ImageKind, LabelledImage, PretrainData, PretrainDataError, SharedName,
+};
 
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ pub enum Reading {
 
 /// A picture to learn from. Its file is kept by the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct TrainingSample {
     pub id: SampleId,
     /// File name.
     pub name: String,
@@ -55,7 +55,7 @@ pub struct Project {
     /// For people: what the data are called.
     pub name: String,
     pub classes: Vec<Class>,
-    pub samples: Vec<Sample>,
+    pub samples: Vec<TrainingSample>,
     /// What a table or folder named that is not among the samples.
     pub missing: Vec<Problem>,
     /// Share of each class that is kept apart for measuring.
@@ -113,16 +113,16 @@ impl Project {
         self.classes.iter().find(|class| class.id == id)
     }
 
-    pub fn sample(&self, id: SampleId) -> Option<&Sample> {
+    pub fn sample(&self, id: SampleId) -> Option<&TrainingSample> {
         self.samples.iter().find(|sample| sample.id == id)
     }
 
-    pub fn of_class(&self, id: ClassId) -> impl Iterator<Item = &Sample> {
+    pub fn of_class(&self, id: ClassId) -> impl Iterator<Item = &TrainingSample> {
         (self.samples.iter()).filter(move |sample| sample.class == Some(id))
     }
 
     /// Pictures that have captions only.
-    pub fn captioned(&self) -> impl Iterator<Item = &Sample> {
+    pub fn captioned(&self) -> impl Iterator<Item = &TrainingSample> {
         self.samples.iter().filter(|sample| sample.class.is_none())
     }
 
@@ -183,7 +183,7 @@ impl Project {
     pub fn add(&mut self, name: String, thumbnail: String, class: Option<ClassId>) -> SampleId {
         let id = self.next_sample;
         self.next_sample += 1;
-        self.samples.push(Sample {
+        self.samples.push(TrainingSample {
             id,
             name,
             class,
@@ -213,7 +213,7 @@ impl Project {
             self.next_sample += 1;
             numbers.push((sample.id, id));
             let class = sample.class.and_then(|class| classes.get(&class).copied());
-            self.samples.push(Sample {
+            self.samples.push(TrainingSample {
                 id,
                 class,
                 ..sample
@@ -296,7 +296,7 @@ impl Project {
     pub fn roles(&self) -> Vec<(SampleId, Role)> {
         let paths = self.paths();
         let path = |id: SampleId| paths.get(&id).cloned().unwrap_or_default();
-        let mut first: HashMap<&str, &Sample> = HashMap::new();
+        let mut first: HashMap<&str, &TrainingSample> = HashMap::new();
         let mut roles = Vec::with_capacity(self.samples.len());
         let mut parts: BTreeMap<Option<ClassId>, Vec<usize>> = BTreeMap::new();
         for sample in &self.samples {

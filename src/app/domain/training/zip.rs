@@ -4,13 +4,13 @@
 use flate2::Crc;
 
 /// A file in a zip.
-pub struct Entry {
+pub struct ZipEntry {
     path: String,
     crc: u32,
     size: usize,
 }
 
-impl Entry {
+impl ZipEntry {
     pub fn new(path: String, data: &[u8]) -> Self {
         let mut crc = Crc::new();
         crc.update(data);
@@ -39,7 +39,7 @@ impl Entry {
 
 /// A header to stand before each entry's bytes, and what stands after all.
 pub fn headers<'a>(
-    entries: impl Iterator<Item = &'a Entry>,
+    entries: impl Iterator<Item = &'a ZipEntry>,
 ) -> Result<(Vec<Vec<u8>>, Vec<u8>), String> {
     let too_large = || {
         "There are too many files, or they are too large, for one zip (4 GB, 65,535 files). Remove some and try again."
@@ -100,8 +100,8 @@ mod tests {
             ("dog/2.png", b""),
             ("t.jsonl", b"{}\n"),
         ];
-        let entries: Vec<Entry> = (files.iter())
-            .map(|(path, data)| Entry::new(path.to_string(), data))
+        let entries: Vec<ZipEntry> = (files.iter())
+            .map(|(path, data)| ZipEntry::new(path.to_string(), data))
             .collect();
         let (headers, end) = headers(entries.iter()).unwrap();
         let mut bytes = Vec::new();

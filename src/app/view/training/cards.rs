@@ -10,7 +10,7 @@ use web_sys::HtmlInputElement;
 use super::camera::Camera;
 use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::format;
-use crate::app::domain::training::project::{Class, ClassId, Role, Sample};
+use crate::app::domain::training::project::{Class, ClassId, Role, TrainingSample};
 use crate::app::view::dropping::{ACCEPT, files, with_paths};
 use crate::app::view::widgets::{CloseIcon, RemoveButton, StepTitle};
 use crate::engine::messages::SampleId;
@@ -340,7 +340,7 @@ fn ClassCard(
 #[component]
 fn Thumbnails(
     trainer: TrainingController,
-    samples: Memo<Vec<Sample>>,
+    samples: Memo<Vec<TrainingSample>>,
     places: Memo<HashMap<SampleId, Role>>,
 ) -> impl IntoView {
     let most = RwSignal::new(SHOWN);
@@ -386,7 +386,7 @@ fn standing(role: Option<&Role>) -> (&'static str, String) {
 #[component]
 fn Thumbnail(
     trainer: TrainingController,
-    sample: Sample,
+    sample: TrainingSample,
     places: Memo<HashMap<SampleId, Role>>,
 ) -> impl IntoView {
     let id = sample.id;

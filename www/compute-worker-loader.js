@@ -1,20 +1,20 @@
-// Starts the WebAssembly of one of the engine's hands in its worker.
+// Starts the WebAssembly of one of the engine's compute workers.
 const told = new Promise((resolve) => {
   self.onmessage = ({ data }) => resolve(data);
 });
 let work, fail;
 try {
-  const hand = await import("./hand.js");
-  await hand.default();
-  ({ work, fail } = hand);
+  const program = await import("./compute-worker.js");
+  await program.default();
+  ({ work, fail } = program);
 } catch (error) {
   self.postMessage(String((error && error.message) || error));
 }
 if (work) {
-  const [buffer, number, hands] = await told;
+  const [buffer, index, workers] = await told;
   self.postMessage(null);
   try {
-    work(buffer, number, hands);
+    work(buffer, index, workers);
   } catch (error) {
     fail(buffer);
     throw error;

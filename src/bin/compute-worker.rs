@@ -11,7 +11,7 @@ fn main() {
 }
 
 #[cfg(target_arch = "wasm32")]
-mod hand {
+mod exports {
     use clip::engine::compute_worker;
     use js_sys::SharedArrayBuffer;
     use wasm_bindgen::prelude::wasm_bindgen;

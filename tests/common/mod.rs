@@ -1,0 +1,21 @@
+//! Helpers of several test programs, of which each uses some.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+/// Path of what the reference computed.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+/// Images as the golden scripts make them, by a formula, `[3, image_size, image_size]`
+/// each.
+pub fn pixels(count: usize, image_size: usize) -> Vec<Vec<f32>> {
+    let size = 3 * image_size * image_size;
+    let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
+    (0..count)
+        .map(|n| (0..size).map(|i| value(n * size + i)).collect())
+        .collect()
+}
