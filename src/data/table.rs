@@ -73,6 +73,13 @@ pub struct Table {
 /// recognised by its first row, which names one.
 pub fn parse(file: &str, bytes: &[u8], exists: impl Fn(&str) -> bool) -> Result<Table, DataError> {
     let text = decode(file, bytes)?;
+    // UTF-16 without a byte-order mark, UTF-32, or no text at all.
+    if text.lines().next().is_some_and(|line| line.contains('\0')) {
+        return Err(DataError::Encoding {
+            file: file.into(),
+            line: 1,
+        });
+    }
     match Format::of(file) {
         Some(Format::JsonLines) => json_lines(file, &text),
         Some(Format::Separated(delimiter)) => separated(file, &text, delimiter, exists),
@@ -465,6 +472,8 @@ mod tests {
         assert!(wrong("x.jsonl", b"{\"a\": 1}\n").contains("file_name or"));
         assert!(wrong("x.csv", b"image,text\n\xff,\xfe").contains("UTF-8"));
         assert!(wrong("x.csv", b"image,text\na,b\n\xff,b").contains("line 3"));
+        assert!(wrong("x.csv", b"i\0m\0a\0g\0e\0,\0").contains("line 1, is not UTF-8 text"));
+        assert!(wrong("x.csv", b"\xff\xfe\0\0i\0\0\0").contains("line 1, is not UTF-8 text"));
         assert!(wrong("x.csv", b"image,text\na.png,\"a cat\nb.png,c\n").contains("line 2: a quot"));
         assert!(wrong("x.csv", b"picture;text\n").contains("found: picture, text"));
         assert!(wrong("x.jsonl", b"[{\"image\": 1}]").contains("one object in each line"));
