@@ -172,6 +172,7 @@ fn plan(method: Method) -> TrainingPlan {
             })
             .collect(),
         problems: Vec::new(),
+        notes: vec!["a note".into()],
     }
 }
 
