@@ -82,7 +82,8 @@ pub use self::{
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
     Augment, Encode, EncodeError, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
-    PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
+    PretrainError, PretrainOptions, PretrainOrigin, SharedName, Sprite, pretrain,
+    resize_positional_embedding,
 };
 
 /// Reads a tensor back from its device.
