@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+#[cfg(feature = "gpu")]
 use clip::engine::messages::DeviceChoice;
+#[cfg(feature = "gpu")]
 use clip::engine::open_device;
 use clip::hub::{self, Folder};
 use clip::model::{Clip, ClipConfig, TokenBatch, WeightPrecision};
