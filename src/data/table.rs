@@ -260,7 +260,27 @@ fn separated(
             });
         }
     }
-    let width = records.first().map_or(0, |(_, fields)| fields.len());
+    let heading = records.first().map_or(&[][..], |(_, fields)| fields);
+    let columns = &dialect.columns;
+    let used = [
+        Some(columns.image),
+        columns.caption,
+        columns.class,
+        columns.subset,
+    ];
+    for name in used
+        .into_iter()
+        .flatten()
+        .filter_map(|index| heading.get(index))
+    {
+        let namesakes = heading.iter().filter(|other| folded(other) == folded(name));
+        if dialect.has_heading && namesakes.count() > 1 {
+            table.notes.push(format!(
+                "{file} has several columns named {name}: the first was used"
+            ));
+        }
+    }
+    let width = heading.len();
     for (line, fields) in (records.iter()).skip(usize::from(dialect.has_heading)) {
         let row = dialect.columns.row(line + skipped, fields);
         let more = (fields.get(width..)).is_some_and(|more| more.iter().any(|f| !f.is_empty()));
@@ -518,6 +538,12 @@ mod tests {
                 );
             }
         }
+        let twice = parse("x.csv", b"image,text,Text\na.png,a cat,b\n", |_| false).unwrap();
+        assert_eq!(twice.rows, [row(2, "a.png", "a cat")]);
+        assert_eq!(
+            twice.notes,
+            ["x.csv has several columns named text: the first was used"]
+        );
         let with_line = "sep=;\nimage;text\na.png;a cat\nb.png;a dog, two\n";
         let shifted = [row(3, "a.png", "a cat"), row(4, "b.png", "a dog, two")];
         assert_eq!(rows("x.csv", with_line), shifted);
