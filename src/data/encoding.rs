@@ -424,7 +424,7 @@ mod tests {
             None => {
                 let page = label.trim_start_matches("cp").parse().unwrap();
                 let table = oem_cp::code_table::ENCODING_TABLE_CP_MAP[&page];
-                oem_cp::encode_string_checked(*name, table).unwrap()
+                oem_cp::encode_string_checked(name, table).unwrap()
             }
         };
         names.iter().map(encode).collect()
