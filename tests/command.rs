@@ -405,6 +405,252 @@ fn a_full_disk_leaves_no_half_file() {
 }
 
 #[test]
+fn names_in_a_zip_are_read_and_told() {
+    use rawzip::path::EntryPath;
+    use std::io::Write;
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza"], 2);
+    let zip = folder.path().join("data.zip");
+    let mut writer = rawzip::ZipArchiveWriter::new(std::fs::File::create(&zip).unwrap());
+    // A cat and a pizza in GBK.
+    for (class, name) in [("cat", &b"\xc3\xa8"[..]), ("pizza", b"\xc5\xfb\xc8\xf8")] {
+        for number in 0..2 {
+            let bytes = std::fs::read(data.join(format!("{class}/{number}.png"))).unwrap();
+            let path = [name, format!("/{number}.png").as_bytes()].concat();
+            let (mut entry, config) = writer.new_file(EntryPath::verbatim(path)).start().unwrap();
+            let mut file = config.wrap(&mut entry);
+            file.write_all(&bytes).unwrap();
+            let (_, descriptor) = file.finish().unwrap();
+            entry.finish(descriptor).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let zip = zip.display().to_string();
+    let out = folder.path().join("out").display().to_string();
+    let same = ["--method", "adapter", "--data", &zip, "--out", &out];
+    for (more, classes, told) in [
+        (
+            &[][..],
+            ["披萨", "猫"],
+            Some("they were read as GBK (Chinese)"),
+        ),
+        (&["--zip-encoding", "gb18030"], ["披萨", "猫"], None),
+        (&["--zip-encoding", "koi8-r"], ["еШхЬ", "ц╗"], None),
+    ] {
+        let output = train(&[&same, more].concat());
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        let report = std::fs::read(Path::new(&out).join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        let notes = report["notes"].to_string();
+        match told {
+            Some(words) => assert!(errors.contains(words) && notes.contains(words), "{errors}"),
+            None => assert!(!errors.contains("does not say how"), "{errors}"),
+        }
+        let found: Vec<_> = (report["data"]["classes"].as_array().unwrap().iter())
+            .map(|class| class["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, classes);
+    }
+    let output = train(&[&same[..], &["--zip-encoding", "klingon"]].concat());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(errors.contains("name an encoding of the web"), "{errors}");
+}
+
+#[test]
+fn a_failure_names_what_was_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat"], 2);
+    let table = "file,label\ncat/0.png,cat\ncat/1.png,cat\n../dog.png,dog\na\u{1b}[2Jb.png,dog\n";
+    std::fs::write(data.join("t.csv"), table).unwrap();
+    let (data, out) = (data.display().to_string(), folder.path().join("out"));
+    let out = out.display().to_string();
+    for method in ["probe", "lora"] {
+        let output = train(&["--method", method, "--data", &data, "--out", &out]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let outside =
+            "left out: ../dog.png, listed in line 4 of the table, lies outside of the data";
+        assert!(errors.contains(outside), "{errors}");
+        // What a terminal would obey.
+        assert!(errors.contains("a\\u{1b}[2Jb.png, listed"), "{errors}");
+        let last = errors.lines().last().unwrap();
+        assert!(
+            !last.contains("left out"),
+            "the reason comes last: {errors}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn linked_folders_are_followed_but_not_in_circles() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (data, elsewhere) = (folder.path().join("data"), folder.path().join("elsewhere"));
+    pictures(&data, &["cat"], 3);
+    pictures(&elsewhere, &["pizza"], 3);
+    symlink(elsewhere.join("pizza"), data.join("pizza")).unwrap();
+    symlink("..", data.join("cat/up")).unwrap();
+    symlink("nowhere", data.join("cat/broken.png")).unwrap();
+    let (data, out) = (data.display().to_string(), folder.path().join("out"));
+    let out = out.display().to_string();
+    let output = train(&["--method", "probe", "--data", &data, "--out", &out]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{errors}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.starts_with("trained on 4 images, tested on 2; 2 left out;"),
+        "{shown}"
+    );
+    let circle = "cat/up/ is not used: it is a link to a folder that it lies in";
+    assert!(errors.contains(circle), "{errors}");
+    assert!(errors.contains("cat/broken.png: "), "{errors}");
+}
+
+/// A folder as `scripts/photos/fetch.py` writes it, of so many images in each list.
+fn pretraining_data(folder: &Path, train: usize) {
+    std::fs::create_dir_all(folder).unwrap();
+    let classes = ["cat", "pizza", "guitar", "tree"];
+    let line = |index: usize| {
+        let name = classes[index % classes.len()];
+        serde_json::json!({
+            "image": file(&format!("tests/fixtures/drawings/{name}.png")), "kind": "photo",
+            "style": "test", "concept": name, "name": name, "texts": [name], "texts_zh": [],
+        })
+    };
+    for (list, count) in [("train.jsonl", train), ("held_out.jsonl", 4)] {
+        let lines: Vec<String> = (0..count).map(|index| line(index).to_string()).collect();
+        std::fs::write(folder.join(list), lines.join("\n")).unwrap();
+    }
+}
+
+#[test]
+fn a_pretraining_goes_on_with_its_own_data_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, more, out] = ["data", "more", "out"].map(|name| folder.path().join(name));
+    pretraining_data(&data, 8);
+    pretraining_data(&more, 12);
+    let pretrain = |data: &Path, more: &[&str]| {
+        let tokenizer = file("assets/model/tokenizer.json");
+        let (data, out) = (data.display().to_string(), out.display().to_string());
+        let same = [
+            "pretrain",
+            "--data",
+            &data,
+            "--tokenizer",
+            &tokenizer,
+            "--out",
+            &out,
+        ];
+        let small = [
+            "--batch-size",
+            "4",
+            "--image-size",
+            "32",
+            "--width",
+            "8",
+            "--embed-dim",
+            "64",
+        ];
+        let text = [
+            "--text-width",
+            "64",
+            "--text-layers",
+            "1",
+            "--every",
+            "1",
+            "--warmup-steps",
+            "1",
+        ];
+        clip(&[&same[..], &small, &text, more].concat())
+    };
+    let succeeds = |output: Output| {
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        errors
+    };
+    succeeds(pretrain(&data, &["--steps", "1"]));
+    // Over an existing run only when asked.
+    let line = refused_at_last(&pretrain(&data, &["--steps", "2"]));
+    assert!(line.contains("add --resume"), "{line}");
+    for (data, options, words) in [
+        (
+            &more,
+            &["--steps", "2"][..],
+            "lists 12 images, not 8 as before",
+        ),
+        (
+            &data,
+            &["--steps", "2", "--replicas", "2"],
+            "--replicas was 1, not 2",
+        ),
+        (
+            &data,
+            &["--steps", "2", "--seed", "5"],
+            "--seed was 0, not 5",
+        ),
+        (
+            &data,
+            &["--steps", "2", "--weight-decay", "0.5"],
+            "--weight-decay was 0.1, not 0.5",
+        ),
+    ] {
+        let line = refused_at_last(&pretrain(data, &[options, &["--resume"]].concat()));
+        assert!(
+            line.contains("belongs to another run") && line.contains(words),
+            "{line}"
+        );
+    }
+    // As many images, but others.
+    let list = std::fs::read_to_string(data.join("train.jsonl")).unwrap();
+    std::fs::write(
+        data.join("train.jsonl"),
+        list.replace("\"guitar\"", "\"lute\""),
+    )
+    .unwrap();
+    let line = refused_at_last(&pretrain(&data, &["--steps", "2", "--resume"]));
+    assert!(
+        line.contains("train.jsonl has other contents than before"),
+        "{line}"
+    );
+    std::fs::write(data.join("train.jsonl"), list).unwrap();
+    assert_eq!(succeeds(pretrain(&data, &["--steps", "2", "--resume"])), "");
+
+    // A state of an earlier version knows nothing of its data.
+    let state = out.join("state.safetensors");
+    let bytes = std::fs::read(&state).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let known = header["__metadata__"]["clip.training"].as_str().unwrap();
+    let mut known: Value = serde_json::from_str(known).unwrap();
+    known
+        .as_object_mut()
+        .unwrap()
+        .remove("pretraining")
+        .unwrap();
+    header["__metadata__"]["clip.training"] = known.to_string().into();
+    let header = header.to_string().into_bytes();
+    let older = [
+        &(header.len() as u64).to_le_bytes()[..],
+        &header,
+        &bytes[8 + length..],
+    ]
+    .concat();
+    std::fs::write(&state, older).unwrap();
+    let errors = succeeds(pretrain(&data, &["--steps", "3", "--resume"]));
+    assert!(errors.contains("started by an earlier version"), "{errors}");
+    // From then on it is known.
+    let line = refused_at_last(&pretrain(&more, &["--steps", "4", "--resume"]));
+    assert!(line.contains("lists 12 images"), "{line}");
+}
+
+#[test]
 fn parts_of_the_data_are_used_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -624,6 +870,17 @@ fn the_model_itself_is_trained_and_taken_away() {
     }
 }
 
+fn as_texts(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// The last line of a failure.
+fn refused_at_last(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    errors.lines().last().unwrap_or_default().to_owned()
+}
+
 #[test]
 fn a_training_that_broke_off_goes_on_with_the_same_losses() {
     let data = file("assets/samples/training.zip");
@@ -663,15 +920,18 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
     }
     std::thread::sleep(std::time::Duration::from_millis(300));
     let refused = |arguments: &[String]| {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = train(&arguments);
+        let output = train(&as_texts(arguments));
         assert_eq!(output.status.code(), Some(1));
         let line = String::from_utf8(output.stderr).unwrap();
         assert_eq!(line.lines().count(), 1, "{line}");
         line
     };
     let two_at_once = match broken.try_wait().unwrap() {
-        None if kept(&state) => Some(refused(&run("broken", &["--restart"]))),
+        None if kept(&state) => Some([
+            refused(&run("broken", &["--restart"])),
+            refused(&run("broken", &[])),
+            refused(&run("broken", &["--resume"])),
+        ]),
         _ => None,
     };
     let _ = broken.kill();
@@ -680,7 +940,7 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
         // A machine so fast that nothing had to be kept has nothing to go on from.
         return;
     }
-    if let Some(line) = two_at_once {
+    for line in two_at_once.into_iter().flatten() {
         assert!(line.contains("another process is training into"), "{line}");
     }
     // What does not go with the run is refused, and nothing of it is lost.
@@ -725,12 +985,24 @@ fn a_training_that_broke_off_goes_on_with_the_same_losses() {
         );
         assert!(kept(&state));
     }
+    // A result that cannot be written is not lost.
+    let in_the_way = folder.path().join("broken/lora");
+    std::fs::write(&in_the_way, b"").unwrap();
+    let line = refused_at_last(&train(&as_texts(&run("broken", &["--resume"]))));
+    let words = "; what was learnt is kept: make room and add --resume";
+    assert!(
+        line.contains("cannot be written") && line.ends_with(words),
+        "{line}"
+    );
+    assert!(kept(&state));
+    std::fs::remove_file(in_the_way).unwrap();
     assert!(
         start(&run("broken", &["--resume"]))
             .wait()
             .unwrap()
             .success()
     );
+    assert!(!state.exists());
     assert!(start(&run("whole", &[])).wait().unwrap().success());
     let losses = |out: &str| {
         let report = std::fs::read(folder.path().join(out).join("report.json")).unwrap();

@@ -1,14 +1,86 @@
 //! Files as people really have them: each case with the value that is right, or with the
 //! words that a user needs.
+//!
+//! The cases are in `tests/fixtures/files.json`, from where `tests/browser/files.test.mjs`
+//! takes them, too.
 
-use std::io::{Cursor, Write};
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use clip::data::{DataError, DataFiles, Dataset, InMemory, LeftOut, ZipFiles};
 use pollster::block_on;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Cases {
+    folders: Vec<Case>,
+    parts: Vec<Case>,
+    names: Vec<Case>,
+    tables: Vec<Case>,
+    pictures: Vec<PictureCase>,
+    zips: Vec<ZipCase>,
+}
+
+/// Data set of a few files.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    files: Vec<(String, String)>,
+    expected: String,
+    /// Words that are told; none where nothing may be told.
+    words: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct PictureCase {
+    name: String,
+    contents: String,
+    /// Words of the error; none for a picture that can be read.
+    words: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ZipCase {
+    name: String,
+    entries: Vec<ZipEntry>,
+    paths: Vec<String>,
+    /// Words that are told; none where nothing may be told.
+    words: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ZipEntry {
+    /// Name, a byte for each character.
+    raw: String,
+    contents: String,
+    /// Whether its flags say that the name is UTF-8.
+    utf8: bool,
+    /// Name in a Unicode Path field.
+    unicode: Option<String>,
+    /// Whether that field belongs to another name.
+    outdated: bool,
+    encrypted: bool,
+    /// Compression method that is claimed.
+    method: u16,
+    /// Whether the checksum is of other contents.
+    damaged: bool,
+}
+
+static CASES: LazyLock<Cases> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/files.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+});
 
 /// Contents of a file: `#7` is a picture of one colour, `latin:` text in Latin-1, `utf16:`
-/// text in UTF-16 with a byte-order mark, anything else text.
+/// text in UTF-16 with a byte-order mark, `hex:` bytes, `file:` a file beside the cases,
+/// `cut:40:` its first 40 bytes, anything else text.
 fn contents(text: &str) -> Vec<u8> {
+    let fixture = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        std::fs::read(folder.join(name)).unwrap()
+    };
     if let Some(grey) = text.strip_prefix('#') {
         let grey = image::Luma([grey.parse().unwrap()]);
         let mut bytes = Cursor::new(Vec::new());
@@ -18,20 +90,33 @@ fn contents(text: &str) -> Vec<u8> {
             .unwrap();
         bytes.into_inner()
     } else if let Some(text) = text.strip_prefix("latin:") {
-        text.chars()
-            .map(|c| u8::try_from(u32::from(c)).unwrap())
-            .collect()
+        latin(text)
     } else if let Some(text) = text.strip_prefix("utf16:") {
         let units = "\u{feff}".encode_utf16().chain(text.encode_utf16());
         units.flat_map(u16::to_le_bytes).collect()
+    } else if let Some(digits) = text.strip_prefix("hex:") {
+        let digits = digits.as_bytes().chunks(2);
+        let pair = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.map(pair).collect()
+    } else if let Some(name) = text.strip_prefix("file:") {
+        fixture(name)
+    } else if let Some((length, name)) = (text.strip_prefix("cut:")).and_then(|t| t.split_once(':'))
+    {
+        fixture(name)[..length.parse().unwrap()].to_vec()
     } else {
         text.into()
     }
 }
 
-type Files<'a> = &'a [(&'a str, &'a str)];
+/// A byte for each character.
+fn latin(text: &str) -> Vec<u8> {
+    let bytes = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap());
+    bytes.collect()
+}
 
-fn in_memory(files: Files) -> InMemory {
+type Files = [(String, String)];
+
+fn in_memory(files: &Files) -> InMemory {
     InMemory {
         name: "data".into(),
         files: (files.iter())
@@ -84,34 +169,12 @@ fn read(files: &impl DataFiles) -> (String, Vec<String>) {
     )
 }
 
-struct Case<'a> {
-    name: &'a str,
-    files: Files<'a>,
-    expected: &'a str,
-    /// Words that are told; none where nothing may be told.
-    words: &'a [&'a str],
-}
-
-const fn case<'a>(
-    name: &'a str,
-    files: Files<'a>,
-    expected: &'a str,
-    words: &'a [&'a str],
-) -> Case<'a> {
-    Case {
-        name,
-        files,
-        expected,
-        words,
-    }
-}
-
-fn check(cases: &[Case], open: impl Fn(Files) -> (String, Vec<String>)) {
+fn check(cases: &[Case], open: impl Fn(&Files) -> (String, Vec<String>)) {
     let mut wrong = Vec::new();
     for case in cases {
-        let (found, told) = open(case.files);
+        let (found, told) = open(&case.files);
         let all = told.join("\n");
-        let missing = case.words.iter().filter(|words| !all.contains(**words));
+        let missing = case.words.iter().filter(|words| !all.contains(*words));
         let missing: Vec<_> = missing.collect();
         let silent = case.words.is_empty() == told.is_empty();
         if found != case.expected || !missing.is_empty() || !silent {
@@ -130,1141 +193,160 @@ fn check(cases: &[Case], open: impl Fn(Files) -> (String, Vec<String>)) {
     );
 }
 
-const FOLDERS: &[Case] = &[
-    case(
-        "class folders",
-        &[
-            ("cat/1.png", "#1"),
-            ("cat/2.png", "#2"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 2, dog 1",
-        &[],
-    ),
-    case(
-        "a folder around",
-        &[("set/cat/1.png", "#1"), ("set/dog/1.png", "#3")],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "two folders around",
-        &[("a/b/cat/1.png", "#1"), ("a/b/dog/1.png", "#3")],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a README beside",
-        &[("README.md", "x"), ("cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a README beside the folder around",
-        &[
-            ("README.md", "x"),
-            ("set/cat/1.png", "#1"),
-            ("set/dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "files of systems",
-        &[
-            ("__MACOSX/cat/._1.png", "x"),
-            ("cat/.DS_Store", "x"),
-            ("cat/Thumbs.db", "x"),
-            ("cat/desktop.ini", "x"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "hidden folders",
-        &[
-            (".git/1.png", "#9"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "underscores",
-        &[("black_cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "black cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "one class in two spellings",
-        &[
-            ("Cat/1.png", "#1"),
-            ("cat/2.png", "#2"),
-            ("dog/1.png", "#3"),
-        ],
-        "Cat 2, dog 1",
-        &["\"Cat\" and \"cat\" are one class"],
-    ),
-    case(
-        "one class composed and decomposed",
-        &[
-            ("caf\u{e9}/1.png", "#1"),
-            ("cafe\u{301}/2.png", "#2"),
-            ("dog/1.png", "#3"),
-        ],
-        "cafe\u{301} 2, dog 1",
-        &["are one class"],
-    ),
-    case(
-        "other scripts",
-        &[("猫/1.png", "#1"), ("🐶/1.png", "#3")],
-        "猫 1, 🐶 1",
-        &[],
-    ),
-    case(
-        "an empty class",
-        &[("cat/1.png", "#1"), ("dog/1.png", "#3"), ("unicorn/", "")],
-        "cat 1, dog 1, unicorn 0; left out 1 empty_class",
-        &["\"unicorn\" has no usable images"],
-    ),
-    case(
-        "pictures deeper",
-        &[("cat/a/b/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a text in a class",
-        &[
-            ("cat/1.png", "#1"),
-            ("cat/notes.txt", "x"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unreadable",
-        &["cat/notes.txt: this is not a readable image"],
-    ),
-    case(
-        "an empty file",
-        &[("cat/1.png", "#1"), ("cat/2.png", ""), ("dog/1.png", "#3")],
-        "cat 1, dog 1; left out 1 unreadable",
-        &["cat/2.png: the file is empty"],
-    ),
-    case(
-        "a web page",
-        &[
-            ("cat/1.png", "#1"),
-            ("cat/2.png", "<!DOCTYPE html>"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unreadable",
-        &["web page"],
-    ),
-    case(
-        "a picture twice",
-        &[
-            ("cat/1.png", "#1"),
-            ("cat/2.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 duplicate",
-        &["cat/2.png is a duplicate of cat/1.png"],
-    ),
-    case(
-        "a picture in two classes",
-        &[
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-            ("dog/2.png", "#1"),
-        ],
-        "cat 1, dog 1; left out 1 contradiction",
-        &["in another class"],
-    ),
-    case(
-        "a picture at the top",
-        &[("1.png", "#9"), ("cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1; left out 1 unlabelled",
-        &["1.png has neither a class nor a caption"],
-    ),
-    case(
-        "a HEIC at the top",
-        &[("1.heic", "x"), ("cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1; left out 1 unlabelled",
-        &["1.heic"],
-    ),
-    case(
-        "a zip at the top",
-        &[("more.zip", "x"), ("cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1; left out 1 ignored",
-        &["more.zip is not used: an archive inside the data is not opened: unpack it"],
-    ),
-    case(
-        "a zip in a class",
-        &[
-            ("cat/more.zip", "PK\u{3}\u{4}"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unreadable",
-        &["ZIP archive", "unpack it"],
-    ),
-    case(
-        "a spreadsheet",
-        &[
-            ("labels.xlsx", "x"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &["save the table as CSV (UTF-8)"],
-    ),
-    case(
-        "parquet",
-        &[
-            ("train.parquet", "x"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &["export it as CSV or JSON Lines"],
-    ),
-    case(
-        "a table about something else",
-        &[
-            ("prices.csv", "name,price\ncat,3\n"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &["prices.csv is not used", "no column for the images"],
-    ),
-    case(
-        "a table of other pictures",
-        &[
-            ("old.csv", "file,label\nx.png,bird\n"),
-            ("cat/1.png", "#1"),
-            ("dog/1.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &["it names no file of the data"],
-    ),
-    case(
-        "an empty table",
-        &[("new.csv", ""), ("cat/1.png", "#1"), ("dog/1.png", "#3")],
-        "cat 1, dog 1; left out 1 ignored",
-        &["new.csv"],
-    ),
-    case(
-        "one class",
-        &[("cat/1.png", "#1"), ("cat/2.png", "#2")],
-        "cat 2",
-        &[],
-    ),
-    case(
-        "no files",
-        &[],
-        "refused",
-        &["data contains no usable images", "It has no files"],
-    ),
-    case(
-        "texts only",
-        &[("a.txt", "x"), ("b.txt", "y")],
-        "refused",
-        &["None of its 2 files is an image in a folder (first: a.txt)"],
-    ),
-    case(
-        "pictures without classes",
-        &[("a.png", "#1"), ("b.png", "#2")],
-        "refused",
-        &["2 without a class or caption (first: a.png has neither a class nor a caption)"],
-    ),
-    case(
-        "a zip only",
-        &[("data.zip", "x")],
-        "refused",
-        &["1 not used (data.zip is not used: an archive"],
-    ),
-];
-
-const PARTS: &[Case] = &[
-    case(
-        "train and test",
-        &[
-            ("train/cat/1.png", "#1"),
-            ("train/dog/1.png", "#2"),
-            ("test/cat/1.png", "#3"),
-            ("test/dog/1.png", "#4"),
-        ],
-        "cat 2, dog 2; held out 2",
-        &[
-            "test, train are parts of the data, not classes",
-            "holds out 2 of its 4 images itself",
-        ],
-    ),
-    case(
-        "train and val",
-        &[
-            ("train/cat/1.png", "#1"),
-            ("train/dog/1.png", "#2"),
-            ("val/dog/1.png", "#4"),
-        ],
-        "cat 1, dog 2; held out 1",
-        &["train, val are parts"],
-    ),
-    case(
-        "capital names around",
-        &[
-            ("set/Training/cat/1.png", "#1"),
-            ("set/Training/dog/1.png", "#2"),
-            ("set/Testing/dog/1.png", "#4"),
-        ],
-        "cat 1, dog 2; held out 1",
-        &["Testing, Training are parts"],
-    ),
-    case(
-        "three parts",
-        &[
-            ("train/cat/1.png", "#1"),
-            ("train/dog/1.png", "#2"),
-            ("val/cat/1.png", "#5"),
-            ("test/dog/1.png", "#4"),
-        ],
-        "cat 1, dog 2; held out 1",
-        &["1 examples for validation are not used"],
-    ),
-    case(
-        "only train",
-        &[("train/cat/1.png", "#1"), ("train/dog/1.png", "#2")],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a part beside classes is a class",
-        &[
-            ("train/1.png", "#1"),
-            ("bus/1.png", "#2"),
-            ("test/1.png", "#3"),
-        ],
-        "bus 1, test 1, train 1",
-        &[],
-    ),
-    case(
-        "parts in classes",
-        &[
-            ("cat/train/1.png", "#1"),
-            ("cat/test/1.png", "#2"),
-            ("dog/train/1.png", "#3"),
-            ("dog/test/1.png", "#4"),
-        ],
-        "cat 2, dog 2; held out 2",
-        &["the folders inside each class are parts"],
-    ),
-    case(
-        "a picture in both parts",
-        &[
-            ("train/cat/1.png", "#1"),
-            ("train/dog/1.png", "#2"),
-            ("test/cat/9.png", "#1"),
-            ("test/dog/1.png", "#4"),
-        ],
-        "cat 1, dog 2; held out 2; left out 1 duplicate",
-        &["train/cat/1.png is a duplicate of test/cat/9.png"],
-    ),
-    case(
-        "parts without classes",
-        &[("train/1.png", "#1"), ("test/2.png", "#2")],
-        "refused",
-        &["2 without a class or caption"],
-    ),
-    case(
-        "two tables",
-        &[
-            ("train.csv", "file,label\na.png,cat\nb.png,dog\n"),
-            ("test.csv", "file,label\nc.png,cat\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 2, dog 1; held out 1",
-        &["holds out 1 of its 3"],
-    ),
-    case(
-        "two tables with long names",
-        &[
-            (
-                "labels_train.jsonl",
-                "{\"file\":\"a.png\",\"label\":\"cat\"}\n{\"file\":\"b.png\",\"label\":\"dog\"}",
-            ),
-            ("labels_val.jsonl", "{\"file\":\"c.png\",\"label\":\"cat\"}"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 2, dog 1; held out 1",
-        &["holds out 1 of its 3"],
-    ),
-    case(
-        "a test table without labels",
-        &[
-            ("train.csv", "id,image,label\n1,a.png,cat\n2,b.png,dog\n"),
-            ("test.csv", "id,image\n3,c.png\n"),
-            ("train/a.png", "#1"),
-            ("train/b.png", "#2"),
-            ("test/c.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &[
-            "test.csv is not used",
-            "2 files were found under another name than train.csv gives, the first as train/a.png, not a.png",
-        ],
-    ),
-    case(
-        "a table in each part",
-        &[
-            (
-                "train/metadata.csv",
-                "file_name,label\na.png,cat\nb.png,dog\n",
-            ),
-            ("train/a.png", "#1"),
-            ("train/b.png", "#2"),
-            ("test/metadata.csv", "file_name,label\na.png,dog\n"),
-            ("test/a.png", "#3"),
-        ],
-        "cat 1, dog 2; held out 1",
-        &["test, train are parts"],
-    ),
-    case(
-        "a column for the parts",
-        &[
-            (
-                "t.csv",
-                "file,label,split\na.png,cat,train\nb.png,dog,train\nc.png,dog,test\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 2; held out 1",
-        &["holds out 1"],
-    ),
-    case(
-        "an odd part",
-        &[
-            (
-                "t.csv",
-                "file,label,split\na.png,cat,train\nb.png,dog,test\nc.png,dog,maybe\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 1; held out 1; left out 1 ignored",
-        &["\"maybe\" is not train, validation or test"],
-    ),
-    case(
-        "no part",
-        &[
-            (
-                "t.csv",
-                "file,label,split\na.png,cat,train\nb.png,dog,test\nc.png,dog,\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 1; held out 1; left out 1 ignored",
-        &["c.png is not used: it is in no part"],
-    ),
-    case(
-        "all train",
-        &[
-            (
-                "t.csv",
-                "file,label,split\na.png,cat,train\nb.png,dog,train\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "two tables that are no parts",
-        &[
-            ("a.csv", "file,label\nx.png,cat\n"),
-            ("b.csv", "file,label\nx.png,dog\n"),
-            ("x.png", "#1"),
-        ],
-        "refused",
-        &["contains several tables (a.csv, b.csv): choose one"],
-    ),
-    case(
-        "two tables, one of them of other files",
-        &[
-            ("a.csv", "file,label\nx.png,cat\ny.png,dog\n"),
-            ("b.csv", "file,label\nz.png,dog\n"),
-            ("x.png", "#1"),
-            ("y.png", "#2"),
-        ],
-        "cat 1, dog 1; left out 1 ignored",
-        &["b.csv is not used: it names no file of the data"],
-    ),
-];
-
-const NAMES: &[Case] = &[
-    case(
-        "a missing file with a namesake",
-        &[
-            (
-                "t.csv",
-                "file,label\ncats/001.png,cat\ncats/005.png,cat\ndogs/005.png,dog\n",
-            ),
-            ("cats/001.png", "#1"),
-            ("dogs/005.png", "#2"),
-        ],
-        "cat 1, dog 1; left out 1 missing",
-        &[
-            "cats/005.png, listed in line 3 of the table, does not exist; there is dogs/005.png, in another folder",
-        ],
-    ),
-    case(
-        "a name without its folder",
-        &[
-            ("t.csv", "file,label\na.png,cat\nb.png,dog\n"),
-            ("images/a.png", "#1"),
-            ("images/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[
-            "2 files were found under another name than t.csv gives, the first as images/a.png, not a.png",
-        ],
-    ),
-    case(
-        "a name without its folder, twice there",
-        &[
-            ("t.csv", "file,label\na.png,cat\nb.png,dog\n"),
-            ("x/a.png", "#1"),
-            ("y/a.png", "#3"),
-            ("x/b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["2 files in other folders have that name: write the folder, too"],
-    ),
-    case(
-        "dot and slash",
-        &[
-            ("t.csv", "file,label\n./a.png,cat\n./x/b.png,dog\n"),
-            ("a.png", "#1"),
-            ("x/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "backslashes",
-        &[
-            ("t.csv", "file,label\nx\\a.png,cat\nx\\b.png,dog\n"),
-            ("x/a.png", "#1"),
-            ("x/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "up and down",
-        &[
-            (
-                "labels/t.csv",
-                "file,label\n../images/a.png,cat\n../images/b.png,dog\n",
-            ),
-            ("images/a.png", "#1"),
-            ("images/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "from the top",
-        &[
-            (
-                "labels/t.csv",
-                "file,label\nimages/a.png,cat\nimages/b.png,dog\n",
-            ),
-            ("images/a.png", "#1"),
-            ("images/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "doubled slashes",
-        &[
-            ("t.csv", "file,label\nx//a.png,cat\nx/./b.png,dog\n"),
-            ("x/a.png", "#1"),
-            ("x/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "composed and decomposed",
-        &[
-            ("t.csv", "file,label\ncafé.png,cat\nb.png,dog\n"),
-            ("cafe\u{301}.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "case",
-        &[
-            ("t.csv", "file,label\nA.PNG,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["1 files were found under another name than t.csv gives, the first as a.png, not A.PNG"],
-    ),
-    case(
-        "case, two files",
-        &[
-            ("t.csv", "file,label\nA.PNG,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("a.PNG", "#3"),
-            ("b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["A.PNG, listed in line 2"],
-    ),
-    case(
-        "no extension",
-        &[
-            ("t.csv", "image_id,label\na,cat\nb,dog\n"),
-            ("a.jpg", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["the first as a.jpg, not a"],
-    ),
-    case(
-        "no extension, two files",
-        &[
-            ("t.csv", "image_id,label\na,cat\nb,dog\n"),
-            ("a.jpg", "#1"),
-            ("a.png", "#3"),
-            ("b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["the first as b.png, not b"],
-    ),
-    case(
-        "another machine's folders",
-        &[
-            (
-                "t.csv",
-                "file,label\n/home/me/set/x/a.png,cat\n/home/me/set/y/b.png,dog\n",
-            ),
-            ("x/a.png", "#1"),
-            ("y/b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["the folders of another machine (/home/me/set/x/a.png)"],
-    ),
-    case(
-        "another machine's disk",
-        &[
-            (
-                "t.csv",
-                "file,label\nC:\\me\\a.png,cat\nC:\\me\\b.png,dog\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["the folders of another machine"],
-    ),
-    case(
-        "another machine's folders, one file gone",
-        &[
-            (
-                "t.csv",
-                "file,label\n/d/cats/1.png,cat\n/d/cats/5.png,cat\n/d/dogs/5.png,dog\n",
-            ),
-            ("cats/1.png", "#1"),
-            ("dogs/5.png", "#2"),
-        ],
-        "cat 1, dog 1; left out 1 missing",
-        &["/d/cats/5.png, listed in line 3", "there is dogs/5.png"],
-    ),
-    case(
-        "another machine's file elsewhere",
-        &[
-            ("t.csv", "file,label\nC:\\old\\a.png,cat\nb.png,dog\n"),
-            ("x/a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["there is x/a.png, in another folder"],
-    ),
-    case(
-        "an address",
-        &[
-            (
-                "t.csv",
-                "file,label\nhttps://example.org/a.png,cat\nb.png,dog\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["is an address, not a file: download it first"],
-    ),
-    case(
-        "no name",
-        &[("t.csv", "file,label\n,cat\nb.png,dog\n"), ("b.png", "#2")],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["line 2 of the table, names no file"],
-    ),
-    case(
-        "a folder in the place of a file",
-        &[
-            ("t.csv", "file,label\nx,cat\nb.png,dog\n"),
-            ("x/", ""),
-            ("b.png", "#2"),
-        ],
-        "cat 0, dog 1; left out 1 empty_class, 1 missing",
-        &["x, listed in line 2 of the table, does not exist"],
-    ),
-    case(
-        "nothing is there",
-        &[("t.csv", "file,label\na.png,cat\nb.png,dog\n")],
-        "refused",
-        &[
-            "2 listed in the table, but missing (first: a.png, listed in line 2 of the table, does not exist)",
-        ],
-    ),
-];
-
-const TABLES: &[Case] = &[
-    case(
-        "commas",
-        &[
-            ("t.csv", "file,label\na.png,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "semicolons",
-        &[
-            ("t.csv", "file;label\na.png;cat\nb.png;dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["t.csv is separated by \";\""],
-    ),
-    case(
-        "tabs in a CSV",
-        &[
-            ("t.csv", "file\tlabel\na.png\tcat\nb.png\tdog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["t.csv is separated by tabs"],
-    ),
-    case(
-        "bars",
-        &[
-            ("t.csv", "file|label\na.png|cat\nb.png|dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["separated by \"|\""],
-    ),
-    case(
-        "sep=;",
-        &[
-            ("t.csv", "sep=;\r\nfile;label\r\na.png;cat\r\nb.png;dog\r\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a byte-order mark",
-        &[
-            ("t.csv", "\u{feff}file,label\na.png,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "UTF-16",
-        &[
-            ("t.csv", "utf16:file\tlabel\r\na.png\tcat\r\nb.png\tdog\r\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &["separated by tabs"],
-    ),
-    case(
-        "Latin-1",
-        &[
-            ("t.csv", "latin:file,label\na.png,k\u{e4}fer\n"),
-            ("a.png", "#1"),
-        ],
-        "refused",
-        &["t.csv, line 2, is not UTF-8 text: save it as CSV UTF-8"],
-    ),
-    case(
-        "old line ends",
-        &[
-            ("t.csv", "file,label\ra.png,cat\rb.png,dog\r"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "blank lines",
-        &[
-            ("t.csv", "\nfile,label\n\na.png,cat\n\nb.png,dog\n\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "rows of commas",
-        &[
-            ("t.csv", "file,label\na.png,cat\nb.png,dog\n,\n,\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "columns of commas",
-        &[
-            ("t.csv", "file,label,,\na.png,cat,,\nb.png,dog,,\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "spaces",
-        &[
-            ("t.csv", " File , Label \n a.png , cat \nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "headings in words",
-        &[
-            ("t.csv", "File Name,Class Name\na.png,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "a name before a number",
-        &[
-            ("t.csv", "file,label,label_name\na.png,0,cat\nb.png,1,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "labels in two spellings",
-        &[
-            ("t.csv", "file,label\na.png,Cat\nb.png,cat\nc.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "Cat 2, dog 1",
-        &["\"Cat\" and \"cat\" are one class"],
-    ),
-    case(
-        "an empty label",
-        &[
-            ("t.csv", "file,label\na.png,cat\nb.png,\nc.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unlabelled",
-        &["b.png has neither"],
-    ),
-    case(
-        "two labels",
-        &[
-            ("t.csv", "file,label\na.png,cat\na.png,dog\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1; left out 1 contradiction",
-        &["a.png is a duplicate of a.png in another class"],
-    ),
-    case(
-        "a row twice",
-        &[
-            ("t.csv", "file,label\na.png,cat\na.png,cat\nb.png,dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1; left out 1 duplicate",
-        &["a.png is a duplicate"],
-    ),
-    case(
-        "a comma that is not quoted",
-        &[
-            ("t.csv", "file,text\na.png,a cat, asleep\nb.png,a dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "1 captions; left out 1 ignored",
-        &["line 2 of t.csv has 3 fields, not 2: put quotation marks"],
-    ),
-    case(
-        "a quotation mark that is not closed",
-        &[
-            ("t.csv", "file,text\na.png,\"a cat\nb.png,a dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "refused",
-        &["t.csv, line 2: a quotation mark is not closed"],
-    ),
-    case(
-        "quoted lines",
-        &[
-            (
-                "t.csv",
-                "file,text\na.png,\"a cat,\nasleep\"\nb.png,\"a \"\"dog\"\"\"\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "2 captions",
-        &[],
-    ),
-    case(
-        "no heading",
-        &[
-            ("t.csv", "a.png,a cat\nb.png,a dog\n"),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "2 captions",
-        &[],
-    ),
-    case(
-        "no column for images",
-        &[("t.csv", "picture;label\na.png;cat\n"), ("a.png", "#1")],
-        "refused",
-        &[
-            "t.csv has no column for the images",
-            "found: picture, label",
-        ],
-    ),
-    case(
-        "no column for labels",
-        &[("t.csv", "file,price\na.png,3\n"), ("a.png", "#1")],
-        "refused",
-        &["t.csv has no column for the captions", "found: file, price"],
-    ),
-    case(
-        "a heading alone",
-        &[("t.csv", "file,label\n"), ("a.png", "#1")],
-        "refused",
-        &["contains no usable images"],
-    ),
-    case(
-        "JSON Lines",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"a.png\",\"label\":\"cat\"}\n{\"file\":\"b.png\",\"label\":\"dog\"}\n",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "JSON Lines with a byte-order mark",
-        &[
-            (
-                "t.jsonl",
-                "\u{feff}{\"file\":\"a.png\",\"label\":\"cat\"}\r\n{\"file\":\"b.png\",\"label\":\"dog\"}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "cat 1, dog 1",
-        &[],
-    ),
-    case(
-        "null",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"a.png\",\"label\":\"cat\"}\n{\"file\":\"b.png\",\"label\":null}\n{\"file\":\"c.png\",\"label\":\"dog\"}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unlabelled",
-        &["b.png has neither"],
-    ),
-    case(
-        "no label in one object",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"b.png\"}\n{\"file\":\"a.png\",\"label\":\"cat\"}\n{\"file\":\"c.png\",\"label\":\"dog\"}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-            ("c.png", "#3"),
-        ],
-        "cat 1, dog 1; left out 1 unlabelled",
-        &["b.png has neither"],
-    ),
-    case(
-        "numbers and truth",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"a.png\",\"label\":7}\n{\"file\":\"b.png\",\"label\":true}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "7 1, true 1",
-        &[],
-    ),
-    case(
-        "a list of captions",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"a.png\",\"text\":[\"a cat\",\"a pet\"]}\n{\"file\":\"b.png\",\"text\":\"a dog\"}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "3 captions",
-        &[],
-    ),
-    case(
-        "a JSON list",
-        &[
-            ("t.jsonl", "[{\"file\":\"a.png\",\"label\":\"cat\"}]"),
-            ("a.png", "#1"),
-        ],
-        "refused",
-        &["t.jsonl, line 1: it is a JSON list: write one object in each line"],
-    ),
-    case(
-        "JSON over lines",
-        &[
-            ("t.jsonl", "{\n\"file\":\"a.png\",\"label\":\"cat\"\n}"),
-            ("a.png", "#1"),
-        ],
-        "refused",
-        &["JSON over several lines: write one object in each line"],
-    ),
-    case(
-        "NaN",
-        &[
-            (
-                "t.jsonl",
-                "{\"file\":\"a.png\",\"label\":\"cat\"}\n{\"file\":\"b.png\",\"label\":NaN}",
-            ),
-            ("a.png", "#1"),
-            ("b.png", "#2"),
-        ],
-        "refused",
-        &["t.jsonl, line 2: it is not valid JSON"],
-    ),
-];
-
 #[test]
 fn folders_are_read_as_people_have_them() {
-    check(FOLDERS, |files| read(&in_memory(files)));
+    check(&CASES.folders, |files| read(&in_memory(files)));
 }
 
 #[test]
 fn parts_of_the_data_are_not_classes() {
-    check(PARTS, |files| read(&in_memory(files)));
+    check(&CASES.parts, |files| read(&in_memory(files)));
 }
 
 #[test]
 fn names_are_found_or_told() {
-    check(NAMES, |files| read(&in_memory(files)));
+    check(&CASES.names, |files| read(&in_memory(files)));
 }
 
 #[test]
 fn tables_are_read_in_every_dialect() {
-    check(TABLES, |files| read(&in_memory(files)));
+    check(&CASES.tables, |files| read(&in_memory(files)));
 }
 
 /// The same cases in a zip: where the files lie makes no difference.
 #[test]
 fn a_zip_is_like_a_folder() {
-    let zipped = |files: Files| {
-        let mut bytes = Vec::new();
-        let mut zip = rawzip::ZipArchiveWriter::new(&mut bytes);
-        for (path, text) in files {
-            if path.ends_with('/') {
-                zip.new_dir(*path).create().unwrap();
-                continue;
-            }
-            let (mut entry, config) = zip.new_file(*path).start().unwrap();
-            let mut writer = config.wrap(&mut entry);
-            writer.write_all(&contents(text)).unwrap();
-            let (_, descriptor) = writer.finish().unwrap();
-            entry.finish(descriptor).unwrap();
-        }
-        zip.finish().unwrap();
+    let zipped = |files: &Files| {
+        let entries: Vec<ZipEntry> = (files.iter())
+            .map(|(path, contents)| ZipEntry {
+                raw: String::from_utf8_lossy(path.as_bytes()).into(),
+                contents: contents.clone(),
+                utf8: true,
+                ..ZipEntry::default()
+            })
+            .collect();
+        let bytes = zip(&entries, |entry| entry.raw.clone().into_bytes());
         read(&ZipFiles::open("data".into(), Cursor::new(bytes)).unwrap())
     };
-    for cases in [FOLDERS, PARTS, NAMES, TABLES] {
+    let Cases {
+        folders,
+        parts,
+        names,
+        tables,
+        pictures,
+        zips,
+    } = &*CASES;
+    for cases in [folders, parts, names, tables] {
         check(cases, zipped);
     }
-    let count: usize = [FOLDERS, PARTS, NAMES, TABLES]
-        .iter()
-        .map(|cases| cases.len())
-        .sum();
-    assert!(count >= 100, "{count} cases");
+    let files = folders.len() + parts.len() + names.len() + tables.len();
+    assert!(files >= 100 && pictures.len() >= 60 && zips.len() >= 20);
+}
+
+#[test]
+fn pictures_are_read_or_named() {
+    let mut wrong = Vec::new();
+    for case in &CASES.pictures {
+        let found = clip::preprocess::decode(&contents(&case.contents));
+        let right = match (&found, &case.words) {
+            (Ok(_), None) => true,
+            (Err(error), Some(words)) => error.to_string().contains(words),
+            _ => false,
+        };
+        if !right {
+            wrong.push(format!("{}: {:?}", case.name, found.map(|_| "read")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_in_a_zip_are_read_as_they_were_written() {
+    let mut wrong = Vec::new();
+    for case in &CASES.zips {
+        let bytes = zip(&case.entries, |entry| latin(&entry.raw));
+        let files = ZipFiles::open("data.zip".into(), Cursor::new(bytes)).unwrap();
+        let mut paths = files.paths();
+        paths.sort();
+        let mut expected = case.paths.clone();
+        expected.sort();
+        let (_, told) = read(&files);
+        let all = told.join("\n");
+        let missing = case.words.iter().any(|words| !all.contains(words));
+        if paths != expected || missing || case.words.is_empty() != told.is_empty() {
+            wrong.push(format!("{}: {paths:?}; told: {told:?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A zip of entries that are stored as they are.
+fn zip(entries: &[ZipEntry], name_of: impl Fn(&ZipEntry) -> Vec<u8>) -> Vec<u8> {
+    let checksum = |bytes: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
+    };
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let name = name_of(entry);
+        let bytes = match name.ends_with(b"/") {
+            true => Vec::new(),
+            false => contents(&entry.contents),
+        };
+        let flags = u16::from(entry.encrypted) | u16::from(entry.utf8) << 11;
+        let extra = match &entry.unicode {
+            Some(text) => {
+                let of = checksum(&name) ^ u32::from(entry.outdated);
+                let field = [&[1][..], &of.to_le_bytes(), text.as_bytes()].concat();
+                let length = (field.len() as u16).to_le_bytes();
+                [&0x7075u16.to_le_bytes()[..], &length, &field].concat()
+            }
+            None => Vec::new(),
+        };
+        let size = (bytes.len() as u32).to_le_bytes();
+        let common = [
+            &20u16.to_le_bytes()[..],
+            &flags.to_le_bytes(),
+            &entry.method.to_le_bytes(),
+            &[0; 4], // time and date
+            &(checksum(&bytes) ^ u32::from(entry.damaged)).to_le_bytes(),
+            &size,
+            &size,
+            &(name.len() as u16).to_le_bytes(),
+            &(extra.len() as u16).to_le_bytes(),
+        ]
+        .concat();
+        let offset = (zip.len() as u32).to_le_bytes();
+        // Comment, disk and attributes: none.
+        directory.extend(
+            [
+                b"PK\x01\x02\x14\0",
+                &common[..],
+                &[0; 10],
+                &offset,
+                &name,
+                &extra,
+            ]
+            .concat(),
+        );
+        zip.extend([b"PK\x03\x04", &common[..], &name, &extra, &bytes].concat());
+    }
+    let count = (entries.len() as u16).to_le_bytes();
+    let (start, length) = (zip.len() as u32, directory.len() as u32);
+    zip.extend(directory);
+    zip.extend(
+        [
+            b"PK\x05\x06\0\0\0\0",
+            &count[..],
+            &count,
+            &length.to_le_bytes(),
+            &start.to_le_bytes(),
+            &[0; 2],
+        ]
+        .concat(),
+    );
+    zip
 }
 
 #[cfg(unix)]

@@ -1,16 +1,14 @@
 //! Data set index: pictures, examples and problems.
 
-#[cfg(feature = "training")]
-use std::collections::HashSet;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 #[cfg(feature = "training")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::listing::{Found, Listing, looks_like_picture, unusable};
+use super::listing::{Found, Listing, unusable};
 use super::names::{clean_path, folded, is_absolute};
 use super::subset::Subset;
 use super::table::{self, Row, Table};
-use super::{DataError, DataFiles, LeftOut, Problem};
+use super::{DataError, DataFiles, LeftOut, Problem, is_image_name};
 #[cfg(feature = "training")]
 use crate::preprocess::{DecodedImage, decode};
 
@@ -216,10 +214,11 @@ impl Dataset {
         let foreign = listing
             .foreign_folders(folder, &absolute)
             .unwrap_or_default();
-        if let (Some(first), 1..) = (absolute.first(), foreign) {
+        let first = (absolute.iter()).find(|image| clean_path(image).starts_with(&foreign));
+        if let Some(first) = first.filter(|_| !foreign.is_empty()) {
             self.notes.push(format!(
-                "{path} names files by the folders of another machine ({first}): they were looked \
-                 up from the table's own folder"
+                "{path} names files by their folders on a disk ({first}): they were looked up from \
+                 the table's own folder"
             ));
         }
         let mut elsewhere: Vec<(String, &str)> = Vec::new();
@@ -229,8 +228,8 @@ impl Dataset {
             let image = match is_absolute(&row.image) {
                 true => {
                     let cleaned = clean_path(&row.image);
-                    let parts: Vec<&str> = cleaned.split('/').skip(foreign).collect();
-                    parts.join("/")
+                    let own = cleaned.strip_prefix(&foreign);
+                    own.map(str::to_owned).unwrap_or(cleaned)
                 }
                 false => row.image.clone(),
             };
@@ -313,7 +312,7 @@ impl Dataset {
                         subset,
                     });
                 }
-                None if looks_like_picture(path) => {
+                None if is_image_name(path) => {
                     self.problems
                         .push(Problem::Unlabelled { path: path.clone() });
                 }
@@ -363,6 +362,8 @@ impl Dataset {
         let subsets: BTreeSet<Subset> = examples.iter().filter_map(|e| e.subset).collect();
         let has_parts = subsets.contains(&Subset::Train) && subsets.len() > 1;
         let mut pictures: HashMap<String, usize> = HashMap::new();
+        let mut seen: HashSet<Example> = HashSet::new();
+        let mut shown: HashMap<usize, usize> = HashMap::new();
         let mut aside = 0;
         for example in examples {
             let validation = example.subset == Some(Subset::Validation);
@@ -384,12 +385,24 @@ impl Dataset {
                 }
                 self.pictures.len() - 1
             });
-            self.examples.push(Example {
+            let class =
+                (example.class).and_then(|class| classes.get(folded(&class).as_str()).copied());
+            let example = Example {
                 picture,
-                class: (example.class)
-                    .and_then(|class| classes.get(folded(&class).as_str()).copied()),
+                class,
                 caption: example.caption,
-            });
+            };
+            // Two rows of a table may be about one file.
+            let path = || self.pictures[picture].clone();
+            if class.is_some_and(|class| *shown.entry(picture).or_insert(class) != class) {
+                let (path, of) = (path(), path());
+                self.problems.push(Problem::Contradiction { path, of });
+            } else if !seen.insert(example.clone()) {
+                let (path, of) = (path(), path());
+                self.problems.push(Problem::Duplicate { path, of });
+            } else {
+                self.examples.push(example);
+            }
         }
         if has_parts {
             let held_out = self.held_out.iter().filter(|held_out| **held_out).count();

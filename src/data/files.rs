@@ -75,6 +75,8 @@ mod directory {
         root: PathBuf,
         paths: Vec<String>,
         unusable: Vec<Problem>,
+        /// Real paths of the folders around the one that is being listed.
+        around: Vec<PathBuf>,
     }
 
     impl Directory {
@@ -84,6 +86,7 @@ mod directory {
                 root: root.into(),
                 paths: Vec::new(),
                 unusable: Vec::new(),
+                around: Vec::new(),
             };
             directory.list("")?;
             Ok(directory)
@@ -91,11 +94,26 @@ mod directory {
 
         fn list(&mut self, folder: &str) -> Result<(), DataError> {
             let path = self.root.join(folder);
+            let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            if self.around.contains(&real) {
+                self.unusable.push(Problem::Ignored {
+                    path: folder.into(),
+                    why: "it is a link to a folder that it lies in".into(),
+                });
+                return Ok(());
+            }
+            self.around.push(real);
+            let listed = self.list_entries(folder, &path);
+            self.around.pop();
+            listed
+        }
+
+        fn list_entries(&mut self, folder: &str, path: &Path) -> Result<(), DataError> {
             let failed = |error: std::io::Error| DataError::Read {
                 file: path.display().to_string(),
                 why: error.to_string(),
             };
-            let mut entries = fs::read_dir(&path)
+            let mut entries = fs::read_dir(path)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(failed)?;
             // The same order on every machine.
@@ -116,11 +134,13 @@ mod directory {
                     Ok(metadata) if metadata.is_dir() => {
                         let folder = format!("{path}/");
                         self.paths.push(folder.clone());
-                        // Links that lead back up would recurse forever.
-                        if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                            self.list(&folder)?;
-                        }
+                        self.list(&folder)?;
                     }
+                    // Reading a pipe or a device may never end.
+                    Ok(metadata) if !metadata.is_file() => self.unusable.push(Problem::Ignored {
+                        path,
+                        why: "it is a pipe or a device, not a file".into(),
+                    }),
                     // A broken link is reported when it is read.
                     _ => self.paths.push(path),
                 }

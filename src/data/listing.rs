@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::names::{clean_path, composed, file_name, folded, is_absolute, split_extension};
+use super::is_image_name;
+use super::names::{
+    clean_path, composed, file_name, folded, is_absolute, leads_out, split_extension,
+};
 use super::table;
 
 /// Paths of a data set, without the files of operating systems.
@@ -56,7 +59,7 @@ impl Listing {
             listing.composed.entry(composed(path)).or_insert(index);
             once(&mut listing.folded, folded(path), index);
             let (stem, _) = split_extension(path);
-            if looks_like_picture(path) {
+            if is_image_name(path) {
                 once(&mut listing.stems, folded(stem), index);
             }
             (listing.names.entry(folded(file_name(path))))
@@ -119,7 +122,7 @@ impl Listing {
 
     /// Number of folders at the top that hold pictures at any depth.
     pub fn folders_of_pictures(&self) -> usize {
-        let pictures = self.paths.iter().filter(|path| looks_like_picture(path));
+        let pictures = self.paths.iter().filter(|path| is_image_name(path));
         let folders = pictures.filter_map(|path| Some(self.inner(path).split_once('/')?.0));
         folders.collect::<BTreeSet<_>>().len()
     }
@@ -142,6 +145,10 @@ impl Listing {
         }
         if clean_path(image).is_empty() {
             return Found::Nowhere("names no file: write the image's path there".into());
+        }
+        if leads_out(&format!("{folder}/{image}")) {
+            let why = "lies outside of the data: give the folder that holds both";
+            return Found::Nowhere(why.into());
         }
         let path = clean_path(&format!("{folder}/{image}"));
         let at = |index: usize| self.paths[index].as_str();
@@ -173,48 +180,28 @@ impl Listing {
         }
     }
 
-    /// How many leading folders of absolute paths are another machine's: without them most
-    /// of the files are found relative to `folder`. `None` if no file is found so.
-    pub fn foreign_folders(&self, folder: &str, absolute: &[&str]) -> Option<usize> {
-        let cleaned: Vec<String> = absolute.iter().map(|path| clean_path(path)).collect();
-        let parts: Vec<Vec<&str>> = (cleaned.iter())
-            .map(|path| path.split('/').collect())
-            .collect();
-        let first = parts.first()?;
-        let common = |path: &Vec<&str>| {
-            let same = path.iter().zip(first).take_while(|(a, b)| a == b).count();
-            same.min(path.len() - 1)
-        };
-        let common = parts.iter().map(common).min()?;
-        let found = |skipped: usize| {
-            let there = |path: &&Vec<&str>| {
-                matches!(
-                    self.find(folder, &path[skipped..].join("/")),
-                    Found::There(_)
-                )
-            };
-            parts.iter().filter(there).count()
-        };
-        (0..=common)
-            .map(|skipped| (found(skipped), std::cmp::Reverse(skipped)))
-            .max()
-            .filter(|(found, _)| *found > 0)
-            .map(|(_, skipped)| skipped.0)
+    /// Leading folders of absolute paths that are another machine's, or lie around the data:
+    /// without them most of the files are found relative to `folder`. Cleaned, with a
+    /// trailing `/`; `None` if no file is found so.
+    pub fn foreign_folders(&self, folder: &str, absolute: &[&str]) -> Option<String> {
+        let mut found: HashMap<String, usize> = HashMap::new();
+        for path in absolute.iter().map(|path| clean_path(path)) {
+            let ends = path.match_indices('/').map(|(at, _)| at + 1);
+            for (leading, rest) in [0].into_iter().chain(ends).map(|at| path.split_at(at)) {
+                if matches!(self.find(folder, rest), Found::There(_)) {
+                    *found.entry(leading.into()).or_default() += 1;
+                }
+            }
+        }
+        (found.into_iter())
+            .max_by_key(|(leading, count)| (*count, std::cmp::Reverse(leading.clone())))
+            .map(|(leading, _)| leading)
     }
 }
 
 /// Whether a file is a picture or a table, by its extension.
 fn is_data(path: &str) -> bool {
-    looks_like_picture(path) || table::is_table(path)
-}
-
-/// By file extension; not all of these can be read.
-pub(super) fn looks_like_picture(path: &str) -> bool {
-    const PICTURES: &[&str] = &[
-        "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "heic", "heif", "avif", "tif",
-        "tiff",
-    ];
-    PICTURES.contains(&split_extension(path).1.as_str())
+    is_image_name(path) || table::is_table(path)
 }
 
 /// Why a file that is no picture cannot be used, if it may hold what the user wants to use.
@@ -285,6 +272,7 @@ mod tests {
             ("cats\\001.png", There("set/cats/001.png")),
             ("/cats/001.png", There("set/cats/001.png")),
             ("cats/../dogs/001.png", There("set/dogs/001.png")),
+            ("../set/cats/001.png", There("set/cats/001.png")),
             ("dogs/café.png", There("set/dogs/cafe\u{301}.png")),
             ("Cats/001.PNG", Elsewhere("set/cats/001.png")),
             ("cats/001", Elsewhere("set/cats/001.png")),
@@ -302,6 +290,8 @@ mod tests {
             ("001.png", "2 files in other folders have that name"),
             ("none.png", ""),
             ("https://example.org/001.png", "download it first"),
+            ("../../cats/001.png", "outside of the data"),
+            ("x/../../../a.png", "outside of the data"),
             ("", "names no file"),
             ("./", "names no file"),
             ("cats", ""),
@@ -319,23 +309,29 @@ mod tests {
     #[test]
     fn absolute_paths_of_another_machine_lose_its_folders() {
         let files = listing(&["set/cats/1.png", "set/dogs/1.png", "set/2.png"]);
-        for (paths, skipped) in [
+        for (paths, leading) in [
             (
                 &["/home/me/set/cats/1.png", "/home/me/set/dogs/1.png"][..],
-                Some(3),
+                Some("home/me/set/"),
             ),
             (
                 &["/home/me/set/cats/1.png", "/home/me/set/cats/9.png"],
-                Some(3),
+                Some("home/me/set/"),
             ),
-            (&["C:\\me\\2.png"], Some(2)),
+            (&["C:\\me\\2.png"], Some("me/")),
             (&["/home/me/other/3.png"], None),
             (
                 &["/home/me/set/cats/1.png", "/home/me/set/gone/9.png"],
-                Some(3),
+                Some("home/me/set/"),
+            ),
+            // One from elsewhere hides no others.
+            (
+                &["/etc/passwd", "/home/me/set/cats/1.png", "/cats/1.png/x"],
+                Some("home/me/set/"),
             ),
         ] {
-            assert_eq!(files.foreign_folders("set", paths), skipped, "{paths:?}");
+            let found = files.foreign_folders("set", paths);
+            assert_eq!(found.as_deref(), leading, "{paths:?}");
         }
     }
 }

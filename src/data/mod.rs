@@ -8,7 +8,12 @@
 #[cfg(feature = "data")]
 mod dataset;
 #[cfg(feature = "data")]
+mod encoding;
+#[cfg(feature = "data")]
 mod files;
+#[cfg(feature = "data")]
+mod frequent;
+mod image_name;
 mod left_out;
 #[cfg(feature = "data")]
 mod listing;
@@ -26,10 +31,13 @@ mod zip;
 
 #[cfg(feature = "data")]
 pub use dataset::{Dataset, Example};
+#[cfg(feature = "data")]
+pub use encoding::NameEncoding;
 #[cfg(all(feature = "data", not(target_arch = "wasm32")))]
 pub use files::Directory;
 #[cfg(feature = "data")]
 pub use files::{DataFiles, InMemory};
+pub use image_name::is_image_name;
 pub use left_out::LeftOut;
 #[cfg(feature = "data")]
 pub use names::{file_name, file_safe};

@@ -32,10 +32,14 @@ pub fn folded(name: &str) -> String {
 }
 
 /// Path with `/` between folders and without empty, `.` and `..` parts. A `..` that leads
-/// out of the data is dropped, and so is the root of an absolute path.
+/// out of the data is dropped, and so is the root of an absolute path with its drive.
 pub fn clean_path(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let path = path.replace('\\', "/");
+    let path = match has_drive(&path) {
+        true => &path[2..],
+        false => &path,
+    };
     for part in path.split('/') {
         match part {
             "" | "." => {}
@@ -48,12 +52,30 @@ pub fn clean_path(path: &str) -> String {
     parts.join("/")
 }
 
+/// Whether a relative path leads out of where it begins.
+pub fn leads_out(path: &str) -> bool {
+    let mut depth = 0;
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
 /// Whether a path begins at the root of some machine's disk.
 pub fn is_absolute(path: &str) -> bool {
-    let drive = path.as_bytes().first_chunk::<3>().is_some_and(|start| {
+    has_drive(path) || path.starts_with(['/', '\\'])
+}
+
+/// Whether a path begins with a drive of Windows and its root: `C:\`.
+fn has_drive(path: &str) -> bool {
+    path.as_bytes().first_chunk::<3>().is_some_and(|start| {
         start[0].is_ascii_alphabetic() && start[1] == b':' && b"/\\".contains(&start[2])
-    });
-    drive || path.starts_with(['/', '\\'])
+    })
 }
 
 /// Last part of a path.
@@ -114,10 +136,22 @@ mod tests {
             ("labels/../cats/a.png", "cats/a.png"),
             ("../../a.png", "a.png"),
             ("/a.png", "a.png"),
+            ("C:\\cats\\a.png", "cats/a.png"),
+            ("c:a.png", "c:a.png"),
             ("...", "..."),
             ("", ""),
         ] {
             assert_eq!(clean_path(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_told() {
+        for path in ["../a.png", "cats/../../a.png", "./..", "a\\..\\..\\b"] {
+            assert!(leads_out(path), "{path}");
+        }
+        for path in ["a.png", "cats/../a.png", "..a", "a/b/../../c", "/a", ""] {
+            assert!(!leads_out(path), "{path}");
         }
     }
 

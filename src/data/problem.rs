@@ -61,6 +61,16 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Rows of a table.
+            Self::Duplicate { path, of } if path == of => {
+                write!(f, "{path} is listed twice: used once")
+            }
+            Self::Contradiction { path, of } if path == of => {
+                write!(
+                    f,
+                    "{path} is listed with two classes: only the first is used"
+                )
+            }
             Self::Duplicate { path, of } => {
                 write!(f, "{path} is a duplicate of {of}: used once")
             }

@@ -73,6 +73,13 @@ pub struct Table {
 /// recognised by its first row, which names one.
 pub fn parse(file: &str, bytes: &[u8], exists: impl Fn(&str) -> bool) -> Result<Table, DataError> {
     let text = decode(file, bytes)?;
+    // UTF-16 without a byte-order mark, UTF-32, or no text at all.
+    if text.lines().next().is_some_and(|line| line.contains('\0')) {
+        return Err(DataError::Encoding {
+            file: file.into(),
+            line: 1,
+        });
+    }
     match Format::of(file) {
         Some(Format::JsonLines) => json_lines(file, &text),
         Some(Format::Separated(delimiter)) => separated(file, &text, delimiter, exists),
@@ -253,7 +260,27 @@ fn separated(
             });
         }
     }
-    let width = records.first().map_or(0, |(_, fields)| fields.len());
+    let heading = records.first().map_or(&[][..], |(_, fields)| fields);
+    let columns = &dialect.columns;
+    let used = [
+        Some(columns.image),
+        columns.caption,
+        columns.class,
+        columns.subset,
+    ];
+    for name in used
+        .into_iter()
+        .flatten()
+        .filter_map(|index| heading.get(index))
+    {
+        let namesakes = heading.iter().filter(|other| folded(other) == folded(name));
+        if dialect.has_heading && namesakes.count() > 1 {
+            table.notes.push(format!(
+                "{file} has several columns named {name}: the first was used"
+            ));
+        }
+    }
+    let width = heading.len();
     for (line, fields) in (records.iter()).skip(usize::from(dialect.has_heading)) {
         let row = dialect.columns.row(line + skipped, fields);
         let more = (fields.get(width..)).is_some_and(|more| more.iter().any(|f| !f.is_empty()));
@@ -465,6 +492,8 @@ mod tests {
         assert!(wrong("x.jsonl", b"{\"a\": 1}\n").contains("file_name or"));
         assert!(wrong("x.csv", b"image,text\n\xff,\xfe").contains("UTF-8"));
         assert!(wrong("x.csv", b"image,text\na,b\n\xff,b").contains("line 3"));
+        assert!(wrong("x.csv", b"i\0m\0a\0g\0e\0,\0").contains("line 1, is not UTF-8 text"));
+        assert!(wrong("x.csv", b"\xff\xfe\0\0i\0\0\0").contains("line 1, is not UTF-8 text"));
         assert!(wrong("x.csv", b"image,text\na.png,\"a cat\nb.png,c\n").contains("line 2: a quot"));
         assert!(wrong("x.csv", b"picture;text\n").contains("found: picture, text"));
         assert!(wrong("x.jsonl", b"[{\"image\": 1}]").contains("one object in each line"));
@@ -509,6 +538,12 @@ mod tests {
                 );
             }
         }
+        let twice = parse("x.csv", b"image,text,Text\na.png,a cat,b\n", |_| false).unwrap();
+        assert_eq!(twice.rows, [row(2, "a.png", "a cat")]);
+        assert_eq!(
+            twice.notes,
+            ["x.csv has several columns named text: the first was used"]
+        );
         let with_line = "sep=;\nimage;text\na.png;a cat\nb.png;a dog, two\n";
         let shifted = [row(3, "a.png", "a cat"), row(4, "b.png", "a dog, two")];
         assert_eq!(rows("x.csv", with_line), shifted);

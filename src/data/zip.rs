@@ -6,9 +6,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::read::DeflateDecoder;
 use rawzip::extra_fields::ExtraFieldId;
-use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipArchive, ZipLocator};
+use rawzip::{
+    CompressionMethod, ErrorKind, RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipArchive, ZipLocator,
+};
 
 use super::DataError;
+use super::encoding::NameEncoding;
 use super::files::{DataFiles, no_such_file};
 use super::names::{clean_path, split_extension};
 
@@ -42,61 +45,117 @@ struct Entry {
     encrypted: bool,
 }
 
+/// Entry whose name is not decoded yet.
+struct Listed {
+    name: Vec<u8>,
+    /// The name, where the zip says how it is encoded.
+    given: Option<String>,
+    /// Whether the entry's flags say that the name is UTF-8.
+    flagged: bool,
+    entry: Entry,
+}
+
 impl<R: Read + Seek> ZipFiles<R> {
     /// `bytes` is a file on disk, or bytes in memory (`std::io::Cursor`).
-    pub fn open(name: String, mut bytes: R) -> Result<Self, DataError> {
-        let failed = |error: rawzip::Error| DataError::Zip {
+    pub fn open(name: String, bytes: R) -> Result<Self, DataError> {
+        Self::open_with(name, bytes, None)
+    }
+
+    /// Like [`open`](Self::open), with the encoding of those names of which the zip does not
+    /// say it; by default the one that makes the most sense.
+    pub fn open_with(
+        name: String,
+        mut bytes: R,
+        encoding: Option<&NameEncoding>,
+    ) -> Result<Self, DataError> {
+        let failed = |error: rawzip::Error| {
+            DataError::Zip {
             name: name.clone(),
-            why: error.to_string(),
+            why: match error.kind() {
+                ErrorKind::MissingEndOfCentralDirectory | ErrorKind::Eof => {
+                    "it is another kind of file, or part of it is missing: download or copy it again"
+                        .into()
+                }
+                _ => error.to_string(),
+            },
+        }
         };
         let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
         let end = (bytes.seek(SeekFrom::End(0))).map_err(|error| failed(error.into()))?;
         let archive = ZipLocator::new()
             .locate_in_reader(Bytes(RefCell::new(bytes)), &mut buffer, end)
             .map_err(|(_, error)| failed(error))?;
-        let mut entries = BTreeMap::new();
-        let (mut guessed, mut renamed) = (Vec::new(), Vec::new());
-        let mut listed = archive.entries(&mut buffer);
-        while let Some(entry) = listed.next_entry().map_err(failed)? {
+        let mut listed = Vec::new();
+        let mut entries = archive.entries(&mut buffer);
+        while let Some(entry) = entries.next_entry().map_err(failed)? {
             let raw = entry.file_path().as_bytes().to_vec();
             let unicode_path = (entry.extra_fields())
                 .find(|(id, _)| *id == ExtraFieldId::INFO_ZIP_UNICODE_PATH)
                 .and_then(|(_, field)| unicode_path(field, &raw));
-            let (decoded, encoding) = match unicode_path {
-                Some(path) => (path, Encoding::Given),
-                None => decode_name(&raw),
+            let ascii = || {
+                raw.is_ascii()
+                    .then(|| String::from_utf8(raw.clone()).ok())?
+            };
+            listed.push(Listed {
+                given: unicode_path.or_else(ascii),
+                flagged: entry.flags().is_utf8(),
+                entry: Entry {
+                    place: entry.wayfinder(),
+                    method: entry.compression_method(),
+                    encrypted: entry.flags().is_encrypted(),
+                },
+                name: raw,
+            });
+        }
+        // Some programs set the flag whatever they write.
+        let utf_8 = |listed: &Listed| String::from_utf8(listed.name.clone()).ok();
+        if (listed.iter().filter(|listed| listed.flagged)).all(|listed| utf_8(listed).is_some()) {
+            for listed in listed.iter_mut().filter(|listed| listed.flagged) {
+                listed.given = listed.given.take().or_else(|| utf_8(listed));
+            }
+        }
+        let names = Names::new(&listed, encoding);
+        let mut entries = BTreeMap::new();
+        let mut renamed = Vec::new();
+        // Names by the encoding that was assumed.
+        let mut assumed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for Listed {
+            name, given, entry, ..
+        } in listed
+        {
+            let (decoded, how) = match given {
+                Some(given) => (given, None),
+                None => names.decode(&name),
             };
             let mut path = clean_path(&decoded);
             if path.is_empty() {
                 continue; // the top itself
             }
-            if encoding == Encoding::CodePage437 {
-                guessed.push(path.clone());
-            }
             if decoded.ends_with(['/', '\\']) {
                 path.push('/');
             }
-            let found = Entry {
-                place: entry.wayfinder(),
-                method: entry.compression_method(),
-                encrypted: entry.flags().is_encrypted(),
-            };
+            if let Some(how) = how {
+                assumed.entry(how).or_default().push(path.clone());
+            }
             // Folders may be listed twice; of files none may be lost.
             if !path.ends_with('/') && entries.contains_key(&path) {
                 let other = free_name(&path, &entries);
                 renamed.push(format!("{path} as {other}"));
                 path = other;
             }
-            entries.insert(path, found);
+            entries.insert(path, entry);
         }
-        let mut notes = Vec::new();
-        if let Some(first) = guessed.first() {
-            notes.push(format!(
-                "{name} does not say how {} of its names are encoded: they were read as code page \
-                 437, the first as {first}; if that is wrong, pack the files again with UTF-8 names",
-                guessed.len()
-            ));
-        }
+        let mut notes: Vec<String> = (assumed.iter())
+            .map(|(how, paths)| {
+                format!(
+                    "{name} does not say how {} of its names are encoded: they were read as {how}, \
+                     the first as {}; if that is wrong, pack the files again with UTF-8 names (the \
+                     command also takes --zip-encoding)",
+                    paths.len(),
+                    paths[0]
+                )
+            })
+            .collect();
         if let Some(first) = renamed.first() {
             notes.push(format!(
                 "{name} has several files under one name: {} got a name of their own, the first {first}",
@@ -132,8 +191,10 @@ impl<R: Read + Seek> ZipFiles<R> {
             .take(limit)
             .read_to_end(&mut bytes),
             other => {
+                let name = format!("{other:?}");
                 return Err(format!(
-                    "its compression {other:?} is not supported; use deflate"
+                    "its compression {} is not supported: pack the files again with deflate",
+                    name.rsplit("::").next().unwrap_or(&name)
                 ));
             }
         };
@@ -159,12 +220,6 @@ fn free_name(path: &str, entries: &BTreeMap<String, Entry>) -> String {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Given,
-    CodePage437,
-}
-
 /// Contents of the Unicode Path field: version 1, checksum of the plain name that it
 /// stands for, and the name in UTF-8. An outdated field, of another plain name, does not
 /// count (appendix D of the specification).
@@ -180,26 +235,51 @@ fn unicode_path(field: &[u8], plain: &[u8]) -> Option<String> {
     String::from_utf8(name.to_vec()).ok()
 }
 
-/// A name without a Unicode Path field. Most programs write UTF-8, many without saying so
-/// in the entry's flags; what is no UTF-8 is code page 437 by the specification.
-fn decode_name(bytes: &[u8]) -> (String, Encoding) {
-    match std::str::from_utf8(bytes) {
-        Ok(name) => (name.into(), Encoding::Given),
-        Err(_) => {
-            let upper: Vec<char> = CODE_PAGE_437.chars().collect();
-            let character = |byte: &u8| match byte {
-                ..0x80 => char::from(*byte),
-                _ => upper[usize::from(byte - 0x80)],
-            };
-            (bytes.iter().map(character).collect(), Encoding::CodePage437)
-        }
-    }
+/// How names are read of which the zip does not say it.
+enum Names<'a> {
+    /// Most programs write UTF-8, many without saying so.
+    Utf8,
+    /// As the user says.
+    Chosen(&'a NameEncoding),
+    /// As they make the most sense.
+    Detected(NameEncoding),
 }
 
-/// Characters of the bytes from 0x80 on.
-const CODE_PAGE_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»\
-    ░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
-    αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
+impl<'a> Names<'a> {
+    fn new(listed: &[Listed], chosen: Option<&'a NameEncoding>) -> Self {
+        let unclear = listed.iter().filter(|listed| listed.given.is_none());
+        let other: Vec<&[u8]> = unclear
+            .map(|listed| listed.name.as_slice())
+            .filter(|name| std::str::from_utf8(name).is_err())
+            .collect();
+        match chosen {
+            Some(chosen) => Self::Chosen(chosen),
+            None if other.is_empty() => Self::Utf8,
+            None => Self::Detected(NameEncoding::detect(&other)),
+        }
+    }
+
+    /// A name, and its encoding where that was assumed.
+    fn decode(&self, name: &[u8]) -> (String, Option<String>) {
+        let utf_8 = || String::from_utf8(name.to_vec()).ok();
+        let decoded = match self {
+            Self::Chosen(encoding) => encoding.decode(name).map(|text| (text, None)),
+            Self::Utf8 => utf_8().map(|text| (text, None)),
+            Self::Detected(encoding) => match utf_8().filter(|_| !encoding.goes_before_utf_8(name))
+            {
+                // Packed by two programs.
+                Some(text) => Some((text, None)),
+                None => (encoding.decode(name)).map(|text| (text, Some(encoding.to_string()))),
+            },
+        };
+        decoded.unwrap_or_else(|| {
+            // It has a character for every byte.
+            let prescribed = NameEncoding::prescribed();
+            let text = prescribed.decode(name).unwrap_or_default();
+            (text, Some(prescribed.to_string()))
+        })
+    }
+}
 
 impl<R: Read + Seek> DataFiles for ZipFiles<R> {
     fn name(&self) -> String {
@@ -260,13 +340,6 @@ mod tests {
     }
 
     #[test]
-    fn the_code_page_has_all_its_characters() {
-        assert_eq!(CODE_PAGE_437.chars().count(), 128);
-        let (name, _) = decode_name(b"\x81\x84\x94\xe1\xfe.png");
-        assert_eq!(name, "üäöß■.png");
-    }
-
-    #[test]
     fn names_are_read_as_they_were_written() {
         for (plain, extra, expected) in [
             (&b"cat/1.png"[..], None, "cat/1.png"),
@@ -298,7 +371,56 @@ mod tests {
         let notes = zip.notes();
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(notes[0].contains("2 of its names") && notes[0].contains("the first as ä.png"));
+        assert!(notes[0].contains("read as code page 437"));
         assert!(opened(&[("ä.png".as_bytes(), None)]).notes().is_empty());
+    }
+
+    #[test]
+    fn all_names_decide_together() {
+        // One name alone could be Korean or Chinese: 묘/猫.
+        let zip = opened(&[
+            (b"\xc3\xa8/\xc9\xcf.png", None),
+            (b"\xb9\xb7/1.png", None),
+            (b"\xc4\xf1/1.png", None),
+        ]);
+        assert_eq!(zip.paths(), ["狗/1.png", "猫/上.png", "鸟/1.png"]);
+        assert!(zip.notes()[0].contains("3 of its names are encoded: they were read as GBK"));
+        // UTF-8 beside it stays what it is, and a character's second byte is no backslash.
+        let zip = opened(&[
+            (b"\x95\x5c/\x94\x4c.png", None),
+            ("写真/犬.png".as_bytes(), None),
+        ]);
+        assert_eq!(zip.paths(), ["写真/犬.png", "表/猫.png"]);
+        assert!(
+            zip.notes()[0].contains("1 of its names"),
+            "{:?}",
+            zip.notes()
+        );
+        assert!(zip.notes()[0].contains("Shift_JIS (Japanese), the first as 表/猫.png"));
+    }
+
+    #[test]
+    fn a_chosen_encoding_holds_where_the_zip_says_nothing() {
+        let names = [
+            (&b"\x84/1.png"[..], None),
+            (b"\x84/2.png", field(b"\x84/2.png", "猫/2.png")),
+            (b"cat/3.png", None),
+        ];
+        let open = |label: &str| {
+            let encoding = NameEncoding::by_label(label).unwrap();
+            let bytes = Cursor::new(zip(&names));
+            ZipFiles::open_with("data.zip".into(), bytes, Some(&encoding)).unwrap()
+        };
+        assert_eq!(open("cp866").paths(), ["cat/3.png", "Д/1.png", "猫/2.png"]);
+        assert!(open("cp866").notes().is_empty());
+        // A name that has none of its characters is told.
+        let gbk = open("gbk");
+        assert_eq!(gbk.paths(), ["cat/3.png", "ä/1.png", "猫/2.png"]);
+        assert!(
+            gbk.notes()[0].contains("1 of its names"),
+            "{:?}",
+            gbk.notes()
+        );
     }
 
     #[test]

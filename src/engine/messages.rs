@@ -543,6 +543,9 @@ pub struct TrainingPlan {
     pub samples: Vec<PlannedSample>,
     /// Files left out.
     pub problems: Vec<Problem>,
+    /// What of the data was taken otherwise than written, for the report.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Picture with its class or captions.

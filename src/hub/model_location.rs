@@ -70,7 +70,8 @@ impl ModelLocation {
     fn hub(id: &str, revision: &str) -> Option<Self> {
         let plain = |part: &str| {
             !part.is_empty()
-                && part != ".."
+                // No place on a disk: `./model`, `../model`.
+                && !part.chars().all(|c| c == '.')
                 && (part.chars()).all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         };
         let (owner, name) = id.split_once('/')?;
@@ -128,6 +129,8 @@ mod tests {
             "clip",
             "a/b/c",
             "a/..",
+            "./a",
+            "../a",
             "ftp://x/y",
             "a b/c",
             "https://huggingface.co/a",

@@ -17,7 +17,9 @@ mod search;
 
 #[cfg(feature = "library")]
 pub use duplicates::{Duplicates, Group, duplicates};
-pub use file_stamp::{FileStamp, is_image_name};
+pub use file_stamp::FileStamp;
+// Which files are images is decided in one place.
+pub use crate::data::is_image_name;
 #[cfg(feature = "library")]
 pub use hash::{difference_hash, file_hash};
 #[cfg(feature = "library")]

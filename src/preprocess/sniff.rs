@@ -28,7 +28,7 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         Some("an icon file")
     } else if start(b"8BPS") {
         Some("a Photoshop file")
-    } else if start(b"PK\x03\x04") {
+    } else if start(b"PK\x03\x04") || start(b"PK\x05\x06") {
         Some("a ZIP archive")
     } else if start(b"\x1f\x8b") {
         Some("a gzip archive")
@@ -36,6 +36,12 @@ pub(super) fn unsupported(bytes: &[u8]) -> Option<&'static str> {
         Some("a 7z archive")
     } else if start(b"Rar!\x1a\x07") {
         Some("a RAR archive")
+    } else if start(b"\xfd7zXZ\0") {
+        Some("an xz archive")
+    } else if start(b"\x28\xb5\x2f\xfd") {
+        Some("a Zstandard archive")
+    } else if start(b"BZh") {
+        Some("a bzip2 archive")
     } else if start(b"\x1a\x45\xdf\xa3") || (start(b"RIFF") && bytes.get(8..12) == Some(b"AVI ")) {
         Some("a video")
     } else if start(b"qoif") {

@@ -82,6 +82,6 @@ pub use self::{
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]
 pub use pretrain::{
     Augment, ConceptGroup, Encode, EncodeError, ImageKind, LabelledImage, PretrainData,
-    PretrainDataError, PretrainError, PretrainOptions, SharedName, Sprite, pretrain,
-    resize_positional_embedding,
+    PretrainDataError, PretrainError, PretrainOptions, PretrainOrigin, SharedName, Sprite,
+    pretrain, resize_positional_embedding,
 };

@@ -9,6 +9,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::PretrainOrigin;
 use super::contrastive::{is_running_stat, sync_running_stats};
 use super::optimizer::map_untracked;
 use super::{Sampler, TrainError, TrainOptions, Trainer};
@@ -26,18 +28,63 @@ const SECOND: &str = "moment2/";
 
 /// The part that is not a tensor.
 #[derive(Serialize, Deserialize)]
-struct Progress {
+pub(super) struct Progress {
     version: u32,
     step: usize,
     options: TrainOptions,
     config: ClipConfig,
     sampler: Option<Sampler>,
+    /// Of a pre-training only. Earlier versions kept none.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<PretrainOrigin>,
+}
+
+/// The part of a checkpoint that is not a tensor.
+pub(super) fn progress(state: &[u8]) -> Result<Progress, TrainError> {
+    let refuse = |what: String| TrainError::State(what);
+    let (_, metadata) =
+        SafeTensors::read_metadata(state).map_err(|error| refuse(error.to_string()))?;
+    let progress = (metadata.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
+    let progress = progress.ok_or_else(|| refuse("it was not written by this program".into()))?;
+    let progress: Progress =
+        serde_json::from_str(progress).map_err(|error| refuse(error.to_string()))?;
+    match progress.version {
+        VERSION => Ok(progress),
+        other => Err(refuse(format!("its version {other} is not supported"))),
+    }
 }
 
 impl Trainer {
     /// Serialises all that [`Trainer::resume`] needs beside the run's initial model, with
     /// `sampler`.
     pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
+        self.serialize(self.progress(sampler)).await
+    }
+
+    /// [`Trainer::state`] of a pre-training, with what it belongs to.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn pretraining_state(&self, origin: &PretrainOrigin) -> Result<Vec<u8>, TrainError> {
+        let progress = Progress {
+            pretraining: Some(origin.clone()),
+            ..self.progress(None)
+        };
+        self.serialize(progress).await
+    }
+
+    fn progress(&self, sampler: Option<&Sampler>) -> Progress {
+        Progress {
+            version: VERSION,
+            step: self.optimizer.step,
+            options: self.options.clone(),
+            config: self.config.clone(),
+            sampler: sampler.cloned(),
+            #[cfg(not(target_arch = "wasm32"))]
+            pretraining: None,
+        }
+    }
+
+    async fn serialize(&self, progress: Progress) -> Result<Vec<u8>, TrainError> {
         let mut collector = Collector::default();
         sync_running_stats(&self.model);
         visit_params(&self.model, &mut collector);
@@ -48,13 +95,7 @@ impl Trainer {
             tensors.push((format!("{FIRST}{path}"), first.clone()));
             tensors.push((format!("{SECOND}{path}"), second.clone()));
         }
-        let progress = serde_json::to_string(&Progress {
-            version: VERSION,
-            step: self.optimizer.step,
-            options: self.options.clone(),
-            config: self.config.clone(),
-            sampler: sampler.cloned(),
-        });
+        let progress = serde_json::to_string(&progress);
         let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
         let mut bytes = header(&tensors, &progress);
         for (_, values) in tensors {
@@ -67,19 +108,7 @@ impl Trainer {
     /// Resumes from [`Trainer::state`], with the same initial `model`.
     pub fn resume(model: Clip, state: &[u8]) -> Result<(Self, Option<Sampler>), TrainError> {
         let refuse = |what: String| TrainError::State(what);
-        let (_, metadata) =
-            SafeTensors::read_metadata(state).map_err(|error| refuse(error.to_string()))?;
-        let progress = (metadata.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
-        let progress =
-            progress.ok_or_else(|| refuse("it was not written by this program".into()))?;
-        let progress: Progress =
-            serde_json::from_str(progress).map_err(|error| refuse(error.to_string()))?;
-        if progress.version != VERSION {
-            return Err(refuse(format!(
-                "its version {} is not supported",
-                progress.version
-            )));
-        }
+        let progress = progress(state)?;
         let file = SafeTensors::deserialize(state).map_err(|error| refuse(error.to_string()))?;
         let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for (name, view) in file.iter() {

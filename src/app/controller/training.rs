@@ -396,10 +396,6 @@ impl TrainingController {
         for note in &dataset.notes {
             self.notices.notify(Notice::info(format!("Note: {note}.")));
         }
-        if !dataset.held_out.is_empty() {
-            let text = "On this page, all parts of the data are put together, and a part of each class is held out anew.";
-            self.notices.notify(Notice::info(text));
-        }
         let mut blobs = Vec::with_capacity(dataset.pictures.len());
         for path in &dataset.pictures {
             blobs.push(blob(path).await);

@@ -38,6 +38,10 @@ impl Kept {
 /// Refuses to resume what is not there, and to discard a run without being asked.
 pub fn check_request(arguments: &Train) -> Result<(), Failure> {
     let out = arguments.out.display();
+    if folder(arguments).exists() {
+        // While another process trains, its run is none to go on with.
+        lock(arguments)?;
+    }
     match Kept::find(&folder(arguments)) {
         None if arguments.resume => Err(format!(
             "{out} holds no interrupted training run: start it again without --resume (a run is \
@@ -198,6 +202,22 @@ fn data(kept: &TrainingPlan, plan: &TrainingPlan) -> Vec<String> {
         differences.push("its images come in another order".into());
     }
     differences
+}
+
+/// Error of writing the result, with what can be done about it.
+pub fn still(arguments: &Train, error: Failure) -> Failure {
+    match Kept::find(&folder(arguments)) {
+        Some(_) => format!("{error}; what was learnt is kept: make room and add --resume").into(),
+        None => error,
+    }
+}
+
+/// Removes the checkpoints of an earlier run.
+pub fn discard(arguments: &Train) {
+    for name in ["run-0", "run-1", "state-0", "state-1"] {
+        // What is not there need not be removed.
+        let _ = fs::remove_file(folder(arguments).join(name));
+    }
 }
 
 /// Removes the folder if there is nothing in it to go on from.

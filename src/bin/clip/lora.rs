@@ -58,6 +58,7 @@ impl<'a> Lora<'a> {
             templates: templates.to_vec(),
             samples,
             problems: Vec::new(),
+            notes: Vec::new(),
         };
         let mut training = Training::new(desk);
         training.begin(engine).await;

@@ -31,7 +31,19 @@ pub fn say(text: Arguments) -> Result<(), Failure> {
 
 /// Prints a line on standard error. If that cannot be written, there is no one to tell.
 pub fn tell(text: Arguments) {
-    let _ = writeln!(io::stderr().lock(), "clip: {text}");
+    let _ = writeln!(io::stderr().lock(), "clip: {}", one_line(&text.to_string()));
+}
+
+/// Text without what a terminal obeys: names of files may hold line ends, escape sequences
+/// and marks that turn the direction of writing.
+fn one_line(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (text.chars())
+        .flat_map(|c| match c.is_control() || turns(c) {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
 }
 
 /// Writes a file and the folders around it. The bytes go to a file beside it, are synced to
@@ -60,12 +72,26 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         fs::File::open(folder)?.sync_all()?;
         Ok(())
     };
-    write().map_err(|error| format!("{} cannot be written: {error}", path.display()).into())
+    write().map_err(|error| {
+        // With the name of the file beside it, there is no code of the system's.
+        let reason = match error.raw_os_error() {
+            Some(_) => error.to_string(),
+            None => error.kind().to_string(),
+        };
+        format!("{} cannot be written: {reason}", path.display()).into()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_one_line() {
+        let name = "a\nb\u{1b}[2J\u{202e}gnp.png 猫 שלום";
+        let line = "a\\nb\\u{1b}[2J\\u{202e}gnp.png 猫 שלום";
+        assert_eq!(one_line(name), line);
+    }
 
     #[test]
     fn a_file_is_replaced_as_a_whole_or_not_at_all() {

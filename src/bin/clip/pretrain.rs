@@ -16,7 +16,7 @@ use clip::model::{
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
     AdamWHyperParameters, Augment, Encode, EncodeError, ImageKind, LabelledImage, PretrainData,
-    PretrainOptions, SharedName, WarmupCosine, init_from_seed, pretrain,
+    PretrainOptions, PretrainOrigin, SharedName, WarmupCosine, init_from_seed, pretrain,
     resize_positional_embedding,
 };
 use clip::weights::{KeyMap, Precision, save};
@@ -194,6 +194,18 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         })?),
         false => None,
     };
+    // A run that began from another model stays such a run.
+    let mut origin = PretrainOrigin::new(&train, &options);
+    if let Some(state) = &state {
+        match PretrainOrigin::of_state(state)? {
+            Some(known) => origin.beginner = known.beginner,
+            None => tell!(
+                "note: the run in {} was started by an earlier version, which did not keep what its \
+                 data were: that these are the same is not checked",
+                arguments.out.display()
+            ),
+        }
+    }
     let start = Instant::now();
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
@@ -235,7 +247,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             let mut keep = || -> Result<(), Failure> {
                 let model = trainer.model();
                 write(&arguments.out, &model, &config, &tokenizer_json)?;
-                let state = pollster::block_on(trainer.state(None))?;
+                let state = pollster::block_on(trainer.pretraining_state(&origin))?;
                 write_file(&state_file, &state)?;
                 let mut row = format!(
                     "{},{:.2},{:.4},{:.3},{:.7}",

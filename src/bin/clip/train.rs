@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip::data::{DataError, DataFiles, Dataset, Directory, LeftOut, Problem, ZipFiles};
+use clip::data::{
+    DataError, DataFiles, Dataset, Directory, LeftOut, NameEncoding, Problem, ZipFiles,
+};
 use clip::engine::defaults::HELD_OUT;
 use clip::eval::Evaluation;
 use clip::train::{Method, TrainingReport};
@@ -29,6 +31,10 @@ pub struct Train {
     /// of images with captions or labels; a zip of either; or the table itself
     #[arg(long)]
     data: PathBuf,
+    /// Encoding of the names in a zip that does not say it (gbk, shift_jis,
+    /// cp850, windows-1252, …); by default the one that makes the most sense
+    #[arg(long, value_name = "LABEL", value_parser = name_encoding)]
+    zip_encoding: Option<NameEncoding>,
     /// Output folder for the classifier or model and report.json
     #[arg(long)]
     out: PathBuf,
@@ -109,6 +115,14 @@ impl From<MethodName> for Method {
     }
 }
 
+fn name_encoding(label: &str) -> Result<NameEncoding, String> {
+    NameEncoding::by_label(label).ok_or_else(|| {
+        "name an encoding of the web (gbk, big5, shift_jis, euc-kr, windows-1251, …) or a code page \
+         of DOS (cp437, cp850, …)"
+            .into()
+    })
+}
+
 /// Names of what is written into `--out`.
 const HEAD: &str = "head.safetensors";
 const REPORT: &str = "report.json";
@@ -124,7 +138,7 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
     if !matches!(arguments.method, MethodName::Probe | MethodName::Adapter) {
         kept::check_request(arguments)?;
     }
-    let (files, table) = Source::open(&arguments.data)?;
+    let (files, table) = Source::open_with(&arguments.data, arguments.zip_encoding.as_ref())?;
     let dataset = Dataset::open(&files, table.as_deref()).await?;
     training::run(arguments, files, dataset).await
 }
@@ -221,6 +235,14 @@ pub enum Source {
 impl Source {
     /// The files, and the table where `path` is one.
     pub fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
+        Self::open_with(path, None)
+    }
+
+    /// Like [`open`](Self::open), with the encoding of names of which a zip does not say it.
+    fn open_with(
+        path: &Path,
+        encoding: Option<&NameEncoding>,
+    ) -> Result<(Self, Option<String>), Failure> {
         let failed = |error: std::io::Error| DataError::Read {
             file: path.display().to_string(),
             why: error.to_string(),
@@ -232,7 +254,7 @@ impl Source {
         match extension.as_deref() {
             Some("zip") => {
                 let file = fs::File::open(path).map_err(failed)?;
-                let zip = ZipFiles::open(path.display().to_string(), file)?;
+                let zip = ZipFiles::open_with(path.display().to_string(), file, encoding)?;
                 Ok((Self::Zip(zip), None))
             }
             Some("csv" | "tsv" | "tab" | "jsonl" | "ndjson") => {

@@ -22,7 +22,7 @@ use clip::zero_shot;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::kept::{self, Origin};
-use super::{HEAD, Source, Train, finish};
+use super::{HEAD, Source, Train, finish, tell_left_out};
 use crate::Failure;
 use crate::output::write_file;
 use crate::session::Session;
@@ -74,14 +74,23 @@ async fn train(
             Ok::<(), Failure>(())
         })
         .await?;
+    if dataset.examples.is_empty() {
+        return Err(dataset.no_examples().into());
+    }
     let dataset = match method {
         // A class without images cannot be learnt; an adapter still knows its name.
         Method::Probe => without_empty_classes(dataset),
         _ => dataset,
     };
-    let plan = plan(arguments, method, &dataset, &engine)?;
-    let mut notes = dataset.notes;
-    notes.extend(truncated(&plan, &engine)?);
+    let problems = dataset.problems.clone();
+    // What was left out is often why there is too little.
+    let explained = |error: Failure| {
+        tell_left_out(&problems, 10);
+        error
+    };
+    let mut plan = plan(arguments, method, &dataset, &engine).map_err(explained)?;
+    plan.notes.extend(truncated(&plan, &engine)?);
+    let notes = plan.notes.clone();
     if let Some(state) = &state {
         let origin = Origin {
             weights: arguments.session.weights_checksum().await?,
@@ -89,7 +98,10 @@ async fn train(
         };
         match arguments.resume {
             true => kept::check_same(arguments, &plan, origin)?,
-            false => origin.keep(state)?,
+            false => {
+                kept::discard(arguments);
+                origin.keep(state)?;
+            }
         }
     }
     training.host().pictures.replace(dataset.pictures);
@@ -106,12 +118,17 @@ async fn train(
     let desk = training.host();
     desk.bar.finish_and_clear();
     if let Some(error) = desk.failure.take() {
-        return Err(error.into());
+        return Err(explained(error.into()));
     }
     let Some(mut outcome) = desk.outcome.take() else {
         return Err("the training ended without a result".into());
     };
-    outcome.report.notes.extend(notes);
+    // A run that an earlier version began has none of them in its plan.
+    for note in notes {
+        if !outcome.report.notes.contains(&note) {
+            outcome.report.notes.push(note);
+        }
+    }
     for export in outcome.trained.exports {
         let what = TrainingRequest::Export { what: export };
         training.handle(what, Vec::new(), Some(&mut engine)).await;
@@ -122,7 +139,8 @@ async fn train(
         let folder = arguments.out.join(folder_of(export));
         for (name, bytes) in desk.given.take() {
             let name = if export == Export::Head { HEAD } else { &name };
-            write_file(&folder.join(name), &bytes)?;
+            write_file(&folder.join(name), &bytes)
+                .map_err(|error| kept::still(arguments, error))?;
         }
     }
     if let Some(state) = state {
@@ -227,12 +245,13 @@ fn plan(
     };
     // A head needs classes, too, as its job says.
     let head = matches!(method, Method::Probe | Method::Adapter);
-    if !head && (stats.train < 2 || stats.classes == 1) {
+    let shown = counts.iter().filter(|count| **count > 0).count();
+    if !head && (stats.train < 2 || (stats.classes > 0 && shown < 2)) {
         return Err(format!(
             "{} has {} training images in {} classes: at least two of each are needed",
             arguments.data.display(),
             stats.train,
-            stats.classes
+            shown
         )
         .into());
     }
@@ -258,6 +277,7 @@ fn plan(
         templates: arguments.templates.clone(),
         samples: samples.into_values().collect(),
         problems: dataset.problems.clone(),
+        notes: dataset.notes.clone(),
     })
 }
 
@@ -336,6 +356,11 @@ impl Host for Desk<'_> {
     }
 
     async fn delete(&self, name: &str) {
+        // The checkpoints go with their folder, once the result is written: where the disk
+        // is full, nothing is lost.
+        if name.starts_with("run-") || name.starts_with("state-") {
+            return;
+        }
         if let Some(state) = &self.state {
             // What is not there need not be deleted.
             let _ = fs::remove_file(state.join(name));

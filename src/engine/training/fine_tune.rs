@@ -591,7 +591,7 @@ impl FineTuneJob {
             // Tried again after the usual interval.
             Err(why) => TrainingEvent::Remark {
                 text: format!(
-                    "The checkpoint could not be saved ({why}). Keep this page open until training has finished."
+                    "The checkpoint could not be saved ({why}): until one is, an interruption loses what was learnt since the last."
                 ),
             },
         };
@@ -720,7 +720,7 @@ impl FineTuneJob {
             .before
             .take()
             .filter(|before| before.len() == after.len());
-        let mut notes = Vec::new();
+        let mut notes = plan.notes.clone();
         if !has_held_out {
             let why = "no usable images were held out, so the result was not evaluated";
             notes.push(why.into());

@@ -240,6 +240,7 @@ impl HeadFitJob {
                     .collect(),
                 examples,
                 problems: plan.problems.clone(),
+                notes: plan.notes.clone(),
                 ..Dataset::default()
             },
             features,

@@ -172,6 +172,7 @@ fn plan(method: Method) -> TrainingPlan {
             })
             .collect(),
         problems: Vec::new(),
+        notes: vec!["a note".into()],
     }
 }
 
@@ -209,6 +210,7 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
         finish(&mut training, &mut engine);
         let outcome = host.outcome();
         assert_eq!(outcome.report.data.held_out, 4);
+        assert!(outcome.report.notes.contains(&"a note".into()));
         assert_eq!(outcome.answers.len(), 4);
         let right = outcome
             .answers
@@ -597,6 +599,7 @@ fn a_run_without_a_step_says_that_nothing_was_learnt() {
     assert_eq!(report.images_per_second, 0.0);
     let told = |note: &String| note.starts_with("nothing was learnt: in each of the 8 batches");
     assert!(report.notes.iter().any(told), "{:?}", report.notes);
+    assert!(report.notes.contains(&"a note".into()));
 
     // Stopped before the first step: the model and its temperature are those of before.
     for method in [Method::Lora, Method::Pretrain] {

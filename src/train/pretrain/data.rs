@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::Sprite;
+use super::{ListFingerprint, Sprite};
 use crate::zero_shot::PLACEHOLDER;
 
 /// What is wrong with the data set.
@@ -91,8 +91,12 @@ impl LabelledImage {
     /// All lines of `list` in `folder`.
     pub fn list(folder: &Path, list: &str) -> Result<Vec<Self>, PretrainDataError> {
         let path = folder.join(list);
+        Self::parse(&path, &read(&path)?)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Vec<Self>, PretrainDataError> {
         let mut images = Vec::new();
-        for (line, text) in read(&path)?.lines().enumerate() {
+        for (line, text) in text.lines().enumerate() {
             let image = serde_json::from_str(text).map_err(|source| PretrainDataError::Line {
                 path: path.display().to_string(),
                 line: line + 1,
@@ -202,6 +206,7 @@ pub struct PretrainData {
     concept_of: Vec<usize>,
     concepts: Vec<Concept>,
     sets: Vec<ImageSet>,
+    lists: Vec<ListFingerprint>,
 }
 
 /// How many concepts of drawings may share a keyword that is used as a caption: others say too
@@ -220,6 +225,7 @@ impl PretrainData {
             concept_of: Vec::new(),
             concepts: Vec::new(),
             sets: Vec::new(),
+            lists: Vec::new(),
         };
         let mut words = HashMap::new();
         for folder in folders {
@@ -236,7 +242,16 @@ impl PretrainData {
         image_size: usize,
         words: &mut HashMap<String, u32>,
     ) -> Result<(), PretrainDataError> {
-        let images = LabelledImage::list(folder, "train.jsonl")?;
+        let list = folder.join("train.jsonl");
+        let text = read(&list)?;
+        let images = LabelledImage::parse(&list, &text)?;
+        let mut crc = flate2::Crc::new();
+        crc.update(text.as_bytes());
+        self.lists.push(ListFingerprint {
+            path: list.display().to_string(),
+            images: images.len(),
+            checksum: crc.sum(),
+        });
         let sprites = (images.par_iter())
             .map(|image| sprite(&folder.join(&image.image), image.kind, image_size))
             .collect::<Result<Vec<_>, _>>()?;
@@ -329,6 +344,11 @@ impl PretrainData {
             .iter()
             .map(|concept| concept.images.len())
             .sum()
+    }
+
+    /// Fingerprints of the lists that the images come from.
+    pub(super) fn lists(&self) -> &[ListFingerprint] {
+        &self.lists
     }
 
     /// Number of different classes.

@@ -2,6 +2,7 @@
 
 mod augment;
 mod data;
+mod origin;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
@@ -20,6 +21,7 @@ pub use augment::{Augment, Sprite};
 pub use data::{
     ConceptGroup, ImageKind, LabelledImage, PretrainData, PretrainDataError, SharedName,
 };
+pub use origin::{ListFingerprint, PretrainOrigin};
 
 /// Everything that decides a run, beside the data.
 #[derive(Clone, Debug)]
@@ -45,11 +47,12 @@ pub struct PretrainOptions {
 /// Why training cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
-    /// Checkpoint of a run with other options.
+    /// Checkpoint of a run with other data or options; the differences in words.
     #[error(
-        "the checkpoint belongs to a run with other options: resume with those, or start again without --resume"
+        "the checkpoint belongs to another run: {0}. Resume with the data and options that it was \
+         started with, or discard it with --restart"
     )]
-    OtherRun,
+    OtherRun(String),
     /// Caption that cannot be tokenised.
     #[error("a text could not be tokenised: {0}")]
     Text(EncodeError),
@@ -64,8 +67,9 @@ pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 /// Token ids of a text and the index of its end-of-text token.
 pub type Encode<'a> = dyn Fn(&str) -> Result<(Vec<u32>, usize), EncodeError> + Sync + 'a;
 
-/// Trains `model` on `data`. With a `state` that [`Trainer::state`] of such a run gave, goes on there,
-/// by the same options but for the schedule. `report` sees every step and the trainer after it, and
+/// Trains `model` on `data`. With a `state` that [`Trainer::pretraining_state`] of such a run gave, goes
+/// on there, by the same data and options but for the schedule; a state that [`Trainer::state`] gave
+/// does not know its data. `report` sees every step and the trainer after it, and
 /// says whether to go on.
 pub async fn pretrain(
     model: Clip,
@@ -87,12 +91,22 @@ pub async fn pretrain(
         gradient_checkpointing: false,
         seed: options.seed,
     };
+    let mut beginner = options.beginner;
     let mut trainer = match state {
         Some(state) => {
+            let mut differences = Vec::new();
+            if let Some(origin) = PretrainOrigin::of_state(state)? {
+                differences.extend(origin.differences(&PretrainOrigin::new(data, options)));
+                beginner = origin.beginner;
+            }
             let (mut trainer, _) = Trainer::resume(model, state)?;
             trainer.set_schedule(options.schedule);
-            if *trainer.options() != options_of_trainer || trainer.config() != config {
-                return Err(PretrainError::OtherRun);
+            differences.extend(origin::differences(
+                (trainer.options(), trainer.config()),
+                (&options_of_trainer, config),
+            ));
+            if !differences.is_empty() {
+                return Err(PretrainError::OtherRun(differences.join("; ")));
             }
             trainer
         }
@@ -100,7 +114,7 @@ pub async fn pretrain(
     };
     let mut sampler = data.sampler(options.batch_size, options.seed);
     for step in trainer.steps()..options.schedule.steps {
-        let variety = match options.beginner {
+        let variety = match beginner {
             true => (2.0 * step as f64 / options.schedule.steps as f64).min(1.0),
             false => 1.0,
         };

@@ -40,6 +40,9 @@ pub struct TrainingSample {
     pub name: String,
     pub class: Option<ClassId>,
     pub captions: Vec<String>,
+    /// Whether the data set that it came in holds it out; `None` if that has no parts.
+    #[serde(default)]
+    pub held_out: Option<bool>,
     #[serde(default)]
     pub reading: Reading,
     /// Object URL of the file.
@@ -58,6 +61,9 @@ pub struct Project {
     pub samples: Vec<TrainingSample>,
     /// What a table or folder named that is not among the samples.
     pub missing: Vec<Problem>,
+    /// What was taken otherwise than written, for the report.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Share of each class that is kept apart for measuring.
     pub held_out: f64,
     pub seed: u32,
@@ -72,6 +78,7 @@ impl Default for Project {
             classes: Vec::new(),
             samples: Vec::new(),
             missing: Vec::new(),
+            notes: Vec::new(),
             held_out: crate::engine::defaults::HELD_OUT,
             seed: 0,
             next_sample: 1,
@@ -156,7 +163,7 @@ impl Project {
 
     pub fn rename(&mut self, id: ClassId, name: &str) {
         if let Some(class) = self.classes.iter_mut().find(|class| class.id == id) {
-            class.name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+            class.name = one_line(name);
         }
     }
 
@@ -188,6 +195,7 @@ impl Project {
             name,
             class,
             captions: Vec::new(),
+            held_out: None,
             reading: Reading::Waiting,
             thumbnail,
         });
@@ -207,6 +215,7 @@ impl Project {
             .map(|class| (class.id, self.class_named(&class.name)))
             .collect();
         self.missing.extend(other.missing);
+        self.notes.extend(other.notes);
         let mut numbers = Vec::with_capacity(other.samples.len());
         for sample in other.samples {
             let id = self.next_sample;
@@ -237,6 +246,11 @@ impl Project {
                 self.missing.push(problem.clone());
             }
         }
+        for note in &dataset.notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
         let mut known: HashMap<(usize, Option<usize>), usize> = HashMap::new();
         let mut added = Vec::new();
         for example in &dataset.examples {
@@ -246,9 +260,13 @@ impl Project {
                 let class = example.class.map(|class| classes[class]);
                 let id = self.add(name, String::new(), class);
                 added.push((id, example.picture));
-                self.samples.len() - 1
+                let place = self.samples.len() - 1;
+                self.samples[place].held_out = dataset.held_out.get(example.picture).copied();
+                place
             });
-            self.samples[place].captions.extend(example.caption.clone());
+            // One caption in each line, as they are shown.
+            let caption = example.caption.as_deref().map(one_line);
+            self.samples[place].captions.extend(caption);
         }
         added
     }
@@ -292,7 +310,8 @@ impl Project {
         paths
     }
 
-    /// Where every sample stands, in their order.
+    /// Where every sample stands, in their order. A data set that holds out a part itself is
+    /// split so, unless nothing is to be held out.
     pub fn roles(&self) -> Vec<(SampleId, Role)> {
         let paths = self.paths();
         let path = |id: SampleId| paths.get(&id).cloned().unwrap_or_default();
@@ -314,8 +333,14 @@ impl Project {
                 Reading::Good { fingerprint } => match first.get(fingerprint.as_str()) {
                     None => {
                         first.insert(fingerprint, sample);
-                        parts.entry(sample.class).or_default().push(roles.len());
-                        Role::Train
+                        match sample.held_out.filter(|_| self.held_out > 0.0) {
+                            Some(true) => Role::HeldOut,
+                            Some(false) => Role::Train,
+                            None => {
+                                parts.entry(sample.class).or_default().push(roles.len());
+                                Role::Train
+                            }
+                        }
                     }
                     Some(same) => {
                         let (path, of) = (path(sample.id), path(same.id));
@@ -412,6 +437,10 @@ impl Project {
             samples,
         )
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn same_name(a: &str, b: &str) -> bool {
@@ -556,7 +585,7 @@ mod tests {
             examples: vec![
                 example(0, Some(0), None),
                 example(1, None, Some("two dogs")),
-                example(1, None, Some("dogs at play")),
+                example(1, None, Some("dogs\nat play")),
             ],
             problems: vec![Problem::Unlabelled {
                 path: "c.png".into(),
@@ -574,6 +603,51 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_the_data_are_kept() {
+        let mut dataset = Dataset {
+            classes: vec!["cat".into()],
+            pictures: (0..8).map(|i| format!("{i}.png")).collect(),
+            held_out: (0..8).map(|i| i >= 6).collect(),
+            notes: vec!["the data set holds out 2 of its 8 images itself".into()],
+            ..Dataset::default()
+        };
+        dataset.examples = (0..8)
+            .map(|picture| crate::data::Example {
+                picture,
+                class: Some(0),
+                caption: None,
+            })
+            .collect();
+        let mut project = Project::default();
+        for (id, _) in project.adopt(&dataset) {
+            project.note(id, good(id));
+        }
+        let held = |project: &Project| -> Vec<SampleId> {
+            let roles = project.roles().into_iter();
+            roles
+                .filter_map(|(id, role)| (role == Role::HeldOut).then_some(id))
+                .collect()
+        };
+        assert_eq!(held(&project), [7, 8]);
+        project.seed = 5;
+        project.held_out = 0.5;
+        assert_eq!(held(&project), [7, 8], "whatever the share and the seed");
+        assert_eq!(project.notes, dataset.notes);
+        // What is added without parts is split by itself.
+        let dog = project.class_named("dog");
+        for _ in 0..4 {
+            let id = project.add("d.png".into(), String::new(), Some(dog));
+            project.note(id, good(id));
+        }
+        assert_eq!(held(&project).len(), 4);
+        // A data set that comes again says nothing new.
+        project.adopt(&dataset);
+        assert_eq!(project.notes, dataset.notes);
+        project.held_out = 0.0;
+        assert!(held(&project).is_empty(), "nothing is to be held out");
+    }
+
+    #[test]
     fn a_kept_project_is_read_as_it_was() {
         let mut project = project(&[2, 1]);
         project.samples[0].thumbnail = "blob:".into();
@@ -581,6 +655,13 @@ mod tests {
         project.samples[0].thumbnail.clear();
         let mut read: Project = serde_json::from_str(&text).unwrap();
         assert_eq!(read, project);
+        // One that was kept before there were parts and notes.
+        let mut older: serde_json::Value = serde_json::from_str(&text).unwrap();
+        older.as_object_mut().unwrap().remove("notes");
+        for sample in older["samples"].as_array_mut().unwrap() {
+            sample.as_object_mut().unwrap().remove("held_out");
+        }
+        assert_eq!(serde_json::from_value::<Project>(older).unwrap(), project);
         assert_eq!(
             read.add(String::new(), String::new(), None),
             4,

@@ -209,6 +209,7 @@ impl TrainingSession {
         self.edit(|project| {
             project.classes.clear();
             project.missing.clear();
+            project.notes.clear();
             project.name = Project::default().name;
         });
         commands
@@ -243,6 +244,7 @@ impl TrainingSession {
             templates,
             samples,
             problems: self.project.problems(&roles),
+            notes: self.project.notes.clone(),
         };
         self.begin();
         self.interrupted = None;
