@@ -46,7 +46,7 @@
 //! | `training` | training, from a probe to pre-training |
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
-//! | `page`, `worker`, `hand` | the programs of the web page |
+//! | `page`, `worker`, `hand`, `decoder` | the programs of the web page |
 
 #![warn(missing_docs)]
 
@@ -72,7 +72,7 @@ pub mod library;
 pub mod model;
 #[cfg(feature = "compute")]
 pub mod ops;
-#[cfg(feature = "compute")]
+#[cfg(feature = "preprocess")]
 pub mod preprocess;
 #[cfg(feature = "compute")]
 pub mod tokenizer;

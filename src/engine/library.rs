@@ -3,17 +3,16 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use js_sys::Uint8Array;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use super::Engine;
+use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
 use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
     Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
 };
-use crate::preprocess::decode;
+use crate::preprocess::PreprocessConfig;
 
 /// Name of the storage.
 const STORAGE: &str = "library";
@@ -22,6 +21,10 @@ const SAVE_EVERY_MS: f64 = 20_000.0;
 const REPORT_EVERY_MS: f64 = 200.0;
 /// Images encoded in one unit of work.
 const BATCH: usize = 4;
+/// Files from which on they are decoded in several workers.
+const MANY: usize = 8;
+/// Longest time without a look at the page's messages, beside that of encoding.
+const PATIENCE_MS: u32 = 50;
 /// Skipped files that are named in a report.
 const NAMED: usize = 100;
 
@@ -40,6 +43,9 @@ struct OpenFolder {
     slot: u32,
     files: HashMap<String, File>,
     waiting: VecDeque<FileStamp>,
+    decoders: Decoders,
+    /// Number of files that the decoders have.
+    decoding: usize,
     total: usize,
     images: Vec<(Entry, Vec<f32>)>,
     skipped: Vec<Skipped>,
@@ -48,6 +54,15 @@ struct OpenFolder {
     paused: bool,
     saved_ms: f64,
     reported_ms: f64,
+}
+
+/// Where files are decoded.
+enum Decoders {
+    NotStarted,
+    /// Beside the engine.
+    Pool(DecoderPool<FileStamp>),
+    /// In the engine's own worker.
+    Here,
 }
 
 impl Library {
@@ -85,6 +100,7 @@ impl Library {
                 if let Some(folder) = &mut self.open {
                     folder.paused = paused;
                     if paused {
+                        folder.end_decoders();
                         self.save().await;
                     }
                 }
@@ -169,11 +185,12 @@ impl Library {
                 }
             }
         }
-        let files = (stamps.iter())
+        let files: HashMap<String, File> = (stamps.iter())
             .map(|stamp| stamp.path.clone())
             .zip(files)
             .collect();
-        let (waiting, _) = index.sync(stamps);
+        let (mut waiting, _) = index.sync(stamps);
+        waiting.retain(|stamp| files.contains_key(&stamp.path));
         let mut folder = OpenFolder {
             index,
             key,
@@ -181,6 +198,8 @@ impl Library {
             files,
             total: waiting.len(),
             waiting: waiting.into(),
+            decoders: Decoders::NotStarted,
+            decoding: 0,
             images: Vec::new(),
             skipped: Vec::new(),
             unread: Vec::new(),
@@ -212,34 +231,33 @@ impl Library {
         let Some(folder) = self.open.as_mut().filter(|folder| !folder.paused) else {
             return false;
         };
-        if folder.waiting.is_empty() {
+        if folder.is_complete() {
             return false;
         }
         let (mut batch, mut pixels) = (Vec::new(), Vec::new());
-        while batch.len() < BATCH
-            && let Some(stamp) = folder.waiting.pop_front()
-        {
-            let Some(file) = folder.files.get(&stamp.path) else {
-                continue;
-            };
-            let Ok(buffer) = JsFuture::from(file.array_buffer()).await else {
-                let why = "it could not be read: it has been moved or changed".to_owned();
-                folder.unread.push((stamp.path, why));
-                continue;
-            };
-            let bytes = Uint8Array::new(&buffer).to_vec();
-            match decode(&bytes) {
-                Ok(picture) => {
-                    pixels.push(engine.pixels(&picture));
+        for DecodedFile { tag: file, image } in folder.decode(engine.preprocess(), now).await {
+            match image {
+                Ok(image) => {
                     batch.push(Entry {
-                        file: stamp,
-                        image: ImageFacts::new(&bytes, &picture),
+                        file,
+                        image: ImageFacts {
+                            width: image.width,
+                            height: image.height,
+                            sha256: image.sha256,
+                            difference_hash: image.difference_hash,
+                        },
                     });
+                    pixels.push(image.pixels);
                 }
-                Err(error) => folder.skipped.push(Skipped {
-                    file: stamp,
-                    reason: error.to_string(),
-                }),
+                Err(Unusable::NoImage(reason)) => folder.skipped.push(Skipped { file, reason }),
+                Err(Unusable::Unread) => {
+                    let why = "it could not be read: it has been moved, changed or deleted";
+                    folder.unread.push((file.path, why.into()));
+                }
+                Err(Unusable::Crashed) => {
+                    let why = "decoding it failed, probably for lack of memory: make it smaller";
+                    folder.unread.push((file.path, why.into()));
+                }
             }
         }
         if !pixels.is_empty() {
@@ -247,6 +265,7 @@ impl Library {
                 Ok(features) => folder.images.extend(batch.into_iter().zip(features)),
                 Err(error) => {
                     folder.paused = true;
+                    (folder.waiting).extend(batch.into_iter().map(|entry| entry.file));
                     (self.emit)(LibraryEvent::Failed {
                         error: error.to_string(),
                     });
@@ -254,7 +273,11 @@ impl Library {
                 }
             }
         }
-        let ended = folder.waiting.is_empty();
+        let ended = folder.is_complete();
+        if ended {
+            // Its workers hold memory.
+            folder.end_decoders();
+        }
         if ended || now() - folder.saved_ms > SAVE_EVERY_MS {
             self.save().await;
         }
@@ -359,6 +382,61 @@ impl OpenFolder {
         }
     }
 
+    /// Whether no file waits for anything.
+    fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.decoding == 0
+    }
+
+    /// Some files that are decoded; none if that takes longer than [`PATIENCE_MS`].
+    async fn decode(
+        &mut self,
+        config: &PreprocessConfig,
+        now: fn() -> f64,
+    ) -> Vec<DecodedFile<FileStamp>> {
+        if matches!(self.decoders, Decoders::NotStarted) {
+            self.decoders = match self.waiting.len() >= MANY {
+                true => DecoderPool::start(config, now).map_or(Decoders::Here, Decoders::Pool),
+                false => Decoders::Here,
+            };
+        }
+        if let Decoders::Pool(pool) = &self.decoders {
+            while let Some(stamp) = self.waiting.front()
+                && let Some(file) = self.files.get(&stamp.path)
+                && pool.has_room_for(file)
+                && let Some(stamp) = self.waiting.pop_front()
+            {
+                self.decoding += 1;
+                pool.send(stamp, file.clone());
+            }
+            pool.wait(PATIENCE_MS).await;
+            let done = pool.take(BATCH);
+            self.decoding -= done.len();
+            if pool.is_broken() {
+                self.end_decoders();
+                self.decoders = Decoders::Here;
+            }
+            return done;
+        }
+        let mut done = Vec::new();
+        while done.len() < BATCH
+            && let Some(stamp) = self.waiting.pop_front()
+        {
+            if let Some(file) = self.files.get(&stamp.path) {
+                let image = prepare(file, config).await;
+                done.push(DecodedFile { tag: stamp, image });
+            }
+        }
+        done
+    }
+
+    /// Ends the workers that decode; what they were at waits again.
+    fn end_decoders(&mut self) {
+        if let Decoders::Pool(pool) = std::mem::replace(&mut self.decoders, Decoders::NotStarted) {
+            self.waiting.extend(pool.end());
+            self.decoding = 0;
+        }
+    }
+
     fn report(&mut self, emit: &dyn Fn(LibraryEvent), now_ms: f64) {
         self.reported_ms = now_ms;
         let all = [self.index.skipped(), &self.skipped];
@@ -366,7 +444,7 @@ impl OpenFolder {
             .map(|skipped| (skipped.file.path.clone(), skipped.reason.clone()))
             .chain(self.unread.iter().cloned());
         emit(LibraryEvent::Progress {
-            done: (self.total - self.waiting.len()) as u32,
+            done: (self.total - self.waiting.len() - self.decoding) as u32,
             total: self.total as u32,
             images: (self.index.entries().len() + self.images.len()) as u32,
             skipped: reasons.take(NAMED).collect(),

@@ -5,6 +5,8 @@
 
 #[cfg(all(target_arch = "wasm32", feature = "hand"))]
 pub mod compute_worker;
+#[cfg(all(target_arch = "wasm32", feature = "decoder"))]
+pub mod decoder;
 pub mod defaults;
 #[cfg(feature = "compute")]
 mod device;
@@ -26,7 +28,7 @@ pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures
 
 /// Calls the module's static constructors once. Without an explicit call wasm-ld runs
 /// `__wasm_call_ctors` in every export.
-#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+#[cfg(all(target_arch = "wasm32", any(feature = "hand", feature = "decoder")))]
 pub fn run_constructors() {
     unsafe extern "C" {
         fn __wasm_call_ctors();

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
+use crate::engine::decoder::decode_file;
 use crate::engine::library::Library;
 use crate::engine::messages::{
     ActivationChoice, DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request,
@@ -17,7 +18,6 @@ use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_nam
 use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
-use crate::preprocess::decode;
 use crate::zero_shot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
@@ -385,7 +385,7 @@ impl Question {
 async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, String> {
     post(&Event::EncodingImage { image });
     let start = now();
-    let picture = decode(file).map_err(|e| e.to_string())?;
+    let picture = decode_file(file).await?;
     let pixels = engine.pixels(&picture);
     let (width, height) = (picture.width(), picture.height());
     let prepared = now();

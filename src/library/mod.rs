@@ -7,7 +7,7 @@
 #[cfg(feature = "library")]
 mod duplicates;
 mod file_stamp;
-#[cfg(feature = "library")]
+#[cfg(any(feature = "library", feature = "decoder"))]
 mod hash;
 #[cfg(feature = "library")]
 mod index;
@@ -18,7 +18,7 @@ mod search;
 #[cfg(feature = "library")]
 pub use duplicates::{Duplicates, Group, duplicates};
 pub use file_stamp::{FileStamp, is_image_name};
-#[cfg(feature = "library")]
+#[cfg(any(feature = "library", feature = "decoder"))]
 pub use hash::{difference_hash, file_hash};
 #[cfg(feature = "library")]
 pub use index::{Entry, ImageFacts, Index, IndexError, ModelFingerprint, Skipped};
