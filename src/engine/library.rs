@@ -7,7 +7,7 @@ use web_sys::File;
 
 use super::Engine;
 use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
-use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
+use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
     Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
@@ -25,6 +25,8 @@ const BATCH: usize = 4;
 const MANY: usize = 8;
 /// Longest time without a look at the page's messages, beside that of encoding.
 const PATIENCE_MS: u32 = 50;
+/// Files that were searched with and are not encoded again.
+const ASKED_FILES: usize = 16;
 /// Skipped files that are named in a report.
 const NAMED: usize = 100;
 
@@ -33,6 +35,8 @@ pub struct Library {
     emit: Box<dyn Fn(LibraryEvent)>,
     now: fn() -> f64,
     open: Option<OpenFolder>,
+    /// Features of image files that were searched with, the latest last.
+    asked_files: Vec<(FileStamp, Vec<f32>)>,
 }
 
 struct OpenFolder {
@@ -72,6 +76,7 @@ impl Library {
             emit,
             now,
             open: None,
+            asked_files: Vec::new(),
         }
     }
 
@@ -129,12 +134,21 @@ impl Library {
         {
             return self.open(folder, stamps, files, engine).await;
         }
+        if let LibraryRequest::Search { .. } = &request {
+            self.encode_files(&files, engine).await?;
+        }
         let folder = self.open.as_mut().ok_or("no folder is open")?;
         folder.index_pending();
         let event = match request {
             LibraryRequest::Search { number, terms, top } => LibraryEvent::Found {
                 number,
-                hits: search(&folder.index, &terms, top as usize, engine).await?,
+                hits: {
+                    let files = files.iter().map(stamp_of).filter_map(|stamp| {
+                        let known = self.asked_files.iter().find(|(file, _)| *file == stamp);
+                        known.map(|(_, features)| features.clone())
+                    });
+                    search(&folder.index, &terms, files, top as usize, engine).await?
+                },
             },
             LibraryRequest::Duplicates { similar } => {
                 let found = duplicates(&folder.index, similar);
@@ -156,6 +170,25 @@ impl Library {
             _ => return Ok(()),
         };
         (self.emit)(event);
+        Ok(())
+    }
+
+    /// Encodes image files that are searched with, unless they are known.
+    async fn encode_files(&mut self, files: &[File], engine: &Engine) -> Result<(), String> {
+        for file in files {
+            let stamp = stamp_of(file);
+            if self.asked_files.iter().any(|(known, _)| *known == stamp) {
+                continue;
+            }
+            let image = prepare(file, engine.preprocess()).await;
+            let image = image.map_err(|error| format!("{}: {error}", stamp.path))?;
+            let features = engine.image_features(&[image.pixels]).await;
+            let features = features.map_err(|error| error.to_string())?;
+            self.asked_files.push((stamp, features.concat()));
+            if self.asked_files.len() > ASKED_FILES {
+                self.asked_files.remove(0);
+            }
+        }
         Ok(())
     }
 
@@ -214,6 +247,7 @@ impl Library {
 
     /// Closes the index because features change; the page is told.
     pub async fn model_changed(&mut self) {
+        self.asked_files.clear();
         if self.open.is_some() {
             self.close().await;
             (self.emit)(LibraryEvent::Closed);
@@ -250,13 +284,8 @@ impl Library {
                     pixels.push(image.pixels);
                 }
                 Err(Unusable::NoImage(reason)) => folder.skipped.push(Skipped { file, reason }),
-                Err(Unusable::Unread) => {
-                    let why = "it could not be read: it has been moved, changed or deleted";
-                    folder.unread.push((file.path, why.into()));
-                }
-                Err(Unusable::Crashed) => {
-                    let why = "decoding it failed, probably for lack of memory: make it smaller";
-                    folder.unread.push((file.path, why.into()));
+                Err(error @ (Unusable::Unread | Unusable::Crashed)) => {
+                    folder.unread.push((file.path, error.to_string()));
                 }
             }
         }
@@ -369,6 +398,14 @@ impl Library {
     }
 }
 
+fn stamp_of(file: &File) -> FileStamp {
+    FileStamp {
+        path: file.name(),
+        size: file.size() as u64,
+        modified_ms: file.last_modified() as i64,
+    }
+}
+
 fn slot_name(key: &str, slot: u32) -> String {
     format!("{key}-{slot}")
 }
@@ -454,25 +491,28 @@ impl OpenFolder {
     }
 }
 
-/// The nearest images, without those that were asked with and their copies.
+/// The nearest images, without those of the index that were asked with and their copies.
+/// `files` are the features of the terms that are files.
 async fn search(
     index: &Index,
     terms: &[SearchTerm],
+    mut files: impl Iterator<Item = Vec<f32>>,
     top: usize,
     engine: &mut Engine,
 ) -> Result<Vec<(String, f32)>, String> {
     let mut features = Vec::new();
     let mut asked_with = Vec::new();
     for term in terms {
-        let known = match term.image {
-            true => {
+        let known = match term.kind {
+            TermKind::Indexed => {
                 let place = (index.entries())
                     .binary_search_by(|entry| entry.file.path.as_str().cmp(&term.text))
                     .map_err(|_| format!("{} is not in the index", term.text))?;
                 asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
-            false => {
+            TermKind::File => files.next().ok_or("an image of the query is missing")?,
+            TermKind::Words => {
                 let found = (engine.text_features(std::slice::from_ref(&term.text)).await)
                     .map_err(|error| error.to_string())?;
                 (found.into_iter().next()).map_or(Vec::new(), |found| found.features)

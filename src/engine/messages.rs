@@ -173,10 +173,21 @@ pub enum LibraryRequest {
 pub struct SearchTerm {
     /// Looked for, or kept out.
     pub sign: Sign,
-    /// Words, or the path of an indexed image.
+    /// Words, path of an indexed image, or name of a file.
     pub text: String,
-    /// Whether `text` is the path of an image.
-    pub image: bool,
+    /// Which of these.
+    pub kind: TermKind,
+}
+
+/// Kind of a query's term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TermKind {
+    /// Words.
+    Words,
+    /// Indexed image.
+    Indexed,
+    /// Image file from elsewhere. The files are attached, in the order of their terms.
+    File,
 }
 
 /// Event of the library.
@@ -231,7 +242,7 @@ pub enum LibraryEvent {
 }
 
 /// Index kept by the browser.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptIndex {
     /// Its name in the storage.
     pub key: String,

@@ -1,7 +1,7 @@
 //! Library of the visitor's own images, as plain data: the open folder, the query and its
 //! answer, duplicates and sorted images.
 
-use crate::engine::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
+use crate::engine::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
 use crate::library::{Sign, parse_query};
 
 /// What is done with the images.
@@ -43,6 +43,43 @@ pub struct Folder {
     pub files: usize,
     /// Number of other files.
     pub other: usize,
+    /// Folders and files that could not be read, by path.
+    pub unread: Vec<String>,
+    /// Whether the page can read it again by itself.
+    pub on_disk: bool,
+}
+
+/// Folder of an earlier visit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KnownFolder {
+    pub name: String,
+    /// Whether the page can open it by itself.
+    pub on_disk: bool,
+    /// Its indexes, one for each model.
+    pub indexes: Vec<KeptIndex>,
+}
+
+/// Image of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryImage {
+    /// One of the folder, by path.
+    Indexed(String),
+    /// One from elsewhere.
+    File {
+        /// Tells files apart.
+        id: u32,
+        /// Name of the file.
+        name: String,
+    },
+}
+
+impl QueryImage {
+    /// Name for people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Indexed(name) | Self::File { name, .. } => name,
+        }
+    }
 }
 
 /// How far the index is.
@@ -112,8 +149,8 @@ pub struct LibrarySession {
     pub task: Task,
     /// Words of the query, as typed.
     pub query: String,
-    /// Images of the query, by path.
-    pub like: Vec<(Sign, String)>,
+    /// Images of the query.
+    pub like: Vec<(Sign, QueryImage)>,
     number: u32,
     /// Path and similarity, nearest first; `None` without a query.
     pub hits: Option<Vec<(String, f32)>>,
@@ -126,6 +163,10 @@ pub struct LibrarySession {
     /// Whether the worker was asked for duplicates or to sort.
     pub busy: bool,
     pub kept: Vec<KeptIndex>,
+    /// Names of the folders that the page can open again by itself.
+    pub disk: Vec<String>,
+    /// Number of images seen so far of a folder that is being read.
+    pub reading: Option<usize>,
     pub error: Option<String>,
 }
 
@@ -149,6 +190,7 @@ impl LibrarySession {
         *self = Self {
             folder: Some(folder),
             kept: std::mem::take(&mut self.kept),
+            disk: std::mem::take(&mut self.disk),
             query: std::mem::take(&mut self.query),
             task: self.task,
             number: self.number + 1,
@@ -165,6 +207,31 @@ impl LibrarySession {
         self.busy = false;
     }
 
+    /// Folders of earlier visits: those with an index, and those that the page can open.
+    pub fn known_folders(&self) -> Vec<KnownFolder> {
+        let mut known: Vec<KnownFolder> = Vec::new();
+        let folder = |name: &String| KnownFolder {
+            name: name.clone(),
+            on_disk: self.disk.contains(name),
+            indexes: Vec::new(),
+        };
+        for index in &self.kept {
+            match known.iter_mut().find(|known| known.name == index.folder) {
+                Some(known) => known.indexes.push(index.clone()),
+                None => known.push(KnownFolder {
+                    indexes: vec![index.clone()],
+                    ..folder(&index.folder)
+                }),
+            }
+        }
+        for name in &self.disk {
+            if !known.iter().any(|known| known.name == *name) {
+                known.push(folder(name));
+            }
+        }
+        known
+    }
+
     /// Whether all images are in the index.
     pub fn complete(&self) -> bool {
         (self.progress.as_ref()).is_some_and(|progress| progress.done == progress.total)
@@ -175,12 +242,15 @@ impl LibrarySession {
         let words = parse_query(&self.query).into_iter().map(|term| SearchTerm {
             sign: term.sign,
             text: term.text,
-            image: false,
+            kind: TermKind::Words,
         });
-        let images = self.like.iter().map(|(sign, path)| SearchTerm {
+        let images = self.like.iter().map(|(sign, image)| SearchTerm {
             sign: *sign,
-            text: path.clone(),
-            image: true,
+            text: image.name().into(),
+            kind: match image {
+                QueryImage::Indexed(_) => TermKind::Indexed,
+                QueryImage::File { .. } => TermKind::File,
+            },
         });
         let terms: Vec<SearchTerm> = words.chain(images).collect();
         self.number += 1;
@@ -194,6 +264,21 @@ impl LibrarySession {
             terms,
             top: TOP,
         })
+    }
+
+    /// Adds an image to the query; one that is there changes its sign.
+    pub fn add_image(&mut self, sign: Sign, image: QueryImage) {
+        self.like.retain(|(_, known)| *known != image);
+        self.like.push((sign, image));
+    }
+
+    /// Files of the query, in the order of their terms.
+    pub fn query_files(&self) -> Vec<u32> {
+        let id = |(_, image): &(Sign, QueryImage)| match image {
+            QueryImage::File { id, .. } => Some(*id),
+            QueryImage::Indexed(_) => None,
+        };
+        self.like.iter().filter_map(id).collect()
     }
 
     /// Hits that are shown: those that are similar enough.
@@ -289,6 +374,8 @@ mod tests {
             name: "Photos".into(),
             files: 100,
             other: 0,
+            unread: Vec::new(),
+            on_disk: false,
         });
         session
     }
@@ -320,6 +407,61 @@ mod tests {
         session.on_event(found(last), 0.0);
         session.min_score = 0.3;
         assert_eq!(session.shown().len(), 1);
+    }
+
+    #[test]
+    fn folders_are_known_by_their_indexes_and_their_handles() {
+        let index = |folder: &str, model: &str| KeptIndex {
+            key: format!("{folder}{model}"),
+            folder: folder.into(),
+            model: model.into(),
+            images: 3,
+            bytes: 10,
+        };
+        let mut session = LibrarySession::new();
+        session.disk = vec!["Photos".into(), "New".into()];
+        session.on_event(
+            LibraryEvent::Kept(vec![
+                index("Old", "a"),
+                index("Photos", "a"),
+                index("Photos", "b"),
+            ]),
+            0.0,
+        );
+        let known: Vec<_> = (session.known_folders().into_iter())
+            .map(|known| (known.name, known.on_disk, known.indexes.len()))
+            .collect();
+        let expected = [("Old", false, 1), ("Photos", true, 2), ("New", true, 0)];
+        assert_eq!(
+            known,
+            expected.map(|(name, on_disk, count)| (name.to_owned(), on_disk, count))
+        );
+    }
+
+    #[test]
+    fn images_of_a_query_are_told_apart() {
+        let mut session = opened();
+        session.on_event(progress(100, 100), 0.0);
+        let file = |id| QueryImage::File {
+            id,
+            name: "image.png".into(),
+        };
+        session.add_image(Sign::Plus, file(3));
+        session.add_image(Sign::Plus, QueryImage::Indexed("a.jpg".into()));
+        session.add_image(Sign::Plus, file(7));
+        // The same again changes its sign only.
+        session.add_image(Sign::Minus, QueryImage::Indexed("a.jpg".into()));
+        assert_eq!(session.query_files(), [3, 7]);
+        let Some(LibraryRequest::Search { terms, .. }) = session.search() else {
+            panic!("no search");
+        };
+        let kinds: Vec<_> = terms.iter().map(|term| (term.kind, term.sign)).collect();
+        let expected = [
+            (TermKind::File, Sign::Plus),
+            (TermKind::File, Sign::Plus),
+            (TermKind::Indexed, Sign::Minus),
+        ];
+        assert_eq!(kinds, expected);
     }
 
     #[test]

@@ -135,13 +135,16 @@ pub async fn prepare(file: &File, config: &PreprocessConfig) -> Result<Prepared,
 }
 
 /// Why a file cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// It has been moved, changed or deleted.
+    /// The browser does not read it.
+    #[error("it could not be read: it has been moved, changed or deleted")]
     Unread,
     /// It is no readable image: why, for people.
+    #[error("{0}")]
     NoImage(String),
     /// The decoder came to an end with it.
+    #[error("decoding it failed, probably for lack of memory: make it smaller")]
     Crashed,
 }
 

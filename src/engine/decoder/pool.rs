@@ -151,7 +151,9 @@ impl<T: 'static> DecoderPool<T> {
     /// Ends the decoders. Returns what was not [taken](Self::take).
     pub fn end(self) -> Vec<T> {
         let mut state = self.state.borrow_mut();
-        let done = std::mem::take(&mut state.done).into_iter().map(|done| done.tag);
+        let done = std::mem::take(&mut state.done)
+            .into_iter()
+            .map(|done| done.tag);
         let decoders = std::mem::take(&mut state.decoders).into_iter();
         let files = decoders.flat_map(|mut decoder| std::mem::take(&mut decoder.files));
         done.chain(files.map(|(tag, _)| tag)).collect()
@@ -263,8 +265,8 @@ fn on_reply<T: 'static>(
         match spawn(shared, config, number) {
             Ok(mut fresh) => {
                 fresh.files = std::mem::take(&mut decoder.files);
-                let posted = (fresh.files.iter())
-                    .all(|(_, file)| post(&fresh.worker, file, config).is_ok());
+                let posted =
+                    (fresh.files.iter()).all(|(_, file)| post(&fresh.worker, file, config).is_ok());
                 state.failed |= !posted;
                 let old = std::mem::replace(decoder, fresh);
                 // This runs inside of one of its callbacks.
