@@ -1,7 +1,10 @@
 // How the page grows with the number of pictures: the built page (dist/) in a headless
 // Chromium, on the CPU.
 //
-//   node benches/many_pictures.mjs [COUNT...] [--side 800] [--library]     by default 100 1000 10000
+//   node benches/many_pictures.mjs [COUNT...] [--side 800] [--library] [--cores N]
+//
+// by default 100 1000 10000; --cores tells the worker how many there are: with 1 it decodes
+// all by itself.
 //
 // Prints Markdown, a row for each number of pictures, each in a browser of its own. On the
 // side "Classify":
@@ -20,6 +23,7 @@
 //   picture; a picture's share of it
 // - search: from the key to the hits; sort: from the click to the groups; one more label
 //   to sort by; duplicates
+// - CPU: time of the processor that the page's process takes for opening and indexing
 // - longest frame: while opening and indexing, and in all that follows
 //
 // Pictures are JPEG, `side` wide and three quarters of it high, no two alike, made by the
@@ -31,7 +35,7 @@ import * as h from "../tests/browser/harness.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { side: { type: "string", default: "800" }, library: { type: "boolean", default: false } },
+  options: { side: { type: "string", default: "800" }, library: { type: "boolean", default: false }, cores: { type: "string" } },
 });
 const side = Number(options.side);
 const counts = positionals.length ? positionals.map(Number) : [100, 1000, 10000];
@@ -81,11 +85,23 @@ async function make({ count, side }) {
   const canvas = new OffscreenCanvas(side, Math.round(side * 0.75));
   const context = canvas.getContext("2d");
   window.bench.files = [];
+  // Large ones have the grain of photographs: smooth ones would be decoded too fast.
+  const grain = new OffscreenCanvas(256, 256);
+  const pixels = new ImageData(256, 256);
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    pixels.data.fill((i * 7919 + ((i * i) >> 7)) % 251, i, i + 3);
+    pixels.data[i + 3] = 40;
+  }
+  grain.getContext("2d").putImageData(pixels, 0, 0);
   for (let i = 0; i < count; i++) {
     for (let part = 0; part < 12; part++) {
       context.fillStyle = `hsl(${(i * 137 + part * 53) % 360} 60% ${20 + ((i * 7 + part * 11) % 60)}%)`;
       const [x, y] = [((i * 31 + part * 97) % 83) / 83, ((i * 17 + part * 41) % 71) / 71];
       context.fillRect(x * canvas.width, y * canvas.height, canvas.width / 3, canvas.height / 4);
+    }
+    if (side > 2000) {
+      context.fillStyle = context.createPattern(grain, "repeat");
+      context.fillRect(0, 0, canvas.width, canvas.height);
     }
     const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
     window.bench.files.push(new File([blob], `picture-${i}.jpg`, { type: "image/jpeg" }));
@@ -143,6 +159,15 @@ async function memory(browser, page) {
     bytes += 1024 * Number(status.match(/VmRSS:\s+(\d+)/)?.[1] ?? 0);
   }
   return bytes;
+}
+
+/** Seconds of the processor that the browser's page processes have taken. */
+async function cpu(browser) {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  await session.detach();
+  const pages = processInfo.filter(({ type }) => type === "renderer");
+  return pages.reduce((sum, { cpuTime }) => sum + cpuTime, 0);
 }
 
 async function measure(server, count) {
@@ -240,11 +265,13 @@ async function measureLibrary(server, count) {
     await page.evaluate(offerFolder);
     await page.evaluate(() => (window.bench.frames.longest = 0));
     const start = Date.now();
+    const cpuBefore = await cpu(browser);
     await page.locator(h.hook("choose-folder")).click();
     await page.locator(h.hook("index-status")).filter({ hasText: /indexing|images/ }).waitFor();
     const opened = Date.now();
     await page.locator(h.hook("index-status")).filter({ hasText: `Photos: ${count} images` }).waitFor();
     const indexed = Date.now();
+    const cpuSeconds = (await cpu(browser)) - cpuBefore;
     const indexingFrame = await page.evaluate(() => window.bench.frames.longest);
 
     const button = (name) => page.locator(h.hook(name));
@@ -266,6 +293,7 @@ async function measureLibrary(server, count) {
         time(opened - start),
         time(indexed - opened),
         time((indexed - opened) / count),
+        `${cpuSeconds.toFixed(1)} s`,
         time(search.ms),
         time(sort.ms),
         time(label.ms),
@@ -301,9 +329,10 @@ async function measureClassify(server, count) {
 }
 
 const CLASSIFY = ["pictures", "adding", "a picture's share", "preparing + encoding it", "one more label", "longest frame: adding, label, scrolling", "memory", "cards"];
-const LIBRARY = ["pictures", "opening", "indexing", "a picture's share", "search", "sort", "one more label", "duplicates", "longest frame: indexing, after it", "memory"];
+const LIBRARY = ["pictures", "opening", "indexing", "a picture's share", "CPU", "search", "sort", "one more label", "duplicates", "longest frame: indexing, after it", "memory"];
 
-const server = await h.startServer();
+const cores = options.cores && `Object.defineProperty(navigator, "hardwareConcurrency", { value: ${Number(options.cores)} });`;
+const server = await h.startServer({ prelude: cores });
 try {
   const rows = [];
   let version;
@@ -320,4 +349,5 @@ try {
   console.log(rows.join("\n"));
 } finally {
   server.stop();
+  await h.cleanUp();
 }

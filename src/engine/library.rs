@@ -8,6 +8,7 @@ use web_sys::File;
 use super::Engine;
 use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
 use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
+use super::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
     Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
@@ -16,8 +17,11 @@ use crate::preprocess::PreprocessConfig;
 
 /// Name of the storage.
 const STORAGE: &str = "library";
-/// Time between two writes of a growing index, and between two reports of progress.
-const SAVE_EVERY_MS: f64 = 20_000.0;
+/// Least time between two writes of a growing index, and share of the time that they may
+/// take.
+const SAVE_EVERY_MS: f64 = 5_000.0;
+const SAVE_SHARE: f64 = 0.05;
+/// Time between two reports of progress.
 const REPORT_EVERY_MS: f64 = 200.0;
 /// Images encoded in one unit of work.
 const BATCH: usize = 4;
@@ -45,6 +49,10 @@ struct OpenFolder {
     key: String,
     /// Which of its two copies is written next: the other one stays whole meanwhile.
     slot: u32,
+    /// One tab at a time keeps an index: two would replace each other's.
+    lock: WebLock,
+    /// Whether the index has changed since it was written.
+    unsaved: bool,
     files: HashMap<String, File>,
     waiting: VecDeque<FileStamp>,
     decoders: Decoders,
@@ -56,7 +64,9 @@ struct OpenFolder {
     /// Files that could not be read this time.
     unread: Vec<(String, String)>,
     paused: bool,
+    /// When the index was written last, and how long it took.
     saved_ms: f64,
+    save_took_ms: f64,
     reported_ms: f64,
 }
 
@@ -222,10 +232,12 @@ impl Library {
             .map(|stamp| stamp.path.clone())
             .zip(files)
             .collect();
-        let (mut waiting, _) = index.sync(stamps);
+        let (mut waiting, gone) = index.sync(stamps);
         waiting.retain(|stamp| files.contains_key(&stamp.path));
         let mut folder = OpenFolder {
             index,
+            lock: WebLock::request(&format!("clip.library.{key}")),
+            unsaved: gone > 0,
             key,
             slot,
             files,
@@ -238,6 +250,7 @@ impl Library {
             unread: Vec::new(),
             paused: false,
             saved_ms: (self.now)(),
+            save_took_ms: 0.0,
             reported_ms: 0.0,
         };
         folder.report(&*self.emit, (self.now)());
@@ -307,7 +320,8 @@ impl Library {
             // Its workers hold memory.
             folder.end_decoders();
         }
-        if ended || now() - folder.saved_ms > SAVE_EVERY_MS {
+        let save_every = SAVE_EVERY_MS.max(folder.save_took_ms / SAVE_SHARE);
+        if ended || now() - folder.saved_ms > save_every {
             self.save().await;
         }
         if let Some(folder) = &mut self.open
@@ -326,11 +340,12 @@ impl Library {
         let Some(folder) = &mut self.open else {
             return;
         };
-        folder.saved_ms = (self.now)();
-        if folder.images.is_empty() && folder.skipped.is_empty() {
+        let start = (self.now)();
+        folder.saved_ms = start;
+        folder.index_pending();
+        if !folder.unsaved || !folder.lock.is_held() {
             return;
         }
-        folder.index_pending();
         let Some(storage) = ModelCache::named(STORAGE).await else {
             return;
         };
@@ -351,6 +366,9 @@ impl Library {
         };
         match written {
             Ok(()) => {
+                folder.unsaved = false;
+                folder.saved_ms = (self.now)();
+                folder.save_took_ms = folder.saved_ms - start;
                 folder.slot = 1 - folder.slot;
                 // The older copy.
                 storage.delete(&slot_name(&folder.key, folder.slot)).await;
@@ -414,6 +432,7 @@ impl OpenFolder {
     /// Moves what was encoded into the index.
     fn index_pending(&mut self) {
         if !self.images.is_empty() || !self.skipped.is_empty() {
+            self.unsaved = true;
             let images = std::mem::take(&mut self.images);
             self.index.extend(images, std::mem::take(&mut self.skipped));
         }

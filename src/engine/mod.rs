@@ -19,6 +19,8 @@ pub mod rankings;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod web_lock;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod worker;
 
 #[cfg(feature = "compute")]

@@ -110,6 +110,7 @@ impl LibraryController {
             return;
         }
         self.files.set_value(files);
+        self.thumbnails.forget();
         self.query_files.set_value(HashMap::new());
         self.session.update(|session| session.open(folder));
         self.send_folder();
@@ -316,9 +317,12 @@ impl LibraryController {
                 .try_with_value(|files| files.get(id).cloned()))
             .flatten(),
         };
-        match file {
-            Some(file) => self.thumbnails.of(file.into(), None),
-            None => RwSignal::new(None).read_only(),
+        match (file, image) {
+            (Some(file), QueryImage::Indexed(path)) => {
+                self.thumbnails.named(path.clone(), file.into())
+            }
+            (Some(file), QueryImage::File { .. }) => self.thumbnails.of(file.into(), None),
+            (None, _) => RwSignal::new(None).read_only(),
         }
     }
 
