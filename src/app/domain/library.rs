@@ -137,6 +137,29 @@ impl Sorted {
         images.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         images
     }
+
+    /// Gives a group another name; with that of another group it becomes one with it.
+    pub fn rename(&mut self, label: usize, name: &str) {
+        let name = name.trim();
+        if name.is_empty() || label >= self.labels.len() {
+            return;
+        }
+        match self.labels.iter().position(|known| known == name) {
+            Some(same) if same == label => {}
+            Some(other) => {
+                self.labels.remove(label);
+                for image in &mut self.images {
+                    if image.label == label {
+                        image.label = other;
+                    }
+                    if image.label > label {
+                        image.label -= 1;
+                    }
+                }
+            }
+            None => self.labels[label] = name.to_owned(),
+        }
+    }
 }
 
 /// All that the page knows of the library.
@@ -407,6 +430,32 @@ mod tests {
         session.on_event(found(last), 0.0);
         session.min_score = 0.3;
         assert_eq!(session.shown().len(), 1);
+    }
+
+    #[test]
+    fn groups_are_renamed_and_joined() {
+        let image = |path: &str, label| SortedImage {
+            path: path.into(),
+            label,
+            probability: 0.5,
+        };
+        let mut sorted = Sorted {
+            labels: ["cat", "dog", "car"].map(String::from).into(),
+            images: vec![image("a", 0), image("b", 1), image("c", 2)],
+        };
+        sorted.rename(0, " kitten ");
+        sorted.rename(0, "");
+        sorted.rename(9, "x");
+        assert_eq!(sorted.labels, ["kitten", "dog", "car"]);
+        // The dogs join the cars.
+        sorted.rename(1, "car");
+        assert_eq!(sorted.labels, ["kitten", "car"]);
+        let labels: Vec<usize> = sorted.images.iter().map(|image| image.label).collect();
+        assert_eq!(labels, [0, 1, 1]);
+        // And the cats, which come before them.
+        sorted.rename(0, "car");
+        assert_eq!(sorted.labels, ["car"]);
+        assert!(sorted.images.iter().all(|image| image.label == 0));
     }
 
     #[test]

@@ -100,7 +100,21 @@ pub fn Sort(app: App) -> impl IntoView {
                         view! {
                             <section class="sorted-group" data-testid="sorted-group" data-label=title.clone()>
                                 <h3>
-                                    {title.clone()} " "
+                                    <input
+                                        type="text"
+                                        class="group-name"
+                                        data-testid="group-name"
+                                        aria-label=format!("Name of the group {title}")
+                                        prop:value=title.clone()
+                                        on:change:target=move |event| {
+                                            let name = event.target().value();
+                                            session.update(|s| {
+                                                if let Some(sorted) = &mut s.sorted {
+                                                    sorted.rename(label, &name);
+                                                }
+                                            });
+                                        }
+                                    />
                                     <span class="count">{move || images.with(Vec::len).to_string()}</span>
                                 </h3>
                                 <ul class="tiles">
