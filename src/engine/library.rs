@@ -11,7 +11,8 @@ use super::Engine;
 use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
-    Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
+    Entry, FileStamp, Group, ImageFacts, Index, IndexSummary, Skipped, combine, duplicates,
+    file_hash,
 };
 use crate::preprocess::decode;
 
@@ -314,20 +315,10 @@ impl Library {
                 let Some((key, _)) = name.rsplit_once('-') else {
                     continue;
                 };
-                let Some(bytes) = storage.get(&name).await else {
-                    continue;
-                };
-                let Ok(index) = Index::read(&bytes) else {
-                    continue;
-                };
-                kept.retain(|known| known.key != key);
-                kept.push(KeptIndex {
-                    key: key.into(),
-                    folder: index.folder().into(),
-                    model: index.model().name.clone(),
-                    images: index.entries().len() as u32,
-                    bytes: bytes.len() as u64,
-                });
+                if let Some(index) = kept_index(&storage, &name, key).await {
+                    kept.retain(|known| known.key != key);
+                    kept.push(index);
+                }
             }
         }
         kept.sort_by(|a, b| (&a.folder, &a.model).cmp(&(&b.folder, &b.model)));
@@ -344,6 +335,37 @@ impl Library {
             }
         }
     }
+}
+
+/// What the list says of a kept index: by the first bytes of its file, or by all of them
+/// if an earlier version wrote it.
+async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<KeptIndex> {
+    let file = storage.handle(name).await?;
+    let beginning = async |length: usize| -> Option<Vec<u8>> {
+        let part = file.slice_with_f64_and_f64(0.0, length as f64).ok()?;
+        let buffer = JsFuture::from(part.array_buffer()).await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    };
+    let first = *beginning(8).await?.first_chunk()?;
+    let beginning = beginning(IndexSummary::length(first)?).await?;
+    let summary = match IndexSummary::read(&beginning) {
+        Some(summary) => summary,
+        None => {
+            let index = Index::read(&storage.get(name).await?).ok()?;
+            IndexSummary {
+                folder: index.folder().into(),
+                model: index.model().name.clone(),
+                images: index.entries().len(),
+            }
+        }
+    };
+    Some(KeptIndex {
+        key: key.into(),
+        folder: summary.folder,
+        model: summary.model,
+        images: summary.images as u32,
+        bytes: file.size() as u64,
+    })
 }
 
 fn slot_name(key: &str, slot: u32) -> String {
@@ -388,9 +410,8 @@ async fn search(
     for term in terms {
         let known = match term.image {
             true => {
-                let place = (index.entries())
-                    .binary_search_by(|entry| entry.file.path.as_str().cmp(&term.text))
-                    .map_err(|_| format!("{} is not in the index", term.text))?;
+                let place = (index.find(&term.text))
+                    .ok_or_else(|| format!("{} is not in the index", term.text))?;
                 asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
@@ -403,7 +424,9 @@ async fn search(
         features.push((term.sign, known));
     }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    let hits = index.search(&query, top, -1.0, &asked_with);
+    let hits = index.search(&query, top, -1.0, |entry| {
+        !asked_with.contains(&index.entries()[entry].image.sha256)
+    });
     Ok((hits.into_iter())
         .map(|hit| (index.entries()[hit.entry].file.path.clone(), hit.score))
         .collect())
