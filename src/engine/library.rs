@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use js_sys::Uint8Array;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use super::Engine;
@@ -10,10 +12,13 @@ use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
 use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
 use super::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
+use crate::kernels::math::dot;
 use crate::library::{
-    Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
+    Cluster, Entry, FileStamp, Filter, Group, ImageFacts, Index, IndexSummary, Skipped,
+    cluster_words, clusters, combine, duplicates, file_hash, vocabulary,
 };
 use crate::preprocess::PreprocessConfig;
+use crate::zero_shot::DEFAULT_TEMPLATE;
 
 /// Name of the storage.
 const STORAGE: &str = "library";
@@ -150,14 +155,20 @@ impl Library {
         let folder = self.open.as_mut().ok_or("no folder is open")?;
         folder.index_pending();
         let event = match request {
-            LibraryRequest::Search { number, terms, top } => LibraryEvent::Found {
+            LibraryRequest::Search {
+                number,
+                terms,
+                top,
+                filter,
+            } => LibraryEvent::Found {
                 number,
                 hits: {
                     let files = files.iter().map(stamp_of).filter_map(|stamp| {
                         let known = self.asked_files.iter().find(|(file, _)| *file == stamp);
                         known.map(|(_, features)| features.clone())
                     });
-                    search(&folder.index, &terms, files, top as usize, engine).await?
+                    let index = &folder.index;
+                    search(index, &terms, files, top as usize, &filter, engine).await?
                 },
             },
             LibraryRequest::Duplicates { similar } => {
@@ -173,9 +184,24 @@ impl Library {
                     similar: paths(&found.similar),
                 }
             }
-            LibraryRequest::Sort { labels, templates } => {
-                let images = sort(&folder.index, &labels, &templates, engine).await?;
+            LibraryRequest::Sort {
+                labels,
+                templates,
+                filter,
+            } => {
+                let images = sort(&folder.index, &labels, &templates, &filter, engine).await?;
                 LibraryEvent::Sorted { labels, images }
+            }
+            LibraryRequest::Cluster { count, filter } => {
+                let found = cluster(&folder.index, count, &filter);
+                let labels: Vec<String> = (1..=found.len()).map(|n| format!("Group {n}")).collect();
+                (self.emit)(LibraryEvent::Sorted {
+                    labels: labels.clone(),
+                    images: cluster_images(&folder.index, &found),
+                });
+                let names = cluster_names(&found, engine).await?;
+                let labels = labels.into_iter().zip(names).collect();
+                LibraryEvent::Named { labels }
             }
             _ => return Ok(()),
         };
@@ -292,6 +318,7 @@ impl Library {
                             height: image.height,
                             sha256: image.sha256,
                             difference_hash: image.difference_hash,
+                            taken_ms: image.taken_ms,
                         },
                     });
                     pixels.push(image.pixels);
@@ -384,20 +411,10 @@ impl Library {
                 let Some((key, _)) = name.rsplit_once('-') else {
                     continue;
                 };
-                let Some(bytes) = storage.get(&name).await else {
-                    continue;
-                };
-                let Ok(index) = Index::read(&bytes) else {
-                    continue;
-                };
-                kept.retain(|known| known.key != key);
-                kept.push(KeptIndex {
-                    key: key.into(),
-                    folder: index.folder().into(),
-                    model: index.model().name.clone(),
-                    images: index.entries().len() as u32,
-                    bytes: bytes.len() as u64,
-                });
+                if let Some(index) = kept_index(&storage, &name, key).await {
+                    kept.retain(|known| known.key != key);
+                    kept.push(index);
+                }
             }
         }
         kept.sort_by(|a, b| (&a.folder, &a.model).cmp(&(&b.folder, &b.model)));
@@ -422,6 +439,37 @@ fn stamp_of(file: &File) -> FileStamp {
         size: file.size() as u64,
         modified_ms: file.last_modified() as i64,
     }
+}
+
+/// What the list says of a kept index: by the first bytes of its file, or by all of them
+/// if an earlier version wrote it.
+async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<KeptIndex> {
+    let file = storage.handle(name).await?;
+    let beginning = async |length: usize| -> Option<Vec<u8>> {
+        let part = file.slice_with_f64_and_f64(0.0, length as f64).ok()?;
+        let buffer = JsFuture::from(part.array_buffer()).await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    };
+    let first = *beginning(8).await?.first_chunk()?;
+    let beginning = beginning(IndexSummary::length(first)?).await?;
+    let summary = match IndexSummary::read(&beginning) {
+        Some(summary) => summary,
+        None => {
+            let index = Index::read(&storage.get(name).await?).ok()?;
+            IndexSummary {
+                folder: index.folder().into(),
+                model: index.model().name.clone(),
+                images: index.entries().len(),
+            }
+        }
+    };
+    Some(KeptIndex {
+        key: key.into(),
+        folder: summary.folder,
+        model: summary.model,
+        images: summary.images as u32,
+        bytes: file.size() as u64,
+    })
 }
 
 fn slot_name(key: &str, slot: u32) -> String {
@@ -517,6 +565,7 @@ async fn search(
     terms: &[SearchTerm],
     mut files: impl Iterator<Item = Vec<f32>>,
     top: usize,
+    filter: &Filter,
     engine: &mut Engine,
 ) -> Result<Vec<(String, f32)>, String> {
     let mut features = Vec::new();
@@ -524,9 +573,8 @@ async fn search(
     for term in terms {
         let known = match term.kind {
             TermKind::Indexed => {
-                let place = (index.entries())
-                    .binary_search_by(|entry| entry.file.path.as_str().cmp(&term.text))
-                    .map_err(|_| format!("{} is not in the index", term.text))?;
+                let place = (index.find(&term.text))
+                    .ok_or_else(|| format!("{} is not in the index", term.text))?;
                 asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
@@ -539,24 +587,81 @@ async fn search(
         };
         features.push((term.sign, known));
     }
+    if terms.is_empty() {
+        return Ok(newest(index, top, filter));
+    }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    let hits = index.search(&query, top, -1.0, &asked_with);
+    let hits = index.search(&query, top, -1.0, |entry| {
+        let entry = &index.entries()[entry];
+        passes(filter, entry) && !asked_with.contains(&entry.image.sha256)
+    });
     Ok((hits.into_iter())
         .map(|hit| (index.entries()[hit.entry].file.path.clone(), hit.score))
         .collect())
 }
 
-/// Path, best label and its probability for each image.
+/// The images that pass, newest first.
+fn newest(index: &Index, top: usize, filter: &Filter) -> Vec<(String, f32)> {
+    let mut found: Vec<&Entry> = (index.entries().iter())
+        .filter(|entry| passes(filter, entry))
+        .collect();
+    // A stable sort: images of one time stay in the order of their paths.
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.date_ms()));
+    (found.into_iter().take(top))
+        .map(|entry| (entry.file.path.clone(), 0.0))
+        .collect()
+}
+
+/// Whether an image passes. Of labels only the page knows.
+fn passes(filter: &Filter, entry: &Entry) -> bool {
+    filter.passes(&entry.file.path, entry.date_ms(), None)
+}
+
+/// Path, best label and its probability for each image that passes.
 async fn sort(
     index: &Index,
     labels: &[String],
     templates: &[String],
+    filter: &Filter,
     engine: &mut Engine,
 ) -> Result<Vec<(String, u32, f32)>, String> {
     let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_string())?;
     let scale = engine.logit_scale().exp();
     let best = index.best_labels(&classifier, scale).unwrap_or_default();
     Ok((index.entries().iter().zip(best))
+        .filter(|(entry, _)| passes(filter, entry))
         .map(|(entry, (label, probability))| (entry.file.path.clone(), label as u32, probability))
+        .collect())
+}
+
+/// Groups of similar images among those that pass.
+fn cluster(index: &Index, count: Option<u32>, filter: &Filter) -> Vec<Cluster> {
+    let entries: Vec<usize> = (index.entries().iter().enumerate())
+        .filter(|(_, entry)| passes(filter, entry))
+        .map(|(place, _)| place)
+        .collect();
+    clusters(index, &entries, count.map(|count| count as usize))
+}
+
+/// Path, group and similarity to the group's centre of each image.
+fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)> {
+    (clusters.iter().enumerate())
+        .flat_map(|(number, cluster)| {
+            (cluster.entries.iter()).map(move |entry| {
+                let similarity = dot(&index.features_of(*entry), &cluster.centre);
+                let path = index.entries()[*entry].file.path.clone();
+                (path, number as u32, similarity)
+            })
+        })
+        .collect()
+}
+
+/// The word that fits each cluster best.
+async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
+    let words = vocabulary();
+    let features = engine.classifier(&words, &[DEFAULT_TEMPLATE.to_owned()]);
+    let features = features.await.map_err(|error| error.to_string())?;
+    Ok((cluster_words(clusters, &features, 1).into_iter())
+        .map(|best| best.first().map_or(String::new(), |word| words[*word].clone()))
         .collect())
 }

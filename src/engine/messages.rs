@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
-use crate::library::{FileStamp, Sign};
+use crate::library::{FileStamp, Filter, Sign};
 use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
@@ -138,7 +138,7 @@ pub enum LibraryRequest {
     Pause(bool),
     /// Closes the index; what was encoded is kept.
     Close,
-    /// Ranks all images by a query.
+    /// Ranks all images by a query; without terms, by date.
     Search {
         /// Counter of the page, echoed in the answer to detect stale ones.
         number: u32,
@@ -146,6 +146,8 @@ pub enum LibraryRequest {
         terms: Vec<SearchTerm>,
         /// Number of images to return.
         top: u32,
+        /// Only images that pass.
+        filter: Filter,
     },
     /// Finds duplicates.
     Duplicates {
@@ -158,6 +160,16 @@ pub enum LibraryRequest {
         labels: Vec<String>,
         /// Each contains `{label}`.
         templates: Vec<String>,
+        /// Only images that pass.
+        filter: Filter,
+    },
+    /// Groups similar images. Answered by [`LibraryEvent::Sorted`] with numbered groups, and
+    /// then by [`LibraryEvent::Named`].
+    Cluster {
+        /// Number of groups; by default the one that fits best.
+        count: Option<u32>,
+        /// Only images that pass.
+        filter: Filter,
     },
     /// Asks for the kept indexes.
     List,
@@ -206,11 +218,11 @@ pub enum LibraryEvent {
         /// All of them.
         skipped_count: u32,
     },
-    /// Answer to a search, nearest first.
+    /// Answer to a search.
     Found {
         /// Counter of the search.
         number: u32,
-        /// Path and cosine similarity.
+        /// Path and cosine similarity, nearest first; without terms, newest first.
         hits: Vec<(String, f32)>,
     },
     /// Groups of duplicates, by path; the first of each is the one to keep.
@@ -222,12 +234,17 @@ pub enum LibraryEvent {
         /// Merely similar.
         similar: Vec<Vec<String>>,
     },
-    /// Path, index of the label and probability of every image.
+    /// Images by label, or by group.
     Sorted {
-        /// The labels of the request.
+        /// The labels of the request, or names of the groups.
         labels: Vec<String>,
-        /// One for each image.
+        /// Path, index of the label, and its probability or the similarity to the group.
         images: Vec<(String, u32, f32)>,
+    },
+    /// Better names of groups.
+    Named {
+        /// As they were, and as they are from here on.
+        labels: Vec<(String, String)>,
     },
     /// Kept indexes.
     Kept(Vec<KeptIndex>),

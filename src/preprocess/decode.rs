@@ -10,6 +10,7 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 use super::PreprocessError;
 use super::gif;
 use super::sniff::{self, Storage};
+use super::tiff;
 
 /// Maximum number of pixels: larger pictures would take gigabytes.
 pub const MAX_PIXELS: u64 = 200_000_000;
@@ -30,6 +31,8 @@ pub struct Picture {
     /// Pillow would load it as a palette or as black and white, and resize it without
     /// interpolation.
     pub(super) stepped: bool,
+    /// When it was taken, as EXIF writes it.
+    pub(super) taken: Option<String>,
 }
 
 /// Kind of the alpha channel.
@@ -94,6 +97,7 @@ impl Picture {
             samples,
             alpha,
             stepped: false,
+            taken: None,
         })
     }
 
@@ -115,6 +119,11 @@ impl Picture {
     /// `[height, width, channels]`.
     pub fn samples(&self) -> &[u8] {
         &self.samples
+    }
+
+    /// When it was taken, by its EXIF data: `2024:06:01 12:30:00`, the camera's time.
+    pub fn taken(&self) -> Option<&str> {
+        self.taken.as_deref()
     }
 
     /// Row `y`, `[width, channels]`.
@@ -172,6 +181,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     decoder.set_limits(limits).map_err(failed)?;
     // A damaged orientation tag is no reason to reject the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let taken = (decoder.exif_metadata().ok().flatten()).and_then(|exif| tiff::taken(&exif));
     let colour = decoder.color_type();
     let mut samples = zeroed(decoder.total_bytes())?;
     decoder.read_image(&mut samples).map_err(failed)?;
@@ -199,6 +209,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PreprocessError> {
     let mut picture = Picture::new(width, height, channels, samples)?;
     let Storage { stepped, keyed } = storage.unwrap_or_default();
     picture.stepped = stepped;
+    picture.taken = taken;
     if keyed && picture.alpha == Alpha::Channel {
         picture.alpha = Alpha::Key;
     }

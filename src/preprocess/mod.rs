@@ -20,6 +20,7 @@ mod decode;
 mod gif;
 mod resize;
 mod sniff;
+mod tiff;
 
 use thiserror::Error;
 

@@ -13,7 +13,7 @@ use super::engine::{Attachments, EngineHandle};
 use super::folders::{self, Access, CopyError, DiskFolder};
 use super::notices::Notices;
 use super::thumbnails::Thumbnails;
-use crate::app::domain::library::{Folder, LibrarySession, QueryImage, Task};
+use crate::app::domain::library::{Folder, LibrarySession, QueryImage, Task, subfolders};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::zip::{self, Entry};
@@ -91,6 +91,7 @@ impl LibraryController {
             other,
             unread: Vec::new(),
             on_disk: false,
+            subfolders: subfolders(files.keys().map(String::as_str)),
         };
         self.disk_folder.set_value(None);
         self.show(folder, files);
@@ -171,6 +172,7 @@ impl LibraryController {
             other: found.other,
             unread: found.unread,
             on_disk: true,
+            subfolders: subfolders(found.files.iter().map(|(path, _)| path.as_str())),
         };
         self.disk_folder.set_value(Some(folder));
         self.show(open, found.files.into_iter().collect());
@@ -350,11 +352,14 @@ impl LibraryController {
 
     /// Sorts all images by label.
     pub fn sort(self, labels: Vec<String>, templates: Vec<String>) {
-        self.session.update(|session| {
-            session.busy = true;
-            session.error = None;
-        });
-        self.send(LibraryRequest::Sort { labels, templates });
+        let request = (self.session).try_update(|session| session.sort(labels, templates));
+        request.into_iter().for_each(|request| self.send(request));
+    }
+
+    /// Groups similar images.
+    pub fn cluster(self) {
+        let request = self.session.try_update(LibrarySession::cluster);
+        request.into_iter().for_each(|request| self.send(request));
     }
 
     /// Deletes an index that this browser keeps.

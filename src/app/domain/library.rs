@@ -1,8 +1,10 @@
 //! Library of the visitor's own images, as plain data: the open folder, the query and its
 //! answer, duplicates and sorted images.
 
+use std::collections::{BTreeSet, HashSet};
+
 use crate::engine::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
-use crate::library::{Sign, parse_query};
+use crate::library::{Filter, Sign, date_span, parse_query};
 
 /// What is done with the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,48 @@ pub struct Folder {
     pub unread: Vec<String>,
     /// Whether the page can read it again by itself.
     pub on_disk: bool,
+    /// Folders in it that have images, by path.
+    pub subfolders: Vec<String>,
+}
+
+/// All folders on the way to some files.
+pub fn subfolders<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut folders = BTreeSet::new();
+    for path in paths {
+        let mut rest = path;
+        while let Some((folder, _)) = rest.rsplit_once('/') {
+            // Those above it are known with it.
+            if !folders.insert(folder) {
+                break;
+            }
+            rest = folder;
+        }
+    }
+    folders.into_iter().map(str::to_owned).collect()
+}
+
+/// What an image must fulfil to be looked at, as the visitor gave it; empty where anything
+/// will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilterInput {
+    pub folder: String,
+    /// First day, and last one, such as "2024-06-01".
+    pub from: String,
+    pub to: String,
+    /// Label of the sorted images.
+    pub label: String,
+}
+
+impl FilterInput {
+    /// The filter that the worker applies: all but the label, which only the page knows.
+    fn filter(&self) -> Filter {
+        Filter {
+            folder: (!self.folder.is_empty()).then(|| self.folder.clone()),
+            from_ms: date_span(&self.from).map(|day| day.start),
+            before_ms: date_span(&self.to).map(|day| day.end),
+            labels: Vec::new(),
+        }
+    }
 }
 
 /// Folder of an earlier visit.
@@ -175,8 +219,18 @@ pub struct LibrarySession {
     /// Images of the query.
     pub like: Vec<(Sign, QueryImage)>,
     number: u32,
-    /// Path and similarity, nearest first; `None` without a query.
+    /// Whether the latest search had terms.
+    asked_scored: bool,
+    /// Path and similarity, nearest first; without a query, newest first. `None` before the
+    /// first answer.
     pub hits: Option<Vec<(String, f32)>>,
+    /// Whether the hits answer a query, so that their similarity means something.
+    pub scored: bool,
+    /// Images in the index when it was searched last.
+    searched: u32,
+    pub filter: FilterInput,
+    /// Number of groups, as typed; empty for the one that fits best.
+    pub group_count: String,
     /// Least similarity that is shown.
     pub min_score: f32,
     /// Least similarity of similar images.
@@ -195,6 +249,8 @@ pub struct LibrarySession {
 
 /// Images that a search returns.
 const TOP: u32 = 10_000;
+/// Images after which a growing index is searched again, at first.
+const GROWTH: u32 = 48;
 /// Similarity of similar images, at first.
 const SIMILAR: f32 = 0.96;
 
@@ -278,15 +334,39 @@ impl LibrarySession {
         let terms: Vec<SearchTerm> = words.chain(images).collect();
         self.number += 1;
         self.error = None;
-        if terms.is_empty() || self.progress.is_none() {
+        let Some(progress) = &self.progress else {
             self.hits = None;
             return None;
-        }
+        };
+        self.searched = progress.images;
+        self.asked_scored = !terms.is_empty();
         Some(LibraryRequest::Search {
             number: self.number,
             terms,
             top: TOP,
+            filter: self.filter.filter(),
         })
+    }
+
+    /// Asks for the images by label.
+    pub fn sort(&mut self, labels: Vec<String>, templates: Vec<String>) -> LibraryRequest {
+        self.busy = true;
+        self.error = None;
+        LibraryRequest::Sort {
+            labels,
+            templates,
+            filter: self.filter.filter(),
+        }
+    }
+
+    /// Asks for groups of similar images.
+    pub fn cluster(&mut self) -> LibraryRequest {
+        self.busy = true;
+        self.error = None;
+        LibraryRequest::Cluster {
+            count: self.group_count.trim().parse().ok().filter(|count| *count > 0),
+            filter: self.filter.filter(),
+        }
     }
 
     /// Adds an image to the query; one that is there changes its sign.
@@ -304,11 +384,24 @@ impl LibrarySession {
         self.like.iter().filter_map(id).collect()
     }
 
-    /// Hits that are shown: those that are similar enough.
-    pub fn shown(&self) -> &[(String, f32)] {
+    /// Hits that are shown: those that are similar enough, and have the label.
+    pub fn shown(&self) -> impl Iterator<Item = &(String, f32)> {
         let hits = self.hits.as_deref().unwrap_or_default();
-        let fitting = hits.partition_point(|(_, score)| *score >= self.min_score);
-        &hits[..fitting]
+        let fitting = match self.scored {
+            true => hits.partition_point(|(_, score)| *score >= self.min_score),
+            false => hits.len(),
+        };
+        let labelled = self.paths_with_label();
+        (hits[..fitting].iter())
+            .filter(move |(path, _)| labelled.as_ref().is_none_or(|l| l.contains(path.as_str())))
+    }
+
+    /// Sorted images with the label of the filter; `None` if it is any.
+    fn paths_with_label(&self) -> Option<HashSet<&str>> {
+        let sorted = self.sorted.as_ref()?;
+        let label = sorted.labels.iter().position(|l| *l == self.filter.label)?;
+        let images = sorted.images.iter().filter(|image| image.label == label);
+        Some(images.map(|image| image.path.as_str()).collect())
     }
 
     /// The worker said something. Returns what to ask next.
@@ -333,14 +426,17 @@ impl LibrarySession {
                     started_ms,
                     now_ms,
                 });
-                // What was typed while the folder was opened, and what came in since.
-                if first || done == total {
+                // What was typed while the folder was opened, and what came in since: more
+                // seldom, the more there is.
+                let grown = images >= self.searched + self.searched / 4 + GROWTH;
+                if first || done == total || grown {
                     return self.search();
                 }
             }
             LibraryEvent::Found { number, hits } => {
                 if number == self.number {
                     self.hits = Some(hits);
+                    self.scored = self.asked_scored;
                 }
             }
             LibraryEvent::Duplicates {
@@ -365,6 +461,17 @@ impl LibrarySession {
                     })
                     .collect();
                 self.sorted = Some(Sorted { labels, images });
+            }
+            LibraryEvent::Named { labels } => {
+                self.busy = false;
+                for (before, name) in labels {
+                    // One that has a name of the visitor's keeps it.
+                    if let Some(sorted) = &mut self.sorted
+                        && let Some(label) = sorted.labels.iter().position(|l| *l == before)
+                    {
+                        sorted.rename(label, &name);
+                    }
+                }
             }
             LibraryEvent::Kept(kept) => self.kept = kept,
             LibraryEvent::Closed => self.disconnected(),
@@ -399,6 +506,7 @@ mod tests {
             other: 0,
             unread: Vec::new(),
             on_disk: false,
+            subfolders: Vec::new(),
         });
         session
     }
@@ -429,7 +537,72 @@ mod tests {
         assert_eq!(session.hits, None);
         session.on_event(found(last), 0.0);
         session.min_score = 0.3;
-        assert_eq!(session.shown().len(), 1);
+        assert_eq!(session.shown().count(), 1);
+        // Without a query all are there.
+        session.query.clear();
+        let all = number_of(session.search());
+        session.on_event(found(all), 0.0);
+        assert_eq!((session.shown().count(), session.scored), (2, false));
+    }
+
+    #[test]
+    fn a_growing_index_is_searched_again_and_again_but_ever_more_seldom() {
+        let mut session = opened();
+        session.on_event(progress(0, 10_000), 0.0);
+        let searches = (1..10_000)
+            .filter(|done| session.on_event(progress(*done, 10_000), 0.0).is_some())
+            .count();
+        assert!((8..30).contains(&searches), "{searches}");
+    }
+
+    #[test]
+    fn hits_are_filtered_by_the_label_that_the_visitor_gave_them() {
+        let mut session = opened();
+        session.on_event(progress(100, 100), 0.0);
+        let number = number_of(session.search());
+        let hits = ["a", "b", "c"].map(|path| (path.into(), 0.0)).into();
+        session.on_event(LibraryEvent::Found { number, hits }, 0.0);
+        session.on_event(
+            LibraryEvent::Sorted {
+                labels: vec!["Group 1".into(), "Group 2".into()],
+                images: vec![("a".into(), 0, 0.9), ("b".into(), 1, 0.9), ("c".into(), 1, 0.8)],
+            },
+            0.0,
+        );
+        assert!(session.busy || session.sorted.is_some());
+        if let Some(sorted) = &mut session.sorted {
+            sorted.rename(1, "my dogs");
+        }
+        let names = [("Group 1", "cat"), ("Group 2", "dog")];
+        let labels = names.map(|(before, name)| (before.into(), name.into())).into();
+        session.on_event(LibraryEvent::Named { labels }, 0.0);
+        session.filter.label = "my dogs".into();
+        let shown: Vec<&str> = session.shown().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(shown, ["b", "c"]);
+        session.filter.label = "cat".into();
+        assert_eq!(session.shown().count(), 1);
+        session.filter.label = String::new();
+        assert_eq!(session.shown().count(), 3);
+    }
+
+    #[test]
+    fn filters_are_days_and_folders() {
+        let input = FilterInput {
+            folder: "2024/夏".into(),
+            from: "2024-06-01".into(),
+            to: "2024-06-01".into(),
+            label: String::new(),
+        };
+        let filter = input.filter();
+        let day = date_span("2024-06-01").unwrap();
+        assert!(filter.passes("2024/夏/a.jpg", day.start, None));
+        assert!(filter.passes("2024/夏/a.jpg", day.end - 1, None));
+        assert!(!filter.passes("2024/夏/a.jpg", day.end, None));
+        assert!(!filter.passes("2024/a.jpg", day.start, None));
+        assert!(FilterInput::default().filter().is_empty());
+        let paths = ["2024/夏/a.jpg", "2024/夏/b.jpg", "c.jpg", "2023/d/e/f.jpg"];
+        let expected = ["2023", "2023/d", "2023/d/e", "2024", "2024/夏"];
+        assert_eq!(subfolders(paths.into_iter()), expected);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File};
 
-use crate::library::{difference_hash, file_hash};
+use crate::library::{date_span, difference_hash, file_hash};
 use crate::preprocess::{
     MAX_PIXELS, Picture, PreprocessConfig, PreprocessError, decode, preprocess,
 };
@@ -69,6 +69,8 @@ pub struct Prepared {
     pub sha256: String,
     /// [`difference_hash`] of the image.
     pub difference_hash: u64,
+    /// When it was taken, by its EXIF data, in milliseconds since 1970.
+    pub taken_ms: Option<i64>,
 }
 
 /// Decodes a file, by the browser if its format is not one of ours. Pixels of the browser
@@ -131,6 +133,9 @@ pub async fn prepare(file: &File, config: &PreprocessConfig) -> Result<Prepared,
         height: picture.height(),
         sha256: file_hash(&bytes),
         difference_hash: difference_hash(&picture),
+        taken_ms: (picture.taken())
+            .and_then(date_span)
+            .map(|span| span.start),
     })
 }
 
@@ -157,13 +162,14 @@ pub async fn reply(file: &File, config: JsValue) -> JsValue {
     let memory = wasm_bindgen::memory().unchecked_into::<js_sys::WebAssembly::Memory>();
     let memory: js_sys::ArrayBuffer = memory.buffer().unchecked_into();
     let reply = match prepared {
-        Ok(prepared) => Array::of5(
-            &Float32Array::from(prepared.pixels.as_slice()),
-            &prepared.width.into(),
-            &prepared.height.into(),
-            &prepared.sha256.into(),
-            &prepared.difference_hash.into(),
-        ),
+        Ok(prepared) => Array::from_iter([
+            JsValue::from(Float32Array::from(prepared.pixels.as_slice())),
+            prepared.width.into(),
+            prepared.height.into(),
+            prepared.sha256.into(),
+            prepared.difference_hash.into(),
+            (prepared.taken_ms).map_or(JsValue::NULL, |taken| (taken as f64).into()),
+        ]),
         Err(Unusable::NoImage(why)) => Array::of1(&why.into()),
         Err(Unusable::Unread | Unusable::Crashed) => Array::of1(&JsValue::NULL),
     };

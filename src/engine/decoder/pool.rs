@@ -225,6 +225,7 @@ impl Heard {
                 height: number(2),
                 sha256: reply.get(3).as_string().unwrap_or_default(),
                 difference_hash: u64::try_from(reply.get(4)).unwrap_or_default(),
+                taken_ms: reply.get(5).as_f64().map(|taken| taken as i64),
             }),
             Err(other) => Err((other.as_string()).map_or(Unusable::Unread, Unusable::NoImage)),
         };

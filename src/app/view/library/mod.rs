@@ -3,9 +3,11 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`folder`] | the choice of a folder, and how far its index is |
+//! | [`filters`] | which images are looked at |
 //! | [`search`], [`duplicates`], [`sort`] | what is done with the images |
 
 mod duplicates;
+mod filters;
 mod folder;
 mod search;
 mod sort;
@@ -16,6 +18,7 @@ use crate::app::controller::App;
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::library::{QueryImage, Task};
 use duplicates::Duplicates;
+use filters::Filters;
 use folder::{ChooseFolder, IndexStatus};
 use search::Search;
 use sort::Sort;
@@ -35,6 +38,7 @@ pub fn Library(app: App) -> impl IntoView {
             <ChooseFolder library open />
             <Show when=move || open.get()>
                 <IndexStatus library />
+                <Filters library />
                 <div class="tasks" role="group" aria-label="What to do with the images">
                     {Task::ALL
                         .map(|this| {

@@ -44,22 +44,20 @@ pub fn Search(library: LibraryController) -> impl IntoView {
     let like = Memo::new(move |_| session.with(|s| s.like.clone()));
     let shown = Memo::new(move |_| {
         session.with(|s| {
-            Arc::new(
-                s.shown()
-                    .iter()
-                    .take(limit.get())
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            )
+            let shown = s.shown().take(limit.get()).cloned();
+            Arc::new(shown.collect::<Vec<_>>())
         })
     });
-    let counts =
-        Memo::new(move |_| session.with(|s| (s.shown().len(), s.hits.as_ref().map(Vec::len))));
+    let counts = Memo::new(move |_| {
+        session.with(|s| (s.shown().count(), s.hits.as_ref().map_or(0, Vec::len)))
+    });
+    let scored = Memo::new(move |_| session.with(|s| s.scored));
+    let found = Memo::new(move |_| session.with(|s| s.hits.is_some()));
     let range = Memo::new(move |_| {
         session.with(|s| {
             let hits = s.hits.as_deref().unwrap_or_default();
             let (best, worst) = (hits.first()?.1, hits.last()?.1);
-            Some((worst, best))
+            s.scored.then_some((worst, best))
         })
     });
     let more_like = move |path: String, sign: Sign| {
@@ -136,18 +134,27 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     }
                 />
             </ul>
-            {move || {
-                range
-                    .get()
-                    .map(|(worst, best)| {
-                        view! {
-                            <div class="search-head">
-                                <p aria-live="polite" data-testid="search-count">
-                                    {move || match counts.get() {
-                                        (shown, Some(all)) if shown < all => format!("{shown} of {all} images"),
-                                        (shown, _) => format!("{shown} images"),
-                                    }}
-                                </p>
+            <div class="search-head">
+                <Show when=move || found.get()>
+                    <p aria-live="polite" data-testid="search-count">
+                        {move || {
+                            let (shown, all) = counts.get();
+                            let order = if scored.get() { "best first" } else { "newest first" };
+                            match (shown, all) {
+                                (shown, all) if shown < all => format!("{shown} of {all} images, {order}"),
+                                (1, _) => "1 image".into(),
+                                (0, _) => "No images".into(),
+                                (shown, _) => format!("{shown} images, {order}"),
+                            }
+                        }}
+                    </p>
+                </Show>
+                {move || {
+                    range
+                        .get()
+                        .map(|(worst, best)| {
+                            let least = move || session.with(|s| s.min_score).clamp(worst, best);
+                            view! {
                                 <label>
                                     "Least similarity "
                                     <input
@@ -156,38 +163,41 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                                         min=format!("{worst:.3}")
                                         max=format!("{best:.3}")
                                         step="0.001"
-                                        prop:value=move || {
-                                            let least = session.with(|s| s.min_score).max(worst);
-                                            format!("{least:.3}")
-                                        }
+                                        prop:value=move || format!("{:.3}", least())
                                         on:input:target=move |event| {
                                             if let Ok(least) = event.target().value().parse() {
                                                 session.update(|s| s.min_score = least);
                                             }
                                         }
                                     />
-                                    <output>
-                                        {move || format!("{:.2}", session.with(|s| s.min_score).max(worst))}
-                                    </output>
+                                    <output>{move || format!("{:.2}", least())}</output>
                                 </label>
                                 <button type="button" class="quiet" on:click=move |_| library.save_hits()>
                                     "Download results (CSV)"
                                 </button>
-                            </div>
-                        }
-                    })
-            }}
+                            }
+                        })
+                }}
+            </div>
             <ul class="tiles" data-testid="hits">
                 <For
                     each=move || shown.get().to_vec()
-                    key=|(path, score)| (path.clone(), score.to_bits())
+                    key=move |(path, score)| (path.clone(), score.to_bits(), scored.get_untracked())
                     children=move |(path, score)| {
                         let (plus, minus) = (path.clone(), path.clone());
                         view! {
                             <li class="tile" data-testid="hit" data-path=path.clone()>
                                 <Picture library path=path.clone() />
                                 <p class="tile-foot">
-                                    <span class="score">{format!("{score:.3}")}</span>
+                                    {scored
+                                        .get_untracked()
+                                        .then(|| {
+                                            view! {
+                                                <span class="score" title="Cosine similarity">
+                                                    {format!("{score:.3}")}
+                                                </span>
+                                            }
+                                        })}
                                     <button
                                         type="button"
                                         class="quiet"

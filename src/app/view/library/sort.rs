@@ -59,6 +59,34 @@ pub fn Sort(app: App) -> impl IntoView {
                 </button>
             </div>
             <p class="help">"Labels, separated by commas. Each image goes to its most probable one."</p>
+            <p class="ways">
+                <span>"Without labels:"</span>
+                <button
+                    type="button"
+                    class="button secondary"
+                    data-testid="cluster"
+                    disabled=move || busy.get()
+                    on:click=move |_| library.cluster()
+                >
+                    "Group by similarity"
+                </button>
+                <label>
+                    "into "
+                    <input
+                        type="number"
+                        min="1"
+                        max="1000"
+                        placeholder="auto"
+                        data-testid="group-count"
+                        prop:value=move || session.with(|s| s.group_count.clone())
+                        on:input:target=move |event| {
+                            let count = event.target().value();
+                            session.update(|s| s.group_count = count);
+                        }
+                    />
+                    " groups"
+                </label>
+            </p>
             <Show when=move || !titles.with(Vec::is_empty)>
                 <p class="ways">
                     <Show when=folders::supported>
