@@ -659,9 +659,12 @@ fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)
 /// The word that fits each cluster best.
 async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
     let words = vocabulary();
-    let features = engine.classifier(&words, &[DEFAULT_TEMPLATE.to_owned()]);
-    let features = features.await.map_err(|error| error.to_string())?;
+    let templates = [DEFAULT_TEMPLATE.to_owned()];
+    let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_string())?;
     Ok((cluster_words(clusters, &features, 1).into_iter())
-        .map(|best| best.first().map_or(String::new(), |word| words[*word].clone()))
+        .map(|best| {
+            best.first()
+                .map_or(String::new(), |word| words[*word].clone())
+        })
         .collect())
 }

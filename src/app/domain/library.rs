@@ -364,7 +364,12 @@ impl LibrarySession {
         self.busy = true;
         self.error = None;
         LibraryRequest::Cluster {
-            count: self.group_count.trim().parse().ok().filter(|count| *count > 0),
+            count: self
+                .group_count
+                .trim()
+                .parse()
+                .ok()
+                .filter(|count| *count > 0),
             filter: self.filter.filter(),
         }
     }
@@ -565,7 +570,11 @@ mod tests {
         session.on_event(
             LibraryEvent::Sorted {
                 labels: vec!["Group 1".into(), "Group 2".into()],
-                images: vec![("a".into(), 0, 0.9), ("b".into(), 1, 0.9), ("c".into(), 1, 0.8)],
+                images: vec![
+                    ("a".into(), 0, 0.9),
+                    ("b".into(), 1, 0.9),
+                    ("c".into(), 1, 0.8),
+                ],
             },
             0.0,
         );
@@ -574,7 +583,9 @@ mod tests {
             sorted.rename(1, "my dogs");
         }
         let names = [("Group 1", "cat"), ("Group 2", "dog")];
-        let labels = names.map(|(before, name)| (before.into(), name.into())).into();
+        let labels = names
+            .map(|(before, name)| (before.into(), name.into()))
+            .into();
         session.on_event(LibraryEvent::Named { labels }, 0.0);
         session.filter.label = "my dogs".into();
         let shown: Vec<&str> = session.shown().map(|(path, _)| path.as_str()).collect();

@@ -133,9 +133,7 @@ pub async fn prepare(file: &File, config: &PreprocessConfig) -> Result<Prepared,
         height: picture.height(),
         sha256: file_hash(&bytes),
         difference_hash: difference_hash(&picture),
-        taken_ms: (picture.taken())
-            .and_then(date_span)
-            .map(|span| span.start),
+        taken_ms: (picture.taken()).and_then(date_span).map(|span| span.start),
     })
 }
 

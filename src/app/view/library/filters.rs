@@ -15,10 +15,20 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
         library.search();
     };
     let folders = Memo::new(move |_| {
-        session.with(|s| s.folder.as_ref().map(|f| f.subfolders.clone()).unwrap_or_default())
+        session.with(|s| {
+            s.folder
+                .as_ref()
+                .map(|f| f.subfolders.clone())
+                .unwrap_or_default()
+        })
     });
     let labels = Memo::new(move |_| {
-        session.with(|s| s.sorted.as_ref().map(|sorted| sorted.labels.clone()).unwrap_or_default())
+        session.with(|s| {
+            s.sorted
+                .as_ref()
+                .map(|sorted| sorted.labels.clone())
+                .unwrap_or_default()
+        })
     });
     let options = |values: Vec<String>, chosen: String| {
         values
