@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -44,6 +44,8 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
 
   const status = (page, text) => page.locator(hook("index-status")).filter({ hasText: text }).waitFor();
   const paths = (page) => page.locator(hook("hit")).evaluateAll((hits) => hits.map((hit) => hit.dataset.path));
+  /** Waits for the answer to a query: without one all images are shown. */
+  const ranked = (page) => page.locator(hook("search-count")).filter({ hasText: /best first|1 image$/ }).waitFor();
   const choose = (page) => page.locator(hook("folder-input")).setInputFiles(folder);
 
   test("a folder is indexed, searched and sorted, and its duplicates are found", options, async () => {
@@ -55,8 +57,9 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await status(page, "Photos: 6 images");
       assert.match(await page.locator(hook("skipped")).innerText(), /1 file was left out/);
 
+      await page.locator(hook("search-count")).filter({ hasText: "6 images, newest first" }).waitFor();
       await page.locator(hook("search-input")).fill("a photo of a rocket");
-      await page.locator(hook("hit")).first().waitFor();
+      await ranked(page);
       const found = await paths(page);
       assert.equal(found.length, 6);
       assert.equal(found[0], "rocket.jpg");
@@ -161,7 +164,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await page.locator(hook("folder-input")).setInputFiles(many);
       await status(page, `Many: ${samples.length + 1} images`);
       await page.locator(hook("search-input")).fill("a photo of a rocket");
-      await page.locator(hook("hit")).first().waitFor();
+      await ranked(page);
       const found = await page.locator(hook("hit")).evaluateAll((hits) =>
         hits.map((hit) => [hit.dataset.path, Number(hit.querySelector(".score").textContent)]),
       );
@@ -202,7 +205,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
 
       // The same scene, also the one that was stored on its side.
       await page.locator(hook("query-image")).setInputFiles(join(h.FIXTURES, "scene.png"));
-      await page.locator(hook("hit")).first().waitFor();
+      await ranked(page);
       const scores = new Map(
         await page.locator(hook("hit")).evaluateAll((hits) =>
           hits.map((hit) => [hit.dataset.path, Number(hit.querySelector(".score").textContent)]),
@@ -247,13 +250,63 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await chips.filter({ hasText: "paste.jpg" }).waitFor();
       await page.locator(`${hook("hit")}:first-child[data-path="rocket.jpg"]`).waitFor();
       await chips.getByRole("button").click();
-      await page.waitForFunction((q) => !document.querySelector(q), hook("hit"));
+      await page.locator(hook("search-count")).filter({ hasText: "newest first" }).waitFor();
       await bring("drop");
       await chips.filter({ hasText: "drop.jpg" }).waitFor();
       await page.locator(`${hook("hit")}:first-child[data-path="rocket.jpg"]`).waitFor();
       // What is no image is said, and the page goes on.
       await page.locator(hook("query-image")).setInputFiles({ name: "x.jpg", mimeType: "image/jpeg", buffer: h.noise(900) });
       await page.locator(hook("library-error")).filter({ hasText: "x.jpg" }).waitFor();
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("images are filtered by folder, date and label, and grouped without labels", options, async () => {
+    const { page, problems, close } = await h.openPage(browser, server.url);
+    try {
+      await utimes(join(folder, "kitchen/pizza.png"), new Date("2020-06-01"), new Date("2020-06-01"));
+      await h.waitReady(page);
+      await page.locator(hook("tab-library")).click();
+      await choose(page);
+      await status(page, "Photos: 6 images");
+      const count = (text) => page.locator(hook("search-count")).filter({ hasText: text }).waitFor();
+      await count("6 images, newest first");
+      // The oldest is the last.
+      assert.equal((await paths(page)).at(-1), "kitchen/pizza.png");
+      assert.deepEqual(await page.locator(`${hook("filter-folder")} option`).allInnerTexts(), ["all", "animals", "backup", "kitchen", "花"]);
+      await page.locator(hook("filter-folder")).selectOption("kitchen");
+      await count("2 images");
+      await page.locator(hook("filter-to")).fill("2020-12-31");
+      await count(/^1 image$/);
+      await page.locator(hook("search-input")).fill("a rocket");
+      await ranked(page);
+      assert.deepEqual(await paths(page), ["kitchen/pizza.png"]);
+      await page.locator(hook("filter-clear")).click();
+      await count("6 images, best first");
+      await page.locator(hook("search-input")).fill("");
+      await count("6 images, newest first");
+
+      await page.locator(hook("task-sort")).click();
+      await page.locator(hook("group-count")).fill("5");
+      await page.locator(hook("cluster")).click();
+      // Both copies of the cat, and each of the others.
+      const groups = page.locator(hook("sorted-group"));
+      await groups.nth(4).waitFor();
+      await page.waitForFunction((q) => ![...document.querySelectorAll(q)].some((i) => i.value.startsWith("Group ")), hook("group-name"));
+      const both = groups.filter({ has: page.locator('[data-path="animals/cat.jpg"]') });
+      assert.equal(await both.locator(hook("sorted-image")).count(), 2);
+      await both.locator(hook("group-name")).fill("my cats");
+      await both.locator(hook("group-name")).press("Enter");
+      await page.locator(`${hook("sorted-group")}[data-label="my cats"]`).waitFor();
+      await page.locator(hook("filter-label")).selectOption("my cats");
+      await page.locator(hook("task-search")).click();
+      await count("2 of 6 images");
+      assert.deepEqual((await paths(page)).sort(), ["animals/cat.jpg", "backup/cat.jpg"]);
+      await page.locator(hook("task-sort")).click();
+      await page.locator(hook("train-sorted")).click();
+      await page.locator(hook("class-card")).nth(4).waitFor();
       assert.deepEqual(problems, []);
     } finally {
       await close();
@@ -407,7 +460,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
         assert.match(await page.locator(hook("skipped")).innerText(), /z\/0000\.jpg: it could not be read: it has been moved/);
         // The rest is of use.
         await page.locator(hook("search-input")).fill("red");
-        await page.locator(hook("hit")).first().waitFor();
+        await ranked(page);
         // And all of it, before it is opened again.
         await page.evaluate(() => window.disk.remove("Photos", "0000.jpg"));
         await page.evaluate(async () => (await (await navigator.storage.getDirectory()).getDirectoryHandle("disk")).removeEntry("Photos", { recursive: true }));
@@ -479,7 +532,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
         await page.locator(hook("choose-folder")).click();
         await status(page, `рисунки 📷: ${all.length} images`);
         await page.locator(hook("search-input")).fill("red");
-        await page.locator(hook("hit")).first().waitFor();
+        await ranked(page);
         assert.deepEqual((await paths(page)).sort(), all.map((name) => `ночь #2/${name}`).sort());
         await page.locator(`${hook("hit")} img[src^="blob:"]`).nth(all.length - 1).waitFor();
         await page.locator(hook("hit")).first().getByRole("button", { name: "More like this" }).click();
