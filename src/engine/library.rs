@@ -142,12 +142,9 @@ impl Library {
         files: Vec<File>,
         engine: &mut Engine,
     ) -> Result<(), String> {
-        if let LibraryRequest::Open {
-            folder,
-            files: stamps,
-        } = request
-        {
-            return self.open(folder, stamps, files, engine).await;
+        if let LibraryRequest::Open { folder, paths } = request {
+            let files = paths.into_iter().zip(files).collect();
+            return self.open(folder, files, engine).await;
         }
         if let LibraryRequest::Search { .. } = &request {
             self.encode_files(&files, engine).await?;
@@ -163,7 +160,8 @@ impl Library {
             } => LibraryEvent::Found {
                 number,
                 hits: {
-                    let files = files.iter().map(stamp_of).filter_map(|stamp| {
+                    let files = files.iter().filter_map(|file| {
+                        let stamp = stamp(file.name(), file);
                         let known = self.asked_files.iter().find(|(file, _)| *file == stamp);
                         known.map(|(_, features)| features.clone())
                     });
@@ -212,7 +210,7 @@ impl Library {
     /// Encodes image files that are searched with, unless they are known.
     async fn encode_files(&mut self, files: &[File], engine: &Engine) -> Result<(), String> {
         for file in files {
-            let stamp = stamp_of(file);
+            let stamp = stamp(file.name(), file);
             if self.asked_files.iter().any(|(known, _)| *known == stamp) {
                 continue;
             }
@@ -231,8 +229,7 @@ impl Library {
     async fn open(
         &mut self,
         name: String,
-        stamps: Vec<FileStamp>,
-        files: Vec<File>,
+        files: HashMap<String, File>,
         engine: &mut Engine,
     ) -> Result<(), String> {
         self.close().await;
@@ -254,12 +251,8 @@ impl Library {
                 }
             }
         }
-        let files: HashMap<String, File> = (stamps.iter())
-            .map(|stamp| stamp.path.clone())
-            .zip(files)
-            .collect();
-        let (mut waiting, gone) = index.sync(stamps);
-        waiting.retain(|stamp| files.contains_key(&stamp.path));
+        let stamps = files.iter().map(|(path, file)| stamp(path.clone(), file));
+        let (waiting, gone) = index.sync(stamps.collect());
         let mut folder = OpenFolder {
             index,
             lock: WebLock::request(&format!("clip.library.{key}")),
@@ -433,9 +426,9 @@ impl Library {
     }
 }
 
-fn stamp_of(file: &File) -> FileStamp {
+fn stamp(path: String, file: &File) -> FileStamp {
     FileStamp {
-        path: file.name(),
+        path,
         size: file.size() as u64,
         modified_ms: file.last_modified() as i64,
     }

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
-use crate::library::{FileStamp, Filter, Sign};
+use crate::library::{Filter, Sign};
 use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
@@ -127,12 +127,12 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LibraryRequest {
     /// Opens the kept index of a folder, or a new one, and encodes what is new or changed.
-    /// The files are attached, in the order of `files`.
+    /// The files are attached, in the order of `paths`.
     Open {
         /// Name of the folder.
         folder: String,
-        /// All images of the folder.
-        files: Vec<FileStamp>,
+        /// Paths of all images in the folder, with `/` between folders.
+        paths: Vec<String>,
     },
     /// Pauses or continues encoding.
     Pause(bool),

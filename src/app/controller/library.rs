@@ -19,7 +19,7 @@ use crate::app::domain::tab::Tab;
 use crate::app::domain::training::zip::{self, Entry};
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
-use crate::library::{FileStamp, Sign, is_image_name};
+use crate::library::{Sign, is_image_name};
 
 /// Handle to the library.
 #[derive(Clone, Copy)]
@@ -190,21 +190,15 @@ impl LibraryController {
         let Some(folder) = (self.session).with_untracked(|session| session.folder.clone()) else {
             return;
         };
-        let (stamps, files) = self.files.with_value(|files| {
-            (files.iter())
-                .map(|(path, file)| {
-                    let stamp = FileStamp {
-                        path: path.clone(),
-                        size: file.size() as u64,
-                        modified_ms: file.last_modified() as i64,
-                    };
-                    (stamp, file.clone())
-                })
-                .unzip::<_, _, Vec<_>, Vec<_>>()
+        let (paths, files) = self.files.with_value(|files| {
+            let files = files
+                .iter()
+                .map(|(path, file)| (path.clone(), file.clone()));
+            files.unzip::<_, _, Vec<_>, Vec<_>>()
         });
         let request = LibraryRequest::Open {
             folder: folder.name,
-            files: stamps,
+            paths,
         };
         self.engine
             .send(&Request::Library(request), Attachments::Files(files));
