@@ -377,9 +377,9 @@ impl Library {
                     .await
                     .map_err(|error| match error {
                         CacheError::Full => {
-                            "the browser's storage is full: the index is used, but not kept".into()
+                            "The browser's storage is full: the index is used, but not kept for later visits. Delete other indexes or models".into()
                         }
-                        CacheError::Other(why) => format!("the index could not be kept ({why})"),
+                        CacheError::Other(why) => format!("The index could not be kept for later visits ({why})"),
                     })
             }
             Err(error) => Err(error.to_string()),
@@ -393,7 +393,7 @@ impl Library {
                 // The older copy.
                 storage.delete(&slot_name(&folder.key, folder.slot)).await;
             }
-            Err(error) => (self.emit)(LibraryEvent::Failed { error }),
+            Err(error) => (self.emit)(LibraryEvent::NotKept { error }),
         }
     }
 

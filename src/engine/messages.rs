@@ -251,6 +251,11 @@ pub enum LibraryEvent {
     /// The index was closed: features of another model are computed from here on. The page
     /// opens the folder again.
     Closed,
+    /// The index is used, but could not be kept for later visits.
+    NotKept {
+        /// Why.
+        error: String,
+    },
     /// A request failed.
     Failed {
         /// Error message.

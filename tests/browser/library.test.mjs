@@ -559,7 +559,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await page.locator(hook("tab-library")).click();
       await choose(page);
       await status(page, "Photos: 6 images");
-      await page.locator(hook("library-error")).filter({ hasText: "storage is full" }).waitFor();
+      await page.locator(hook("not-kept")).filter({ hasText: "storage is full" }).waitFor();
       await page.locator(hook("search-input")).fill("a photo of a rocket");
       await page.locator(`${hook("hit")}:first-child[data-path="rocket.jpg"]`).waitFor();
     } finally {

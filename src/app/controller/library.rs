@@ -324,7 +324,11 @@ impl LibraryController {
 
     /// Searches for what the query says now.
     pub fn search(self) {
-        let request = self.session.try_update(LibrarySession::search).flatten();
+        let request = self.session.try_update(|session| {
+            session.error = None;
+            session.search()
+        });
+        let request = request.flatten();
         request.into_iter().for_each(|request| self.send(request));
     }
 

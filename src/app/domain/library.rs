@@ -38,7 +38,7 @@ impl Task {
 }
 
 /// Folder that is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folder {
     pub name: String,
     /// Number of files that are images by their names.
@@ -245,12 +245,16 @@ pub struct LibrarySession {
     /// Number of images seen so far of a folder that is being read.
     pub reading: Option<usize>,
     pub error: Option<String>,
+    /// Why the index of the open folder is not kept, if it is not.
+    pub not_kept: Option<String>,
 }
 
 /// Images that a search returns.
 const TOP: u32 = 10_000;
 /// Images after which a growing index is searched again, at first.
 const GROWTH: u32 = 48;
+/// Number of groups, at first: few enough to look through.
+const GROUPS: &str = "12";
 /// Similarity of similar images, at first.
 const SIMILAR: f32 = 0.96;
 
@@ -260,6 +264,7 @@ impl LibrarySession {
         Self {
             similar: SIMILAR,
             min_score: -1.0,
+            group_count: GROUPS.into(),
             ..Self::default()
         }
     }
@@ -333,7 +338,6 @@ impl LibrarySession {
         });
         let terms: Vec<SearchTerm> = words.chain(images).collect();
         self.number += 1;
-        self.error = None;
         let Some(progress) = &self.progress else {
             self.hits = None;
             return None;
@@ -480,6 +484,7 @@ impl LibrarySession {
             }
             LibraryEvent::Kept(kept) => self.kept = kept,
             LibraryEvent::Closed => self.disconnected(),
+            LibraryEvent::NotKept { error } => self.not_kept = Some(error),
             LibraryEvent::Failed { error } => {
                 self.busy = false;
                 self.error = Some(error);
@@ -548,6 +553,21 @@ mod tests {
         let all = number_of(session.search());
         session.on_event(found(all), 0.0);
         assert_eq!((session.shown().count(), session.scored), (2, false));
+    }
+
+    #[test]
+    fn what_the_page_searches_by_itself_hides_no_error() {
+        let mut session = opened();
+        session.on_event(progress(0, 10), 0.0);
+        let error = String::from("no");
+        session.on_event(LibraryEvent::Failed { error }, 0.0);
+        let error = String::from("the storage is full");
+        session.on_event(LibraryEvent::NotKept { error }, 0.0);
+        session.on_event(progress(10, 10), 0.0);
+        assert_eq!(session.error.as_deref(), Some("no"));
+        assert!(session.not_kept.is_some());
+        session.open(Folder::default());
+        assert_eq!((session.error, session.not_kept), (None, None));
     }
 
     #[test]

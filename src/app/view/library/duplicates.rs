@@ -11,7 +11,10 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
     let session = library.session;
     let busy = Memo::new(move |_| session.with(|s| s.busy || !s.complete()));
     let found = Memo::new(move |_| session.with(|s| s.duplicates.clone()));
-    let groups = move |title: &'static str, test: &'static str, groups: Vec<Vec<String>>| {
+    let groups = move |title: &'static str,
+                       first: &'static str,
+                       test: &'static str,
+                       groups: Vec<Vec<String>>| {
         view! {
             <section class="duplicate-kind" data-testid=test>
                 <h3>{title} <span class="count">{groups.len().to_string()}</span></h3>
@@ -29,7 +32,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                                             <li class="tile">
                                                 <Picture library path />
                                                 {(place == 0)
-                                                    .then(|| view! { <p class="tile-foot">"best copy"</p> })}
+                                                    .then(|| view! { <p class="tile-foot">{first}</p> })}
                                             </li>
                                         }
                                     })
@@ -76,13 +79,14 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                     .get()
                     .map(|found| {
                         view! {
-                            {groups("Identical files", "identical", found.identical)}
+                            {groups("Identical files", "oldest", "identical", found.identical)}
                             {groups(
                                 "The same image, resized or recompressed",
+                                "best copy",
                                 "near-identical",
                                 found.near_identical,
                             )}
-                            {groups("Similar images", "similar-groups", found.similar)}
+                            {groups("Similar images", "largest", "similar-groups", found.similar)}
                         }
                     })
             }}

@@ -9,7 +9,8 @@ use crate::app::domain::library::{KnownFolder, LibrarySession};
 use crate::app::view::dropping::{files, with_paths};
 use crate::app::view::widgets::ProgressBar;
 
-/// The place where a folder is chosen, with the indexes that this browser keeps.
+/// The place where a folder is chosen, with those of earlier visits; once one is open, how far
+/// its index is, and the way to another.
 #[component]
 pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
@@ -34,12 +35,15 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
         false => "Choose a folder",
     };
     view! {
-        <div class="drop-zone" class:first=move || !open.get()>
+        <div class="choose-folder" class:drop-zone=move || !open.get()>
             <Show when=move || !open.get()>
                 <h2>"Search your own images"</h2>
                 <p class="help">
                     "Choose a folder, or drop one here. Find images by words or by other images, find duplicates, sort by label. Nothing leaves this device."
                 </p>
+            </Show>
+            <Show when=move || open.get()>
+                <IndexStatus library />
             </Show>
             <p class="ways">
                 <Show
@@ -173,7 +177,7 @@ fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
 
 /// How far the index is, and what was skipped.
 #[component]
-pub fn IndexStatus(library: LibraryController) -> impl IntoView {
+fn IndexStatus(library: LibraryController) -> impl IntoView {
     let session = library.session;
     let text = Memo::new(move |_| {
         session.with(|s| {
@@ -244,6 +248,11 @@ pub fn IndexStatus(library: LibraryController) -> impl IntoView {
                     "Look for new and changed images"
                 </button>
             </Show>
+            {move || {
+                session
+                    .with(|s| s.not_kept.clone())
+                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{format!("{why}.")}</p> })
+            }}
             {move || {
                 let unread = unread.get();
                 (!unread.is_empty())

@@ -19,7 +19,7 @@ use crate::app::controller::library::LibraryController;
 use crate::app::domain::library::{QueryImage, Task};
 use duplicates::Duplicates;
 use filters::Filters;
-use folder::{ChooseFolder, IndexStatus};
+use folder::ChooseFolder;
 use search::Search;
 use sort::Sort;
 
@@ -37,7 +37,6 @@ pub fn Library(app: App) -> impl IntoView {
         <section class="library" data-testid="library">
             <ChooseFolder library open />
             <Show when=move || open.get()>
-                <IndexStatus library />
                 <Filters library />
                 <div class="tasks" role="group" aria-label="What to do with the images">
                     {Task::ALL
@@ -69,15 +68,19 @@ pub fn Library(app: App) -> impl IntoView {
     }
 }
 
-/// Image of the folder, small, with its path.
+/// Image of the folder, small, with its name and the folder that it is in.
 #[component]
 fn Picture(library: LibraryController, path: String) -> impl IntoView {
     let url = library.thumbnail(&QueryImage::Indexed(path.clone()));
-    let name = path.clone();
+    let (folder, name) = match path.rsplit_once('/') {
+        Some((folder, name)) => (folder.to_owned(), name.to_owned()),
+        None => (String::new(), path.clone()),
+    };
     view! {
         <img src=move || url.get() alt="" decoding="async" />
         <p class="tile-name" title=path>
             {name}
+            <span class="tile-folder">{folder}</span>
         </p>
     }
 }
