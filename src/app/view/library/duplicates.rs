@@ -5,6 +5,9 @@ use leptos::prelude::*;
 use super::{PAGE, Picture};
 use crate::app::controller::library::LibraryController;
 
+/// Images of a group that are shown.
+const OF_A_GROUP: usize = 12;
+
 /// Groups of duplicates.
 #[component]
 pub fn Duplicates(library: LibraryController) -> impl IntoView {
@@ -22,10 +25,12 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                     .into_iter()
                     .take(PAGE)
                     .map(|group| {
+                        let more = group.len().saturating_sub(OF_A_GROUP);
                         view! {
                             <ul class="tiles group">
                                 {group
                                     .into_iter()
+                                    .take(OF_A_GROUP)
                                     .enumerate()
                                     .map(|(place, path)| {
                                         view! {
@@ -37,6 +42,8 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                                         }
                                     })
                                     .collect_view()}
+                                {(more > 0)
+                                    .then(|| view! { <li class="tile-more">{format!("and {more} more")}</li> })}
                             </ul>
                         }
                     })
