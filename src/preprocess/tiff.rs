@@ -87,18 +87,18 @@ impl<'a> Tiff<'a> {
     }
 
     /// Whole numbers of a field, 8 to 32 bits each.
-    pub fn numbers(self, field: &Field) -> Vec<u32> {
-        let number = |bytes: &[u8]| match field.kind {
-            3 => self.u16(bytes).map(u32::from),
-            4 | 13 => self.u32(bytes),
-            _ => bytes.first().copied().map(u32::from),
-        };
-        let size = match field.kind {
+    pub fn numbers(self, field: &Field<'a>) -> impl Iterator<Item = u32> + use<'a> {
+        let kind = field.kind;
+        let size = match kind {
             3 => 2,
             4 | 13 => 4,
             _ => 1,
         };
-        field.data.chunks_exact(size).filter_map(number).collect()
+        (field.data.chunks_exact(size)).filter_map(move |bytes| match kind {
+            3 => self.u16(bytes).map(u32::from),
+            4 | 13 => self.u32(bytes),
+            _ => bytes.first().copied().map(u32::from),
+        })
     }
 
     /// All directories: the chain from the header on, and those that fields with the tags
@@ -120,7 +120,7 @@ impl<'a> Tiff<'a> {
             waiting.push(next);
             for field in fields.iter().filter(|field| pointers.contains(&field.tag)) {
                 // Few: a damaged list of them must not push the chain out.
-                waiting.extend(self.numbers(field).into_iter().take(8));
+                waiting.extend(self.numbers(field).take(8));
             }
             found.push(fields);
         }

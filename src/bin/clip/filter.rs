@@ -15,7 +15,7 @@ use crate::classify::labels;
 pub struct FilterOptions {
     /// Only images in this folder of the indexed one, with its subfolders
     #[arg(long = "in", value_name = "FOLDER")]
-    folder: Option<PathBuf>,
+    inside: Option<PathBuf>,
     /// Only images from this day, month or year on, such as 2024-06-01 or 2024: when they were taken, or else
     /// when the file was changed
     #[arg(long, value_name = "DATE")]
@@ -41,7 +41,7 @@ impl FilterOptions {
             }),
         };
         Ok(Filter {
-            folder: self.folder.as_ref().map(|folder| inner(folder, indexed)),
+            folder: self.inside.as_ref().map(|folder| inner(folder, indexed)),
             from_ms: span(&self.from)?.map(|span| span.start),
             before_ms: span(&self.to)?.map(|span| span.end),
             labels: self.wanted.clone(),

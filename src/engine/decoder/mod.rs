@@ -2,8 +2,8 @@
 //! own worker, or in several beside it.
 //!
 //! The formats that [`crate::preprocess`] knows are decoded by it everywhere, so that their
-//! pixels are the same in every browser. What it does not know (HEIC, AVIF, TIFF, JPEG XL)
-//! is left to the browser, if that can.
+//! pixels are the same in every browser. What it does not know (HEIC, AVIF, JPEG XL) is
+//! left to the browser, if that can.
 
 #[cfg(feature = "worker")]
 mod pool;
