@@ -46,7 +46,7 @@
 //! | `training` | training, from a probe to pre-training |
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
-//! | `page`, `worker`, `compute-worker` | the programs of the web page |
+//! | `page`, `worker`, `compute-worker`, `decoder` | the programs of the web page |
 //!
 //! The default features build the command with both backends. A program that uses the library
 //! takes `default-features = false` and names what it needs, such as `["cpu", "hub"]`.
@@ -75,7 +75,7 @@ pub mod library;
 pub mod model;
 #[cfg(feature = "compute")]
 pub mod ops;
-#[cfg(feature = "compute")]
+#[cfg(feature = "preprocess")]
 pub mod preprocess;
 #[cfg(feature = "compute")]
 pub mod tokenizer;

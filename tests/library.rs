@@ -252,7 +252,11 @@ fn queries_without_an_answer_are_refused() {
     let empty = empty.display().to_string();
     let index = library.folder.path().join("other.safetensors");
     let index = index.display().to_string();
-    let none = library.clip("search", &["cat", "--data", &empty]);
+    let none = Command::new(env!("CARGO_BIN_EXE_clip"))
+        .args(["search", "cat", "--data", &empty, "--device", "cpu"])
+        .args(["--index", &index])
+        .output()
+        .unwrap();
     assert!(failure(&none).contains("no images"));
     fs::write(&index, b"no index").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_clip"))
@@ -401,4 +405,344 @@ fn shards_make_up_what_one_machine_encodes() {
     for (part, whole) in parts.chunks(2).zip(features.chunks(2)) {
         assert!((value(part) - value(whole)).abs() < 2e-3);
     }
+}
+
+/// A JPEG with the date of the shutter.
+fn dated(jpeg: &[u8], date: &str) -> Vec<u8> {
+    let field = |tag: u16, kind: u16, count: u32, value: u32| {
+        let head = [tag.to_le_bytes(), kind.to_le_bytes()].concat();
+        [
+            head,
+            count.to_le_bytes().to_vec(),
+            value.to_le_bytes().to_vec(),
+        ]
+        .concat()
+    };
+    // Two directories of one field each, at 8 and at 26.
+    let exif = [
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec(),
+        field(0x8769, 4, 1, 26),
+        b"\0\0\0\0\x01\0".to_vec(),
+        field(0x9003, 2, date.len() as u32 + 1, 44),
+        [0; 4].to_vec(),
+        date.as_bytes().to_vec(),
+        vec![0],
+    ]
+    .concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [b"\xff\xd8\xff\xe1", &length[..], &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn filters_choose_by_folder_date_and_label() {
+    let library = Library::new();
+    let sorted = |mut paths: Vec<String>| {
+        paths.sort();
+        paths
+    };
+    let in_folder = |folder: &str| sorted(library.search(&["cat", "--in", folder]));
+    assert_eq!(
+        in_folder("animals"),
+        ["animals/cat.jpg", "animals/raccoon.jpg"]
+    );
+    assert_eq!(in_folder("花/"), ["花/flower, red.jpg"]);
+    let whole = library.images().join("kitchen").display().to_string();
+    assert_eq!(in_folder(&whole).len(), 2);
+    assert!(in_folder("nowhere").is_empty());
+
+    // The camera's date counts before the file's.
+    let cat = fs::read(sample_file("cat.jpg")).unwrap();
+    let old = library.images().join("old.jpg");
+    fs::write(&old, dated(&cat, "2001:05:06 07:08:09")).unwrap();
+    let older = fs::File::create(library.images().join("older.jpg")).unwrap();
+    std::io::Write::write_all(&mut &older, &cat).unwrap();
+    // 1999-12-31
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(946_598_400);
+    older.set_modified(time).unwrap();
+    drop(older);
+    let dates = |more: &[&str]| sorted(library.search(&[&["cat"], more].concat()));
+    assert_eq!(dates(&["--to", "2002"]), ["old.jpg", "older.jpg"]);
+    assert_eq!(
+        dates(&["--from", "2001", "--to", "2001-05-06"]),
+        ["old.jpg"]
+    );
+    assert_eq!(dates(&["--to", "2001-05-05"]), ["older.jpg"]);
+    assert_eq!(dates(&["--from", "2002"]).len(), 6);
+
+    let labels = [
+        "--labels",
+        "rocket, cat, pizza, flower, cup of coffee, raccoon",
+    ];
+    let rockets = library.search(&[&["cat", "--label", "rocket"], &labels[..]].concat());
+    assert_eq!(rockets, ["rocket.jpg"]);
+    let two = [
+        "cat", "--label", "rocket", "--label", "pizza", "--in", "kitchen",
+    ];
+    let two = library.search(&[&two, &labels[..]].concat());
+    assert_eq!(two, ["kitchen/pizza.png"]);
+    // Among the words of the vocabulary.
+    assert_eq!(
+        library.search(&["cat", "--label", "rocket"]),
+        ["rocket.jpg"]
+    );
+
+    let images = library.images().display().to_string();
+    let refused = |more: &[&str]| {
+        failure(&library.clip("search", &[&["cat", "--data", &images], more].concat()))
+    };
+    assert!(refused(&["--from", "yesterday"]).contains("\"yesterday\" is not a date"));
+    assert!(refused(&["--to", "2024-02-30"]).contains("2024-06-01"));
+    assert!(refused(&["--labels", "cat"]).contains("--label"));
+    let none = library.clip("search", &["cat", "--data", &images, "--from", "2900"]);
+    let text = String::from_utf8(none.stdout).unwrap();
+    assert!(text.contains("no image passes the filters"), "{text}");
+}
+
+#[test]
+fn clusters_are_named_and_copied() {
+    let library = Library::new();
+    for (copy, sample) in ["cat.jpg", "rocket.jpg", "pizza.png"].iter().enumerate() {
+        for more in 0..3 {
+            // Other bytes, the same picture: nothing reads what follows its end.
+            let mut bytes = fs::read(sample_file(sample)).unwrap();
+            bytes.push(more);
+            let name = format!("more/{copy}-{more}.{}", &sample[sample.len() - 3..]);
+            let to = library.images().join(name);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::write(to, bytes).unwrap();
+        }
+    }
+    let found = library.json("cluster", &["--in", "more"]);
+    assert_eq!(found["images"], 9);
+    let clusters = found["clusters"].as_array().unwrap();
+    assert_eq!(clusters.len(), 3, "{found}");
+    let mut words = Vec::new();
+    for cluster in clusters {
+        let images = cluster["images"].as_array().unwrap();
+        assert_eq!(images.len(), 3);
+        let kind = |path: &Value| path.as_str().unwrap()[.."more/0".len()].to_owned();
+        assert!(images.iter().all(|path| kind(path) == kind(&images[0])));
+        assert_eq!(cluster["words"].as_array().unwrap().len(), 3);
+        assert!(cluster["cohesion"].as_f64().unwrap() > 0.99);
+        words.push(cluster["words"][0].as_str().unwrap().to_owned());
+    }
+    assert!(words.contains(&"rocket".into()), "{words:?}");
+    assert_eq!(library.json("cluster", &["--in", "more"]), found);
+
+    let out = library.folder.path().join("clusters");
+    let place = out.display().to_string();
+    let four = ["--clusters", "4", "--out", &place];
+    let found = library.json("cluster", &four);
+    assert_eq!(found["clusters"].as_array().unwrap().len(), 4);
+    assert_eq!(files(&out).len(), 15 + 1);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 4 + 1);
+    assert_eq!(files(&library.images()).len(), 15);
+    let images = library.images().display().to_string();
+    let text = library.clip("cluster", &[&images, "--clusters", "2"]);
+    assert_eq!(
+        String::from_utf8(text.stdout).unwrap().lines().count(),
+        2 + 10
+    );
+    failure(&library.clip("cluster", &[&images, "--clusters", "0"]));
+    let none = library.clip("cluster", &[&images, "--from", "2900"]);
+    assert!(failure(&none).contains("no images"));
+}
+
+/// Parts of an index as a run leaves them that is broken off.
+#[test]
+fn a_run_that_was_broken_off_goes_on() {
+    use clip::library::Index;
+
+    let library = Library::new();
+    library.json("index", &[]);
+    let file = library.folder.path().join("index.safetensors");
+    let beside = |suffix: &str| {
+        library
+            .folder
+            .path()
+            .join(format!("index.safetensors{suffix}"))
+    };
+    let whole = Index::read(&fs::read(&file).unwrap()).unwrap();
+    let part = |entries: std::ops::Range<usize>| {
+        let mut part = Index::new(whole.folder(), whole.model().clone());
+        let images = entries.map(|i| (whole.entries()[i].clone(), whole.features_of(i)));
+        part.extend(images.collect(), Vec::new());
+        part.write().unwrap()
+    };
+    fs::write(&file, part(0..2)).unwrap();
+    fs::write(beside(".part-1"), part(1..4)).unwrap();
+    fs::write(beside(".part-2"), &part(4..5)[..1000]).unwrap();
+    fs::write(beside(".part-3"), part(5..6)).unwrap();
+    let found = library.search(&["cat", "--no-update"]);
+    assert_eq!(found.len(), 5);
+    let again = library.json("index", &[]);
+    assert_eq!((&again["images"], &again["new"]), (&6.into(), &1.into()));
+    assert_eq!(
+        Index::read(&fs::read(&file).unwrap()).unwrap().entries(),
+        whole.entries()
+    );
+    assert!((1..=3).all(|number| !beside(&format!(".part-{number}")).exists()));
+
+    // Before the first whole index.
+    fs::remove_file(&file).unwrap();
+    fs::write(beside(".part-1"), part(2..6)).unwrap();
+    let again = library.json("index", &[]);
+    assert_eq!((&again["images"], &again["new"]), (&6.into(), &2.into()));
+}
+
+#[test]
+fn a_killed_command_leaves_an_index_that_is_read() {
+    let library = Library::new();
+    library.json("index", &[]);
+    let images = library.images();
+    let index = library.folder.path().join("index.safetensors");
+    for round in 0..6 {
+        for copy in 0..20 {
+            library.add("cat.jpg", &format!("{round}/{copy}.jpg"));
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(["index", "--device", "cpu", "--index"])
+            .args([&index, &images])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Sometimes before it writes, sometimes meanwhile, sometimes after.
+        std::thread::sleep(std::time::Duration::from_millis(40 + 50 * round));
+        command.kill().unwrap();
+        command.wait().unwrap();
+        clip::library::Index::read(&fs::read(&index).unwrap()).unwrap();
+    }
+    assert_eq!(library.json("index", &[])["images"], 126);
+}
+
+#[test]
+fn two_commands_do_not_write_one_index() {
+    let library = Library::new();
+    library.json("index", &[]);
+    let lock = library.folder.path().join("index.safetensors.lock");
+    let lock = fs::File::create(lock).unwrap();
+    if lock.try_lock().is_err() {
+        return; // the file system has no locks
+    }
+    let images = library.images().display().to_string();
+    let refused = library.clip("index", &[&images]);
+    assert!(failure(&refused).contains("another clip"));
+    assert_eq!(library.search(&["cat", "--no-update"]).len(), 6);
+    drop(lock);
+    library.json("index", &[]);
+}
+
+/// The limit of file sizes stands in for a full disk: writing fails in the same way.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let library = Library::new();
+    library.json("index", &[]);
+    library.add("umbrella.png", "umbrella.png");
+    let index = library.folder.path().join("index.safetensors");
+    let before = fs::read(&index).unwrap();
+    let limited = |command: &str, more: &[&str]| {
+        // Without the signal that would end it.
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_clip"))
+            .args([
+                command,
+                "--device",
+                "cpu",
+                "--index",
+                index.to_str().unwrap(),
+            ])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let images = library.images().display().to_string();
+    let full = failure(&limited("index", &[&images]));
+    assert!(
+        full.contains("index.safetensors cannot be written"),
+        "{full}"
+    );
+    assert_eq!(fs::read(&index).unwrap(), before);
+    // A search is answered all the same.
+    let found = limited("search", &["umbrella", "--top", "1", "--data", &images]);
+    let errors = String::from_utf8_lossy(&found.stderr);
+    assert!(
+        found.status.success() && errors.contains("encoded again next time"),
+        "{errors}"
+    );
+    assert!(String::from_utf8_lossy(&found.stdout).contains("umbrella.png"));
+    assert_eq!(fs::read(&index).unwrap(), before);
+    assert_eq!(
+        files(library.folder.path()).len(),
+        7 + 2,
+        "no part of a file is left"
+    );
+    assert_eq!(library.json("index", &[])["new"], 1);
+}
+
+#[test]
+fn an_empty_folder_does_not_empty_its_index() {
+    let library = Library::new();
+    library.json("index", &[]);
+    let away = library.folder.path().join("away");
+    fs::rename(library.images(), &away).unwrap();
+    fs::create_dir(library.images()).unwrap();
+    let images = library.images().display().to_string();
+    let refused = failure(&library.clip("index", &[&images]));
+    assert!(refused.contains("is empty, but 6 images"), "{refused}");
+    fs::remove_dir(library.images()).unwrap();
+    fs::rename(&away, library.images()).unwrap();
+    assert_eq!(library.json("index", &[])["new"], 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_vanishes_loses_nothing() {
+    let library = Library::new();
+    // Reading it waits for a writer: the command is in the middle of its work.
+    let pipe = library.images().join("000.jpg");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let index = library.folder.path().join("index.safetensors");
+    let command = Command::new(env!("CARGO_BIN_EXE_clip"))
+        .args(["index", "--device", "cpu", "--index"])
+        .args([&index, &library.images()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let away = library.folder.path().join("away");
+    fs::rename(library.images(), &away).unwrap();
+    drop(writer);
+    let vanished = failure(&command.wait_with_output().unwrap());
+    assert!(
+        vanished.contains("has vanished while it was read"),
+        "{vanished}"
+    );
+    let kept = clip::library::Index::read(&fs::read(&index).unwrap()).unwrap();
+    fs::rename(&away, library.images()).unwrap();
+    fs::remove_file(&pipe).unwrap();
+    let again = library.json("index", &[]);
+    assert_eq!(again["images"], 6);
+    assert_eq!(again["new"], 6 - kept.entries().len());
+}
+
+#[test]
+fn camera_raw_files_are_seen_by_their_preview() {
+    let library = Library::new();
+    let cat = fs::read(sample_file("cat.jpg")).unwrap();
+    let raw = [b"IIRO\x08\0\0\0\0\0\0\0\0\0", cat.as_slice(), &[0x55; 3000]].concat();
+    fs::write(library.images().join("P1010001.ORF"), raw).unwrap();
+    fs::write(library.images().join("empty.NEF"), b"II*\0\x08\0\0\0").unwrap();
+    let found = library.json("index", &[]);
+    assert_eq!(
+        (&found["images"], found["skipped"].as_array().unwrap().len()),
+        (&7.into(), 1)
+    );
+    let twins = library.json("duplicates", &[]);
+    let paths = ["P1010001.ORF", "animals/cat.jpg"];
+    assert_eq!(twins["near_identical"], serde_json::json!([paths]));
 }

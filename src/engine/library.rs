@@ -8,20 +8,34 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use super::Engine;
-use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm};
+use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
+use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
+use super::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
+use crate::kernels::math::dot;
 use crate::library::{
-    Entry, FileStamp, Group, ImageFacts, Index, Skipped, combine, duplicates, file_hash,
+    Cluster, Entry, FileStamp, Filter, Group, ImageFacts, Index, IndexSummary, Skipped,
+    cluster_words, clusters, combine, duplicates, file_hash, vocabulary,
 };
-use crate::preprocess::decode;
+use crate::preprocess::PreprocessConfig;
+use crate::zero_shot::DEFAULT_TEMPLATE;
 
 /// Name of the storage.
 const STORAGE: &str = "library";
-/// Time between two writes of a growing index, and between two reports of progress.
-const SAVE_EVERY_MS: f64 = 20_000.0;
+/// Least time between two writes of a growing index, and share of the time that they may
+/// take.
+const SAVE_EVERY_MS: f64 = 5_000.0;
+const SAVE_SHARE: f64 = 0.05;
+/// Time between two reports of progress.
 const REPORT_EVERY_MS: f64 = 200.0;
 /// Images encoded in one unit of work.
 const BATCH: usize = 4;
+/// Files from which on they are decoded in several workers.
+const MANY: usize = 8;
+/// Longest time without a look at the page's messages, beside that of encoding.
+const PATIENCE_MS: u32 = 50;
+/// Files that were searched with and are not encoded again.
+const ASKED_FILES: usize = 16;
 /// Skipped files that are named in a report.
 const NAMED: usize = 100;
 
@@ -30,6 +44,8 @@ pub struct Library {
     emit: Box<dyn Fn(LibraryEvent)>,
     now: fn() -> f64,
     open: Option<OpenFolder>,
+    /// Features of image files that were searched with, the latest last.
+    asked_files: Vec<(FileStamp, Vec<f32>)>,
 }
 
 struct OpenFolder {
@@ -38,16 +54,34 @@ struct OpenFolder {
     key: String,
     /// Which of its two copies is written next: the other one stays whole meanwhile.
     slot: u32,
+    /// One tab at a time keeps an index: two would replace each other's.
+    lock: WebLock,
+    /// Whether the index has changed since it was written.
+    unsaved: bool,
     files: HashMap<String, File>,
     waiting: VecDeque<FileStamp>,
+    decoders: Decoders,
+    /// Number of files that the decoders have.
+    decoding: usize,
     total: usize,
     images: Vec<(Entry, Vec<f32>)>,
     skipped: Vec<Skipped>,
     /// Files that could not be read this time.
     unread: Vec<(String, String)>,
     paused: bool,
+    /// When the index was written last, and how long it took.
     saved_ms: f64,
+    save_took_ms: f64,
     reported_ms: f64,
+}
+
+/// Where files are decoded.
+enum Decoders {
+    NotStarted,
+    /// Beside the engine.
+    Pool(DecoderPool<FileStamp>),
+    /// In the engine's own worker.
+    Here,
 }
 
 impl Library {
@@ -57,6 +91,7 @@ impl Library {
             emit,
             now,
             open: None,
+            asked_files: Vec::new(),
         }
     }
 
@@ -85,6 +120,7 @@ impl Library {
                 if let Some(folder) = &mut self.open {
                     folder.paused = paused;
                     if paused {
+                        folder.end_decoders();
                         self.save().await;
                     }
                 }
@@ -106,19 +142,32 @@ impl Library {
         files: Vec<File>,
         engine: &mut Engine,
     ) -> Result<(), String> {
-        if let LibraryRequest::Open {
-            folder,
-            files: stamps,
-        } = request
-        {
-            return self.open(folder, stamps, files, engine).await;
+        if let LibraryRequest::Open { folder, paths } = request {
+            let files = paths.into_iter().zip(files).collect();
+            return self.open(folder, files, engine).await;
+        }
+        if let LibraryRequest::Search { .. } = &request {
+            self.encode_files(&files, engine).await?;
         }
         let folder = self.open.as_mut().ok_or("no folder is open")?;
         folder.index_pending();
         let event = match request {
-            LibraryRequest::Search { number, terms, top } => LibraryEvent::Found {
+            LibraryRequest::Search {
                 number,
-                hits: search(&folder.index, &terms, top as usize, engine).await?,
+                terms,
+                top,
+                filter,
+            } => LibraryEvent::Found {
+                number,
+                hits: {
+                    let files = files.iter().filter_map(|file| {
+                        let stamp = stamp(file.name(), file);
+                        let known = self.asked_files.iter().find(|(file, _)| *file == stamp);
+                        known.map(|(_, features)| features.clone())
+                    });
+                    let index = &folder.index;
+                    search(index, &terms, files, top as usize, &filter, engine).await?
+                },
             },
             LibraryRequest::Duplicates { similar } => {
                 let found = duplicates(&folder.index, similar);
@@ -133,9 +182,24 @@ impl Library {
                     similar: paths(&found.similar),
                 }
             }
-            LibraryRequest::Sort { labels, templates } => {
-                let images = sort(&folder.index, &labels, &templates, engine).await?;
+            LibraryRequest::Sort {
+                labels,
+                templates,
+                filter,
+            } => {
+                let images = sort(&folder.index, &labels, &templates, &filter, engine).await?;
                 LibraryEvent::Sorted { labels, images }
+            }
+            LibraryRequest::Cluster { count, filter } => {
+                let found = cluster(&folder.index, count, &filter);
+                let labels: Vec<String> = (1..=found.len()).map(|n| format!("Group {n}")).collect();
+                (self.emit)(LibraryEvent::Sorted {
+                    labels: labels.clone(),
+                    images: cluster_images(&folder.index, &found),
+                });
+                let names = cluster_names(&found, engine).await?;
+                let labels = labels.into_iter().zip(names).collect();
+                LibraryEvent::Named { labels }
             }
             _ => return Ok(()),
         };
@@ -143,11 +207,29 @@ impl Library {
         Ok(())
     }
 
+    /// Encodes image files that are searched with, unless they are known.
+    async fn encode_files(&mut self, files: &[File], engine: &Engine) -> Result<(), String> {
+        for file in files {
+            let stamp = stamp(file.name(), file);
+            if self.asked_files.iter().any(|(known, _)| *known == stamp) {
+                continue;
+            }
+            let image = prepare(file, engine.preprocess()).await;
+            let image = image.map_err(|error| format!("{}: {error}", stamp.path))?;
+            let features = engine.image_features(&[image.pixels]).await;
+            let features = features.map_err(|error| error.to_string())?;
+            self.asked_files.push((stamp, features.concat()));
+            if self.asked_files.len() > ASKED_FILES {
+                self.asked_files.remove(0);
+            }
+        }
+        Ok(())
+    }
+
     async fn open(
         &mut self,
         name: String,
-        stamps: Vec<FileStamp>,
-        files: Vec<File>,
+        files: HashMap<String, File>,
         engine: &mut Engine,
     ) -> Result<(), String> {
         self.close().await;
@@ -169,23 +251,25 @@ impl Library {
                 }
             }
         }
-        let files = (stamps.iter())
-            .map(|stamp| stamp.path.clone())
-            .zip(files)
-            .collect();
-        let (waiting, _) = index.sync(stamps);
+        let stamps = files.iter().map(|(path, file)| stamp(path.clone(), file));
+        let (waiting, gone) = index.sync(stamps.collect());
         let mut folder = OpenFolder {
             index,
+            lock: WebLock::request(&format!("clip.library.{key}")),
+            unsaved: gone > 0,
             key,
             slot,
             files,
             total: waiting.len(),
             waiting: waiting.into(),
+            decoders: Decoders::NotStarted,
+            decoding: 0,
             images: Vec::new(),
             skipped: Vec::new(),
             unread: Vec::new(),
             paused: false,
             saved_ms: (self.now)(),
+            save_took_ms: 0.0,
             reported_ms: 0.0,
         };
         folder.report(&*self.emit, (self.now)());
@@ -195,6 +279,7 @@ impl Library {
 
     /// Closes the index because features change; the page is told.
     pub async fn model_changed(&mut self) {
+        self.asked_files.clear();
         if self.open.is_some() {
             self.close().await;
             (self.emit)(LibraryEvent::Closed);
@@ -212,34 +297,29 @@ impl Library {
         let Some(folder) = self.open.as_mut().filter(|folder| !folder.paused) else {
             return false;
         };
-        if folder.waiting.is_empty() {
+        if folder.is_complete() {
             return false;
         }
         let (mut batch, mut pixels) = (Vec::new(), Vec::new());
-        while batch.len() < BATCH
-            && let Some(stamp) = folder.waiting.pop_front()
-        {
-            let Some(file) = folder.files.get(&stamp.path) else {
-                continue;
-            };
-            let Ok(buffer) = JsFuture::from(file.array_buffer()).await else {
-                let why = "it could not be read: it has been moved or changed".to_owned();
-                folder.unread.push((stamp.path, why));
-                continue;
-            };
-            let bytes = Uint8Array::new(&buffer).to_vec();
-            match decode(&bytes) {
-                Ok(picture) => {
-                    pixels.push(engine.pixels(&picture));
+        for DecodedFile { tag: file, image } in folder.decode(engine.preprocess(), now).await {
+            match image {
+                Ok(image) => {
                     batch.push(Entry {
-                        file: stamp,
-                        image: ImageFacts::new(&bytes, &picture),
+                        file,
+                        image: ImageFacts {
+                            width: image.width,
+                            height: image.height,
+                            sha256: image.sha256,
+                            difference_hash: image.difference_hash,
+                            taken_ms: image.taken_ms,
+                        },
                     });
+                    pixels.push(image.pixels);
                 }
-                Err(error) => folder.skipped.push(Skipped {
-                    file: stamp,
-                    reason: error.to_string(),
-                }),
+                Err(Unusable::NoImage(reason)) => folder.skipped.push(Skipped { file, reason }),
+                Err(error @ (Unusable::Unread | Unusable::Crashed)) => {
+                    folder.unread.push((file.path, error.to_string()));
+                }
             }
         }
         if !pixels.is_empty() {
@@ -247,6 +327,7 @@ impl Library {
                 Ok(features) => folder.images.extend(batch.into_iter().zip(features)),
                 Err(error) => {
                     folder.paused = true;
+                    (folder.waiting).extend(batch.into_iter().map(|entry| entry.file));
                     (self.emit)(LibraryEvent::Failed {
                         error: error.to_string(),
                     });
@@ -254,8 +335,13 @@ impl Library {
                 }
             }
         }
-        let ended = folder.waiting.is_empty();
-        if ended || now() - folder.saved_ms > SAVE_EVERY_MS {
+        let ended = folder.is_complete();
+        if ended {
+            // Its workers hold memory.
+            folder.end_decoders();
+        }
+        let save_every = SAVE_EVERY_MS.max(folder.save_took_ms / SAVE_SHARE);
+        if ended || now() - folder.saved_ms > save_every {
             self.save().await;
         }
         if let Some(folder) = &mut self.open
@@ -274,11 +360,12 @@ impl Library {
         let Some(folder) = &mut self.open else {
             return;
         };
-        folder.saved_ms = (self.now)();
-        if folder.images.is_empty() && folder.skipped.is_empty() {
+        let start = (self.now)();
+        folder.saved_ms = start;
+        folder.index_pending();
+        if !folder.unsaved || !folder.lock.is_held() {
             return;
         }
-        folder.index_pending();
         let Some(storage) = ModelCache::named(STORAGE).await else {
             return;
         };
@@ -290,20 +377,23 @@ impl Library {
                     .await
                     .map_err(|error| match error {
                         CacheError::Full => {
-                            "the browser's storage is full: the index is used, but not kept".into()
+                            "The browser's storage is full: the index is used, but not kept for later visits. Delete other indexes or models".into()
                         }
-                        CacheError::Other(why) => format!("the index could not be kept ({why})"),
+                        CacheError::Other(why) => format!("The index could not be kept for later visits ({why})"),
                     })
             }
             Err(error) => Err(error.to_string()),
         };
         match written {
             Ok(()) => {
+                folder.unsaved = false;
+                folder.saved_ms = (self.now)();
+                folder.save_took_ms = folder.saved_ms - start;
                 folder.slot = 1 - folder.slot;
                 // The older copy.
                 storage.delete(&slot_name(&folder.key, folder.slot)).await;
             }
-            Err(error) => (self.emit)(LibraryEvent::Failed { error }),
+            Err(error) => (self.emit)(LibraryEvent::NotKept { error }),
         }
     }
 
@@ -314,20 +404,10 @@ impl Library {
                 let Some((key, _)) = name.rsplit_once('-') else {
                     continue;
                 };
-                let Some(bytes) = storage.get(&name).await else {
-                    continue;
-                };
-                let Ok(index) = Index::read(&bytes) else {
-                    continue;
-                };
-                kept.retain(|known| known.key != key);
-                kept.push(KeptIndex {
-                    key: key.into(),
-                    folder: index.folder().into(),
-                    model: index.model().name.clone(),
-                    images: index.entries().len() as u32,
-                    bytes: bytes.len() as u64,
-                });
+                if let Some(index) = kept_index(&storage, &name, key).await {
+                    kept.retain(|known| known.key != key);
+                    kept.push(index);
+                }
             }
         }
         kept.sort_by(|a, b| (&a.folder, &a.model).cmp(&(&b.folder, &b.model)));
@@ -346,6 +426,45 @@ impl Library {
     }
 }
 
+fn stamp(path: String, file: &File) -> FileStamp {
+    FileStamp {
+        path,
+        size: file.size() as u64,
+        modified_ms: file.last_modified() as i64,
+    }
+}
+
+/// What the list says of a kept index: by the first bytes of its file, or by all of them
+/// if an earlier version wrote it.
+async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<KeptIndex> {
+    let file = storage.handle(name).await?;
+    let beginning = async |length: usize| -> Option<Vec<u8>> {
+        let part = file.slice_with_f64_and_f64(0.0, length as f64).ok()?;
+        let buffer = JsFuture::from(part.array_buffer()).await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    };
+    let first = *beginning(8).await?.first_chunk()?;
+    let beginning = beginning(IndexSummary::length(first)?).await?;
+    let summary = match IndexSummary::read(&beginning) {
+        Some(summary) => summary,
+        None => {
+            let index = Index::read(&storage.get(name).await?).ok()?;
+            IndexSummary {
+                folder: index.folder().into(),
+                model: index.model().name.clone(),
+                images: index.entries().len(),
+            }
+        }
+    };
+    Some(KeptIndex {
+        key: key.into(),
+        folder: summary.folder,
+        model: summary.model,
+        images: summary.images as u32,
+        bytes: file.size() as u64,
+    })
+}
+
 fn slot_name(key: &str, slot: u32) -> String {
     format!("{key}-{slot}")
 }
@@ -354,8 +473,64 @@ impl OpenFolder {
     /// Moves what was encoded into the index.
     fn index_pending(&mut self) {
         if !self.images.is_empty() || !self.skipped.is_empty() {
+            self.unsaved = true;
             let images = std::mem::take(&mut self.images);
             self.index.extend(images, std::mem::take(&mut self.skipped));
+        }
+    }
+
+    /// Whether no file waits for anything.
+    fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.decoding == 0
+    }
+
+    /// Some files that are decoded; none if that takes longer than [`PATIENCE_MS`].
+    async fn decode(
+        &mut self,
+        config: &PreprocessConfig,
+        now: fn() -> f64,
+    ) -> Vec<DecodedFile<FileStamp>> {
+        if matches!(self.decoders, Decoders::NotStarted) {
+            self.decoders = match self.waiting.len() >= MANY {
+                true => DecoderPool::start(config, now).map_or(Decoders::Here, Decoders::Pool),
+                false => Decoders::Here,
+            };
+        }
+        if let Decoders::Pool(pool) = &self.decoders {
+            while let Some(stamp) = self.waiting.front()
+                && let Some(file) = self.files.get(&stamp.path)
+                && pool.has_room_for(file)
+                && let Some(stamp) = self.waiting.pop_front()
+            {
+                self.decoding += 1;
+                pool.send(stamp, file.clone());
+            }
+            pool.wait(PATIENCE_MS).await;
+            let done = pool.take(BATCH);
+            self.decoding -= done.len();
+            if pool.is_broken() {
+                self.end_decoders();
+                self.decoders = Decoders::Here;
+            }
+            return done;
+        }
+        let mut done = Vec::new();
+        while done.len() < BATCH
+            && let Some(stamp) = self.waiting.pop_front()
+        {
+            if let Some(file) = self.files.get(&stamp.path) {
+                let image = prepare(file, config).await;
+                done.push(DecodedFile { tag: stamp, image });
+            }
+        }
+        done
+    }
+
+    /// Ends the workers that decode; what they were at waits again.
+    fn end_decoders(&mut self) {
+        if let Decoders::Pool(pool) = std::mem::replace(&mut self.decoders, Decoders::NotStarted) {
+            self.waiting.extend(pool.end());
+            self.decoding = 0;
         }
     }
 
@@ -366,7 +541,7 @@ impl OpenFolder {
             .map(|skipped| (skipped.file.path.clone(), skipped.reason.clone()))
             .chain(self.unread.iter().cloned());
         emit(LibraryEvent::Progress {
-            done: (self.total - self.waiting.len()) as u32,
+            done: (self.total - self.waiting.len() - self.decoding) as u32,
             total: self.total as u32,
             images: (self.index.entries().len() + self.images.len()) as u32,
             skipped: reasons.take(NAMED).collect(),
@@ -376,25 +551,28 @@ impl OpenFolder {
     }
 }
 
-/// The nearest images, without those that were asked with and their copies.
+/// The nearest images, without those of the index that were asked with and their copies.
+/// `files` are the features of the terms that are files.
 async fn search(
     index: &Index,
     terms: &[SearchTerm],
+    mut files: impl Iterator<Item = Vec<f32>>,
     top: usize,
+    filter: &Filter,
     engine: &mut Engine,
 ) -> Result<Vec<(String, f32)>, String> {
     let mut features = Vec::new();
     let mut asked_with = Vec::new();
     for term in terms {
-        let known = match term.image {
-            true => {
-                let place = (index.entries())
-                    .binary_search_by(|entry| entry.file.path.as_str().cmp(&term.text))
-                    .map_err(|_| format!("{} is not in the index", term.text))?;
+        let known = match term.kind {
+            TermKind::Indexed => {
+                let place = (index.find(&term.text))
+                    .ok_or_else(|| format!("{} is not in the index", term.text))?;
                 asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
-            false => {
+            TermKind::File => files.next().ok_or("an image of the query is missing")?,
+            TermKind::Words => {
                 let found = (engine.text_features(std::slice::from_ref(&term.text)).await)
                     .map_err(|error| error.to_string())?;
                 (found.into_iter().next()).map_or(Vec::new(), |found| found.features)
@@ -402,24 +580,84 @@ async fn search(
         };
         features.push((term.sign, known));
     }
+    if terms.is_empty() {
+        return Ok(newest(index, top, filter));
+    }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    let hits = index.search(&query, top, -1.0, &asked_with);
+    let hits = index.search(&query, top, -1.0, |entry| {
+        let entry = &index.entries()[entry];
+        passes(filter, entry) && !asked_with.contains(&entry.image.sha256)
+    });
     Ok((hits.into_iter())
         .map(|hit| (index.entries()[hit.entry].file.path.clone(), hit.score))
         .collect())
 }
 
-/// Path, best label and its probability for each image.
+/// The images that pass, newest first.
+fn newest(index: &Index, top: usize, filter: &Filter) -> Vec<(String, f32)> {
+    let mut found: Vec<&Entry> = (index.entries().iter())
+        .filter(|entry| passes(filter, entry))
+        .collect();
+    // A stable sort: images of one time stay in the order of their paths.
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.date_ms()));
+    (found.into_iter().take(top))
+        .map(|entry| (entry.file.path.clone(), 0.0))
+        .collect()
+}
+
+/// Whether an image passes. Of labels only the page knows.
+fn passes(filter: &Filter, entry: &Entry) -> bool {
+    filter.passes(&entry.file.path, entry.date_ms(), None)
+}
+
+/// Path, best label and its probability for each image that passes.
 async fn sort(
     index: &Index,
     labels: &[String],
     templates: &[String],
+    filter: &Filter,
     engine: &mut Engine,
 ) -> Result<Vec<(String, u32, f32)>, String> {
     let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_string())?;
     let scale = engine.logit_scale().exp();
     let best = index.best_labels(&classifier, scale).unwrap_or_default();
     Ok((index.entries().iter().zip(best))
+        .filter(|(entry, _)| passes(filter, entry))
         .map(|(entry, (label, probability))| (entry.file.path.clone(), label as u32, probability))
+        .collect())
+}
+
+/// Groups of similar images among those that pass.
+fn cluster(index: &Index, count: Option<u32>, filter: &Filter) -> Vec<Cluster> {
+    let entries: Vec<usize> = (index.entries().iter().enumerate())
+        .filter(|(_, entry)| passes(filter, entry))
+        .map(|(place, _)| place)
+        .collect();
+    clusters(index, &entries, count.map(|count| count as usize))
+}
+
+/// Path, group and similarity to the group's centre of each image.
+fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)> {
+    (clusters.iter().enumerate())
+        .flat_map(|(number, cluster)| {
+            (cluster.entries.iter()).map(move |entry| {
+                let similarity = dot(&index.features_of(*entry), &cluster.centre);
+                let path = index.entries()[*entry].file.path.clone();
+                (path, number as u32, similarity)
+            })
+        })
+        .collect()
+}
+
+/// The word that fits each cluster best.
+async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
+    let words = vocabulary();
+    let templates = [DEFAULT_TEMPLATE.to_owned()];
+    let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_string())?;
+    Ok((cluster_words(clusters, &features, 1).into_iter())
+        .map(|best| {
+            best.first()
+                .map_or(String::new(), |word| words[*word].clone())
+        })
         .collect())
 }

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
-use crate::library::{FileStamp, Sign};
+use crate::library::{Filter, Sign};
 use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
@@ -117,18 +117,18 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LibraryRequest {
     /// Opens the kept index of a folder, or a new one, and encodes what is new or changed.
-    /// The files are attached, in the order of `files`.
+    /// The files are attached, in the order of `paths`.
     Open {
         /// Name of the folder.
         folder: String,
-        /// All images of the folder.
-        files: Vec<FileStamp>,
+        /// Paths of all images in the folder, with `/` between folders.
+        paths: Vec<String>,
     },
     /// Pauses or continues encoding.
     Pause(bool),
     /// Closes the index; what was encoded is kept.
     Close,
-    /// Ranks all images by a query.
+    /// Ranks all images by a query; without terms, by date.
     Search {
         /// Counter of the page, echoed in the answer to detect stale ones.
         number: u32,
@@ -136,6 +136,8 @@ pub enum LibraryRequest {
         terms: Vec<SearchTerm>,
         /// Number of images to return.
         top: u32,
+        /// Only images that pass.
+        filter: Filter,
     },
     /// Finds duplicates.
     Duplicates {
@@ -148,6 +150,16 @@ pub enum LibraryRequest {
         labels: Vec<String>,
         /// Each contains `{label}`.
         templates: Vec<String>,
+        /// Only images that pass.
+        filter: Filter,
+    },
+    /// Groups similar images. Answered by [`LibraryEvent::Sorted`] with numbered groups, and
+    /// then by [`LibraryEvent::Named`].
+    Cluster {
+        /// Number of groups; by default the one that fits best.
+        count: Option<u32>,
+        /// Only images that pass.
+        filter: Filter,
     },
     /// Asks for the kept indexes.
     List,
@@ -163,10 +175,21 @@ pub enum LibraryRequest {
 pub struct SearchTerm {
     /// Looked for, or kept out.
     pub sign: Sign,
-    /// Words, or the path of an indexed image.
+    /// Words, path of an indexed image, or name of a file.
     pub text: String,
-    /// Whether `text` is the path of an image.
-    pub image: bool,
+    /// Which of these.
+    pub kind: TermKind,
+}
+
+/// Kind of a query's term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TermKind {
+    /// Words.
+    Words,
+    /// Indexed image.
+    Indexed,
+    /// Image file from elsewhere. The files are attached, in the order of their terms.
+    File,
 }
 
 /// Event of the library.
@@ -185,11 +208,11 @@ pub enum LibraryEvent {
         /// All of them.
         skipped_count: u32,
     },
-    /// Answer to a search, nearest first.
+    /// Answer to a search.
     Found {
         /// Counter of the search.
         number: u32,
-        /// Path and cosine similarity.
+        /// Path and cosine similarity, nearest first; without terms, newest first.
         hits: Vec<(String, f32)>,
     },
     /// Groups of duplicates, by path; the first of each is the one to keep.
@@ -201,18 +224,28 @@ pub enum LibraryEvent {
         /// Merely similar.
         similar: Vec<Vec<String>>,
     },
-    /// Path, index of the label and probability of every image.
+    /// Images by label, or by group.
     Sorted {
-        /// The labels of the request.
+        /// The labels of the request, or names of the groups.
         labels: Vec<String>,
-        /// One for each image.
+        /// Path, index of the label, and its probability or the similarity to the group.
         images: Vec<(String, u32, f32)>,
+    },
+    /// Better names of groups.
+    Named {
+        /// As they were, and as they are from here on.
+        labels: Vec<(String, String)>,
     },
     /// Kept indexes.
     Kept(Vec<KeptIndex>),
     /// The index was closed: features of another model are computed from here on. The page
     /// opens the folder again.
     Closed,
+    /// The index is used, but could not be kept for later visits.
+    NotKept {
+        /// Why.
+        error: String,
+    },
     /// A request failed.
     Failed {
         /// Error message.
@@ -221,7 +254,7 @@ pub enum LibraryEvent {
 }
 
 /// Index kept by the browser.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptIndex {
     /// Its name in the storage.
     pub key: String,

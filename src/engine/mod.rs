@@ -5,6 +5,8 @@
 
 #[cfg(all(target_arch = "wasm32", feature = "compute-worker"))]
 pub mod compute_worker;
+#[cfg(all(target_arch = "wasm32", feature = "decoder"))]
+pub mod decoder;
 pub mod defaults;
 #[cfg(feature = "compute")]
 mod device;
@@ -17,6 +19,8 @@ pub mod rankings;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod web_lock;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod worker;
 
 #[cfg(feature = "compute")]
@@ -26,7 +30,10 @@ pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures
 
 /// Calls the module's static constructors once. Without an explicit call wasm-ld runs
 /// `__wasm_call_ctors` in every export.
-#[cfg(all(target_arch = "wasm32", feature = "compute-worker"))]
+#[cfg(all(
+    target_arch = "wasm32",
+    any(feature = "compute-worker", feature = "decoder")
+))]
 pub fn run_constructors() {
     unsafe extern "C" {
         fn __wasm_call_ctors();

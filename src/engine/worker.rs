@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
+use crate::engine::decoder::{DecodeError, decode_file};
 use crate::engine::library::Library;
 use crate::engine::messages::{
     DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request, TrainingEvent,
@@ -16,7 +17,6 @@ use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_nam
 use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
-use crate::preprocess::{PreprocessError, decode};
 use crate::zero_shot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
@@ -383,7 +383,7 @@ impl Question {
 enum ImageError {
     /// The file is no image that can be read.
     #[error(transparent)]
-    Decode(#[from] PreprocessError),
+    Decode(#[from] DecodeError),
     /// The model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -395,7 +395,7 @@ enum ImageError {
 async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, ImageError> {
     post(&Event::EncodingImage { image });
     let start = now();
-    let picture = decode(file)?;
+    let picture = decode_file(file).await?;
     let pixels = engine.pixels(&picture);
     let (width, height) = (picture.width(), picture.height());
     let prepared = now();

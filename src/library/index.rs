@@ -3,21 +3,25 @@
 //! Stored as safetensors: `features` `[images, embed_dim]` in f16, and `entries`, JSON. It
 //! belongs to one model, which is recognised by features that it gives, not by its name.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{FileStamp, difference_hash, file_hash};
+use super::{FileStamp, date_span, difference_hash, file_hash};
 use crate::kernels::math::dot;
 use crate::preprocess::DecodedImage;
 
 /// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
 const KEY: &str = "clip_index";
+/// Folder and name of the model, where a list of indexes finds them without the entries.
+const FOLDER: &str = "folder";
+const MODEL: &str = "model";
 
 /// Error of an index file.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,14 @@ pub struct Entry {
     pub image: ImageFacts,
 }
 
+impl Entry {
+    /// When the image was taken, or else when its file was changed, in milliseconds since
+    /// 1970.
+    pub fn date_ms(&self) -> i64 {
+        self.image.taken_ms.unwrap_or(self.file.modified_ms)
+    }
+}
+
 /// What is kept of an image beside its features.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
@@ -58,6 +70,9 @@ pub struct ImageFacts {
     pub sha256: String,
     /// [`difference_hash`] of the image.
     pub difference_hash: u64,
+    /// When it was taken, by its EXIF data, in milliseconds since 1970 by the camera's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_ms: Option<i64>,
 }
 
 impl ImageFacts {
@@ -68,6 +83,7 @@ impl ImageFacts {
             height: picture.height(),
             sha256: file_hash(file),
             difference_hash: difference_hash(picture),
+            taken_ms: (picture.taken()).and_then(date_span).map(|span| span.start),
         }
     }
 }
@@ -119,11 +135,11 @@ pub struct Index {
 
 /// The part of the file that is JSON.
 #[derive(Serialize, Deserialize)]
-struct Listing {
-    folder: String,
-    model: ModelFingerprint,
-    entries: Vec<Entry>,
-    skipped: Vec<Skipped>,
+struct Listing<'a> {
+    folder: Cow<'a, str>,
+    model: Cow<'a, ModelFingerprint>,
+    entries: Cow<'a, [Entry]>,
+    skipped: Cow<'a, [Skipped]>,
 }
 
 impl Index {
@@ -202,40 +218,80 @@ impl Index {
     /// Adds images with their features, `[embed_dim]` each, and files that could not be
     /// used. What was known of the same paths is replaced.
     pub fn extend(&mut self, images: Vec<(Entry, Vec<f32>)>, skipped: Vec<Skipped>) {
-        let dim = self.model.embed_dim();
-        let before = std::mem::take(&mut self.entries);
-        let rows = std::mem::take(&mut self.features);
-        let mut all: BTreeMap<String, (Entry, Vec<f16>)> = (before.into_iter())
-            .zip(rows.chunks(dim.max(1)))
-            .map(|(entry, row)| (entry.file.path.clone(), (entry, row.to_vec())))
+        // Of two with one path the later counts.
+        let images: BTreeMap<String, (Entry, Vec<f32>)> = (images.into_iter())
+            .map(|image| (image.0.file.path.clone(), image))
             .collect();
-        for (entry, features) in images {
-            let row = features.iter().map(|v| f16::from_f32(*v)).collect();
-            all.insert(entry.file.path.clone(), (entry, row));
-        }
-        for (entry, row) in all.into_values() {
-            self.entries.push(entry);
-            self.features.extend(row);
-        }
-        let mut unusable: BTreeMap<String, Skipped> = (std::mem::take(&mut self.skipped))
-            .into_iter()
-            .chain(skipped)
+        let skipped: BTreeMap<String, Skipped> = (skipped.into_iter())
             .map(|skipped| (skipped.file.path.clone(), skipped))
             .collect();
-        for entry in &self.entries {
-            unusable.remove(&entry.file.path);
+        let mut new = Self::new("", self.model.clone());
+        for (entry, features) in images.into_values() {
+            new.features
+                .extend(features.iter().map(|v| f16::from_f32(*v)));
+            new.entries.push(entry);
         }
-        self.skipped = unusable.into_values().collect();
+        new.skipped = skipped.into_values().collect();
+        self.merge(new);
+    }
+
+    /// Adds the images and skipped files of an index of the same model. What was known of
+    /// the same paths is replaced.
+    pub fn merge(&mut self, new: Self) {
+        let dim = self.model.embed_dim();
+        let old = std::mem::replace(self, Self::new("", new.model));
+        (self.folder, self.model) = (old.folder, old.model);
+        let count = old.entries.len() + new.entries.len();
+        self.entries.reserve_exact(count);
+        self.features.reserve_exact(count * dim);
+        let (old_rows, new_rows) = (
+            old.features.chunks(dim.max(1)),
+            new.features.chunks(dim.max(1)),
+        );
+        let mut old_entries = old.entries.into_iter().zip(old_rows).peekable();
+        // Both are in the order of their paths.
+        for (entry, row) in new.entries.into_iter().zip(new_rows) {
+            while let Some((before, row)) =
+                old_entries.next_if(|(old, _)| old.file.path <= entry.file.path)
+            {
+                if before.file.path != entry.file.path {
+                    self.push(before, row);
+                }
+            }
+            self.push(entry, row);
+        }
+        for (entry, row) in old_entries {
+            self.push(entry, row);
+        }
+        let mut skipped: BTreeMap<String, Skipped> = (old.skipped.into_iter())
+            .chain(new.skipped)
+            .map(|skipped| (skipped.file.path.clone(), skipped))
+            .collect();
+        skipped.retain(|path, _| self.find(path).is_none());
+        self.skipped = skipped.into_values().collect();
+    }
+
+    fn push(&mut self, entry: Entry, row: &[f16]) {
+        self.entries.push(entry);
+        self.features.extend_from_slice(row);
+    }
+
+    /// Place of an image by its path.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        (self
+            .entries
+            .binary_search_by(|entry| entry.file.path.as_str().cmp(path)))
+        .ok()
     }
 
     /// Serialises the index.
     pub fn write(&self) -> Result<Vec<u8>, IndexError> {
         let failed = |error: &dyn std::fmt::Display| IndexError::Write(error.to_string());
         let listing = serde_json::to_vec(&Listing {
-            folder: self.folder.clone(),
-            model: self.model.clone(),
-            entries: self.entries.clone(),
-            skipped: self.skipped.clone(),
+            folder: Cow::Borrowed(&self.folder),
+            model: Cow::Borrowed(&self.model),
+            entries: Cow::Borrowed(&self.entries),
+            skipped: Cow::Borrowed(&self.skipped),
         })
         .map_err(|error| failed(&error))?;
         let features: Vec<u8> = (self.features.iter())
@@ -253,7 +309,14 @@ impl Index {
                     .map_err(|error| failed(&error))?,
             ),
         ];
-        let metadata = HashMap::from([(KEY.to_owned(), VERSION.to_owned())]);
+        let metadata = HashMap::from(
+            [
+                (KEY, VERSION),
+                (FOLDER, &self.folder),
+                (MODEL, &self.model.name),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
         safetensors::serialize(tensors, Some(metadata)).map_err(|error| failed(&error))
     }
 
@@ -262,12 +325,7 @@ impl Index {
         let wrong = |why: String| IndexError::NotIndex(why);
         let (_, header) =
             SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
-        let version = (header.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
-        match version.map(String::as_str) {
-            Some(VERSION) => {}
-            Some(newer) => return Err(IndexError::Newer(newer.into())),
-            None => return Err(wrong("its metadata has no format version".into())),
-        }
+        check_version(&header)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
         let tensor = |name: &str, dtype: Dtype| {
             let tensor = (tensors.tensor(name)).map_err(|error| wrong(error.to_string()))?;
@@ -293,12 +351,60 @@ impl Index {
             return Err(wrong("a feature is not a finite number".into()));
         }
         Ok(Self {
-            folder: listing.folder,
-            model: listing.model,
-            entries: listing.entries,
-            skipped: listing.skipped,
+            folder: listing.folder.into_owned(),
+            model: listing.model.into_owned(),
+            entries: listing.entries.into_owned(),
+            skipped: listing.skipped.into_owned(),
             features,
         })
+    }
+}
+
+/// What the first bytes of an index file say: a list of indexes needs no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexSummary {
+    /// Name of the indexed folder.
+    pub folder: String,
+    /// Name of the model.
+    pub model: String,
+    /// Number of images.
+    pub images: usize,
+}
+
+impl IndexSummary {
+    /// Bytes at the beginning of a file that [`Self::read`] needs, by the first eight.
+    /// `None` if they do not begin an index.
+    pub fn length(first: [u8; 8]) -> Option<usize> {
+        // The header of an index is a few hundred bytes, with a long path a few thousand.
+        const MAX: u64 = 1 << 20;
+        let header = u64::from_le_bytes(first);
+        (header <= MAX).then_some(8 + header as usize)
+    }
+
+    /// Reads the beginning of an index file. `None` if it is something else, or an index
+    /// that an earlier version wrote: then [`Index::read`] of the whole file tells.
+    pub fn read(beginning: &[u8]) -> Option<Self> {
+        let (first, _) = beginning.split_first_chunk()?;
+        let header: Metadata =
+            serde_json::from_slice(beginning.get(8..Self::length(*first)?)?).ok()?;
+        check_version(&header).ok()?;
+        let text = |key| header.metadata().as_ref()?.get(key).cloned();
+        Some(Self {
+            folder: text(FOLDER)?,
+            model: text(MODEL)?,
+            images: *header.info("features")?.shape.first()?,
+        })
+    }
+}
+
+fn check_version(header: &Metadata) -> Result<(), IndexError> {
+    let version = (header.metadata().as_ref()).and_then(|metadata| metadata.get(KEY));
+    match version.map(String::as_str) {
+        Some(VERSION) => Ok(()),
+        Some(newer) => Err(IndexError::Newer(newer.into())),
+        None => Err(IndexError::NotIndex(
+            "its metadata has no format version".into(),
+        )),
     }
 }
 
@@ -330,6 +436,7 @@ pub(super) mod tests {
                 height: 3,
                 sha256: file_hash(path.as_bytes()),
                 difference_hash: 0,
+                taken_ms: None,
             },
         }
     }
@@ -363,6 +470,111 @@ pub(super) mod tests {
         assert_eq!(read, index);
         assert_eq!(paths(&read), ["a/猫.jpg", "b.jpg"]);
         assert!((read.features_of(1)[1] - 0.8).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_beginning_of_a_file_sums_it_up() {
+        let bytes = index().write().unwrap();
+        let length = IndexSummary::length(*bytes.first_chunk().unwrap()).unwrap();
+        assert!(length < 1000);
+        let summary = IndexSummary {
+            folder: "photos".into(),
+            model: "test".into(),
+            images: 2,
+        };
+        assert_eq!(IndexSummary::read(&bytes[..length]), Some(summary.clone()));
+        assert_eq!(IndexSummary::read(&bytes), Some(summary));
+        for end in 0..length {
+            assert_eq!(IndexSummary::read(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(IndexSummary::length(*b"no index"), None);
+        assert_eq!(IndexSummary::read(&[0xff; 100]), None);
+    }
+
+    /// As the first version wrote it: without dates, folder and model only in the listing.
+    #[test]
+    fn an_index_of_the_first_version_is_read() {
+        let entry = entry("a.jpg");
+        let listing = serde_json::json!({
+            "folder": "photos",
+            "model": fingerprint(),
+            "entries": [{
+                "path": "a.jpg", "size": 10, "modified_ms": entry.file.modified_ms,
+                "width": 4, "height": 3, "sha256": entry.image.sha256, "difference_hash": 0,
+            }],
+            "skipped": [],
+        });
+        let listing = listing.to_string();
+        let features: Vec<u8> = ([1.0, 0.0].into_iter())
+            .flat_map(|v| f16::from_f32(v).to_le_bytes())
+            .collect();
+        let bytes = safetensors::serialize(
+            [
+                (
+                    "features",
+                    TensorView::new(Dtype::F16, vec![1, 2], &features).unwrap(),
+                ),
+                (
+                    "entries",
+                    TensorView::new(Dtype::U8, vec![listing.len()], listing.as_bytes()).unwrap(),
+                ),
+            ],
+            Some(HashMap::from([(KEY.into(), "1".into())])),
+        )
+        .unwrap();
+        let mut expected = Index::new("photos", fingerprint());
+        expected.extend(vec![(entry, vec![1.0, 0.0])], Vec::new());
+        let read = Index::read(&bytes).unwrap();
+        assert_eq!(read, expected);
+        assert_eq!(
+            read.entries()[0].date_ms(),
+            read.entries()[0].file.modified_ms
+        );
+        assert_eq!(IndexSummary::read(&bytes), None);
+    }
+
+    #[test]
+    fn parts_merge_in_the_order_of_paths() {
+        let mut whole = index();
+        let mut part = Index::new("", fingerprint());
+        let taken = Entry {
+            image: ImageFacts {
+                taken_ms: Some(5),
+                ..entry("b.jpg").image
+            },
+            ..entry("b.jpg")
+        };
+        part.extend(
+            vec![
+                (entry("z.jpg"), vec![0.0, 1.0]),
+                (entry("a/b.jpg"), vec![0.8, 0.6]),
+                (taken, vec![0.0, -1.0]),
+                (entry("c.txt"), vec![1.0, 0.0]),
+            ],
+            vec![Skipped {
+                file: stamp("d.gif", 1),
+                reason: "empty".into(),
+            }],
+        );
+        whole.merge(part.clone());
+        assert_eq!(whole.folder(), "photos");
+        assert_eq!(
+            paths(&whole),
+            ["a/b.jpg", "a/猫.jpg", "b.jpg", "c.txt", "z.jpg"]
+        );
+        assert_eq!(whole.entries()[2].date_ms(), 5);
+        assert_eq!(whole.features_of(2), [0.0, -1.0]);
+        assert_eq!(whole.features_of(1), [1.0, 0.0]);
+        let skipped: Vec<_> = whole.skipped().iter().map(|s| &s.file.path).collect();
+        assert_eq!(skipped, ["d.gif"]);
+        for (place, path) in paths(&whole).into_iter().enumerate() {
+            assert_eq!(whole.find(path), Some(place));
+        }
+        assert_eq!(whole.find("b"), None);
+        // A part that is read twice changes nothing.
+        let once = whole.clone();
+        whole.merge(part);
+        assert_eq!(whole, once);
     }
 
     #[test]

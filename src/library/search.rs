@@ -1,10 +1,7 @@
 //! Search: a query vector compared with every image of an index.
 
-use half::slice::HalfFloatSliceExt;
-
+use super::similarities::{Rows, similarities};
 use super::{Index, Sign};
-use crate::kernels::math::dot;
-use crate::zero_shot;
 
 /// Image that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,44 +23,41 @@ pub fn combine(terms: &[(Sign, Vec<f32>)]) -> Option<Vec<f32>> {
         };
         (sum.iter_mut().zip(features)).for_each(|(sum, value)| *sum += weight * value);
     }
-    let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+    unit(sum)
+}
+
+/// The vector put on the unit sphere; `None` if it has no direction.
+pub(super) fn unit(mut vector: Vec<f32>) -> Option<Vec<f32>> {
+    let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
     if norm < 1e-6 {
         return None;
     }
-    sum.iter_mut().for_each(|v| *v /= norm);
-    Some(sum)
+    vector.iter_mut().for_each(|v| *v /= norm);
+    Some(vector)
 }
 
-/// Images whose features are converted and multiplied together.
-const BLOCK: usize = 256;
+/// Images whose probabilities are computed together: those of all would take too much
+/// memory with many labels.
+const BLOCK: usize = 4096;
 
 impl Index {
     /// Cosine similarity of every image to a unit vector, `[entries]`.
     pub fn scores(&self, query: &[f32]) -> Vec<f32> {
-        let dim = query.len();
-        let mut row = vec![0.0; BLOCK * dim];
-        let mut scores = Vec::with_capacity(self.entries().len());
-        for block in self.features().chunks(BLOCK * dim.max(1)) {
-            let row = &mut row[..block.len()];
-            block.convert_to_f32_slice(row);
-            scores.extend(row.chunks_exact(dim).map(|row| dot(row, query)));
-        }
-        scores
+        self.similarities(&[query.to_vec()])
     }
 
     /// The `top` images nearest to a unit vector, nearest first; none below `min_score`, and
-    /// none of the files with the hashes `asked_with`: what a query is made of is no answer.
+    /// only entries that `passes` lets pass.
     pub fn search(
         &self,
         query: &[f32],
         top: usize,
         min_score: f32,
-        asked_with: &[String],
+        passes: impl Fn(usize) -> bool,
     ) -> Vec<Hit> {
         let mut hits: Vec<Hit> = (self.scores(query).into_iter().enumerate())
             .map(|(entry, score)| Hit { entry, score })
-            .filter(|hit| hit.score >= min_score)
-            .filter(|hit| !asked_with.contains(&self.entries()[hit.entry].image.sha256))
+            .filter(|hit| hit.score >= min_score && passes(hit.entry))
             .collect();
         let by_score = |a: &Hit, b: &Hit| {
             // Equal scores in the order of their paths.
@@ -80,13 +74,29 @@ impl Index {
     /// Most probable label of every image and its probability, by a zero-shot classifier
     /// `[labels][embed_dim]`; `scale` is `exp(logit_scale)`. `None` without labels.
     pub fn best_labels(&self, classifier: &[Vec<f32>], scale: f32) -> Option<Vec<(usize, f32)>> {
-        (0..self.entries().len())
-            .map(|entry| {
-                let features = self.features_of(entry);
-                let probabilities = zero_shot::probabilities(&features, classifier, scale);
-                (probabilities.into_iter().enumerate()).max_by(|a, b| a.1.total_cmp(&b.1))
-            })
-            .collect()
+        if classifier.is_empty() {
+            return None;
+        }
+        let mut best = Vec::with_capacity(self.entries().len());
+        for block in self
+            .features()
+            .chunks(BLOCK * self.model().embed_dim().max(1))
+        {
+            let logits = similarities(Rows::F16(block), classifier);
+            best.extend(logits.chunks(classifier.len()).map(|row| {
+                let (mut label, mut most) = (0, f32::NEG_INFINITY);
+                for (index, similarity) in row.iter().enumerate() {
+                    if *similarity > most {
+                        (label, most) = (index, *similarity);
+                    }
+                }
+                let sum: f32 = (row.iter())
+                    .map(|similarity| (scale * (similarity - most)).exp())
+                    .sum();
+                (label, 1.0 / sum)
+            }));
+        }
+        Some(best)
     }
 }
 
@@ -123,28 +133,29 @@ mod tests {
             let angle = (i * 37 % 600) as f32 / 6.0;
             assert!((score - angle.to_radians().cos()).abs() < 1e-3, "{i}");
         }
-        let hits = index.search(&[1.0, 0.0], 5, -1.0, &[]);
+        let hits = index.search(&[1.0, 0.0], 5, -1.0, |_| true);
         assert_eq!(hits.len(), 5);
         assert_eq!(hits[0].entry, 0);
         assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
-        let near = index.search(&[1.0, 0.0], 600, 0.5, &[]);
+        let near = index.search(&[1.0, 0.0], 600, 0.5, |_| true);
         // Up to 60 degrees: i / 6 <= 60.
         assert!((360..=362).contains(&near.len()), "{}", near.len());
-        assert!(index.search(&[1.0, 0.0], 0, -1.0, &[]).is_empty());
+        assert!(index.search(&[1.0, 0.0], 0, -1.0, |_| true).is_empty());
         assert!(
             Index::new("photos", fingerprint())
-                .search(&[1.0, 0.0], 5, -1.0, &[])
+                .search(&[1.0, 0.0], 5, -1.0, |_| true)
                 .is_empty()
         );
     }
 
     #[test]
-    fn what_a_query_is_made_of_is_no_answer() {
+    fn only_what_passes_is_found() {
         let mut index = Index::new("photos", fingerprint());
         let images = ["a.jpg", "b.jpg"].map(|path| (entry(path), vec![1.0, 0.0]));
         index.extend(images.into(), Vec::new());
-        let asked_with = [index.entries()[0].image.sha256.clone()];
-        let hits = index.search(&[1.0, 0.0], 1, -1.0, &asked_with);
+        let hits = index.search(&[1.0, 0.0], 1, -1.0, |entry| {
+            index.entries()[entry].file.path != "a.jpg"
+        });
         assert_eq!(hits.iter().map(|hit| hit.entry).collect::<Vec<_>>(), [1]);
     }
 
@@ -161,7 +172,9 @@ mod tests {
         let classifier = [vec![1.0, 0.0], vec![0.0, 1.0]];
         let best = index.best_labels(&classifier, 10.0).unwrap();
         assert_eq!([best[0].0, best[1].0], [1, 0]);
-        assert!(best[0].1 > 0.8 && best[1].1 > 0.99);
+        // The softmax of 10 * [0.6, 0.8] and of 10 * [1, 0].
+        assert!((best[0].1 - 1.0 / (1.0 + (-2.0f32).exp())).abs() < 1e-2);
+        assert!(best[1].1 > 0.99);
         assert_eq!(index.best_labels(&[], 10.0), None);
     }
 }

@@ -1,11 +1,12 @@
 //! Preprocessing configuration, from the files of a model.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::PreprocessError;
 
 /// Transformation of a picture into the square input of the image encoder.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreprocessConfig {
     /// Width and height of the result, in pixels.
     pub image_size: usize,
@@ -30,7 +31,7 @@ pub struct PreprocessConfig {
 }
 
 /// Resizing mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
     /// No resizing.
     None,
@@ -43,7 +44,7 @@ pub enum Resize {
 }
 
 /// Rounding of a centre crop with an odd remainder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Crop {
     /// torchvision, hence OpenAI and OpenCLIP: half to even.
     TorchVision,
@@ -52,7 +53,7 @@ pub enum Crop {
 }
 
 /// Resampling filters, by Pillow's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpolation {
     /// Nearest neighbour.
     Nearest,

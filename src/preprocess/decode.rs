@@ -9,7 +9,9 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::PreprocessError;
 use super::gif;
+use super::raw;
 use super::sniff::{self, Storage};
+use super::tiff;
 
 /// Maximum number of pixels: larger pictures would take gigabytes.
 pub const MAX_PIXELS: u64 = 200_000_000;
@@ -30,6 +32,8 @@ pub struct DecodedImage {
     /// Pillow would load it as a palette or as black and white, and resize it without
     /// interpolation.
     pub(super) stepped: bool,
+    /// When it was taken, as EXIF writes it.
+    pub(super) taken: Option<String>,
 }
 
 /// Kind of the alpha channel.
@@ -94,6 +98,7 @@ impl DecodedImage {
             samples,
             alpha,
             stepped: false,
+            taken: None,
         })
     }
 
@@ -117,6 +122,11 @@ impl DecodedImage {
         &self.samples
     }
 
+    /// When it was taken, by its EXIF data: `2024:06:01 12:30:00`, the camera's time.
+    pub fn taken(&self) -> Option<&str> {
+        self.taken.as_deref()
+    }
+
     /// Row `y`, `[width, channels]`.
     pub(super) fn row(&self, y: usize) -> &[u8] {
         let length = self.width as usize * self.channels();
@@ -124,13 +134,22 @@ impl DecodedImage {
     }
 }
 
-/// Decodes PNG, JPEG, WebP, GIF (its first frame) or BMP, and applies the EXIF
-/// orientation.
+/// Decodes PNG, JPEG, WebP, GIF (its first frame), BMP, TIFF (its first page), or the preview
+/// in a camera raw file, and applies the EXIF orientation.
 ///
 /// The format is detected from the content. At most [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
     if bytes.is_empty() {
         return Err(PreprocessError::Empty);
+    }
+    if raw::is_raw(bytes) {
+        let preview = raw::preview(bytes).ok_or(PreprocessError::Unsupported(
+            "a camera raw image without a preview",
+        ))?;
+        let turned = preview.orientation.and_then(Orientation::from_exif);
+        let mut picture = decode_as(preview.jpeg, ImageFormat::Jpeg, "JPEG", turned)?;
+        picture.taken = preview.taken.or(picture.taken);
+        return Ok(picture);
     }
     let Some((format, name)) = supported(bytes) else {
         return Err(match sniff::unsupported(bytes) {
@@ -139,9 +158,19 @@ pub fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
             None => PreprocessError::Unknown,
         });
     };
-    if format == ImageFormat::Gif {
-        return gif::decode(bytes);
+    match format {
+        ImageFormat::Gif => gif::decode(bytes),
+        format => decode_as(bytes, format, name, None),
     }
+}
+
+/// `turned` is the orientation of a picture without EXIF data.
+fn decode_as(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &'static str,
+    turned: Option<Orientation>,
+) -> Result<DecodedImage, PreprocessError> {
     let storage = match format {
         ImageFormat::Png => sniff::png(bytes),
         ImageFormat::Bmp => sniff::bmp(bytes),
@@ -170,8 +199,16 @@ pub fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_ALLOCATION);
     decoder.set_limits(limits).map_err(failed)?;
-    // A damaged orientation tag is no reason to reject the picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let exif = decoder.exif_metadata().ok().flatten();
+    let orientation = match (&exif, turned) {
+        (None, Some(turned)) => turned,
+        // A damaged orientation tag is no reason to reject the picture.
+        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+    };
+    let taken = match format {
+        ImageFormat::Tiff => tiff::taken(bytes),
+        _ => exif.and_then(|exif| tiff::taken(&exif)),
+    };
     let colour = decoder.color_type();
     let mut samples = zeroed(decoder.total_bytes())?;
     decoder.read_image(&mut samples).map_err(failed)?;
@@ -199,6 +236,7 @@ pub fn decode(bytes: &[u8]) -> Result<DecodedImage, PreprocessError> {
     let mut picture = DecodedImage::new(width, height, channels, samples)?;
     let Storage { stepped, keyed } = storage.unwrap_or_default();
     picture.stepped = stepped;
+    picture.taken = taken;
     if keyed && picture.alpha == Alpha::Channel {
         picture.alpha = Alpha::Key;
     }
@@ -216,6 +254,11 @@ fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
         Some((ImageFormat::Gif, "GIF"))
     } else if bytes.starts_with(b"BM") {
         Some((ImageFormat::Bmp, "BMP"))
+    } else if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]
+        .iter()
+        .any(|magic| bytes.starts_with(*magic))
+    {
+        Some((ImageFormat::Tiff, "TIFF"))
     } else {
         None
     }
@@ -357,6 +400,57 @@ mod tests {
                 "{exif}"
             );
         }
+    }
+
+    #[test]
+    fn tiff_pictures_are_read() {
+        use image::codecs::tiff::TiffEncoder;
+        use image::{ExtendedColorType, ImageEncoder};
+
+        let tiff = |samples: &[u8], colour| {
+            let mut file = Cursor::new(Vec::new());
+            (TiffEncoder::new(&mut file).write_image(samples, 2, 2, colour)).expect("encoded");
+            file.into_inner()
+        };
+        let samples: Vec<u8> = (0..16).map(|i| i * 13).collect();
+        for (channels, colour) in [
+            (1, ExtendedColorType::L8),
+            (3, ExtendedColorType::Rgb8),
+            (4, ExtendedColorType::Rgba8),
+        ] {
+            let file = tiff(&samples[..4 * channels], colour);
+            let picture = decode(&file).expect("picture");
+            assert_eq!(picture.channels(), channels);
+            assert_eq!(picture.samples(), &samples[..4 * channels]);
+            for end in 0..file.len() {
+                let _ = decode(&file[..end]);
+            }
+        }
+        // The high bytes of 16 bits.
+        let wide: Vec<u8> = [10u16, 2000, 30_000, 65_535]
+            .into_iter()
+            .flat_map(u16::to_ne_bytes)
+            .collect();
+        let picture = decode(&tiff(&wide, ExtendedColorType::L16)).expect("picture");
+        assert_eq!(picture.samples(), [0, 7, 117, 255]);
+        let error = decode(b"II*\0\x08\0\0\0")
+            .expect_err("no picture")
+            .to_string();
+        assert!(error.contains("TIFF"), "{error}");
+    }
+
+    #[test]
+    fn the_date_is_read_from_a_jpeg() {
+        let exif = tiff::tests::exif("2024:06:01 12:30:00");
+        let jpeg = include_bytes!("../../assets/samples/cat.jpg");
+        let mut dated = b"\xff\xd8\xff\xe1".to_vec();
+        dated.extend((exif.len() as u16 + 8).to_be_bytes());
+        dated.extend(b"Exif\0\0");
+        dated.extend(&exif);
+        dated.extend(&jpeg[2..]);
+        let picture = decode(&dated).expect("picture");
+        assert_eq!(picture.taken(), Some("2024:06:01 12:30:00"));
+        assert_eq!(decode(jpeg).expect("picture").taken(), None);
     }
 
     #[test]

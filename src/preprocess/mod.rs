@@ -18,8 +18,10 @@
 mod config;
 mod decode;
 mod gif;
+mod raw;
 mod resize;
 mod sniff;
+mod tiff;
 
 use thiserror::Error;
 
@@ -42,7 +44,7 @@ pub enum PreprocessError {
     #[error("this is {0}, not an image: unpack it")]
     Archive(&'static str),
     /// Format that is not known.
-    #[error("this is not a readable image: JPEG, PNG, WebP, GIF and BMP are supported")]
+    #[error("this is not a readable image: JPEG, PNG, WebP, GIF, BMP and TIFF are supported")]
     Unknown,
     /// File of this format that ends early.
     #[error("the {0} image is cut off: part of the file is missing, download or copy it again")]

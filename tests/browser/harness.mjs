@@ -277,7 +277,7 @@ export const order = (page, what) => page.evaluate((what) => window.workers.at(-
 
 // ---------------------------------------------------------------- the native answer
 
-const CLIP = process.env.CLIP_BIN ?? join(process.env.CLIP_CACHE ?? `${process.env.HOME}/.cache/clip`, "target/release/clip");
+export const CLIP = process.env.CLIP_BIN ?? join(process.env.CLIP_CACHE ?? `${process.env.HOME}/.cache/clip`, "target/release/clip");
 
 /** What the native command says, on the CPU: per picture, its ranking. */
 export async function nativeAnswer(images, labels, prompts, model) {

@@ -10,25 +10,34 @@ use web_sys::File;
 use super::current_tab::CurrentTab;
 use super::download;
 use super::engine::{Attachments, EngineHandle};
+use super::folders::{self, Access, CopyError, DiskFolder};
 use super::notices::Notices;
-use crate::app::domain::library::{LibrarySession, OpenFolder};
+use super::thumbnails::Thumbnails;
+use crate::app::domain::library::{LibrarySession, OpenFolder, QueryImage, Task, subfolders};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::zip::{self, ZipEntry};
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
-use crate::library::{FileStamp, is_image_name};
+use crate::library::{Sign, is_image_name};
 
 /// Handle to the library.
 #[derive(Clone, Copy)]
 pub struct LibraryController {
     pub session: RwSignal<LibrarySession>,
+    /// Files copied so far and in all, while sorted images are copied into a folder.
+    pub copying: RwSignal<Option<(usize, usize)>>,
     /// Whether a worker has its model.
     connected: RwSignal<bool>,
     engine: EngineHandle,
     notices: Notices,
+    thumbnails: Thumbnails,
     /// Files of the open folder, by path.
     files: StoredValue<HashMap<String, File>, LocalStorage>,
+    /// The open folder, if the browser gives access to it.
+    disk_folder: StoredValue<Option<DiskFolder>, LocalStorage>,
+    /// Files that are searched with, by their number.
+    query_files: StoredValue<HashMap<u32, File>, LocalStorage>,
 }
 
 impl LibraryController {
@@ -36,10 +45,14 @@ impl LibraryController {
     pub fn new(engine: EngineHandle, notices: Notices) -> Self {
         Self {
             session: RwSignal::new(LibrarySession::new()),
+            copying: RwSignal::new(None),
             connected: RwSignal::new(false),
             engine,
             notices,
+            thumbnails: Thumbnails::new(),
             files: StoredValue::new_local(HashMap::new()),
+            disk_folder: StoredValue::new_local(None),
+            query_files: StoredValue::new_local(HashMap::new()),
         }
     }
 
@@ -70,22 +83,106 @@ impl LibraryController {
                 false => other += 1,
             }
         }
-        if files.is_empty() {
-            self.notices.notify(Notice::error(
-                "There are no images in this folder. Choose a folder with JPEG, PNG, WebP, GIF or BMP files.",
-            ));
-            return;
-        }
         let folder = OpenFolder {
             name: name
                 .filter(|name| !name.is_empty())
                 .unwrap_or_else(|| "images".into()),
             files: files.len(),
             other,
+            unread: Vec::new(),
+            on_disk: false,
+            subfolders: subfolders(files.keys().map(String::as_str)),
         };
+        self.disk_folder.set_value(None);
+        self.show(folder, files);
+    }
+
+    fn show(self, folder: OpenFolder, files: HashMap<String, File>) {
+        if files.is_empty() {
+            let mut text = String::from(
+                "There are no images in this folder. Choose a folder with JPEG, PNG, WebP, GIF, BMP, AVIF, HEIC or TIFF files.",
+            );
+            if let Some(unread) = folder.unread.first() {
+                text = format!(
+                    "{unread} could not be read: it has been moved or deleted. Choose it again."
+                );
+            }
+            self.notices.notify(Notice::error(text));
+            return;
+        }
         self.files.set_value(files);
+        self.thumbnails.forget();
+        self.query_files.set_value(HashMap::new());
         self.session.update(|session| session.open(folder));
         self.send_folder();
+    }
+
+    /// Lets the visitor choose a folder, where the browser gives access to folders.
+    pub fn choose_folder(self) {
+        spawn_local(async move {
+            match folders::choose(Access::Read).await {
+                Ok(Some(mut folder)) => {
+                    folder.keep().await;
+                    self.read_folder(folder).await;
+                    self.list_disk_folders().await;
+                }
+                Ok(None) => {}
+                Err(error) => self.notices.notify(Notice::error(error)),
+            }
+        });
+    }
+
+    /// Opens a folder of an earlier visit.
+    pub fn reopen(self, name: String) {
+        spawn_local(async move {
+            let kept = folders::kept().await;
+            let Some(folder) = kept.into_iter().find(|folder| folder.name == name) else {
+                self.list_disk_folders().await;
+                return;
+            };
+            match folder.allowed(Access::Read).await {
+                true => self.read_folder(folder).await,
+                false => self.notices.notify(Notice::error(format!(
+                    "The browser may not read {name}. Choose “Open” again and allow it."
+                ))),
+            }
+        });
+    }
+
+    /// Reads the open folder again: new and changed images are encoded, and what is gone
+    /// goes.
+    pub fn refresh(self) {
+        if let Some(folder) = self.disk_folder.get_value() {
+            spawn_local(async move {
+                if folder.allowed(Access::Read).await {
+                    self.read_folder(folder).await;
+                }
+            });
+        }
+    }
+
+    async fn read_folder(self, folder: DiskFolder) {
+        let reading = |count| self.session.update(|session| session.reading = count);
+        reading(Some(0));
+        let found = folder.images(|count| reading(Some(count))).await;
+        reading(None);
+        let open = OpenFolder {
+            name: folder.name.clone(),
+            files: found.files.len(),
+            other: found.other,
+            unread: found.unread,
+            on_disk: true,
+            subfolders: subfolders(found.files.iter().map(|(path, _)| path.as_str())),
+        };
+        self.disk_folder.set_value(Some(folder));
+        self.show(open, found.files.into_iter().collect());
+    }
+
+    async fn list_disk_folders(self) {
+        let names = (folders::kept().await.into_iter())
+            .map(|folder| folder.name)
+            .collect();
+        self.session.update(|session| session.disk = names);
     }
 
     /// Tells the worker of the folder, if there is one.
@@ -93,21 +190,15 @@ impl LibraryController {
         let Some(folder) = (self.session).with_untracked(|session| session.folder.clone()) else {
             return;
         };
-        let (stamps, files) = self.files.with_value(|files| {
-            (files.iter())
-                .map(|(path, file)| {
-                    let stamp = FileStamp {
-                        path: path.clone(),
-                        size: file.size() as u64,
-                        modified_ms: file.last_modified() as i64,
-                    };
-                    (stamp, file.clone())
-                })
-                .unzip::<_, _, Vec<_>, Vec<_>>()
+        let (paths, files) = self.files.with_value(|files| {
+            let files = files
+                .iter()
+                .map(|(path, file)| (path.clone(), file.clone()));
+            files.unzip::<_, _, Vec<_>, Vec<_>>()
         });
         let request = LibraryRequest::Open {
             folder: folder.name,
-            files: stamps,
+            paths,
         };
         self.engine
             .send(&Request::Library(request), Attachments::Files(files));
@@ -122,6 +213,9 @@ impl LibraryController {
     /// Asks for the kept indexes when this side of the page is in sight: they are read whole
     /// for it.
     pub fn start(self, tab: CurrentTab) {
+        if folders::supported() {
+            spawn_local(self.list_disk_folders());
+        }
         Effect::new(move |_| {
             if tab.get() == Tab::Library && self.connected.get() {
                 self.send(LibraryRequest::List);
@@ -148,13 +242,93 @@ impl LibraryController {
     }
 
     fn send(self, request: LibraryRequest) {
-        self.engine
-            .send(&Request::Library(request), Attachments::Nothing);
+        let attachments = match &request {
+            LibraryRequest::Search { .. } => {
+                let ids = self.session.with_untracked(LibrarySession::query_files);
+                let files = (self.query_files).with_value(|files| {
+                    ids.iter().filter_map(|id| files.get(id).cloned()).collect()
+                });
+                Attachments::Files(files)
+            }
+            _ => Attachments::Nothing,
+        };
+        self.engine.send(&Request::Library(request), attachments);
+    }
+
+    /// Searches with an image of the folder, too.
+    pub fn search_like(self, sign: Sign, path: String) {
+        let image = QueryImage::Indexed(path);
+        self.session
+            .update(|session| session.add_image(sign, image));
+        self.search();
+    }
+
+    /// Searches with image files from elsewhere, too.
+    pub fn search_with(self, images: Vec<File>) {
+        if self
+            .session
+            .with_untracked(|session| session.folder.is_none())
+        {
+            self.notices.notify(Notice::info(
+                "Choose a folder first. Then paste or drop an image to find others like it.",
+            ));
+            return;
+        }
+        for file in images {
+            let name = file.name();
+            let id = self.query_files.try_update_value(|files| {
+                let id = files.keys().max().map_or(0, |last| last + 1);
+                files.insert(id, file);
+                id
+            });
+            if let Some(id) = id {
+                let image = QueryImage::File { id, name };
+                (self.session).update(|session| {
+                    session.task = Task::Search;
+                    session.add_image(Sign::Plus, image);
+                });
+            }
+        }
+        self.search();
+    }
+
+    /// Takes an image out of the query.
+    pub fn remove_from_query(self, image: &QueryImage) {
+        if let QueryImage::File { id, .. } = image {
+            self.query_files
+                .update_value(|files| drop(files.remove(id)));
+        }
+        self.session
+            .update(|session| session.like.retain(|(_, known)| known != image));
+        self.search();
+    }
+
+    /// URL of a small copy of an image, once it is made; for as long as the caller's
+    /// component.
+    pub fn thumbnail(self, image: &QueryImage) -> ReadSignal<Option<String>> {
+        let file = match image {
+            QueryImage::Indexed(path) => self.file(path),
+            QueryImage::File { id, .. } => (self
+                .query_files
+                .try_with_value(|files| files.get(id).cloned()))
+            .flatten(),
+        };
+        match (file, image) {
+            (Some(file), QueryImage::Indexed(path)) => {
+                self.thumbnails.named(path.clone(), file.into())
+            }
+            (Some(file), QueryImage::File { .. }) => self.thumbnails.of(file.into(), None),
+            (None, _) => RwSignal::new(None).read_only(),
+        }
     }
 
     /// Searches for what the query says now.
     pub fn search(self) {
-        let request = self.session.try_update(LibrarySession::search).flatten();
+        let request = self.session.try_update(|session| {
+            session.error = None;
+            session.search()
+        });
+        let request = request.flatten();
         request.into_iter().for_each(|request| self.send(request));
     }
 
@@ -176,16 +350,27 @@ impl LibraryController {
 
     /// Sorts all images by label.
     pub fn sort(self, labels: Vec<String>, templates: Vec<String>) {
-        self.session.update(|session| {
-            session.busy = true;
-            session.error = None;
-        });
-        self.send(LibraryRequest::Sort { labels, templates });
+        let request = (self.session).try_update(|session| session.sort(labels, templates));
+        request.into_iter().for_each(|request| self.send(request));
+    }
+
+    /// Groups similar images.
+    pub fn cluster(self) {
+        let request = self.session.try_update(LibrarySession::cluster);
+        request.into_iter().for_each(|request| self.send(request));
     }
 
     /// Deletes an index that this browser keeps.
     pub fn delete_kept(self, key: String) {
         self.send(LibraryRequest::Delete { key });
+    }
+
+    /// Forgets a folder of an earlier visit.
+    pub fn forget_folder(self, name: String) {
+        spawn_local(async move {
+            folders::forget(&name).await;
+            self.list_disk_folders().await;
+        });
     }
 
     /// File of an image.
@@ -248,6 +433,55 @@ impl LibraryController {
                 Some((path, Some(self.file(&image.path)?)))
             })
             .collect()
+    }
+
+    /// Copies the sorted images into a folder of the visitor's choice, a folder in it for
+    /// each label.
+    pub fn copy_sorted(self) {
+        spawn_local(async move {
+            let target = match folders::choose(Access::Write).await {
+                Ok(Some(target)) => target,
+                Ok(None) => return,
+                Err(error) => return self.notices.notify(Notice::error(error)),
+            };
+            let files = self.sorted_files();
+            let all = files.len();
+            let mut copied = 0;
+            let mut failed = Vec::new();
+            let mut ended = None;
+            for (done, (path, file)) in files.into_iter().enumerate() {
+                self.copying.set(Some((done, all)));
+                let (Some(file), Some((label, name))) = (file, path.split_once('/')) else {
+                    continue;
+                };
+                match target.copy(label, name, &file).await {
+                    Ok(()) => copied += 1,
+                    Err(CopyError::Full) => {
+                        ended = Some("the disk is full".to_owned());
+                        break;
+                    }
+                    Err(CopyError::Forbidden) => {
+                        ended = Some("the browser may not write there".to_owned());
+                        break;
+                    }
+                    Err(CopyError::Other(error)) => failed.push(format!("{path} ({error})")),
+                }
+            }
+            self.copying.set(None);
+            let folder = &target.name;
+            let notice = match (ended, failed.first()) {
+                (Some(why), _) => Notice::error(format!(
+                    "{copied} of {all} images were copied into {folder}, then {why}."
+                )),
+                (None, Some(first)) => Notice::error(format!(
+                    "{copied} of {all} images were copied into {folder}. {} could not be copied: {first}{}.",
+                    failed.len(),
+                    if failed.len() > 1 { " and others" } else { "" },
+                )),
+                (None, None) => Notice::info(format!("{copied} images were copied into {folder}.")),
+            };
+            self.notices.notify(notice);
+        });
     }
 
     /// Downloads the sorted images in a zip, a folder for each label.

@@ -9,6 +9,7 @@
 //! | [`classify`], [`training`], [`library`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
+//! | [`folders`] | folders of the disk, where the browser gives access to them |
 //! | [`thumbnails`] | small copies of the pictures in sight |
 
 pub mod classify;
@@ -16,6 +17,7 @@ pub mod current_tab;
 pub mod download;
 pub mod engine;
 pub mod files;
+pub mod folders;
 pub mod library;
 pub mod notices;
 pub mod storage;

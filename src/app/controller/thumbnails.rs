@@ -18,6 +18,9 @@ const SIDE: f64 = 448.0;
 /// Thumbnails that are made at once: each holds its picture in full size meanwhile.
 const AT_ONCE: usize = 2;
 
+/// Thumbnails with a name that are kept: some 20 kB each.
+const KEPT: usize = 500;
+
 /// Files up to this size, in bytes, are shown as they are.
 const SMALL_FILE: f64 = 8e3;
 
@@ -66,6 +69,8 @@ impl Drop for ObjectUrl {
 /// Thumbnail that somebody waits for.
 struct Job {
     picture: Blob,
+    /// Name under which it is kept.
+    name: Option<String>,
     /// Width and height in pixels, if known.
     size: Option<(u32, u32)>,
     /// Cleared when nobody waits any more.
@@ -78,6 +83,8 @@ struct Job {
 pub struct Thumbnails {
     waiting: StoredValue<VecDeque<Job>, LocalStorage>,
     running: StoredValue<usize>,
+    /// The latest ones with a name, by it.
+    kept: StoredValue<VecDeque<(String, Blob)>, LocalStorage>,
 }
 
 impl Thumbnails {
@@ -86,12 +93,33 @@ impl Thumbnails {
         Self {
             waiting: StoredValue::new_local(VecDeque::new()),
             running: StoredValue::new(0),
+            kept: StoredValue::new_local(VecDeque::new()),
         }
+    }
+
+    /// The same as [`Self::of`] for pictures that come and go: a thumbnail of the same name
+    /// is not made again soon.
+    pub fn named(self, name: String, picture: Blob) -> ReadSignal<Option<String>> {
+        self.request(picture, Some(name), None)
+    }
+
+    /// Drops the thumbnails that are kept: names stand for other pictures from here on.
+    pub fn forget(self) {
+        self.kept.set_value(VecDeque::new());
     }
 
     /// URL of a picture's thumbnail, once it is made; it lives as long as the component
     /// that asks. `size`: width and height in pixels, if known.
     pub fn of(self, picture: Blob, size: Option<(u32, u32)>) -> ReadSignal<Option<String>> {
+        self.request(picture, None, size)
+    }
+
+    fn request(
+        self,
+        picture: Blob,
+        name: Option<String>,
+        size: Option<(u32, u32)>,
+    ) -> ReadSignal<Option<String>> {
         let url = RwSignal::new(None);
         let wanted = Rc::new(Cell::new(true));
         let held = StoredValue::new_local(None);
@@ -106,11 +134,20 @@ impl Thumbnails {
             // Gone together with its component.
             let _ = held.try_set_value(Some(made));
         });
-        if picture.size() <= SMALL_FILE {
+        let kept = name.as_ref().and_then(|name| {
+            (self.kept).with_value(|kept| {
+                let known = kept.iter().find(|(known, _)| known == name);
+                known.map(|(_, small)| small.clone())
+            })
+        });
+        if let Some(small) = kept {
+            done(ObjectUrl::new(&small));
+        } else if picture.size() <= SMALL_FILE {
             done(ObjectUrl::new(&picture));
         } else {
             let job = Job {
                 picture,
+                name,
                 size,
                 wanted,
                 done,
@@ -135,6 +172,14 @@ impl Thumbnails {
         self.running.update_value(|running| *running += 1);
         spawn_local(async move {
             let small = small_copy(&job.picture, job.size).await;
+            if let (Ok(small), Some(name)) = (&small, &job.name) {
+                self.kept.update_value(|kept| {
+                    if kept.len() >= KEPT {
+                        kept.pop_front();
+                    }
+                    kept.push_back((name.clone(), small.clone()));
+                });
+            }
             if job.wanted.get() {
                 // What cannot be made smaller is left to the browser to show, or not.
                 (job.done)(ObjectUrl::new(&small.unwrap_or(job.picture)));

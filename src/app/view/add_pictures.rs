@@ -53,7 +53,7 @@ pub fn AddPictures(classify: ClassifyController) -> impl IntoView {
                     </span>
                 </p>
                 <Show when=move || empty.get()>
-                    <p class="help">"PNG, JPEG, WebP, GIF or BMP. Images never leave this device."</p>
+                    <p class="help">"PNG, JPEG, WebP, GIF, BMP or TIFF, and AVIF or HEIC where this browser reads them. Images never leave this device."</p>
                 </Show>
             </div>
             <Samples classify empty />

@@ -19,7 +19,7 @@ use crate::app::domain::training::project::ClassId;
 use crate::library::is_image_name;
 
 /// What the file dialog offers.
-pub const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
+pub const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/avif,image/heic,image/heif,image/tiff";
 
 /// A list of the browser's as one of ours.
 pub fn files(list: Option<FileList>) -> Vec<File> {
@@ -87,6 +87,12 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         let tab = app.tab.get_untracked();
         if tab == Tab::Library && (folders.is_some() || files.iter().any(is_image)) {
             event.prevent_default();
+            // Into the query, or a single one where there is a folder to search.
+            let open = || app.library.session.with_untracked(|s| s.folder.is_some());
+            if folders.is_none() && (in_query(&event) || (files.len() == 1 && open())) {
+                app.library.search_with(files);
+                return;
+            }
             spawn_local(async move {
                 app.library.open_folder(with_folders(folders, files).await);
             });
@@ -132,9 +138,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         event.prevent_default();
         match app.tab.get_untracked() {
             Tab::Classify => app.classify.add_files(files),
-            Tab::Library => app.notices.notify(Notice::info(
-                "Images are pasted on the side “Classify” or “Train”. Here, choose or drop a folder.",
-            )),
+            Tab::Library => app.library.search_with(files),
             Tab::Train => spawn_local(async move {
                 let class = class_in_focus();
                 let named = |file: File| (file.name(), Some(file));
@@ -156,6 +160,21 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             <p>"Drop to add"</p>
         </div>
     }
+}
+
+/// Class of the element in which a dropped image is searched with.
+pub const QUERY: &str = "query";
+
+/// Whether an event belongs to the query of the library.
+fn in_query(event: &web_sys::Event) -> bool {
+    let target = event
+        .target()
+        .and_then(|target| target.dyn_into::<Element>().ok());
+    target.is_some_and(|target| {
+        target
+            .closest(&format!(".{QUERY}"))
+            .is_ok_and(|query| query.is_some())
+    })
 }
 
 /// Whether a file is an image by its name.

@@ -14,7 +14,7 @@ use crate::session::{Session, all_image_features, json_path, number};
 pub struct Classify {
     #[command(flatten)]
     session: Session,
-    /// Images: PNG, JPEG, WebP, GIF, BMP
+    /// Images: PNG, JPEG, WebP, GIF, BMP, TIFF, camera raw
     #[arg(long, required = true, num_args = 1..)]
     images: Vec<PathBuf>,
     /// Labels, separated by commas

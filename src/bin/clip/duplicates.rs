@@ -23,7 +23,8 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
     if !(-1.0..=1.0).contains(&arguments.similar) {
         return Err("--similar must be from -1 to 1, such as 0.96".into());
     }
-    let (_, index, _, _) = arguments.folder.update().await?;
+    let (_, index, update) = arguments.folder.update().await?;
+    update.tell_unkept();
     let found = duplicates(&index, arguments.similar);
     let kinds = [
         ("identical", "Identical files", &found.identical),

@@ -13,7 +13,7 @@ use crate::shards::{self, Shard};
 pub struct Embed {
     #[command(flatten)]
     session: Session,
-    /// Images: PNG, JPEG, WebP, GIF, BMP
+    /// Images: PNG, JPEG, WebP, GIF, BMP, TIFF, camera raw
     #[arg(long, num_args = 1.., required_unless_present_any = ["texts", "data"])]
     images: Vec<PathBuf>,
     /// Texts, used as is

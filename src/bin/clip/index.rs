@@ -8,13 +8,13 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use clap::Args;
 use clip::data::{DataFiles, Directory, Problem};
 use clip::engine::Engine;
-use clip::library::{Entry, FileStamp, Index, Skipped, file_hash, is_image_name};
+use clip::library::{Entry, FileStamp, Index, ModelFingerprint, Skipped, file_hash, is_image_name};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::Failure;
 use crate::encode::{Unusable, encode_files};
-use crate::output::write_file;
+use crate::index_file::IndexFile;
 use crate::session::{Session, json_path};
 
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub struct IndexedFolder {
 
 impl IndexedFolder {
     /// Opens the model and brings the index up to date.
-    pub async fn update(&self) -> Result<(Engine, Index, Update, PathBuf), Failure> {
+    pub async fn update(&self) -> Result<(Engine, Index, Update), Failure> {
         update(self.session.open().await?, &self.folder, &self.place).await
     }
 }
@@ -53,22 +53,34 @@ pub struct IndexPlace {
 }
 
 /// How an index came up to date.
-#[derive(Default)]
 pub struct Update {
+    pub file: PathBuf,
     pub new: usize,
     pub removed: usize,
     /// Images that could not be read this time, with the reason.
     pub unread: Vec<(String, String)>,
     /// Files that are no images by their name.
     pub other_files: usize,
+    /// Why the index is not on disk as it is in memory.
+    unkept: Option<String>,
     pub seconds: f64,
+}
+
+impl Update {
+    /// Tells people if the index could not be written: what was asked for can be answered all
+    /// the same.
+    pub fn tell_unkept(&self) {
+        if let Some(why) = &self.unkept {
+            tell!("note: {why}; the new images are encoded again next time");
+        }
+    }
 }
 
 /// Time between two writes of the index while it grows.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
-    let (_, index, update, file) = arguments.folder.update().await?;
+    let (_, index, update) = arguments.folder.update().await?;
     let skipped: Vec<(&str, &str)> = (index.skipped().iter())
         .map(|skipped| (skipped.file.path.as_str(), skipped.reason.as_str()))
         .chain(
@@ -82,10 +94,10 @@ pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
         let skipped: Vec<_> = (skipped.iter())
             .map(|(path, reason)| json!({ "path": path, "reason": reason }))
             .collect();
-        return say!(
+        say!(
             "{}",
             json!({
-                "index": json_path(&file),
+                "index": json_path(&update.file),
                 "model": index.model().name,
                 "images": index.entries().len(),
                 "new": update.new,
@@ -94,7 +106,8 @@ pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
                 "other_files": update.other_files,
                 "seconds": update.seconds,
             })
-        );
+        )?;
+        return update.unkept.map_or(Ok(()), |why| Err(why.into()));
     }
     say!(
         "{} images in the index ({} new or changed, {} removed), {:.1} s",
@@ -116,55 +129,63 @@ pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
             )?;
         }
     }
-    say!("index: {}", file.display())
+    match update.unkept {
+        Some(why) => Err(why.into()),
+        None => say!("index: {}", update.file.display()),
+    }
 }
 
-/// The index of a folder as it is on disk, or an empty one; with the file that keeps it. An index of another
-/// model is not used.
+/// Where the index of a folder is, and the model that it belongs to.
+struct Place {
+    /// Whole path of the folder.
+    root: String,
+    model: ModelFingerprint,
+    file: IndexFile,
+}
+
+impl Place {
+    async fn find(engine: &mut Engine, folder: &Path, place: &IndexPlace) -> Result<Self, Failure> {
+        let root =
+            fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        if !root.is_dir() {
+            return Err(format!("{} is not a folder", folder.display()).into());
+        }
+        let model = engine.fingerprint().await?;
+        let file = match &place.index {
+            Some(file) => file.clone(),
+            None => default_file(&root, &model.name)?,
+        };
+        Ok(Self {
+            root: root.display().to_string(),
+            model,
+            file: IndexFile::new(file),
+        })
+    }
+
+    /// The index as it is on disk, or an empty one. An index of another model is not used.
+    fn read(&mut self, place: &IndexPlace) -> Result<Index, Failure> {
+        match self.file.read(&self.model)? {
+            Some(index) if index.model().matches(&self.model) => Ok(index),
+            // An index that was asked for by name may have been made at great cost.
+            Some(index) if place.index.is_some() => Err(format!(
+                "{}: this index was made with another model ({}): open that one with --model, or choose \
+                 another file with --index",
+                self.file.path().display(),
+                index.model().name
+            )
+            .into()),
+            _ => Ok(Index::new(self.root.clone(), self.model.clone())),
+        }
+    }
+}
+
+/// The index of a folder as it is on disk.
 pub async fn open(
     engine: &mut Engine,
     folder: &Path,
     place: &IndexPlace,
-) -> Result<(Index, PathBuf), Failure> {
-    let root =
-        fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    if !root.is_dir() {
-        return Err(format!("{} is not a folder", folder.display()).into());
-    }
-    let model = engine.fingerprint().await?;
-    let file = match &place.index {
-        Some(file) => file.clone(),
-        None => default_file(&root, &model.name)?,
-    };
-    let index = match fs::read(&file) {
-        Ok(bytes) => {
-            let index = Index::read(&bytes).map_err(|error| {
-                format!(
-                    "{}: {error}. Delete the file to build the index again, or choose another with --index",
-                    file.display()
-                )
-            })?;
-            match index.model().matches(&model) {
-                true => index,
-                // An index that was asked for by name may have been made at great cost.
-                false if place.index.is_some() => {
-                    return Err(format!(
-                        "{}: this index was made with another model ({}): open that one with --model, or choose \
-                         another file with --index",
-                        file.display(),
-                        index.model().name
-                    )
-                    .into());
-                }
-                false => Index::new(root.display().to_string(), model),
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Index::new(root.display().to_string(), model)
-        }
-        Err(error) => return Err(format!("{}: {error}", file.display()).into()),
-    };
-    Ok((index, file))
+) -> Result<Index, Failure> {
+    Place::find(engine, folder, place).await?.read(place)
 }
 
 /// Brings the index of a folder up to date: new and changed images are encoded, missing ones leave it. What
@@ -173,11 +194,33 @@ pub async fn update(
     mut engine: Engine,
     folder: &Path,
     place: &IndexPlace,
-) -> Result<(Engine, Index, Update, PathBuf), Failure> {
+) -> Result<(Engine, Index, Update), Failure> {
     let start = Instant::now();
-    let (mut index, file) = open(&mut engine, folder, place).await?;
-    let mut update = Update::default();
-    let stamps = stamps(folder, &mut update)?;
+    let mut found = Place::find(&mut engine, folder, place).await?;
+    let _lock = found.file.lock()?;
+    let mut index = found.read(place)?;
+    let mut file = found.file;
+    let mut update = Update {
+        file: file.path().into(),
+        new: 0,
+        removed: 0,
+        unread: Vec::new(),
+        other_files: 0,
+        unkept: None,
+        seconds: 0.0,
+    };
+    let listing = Listing::new(folder)?;
+    if listing.is_empty() && !index.entries().is_empty() {
+        return Err(format!(
+            "{} is empty, but {} images of it are indexed. If its drive is not connected, connect it; if \
+             they are gone for good, delete the index: {}",
+            folder.display(),
+            index.entries().len(),
+            file.path().display()
+        )
+        .into());
+    }
+    let stamps = stamps(folder, listing, &mut update);
     let (to_read, removed) = index.sync(stamps);
     update.removed = removed;
     let changed = removed > 0 || !to_read.is_empty();
@@ -188,6 +231,8 @@ pub async fn update(
         )?),
         false => ProgressBar::hidden(),
     };
+    // What is new since the last write.
+    let mut new = Index::new(index.folder(), index.model().clone());
     let (mut images, mut skipped) = (Vec::new(), Vec::new());
     let mut saved = Instant::now();
     let encoded = encode_files(&engine, folder, &paths, |number, result| {
@@ -209,24 +254,35 @@ pub async fn update(
         }
         progress.inc(1);
         if saved.elapsed() > SAVE_EVERY {
-            index.extend(std::mem::take(&mut images), std::mem::take(&mut skipped));
-            save(&index, &file)?;
+            new.extend(std::mem::take(&mut images), std::mem::take(&mut skipped));
+            // A full disk may have room again next time.
+            if file.add(&new).is_ok() {
+                let empty = Index::new(index.folder(), index.model().clone());
+                index.merge(std::mem::replace(&mut new, empty));
+            }
             saved = Instant::now();
         }
         Ok(())
     });
-    index.extend(images, skipped);
-    if changed {
-        save(&index, &file)?;
+    new.extend(images, skipped);
+    index.merge(new);
+    if changed || file.has_parts() {
+        update.unkept = file.replace(&index).err().map(|error| error.to_string());
     }
     encoded?;
     progress.finish_and_clear();
+    if !folder.is_dir() {
+        update.tell_unkept();
+        return Err(format!(
+            "{} has vanished while it was read: {} images are in the index and stay there. Run the \
+             command again when the folder is back",
+            folder.display(),
+            index.entries().len()
+        )
+        .into());
+    }
     update.seconds = start.elapsed().as_secs_f64();
-    Ok((engine, index, update, file))
-}
-
-fn save(index: &Index, file: &Path) -> Result<(), Failure> {
-    write_file(file, &index.write()?)
+    Ok((engine, index, update))
 }
 
 /// Files of a folder by what their names say.
@@ -267,6 +323,10 @@ impl Listing {
         listing.images.sort();
         Ok(listing)
     }
+
+    fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.other == 0 && self.unusable.is_empty()
+    }
 }
 
 /// Paths of the images in a folder and its subfolders, in order. Tells which have no usable
@@ -280,8 +340,7 @@ pub fn image_paths(folder: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// Size and time of every image in a folder.
-fn stamps(folder: &Path, update: &mut Update) -> Result<Vec<FileStamp>, Failure> {
-    let listing = Listing::new(folder)?;
+fn stamps(folder: &Path, listing: Listing, update: &mut Update) -> Vec<FileStamp> {
     update.other_files = listing.other;
     update.unread.extend(listing.unusable);
     let mut stamps = Vec::with_capacity(listing.images.len());
@@ -297,7 +356,7 @@ fn stamps(folder: &Path, update: &mut Update) -> Result<Vec<FileStamp>, Failure>
             Err(error) => update.unread.push((path, error.to_string())),
         }
     }
-    Ok(stamps)
+    stamps
 }
 
 /// In the user's cache, named after folder and model.

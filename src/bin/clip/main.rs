@@ -5,12 +5,15 @@
 mod output;
 
 mod classify;
+mod cluster;
 mod duplicates;
 mod embed;
 mod encode;
 mod evaluate;
 mod fewshot;
+mod filter;
 mod index;
+mod index_file;
 mod models;
 mod pretrain;
 mod search;
@@ -36,7 +39,7 @@ enum Command {
     Classify(classify::Classify),
     /// Compute the features of images and texts
     Embed(embed::Embed),
-    /// Index the images of a folder for search, duplicates and sorting
+    /// Index the images of a folder for search, duplicates, sorting and clusters
     Index(index::IndexFolder),
     /// Find images of a folder by words and by images
     Search(search::Search),
@@ -44,6 +47,8 @@ enum Command {
     Duplicates(duplicates::FindDuplicates),
     /// Sort the images of a folder into one folder for each label
     Sort(sort::Sort),
+    /// Group the images of a folder by what they show, without labels
+    Cluster(cluster::FindClusters),
     /// List published models with their size and accuracy
     Models,
     /// Train a classifier or a model on your own images
@@ -83,6 +88,7 @@ fn main() -> ExitCode {
         Command::Search(arguments) => pollster::block_on(search::run(&arguments)),
         Command::Duplicates(arguments) => pollster::block_on(duplicates::run(&arguments)),
         Command::Sort(arguments) => pollster::block_on(sort::run(&arguments)),
+        Command::Cluster(arguments) => pollster::block_on(cluster::run(&arguments)),
         Command::Models => models::run(),
         Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),

@@ -8,6 +8,7 @@ use clip::preprocess::decode;
 use serde_json::json;
 
 use crate::Failure;
+use crate::filter::FilterOptions;
 use crate::index::{self, IndexPlace};
 use crate::session::{Session, number};
 
@@ -36,6 +37,8 @@ pub struct Search {
     /// Prompt template for the words, containing {label}
     #[arg(long, default_value = "{label}")]
     template: String,
+    #[command(flatten)]
+    filter: FilterOptions,
     /// Search what is indexed, without looking for new images
     #[arg(long)]
     no_update: bool,
@@ -57,17 +60,15 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
     if !arguments.template.contains(clip::zero_shot::PLACEHOLDER) {
         return Err("--template must contain {label}".into());
     }
+    let filter = arguments.filter.filter(&arguments.data)?;
     let mut engine = arguments.session.open().await?;
     let index = match arguments.no_update {
-        true => {
-            index::open(&mut engine, &arguments.data, &arguments.place)
-                .await?
-                .0
-        }
+        true => index::open(&mut engine, &arguments.data, &arguments.place).await?,
         false => {
-            let (same, index, update, _) =
+            let (same, index, update) =
                 index::update(engine, &arguments.data, &arguments.place).await?;
             engine = same;
+            update.tell_unkept();
             if update.new > 0 {
                 tell!("note: {} new or changed images were indexed", update.new);
             }
@@ -134,7 +135,12 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
         features.push((term.sign, known));
     }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
-    let hits = index.search(&query, arguments.top, arguments.min_score, &asked_with);
+    let passing = (arguments.filter)
+        .passing(&filter, &index, &mut engine)
+        .await?;
+    let hits = index.search(&query, arguments.top, arguments.min_score, |entry| {
+        passing[entry] && !asked_with.contains(&index.entries()[entry].image.sha256)
+    });
     if arguments.json {
         let images: Vec<_> = (hits.iter())
             .map(|hit| {
@@ -174,7 +180,9 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
             index.entries()[hit.entry].file.path
         )?;
     }
-    if hits.is_empty() {
+    if hits.is_empty() && !passing.contains(&true) {
+        say!("no image passes the filters")?;
+    } else if hits.is_empty() {
         say!("no image has a score of {} or more", arguments.min_score)?;
     }
     Ok(())

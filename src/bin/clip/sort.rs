@@ -48,12 +48,14 @@ const UNSORTED: &str = "unsorted";
 /// List of what went where, in the output folder.
 const LIST: &str = "sorted.csv";
 
-struct Sorted {
-    path: String,
-    label: Option<String>,
-    probability: f32,
+/// Image and the place that it gets.
+pub struct Sorted {
+    pub path: String,
+    pub label: Option<String>,
+    /// How well the label fits.
+    pub score: f32,
     /// Relative to the output folder.
-    target: String,
+    pub target: String,
 }
 
 pub async fn run(arguments: &Sort) -> Result<(), Failure> {
@@ -72,21 +74,23 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
             .into());
         }
     }
-    let (mut engine, index, _, _) = arguments.folder.update().await?;
+    let (mut engine, index, update) = arguments.folder.update().await?;
+    update.tell_unkept();
     let classifier = engine.classifier(&labels, &arguments.templates).await?;
     let best = index
         .best_labels(&classifier, engine.logit_scale().exp())
         .unwrap_or_default();
 
-    let inside = inside(&arguments.folder.folder, &arguments.out);
+    let destination = Destination::new(
+        &arguments.folder.folder,
+        &arguments.out,
+        arguments.move_files,
+    );
     let mut sorted = Vec::new();
     let mut taken = BTreeMap::new();
     for (entry, (label, probability)) in index.entries().iter().zip(best) {
         // What an earlier run has sorted stays where it is.
-        if inside
-            .as_ref()
-            .is_some_and(|inside| entry.file.path.starts_with(inside))
-        {
+        if destination.holds(&entry.file.path) {
             continue;
         }
         let fits = probability >= arguments.min_probability;
@@ -100,52 +104,89 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
         sorted.push(Sorted {
             path: entry.file.path.clone(),
             label: fits.then(|| labels[label].clone()),
-            probability,
+            score: probability,
             target,
         });
     }
     if !arguments.dry_run {
-        carry_out(arguments, &sorted)?;
+        destination.carry_out(&sorted)?;
     }
     report(arguments, &labels, &sorted, index.skipped().len())
 }
 
-/// Copies or moves. A list of what went where is written first for moves, so that they can be undone.
-fn carry_out(arguments: &Sort, sorted: &[Sorted]) -> Result<(), Failure> {
-    let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    let mut list = String::from("image,label,probability,sorted_to\r\n");
-    for image in sorted {
-        list.push_str(&format!(
-            "{},{},{:.4},{}\r\n",
-            csv_field(&image.path),
-            csv_field(image.label.as_deref().unwrap_or_default()),
-            image.probability,
-            csv_field(&image.target)
-        ));
-    }
-    let list_file = free_name(&arguments.out, "", LIST, &mut BTreeMap::new());
-    write_file(&arguments.out.join(list_file), list.as_bytes())?;
-    for image in sorted {
-        let (from, to) = (
-            arguments.folder.folder.join(&image.path),
-            arguments.out.join(&image.target),
-        );
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(|error| named(folder, error))?;
+/// Where images go.
+pub struct Destination<'a> {
+    /// Folder that they are in.
+    from: &'a Path,
+    /// Folder of the folders that they are sorted into.
+    pub out: &'a Path,
+    pub move_files: bool,
+    /// `out` as a prefix of paths in `from`, if it lies there.
+    inside: Option<String>,
+}
+
+impl<'a> Destination<'a> {
+    pub fn new(from: &'a Path, out: &'a Path, move_files: bool) -> Self {
+        Self {
+            from,
+            out,
+            move_files,
+            inside: inside(from, out),
         }
-        // Never over another file, even one that came after the look.
-        let moved = match arguments.move_files {
-            true => move_file(&from, &to),
-            false => copy_new(&from, &to),
-        };
-        moved.map_err(|error| {
-            format!(
-                "{}: {error}. The images before it are sorted; run the command again for the rest",
-                from.display()
-            )
-        })?;
     }
-    Ok(())
+
+    /// Whether an image is already there.
+    pub fn holds(&self, path: &str) -> bool {
+        (self.inside.as_ref()).is_some_and(|inside| path.starts_with(inside))
+    }
+
+    /// Copies or moves. A list of what went where is written first, so that moves can be undone. What
+    /// cannot be copied is named, and the rest goes on.
+    pub fn carry_out(&self, sorted: &[Sorted]) -> Result<(), Failure> {
+        let mut list = String::from("image,label,probability,sorted_to\r\n");
+        for image in sorted {
+            list.push_str(&format!(
+                "{},{},{:.4},{}\r\n",
+                csv_field(&image.path),
+                csv_field(image.label.as_deref().unwrap_or_default()),
+                image.score,
+                csv_field(&image.target)
+            ));
+        }
+        let list_file = free_name(self.out, "", LIST, &mut BTreeMap::new());
+        write_file(&self.out.join(list_file), list.as_bytes())?;
+        let mut failed = 0;
+        for image in sorted {
+            let (from, to) = (self.from.join(&image.path), self.out.join(&image.target));
+            let made = to.parent().map_or(Ok(()), fs::create_dir_all);
+            // Never over another file, even one that came after the look.
+            let moved = made.and_then(|()| match self.move_files {
+                true => move_file(&from, &to),
+                false => copy_new(&from, &to),
+            });
+            let Err(error) = moved else {
+                continue;
+            };
+            if error.kind() == io::ErrorKind::StorageFull {
+                return Err(format!(
+                    "{}: {error}. The images before it are sorted; make room and run the command again \
+                     for the rest",
+                    to.display()
+                )
+                .into());
+            }
+            tell!("{}: {error}", from.display());
+            failed += 1;
+        }
+        match failed {
+            0 => Ok(()),
+            _ => Err(format!(
+                "{failed} of {} images were left where they are",
+                sorted.len()
+            )
+            .into()),
+        }
+    }
 }
 
 fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
@@ -191,7 +232,7 @@ fn report(
                 json!({
                     "path": image.path,
                     "label": image.label,
-                    "probability": number(image.probability),
+                    "probability": number(image.score),
                     "sorted_to": image.target,
                 })
             })
@@ -240,7 +281,12 @@ fn inside(folder: &Path, out: &Path) -> Option<String> {
 }
 
 /// A path in `out` that nothing has yet: "name (2).jpg" beside "name.jpg".
-fn free_name(out: &Path, folder: &str, name: &str, taken: &mut BTreeMap<String, usize>) -> String {
+pub fn free_name(
+    out: &Path,
+    folder: &str,
+    name: &str,
+    taken: &mut BTreeMap<String, usize>,
+) -> String {
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) => (stem, format!(".{extension}")),
         None => (name, String::new()),

@@ -1,0 +1,302 @@
+//! The choice of a folder, and how far its index is.
+
+use leptos::{html, prelude::*};
+
+use crate::app::controller::folders;
+use crate::app::controller::library::LibraryController;
+use crate::app::domain::format;
+use crate::app::domain::library::{KnownFolder, LibrarySession};
+use crate::app::view::dropping::{files, with_paths};
+use crate::app::view::widgets::ProgressBar;
+
+/// The place where a folder is chosen, with those of earlier visits; once one is open, how far
+/// its index is, and the way to another.
+#[component]
+pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoView {
+    let input = NodeRef::<html::Input>::new();
+    Effect::new(move |_| {
+        if let Some(input) = input.get() {
+            let _ = input.set_attribute("webkitdirectory", "");
+        }
+    });
+    let picked = move |_| {
+        if let Some(input) = input.get_untracked() {
+            let found = with_paths(files(input.files()));
+            input.set_value("");
+            if !found.is_empty() {
+                library.open_folder(found);
+            }
+        }
+    };
+    let kept = Memo::new(move |_| library.session.with(LibrarySession::known_folders));
+    let reading = Memo::new(move |_| library.session.with(|s| s.reading));
+    let choose = |open: bool| match open {
+        true => "Choose another folder",
+        false => "Choose a folder",
+    };
+    view! {
+        <div class="choose-folder" class:drop-zone=move || !open.get()>
+            <Show when=move || !open.get()>
+                <h2>"Search your own images"</h2>
+                <p class="help">
+                    "Choose a folder, or drop one here. Find images by words or by other images, find duplicates, sort by label. Nothing leaves this device."
+                </p>
+            </Show>
+            <Show when=move || open.get()>
+                <IndexStatus library />
+            </Show>
+            <p class="ways">
+                <Show
+                    when=folders::supported
+                    fallback=move || {
+                        view! {
+                            <label class="button" class:secondary=move || open.get() for="folder-input">
+                                {move || choose(open.get())}
+                            </label>
+                        }
+                    }
+                >
+                    <button
+                        type="button"
+                        class="button"
+                        class:secondary=move || open.get()
+                        data-testid="choose-folder"
+                        disabled=move || reading.get().is_some()
+                        on:click=move |_| library.choose_folder()
+                    >
+                        {move || choose(open.get())}
+                    </button>
+                </Show>
+                <Show when=move || reading.get().is_some()>
+                    <span aria-live="polite">
+                        {move || format!("Reading the folder: {} images", reading.get().unwrap_or_default())}
+                    </span>
+                </Show>
+                <input
+                    node_ref=input
+                    id="folder-input"
+                    data-testid="folder-input"
+                    class="sr-only"
+                    type="file"
+                    multiple
+                    aria-label="Choose a folder"
+                    // The button does it, where it can.
+                    aria-hidden=folders::supported().then_some("true")
+                    tabindex=folders::supported().then_some("-1")
+                    on:change=picked
+                />
+            </p>
+            <Show when=move || !open.get() && !kept.with(Vec::is_empty)>
+                <div class="kept-indexes">
+                    <h3>"Indexed before in this browser"</h3>
+                    <p class="help">
+                        {move || match kept.with(|kept| kept.iter().any(|known| known.on_disk)) {
+                            true => "Only new and changed images are read.",
+                            false => "Choose the folder again: only new and changed images are read.",
+                        }}
+                    </p>
+                    <ul>
+                        <For
+                            each=move || kept.get()
+                            key=|known| known.clone()
+                            children=move |known| view! { <Known library known /> }
+                        />
+                    </ul>
+                </div>
+            </Show>
+        </div>
+    }
+}
+
+/// Folder of an earlier visit.
+#[component]
+fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
+    let KnownFolder {
+        name,
+        on_disk,
+        indexes,
+    } = known;
+    let (opened, forgotten) = (name.clone(), name.clone());
+    let only_handle = indexes.is_empty();
+    view! {
+        <li data-testid="kept-index">
+            <strong>{name.clone()}</strong>
+            {on_disk
+                .then(|| {
+                    view! {
+                        <button
+                            type="button"
+                            class="button secondary small"
+                            data-testid="reopen"
+                            aria-label=format!("Open {name}")
+                            on:click=move |_| library.reopen(opened.clone())
+                        >
+                            "Open"
+                        </button>
+                    }
+                })}
+            {only_handle
+                .then(|| {
+                    view! {
+                        <button
+                            type="button"
+                            class="quiet"
+                            on:click=move |_| library.forget_folder(forgotten.clone())
+                        >
+                            "Forget"
+                        </button>
+                    }
+                })}
+            {indexes
+                .into_iter()
+                .map(|index| {
+                    let facts = format!(
+                        "{} images · {} · {}",
+                        index.images,
+                        index.model,
+                        format::bytes(index.bytes),
+                    );
+                    view! {
+                        <span class="kept-facts">
+                            {facts}
+                            <button
+                                type="button"
+                                class="quiet"
+                                aria-label=format!("Delete the index of {} for {}", index.folder, index.model)
+                                on:click=move |_| library.delete_kept(index.key.clone())
+                            >
+                                "Delete"
+                            </button>
+                        </span>
+                    }
+                })
+                .collect_view()}
+        </li>
+    }
+}
+
+/// How far the index is, and what was skipped.
+#[component]
+fn IndexStatus(library: LibraryController) -> impl IntoView {
+    let session = library.session;
+    let text = Memo::new(move |_| {
+        session.with(|s| {
+            let name = s
+                .folder
+                .as_ref()
+                .map(|f| f.name.clone())
+                .unwrap_or_default();
+            match &s.progress {
+                None => format!("{name}: opening"),
+                Some(p) if p.done == p.total => format!("{name}: {} images", p.images),
+                Some(p) => {
+                    let left = match p.seconds_left() {
+                        Some(seconds) if !s.paused => format!(", {}", format::time_left(seconds)),
+                        _ => String::new(),
+                    };
+                    format!("{name}: indexing, {} of {}{left}", p.done, p.total)
+                }
+            }
+        })
+    });
+    let running = Memo::new(move |_| session.with(|s| !s.complete()));
+    let share = Signal::derive(move || {
+        session.with(|s| {
+            s.progress
+                .as_ref()
+                .filter(|p| p.total > 0)
+                .map(|p| f64::from(p.done) / f64::from(p.total))
+        })
+    });
+    let skipped = Memo::new(move |_| {
+        session.with(|s| {
+            s.progress
+                .as_ref()
+                .map(|p| (p.skipped_count, p.skipped.clone()))
+        })
+    });
+    let other = Memo::new(move |_| session.with(|s| s.folder.as_ref().map_or(0, |f| f.other)));
+    let on_disk =
+        Memo::new(move |_| session.with(|s| s.folder.as_ref().is_some_and(|f| f.on_disk)));
+    let unread = Memo::new(move |_| {
+        session.with(|s| {
+            s.folder
+                .as_ref()
+                .map(|f| f.unread.clone())
+                .unwrap_or_default()
+        })
+    });
+    let paused = Memo::new(move |_| session.with(|s| s.paused));
+    view! {
+        <div class="index-status">
+            <p aria-live="polite" data-testid="index-status">
+                {move || text.get()}
+            </p>
+            <Show when=move || running.get()>
+                <ProgressBar class="progress" label="Indexing" share text />
+                <button
+                    type="button"
+                    class="button secondary"
+                    data-testid="index-pause"
+                    on:click=move |_| library.pause(!paused.get_untracked())
+                >
+                    {move || if paused.get() { "Continue" } else { "Pause" }}
+                </button>
+            </Show>
+            <Show when=move || on_disk.get() && !running.get()>
+                <button type="button" class="quiet" data-testid="refresh" on:click=move |_| library.refresh()>
+                    "Look for new and changed images"
+                </button>
+            </Show>
+            {move || {
+                session
+                    .with(|s| s.not_kept.clone())
+                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{format!("{why}.")}</p> })
+            }}
+            {move || {
+                let unread = unread.get();
+                (!unread.is_empty())
+                    .then(|| {
+                        view! {
+                            <p class="failure" data-testid="unread">
+                                {format!("{} could not be read: moved or deleted meanwhile?", unread.join(", "))}
+                            </p>
+                        }
+                    })
+            }}
+            {move || {
+                let (count, files) = skipped.get().unwrap_or_default();
+                let shown = files.len() as u32;
+                (count > 0)
+                    .then(|| {
+                        view! {
+                            <details class="skipped" data-testid="skipped">
+                                <summary>
+                                    {match count {
+                                        1 => "1 file was left out".to_owned(),
+                                        count => format!("{count} files were left out"),
+                                    }}
+                                </summary>
+                                <ul>
+                                    {files
+                                        .into_iter()
+                                        .map(|(path, why)| view! { <li>{format!("{path}: {why}")}</li> })
+                                        .collect_view()}
+                                    {(count > shown)
+                                        .then(|| view! { <li>{format!("and {} more", count - shown)}</li> })}
+                                </ul>
+                            </details>
+                        }
+                    })
+            }}
+            <Show when=move || { other.get() > 0 }>
+                <p class="help">
+                    {move || match other.get() {
+                        1 => "1 other file is no image.".to_owned(),
+                        other => format!("{other} other files are no images."),
+                    }}
+                </p>
+            </Show>
+        </div>
+    }
+}

@@ -1,0 +1,86 @@
+//! Library side of the page: search, duplicates and sorting in a folder of the visitor's.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`folder`] | the choice of a folder, and how far its index is |
+//! | [`filters`] | which images are looked at |
+//! | [`search`], [`duplicates`], [`sort`] | what is done with the images |
+
+mod duplicates;
+mod filters;
+mod folder;
+mod search;
+mod sort;
+
+use leptos::prelude::*;
+
+use crate::app::controller::App;
+use crate::app::controller::library::LibraryController;
+use crate::app::domain::library::{QueryImage, Task};
+use duplicates::Duplicates;
+use filters::Filters;
+use folder::ChooseFolder;
+use search::Search;
+use sort::Sort;
+
+/// Images that are shown at once; more on demand.
+const PAGE: usize = 60;
+
+/// The whole side.
+#[component]
+pub fn Library(app: App) -> impl IntoView {
+    let library = app.library;
+    let session = library.session;
+    let open = Memo::new(move |_| session.with(|s| s.folder.is_some()));
+    let task = Memo::new(move |_| session.with(|s| s.task));
+    view! {
+        <section class="library" data-testid="library">
+            <ChooseFolder library open />
+            <Show when=move || open.get()>
+                <Filters library />
+                <div class="tasks" role="group" aria-label="What to do with the images">
+                    {Task::ALL
+                        .map(|this| {
+                            view! {
+                                <button
+                                    type="button"
+                                    class="task"
+                                    data-testid=format!("task-{}", this.name())
+                                    aria-pressed=move || (task.get() == this).to_string()
+                                    on:click=move |_| session.update(|s| s.task = this)
+                                >
+                                    {this.title()}
+                                </button>
+                            }
+                        })
+                        .collect_view()}
+                </div>
+                {move || session.with(|s| s.error.clone()).map(|error| {
+                    view! { <p class="failure" role="alert" data-testid="library-error">{format!("{error}.")}</p> }
+                })}
+                {move || match task.get() {
+                    Task::Search => view! { <Search library /> }.into_any(),
+                    Task::Duplicates => view! { <Duplicates library /> }.into_any(),
+                    Task::Sort => view! { <Sort app /> }.into_any(),
+                }}
+            </Show>
+        </section>
+    }
+}
+
+/// Image of the folder, small, with its name and the folder that it is in.
+#[component]
+fn Picture(library: LibraryController, path: String) -> impl IntoView {
+    let url = library.thumbnail(&QueryImage::Indexed(path.clone()));
+    let (folder, name) = match path.rsplit_once('/') {
+        Some((folder, name)) => (folder.to_owned(), name.to_owned()),
+        None => (String::new(), path.clone()),
+    };
+    view! {
+        <img src=move || url.get() alt="" decoding="async" />
+        <p class="tile-name" title=path>
+            {name}
+            <span class="tile-folder">{folder}</span>
+        </p>
+    }
+}
