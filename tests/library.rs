@@ -481,10 +481,8 @@ fn filters_choose_by_folder_date_and_label() {
     let two = library.search(&[&two, &labels[..]].concat());
     assert_eq!(two, ["kitchen/pizza.png"]);
     // Among the words of the vocabulary.
-    assert_eq!(
-        library.search(&["cat", "--label", "rocket"]),
-        ["rocket.jpg"]
-    );
+    let coffee = library.search(&["cat", "--label", "cup of coffee"]);
+    assert_eq!(coffee, ["kitchen/coffee.jpg"]);
 
     let images = library.images().display().to_string();
     let refused = |more: &[&str]| {
