@@ -167,14 +167,20 @@ def wide(options, folder, model, images):
     listing = json.loads(data[8 + length :][begin:end])
     dim = header["features"]["shape"][1]
     listing["entries"] = [listing["entries"][0] | {"path": f"{number:06}.jpg"} for number in range(count)]
-    features = np.random.default_rng(0).standard_normal((count, dim), dtype=np.float32)
-    features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype("<f2").tobytes()
     entries = json.dumps(listing).encode()
-    header["features"] = {"dtype": "F16", "shape": [count, dim], "data_offsets": [0, len(features)]}
-    header["entries"] = {"dtype": "U8", "shape": [len(entries)], "data_offsets": [len(features), len(features) + len(entries)]}
+    length = 2 * count * dim
+    header["features"] = {"dtype": "F16", "shape": [count, dim], "data_offsets": [0, length]}
+    header["entries"] = {"dtype": "U8", "shape": [len(entries)], "data_offsets": [length, length + len(entries)]}
     text = json.dumps(header).encode()
     many = folder / "many.safetensors"
-    many.write_bytes(len(text).to_bytes(8, "little") + text + features + entries)
+    rng = np.random.default_rng(0)
+    with many.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        # In parts: what this process holds would count as the peak memory of the command.
+        for _ in range(0, count, 1000):
+            features = rng.standard_normal((1000, dim), dtype=np.float32)
+            file.write((features / np.linalg.norm(features, axis=1, keepdims=True)).astype("<f2").tobytes())
+        file.write(entries)
     _, search = clip(options, "search", "a red circle", *shared, many, "--no-update")
     return (
         f"In an index of {count:,} x {dim} that was made up, `clip search` costs {search}, loading of the model and reading of "
@@ -240,9 +246,9 @@ def main():
     options = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
+        rows = growth(options, Path(folder))
         beside = beside_open_clip(options, Path(folder)) if options.python else ""
         print(beside, flush=True)
-        rows = growth(options, Path(folder))
     if options.write:
         text = f"""# A library of one's own images
 

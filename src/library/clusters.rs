@@ -70,8 +70,9 @@ pub fn clusters(index: &Index, entries: &[usize], count: Option<usize>) -> Vec<C
 }
 
 /// The `top` words that fit each cluster best, as indices into `words`, `[words]` unit
-/// vectors of the same model. What a word has in common with all clusters does not count,
-/// and no two clusters have the same first word.
+/// vectors of the same model. Half of what a word has in common with all clusters does not
+/// count: names must fit, and tell the clusters apart. No two clusters have the same first
+/// word.
 pub fn cluster_words(clusters: &[Cluster], words: &[Vec<f32>], top: usize) -> Vec<Vec<usize>> {
     let centres: Vec<f32> = (clusters.iter())
         .flat_map(|cluster| cluster.centre.iter().copied())
@@ -81,12 +82,10 @@ pub fn cluster_words(clusters: &[Cluster], words: &[Vec<f32>], top: usize) -> Ve
     if scores.is_empty() || top == 0 {
         return vec![Vec::new(); clusters.len()];
     }
-    if clusters.len() > 1 {
-        for word in 0..words.len() {
-            let column = || (word..clusters.len() * words.len()).step_by(words.len());
-            let mean = column().map(|at| scores[at]).sum::<f32>() / clusters.len() as f32;
-            column().for_each(|at| scores[at] -= mean);
-        }
+    for word in 0..words.len() {
+        let column = || (word..clusters.len() * words.len()).step_by(words.len());
+        let mean = column().map(|at| scores[at]).sum::<f32>() / clusters.len() as f32;
+        column().for_each(|at| scores[at] -= mean / 2.0);
     }
     let mut names: Vec<Vec<usize>> = (scores.chunks(words.len()))
         .map(|scores| {
@@ -113,9 +112,13 @@ pub fn cluster_words(clusters: &[Cluster], words: &[Vec<f32>], top: usize) -> Ve
     names
 }
 
-/// Everyday words to name clusters by, some 900.
-pub fn vocabulary() -> Vec<String> {
-    (include_str!("words.txt").lines())
+/// Everyday words to name clusters by and to filter with: some 900, or the 540 of them that
+/// the bundled model knows. What it says of other words means nothing.
+pub fn vocabulary(bundled_model: bool) -> Vec<String> {
+    let words = include_str!("words.txt").lines();
+    // An empty line parts those that the bundled model was trained with.
+    (words.take_while(|word| !bundled_model || !word.is_empty()))
+        .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
 }
@@ -359,7 +362,7 @@ mod tests {
         // The first word is near to both; the others are nearer to one of them.
         let words = [unit(30.0), unit(-40.0), unit(100.0), unit(-60.0)];
         let names = cluster_words(&found, &words, 2);
-        assert_eq!(names, [[3, 1], [2, 0]]);
+        assert_eq!(names, [[1, 3], [2, 0]]);
         // One cluster alone has nothing to be told apart from.
         assert_eq!(cluster_words(&found[..1], &words, 1), [[0]]);
         // Two equal clusters do not share a name.
@@ -374,10 +377,11 @@ mod tests {
 
     #[test]
     fn the_vocabulary_has_no_word_twice() {
-        let mut words: Vec<String> = (vocabulary().into_iter())
+        let mut words: Vec<String> = (vocabulary(false).into_iter())
             .map(|word| word.to_lowercase())
             .collect();
         assert!((600..1000).contains(&words.len()), "{}", words.len());
+        assert_eq!(vocabulary(true).len(), 540);
         assert!(
             words
                 .iter()

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip::data::{file_name, file_safe};
-use clip::library::{Cluster, Index, cluster_words, clusters, vocabulary};
+use clip::library::{Cluster, Index, cluster_words, clusters};
 use clip::zero_shot::DEFAULT_TEMPLATE;
 use serde_json::json;
 
 use crate::Failure;
-use crate::filter::FilterOptions;
+use crate::filter::{FilterOptions, words};
 use crate::index::IndexedFolder;
 use crate::session::number;
 use crate::sort::{Destination, Sorted, free_name};
@@ -41,11 +41,12 @@ const WORDS: usize = 3;
 const SHOWN: usize = 5;
 
 pub async fn run(arguments: &FindClusters) -> Result<(), Failure> {
+    let session = &arguments.folder.session;
     let filter = arguments.filter.filter(&arguments.folder.folder)?;
     let (mut engine, index, update) = arguments.folder.update().await?;
     update.tell_unkept();
     let passing = (arguments.filter)
-        .passing(&filter, &index, &mut engine)
+        .passing(&filter, &index, session, &mut engine)
         .await?;
     let out = (arguments.out.as_ref())
         .map(|out| Destination::new(&arguments.folder.folder, out, arguments.move_files));
@@ -65,7 +66,7 @@ pub async fn run(arguments: &FindClusters) -> Result<(), Failure> {
         &entries,
         arguments.clusters.map(|count| count as usize),
     );
-    let words = vocabulary();
+    let words = words(session)?;
     let features = (engine.classifier(&words, &[DEFAULT_TEMPLATE.to_owned()])).await?;
     let names: Vec<Vec<&str>> = (cluster_words(&found, &features, WORDS).into_iter())
         .map(|of| of.into_iter().map(|word| words[word].as_str()).collect())

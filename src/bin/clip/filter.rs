@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::engine::Engine;
+use clip::hub::NativeModelFiles;
 use clip::library::{Filter, Index, date_span, vocabulary};
 use clip::zero_shot::DEFAULT_TEMPLATE;
 
 use crate::Failure;
 use crate::classify::labels;
+use crate::session::Session;
 
 #[derive(Args)]
 pub struct FilterOptions {
@@ -26,7 +28,7 @@ pub struct FilterOptions {
     /// Only images with this label as the most probable one; repeat the option to allow several
     #[arg(long = "label", value_name = "LABEL")]
     wanted: Vec<String>,
-    /// Labels that --label is compared with, separated by commas; some 900 everyday words by default
+    /// Labels that --label is compared with, separated by commas; everyday words by default
     #[arg(long, requires = "wanted")]
     labels: Option<String>,
 }
@@ -53,6 +55,7 @@ impl FilterOptions {
         &self,
         filter: &Filter,
         index: &Index,
+        session: &Session,
         engine: &mut Engine,
     ) -> Result<Vec<bool>, Failure> {
         let mut names = Vec::new();
@@ -60,7 +63,7 @@ impl FilterOptions {
         if !self.wanted.is_empty() {
             names = match &self.labels {
                 Some(list) => labels(list),
-                None => vocabulary(),
+                None => words(session)?,
             };
             for label in &self.wanted {
                 if !names.contains(label) {
@@ -78,6 +81,12 @@ impl FilterOptions {
             })
             .collect())
     }
+}
+
+/// Everyday words that the model knows.
+pub fn words(session: &Session) -> Result<Vec<String>, Failure> {
+    let bundled = matches!(session.files()?, NativeModelFiles::Bundled);
+    Ok(vocabulary(bundled))
 }
 
 /// A folder as paths in the index are written. It may be given as it is on disk.

@@ -30,7 +30,7 @@ pub struct IndexFolder {
 #[derive(Args)]
 pub struct IndexedFolder {
     #[command(flatten)]
-    session: Session,
+    pub session: Session,
     #[command(flatten)]
     place: IndexPlace,
     /// Folder of images, with its subfolders

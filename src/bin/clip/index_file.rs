@@ -21,10 +21,6 @@ pub struct IndexFile {
     parts: usize,
 }
 
-/// Held as long as an index is being brought up to date. `None` where the file system has
-/// no locks.
-pub struct Lock(#[allow(dead_code)] Option<fs::File>);
-
 impl IndexFile {
     pub fn new(path: PathBuf) -> Self {
         Self { path, parts: 0 }
@@ -48,19 +44,20 @@ impl IndexFile {
         self.beside(&format!(".part-{number}"))
     }
 
-    /// Keeps other commands from changing the index meanwhile.
-    pub fn lock(&self) -> Result<Lock, Failure> {
+    /// Keeps other commands from changing the index until the file is closed. Where the file
+    /// system has no locks, there is none.
+    pub fn lock(&self) -> Result<Option<fs::File>, Failure> {
         let path = self.beside(".lock");
         // An index that cannot be written is noticed when it is.
         let file = (path.parent())
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| fs::File::create(&path));
         let Ok(file) = file else {
-            return Ok(Lock(None));
+            return Ok(None);
         };
         match file.try_lock() {
-            Ok(()) => Ok(Lock(Some(file))),
-            Err(TryLockError::Error(_)) => Ok(Lock(None)),
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::Error(_)) => Ok(None),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "{}: another clip is bringing this index up to date: wait until it is done, or look \
                  at what is indexed so far with clip search --no-update",
