@@ -137,7 +137,7 @@ const shown = () =>
       files: files.sort(),
       captions: captions.reduce((sum, count) => sum + count, 0),
       held_out: all("sample-thumb").filter((thumb) => thumb.dataset.role === "held-out").length,
-      problems: [...document.querySelectorAll('[data-testid="data-problems"] li')].map((li) => li.innerText),
+      problems: [...document.querySelectorAll('[data-testid="data-problems"] li')].map((li) => li.textContent.trim()),
       errors: [...document.querySelectorAll('.notice [data-testid="error"]')].map((p) => p.innerText),
       notices: all("notice").map((p) => p.innerText),
     };
