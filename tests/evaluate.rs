@@ -1,0 +1,1 @@
+//! `clip evaluate` as people and scripts use it.
