@@ -136,7 +136,8 @@ const PRECISION: f64 = 1e-6;
 pub fn fit_temperature(logits: &[&[f32]], truth: &[usize]) -> f64 {
     let loss = |log: f64| -> f64 {
         let rows = logits.iter().zip(truth);
-        rows.map(|(row, truth)| probabilities(row, *truth, log.exp()).1).sum()
+        rows.map(|(row, truth)| probabilities(row, *truth, log.exp()).1)
+            .sum()
     };
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let [mut low, mut high] = RANGE;
@@ -163,7 +164,10 @@ fn probabilities(logits: &[f32], truth: usize, temperature: f64) -> (Vec<f64>, f
     let weights: Vec<f64> = scaled.map(|logit| (logit - highest).exp()).collect();
     let total: f64 = weights.iter().sum();
     let loss = total.ln() + highest - f64::from(logits[truth]) / temperature;
-    (weights.into_iter().map(|weight| weight / total).collect(), loss)
+    (
+        weights.into_iter().map(|weight| weight / total).collect(),
+        loss,
+    )
 }
 
 #[cfg(test)]
@@ -184,7 +188,11 @@ mod tests {
         })
         .unwrap();
         // e^(8/T) = 3
-        assert!((found.temperature - 8.0 / 3f64.ln()).abs() < 1e-3, "{}", found.temperature);
+        assert!(
+            (found.temperature - 8.0 / 3f64.ln()).abs() < 1e-3,
+            "{}",
+            found.temperature
+        );
         assert!((found.before.ece - 0.25).abs() < 1e-3 && found.after.ece < 1e-3);
         assert!(found.after.nll < found.before.nll && found.after.brier < found.before.brier);
     }

@@ -56,11 +56,16 @@ fn golden() -> Golden {
 }
 
 fn classes(golden: &Golden) -> Vec<String> {
-    (0..golden.metrics.support.len()).map(|class| class.to_string()).collect()
+    (0..golden.metrics.support.len())
+        .map(|class| class.to_string())
+        .collect()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
-    assert!((found - expected).abs() <= tolerance, "{what}: {found}, expected {expected}");
+    assert!(
+        (found - expected).abs() <= tolerance,
+        "{what}: {found}, expected {expected}"
+    );
 }
 
 #[test]
@@ -74,12 +79,37 @@ fn metrics_are_those_of_scikit_learn() {
         truth: &expected.truth,
     });
     close(found.top_1.value, expected.top_1, 1e-12, "top-1");
-    close(found.top_1.low, expected.top_1_interval[0], 1e-8, "low end of top-1");
-    close(found.top_1.high, expected.top_1_interval[1], 1e-8, "high end of top-1");
+    close(
+        found.top_1.low,
+        expected.top_1_interval[0],
+        1e-8,
+        "low end of top-1",
+    );
+    close(
+        found.top_1.high,
+        expected.top_1_interval[1],
+        1e-8,
+        "high end of top-1",
+    );
     close(found.top_5.value, expected.top_5, 1e-12, "top-5");
-    close(found.mean_per_class.value, expected.balanced, 1e-8, "mean of classes");
-    close(found.macro_precision, expected.r#macro[0], 1e-8, "macro precision");
-    close(found.macro_recall, expected.r#macro[1], 1e-8, "macro recall");
+    close(
+        found.mean_per_class.value,
+        expected.balanced,
+        1e-8,
+        "mean of classes",
+    );
+    close(
+        found.macro_precision,
+        expected.r#macro[0],
+        1e-8,
+        "macro precision",
+    );
+    close(
+        found.macro_recall,
+        expected.r#macro[1],
+        1e-8,
+        "macro recall",
+    );
     close(found.macro_f1.value, expected.r#macro[2], 1e-8, "macro F1");
     // Other random numbers: up to what a thousand resamples leave open.
     for (found, expected) in [
@@ -91,7 +121,12 @@ fn metrics_are_those_of_scikit_learn() {
         assert!(found.low < found.value && found.value < found.high);
     }
     for (index, class) in found.classes.iter().enumerate() {
-        close(class.precision.value, expected.precision[index], 1e-8, "precision");
+        close(
+            class.precision.value,
+            expected.precision[index],
+            1e-8,
+            "precision",
+        );
         close(class.recall.value, expected.recall[index], 1e-8, "recall");
         close(class.f1, expected.f1[index], 1e-8, "F1");
         assert_eq!(class.images, expected.support[index]);
@@ -105,7 +140,12 @@ fn metrics_are_those_of_scikit_learn() {
         .collect();
     let evaluation = Evaluation::new(&classes, &judged);
     assert_eq!(evaluation.confusion_matrix(), expected.confusion);
-    close(evaluation.top_1, expected.top_1, 1e-12, "top-1 of probabilities");
+    close(
+        evaluation.top_1,
+        expected.top_1,
+        1e-12,
+        "top-1 of probabilities",
+    );
 }
 
 #[test]
@@ -119,7 +159,10 @@ fn calibration_is_that_of_scikit_learn_and_scipy() {
     })
     .unwrap();
     close(found.temperature, expected.temperature, 1e-5, "temperature");
-    for (found, expected) in [(&found.before, &expected.before), (&found.after, &expected.after)] {
+    for (found, expected) in [
+        (&found.before, &expected.before),
+        (&found.after, &expected.after),
+    ] {
         close(found.ece, expected.ece, 1e-6, "ECE");
         close(found.nll, expected.nll, 1e-6, "NLL");
         close(found.brier, expected.brier, 1e-6, "Brier score");
@@ -138,9 +181,19 @@ fn mcnemar_is_that_of_statsmodels() {
     for pair in golden().mcnemar {
         let (b, c) = (pair.only_first, pair.only_second);
         let first: Vec<bool> = (0..70 + b + c).map(|i| i < 50 + b).collect();
-        let second: Vec<bool> = (0..70 + b + c).map(|i| i < 50 || (50 + b..50 + b + c).contains(&i)).collect();
+        let second: Vec<bool> = (0..70 + b + c)
+            .map(|i| i < 50 || (50 + b..50 + b + c).contains(&i))
+            .collect();
         let found = McNemar::new(&first, &second);
-        assert_eq!([found.both, found.only_first, found.only_second, found.neither], [50, b, c, 20]);
+        assert_eq!(
+            [
+                found.both,
+                found.only_first,
+                found.only_second,
+                found.neither
+            ],
+            [50, b, c, 20]
+        );
         close(found.p_value, pair.p_value, 1e-10, "p");
         match (found.statistic, pair.statistic) {
             (Some(found), Some(expected)) => close(found, expected, 1e-9, "statistic"),

@@ -47,7 +47,11 @@ impl Estimate {
         }
         let (gained, lost, n) = (gained as f64, lost as f64, trials as f64);
         let value = (gained - lost) / n;
-        let half = Z * (gained + lost - (gained - lost).powi(2) / n).max(0.0).sqrt() / n;
+        let half = Z
+            * (gained + lost - (gained - lost).powi(2) / n)
+                .max(0.0)
+                .sqrt()
+            / n;
         Self {
             value,
             low: (value - half).max(-1.0),
@@ -136,6 +140,9 @@ mod tests {
         let mut random = SplitMix::new(1);
         let mut counts = [0; 7];
         (0..7000).for_each(|_| counts[random.below(7)] += 1);
-        assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (900..1100).contains(count)),
+            "{counts:?}"
+        );
     }
 }

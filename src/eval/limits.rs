@@ -67,38 +67,61 @@ impl LimitResult {
         }
     }
 
-    /// Result of the typographic attack: answers before and after a wrong word was written
-    /// over each image, and how many named the word.
-    pub fn attack(images: usize, right_before: usize, right_after: usize, named: usize) -> Self {
+    /// Result of the typographic attack on some images.
+    pub fn attack(images: usize, counts: AttackCounts) -> Self {
         let share = |count: usize| Estimate::proportion(count, images);
-        let (before, after, word) = (share(right_before), share(right_after), share(named));
-        let row = |name: &str, share| LimitRow {
+        let row = |name: &str, count: usize| LimitRow {
             name: name.into(),
-            share,
+            share: share(count),
         };
-        let cause = match named * 2 > images.saturating_sub(right_after) && named > 0 {
-            true => "So it reads: most of the wrong answers are the word",
-            false => "So it hardly reads: most of the wrong answers are not the word, which only covers the thing",
-        };
+        let shown = |count: usize| percent(share(count).value);
+        let reads = share(counts.named_word).low > share(counts.named_empty).value;
+        let finding = format!(
+            "An empty label takes accuracy from {} to {}, the word on it to {}. The word is the answer in {} of all \
+             cases, and in {} with the empty label: {}.",
+            shown(counts.right),
+            shown(counts.right_empty),
+            shown(counts.right_word),
+            shown(counts.named_word),
+            shown(counts.named_empty),
+            match reads {
+                true => "the model reads",
+                false => "that it reads does not show, the label only covers the thing",
+            }
+        );
         Self {
             name: "Written words".into(),
-            question: "The name of another class is written over each image: is it still named for what it shows?".into(),
+            question: "The name of another class is written over each image: is it still named for what it shows?"
+                .into(),
             images,
-            accuracy: after,
+            accuracy: share(counts.right_word),
             chance: None,
-            finding: format!(
-                "The word takes accuracy from {} to {}. {cause} ({} of all answers).",
-                percent(before.value),
-                percent(after.value),
-                percent(word.value)
-            ),
+            finding,
             rows: vec![
-                row("right without the word", before),
-                row("right with the word", after),
-                row("named by the word", word),
+                row("right as it is", counts.right),
+                row("right, empty label", counts.right_empty),
+                row("right, with the word", counts.right_word),
+                row("named as the word", counts.named_word),
+                row("the same, empty label", counts.named_empty),
             ],
         }
     }
+}
+
+/// Answers to images as they are, with an empty label over them, and with a label that
+/// says the name of another class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttackCounts {
+    /// Right answers to the images as they are.
+    pub right: usize,
+    /// Right answers with the empty label.
+    pub right_empty: usize,
+    /// Right answers with the word.
+    pub right_word: usize,
+    /// Answers that are the other class, with the empty label.
+    pub named_empty: usize,
+    /// Answers that are the other class, with its name.
+    pub named_word: usize,
 }
 
 fn percent(share: f64) -> String {
@@ -118,7 +141,8 @@ fn finding(accuracy: Estimate, chance: f64, rows: &[LimitRow]) -> String {
         percent(chance)
     );
     let by_share = |a: &&LimitRow, b: &&LimitRow| a.share.value.total_cmp(&b.share.value);
-    let (Some(best), Some(worst)) = (rows.iter().max_by(by_share), rows.iter().min_by(by_share)) else {
+    let (Some(best), Some(worst)) = (rows.iter().max_by(by_share), rows.iter().min_by(by_share))
+    else {
         return first;
     };
     let second = match best.share.value - worst.share.value > 0.2 {
@@ -192,7 +216,10 @@ mod drawn {
                 }
                 for place in &places[..count] {
                     let at = |cell: usize, shake: usize| 40 + 72 * cell + shake - 8;
-                    let centre = (at(place % 3, random.below(17)), at(place / 3, random.below(17)));
+                    let centre = (
+                        at(place % 3, random.below(17)),
+                        at(place / 3, random.below(17)),
+                    );
                     canvas.disc(centre, 18 + random.below(7), colour);
                 }
                 pictures.push((canvas.picture()?, count - 1));
@@ -203,7 +230,12 @@ mod drawn {
             question: "One to nine dots: how many are there?",
             kinds: NUMBERS.map(String::from).to_vec(),
             prompts: (NUMBERS.iter())
-                .map(|number| format!("a picture of {number} dot{}", if *number == "one" { "" } else { "s" }))
+                .map(|number| {
+                    format!(
+                        "a picture of {number} dot{}",
+                        if *number == "one" { "" } else { "s" }
+                    )
+                })
                 .collect(),
             pictures,
         })
@@ -280,7 +312,10 @@ mod drawn {
         // A letter and the gap after it are six dots wide; seven dots are a fifth of the height at least.
         let dot = (width * 9 / 10 / (6 * letters)).min(height / 16).max(1);
         let (wide, high) = ((6 * letters - 1) * dot, 7 * dot);
-        let (left, top) = (width.saturating_sub(wide) / 2, height.saturating_sub(high) / 2);
+        let (left, top) = (
+            width.saturating_sub(wide) / 2,
+            height.saturating_sub(high) / 2,
+        );
         let margin = 2 * dot;
         let (x, y) = (left.saturating_sub(margin), top.saturating_sub(margin));
         canvas.rectangle(x, y, wide + 2 * margin, high + 2 * margin, WHITE);
@@ -415,7 +450,10 @@ mod drawn {
             let [counting, sides, digits] = tasks.as_slice() else {
                 panic!("{}", tasks.len());
             };
-            assert_eq!([counting, sides, digits].map(|task| task.pictures.len()), [90, 60, 90]);
+            assert_eq!(
+                [counting, sides, digits].map(|task| task.pictures.len()),
+                [90, 60, 90]
+            );
             for task in &tasks {
                 assert_eq!(task.kinds.len(), task.prompts.len());
                 let kinds = task.pictures.iter().map(|(_, kind)| *kind).max();
@@ -446,12 +484,19 @@ mod drawn {
                 let samples = vec![100; width * height * channels];
                 let picture = Picture::new(width as u32, height as u32, channels as u8, samples);
                 let written = write_word(&picture.unwrap(), "ship 10 é").unwrap();
-                assert_eq!((written.width(), written.height()), (width as u32, height as u32));
+                assert_eq!(
+                    (written.width(), written.height()),
+                    (width as u32, height as u32)
+                );
             }
             let grey = Picture::new(120, 120, 3, vec![100; 120 * 120 * 3]).unwrap();
             let written = write_word(&grey, "cat").unwrap();
             let count = |colour: Colour| {
-                written.samples().chunks_exact(3).filter(|pixel| *pixel == colour).count()
+                written
+                    .samples()
+                    .chunks_exact(3)
+                    .filter(|pixel| *pixel == colour)
+                    .count()
             };
             assert!(count(WHITE) > 500 && count(BLACK) > 200 && count([100; 3]) > 5000);
         }
@@ -468,15 +513,44 @@ mod tests {
         let always_left: Vec<(usize, bool)> = (0..60).map(|i| (i % 2, i % 2 == 0)).collect();
         let found = LimitResult::new("sides", "?", 0.5, &kinds, &always_left);
         assert_eq!(found.accuracy.value, 0.5);
-        assert_eq!((found.rows[0].share.value, found.rows[1].share.value), (1.0, 0.0));
-        assert!(found.finding.contains("not told apart from guessing"), "{}", found.finding);
-        assert!(found.finding.contains("worst at \"right\""), "{}", found.finding);
+        assert_eq!(
+            (found.rows[0].share.value, found.rows[1].share.value),
+            (1.0, 0.0)
+        );
+        assert!(
+            found.finding.contains("not told apart from guessing"),
+            "{}",
+            found.finding
+        );
+        assert!(
+            found.finding.contains("worst at \"right\""),
+            "{}",
+            found.finding
+        );
         let right = LimitResult::new("sides", "?", 0.5, &kinds, &[(0, true); 60]);
-        assert!(right.finding.contains("more than guessing"), "{}", right.finding);
-        let read = LimitResult::attack(100, 90, 20, 70);
-        assert!(read.finding.contains("from 90 % to 20 %. So it reads"), "{}", read.finding);
-        let covered = LimitResult::attack(100, 90, 20, 10);
-        assert!(covered.finding.contains("hardly reads"), "{}", covered.finding);
-        assert!(LimitResult::attack(0, 0, 0, 0).finding.contains("hardly"));
+        assert!(
+            right.finding.contains("more than guessing"),
+            "{}",
+            right.finding
+        );
+        let attack = |right_word: usize, named_word: usize| {
+            let counts = AttackCounts {
+                right: 90,
+                right_empty: 60,
+                right_word,
+                named_empty: 5,
+                named_word,
+            };
+            LimitResult::attack(100, counts).finding
+        };
+        let read = attack(20, 70);
+        assert!(
+            read.contains("from 90 % to 60 %, the word on it to 20 %"),
+            "{read}"
+        );
+        assert!(read.ends_with("the model reads."), "{read}");
+        assert!(attack(60, 6).contains("does not show"));
+        let none = LimitResult::attack(0, AttackCounts::default());
+        assert!(none.finding.contains("does not show"));
     }
 }

@@ -75,9 +75,14 @@ mod tests {
     use super::*;
 
     fn pairs(only_first: usize, only_second: usize) -> McNemar {
-        let first: Vec<bool> = (0..only_first + only_second + 20).map(|i| i < only_first || i % 2 == 0 && i >= only_first + only_second).collect();
+        let first: Vec<bool> = (0..only_first + only_second + 20)
+            .map(|i| i < only_first || i % 2 == 0 && i >= only_first + only_second)
+            .collect();
         let second: Vec<bool> = (0..only_first + only_second + 20)
-            .map(|i| (only_first..only_first + only_second).contains(&i) || i % 2 == 0 && i >= only_first + only_second)
+            .map(|i| {
+                (only_first..only_first + only_second).contains(&i)
+                    || i % 2 == 0 && i >= only_first + only_second
+            })
             .collect();
         McNemar::new(&first, &second)
     }

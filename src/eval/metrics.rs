@@ -125,7 +125,10 @@ impl Metrics {
         let f1 = |counts: &[Counts]| mean(counts, is_used, Counts::f1);
 
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes];
-        truth.iter().zip(&answers).for_each(|(truth, answer)| members[*truth].push(*answer));
+        truth
+            .iter()
+            .zip(&answers)
+            .for_each(|(truth, answer)| members[*truth].push(*answer));
         let mut random = SplitMix::new(Self::SEED);
         let (mut means, mut f1s) = (Vec::new(), Vec::new());
         for _ in 0..RESAMPLES {

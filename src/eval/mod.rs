@@ -22,7 +22,7 @@ pub use calibration::{Bin, Calibration, Reliability, fit_temperature};
 pub use chart::{Chart, Line, Point};
 pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
 pub use interval::Estimate;
-pub use limits::{LimitResult, LimitRow};
+pub use limits::{AttackCounts, LimitResult, LimitRow};
 #[cfg(feature = "compute")]
 pub use limits::{LimitTask, limit_tasks, write_word};
 pub use mcnemar::McNemar;

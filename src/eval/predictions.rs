@@ -31,7 +31,9 @@ impl Predictions<'_> {
     /// Whether each image is named right.
     pub fn right(&self) -> Vec<bool> {
         let answers = self.answers();
-        (answers.iter().zip(self.truth)).map(|(answer, truth)| answer == truth).collect()
+        (answers.iter().zip(self.truth))
+            .map(|(answer, truth)| answer == truth)
+            .collect()
     }
 }
 

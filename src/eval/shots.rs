@@ -121,7 +121,8 @@ impl ShotsCurve {
         let curve = self.methods.iter().find(|curve| curve.method == method)?;
         let gaps = (curve.points.iter())
             .map(|point| (point.shots, point.mean_and_spread().0 - self.zero_shot));
-        gaps.filter(|(_, gap)| *gap < 0.0).min_by(|a, b| a.1.total_cmp(&b.1))
+        gaps.filter(|(_, gap)| *gap < 0.0)
+            .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
@@ -157,9 +158,15 @@ mod tests {
         let (shots, gap) = crossing.dip(probe).unwrap();
         assert_eq!(shots, Some(1));
         assert!((gap + 0.3).abs() < 1e-9);
-        assert_eq!(curve(&[(1, 0.7), (2, 0.8)]).worth(probe), Some(Worth::AtMost(1.0)));
+        assert_eq!(
+            curve(&[(1, 0.7), (2, 0.8)]).worth(probe),
+            Some(Worth::AtMost(1.0))
+        );
         assert_eq!(curve(&[(1, 0.7)]).dip(probe), None);
-        assert_eq!(curve(&[(1, 0.3), (2, 0.4)]).worth(probe), Some(Worth::MoreThan(2.0)));
+        assert_eq!(
+            curve(&[(1, 0.3), (2, 0.4)]).worth(probe),
+            Some(Worth::MoreThan(2.0))
+        );
         assert_eq!(curve(&[(1, 0.3)]).worth(FewShotMethod::Gda), None);
         assert_eq!(curve(&[]).worth(probe), None);
     }

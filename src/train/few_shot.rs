@@ -8,10 +8,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::gda::fit_gda;
-use super::{
-    Cancelled, FeatureMatrix, Head, HeadProgress, Method, fit_adapter, fit_probe,
-};
-use crate::eval::{FewShotMethod, Metrics, MethodCurve, Predictions, ShotPoint, ShotsCurve};
+use super::{Cancelled, FeatureMatrix, Head, HeadProgress, Method, fit_adapter, fit_probe};
+use crate::eval::{FewShotMethod, MethodCurve, Metrics, Predictions, ShotPoint, ShotsCurve};
 
 /// Features with their classes, and the zero-shot classifier of these.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +81,8 @@ pub async fn few_shot_curve(
             let seed = settings.seed + draw as u64;
             let drawn = draw_shots(&members, *shots, seed);
             images = drawn.len();
-            let features: Vec<&[f32]> = drawn.iter().map(|i| data.features[*i].as_slice()).collect();
+            let features: Vec<&[f32]> =
+                drawn.iter().map(|i| data.features[*i].as_slice()).collect();
             let labels: Vec<usize> = drawn.iter().map(|i| data.labels[*i]).collect();
             let samples = FeatureMatrix::new(&features, &labels, data.classes.len());
             for (method, accuracies) in settings.methods.iter().zip(&mut accuracies) {
@@ -234,10 +233,14 @@ mod tests {
             methods: FewShotMethod::ALL.to_vec(),
         };
         let mut last = (0, 0);
-        let found = pollster::block_on(few_shot_curve(&data, &settings, &mut async |done, total| {
-            last = (done, total);
-            ControlFlow::Continue(())
-        }))
+        let found = pollster::block_on(few_shot_curve(
+            &data,
+            &settings,
+            &mut async |done, total| {
+                last = (done, total);
+                ControlFlow::Continue(())
+            },
+        ))
         .unwrap();
         assert_eq!((found.pool, found.tested, found.zero_shot), (40, 40, 0.0));
         // Two draws of one and of four shots, one of all.
@@ -254,12 +257,15 @@ mod tests {
             ControlFlow::Continue(())
         }));
         assert_eq!(again.unwrap(), found);
-        let stopped = pollster::block_on(few_shot_curve(&data, &settings, &mut async |done, _| {
-            match done {
-                0 => ControlFlow::Continue(()),
-                _ => ControlFlow::Break(()),
-            }
-        }));
+        let stopped =
+            pollster::block_on(few_shot_curve(
+                &data,
+                &settings,
+                &mut async |done, _| match done {
+                    0 => ControlFlow::Continue(()),
+                    _ => ControlFlow::Break(()),
+                },
+            ));
         assert!(stopped.is_err());
     }
 }

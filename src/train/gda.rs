@@ -39,11 +39,16 @@ pub async fn fit_gda(
 ) -> Result<Gda, Cancelled> {
     let all: Vec<usize> = (0..samples.len()).collect();
     let validation = Validation::new(samples, seed);
-    let total = validation.as_ref().map_or(0, |validation| validation.rounds.len());
+    let total = validation
+        .as_ref()
+        .map_or(0, |validation| validation.rounds.len());
     let mut scores = ALPHA.map(|_| Score::default());
     for (done, (learnt, tried)) in validation.iter().flat_map(|v| &v.rounds).enumerate() {
         let stage = HeadStage::Choosing;
-        if on_progress(HeadProgress { stage, done, total }).await.is_break() {
+        if on_progress(HeadProgress { stage, done, total })
+            .await
+            .is_break()
+        {
             return Err(Cancelled);
         }
         let linear = Linear::fit(samples, learnt);
@@ -57,7 +62,10 @@ pub async fn fit_gda(
         }
     }
     let (stage, done, total) = (HeadStage::Fitting, 0, 1);
-    if on_progress(HeadProgress { stage, done, total }).await.is_break() {
+    if on_progress(HeadProgress { stage, done, total })
+        .await
+        .is_break()
+    {
         return Err(Cancelled);
     }
     let linear = Linear::fit(samples, &all);
@@ -83,7 +91,9 @@ pub async fn fit_gda(
             name: "accuracy in validation".into(),
             x: "alpha".into(),
             points: (ALPHA.iter().zip(&scores))
-                .map(|(alpha, score)| [alpha * unit, score.right as f64 / validation.tried() as f64])
+                .map(|(alpha, score)| {
+                    [alpha * unit, score.right as f64 / validation.tried() as f64]
+                })
                 .collect(),
         }),
     })
@@ -95,7 +105,8 @@ pub async fn fit_gda(
 fn untried(samples: &FeatureMatrix) -> f64 {
     let mut score = Score::default();
     for (sample, label) in samples.labels().iter().enumerate() {
-        score.add(&mut samples.offset(sample).to_vec(), *label);
+        let mut words = blended(samples.offset(sample), &vec![0.0; samples.classes()], 0.0);
+        score.add(&mut words, *label);
     }
     let errors = 1.0 - score.right as f64 / samples.len().max(1) as f64;
     errors * errors
@@ -103,7 +114,11 @@ fn untried(samples: &FeatureMatrix) -> f64 {
 
 fn blended(offset: &[f64], learnt: &[f64], alpha: f64) -> Vec<f64> {
     let base = offset.iter().copied().chain(std::iter::repeat(0.0));
-    learnt.iter().zip(base).map(|(learnt, base)| base + alpha * learnt).collect()
+    learnt
+        .iter()
+        .zip(base)
+        .map(|(learnt, base)| base + alpha * learnt)
+        .collect()
 }
 
 /// Linear classifier.
@@ -135,7 +150,8 @@ impl Linear {
         let mut around = 0.0;
         for &sample in rows {
             let row = samples.row(sample);
-            let from = |mean: &[f64]| -> Vec<f64> { row.iter().zip(mean).map(|(x, m)| x - m).collect() };
+            let from =
+                |mean: &[f64]| -> Vec<f64> { row.iter().zip(mean).map(|(x, m)| x - m).collect() };
             let centred = from(&means[samples.labels()[sample]]);
             for (line, value) in scatter.chunks_exact_mut(dims.max(1)).zip(&centred) {
                 add(line, *value, &centred);
@@ -148,7 +164,10 @@ impl Linear {
         // With one sample of each class none spreads: a sphere as wide as all of them.
         let trace = if trace > 1e-9 * around { trace } else { around };
         let ridge = if trace > 0.0 { trace / freedom } else { 1.0 };
-        scatter.iter_mut().step_by(dims + 1).for_each(|value| *value += ridge);
+        scatter
+            .iter_mut()
+            .step_by(dims + 1)
+            .for_each(|value| *value += ridge);
         cholesky(&mut scatter, dims);
         let weight: Vec<Vec<f64>> = (means.iter())
             .map(|mean| {
@@ -177,13 +196,19 @@ impl Linear {
             own += spread(&self.logits(samples.row(sample)));
             words += spread(samples.offset(sample));
         }
-        if own > 0.0 && words > 0.0 { words / own } else { 1.0 }
+        if own > 0.0 && words > 0.0 {
+            words / own
+        } else {
+            1.0
+        }
     }
 }
 
 fn spread(logits: &[f64]) -> f64 {
     let mean = logits.iter().sum::<f64>() / logits.len().max(1) as f64;
-    logits.iter().fold(0.0, |most, logit| f64::max(most, logit - mean))
+    logits
+        .iter()
+        .fold(0.0, |most, logit| f64::max(most, logit - mean))
 }
 
 /// Replaces the lower half of a symmetric positive matrix by its Cholesky factor.
@@ -196,7 +221,9 @@ fn cholesky(matrix: &mut [f64], dims: usize) {
             row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
         }
         // The ridge keeps it above 0, up to rounding.
-        row[i] = (row[i] - dot(&row[..i], &row[..i])).max(f64::MIN_POSITIVE).sqrt();
+        row[i] = (row[i] - dot(&row[..i], &row[..i]))
+            .max(f64::MIN_POSITIVE)
+            .sqrt();
     }
 }
 
@@ -246,17 +273,26 @@ mod tests {
         let golden: Value =
             serde_json::from_str(include_str!("../../tests/golden/eval.json")).unwrap();
         let golden = &golden["gda"];
-        let labels: Vec<usize> = numbers(&golden["labels"]).iter().map(|v| *v as usize).collect();
+        let labels: Vec<usize> = numbers(&golden["labels"])
+            .iter()
+            .map(|v| *v as usize)
+            .collect();
         let samples = samples(&rows(&golden["features"]), &labels, 3);
         let all: Vec<usize> = (0..samples.len()).collect();
         let found = Linear::fit(&samples, &all);
         for (row, expected) in found.weight.iter().zip(rows(&golden["weight"])) {
             for (value, expected) in row.iter().zip(expected) {
-                assert!((value - expected).abs() < 1e-6 * expected.abs().max(1.0), "{value} {expected}");
+                assert!(
+                    (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                    "{value} {expected}"
+                );
             }
         }
         for (value, expected) in found.bias.iter().zip(numbers(&golden["bias"])) {
-            assert!((value - expected).abs() < 1e-6 * expected.abs().max(1.0), "{value} {expected}");
+            assert!(
+                (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                "{value} {expected}"
+            );
         }
     }
 
@@ -265,7 +301,10 @@ mod tests {
         let golden: Value =
             serde_json::from_str(include_str!("../../tests/golden/eval.json")).unwrap();
         let golden = &golden["gda"];
-        let labels: Vec<usize> = numbers(&golden["labels"]).iter().map(|v| *v as usize).collect();
+        let labels: Vec<usize> = numbers(&golden["labels"])
+            .iter()
+            .map(|v| *v as usize)
+            .collect();
         let features = rows(&golden["features"]);
         let dims = features[0].len();
         // Words that say nothing: what was learnt counts. Words that know: it may not harm.
@@ -273,8 +312,13 @@ mod tests {
         let gda = pollster::block_on(fit_gda(&silent, 1, &mut unwatched)).unwrap();
         assert!(gda.alpha > 0.0);
         let chosen = gda.chosen.unwrap();
-        assert!(chosen.points.iter().any(|point| point[1] > 0.8), "{:?}", chosen.points);
-        let stopped = pollster::block_on(fit_gda(&silent, 1, &mut async |_| ControlFlow::Break(())));
+        assert!(
+            chosen.points.iter().any(|point| point[1] > 0.8),
+            "{:?}",
+            chosen.points
+        );
+        let stopped =
+            pollster::block_on(fit_gda(&silent, 1, &mut async |_| ControlFlow::Break(())));
         assert!(stopped.is_err());
     }
 

@@ -51,15 +51,25 @@ mod tests {
         assert_eq!(sets["imagenet-zh"].templates.len(), 80);
         for (name, set) in &sets {
             assert!(set.templates.len() + set.classes.len() > 0, "{name}");
-            assert!(set.templates.iter().all(|t| t.contains(PLACEHOLDER)), "{name}");
+            assert!(
+                set.templates.iter().all(|t| t.contains(PLACEHOLDER)),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn placeholders_of_others_are_understood() {
         assert_eq!(
-            parse_templates("\u{feff}a photo of {c}.\r\n\n# mine\na {} here\nno place\n{label} {c}"),
-            ["a photo of {label}.", "a {label} here", "no place", "{label} {c}"]
+            parse_templates(
+                "\u{feff}a photo of {c}.\r\n\n# mine\na {} here\nno place\n{label} {c}"
+            ),
+            [
+                "a photo of {label}.",
+                "a {label} here",
+                "no place",
+                "{label} {c}"
+            ]
         );
     }
 }

@@ -12,8 +12,9 @@ use clap::Args;
 use clip::data::{DataError, DataFiles, Dataset, LeftOut, Problem, WebDataset, hold_out};
 use clip::engine::Engine;
 use clip::eval::{
-    Calibration, Estimate, Evaluation, FewShotMethod, Judged, LimitResult, McNemar, Metrics,
-    ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax, write_word,
+    AttackCounts, Calibration, Estimate, Evaluation, FewShotMethod, Judged, LimitResult, McNemar,
+    Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
+    write_word,
 };
 use clip::preprocess::{Picture, decode};
 use clip::train::{FewShotData, FewShotSettings, few_shot_curve};
@@ -81,7 +82,9 @@ impl FromStr for Shots {
         match text.trim() {
             "all" => Ok(Self(None)),
             text => match text.parse() {
-                Ok(0) | Err(_) => Err(format!("\"{text}\" is neither a number from 1 on nor \"all\"")),
+                Ok(0) | Err(_) => Err(format!(
+                    "\"{text}\" is neither a number from 1 on nor \"all\""
+                )),
                 Ok(shots) => Ok(Self(Some(shots))),
             },
         }
@@ -153,7 +156,10 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     }
     let (main, others) = models.split_at_mut(1);
     let main = &mut main[0];
-    let classifier = main.engine.classifier(&dataset.classes, &prompts.main).await?;
+    let classifier = main
+        .engine
+        .classifier(&dataset.classes, &prompts.main)
+        .await?;
     let logits = main.logits(&images, &classifier);
     let truth = images.test_labels();
     let predictions = Predictions {
@@ -174,7 +180,10 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let truncated = main.engine.truncation_notes(&all);
 
     let mut report = Report {
-        data: display_name(&dataset.name),
+        data: match (arguments.data.is_dir(), arguments.data.file_stem()) {
+            (false, Some(stem)) => stem.to_string_lossy().into_owned(),
+            _ => display_name(&dataset.name),
+        },
         model: main.engine.model_info().name.clone(),
         templates: prompts.main.clone(),
         evaluation: Evaluation::new(&dataset.classes, &judged),
@@ -183,13 +192,18 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
         ..Report::default()
     };
     if !prompts.compared.is_empty() {
-        report.prompts = Some(compare_prompts(main, &images, &dataset.classes, &prompts).await?);
+        let (compared, notes) = compare_prompts(main, &images, &dataset.classes, &prompts).await?;
+        report.prompts = Some(compared);
+        dataset.notes.extend(notes);
     }
     if !arguments.shots.is_empty() {
         report.shots = Some(learn(arguments, main, &images, &dataset.classes, &classifier).await?);
     }
     if let Some(other) = others.first_mut() {
-        let classifier = other.engine.classifier(&dataset.classes, &prompts.main).await?;
+        let classifier = other
+            .engine
+            .classifier(&dataset.classes, &prompts.main)
+            .await?;
         let logits = other.logits(&images, &classifier);
         let others = Predictions {
             logits: &logits,
@@ -209,7 +223,9 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
             images: &images,
             right: &predictions.right(),
         };
-        report.limits.extend(asked.written_words(main, &classifier).await?);
+        report
+            .limits
+            .extend(asked.written_words(main, &classifier).await?);
         report.limits.push(asked.negation(main).await?);
     }
     tell_left_out(&dataset.problems, 5);
@@ -221,7 +237,9 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     let left_out = LeftOut::count(&dataset.problems);
     if let Some(path) = &arguments.report {
         let mut shown = report.clone();
-        shown.notes.extend(left_out.iter().map(|reason| format!("Left out: {reason}")));
+        shown
+            .notes
+            .extend(left_out.iter().map(|reason| format!("Left out: {reason}")));
         let mut pictures = BTreeMap::new();
         for mistake in report.evaluation.mistakes.iter().take(PICTURED) {
             if let Some(address) = picture_address(&files, &mistake.path).await {
@@ -330,7 +348,11 @@ fn class_names(name: &str, sets: &BTreeMap<String, TemplateSet>) -> Result<Vec<S
         Some(set) if !set.classes.is_empty() => Ok(set.classes.clone()),
         _ => {
             let known = sets.iter().filter(|(_, set)| !set.classes.is_empty());
-            let text = option_file("--class-names", name, known.map(|(name, _)| name.as_str()).collect())?;
+            let text = option_file(
+                "--class-names",
+                name,
+                known.map(|(name, _)| name.as_str()).collect(),
+            )?;
             let lines = text.trim_start_matches('\u{feff}').trim_end().lines();
             Ok(lines.map(|line| line.trim().to_owned()).collect())
         }
@@ -340,7 +362,10 @@ fn class_names(name: &str, sets: &BTreeMap<String, TemplateSet>) -> Result<Vec<S
 /// Gives classes that are numbers their names.
 fn rename(dataset: &mut Dataset, names: &[String]) -> Result<(), Failure> {
     for class in &mut dataset.classes {
-        let name = class.parse().ok().and_then(|number: usize| names.get(number));
+        let name = class
+            .parse()
+            .ok()
+            .and_then(|number: usize| names.get(number));
         let Some(name) = name else {
             return Err(format!(
                 "--class-names has {} names, for classes 0 to {}: \"{class}\" is none of these numbers",
@@ -404,13 +429,19 @@ impl PromptSets {
             }
         }
         if let Some(imagenet) = sets.get("imagenet") {
-            add(format!("imagenet ({})", imagenet.templates.len()), &imagenet.templates);
+            add(
+                format!("imagenet ({})", imagenet.templates.len()),
+                &imagenet.templates,
+            );
         }
         if arguments.templates.is_none() && arguments.report.is_none() {
             compared.clear();
         }
         for (_, templates) in &compared {
-            if let Some(wrong) = templates.iter().find(|template| !template.contains(PLACEHOLDER)) {
+            if let Some(wrong) = templates
+                .iter()
+                .find(|template| !template.contains(PLACEHOLDER))
+            {
                 return Err(format!("the template \"{wrong}\" has no {PLACEHOLDER} in it").into());
             }
         }
@@ -441,7 +472,10 @@ impl Images {
         // Half of each class to learn from, unless the data set has parts of its own.
         let split = hold_out(dataset, 0.5, arguments.seed);
         let mut tested = vec![false; dataset.examples.len()];
-        split.held_out.iter().for_each(|index| tested[*index] = true);
+        split
+            .held_out
+            .iter()
+            .for_each(|index| tested[*index] = true);
         for (example, tested) in dataset.examples.iter().zip(tested) {
             let Some(class) = example.class else {
                 continue;
@@ -488,7 +522,8 @@ impl Encoder {
 
     async fn flush(&mut self) -> Result<(), Failure> {
         if !self.batch.is_empty() {
-            self.features.extend(self.engine.image_features(&self.batch).await?);
+            self.features
+                .extend(self.engine.image_features(&self.batch).await?);
             self.batch.clear();
         }
         Ok(())
@@ -497,24 +532,31 @@ impl Encoder {
     fn row(&self, features: &[f32], classifier: &[Vec<f32>]) -> Vec<f32> {
         let scale = self.engine.logit_scale().exp();
         let similarities = zero_shot::similarities(features, classifier);
-        similarities.into_iter().map(|similarity| scale * similarity).collect()
+        similarities
+            .into_iter()
+            .map(|similarity| scale * similarity)
+            .collect()
     }
 
     /// Logits of the tested images.
     fn logits(&self, images: &Images, classifier: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let pictures = images.test.iter().map(|image| images.pictures[*image]);
-        pictures.map(|picture| self.row(&self.features[picture], classifier)).collect()
+        pictures
+            .map(|picture| self.row(&self.features[picture], classifier))
+            .collect()
     }
 }
 
+/// Sets of templates on the tested images, and notes about prompts that were cut.
 async fn compare_prompts(
     main: &mut Encoder,
     images: &Images,
     classes: &[String],
     prompts: &PromptSets,
-) -> Result<PromptComparison, Failure> {
+) -> Result<(PromptComparison, Vec<String>), Failure> {
     let truth = images.test_labels();
     let mut found = PromptComparison::default();
+    let mut notes = Vec::new();
     let mut first: Option<Vec<bool>> = None;
     for (name, templates) in &prompts.compared {
         let classifier = main.engine.classifier(classes, templates).await?;
@@ -526,8 +568,26 @@ async fn compare_prompts(
         };
         found.add(name, templates, &predictions, first.as_deref());
         first.get_or_insert_with(|| predictions.right());
+        let all: Vec<String> = (classes.iter())
+            .flat_map(|class| zero_shot::prompts(class, templates))
+            .collect();
+        let cut = main.engine.truncation_notes(&all).len();
+        if cut > 0 && *templates != prompts.main {
+            notes.push(format!(
+                "{cut} of the {} prompts of \"{name}\" were longer than the model reads and were truncated",
+                all.len()
+            ));
+        }
     }
-    Ok(found)
+    Ok((found, notes))
+}
+
+/// Probability of a test, as it is usually written.
+fn p_value(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".into(),
+        p => format!("p = {p:.3}"),
+    }
 }
 
 /// Zero-shot against few images.
@@ -543,7 +603,10 @@ async fn learn(
         .collect();
     let [pool, test] = &images.shots;
     if test.is_empty() || pool.is_empty() {
-        return Err("--shots needs images to learn from and others to test on: at least three of a class".into());
+        return Err(
+            "--shots needs images to learn from and others to test on: at least three of a class"
+                .into(),
+        );
     }
     let data = FewShotData {
         classes,
@@ -597,14 +660,23 @@ async fn generated_limits(engine: &mut Engine) -> Result<Vec<LimitResult>, Failu
         let texts: Vec<Vec<f32>> = texts.into_iter().map(|text| text.features).collect();
         let mut answers = Vec::with_capacity(task.pictures.len());
         for batch in task.pictures.chunks(BATCH) {
-            let pixels: Vec<Vec<f32>> = batch.iter().map(|(picture, _)| engine.pixels(picture)).collect();
+            let pixels: Vec<Vec<f32>> = batch
+                .iter()
+                .map(|(picture, _)| engine.pixels(picture))
+                .collect();
             for (features, (_, truth)) in engine.image_features(&pixels).await?.iter().zip(batch) {
                 let answer = highest(&zero_shot::similarities(features, &texts));
                 answers.push((*truth, answer == Some(*truth)));
             }
         }
         let chance = 1.0 / task.kinds.len() as f64;
-        found.push(LimitResult::new(task.name, task.question, chance, &task.kinds, &answers));
+        found.push(LimitResult::new(
+            task.name,
+            task.question,
+            chance,
+            &task.kinds,
+            &answers,
+        ));
     }
     Ok(found)
 }
@@ -641,19 +713,32 @@ impl Asked<'_> {
         if !(classes.iter()).all(|class| class.contains(|c: char| c.is_ascii_alphanumeric())) {
             return Ok(None);
         }
-        let (mut images, mut before, mut after, mut named) = (0, 0, 0, 0);
+        let (mut images, mut counts) = (0, AttackCounts::default());
         for (index, image, other) in self.some() {
             let path = &self.dataset.pictures[self.images.pictures[image]];
             let picture = decode(&self.files.read(path).await?)?;
-            let written = write_word(&picture, &classes[other])?;
-            let features = main.engine.image_features(&[main.engine.pixels(&written)]).await?;
-            let answer = features.first().and_then(|features| highest(&main.row(features, classifier)));
+            let word = &classes[other];
+            let empty = " ".repeat(word.chars().count());
+            let pixels = [
+                main.engine.pixels(&write_word(&picture, &empty)?),
+                main.engine.pixels(&write_word(&picture, word)?),
+            ];
+            let features = main.engine.image_features(&pixels).await?;
+            let answers: Vec<Option<usize>> = (features.iter())
+                .map(|features| highest(&main.row(features, classifier)))
+                .collect();
+            let count = |answer: usize, class: usize| {
+                usize::from(answers.get(answer).copied().flatten() == Some(class))
+            };
+            let truth = self.images.labels[image];
             images += 1;
-            before += usize::from(self.right[index]);
-            after += usize::from(answer == Some(self.images.labels[image]));
-            named += usize::from(answer == Some(other));
+            counts.right += usize::from(self.right[index]);
+            counts.right_empty += count(0, truth);
+            counts.right_word += count(1, truth);
+            counts.named_empty += count(0, other);
+            counts.named_word += count(1, other);
         }
-        Ok(Some(LimitResult::attack(images, before, after, named)))
+        Ok(Some(LimitResult::attack(images, counts)))
     }
 
     async fn negation(&self, main: &mut Encoder) -> Result<LimitResult, Failure> {
@@ -692,7 +777,21 @@ async fn picture_address(files: &Data, path: &str) -> Option<String> {
     let kind = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => Some("png"),
         [0xff, 0xd8, ..] => Some("jpeg"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("webp"),
         _ => None,
     };
     if let Some(kind) = kind.filter(|_| bytes.len() <= MAX_BYTES) {
@@ -720,7 +819,11 @@ fn percent(share: f64) -> String {
 }
 
 fn range(estimate: Estimate) -> String {
-    format!("({:.1} to {:.1})", 100.0 * estimate.low, 100.0 * estimate.high)
+    format!(
+        "({:.1} to {:.1})",
+        100.0 * estimate.low,
+        100.0 * estimate.high
+    )
 }
 
 fn show(report: &Report, left_out: usize) -> Result<(), Failure> {
@@ -756,9 +859,18 @@ fn show(report: &Report, left_out: usize) -> Result<(), Failure> {
         say!("by templates, top-1:")?;
         for set in &prompts.sets {
             let test = set.against_first.map_or(String::new(), |test| {
-                format!("  {:+.1}, p = {:.3}", 100.0 * test.difference.value, test.p_value)
+                format!(
+                    "  {:+.1}, {}",
+                    100.0 * test.difference.value,
+                    p_value(test.p_value)
+                )
             });
-            say!("  {:28} {} {}{test}", set.name, percent(set.top_1.value), range(set.top_1))?;
+            say!(
+                "  {:28} {} {}{test}",
+                set.name,
+                percent(set.top_1.value),
+                range(set.top_1)
+            )?;
         }
     }
     if let Some(shots) = &report.shots {
@@ -780,12 +892,12 @@ fn show(report: &Report, left_out: usize) -> Result<(), Failure> {
     }
     if let Some(other) = &report.comparison {
         say!(
-            "{}: top-1 {}, {:+.1} points {}, McNemar's test p = {:.3}",
+            "{}: top-1 {}, {:+.1} points {}, McNemar's test {}",
             other.model,
             percent(other.metrics.top_1.value).trim(),
             100.0 * other.test.difference.value,
             range(other.test.difference),
-            other.test.p_value
+            p_value(other.test.p_value)
         )?;
     }
     for limit in &report.limits {

@@ -16,13 +16,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clip::engine::Engine;
-use clip::eval::{
-    Chart, FewShotMethod, Line, Metrics, Point, Predictions, mean_and_spread,
-};
+use clip::eval::{Chart, FewShotMethod, Line, Metrics, Point, Predictions, mean_and_spread};
 use clip::preprocess::decode;
-use clip::train::{
-    FeatureMatrix, Group, Head, HeadProgress, LabelledImage, Method, fit_few_shot,
-};
+use clip::train::{FeatureMatrix, Group, Head, HeadProgress, LabelledImage, Method, fit_few_shot};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

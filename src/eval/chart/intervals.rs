@@ -1,7 +1,9 @@
 //! Values with their confidence intervals, a row each, and changes to both sides of zero.
 
 use super::super::Estimate;
-use super::{Anchor, Axis, COLOURS, GAIN, GRID, INK, LOSS, MUTED, Svg, WIDTH, fitted, percent, text_width};
+use super::{
+    Anchor, Axis, COLOURS, GAIN, GRID, INK, LOSS, MUTED, Svg, WIDTH, fitted, percent, text_width,
+};
 
 /// Shares with their intervals, one below the other.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,10 @@ impl Intervals {
         let axis = match self.bars {
             true => Axis::around([0.0, 100.0].into_iter()),
             false => {
-                let ends = self.rows.iter().flat_map(|row| [row.share.low, row.share.high]);
+                let ends = self
+                    .rows
+                    .iter()
+                    .flat_map(|row| [row.share.low, row.share.high]);
                 let level = self.level.iter().map(|(_, value)| *value);
                 Axis::around(ends.chain(level).map(|share| 100.0 * share))
             }
@@ -58,7 +63,12 @@ impl Intervals {
         for value in axis.marks() {
             let at = x(value / 100.0);
             svg.line((at, top), (at, y_end), GRID, 1.0, false);
-            svg.text((at, y_end + 20.0), Anchor::Middle, MUTED, &format!("{value:.0}"));
+            svg.text(
+                (at, y_end + 20.0),
+                Anchor::Middle,
+                MUTED,
+                &format!("{value:.0}"),
+            );
         }
         if let Some((name, value)) = &self.level {
             svg.line((x(*value), top - 4.0), (x(*value), y_end), INK, 1.5, true);
@@ -70,16 +80,33 @@ impl Intervals {
         for (index, row) in self.rows.iter().enumerate() {
             let y = top + row_height * (index as f64 + 0.5);
             let share = row.share;
-            svg.text((left - 10.0, y + 4.0), Anchor::End, INK, &fitted(&row.name, left - 14.0));
+            svg.text(
+                (left - 10.0, y + 4.0),
+                Anchor::End,
+                INK,
+                &fitted(&row.name, left - 14.0),
+            );
             let (whisker, cap) = match self.bars {
                 true => {
-                    svg.bar((x(0.0), y - 7.0), (x(share.value), y + 7.0), colour, 0.75, "");
+                    svg.bar(
+                        (x(0.0), y - 7.0),
+                        (x(share.value), y + 7.0),
+                        colour,
+                        0.75,
+                        "",
+                    );
                     (INK, 3.0)
                 }
                 false => (colour, 5.0),
             };
             let (low, high) = (x(share.low), x(share.high));
-            svg.line((low, y), (high, y), whisker, if self.bars { 1.0 } else { 2.0 }, false);
+            svg.line(
+                (low, y),
+                (high, y),
+                whisker,
+                if self.bars { 1.0 } else { 2.0 },
+                false,
+            );
             for end in [low, high] {
                 svg.line((end, y - cap), (end, y + cap), whisker, 1.0, false);
             }
@@ -93,7 +120,12 @@ impl Intervals {
                     x - 5.0
                 ));
             }
-            svg.text((WIDTH - 4.0, y + 4.0), Anchor::End, INK, &percent(share.value));
+            svg.text(
+                (WIDTH - 4.0, y + 4.0),
+                Anchor::End,
+                INK,
+                &percent(share.value),
+            );
         }
         svg.end()
     }
@@ -115,7 +147,11 @@ impl Changes {
         let y_end = TOP + ROW * self.rows.len() as f64;
         let left = left_of(self.rows.iter().map(|(name, _)| name.as_str()));
         let x_end = WIDTH - RIGHT;
-        let most = self.rows.iter().map(|(_, change)| change.abs()).fold(0.0, f64::max);
+        let most = self
+            .rows
+            .iter()
+            .map(|(_, change)| change.abs())
+            .fold(0.0, f64::max);
         let step = match 100.0 * most {
             most if most > 30.0 => 20.0,
             most if most > 12.0 => 10.0,
@@ -130,15 +166,30 @@ impl Changes {
             let value = step * f64::from(mark);
             let colour = if mark == 0 { INK } else { GRID };
             svg.line((x(value), TOP), (x(value), y_end), colour, 1.0, false);
-            svg.text((x(value), y_end + 20.0), Anchor::Middle, MUTED, &format!("{value:+.0}"));
+            svg.text(
+                (x(value), y_end + 20.0),
+                Anchor::Middle,
+                MUTED,
+                &format!("{value:+.0}"),
+            );
         }
         for (index, (name, change)) in self.rows.iter().enumerate() {
             let y = TOP + ROW * (index as f64 + 0.5);
             let points = 100.0 * change;
             let colour = if *change < 0.0 { LOSS } else { GAIN };
-            svg.text((left - 10.0, y + 4.0), Anchor::End, INK, &fitted(name, left - 14.0));
+            svg.text(
+                (left - 10.0, y + 4.0),
+                Anchor::End,
+                INK,
+                &fitted(name, left - 14.0),
+            );
             svg.bar((x(0.0), y - 7.0), (x(points), y + 7.0), colour, 0.85, "");
-            svg.text((WIDTH - 4.0, y + 4.0), Anchor::End, INK, &format!("{points:+.1}"));
+            svg.text(
+                (WIDTH - 4.0, y + 4.0),
+                Anchor::End,
+                INK,
+                &format!("{points:+.1}"),
+            );
         }
         svg.end()
     }
@@ -170,7 +221,11 @@ mod tests {
         let svg = chart.svg();
         assert!(svg.contains("60.0 %") && svg.contains("80.0 %") && svg.contains("chance"));
         assert_eq!(svg.matches("<circle").count(), 2);
-        let bars = Intervals { bars: true, ..chart }.svg();
+        let bars = Intervals {
+            bars: true,
+            ..chart
+        }
+        .svg();
         assert!(bars.contains(">100<") && bars.matches("<rect").count() == 3);
         assert!(!Intervals::default().svg().contains("NaN"));
     }

@@ -39,7 +39,7 @@ pub struct Point {
     pub spread: f64,
 }
 
-const HEIGHT: f64 = 350.0;
+const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 56.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 54.0;
@@ -50,7 +50,8 @@ impl Chart {
     /// The chart as an SVG document.
     pub fn svg(&self) -> String {
         let level = self.level.iter().map(|(_, value)| *value);
-        let ends = (self.lines.iter().flat_map(|line| &line.points))
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        let ends = (points.filter(|point| point.tick < self.ticks.len()))
             .flat_map(|point| [point.mean - point.spread, point.mean + point.spread]);
         let axis = Axis::around(ends.chain(level));
         let names = self.lines.iter().map(|line| line.name.as_str());
@@ -66,12 +67,22 @@ impl Chart {
         svg.text((12.0, 22.0), Anchor::Start, INK, &self.title);
         for value in axis.marks() {
             svg.line((LEFT, y(value)), (x_end, y(value)), GRID, 1.0, false);
-            svg.text((LEFT - 8.0, y(value) + 4.0), Anchor::End, MUTED, &format!("{value:.0}"));
+            svg.text(
+                (LEFT - 8.0, y(value) + 4.0),
+                Anchor::End,
+                MUTED,
+                &format!("{value:.0}"),
+            );
         }
         for (index, tick) in self.ticks.iter().enumerate() {
             svg.text((x(index), y_end + 20.0), Anchor::Middle, MUTED, tick);
         }
-        svg.text(((LEFT + x_end) / 2.0, HEIGHT - 10.0), Anchor::Middle, MUTED, &self.x);
+        svg.text(
+            ((LEFT + x_end) / 2.0, HEIGHT - 10.0),
+            Anchor::Middle,
+            MUTED,
+            &self.x,
+        );
         svg.add(format_args!(
             "<text transform=\"translate(16 {:.1}) rotate(-90)\" text-anchor=\"middle\" style=\"fill:{MUTED}\">{}</text>",
             (TOP + y_end) / 2.0,
@@ -83,7 +94,10 @@ impl Chart {
             labels.push((y(*value), x_end - 4.0, name, INK));
         }
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
-            let points = line.points.iter().filter(|point| point.tick < self.ticks.len());
+            let points = line
+                .points
+                .iter()
+                .filter(|point| point.tick < self.ticks.len());
             let places: Vec<(f64, f64, f64)> = (points)
                 .map(|p| (x(p.tick), y(p.mean), y(p.mean - p.spread) - y(p.mean)))
                 .collect();
@@ -107,7 +121,12 @@ impl Chart {
         }
         for (y, x, name, colour) in labels {
             let name = fitted(name, WIDTH - x_end - 8.0);
-            svg.text((x.max(x_end - 16.0) + 12.0, y + 4.0), Anchor::Start, colour, &name);
+            svg.text(
+                (x.max(x_end - 16.0) + 12.0, y + 4.0),
+                Anchor::Start,
+                colour,
+                &name,
+            );
         }
         svg.end()
     }
@@ -163,7 +182,10 @@ mod tests {
             ticks: ["0", "1", "all"].map(String::from).to_vec(),
             lines: vec![
                 line("zero-shot", &[point(0, 41.0, 0.0)]),
-                line("probe", &[point(1, 20.0, 3.0), point(2, 60.0, 2.0), point(9, 1.0, 1.0)]),
+                line(
+                    "probe",
+                    &[point(1, 20.0, 3.0), point(2, 60.0, 2.0), point(9, 1.0, 1.0)],
+                ),
             ],
             level: Some(("chance".into(), 10.0)),
         };
@@ -183,7 +205,8 @@ mod tests {
 
     #[test]
     fn names_of_lines_do_not_overlap() {
-        let lines = ["a", "b", "c"].map(|name| line(name, &[point(0, 50.0, 1.0), point(1, 50.0, 1.0)]));
+        let lines =
+            ["a", "b", "c"].map(|name| line(name, &[point(0, 50.0, 1.0), point(1, 50.0, 1.0)]));
         let chart = Chart {
             title: String::new(),
             x: String::new(),
@@ -195,11 +218,24 @@ mod tests {
         let svg = chart.svg();
         let mut places: Vec<f64> = (["a", "b", "c"].iter())
             .map(|name| {
-                let text = svg.lines().find(|line| line.ends_with(&format!(">{name}</text>"))).unwrap();
-                text.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+                let text = svg
+                    .lines()
+                    .find(|line| line.ends_with(&format!(">{name}</text>")))
+                    .unwrap();
+                text.split("y=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
             })
             .collect();
         places.sort_by(f64::total_cmp);
-        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 15.9), "{places:?}");
+        assert!(
+            places.windows(2).all(|pair| pair[1] - pair[0] >= 15.9),
+            "{places:?}"
+        );
     }
 }

@@ -24,14 +24,35 @@ impl Matrix {
     pub fn svg(&self) -> String {
         let classes = self.names.len();
         let named = classes <= NAMED;
-        let widest = self.names.iter().map(|name| text_width(name)).fold(20.0, f64::max);
-        let margin = if named { widest.min(118.0) + 14.0 } else { 30.0 };
+        let widest = self
+            .names
+            .iter()
+            .map(|name| text_width(name))
+            .fold(20.0, f64::max);
+        let margin = if named {
+            widest.min(118.0) + 14.0
+        } else {
+            30.0
+        };
         let side = (WIDTH - margin - 6.0) / classes.max(1) as f64;
-        let font = if named { (side * 0.8).clamp(5.0, 13.0) } else { 13.0 };
-        let top = if named { 26.0 + (margin - 14.0) * 0.75 } else { 30.0 };
+        let font = if named {
+            (side * 0.8).clamp(5.0, 13.0)
+        } else {
+            13.0
+        };
+        let top = if named {
+            26.0 + (margin - 14.0) * 0.75
+        } else {
+            30.0
+        };
         let length = side * classes as f64;
         let mut svg = Svg::new(top + length + 8.0, &self.label);
-        svg.text((margin + length / 2.0, 14.0), Anchor::Middle, MUTED, "named");
+        svg.text(
+            (margin + length / 2.0, 14.0),
+            Anchor::Middle,
+            MUTED,
+            "named",
+        );
         svg.add(format_args!(
             "<text transform=\"translate(12 {:.1}) rotate(-90)\" text-anchor=\"middle\" style=\"fill:{MUTED}\">true</text>",
             top + length / 2.0
@@ -41,7 +62,12 @@ impl Matrix {
             for (index, name) in self.names.iter().enumerate() {
                 let at = side * (index as f64 + 0.5);
                 let name = fitted(name, (margin - 22.0) * 13.0 / font);
-                svg.text((margin - 5.0, top + at + font * 0.35), Anchor::End, INK, &name);
+                svg.text(
+                    (margin - 5.0, top + at + font * 0.35),
+                    Anchor::End,
+                    INK,
+                    &name,
+                );
                 svg.add(format_args!(
                     "<text transform=\"translate({:.1} {:.1}) rotate(-50)\" style=\"fill:{INK}\">{}</text>",
                     margin + at + font * 0.3,
@@ -58,8 +84,17 @@ impl Matrix {
                 let share = *count as f64 / total as f64;
                 let colour = if truth == answer { GAIN } else { LOSS };
                 let x = margin + side * answer as f64;
-                let hint = format!("{} named {}: {count} of {total}", self.names[truth], self.names[answer]);
-                svg.bar((x, y), (x + side, y + side), colour, 0.12 + 0.78 * share, &hint);
+                let hint = format!(
+                    "{} named {}: {count} of {total}",
+                    self.names[truth], self.names[answer]
+                );
+                svg.bar(
+                    (x, y),
+                    (x + side, y + side),
+                    colour,
+                    0.12 + 0.78 * share,
+                    &hint,
+                );
                 if classes <= COUNTED {
                     let place = (x + side / 2.0, y + side / 2.0 + 4.0);
                     let colour = if share > 0.5 { super::PAPER } else { INK };
@@ -70,8 +105,20 @@ impl Matrix {
         let lines = if classes <= NAMED { classes } else { 1 };
         for index in 0..=lines {
             let at = length * index as f64 / lines.max(1) as f64;
-            svg.line((margin, top + at), (margin + length, top + at), GRID, 1.0, false);
-            svg.line((margin + at, top), (margin + at, top + length), GRID, 1.0, false);
+            svg.line(
+                (margin, top + at),
+                (margin + length, top + at),
+                GRID,
+                1.0,
+                false,
+            );
+            svg.line(
+                (margin + at, top),
+                (margin + at, top + length),
+                GRID,
+                1.0,
+                false,
+            );
         }
         svg.end()
     }

@@ -14,7 +14,7 @@ pub use matrix::Matrix;
 pub use reliability::ReliabilityDiagram;
 
 /// Width of every chart, narrow enough to be read on a phone.
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = 440.0;
 const FONT_SIZE: f64 = 13.0;
 
 const INK: &str = "var(--ink,#1f2328)";
@@ -75,7 +75,11 @@ impl Svg {
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64, dashed: bool) {
-        let dashes = if dashed { " stroke-dasharray=\"5 4\"" } else { "" };
+        let dashes = if dashed {
+            " stroke-dasharray=\"5 4\""
+        } else {
+            ""
+        };
         self.add(format_args!(
             "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" style=\"stroke:{colour}\" stroke-width=\"{width}\"{dashes}/>",
             from.0, from.1, to.0, to.1
@@ -84,7 +88,7 @@ impl Svg {
 
     fn circle(&mut self, (x, y): (f64, f64), radius: f64, colour: &str) {
         self.add(format_args!(
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" style=\"fill:{colour}\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" style=\"fill:{colour}\"/>"
         ));
     }
 
@@ -118,7 +122,9 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// Estimated width of a text: Chinese characters are twice as wide.
 fn text_width(text: &str) -> f64 {
-    let units = text.chars().map(|c| if (c as u32) < 0x1100 { 0.54 } else { 1.0 });
+    let units = text
+        .chars()
+        .map(|c| if (c as u32) < 0x2e80 { 0.54 } else { 1.0 });
     FONT_SIZE * units.sum::<f64>()
 }
 
@@ -153,8 +159,14 @@ struct Axis {
 impl Axis {
     fn around(values: impl Iterator<Item = f64>) -> Self {
         let values = values.filter(|value| value.is_finite());
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-        let (low, high) = if low > high { (0.0, 100.0) } else { (low, high) };
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+        let (low, high) = if low > high {
+            (0.0, 100.0)
+        } else {
+            (low, high)
+        };
         let step = match high - low {
             range if range > 60.0 => 20.0,
             range if range > 25.0 => 10.0,
@@ -195,7 +207,10 @@ mod tests {
     #[test]
     fn an_axis_is_around_its_values() {
         let axis = Axis::around([17.0, 73.0].into_iter());
-        assert_eq!(axis.marks().collect::<Vec<_>>(), [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0]);
+        assert_eq!(
+            axis.marks().collect::<Vec<_>>(),
+            [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
+        );
         assert_eq!(axis.share(80.0), 1.0);
         let none = Axis::around([].into_iter());
         assert_eq!((none.low, none.high), (0.0, 100.0));

@@ -16,7 +16,7 @@ pub struct ReliabilityDiagram<'a> {
 
 const LEFT: f64 = 56.0;
 const TOP: f64 = 34.0;
-const SIDE: f64 = 330.0;
+const SIDE: f64 = 300.0;
 const COUNTS: f64 = 56.0;
 
 impl ReliabilityDiagram<'_> {
@@ -34,7 +34,14 @@ impl ReliabilityDiagram<'_> {
             svg.text((LEFT - 8.0, y(share) + 4.0), Anchor::End, MUTED, &text);
             svg.text((x(share), TOP + SIDE + 18.0), Anchor::Middle, MUTED, &text);
         }
-        let most = self.before.bins.iter().map(|bin| bin.images).max().unwrap_or(0).max(1);
+        let most = self
+            .before
+            .bins
+            .iter()
+            .map(|bin| bin.images)
+            .max()
+            .unwrap_or(0)
+            .max(1);
         for bin in self.before.bins.iter().filter(|bin| bin.images > 0) {
             let (from, to) = (x(bin.low) + 1.0, x(bin.high) - 1.0);
             let hint = format!(
@@ -45,21 +52,43 @@ impl ReliabilityDiagram<'_> {
             );
             svg.bar((from, y(0.0)), (to, y(bin.accuracy)), GAIN, 0.55, &hint);
             let high = COUNTS * bin.images as f64 / most as f64;
-            svg.bar((from, counts_end - high), (to, counts_end), MUTED, 0.6, &hint);
+            svg.bar(
+                (from, counts_end - high),
+                (to, counts_end),
+                MUTED,
+                0.6,
+                &hint,
+            );
         }
         svg.line((x(0.0), y(0.0)), (x(1.0), y(1.0)), INK, 1.5, true);
         let filled = self.after.bins.iter().filter(|bin| bin.images > 0);
-        let places: Vec<(f64, f64)> = filled.map(|bin| (x(bin.confidence), y(bin.accuracy))).collect();
+        let places: Vec<(f64, f64, usize)> = (filled)
+            .map(|bin| (x(bin.confidence), y(bin.accuracy), bin.images))
+            .collect();
         for pair in places.windows(2) {
-            svg.line(pair[0], pair[1], LOSS, 2.0, false);
+            svg.line(
+                (pair[0].0, pair[0].1),
+                (pair[1].0, pair[1].1),
+                LOSS,
+                1.2,
+                false,
+            );
         }
-        for place in places {
-            svg.circle(place, 3.5, LOSS);
+        // Few answers say little: their points are small.
+        let most = places.iter().map(|place| place.2).max().unwrap_or(1);
+        for (x, y, images) in places {
+            let radius = 2.0 + 5.0 * (images as f64 / most as f64).sqrt();
+            svg.circle((x, y), radius, LOSS);
         }
         svg.line((LEFT, counts_end), (x(1.0), counts_end), GRID, 1.0, false);
         svg.text((LEFT - 8.0, counts_end), Anchor::End, MUTED, "count");
         let below = counts_end + 26.0;
-        svg.text((LEFT + width / 2.0, below), Anchor::Middle, MUTED, "probability of the answer (%)");
+        svg.text(
+            (LEFT + width / 2.0, below),
+            Anchor::Middle,
+            MUTED,
+            "probability of the answer (%)",
+        );
         svg.add(format_args!(
             "<text transform=\"translate(16 {:.1}) rotate(-90)\" text-anchor=\"middle\" style=\"fill:{MUTED}\">share that is right (%)</text>",
             TOP + SIDE / 2.0
@@ -67,7 +96,12 @@ impl ReliabilityDiagram<'_> {
         svg.bar((LEFT, 10.0), (LEFT + 12.0, 22.0), GAIN, 0.55, "");
         svg.text((LEFT + 18.0, 20.0), Anchor::Start, INK, "as it is");
         svg.line((LEFT + 86.0, 16.0), (LEFT + 104.0, 16.0), LOSS, 2.0, false);
-        svg.text((LEFT + 110.0, 20.0), Anchor::Start, INK, "with the temperature");
+        svg.text(
+            (LEFT + 110.0, 20.0),
+            Anchor::Start,
+            INK,
+            "with the temperature",
+        );
         svg.line((LEFT + 252.0, 16.0), (LEFT + 272.0, 16.0), INK, 1.5, true);
         svg.text((LEFT + 278.0, 20.0), Anchor::Start, INK, "perfect");
         svg.end()

