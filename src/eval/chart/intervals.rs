@@ -153,6 +153,7 @@ impl Changes {
             .map(|(_, change)| change.abs())
             .fold(0.0, f64::max);
         let step = match 100.0 * most {
+            most if most > 60.0 => 50.0,
             most if most > 30.0 => 20.0,
             most if most > 12.0 => 10.0,
             _ => 5.0,

@@ -575,11 +575,7 @@ impl Page<'_> {
             .map(|class| {
                 let precision = match class.named {
                     0 => number("–"),
-                    _ => number(format!(
-                        "{} ({})",
-                        percent(class.precision.value),
-                        range(class.precision)
-                    )),
+                    _ => number(percent(class.precision.value)),
                 };
                 vec![
                     text(&class.name),
