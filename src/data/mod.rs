@@ -26,6 +26,8 @@ mod split;
 mod subset;
 #[cfg(feature = "data")]
 mod table;
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+mod webdataset;
 #[cfg(feature = "data")]
 mod zip;
 
@@ -46,6 +48,8 @@ pub use problem::Problem;
 pub use split::{Split, folds, hold_out};
 #[cfg(feature = "data")]
 pub use table::csv_field;
+#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+pub use webdataset::WebDataset;
 #[cfg(feature = "data")]
 pub use zip::ZipFiles;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::none_drawn;
+use super::predictions::verdict;
 
 /// A classifier measured on pictures whose classes are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,26 +101,20 @@ impl Evaluation {
             probabilities,
         } in judged
         {
-            let own = probabilities[*truth];
-            let others = (probabilities.iter().enumerate()).filter(|(class, _)| class != truth);
-            let best = others.clone().max_by(|a, b| a.1.total_cmp(b.1));
-            // A tie is no win: a classifier that says nothing is not right.
-            let wrong = best.filter(|(_, probability)| **probability >= own);
-            first += usize::from(wrong.is_none());
-            let better = others.filter(|(_, p)| **p >= own).count();
+            let (answer, better) = verdict(probabilities, *truth);
+            first += usize::from(better == 0);
             five += usize::from(better < 5);
             among_10 += none_drawn(better, classes.len() - 1, 9);
-            let answer = wrong.map_or(*truth, |(class, _)| class);
             counts[truth * classes.len() + answer] += 1;
             found.classes[*truth].images += 1;
-            found.classes[*truth].right += usize::from(wrong.is_none());
-            if let Some((answer, probability)) = wrong {
+            found.classes[*truth].right += usize::from(answer == *truth);
+            if answer != *truth {
                 found.mistakes.push(Mistake {
                     path: (*path).into(),
                     truth: classes[*truth].clone(),
                     answer: classes[answer].clone(),
-                    probability: *probability,
-                    truth_probability: own,
+                    probability: probabilities[answer],
+                    truth_probability: probabilities[*truth],
                 });
             }
         }

@@ -1,10 +1,36 @@
-//! How good a model is: accuracy, what is taken for what, and charts of it.
+//! How good a model is: accuracies with their intervals, what is taken for what,
+//! calibration, prompts and shots compared, two models compared; charts of it, and a report.
+//!
+//! Plain data in, plain data out: logits with their true classes become results that can
+//! be serialised, and [`Report::html`] makes a page of them.
 
+mod calibration;
 mod chart;
 mod evaluation;
+#[cfg(test)]
+mod golden;
+mod interval;
+mod limits;
+mod mcnemar;
+mod metrics;
+mod predictions;
+mod prompts;
+mod report;
+mod shots;
 
-pub use chart::{Chart, Line};
+pub use calibration::{Bin, Calibration, Reliability, fit_temperature};
+pub use chart::{Chart, Line, Point};
 pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
+pub use interval::Estimate;
+pub use limits::{AttackCounts, LimitResult, LimitRow};
+#[cfg(feature = "compute")]
+pub use limits::{LimitTask, limit_tasks, write_word};
+pub use mcnemar::McNemar;
+pub use metrics::{ClassMetrics, Metrics};
+pub use predictions::Predictions;
+pub use prompts::{ClassChange, PromptComparison, PromptResult};
+pub use report::{ModelComparison, Report};
+pub use shots::{FewShotMethod, MethodCurve, ShotPoint, ShotsCurve, Worth, mean_and_spread};
 
 /// Share of questions whose answer is first, among the first five, and first
 /// among ten classes taken at random (the true one with them).

@@ -78,7 +78,8 @@ impl FeatureMatrix {
         self.classes
     }
 
-    fn row(&self, sample: usize) -> &[f64] {
+    /// Features of a sample.
+    pub(super) fn row(&self, sample: usize) -> &[f64] {
         &self.features[sample * self.dims..][..self.dims]
     }
 

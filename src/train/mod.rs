@@ -11,9 +11,13 @@ mod contrastive;
 #[cfg(feature = "training")]
 mod error;
 #[cfg(feature = "training")]
+mod few_shot;
+#[cfg(feature = "training")]
 mod fit_head;
 #[cfg(feature = "training")]
 mod freeze;
+#[cfg(feature = "training")]
+mod gda;
 #[cfg(feature = "training")]
 mod gradients;
 #[cfg(feature = "training")]
@@ -61,8 +65,10 @@ pub use self::{
     adapter::{Adapter, AdapterParams, fit_adapter},
     contrastive::{Batch, loss_and_gradients},
     error::TrainError,
+    few_shot::{FewShotData, FewShotSettings, few_shot_curve, fit_few_shot},
     fit_head::{HeadData, HeadSettings, TrainedHead, fit_head},
     freeze::{TrainableParams, Unfreeze},
+    gda::{Gda, fit_gda},
     gradients::Gradients,
     head::{Head, HeadFileError},
     init::init_from_seed,

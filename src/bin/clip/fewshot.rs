@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clip::engine::Engine;
-use clip::eval::{Chart, Evaluation, Judged, Line, softmax};
+use clip::eval::{Chart, FewShotMethod, Line, Metrics, Point, Predictions, mean_and_spread};
 use clip::preprocess::decode;
 use clip::train::{
-    ConceptGroup, FeatureMatrix, Head, HeadProgress, LabelledImage, Method, fit_adapter, fit_probe,
+    ConceptGroup, FeatureMatrix, Head, HeadProgress, LabelledImage, Method, fit_few_shot,
 };
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -226,11 +226,11 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
         zero_shot.push(bench.accuracy(&draw, &words));
         for (at, shots) in arguments.task.shots().iter().enumerate() {
             for (method, accuracies) in methods.iter().zip(&mut learnt) {
-                let accuracy = match method {
-                    Method::Lora if number >= arguments.lora_draws => continue,
-                    Method::Lora => with_lora(arguments, &mut engine, &draw, *shots).await?,
-                    _ => {
-                        let head = bench.fit(&draw, *shots, *method, &words, seed).await?;
+                let accuracy = match few_shot_method(*method) {
+                    None if number >= arguments.lora_draws => continue,
+                    None => with_lora(arguments, &mut engine, &draw, *shots).await?,
+                    Some(method) => {
+                        let head = bench.fit(&draw, *shots, method, &words, seed).await?;
                         bench.accuracy(&draw, &head)
                     }
                 };
@@ -254,6 +254,15 @@ pub async fn run(arguments: &Fewshot) -> Result<(), Failure> {
     let at = |extension: &str| arguments.out.join(format!("{name}.{extension}"));
     write_file(&at("svg"), results.chart().svg().as_bytes())?;
     write_file(&at("json"), &serde_json::to_vec_pretty(&results.json())?)
+}
+
+/// Method that learns from features; `None` for one that trains the towers.
+fn few_shot_method(method: Method) -> Option<FewShotMethod> {
+    match method {
+        Method::Probe => Some(FewShotMethod::Probe),
+        Method::Adapter => Some(FewShotMethod::Adapter),
+        _ => None,
+    }
 }
 
 /// The zero-shot classifier of the engine's model.
@@ -358,7 +367,7 @@ impl<'a> Bench<'a> {
         &self,
         draw: &Draw,
         shots: usize,
-        method: Method,
+        method: FewShotMethod,
         base: &Head,
         seed: u64,
     ) -> Result<Head, Failure> {
@@ -367,41 +376,20 @@ impl<'a> Bench<'a> {
             .unzip();
         let samples = FeatureMatrix::new(&features, &labels, draw.classes.len());
         let mut watch = async |_: HeadProgress| ControlFlow::Continue(());
-        Ok(match method {
-            Method::Probe => {
-                let probe = fit_probe(&samples, seed, &mut watch).await?;
-                Head {
-                    method,
-                    zero_shot: Vec::new(),
-                    weight: probe.weight,
-                    bias: probe.bias,
-                    alpha: 1.0,
-                    ..base.clone()
-                }
-            }
-            _ => {
-                let samples = samples.with_offsets(&base.zero_shot, base.scale);
-                let adapter = fit_adapter(&samples, seed, &mut watch).await?;
-                Head {
-                    weight: adapter.weight,
-                    alpha: adapter.params.alpha as f32,
-                    beta: adapter.params.beta as f32,
-                    ..base.clone()
-                }
-            }
-        })
+        Ok(fit_few_shot(method, &samples, base, seed, &mut watch).await?)
     }
 
     /// Mean over the classes, in per cent.
     fn accuracy(&self, draw: &Draw, head: &Head) -> f64 {
-        let judged: Vec<Judged> = (draw.test.iter())
-            .map(|(path, truth)| Judged {
-                path,
-                truth: *truth,
-                probabilities: softmax(&head.logits(self.of(path))),
+        let (logits, truth): (Vec<Vec<f32>>, Vec<usize>) = (draw.test.iter())
+            .map(|(path, truth)| (head.logits(self.of(path)), *truth))
+            .unzip();
+        100.0
+            * Metrics::balanced_accuracy(&Predictions {
+                classes: &draw.classes,
+                logits: &logits,
+                truth: &truth,
             })
-            .collect();
-        100.0 * Evaluation::new(&draw.classes, &judged).mean_per_class
     }
 }
 
@@ -468,25 +456,17 @@ impl Results {
     }
 
     fn chart(&self) -> Chart {
-        // Of as many draws as a method had.
-        let start = |draws: usize| {
-            let (mean, spread) = mean_and_spread(&self.zero_shot[..draws]);
-            [0.0, mean, spread]
+        let point = |tick: usize, draws: &[f64]| {
+            let (mean, spread) = mean_and_spread(draws);
+            Point { tick, mean, spread }
         };
         let mut lines: Vec<Line> = (self.learnt.iter())
             .map(|(method, by_shots)| {
-                let points = self
-                    .task
-                    .shots()
-                    .iter()
-                    .zip(by_shots)
-                    .map(|(shots, draws)| {
-                        let (mean, spread) = mean_and_spread(draws);
-                        [*shots as f64, mean, spread]
-                    });
+                let points = (by_shots.iter().enumerate()).map(|(at, draws)| point(at + 1, draws));
                 // Without pictures an adapter is the zero-shot classifier, and a LoRA nothing.
+                // Of as many draws as the method had.
                 let draws = by_shots.first().map_or(0, Vec::len);
-                let begin = (*method != Method::Probe).then(|| start(draws));
+                let begin = (*method != Method::Probe).then(|| point(0, &self.zero_shot[..draws]));
                 Line {
                     name: match method {
                         Method::Probe => "linear probe".into(),
@@ -499,15 +479,16 @@ impl Results {
             .collect();
         lines.push(Line {
             name: "zero-shot".into(),
-            points: vec![start(self.zero_shot.len())],
+            points: vec![point(0, &self.zero_shot)],
         });
-        let shots = self.task.shots().iter().map(|shots| *shots as f64);
+        let shots = self.task.shots().iter().map(usize::to_string);
         Chart {
             title: self.task.title(self.classes),
             x: "labelled images per class".into(),
             y: "mean per-class accuracy (%)".into(),
-            ticks: std::iter::once(0.0).chain(shots).collect(),
+            ticks: std::iter::once("0".into()).chain(shots).collect(),
             lines,
+            level: None,
         }
     }
 
@@ -524,12 +505,4 @@ impl Results {
             "accuracies": learnt,
         })
     }
-}
-
-/// Mean and standard deviation.
-fn mean_and_spread(values: &[f64]) -> (f64, f64) {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
-    (mean, variance.sqrt())
 }

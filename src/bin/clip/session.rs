@@ -12,7 +12,7 @@ use clip::preprocess::decode;
 
 use crate::{Failure, Told};
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Session {
     /// Model folder, weights file or Hugging Face name (owner/name,
     /// owner/name@revision); the bundled model by default
@@ -65,6 +65,15 @@ impl Session {
             tell!("note: --int8 is for the CPU; the GPU uses the original weights");
         }
         Ok(Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?)
+    }
+
+    /// The same with another model.
+    pub fn with_model(&self, model: &str) -> Self {
+        Self {
+            model: (model != "bundled").then(|| model.into()),
+            activation: None,
+            ..self.clone()
+        }
     }
 
     /// Opens the model for training: with the original weights.

@@ -1,0 +1,366 @@
+//! Data sets in CLIP_benchmark's layout of WebDataset shards:
+//!
+//! ```text
+//! classnames.txt                          one class a line, by number
+//! zeroshot_classification_templates.txt   one template a line, {c} for the class
+//! test/nshards.txt                        number of shards
+//! test/0.tar                              s0.jpg, s0.cls, s1.jpg, s1.cls, ...
+//! train/...                               the same, if there is one
+//! ```
+//!
+//! Shards are read through once for an index; images are read from their places.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::names::file_name;
+use super::{DataError, DataFiles, Problem, csv_field};
+
+/// Parts, the one to test on first.
+const PARTS: [&str; 2] = ["test", "train"];
+const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+
+/// Folder of shards as files: every image of `test/0.tar` is `test/0.tar/NAME`, and
+/// `test.csv` is a table of them with their classes.
+#[derive(Debug)]
+pub struct WebDataset {
+    root: PathBuf,
+    templates: Vec<String>,
+    images: BTreeMap<String, Place>,
+    tables: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+}
+
+/// Bytes of a shard.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    part: &'static str,
+    shard: usize,
+    offset: u64,
+    length: u64,
+}
+
+/// Image and class of a sample, which are two files of a shard.
+#[derive(Default)]
+struct Sample {
+    image: Option<(String, Place)>,
+    class: Option<String>,
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> DataError {
+    DataError::Read {
+        file: path.display().to_string(),
+        why: error.to_string(),
+    }
+}
+
+/// Text of a file; `None` if it does not exist.
+fn text(path: &Path) -> Result<Option<String>, DataError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, &error)),
+    }
+}
+
+impl WebDataset {
+    /// Whether a folder has this layout.
+    pub fn is_at(root: &Path) -> bool {
+        PARTS
+            .iter()
+            .any(|part| root.join(part).join("0.tar").is_file())
+    }
+
+    /// Indexes the shards of a folder. `classes` are names to use in place of
+    /// `classnames.txt`.
+    pub fn open(root: &Path, classes: Option<&[String]>) -> Result<Self, DataError> {
+        let mut found = Self {
+            root: root.into(),
+            templates: Vec::new(),
+            images: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        };
+        let lines = |name: &str| -> Result<Vec<String>, DataError> {
+            let text = text(&root.join(name))?.unwrap_or_default();
+            let lines = text.trim_start_matches('\u{feff}').trim_end().lines();
+            Ok(lines.map(|line| line.trim().to_owned()).collect())
+        };
+        found.templates = lines("zeroshot_classification_templates.txt")?;
+        found.templates.retain(|template| !template.is_empty());
+        let classes = match classes {
+            Some(classes) => classes.to_vec(),
+            None => lines("classnames.txt")?,
+        };
+        if classes.is_empty() {
+            let note = "there is no classnames.txt: the classes are called by their numbers";
+            found.notes.push(note.into());
+        }
+        let unique: BTreeSet<&String> = classes.iter().collect();
+        if unique.len() < classes.len() {
+            let double = classes.len() - unique.len();
+            found.notes.push(format!(
+                "{double} names stand for several classes, which are taken as one"
+            ));
+        }
+        for part in PARTS {
+            if root.join(part).is_dir() {
+                found.add_part(part, &classes)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The data set's own templates, as in the file; none if it has none.
+    pub fn templates(&self) -> &[String] {
+        &self.templates
+    }
+
+    fn add_part(&mut self, part: &'static str, classes: &[String]) -> Result<(), DataError> {
+        let folder = self.root.join(part);
+        let counted = folder.join("nshards.txt");
+        let shards = match text(&counted)? {
+            Some(text) => (text.trim().parse())
+                .map_err(|_| failed(&counted, &"it should be the number of shards"))?,
+            None => (0..)
+                .take_while(|n| folder.join(format!("{n}.tar")).is_file())
+                .count(),
+        };
+        let mut table = String::from("file,label\n");
+        for shard in 0..shards {
+            for (name, sample) in index(&folder, part, shard)? {
+                let path = format!("{part}/{shard}.tar/{name}");
+                let (Some((file, place)), Some(class)) = (sample.image, &sample.class) else {
+                    let why = "it is not a pair of an image and its .cls".into();
+                    self.problems.push(Problem::Ignored { path, why });
+                    continue;
+                };
+                let number: Option<usize> = class.trim().parse().ok();
+                let label = match number {
+                    Some(number) if classes.is_empty() => Some(number.to_string()),
+                    Some(number) => classes.get(number).cloned(),
+                    None => None,
+                };
+                let Some(label) = label else {
+                    let why = format!("its class \"{}\" is not the number of one", class.trim());
+                    self.problems.push(Problem::Ignored { path, why });
+                    continue;
+                };
+                let path = format!("{part}/{shard}.tar/{file}");
+                // Writing to a String does not fail.
+                let _ = writeln!(table, "{},{}", csv_field(&path), csv_field(&label));
+                self.images.insert(path, place);
+            }
+        }
+        self.tables.insert(format!("{part}.csv"), table);
+        Ok(())
+    }
+}
+
+/// Samples of a shard by their key.
+fn index(
+    folder: &Path,
+    part: &'static str,
+    shard: usize,
+) -> Result<BTreeMap<String, Sample>, DataError> {
+    let path = folder.join(format!("{shard}.tar"));
+    let broken = |error: io::Error| failed(&path, &error);
+    let file = File::open(&path).map_err(broken)?;
+    let size = file.metadata().map_err(broken)?.len();
+    let mut archive = tar::Archive::new(file);
+    let mut samples: BTreeMap<String, Sample> = BTreeMap::new();
+    for entry in archive.entries_with_seek().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = name.trim_start_matches("./");
+        // A key ends at the first dot of the file's name.
+        let start = name.len() - file_name(name).len();
+        let Some(dot) = name[start..].find('.') else {
+            continue;
+        };
+        let (key, extension) = (&name[..start + dot], &name[start + dot + 1..]);
+        let extension = extension.to_ascii_lowercase();
+        let place = Place {
+            part,
+            shard,
+            offset: entry.raw_file_position(),
+            length: entry.size(),
+        };
+        if place.offset.saturating_add(place.length) > size {
+            return Err(failed(&path, &"it is cut off: download or copy it again"));
+        }
+        if extension == "cls" {
+            let mut class = String::new();
+            // A number: what is longer is none.
+            (&mut entry)
+                .take(64)
+                .read_to_string(&mut class)
+                .map_err(broken)?;
+            samples.entry(key.into()).or_default().class = Some(class);
+        } else if IMAGES.contains(&extension.as_str()) {
+            samples.entry(key.into()).or_default().image = Some((name.into(), place));
+        }
+    }
+    Ok(samples)
+}
+
+impl DataFiles for WebDataset {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.tables
+            .keys()
+            .chain(self.images.keys())
+            .cloned()
+            .collect()
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        if let Some(table) = self.tables.get(path) {
+            return Ok(table.clone().into_bytes());
+        }
+        let Some(place) = self.images.get(path) else {
+            return Err(super::files::no_such_file(path));
+        };
+        let shard = self
+            .root
+            .join(place.part)
+            .join(format!("{}.tar", place.shard));
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&shard)?;
+            file.seek(SeekFrom::Start(place.offset))?;
+            let mut bytes = Vec::new();
+            file.take(place.length).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|error| failed(&shard, &error))
+    }
+
+    fn unusable(&self) -> Vec<Problem> {
+        self.problems.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+#[cfg(all(test, feature = "training"))]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+
+    fn shard(path: &Path, files: &[(&str, &[u8])]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut tar = tar::Builder::new(File::create(path).unwrap());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, *bytes).unwrap();
+        }
+        tar.finish().unwrap();
+    }
+
+    fn dataset(root: &Path) -> Dataset {
+        let files = WebDataset::open(root, None).unwrap();
+        pollster::block_on(Dataset::open(&files, None)).unwrap()
+    }
+
+    #[test]
+    fn shards_are_parts_with_named_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert!(!WebDataset::is_at(root));
+        fs::write(root.join("classnames.txt"), "cat, \"tame\"\ndog\n").unwrap();
+        fs::write(
+            root.join("zeroshot_classification_templates.txt"),
+            "a {c}\n\n",
+        )
+        .unwrap();
+        shard(
+            &root.join("test/0.tar"),
+            &[
+                ("./s0.jpg", b"one"),
+                ("./s0.cls", b"1\n"),
+                ("./s1.PNG", b"two"),
+                ("./s1.cls", b"0"),
+                ("s2.webp", b"three"),
+                ("s2.cls", b"7"),
+                ("s3.jpg", b"four"),
+                ("s4.json", b"{}"),
+            ],
+        );
+        shard(
+            &root.join("test/1.tar"),
+            &[("s0.cls", b"1"), ("s0.jpg", b"five")],
+        );
+        fs::write(root.join("test/nshards.txt"), "2").unwrap();
+        shard(
+            &root.join("train/0.tar"),
+            &[("a/s.0.jpg", b"x"), ("b.jpg", b"six"), ("b.cls", b"0")],
+        );
+        assert!(WebDataset::is_at(root));
+
+        let files = WebDataset::open(root, None).unwrap();
+        assert_eq!(files.templates(), ["a {c}"]);
+        let read = |path: &str| pollster::block_on(files.read(path)).unwrap();
+        assert_eq!(read("test/0.tar/s1.PNG"), b"two");
+        assert_eq!(read("test/1.tar/s0.jpg"), b"five");
+        assert!(pollster::block_on(files.read("test/0.tar/s2.webp")).is_err());
+        // A class that is none, and an image without one; a key ends at its first dot.
+        assert_eq!(files.unusable().len(), 2, "{:?}", files.unusable());
+
+        let found = dataset(root);
+        assert_eq!(found.classes, ["cat, \"tame\"", "dog"]);
+        assert_eq!(found.pictures.len(), 4);
+        assert_eq!(
+            found.held_out.iter().filter(|held_out| **held_out).count(),
+            3
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        shard(
+            &root.join("test/0.tar"),
+            &[
+                ("s.jpg", b"one"),
+                ("s.cls", b"3"),
+                ("t.jpg", b"two"),
+                ("t.cls", b"4"),
+            ],
+        );
+        let found = dataset(root);
+        assert_eq!(found.classes, ["3", "4"]);
+        assert!(
+            found.notes[0].contains("classnames.txt"),
+            "{:?}",
+            found.notes
+        );
+
+        fs::write(root.join("test/nshards.txt"), "2").unwrap();
+        let error = WebDataset::open(root, None).unwrap_err().to_string();
+        assert!(error.contains("1.tar"), "{error}");
+        fs::write(root.join("test/nshards.txt"), "two").unwrap();
+        let error = WebDataset::open(root, None).unwrap_err().to_string();
+        assert!(error.contains("number of shards"), "{error}");
+
+        fs::write(root.join("test/nshards.txt"), "1").unwrap();
+        let whole = fs::read(root.join("test/0.tar")).unwrap();
+        fs::write(root.join("test/0.tar"), &whole[..513]).unwrap();
+        WebDataset::open(root, None).unwrap_err();
+    }
+}
