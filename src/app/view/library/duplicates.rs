@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{PAGE, Picture};
+use super::picture::{PAGE, Picture};
 use crate::app::controller::library::LibraryController;
 
 /// Images of a group that are shown.

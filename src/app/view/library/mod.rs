@@ -5,26 +5,24 @@
 //! | [`folder`] | the choice of a folder, and how far its index is |
 //! | [`filters`] | which images are looked at |
 //! | [`search`], [`duplicates`], [`sort`] | what is done with the images |
+//! | [`picture`] | an image in any of these |
 
 mod duplicates;
 mod filters;
 mod folder;
+mod picture;
 mod search;
 mod sort;
 
 use leptos::prelude::*;
 
 use crate::app::controller::App;
-use crate::app::controller::library::LibraryController;
-use crate::app::domain::library::{QueryImage, Task};
+use crate::app::domain::library::Task;
 use duplicates::Duplicates;
 use filters::Filters;
 use folder::ChooseFolder;
 use search::Search;
 use sort::Sort;
-
-/// Images that are shown at once; more on demand.
-const PAGE: usize = 60;
 
 /// The whole side.
 #[component]
@@ -65,22 +63,5 @@ pub fn Library(app: App) -> impl IntoView {
                 }}
             </Show>
         </section>
-    }
-}
-
-/// Image of the folder, small, with its name and the folder that it is in.
-#[component]
-fn Picture(library: LibraryController, path: String) -> impl IntoView {
-    let url = library.thumbnail(&QueryImage::Indexed(path.clone()));
-    let (folder, name) = match path.rsplit_once('/') {
-        Some((folder, name)) => (folder.to_owned(), name.to_owned()),
-        None => (String::new(), path.clone()),
-    };
-    view! {
-        <img src=move || url.get() alt="" decoding="async" />
-        <p class="tile-name" title=path>
-            {name}
-            <span class="tile-folder">{folder}</span>
-        </p>
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::{ev, html, prelude::*};
 use web_sys::KeyboardEvent;
 
-use super::{PAGE, Picture};
+use super::picture::{PAGE, Picture};
 use crate::app::controller::library::LibraryController;
 use crate::app::view::dropping::{ACCEPT, QUERY, files};
 use crate::app::view::widgets::CloseIcon;

@@ -2,7 +2,7 @@
 
 use leptos::{ev, prelude::*, task::spawn_local};
 
-use super::{PAGE, Picture};
+use super::picture::{PAGE, Picture};
 use crate::app::controller::App;
 use crate::app::controller::folders;
 use crate::app::controller::library::LibraryController;
