@@ -60,7 +60,7 @@ async function weigh() {
   const ours = (names) => built.filter((name) => names.test(name) && /\.(js|wasm)$/.test(name)).map((name) => join(h.ROOT, "dist", name));
   const rows = [
     ["ours on the GPU, with preprocessing and tokenizer", ours(/^worker-(gpu|loader)/)],
-    ["ours on the CPU, with them and the program of further threads", ours(/^(worker-(cpu|loader)|hand)/)],
+    ["ours on the CPU, with them and the program of further threads", ours(/^(worker-(cpu-relaxed|loader)|compute-worker-(relaxed|loader))/)],
     [`ONNX Runtime Web ${version}, without them`, SHIPPED.map((name) => join(ORT, "dist", name))],
   ];
   console.log("| bytes of code | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");
@@ -203,7 +203,7 @@ async function lay(site, names) {
     const filter = (path) => !/\.(br|gz)$/.test(path) || path.includes("clip_vocabulary");
     await cp(join(h.ROOT, "dist"), join(page, "ours"), { recursive: true, filter });
     const memory = await readFile(join(RIVAL, "memory.js"), "utf8");
-    for (const name of ["worker-loader.js", "hand-loader.js"]) {
+    for (const name of ["worker-loader.js", "compute-worker-loader.js"]) {
       const loader = join(page, "ours", name);
       await writeFile(loader, [memory, await readFile(loader, "utf8")].join("\n"));
     }

@@ -46,7 +46,8 @@
 //! | `training` | training, from a probe to pre-training |
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
-//! | `page`, `worker`, `hand` | the programs of the web page |
+//! | `page`, `worker`, `compute-worker` | the programs of the web page |
+//! | `relaxed-simd` | fused multiply-adds in the browser's CPU programs, where it has them |
 //!
 //! The default features build the command with both backends. A program that uses the library
 //! takes `default-features = false` and names what it needs, such as `["cpu", "hub"]`.
@@ -67,7 +68,7 @@ pub mod hub;
 // Only the CPU engine of a browser uses all of it.
 #[cfg(feature = "kernels")]
 #[cfg_attr(
-    not(all(feature = "cpu", feature = "hand")),
+    not(all(feature = "cpu", feature = "compute-worker", feature = "training")),
     allow(dead_code, unused_imports)
 )]
 pub(crate) mod kernels;

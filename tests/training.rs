@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use clip::engine::messages::DeviceChoice;
-use clip::engine::open_device;
 use clip::hub::{self, Folder};
 use clip::model::{Clip, ClipConfig, TokenBatch, WeightPrecision};
 use clip::train::{
@@ -785,6 +783,8 @@ mod peft {
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_learns_as_the_cpu_does() {
+    use clip::engine::messages::DeviceChoice;
+    use clip::engine::open_device;
     let opened = match block_on(open_device(DeviceChoice::Gpu, |_| ())) {
         Ok(opened) => opened,
         Err(error) => return eprintln!("skipped: {error}"),

@@ -9,7 +9,7 @@ const channel = new BroadcastChannel("wasm-bytes");
 const others = new Map();
 channel.onmessage = ({ data: [name, bytes] }) => others.set(name, bytes);
 self.wasmBytes = () => [...others.values()].reduce((sum, bytes) => sum + bytes, own());
-if (self.location.pathname.endsWith("hand-loader.js")) {
+if (self.location.pathname.endsWith("compute-worker-loader.js")) {
   const [name, { wait }] = [Math.random(), Atomics];
   let told = 0;
   Atomics.wait = (...how) => {

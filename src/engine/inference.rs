@@ -10,7 +10,9 @@ use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
-use crate::model::{Clip, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
+use crate::model::{
+    Clip, ClipConfig, ReadBackError, TokenBatch, VisionConfig, WeightPrecision, read_back,
+};
 use crate::preprocess::{Picture, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError};
@@ -47,6 +49,12 @@ pub enum EngineError {
          incorrectly (try the CPU)"
     )]
     NotFinite,
+}
+
+impl From<ReadBackError> for EngineError {
+    fn from(error: ReadBackError) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 /// Model on a device.
@@ -131,7 +139,7 @@ impl Engine {
         };
         let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
         let model = loaded.model;
-        let scale = read(model.logit_scale.val()).await?;
+        let scale = read_back(model.logit_scale.val()).await?;
         let info = ModelInfo {
             name: bundle.name,
             parameters: loaded.parameters,
@@ -183,7 +191,7 @@ impl Engine {
     /// Swaps the model. The new one may have another shape, but must have the same image
     /// size and vocabulary. Returns the old one.
     pub async fn swap(&mut self, other: ModelSlot) -> Result<ModelSlot, EngineError> {
-        let scale = read(other.model.logit_scale.val()).await?;
+        let scale = read_back(other.model.logit_scale.val()).await?;
         self.logit_scale = scale.first().copied().unwrap_or_default();
         self.prompts.clear();
         self.info.embed_dim = other.config.embed_dim as u32;
@@ -412,16 +420,9 @@ impl Engine {
 
 /// Reads a matrix back from the device, row by row.
 async fn rows(features: Tensor<2>, embed_dim: usize) -> Result<Vec<Vec<f32>>, EngineError> {
-    let values = read(features).await?;
+    let values = read_back(features).await?;
     if values.iter().any(|v| !v.is_finite()) {
         return Err(EngineError::NotFinite);
     }
     Ok(values.chunks(embed_dim).map(<[f32]>::to_vec).collect())
-}
-
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
-    let data = (tensor.into_data_async().await)
-        .map_err(|error| EngineError::Device(format!("{error:?}")))?;
-    data.try_into_vec::<f32>()
-        .map_err(|error| EngineError::Device(format!("{error:?}")))
 }

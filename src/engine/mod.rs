@@ -3,7 +3,7 @@
 //! [`Engine`] is the same in the page's worker and in the command, which are thin loops
 //! around it.
 
-#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+#[cfg(all(target_arch = "wasm32", feature = "compute-worker"))]
 pub mod compute_worker;
 pub mod defaults;
 #[cfg(feature = "compute")]
@@ -26,7 +26,7 @@ pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures
 
 /// Calls the module's static constructors once. Without an explicit call wasm-ld runs
 /// `__wasm_call_ctors` in every export.
-#[cfg(all(target_arch = "wasm32", feature = "hand"))]
+#[cfg(all(target_arch = "wasm32", feature = "compute-worker"))]
 pub fn run_constructors() {
     unsafe extern "C" {
         fn __wasm_call_ctors();

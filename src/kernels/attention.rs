@@ -1,11 +1,13 @@
 //! Attention, one head at a time: keys and values of a head are small enough to be packed
 //! for every sample.
 
+use std::mem::MaybeUninit;
+
 use super::gemm::{self, Epilogue, Matrix, Packed, PackedData};
 use super::math;
 use super::parallel::{for_each, for_each_index};
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
-use super::uninit::{DisjointWriter, as_uninit_mut, vec_init_with};
+use super::uninit::{DisjointWriter, vec_init_with};
 
 /// Multi-head attention: `[batch, length, 3 * width]` to `[batch, length, width]`.
 pub fn attention(
@@ -15,7 +17,8 @@ pub fn attention(
     causal: bool,
 ) -> Vec<f32> {
     let head_dim = width / heads;
-    vec_init_with(batch * length * width, |out| {
+    assert!(head_dim * heads == width);
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let shared = DisjointWriter::new(out, width);
         for_each_index(batch * heads, true, |index| {
             let (row, column) = (index / heads, index % heads * head_dim);
@@ -28,10 +31,14 @@ pub fn attention(
             let scale = (head_dim as f32).powf(-0.5);
             let attn_output = sdpa([part(0), part(1), part(2)], scale, causal);
             for (row_index, values) in attn_output.chunks_exact(head_dim).enumerate() {
-                shared.write(row * length + row_index, column, values);
+                // SAFETY: no other head has these columns of this sample's rows.
+                unsafe { shared.write(row * length + row_index, column, values) };
             }
         });
-    })
+    };
+    // SAFETY: every head of every sample writes its columns of all rows, and the heads have
+    // all columns, as asserted.
+    unsafe { vec_init_with(batch * length * width, write) }
 }
 
 /// [`crate::ops::pool_attention`] of `tokens`, `[batch, length, width]`: `query` is
@@ -50,6 +57,7 @@ pub fn pool_attention(
     heads: usize,
 ) -> Vec<f32> {
     let head_dim = width / heads;
+    assert!(head_dim * heads == width);
     let part = |head: usize| head * head_dim..(head + 1) * head_dim;
     // Queries projected into token space, per head: [heads, batch, width].
     let mut projected_query = vec![0.0; heads * batch * width];
@@ -67,7 +75,7 @@ pub fn pool_attention(
             part: part(head),
             ..Packed::new(key, width, width)
         };
-        gemm::gemm_serial_into(&queries, &key, as_uninit_mut(projected_query));
+        gemm::gemm_serial_into(&queries, &key, projected_query);
     });
     // Attended tokens, per head: [batch, heads, width].
     let mut context = vec![0.0; batch * heads * width];
@@ -88,7 +96,7 @@ pub fn pool_attention(
         let scale = (head_dim as f32).powf(-0.5);
         context.copy_from_slice(&sdpa([queries, tokens(), tokens()], scale, false));
     });
-    vec_init_with(batch * width, |out| {
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let shared = DisjointWriter::new(out, width);
         for_each_index(heads, true, |head| {
             let context = Matrix {
@@ -106,10 +114,14 @@ pub fn pool_attention(
             let value = Packed::new(value, width, head_dim);
             let attn_output = gemm::gemm_serial(&context, &value, &epilogue);
             for (row, values) in attn_output.chunks_exact(head_dim).enumerate() {
-                shared.write(row, columns.start, values);
+                // SAFETY: no other head has these columns.
+                unsafe { shared.write(row, columns.start, values) };
             }
         });
-    })
+    };
+    // SAFETY: every head writes its columns of all rows, and the heads have all columns, as
+    // asserted.
+    unsafe { vec_init_with(batch * width, write) }
 }
 
 /// Scaled dot-product attention of one head: `softmax(query keyᵀ scale) value`,
@@ -172,5 +184,52 @@ impl SimdJob for MaskedSoftmax<'_> {
             math::softmax(visible);
             masked.fill(0.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::level::at_every_level;
+    use super::super::test_values;
+    use super::*;
+
+    #[test]
+    fn attention_is_that_of_the_definition() {
+        let [batch, length, heads, head_dim] = [2, 5, 3, 4];
+        let width = heads * head_dim;
+        let qkv = test_values(batch * length * 3 * width, 1);
+        // Part 0 is the query, 1 the key, 2 the value.
+        let at = |sample: usize, place: usize, part: usize, column: usize| {
+            f64::from(qkv[(sample * length + place) * 3 * width + part * width + column])
+        };
+        for causal in [false, true] {
+            let expected = |index: usize| {
+                let (row, column) = (index / width, index % width);
+                let (sample, place) = (row / length, row % length);
+                let head = column / head_dim * head_dim..(column / head_dim + 1) * head_dim;
+                let visible = if causal { place + 1 } else { length };
+                let score = |other: usize| {
+                    let product = |i| at(sample, place, 0, i) * at(sample, other, 1, i);
+                    (head.clone().map(product).sum::<f64>() / (head_dim as f64).sqrt()).exp()
+                };
+                let total: f64 = (0..visible).map(score).sum();
+                let weighted = |other| score(other) / total * at(sample, other, 2, column);
+                (0..visible).map(weighted).sum::<f64>()
+            };
+            at_every_level(|| {
+                let found = attention(&qkv, [batch, length, width], heads, causal);
+                assert_eq!(found.len(), batch * length * width);
+                for (index, found) in found.into_iter().enumerate() {
+                    let distance = (f64::from(found) - expected(index)).abs();
+                    assert!(distance < 1e-5, "{index}: {distance}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn heads_that_leave_a_remainder_panic() {
+        attention(&[0.0; 30], [1, 1, 10], 3, false);
     }
 }

@@ -8,7 +8,7 @@ use super::math;
 use super::parallel::for_each;
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
 use super::uninit::{as_uninit_mut, vec_init_with};
-use super::unpacked_gemm::{Lhs, Rhs, UnpackedGemm};
+use super::unpacked_gemm::{Lhs, Output, Rhs, UnpackedGemm};
 
 /// Gradient of query, key and value, `[batch, length, 3 * width]`, given the gradient of
 /// the output, `[batch, length, width]`.
@@ -19,7 +19,9 @@ pub fn backward(
     heads: usize,
     causal: bool,
 ) -> Vec<f32> {
-    vec_init_with(qkv.len(), |out| {
+    assert!(qkv.len() == 3 * grad_output.len());
+    assert!(grad_output.len().is_multiple_of(length * width) && width.is_multiple_of(heads));
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let samples = grad_output
             .chunks(length * width)
             .zip(qkv.chunks(3 * length * width));
@@ -30,7 +32,10 @@ pub fn backward(
                 head.backward(grad_output, qkv, out, width, index * (width / heads));
             }
         });
-    })
+    };
+    // SAFETY: every head of every sample writes its columns of the three parts of all rows,
+    // and samples and heads leave no remainder, as asserted.
+    unsafe { vec_init_with(qkv.len(), write) }
 }
 
 /// Scratch matrices of one head.
@@ -103,14 +108,9 @@ impl HeadScratch {
         let (weights, scores) = (&mut self.weights, &mut self.scores);
         let (square, scale) = ([length, head_dim, length], (head_dim as f32).powf(-0.5));
         let query_rows = row_major(query, padded_head_dim);
-        gemm(
-            query_rows,
-            keys,
-            padded_length,
-            square,
-            as_uninit_mut(weights),
-            length,
-        );
+        // SAFETY: `gemm` writes sums of products.
+        let weights_out = unsafe { as_uninit_mut(weights) };
+        gemm(query_rows, keys, padded_length, square, weights_out, length);
         dispatch(MaskedSoftmax {
             scores: weights,
             length,
@@ -118,12 +118,14 @@ impl HeadScratch {
             causal: self.causal,
         });
         let grad_output_lhs = row_major(grad_output_rows, padded_head_dim);
+        // SAFETY: `gemm` writes sums of products.
+        let scores_out = unsafe { as_uninit_mut(scores) };
         gemm(
             grad_output_lhs,
             values,
             padded_length,
             square,
-            as_uninit_mut(scores),
+            scores_out,
             length,
         );
         dispatch(SoftmaxBackward {
@@ -165,9 +167,8 @@ fn gemm(
             extents: [1, depth],
             rows,
             columns: tile.min(columns - first),
-            out: &mut out[first..],
+            out: Output::Write(&mut out[first..]),
             stride,
-            accumulate: false,
         }
         .run();
     }
@@ -192,6 +193,31 @@ impl SimdJob for SoftmaxBackward<'_> {
             for (grad, weight) in grad.iter_mut().zip(weights) {
                 *grad = (*grad - dot) * weight * self.scale;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attention::attention;
+    use super::super::simd::level::at_every_level;
+    use super::super::{assert_gradient, dot, test_values};
+    use super::*;
+
+    #[test]
+    fn gradients_are_the_slopes_of_attention() {
+        let [batch, length, heads, head_dim] = [2, 4, 2, 3];
+        let width = heads * head_dim;
+        let qkv = test_values(batch * length * 3 * width, 1);
+        let grad_output = test_values(batch * length * width, 2);
+        for causal in [false, true] {
+            at_every_level(|| {
+                let grad = backward(&grad_output, &qkv, [length, width], heads, causal);
+                assert_gradient(&grad, &qkv, |qkv| {
+                    let y = attention(qkv, [batch, length, width], heads, causal);
+                    dot(&y, &grad_output)
+                });
+            });
         }
     }
 }

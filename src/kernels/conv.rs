@@ -125,7 +125,10 @@ impl<N: GemmElement> LhsSource<N> for Patches<'_, N> {
         self.geometry.kernel * self.geometry.kernel
     }
 
-    fn row(&self, row: usize, mut visit: impl FnMut(usize, &[N])) {
+    fn row<'a>(&'a self, row: usize) -> impl Iterator<Item = &'a [N]>
+    where
+        N: 'a,
+    {
         let ConvGeometry {
             height,
             width,
@@ -138,21 +141,18 @@ impl<N: GemmElement> LhsSource<N> for Patches<'_, N> {
         let (out_row, x) = (self.rows.start + row / out_width, row % out_width);
         let (batch, y) = (out_row / out_height, out_row % out_height);
         let padding = kernel / 2;
-        for segment in 0..kernel * kernel {
+        (0..kernel * kernel).map(move |segment| {
             let (down, across) = (y * stride + segment / kernel, x * stride + segment % kernel);
             let inside = (padding..height + padding).contains(&down)
                 && (padding..width + padding).contains(&across);
             if inside {
                 let row = batch * height + down - padding - self.first_row;
                 let pixel = row * width + across - padding;
-                visit(
-                    segment,
-                    &self.picture[pixel * channels..(pixel + 1) * channels],
-                );
+                &self.picture[pixel * channels..(pixel + 1) * channels]
             } else {
-                visit(segment, &self.padding);
+                &self.padding
             }
-        }
+        })
     }
 }
 
@@ -192,7 +192,6 @@ pub fn average_pool(
 
 /// Backward pass of [`average_pool`]: the gradient of each mean, divided among its
 /// window.
-#[cfg(feature = "training")]
 pub fn average_pool_backward(
     grad_output: &[f32],
     [batch, height, width, channels]: [usize; 4],

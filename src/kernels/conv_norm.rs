@@ -11,8 +11,8 @@ use super::parallel::{
     sum_by_channel, tile_to_vector,
 };
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
-use super::uninit::{as_uninit_mut, vec_init_with};
-use super::unpacked_gemm::{Lhs, Rhs, UnpackedGemm};
+use super::uninit::vec_init_with;
+use super::unpacked_gemm::{Lhs, Output, Rhs, UnpackedGemm};
 
 #[derive(Clone, Copy, Debug)]
 pub struct ConvDims {
@@ -118,7 +118,7 @@ impl ConvDims {
         }
     }
 
-    /// Convolves one padded image with weights from [`pack_conv_weight`].
+    /// Convolves one padded image with weights from [`pack_conv_weight`] into all of `out`.
     fn convolve(&self, padded: &[f32], packed: &[f32], out: &mut [MaybeUninit<f32>]) {
         let ConvParams {
             kernel,
@@ -126,6 +126,7 @@ impl ConvDims {
             out: columns,
         } = self.params;
         let [height, width] = self.output_size();
+        assert!(out.len() == height * width * columns);
         let (segment_len, tile) = (self.segment_len(), tile_width());
         let panel_len = kernel * segment_len * tile;
         for (index, first) in (0..columns).step_by(tile).enumerate() {
@@ -144,9 +145,8 @@ impl ConvDims {
                     extents: [kernel, segment_len],
                     rows: width,
                     columns: tile.min(columns - first),
-                    out: &mut out[place..],
+                    out: Output::Write(&mut out[place..]),
                     stride: columns,
-                    accumulate: false,
                 }
                 .run();
             }
@@ -155,12 +155,7 @@ impl ConvDims {
 
     /// Accumulates the weight gradient of one image into `sums`, `[out, kernel,
     /// segment_len]`. Both inputs are padded.
-    fn accumulate_weight_grad(
-        &self,
-        padded: &[f32],
-        grad_output: &[f32],
-        sums: &mut [MaybeUninit<f32>],
-    ) {
+    fn accumulate_weight_grad(&self, padded: &[f32], grad_output: &[f32], sums: &mut [f32]) {
         let ConvParams {
             kernel,
             stride,
@@ -183,9 +178,8 @@ impl ConvDims {
                     extents: [height, width],
                     rows: out,
                     columns: tile.min(segment_len - first),
-                    out: &mut sums[k * segment_len + first..],
+                    out: Output::Accumulate(&mut sums[k * segment_len + first..]),
                     stride: kernel * segment_len,
-                    accumulate: true,
                 }
                 .run();
             }
@@ -344,7 +338,8 @@ impl SimdJob for Affine<'_> {
                     }
                 }
                 Some(residual) => {
-                    let elements = elements.zip(&residual[index * length..]);
+                    let residual = &residual[index * length..][..x.len()];
+                    let elements = elements.zip(residual);
                     for (out, ((x, (scale, shift)), residual)) in out.iter_mut().zip(elements) {
                         out.write(above(x * scale + shift + residual));
                     }
@@ -396,7 +391,9 @@ pub fn convolve(x: &[f32], weight: &[f32], dims: ConvDims) -> (Vec<f32>, Moments
     let [input_len, output_len] = folded.image_lens();
     let chunks = chunk_ranges(folded.batch);
     let mut moments = vec![Moments::zero(channels); chunks.len()];
-    let z = vec_init_with(dims.batch * dims.image_lens()[1], |out| {
+    let [len, output_total] = dims.image_lens().map(|len| dims.batch * len);
+    assert!(x.len() == len);
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let out = split_by(out, &chunks, output_len);
         let parts = chunks.iter().zip(out).zip(&mut moments).collect();
         for_each(parts, true, |((chunk, out), moments)| {
@@ -405,12 +402,15 @@ pub fn convolve(x: &[f32], weight: &[f32], dims: ConvDims) -> (Vec<f32>, Moments
             for (picture, out) in pictures.zip(out.chunks_mut(output_len)) {
                 let (dims, padded) = padded_input.take(picture);
                 dims.convolve(padded, &packed, out);
-                // SAFETY: just written.
+                // SAFETY: `convolve` writes all of its output.
                 let out = unsafe { out.assume_init_ref() };
                 moments.merge(&Moments::of(out, channels));
             }
         });
-    });
+    };
+    // SAFETY: the chunks cover the batch, and `convolve` writes all of the output of every
+    // image. There are as many inputs as outputs, as asserted.
+    let z = unsafe { vec_init_with(output_total, write) };
     let mut all = Moments::zero(channels);
     moments.iter().for_each(|moments| all.merge(moments));
     (z, all)
@@ -424,7 +424,8 @@ pub fn affine(
     relu: bool,
 ) -> Vec<f32> {
     let [scale, shift] = [scale, shift].map(tile_to_vector);
-    par_fill(z.len(), scale.len(), |part, out| {
+    assert!(scale.len() == shift.len());
+    let write = |part: Range<usize>, out: &mut [MaybeUninit<f32>]| {
         dispatch(Affine {
             x: &z[part.clone()],
             scale: &scale,
@@ -433,7 +434,10 @@ pub fn affine(
             relu,
             out,
         });
-    })
+    };
+    // SAFETY: `Affine` writes as many values as it reads of `z`: scale and shift are equally
+    // long, as asserted, and the residual's part is as long.
+    unsafe { par_fill(z.len(), scale.len(), write) }
 }
 
 /// Forward state saved for the backward pass.
@@ -476,6 +480,11 @@ impl ConvBnCtx<'_> {
         let dims = self.dims;
         let folded = dims.fold_batch();
         let [input_len, output_len] = folded.image_lens();
+        let lens = dims.image_lens().map(|len| dims.batch * len);
+        assert!([self.x.len(), self.z.len()] == lens && grad_output.len() == lens[1]);
+        // Else the transposed convolution has another size than `x`.
+        let ConvParams { kernel, stride, .. } = dims.params;
+        assert!(!x || stride == 1 && !kernel.is_multiple_of(2));
         // Each chunk has its own weight gradient: a bound on their total memory.
         const MAX_GRAD_LEN: usize = 1 << 20;
         let chunks = chunk_ranges_with(
@@ -492,8 +501,8 @@ impl ConvBnCtx<'_> {
         let length = |needed: bool, length: usize| if needed { length } else { 0 };
         let mut sums = vec![vec![0.0; length(weight, self.weight.len())]; chunks.len()];
         let mut grad_residual = Vec::new();
-        let grad_x = vec_init_with(length(x, self.x.len()), |grad_x| {
-            grad_residual = vec_init_with(length(residual, self.z.len()), |grad_residual| {
+        let write = |grad_x: &mut [MaybeUninit<f32>]| {
+            let write = |grad_residual: &mut [MaybeUninit<f32>]| {
                 let parts = (chunks.iter().zip(&mut sums))
                     .zip(split_by(grad_x, &chunks, input_len))
                     .zip(split_by(grad_residual, &chunks, output_len))
@@ -521,15 +530,21 @@ impl ConvBnCtx<'_> {
                             grad_residual,
                         );
                         if weight {
-                            dims.accumulate_weight_grad(padded, &scratch, as_uninit_mut(sums));
+                            dims.accumulate_weight_grad(padded, &scratch, sums);
                         }
                         if let Some(grad_x) = grad_x.next() {
                             transposed.convolve(&scratch, &transposed_weight, grad_x);
                         }
                     }
                 });
-            });
-        });
+            };
+            // SAFETY: the chunks cover the batch, as long as asserted, and `norm_backward`
+            // writes all values of every image, since there is a `y`.
+            grad_residual = unsafe { vec_init_with(length(residual, self.z.len()), write) };
+        };
+        // SAFETY: the chunks cover the batch, as long as asserted, and `convolve` writes all
+        // of its output for every image.
+        let grad_x = unsafe { vec_init_with(length(x, self.x.len()), write) };
         let weights = sums.into_iter().reduce(|mut all, sums| {
             all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
             all
@@ -730,5 +745,137 @@ impl SimdJob for NormBackward<'_> {
                 to.write(if *y > 0.0 { *grad_output } else { 0.0 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::level::at_every_level;
+    use super::super::{assert_gradient, dot, test_values};
+    use super::*;
+
+    #[test]
+    fn gradients_are_the_slopes_of_convolution_and_norm() {
+        // Folded images and padded ones, with statistics of the batch and without.
+        for ([height, width], [input, out], kernel, batch_stats) in [
+            ([3, 2], [8, 5], 1, false),
+            ([3, 2], [3, 4], 1, true),
+            ([4, 3], [2, 5], 3, false),
+            ([3, 4], [3, 4], 3, true),
+        ] {
+            let params = ConvParams {
+                kernel,
+                stride: 1,
+                out,
+            };
+            let dims = ConvDims::new([2, height, width, input], params);
+            let outputs = dims.output_shape().iter().product();
+            let x = test_values(2 * height * width * input, 1);
+            let weight = test_values(out * input * kernel * kernel, 2);
+            let (gamma, beta) = (test_values(out, 3), test_values(out, 4));
+            let (residual, grad_output) = (test_values(outputs, 5), test_values(outputs, 6));
+            at_every_level(|| {
+                // `[z, y]` and the statistics.
+                let forward = |x: &[f32],
+                               weight: &[f32],
+                               [gamma, beta]: [&[f32]; 2],
+                               residual: &[f32]| {
+                    let (z, moments) = convolve(x, weight, dims);
+                    let single = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
+                    let (mean, inv_std): (Vec<f32>, Vec<f32>) = match batch_stats {
+                        true => {
+                            let inv_std = moments.variance.iter().map(|v| (v + 0.1).sqrt().recip());
+                            let inv_std = single(inv_std.collect());
+                            (single(moments.mean), inv_std)
+                        }
+                        false => (vec![0.2; out], vec![1.3; out]),
+                    };
+                    let scale: Vec<f32> = gamma.iter().zip(&inv_std).map(|(a, b)| a * b).collect();
+                    let shift = mean
+                        .iter()
+                        .zip(&scale)
+                        .zip(beta)
+                        .map(|((m, s), b)| b - m * s);
+                    let shift: Vec<f32> = shift.collect();
+                    let y = affine(&z, [&scale, &shift], Some(residual), false);
+                    ([z, y], mean, inv_std)
+                };
+                let loss = |x: &[f32], weight: &[f32], params: [&[f32]; 2], residual: &[f32]| {
+                    let ([_, y], ..) = forward(x, weight, params, residual);
+                    dot(&y, &grad_output)
+                };
+                let ([z, _], mean, inv_std) = forward(&x, &weight, [&gamma, &beta], &residual);
+                let ctx = ConvBnCtx {
+                    dims,
+                    x: &x,
+                    weight: &weight,
+                    gamma: &gamma,
+                    z: &z,
+                    y: None,
+                    mean: &mean,
+                    inv_std: &inv_std,
+                    batch_stats,
+                };
+                let grads = ctx.backward(&grad_output, true, true, true);
+                let params = [gamma.as_slice(), &beta];
+                assert_gradient(&grads.x.unwrap(), &x, |x| {
+                    loss(x, &weight, params, &residual)
+                });
+                assert_gradient(&grads.weight.unwrap(), &weight, |weight| {
+                    loss(&x, weight, params, &residual)
+                });
+                assert_gradient(&grads.gamma, &gamma, |gamma| {
+                    loss(&x, &weight, [gamma, &beta], &residual)
+                });
+                assert_gradient(&grads.beta, &beta, |beta| {
+                    loss(&x, &weight, [&gamma, beta], &residual)
+                });
+                assert!(grads.residual.is_none(), "it is that of the output");
+            });
+        }
+    }
+
+    #[test]
+    fn a_relu_masks_the_gradient() {
+        let params = ConvParams {
+            kernel: 3,
+            stride: 1,
+            out: 4,
+        };
+        let dims = ConvDims::new([3, 3, 2, 2], params);
+        let (x, weight) = (test_values(36, 1), test_values(72, 2));
+        let (z, _) = convolve(&x, &weight, dims);
+        let (scale, shift) = (test_values(4, 3), test_values(4, 4));
+        let y = affine(&z, [&scale, &shift], None, true);
+        let grad_output = test_values(y.len(), 5);
+        let ctx = ConvBnCtx {
+            dims,
+            x: &x,
+            weight: &weight,
+            gamma: &scale,
+            z: &z,
+            y: Some(&y),
+            mean: &[0.0; 4],
+            inv_std: &[1.0; 4],
+            batch_stats: false,
+        };
+        let masked = ctx
+            .backward(&grad_output, false, false, true)
+            .residual
+            .unwrap();
+        for (i, masked) in masked.into_iter().enumerate() {
+            assert_eq!(masked, if y[i] > 0.0 { grad_output[i] } else { 0.0 });
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn images_that_are_missing_panic() {
+        let params = ConvParams {
+            kernel: 1,
+            stride: 1,
+            out: 1,
+        };
+        convolve(&[0.0; 4], &[1.0], ConvDims::new([2, 2, 2, 1], params));
     }
 }

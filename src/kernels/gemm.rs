@@ -1,16 +1,17 @@
 //! GEMM with a packed right-hand side: weights are packed once, when a model is loaded.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::f16;
 
-use super::Activation;
+use super::ActivationFunction;
 use super::math;
 use super::parallel::{for_each, for_each_index, threads};
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
-use super::uninit::{DisjointWriter, vec_init_with};
+use super::uninit::{DisjointWriter, as_uninit_mut, vec_init_with};
 
 /// Packed right-hand side `[depth, columns]`, stored as panels of tile width: `[panels,
 /// depth, NR]`, the last panel padded with zeros. A micro-tile reads it sequentially.
@@ -35,6 +36,11 @@ impl<'a, N: GemmElement> Packed<'a, N> {
 }
 
 /// Element type of the left-hand side, with the matching storage and accumulator types.
+///
+/// # Safety
+/// As for [`SimdF32`], every unsafe function requires the instructions of `V`; pointers
+/// must be valid for reads of `V::LANES` elements.
+#[allow(clippy::missing_safety_doc, reason = "said once, above")]
 pub trait GemmElement: Copy + Default + Send + Sync + 'static {
     /// Element of the right-hand side as a micro-tile reads it.
     type Rhs: Copy;
@@ -51,7 +57,6 @@ pub trait GemmElement: Copy + Default + Send + Sync + 'static {
         scratch: &'a mut Vec<f32>,
     ) -> &'a [Self::Rhs];
 
-    // SAFETY: as in [`SimdF32`].
     unsafe fn zero<V: SimdF32>() -> Self::Accumulator<V>;
     unsafe fn load<V: SimdF32>(from: *const Self::Rhs) -> Self::RhsVector<V>;
     unsafe fn mul_add<V: SimdF32>(
@@ -98,14 +103,17 @@ impl GemmElement for f32 {
     }
     #[inline(always)]
     unsafe fn zero<V: SimdF32>() -> V {
+        // SAFETY: the caller guarantees V's instructions.
         unsafe { V::zero() }
     }
     #[inline(always)]
     unsafe fn load<V: SimdF32>(from: *const f32) -> V {
+        // SAFETY: the caller guarantees V's instructions, and that many elements.
         unsafe { V::load(from) }
     }
     #[inline(always)]
     unsafe fn mul_add<V: SimdF32>(sums: V, a: f32, b: V) -> V {
+        // SAFETY: the caller guarantees V's instructions.
         unsafe { sums.mul_add(a, b) }
     }
     #[inline(always)]
@@ -127,24 +135,28 @@ impl GemmElement for Pair {
     fn rhs<'a>(
         values: &'a &[[i8; 2]],
         part: Range<usize>,
-        _room: &'a mut Vec<f32>,
+        _scratch: &'a mut Vec<f32>,
     ) -> &'a [[i8; 2]] {
         &values[part]
     }
     #[inline(always)]
     unsafe fn zero<V: SimdF32>() -> V::Ints {
+        // SAFETY: the caller guarantees V's instructions.
         unsafe { V::zero_ints() }
     }
     #[inline(always)]
     unsafe fn load<V: SimdF32>(from: *const [i8; 2]) -> V::Pairs {
+        // SAFETY: the caller guarantees V's instructions, and that many elements.
         unsafe { V::load_pairs(from) }
     }
     #[inline(always)]
     unsafe fn mul_add<V: SimdF32>(sums: V::Ints, a: Pair, b: V::Pairs) -> V::Ints {
+        // SAFETY: the caller guarantees V's instructions.
         unsafe { V::add_pairs(sums, a, b) }
     }
     #[inline(always)]
     unsafe fn to_f32<V: SimdF32>(sums: V::Ints) -> V {
+        // SAFETY: the caller guarantees V's instructions.
         unsafe { V::to_floats(sums) }
     }
 }
@@ -181,7 +193,7 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// `[rows, columns]`
     pub residual: Option<&'a [f32]>,
-    pub activation: Activation,
+    pub activation: ActivationFunction,
 }
 
 impl Epilogue<'_> {
@@ -190,7 +202,7 @@ impl Epilogue<'_> {
         scale: None,
         bias: None,
         residual: None,
-        activation: Activation::Identity,
+        activation: ActivationFunction::Identity,
     };
 
     #[inline(always)]
@@ -213,6 +225,9 @@ impl Epilogue<'_> {
 
     /// [`Self::apply_scalar`] on registers: adjacent vectors, such as the two of a full
     /// tile.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
     #[inline(always)]
     pub unsafe fn apply_simd<V: SimdF32, const N: usize>(
         &self,
@@ -220,10 +235,13 @@ impl Epilogue<'_> {
         first: usize,
         offset: usize,
     ) -> [V; N] {
+        /// # Safety
+        /// The processor has the instructions of `V`.
         #[inline(always)]
         unsafe fn load<V: SimdF32, const N: usize>(values: &[f32], first: usize) -> [V; N] {
             let values = &values[first..first + N * V::LANES];
-            // SAFETY: the slice has N vectors, as just checked.
+            // SAFETY: the slice has N vectors, as just checked; the caller guarantees V's
+            // instructions.
             unsafe {
                 let mut loaded = [V::zero(); N];
                 for (i, vector) in loaded.iter_mut().enumerate() {
@@ -232,7 +250,7 @@ impl Epilogue<'_> {
                 loaded
             }
         }
-        // SAFETY: the caller guarantees V's instructions.
+        // SAFETY: the caller guarantees V's instructions; `row` has N vectors.
         unsafe {
             if let Some(scale) = self.scale {
                 let scale: [V; N] = load(scale, first);
@@ -253,13 +271,13 @@ impl Epilogue<'_> {
                 }
             }
             match self.activation {
-                Activation::Identity => {}
-                Activation::Relu => {
+                ActivationFunction::Identity => {}
+                ActivationFunction::Relu => {
                     for sum in &mut sums {
                         *sum = sum.max(V::zero());
                     }
                 }
-                Activation::QuickGelu | Activation::Gelu => {
+                ActivationFunction::QuickGelu | ActivationFunction::Gelu => {
                     let mut row = [0.0f32; 32];
                     let row = &mut row[..N * V::LANES];
                     for (i, sum) in sums.into_iter().enumerate() {
@@ -280,8 +298,10 @@ pub trait LhsSource<N = f32>: Sync {
     fn count(&self) -> usize;
     /// Segments per row.
     fn segments(&self) -> usize;
-    /// Visits the segments of a row in order, with their index.
-    fn row(&self, row: usize, visit: impl FnMut(usize, &[N]));
+    /// The segments of a row, in order.
+    fn row<'a>(&'a self, row: usize) -> impl Iterator<Item = &'a [N]>
+    where
+        N: 'a;
 }
 
 /// Strided matrix view.
@@ -301,9 +321,12 @@ impl<N: GemmElement> LhsSource<N> for Matrix<'_, N> {
         1
     }
 
-    fn row(&self, row: usize, mut visit: impl FnMut(usize, &[N])) {
+    fn row<'a>(&'a self, row: usize) -> impl Iterator<Item = &'a [N]>
+    where
+        N: 'a,
+    {
         let start = row * self.stride;
-        visit(0, &self.values[start..start + self.depth]);
+        std::iter::once(&self.values[start..start + self.depth])
     }
 }
 
@@ -314,20 +337,22 @@ pub fn transpose_row<N: Copy>(row: &[N], width: usize, i: usize, block: &mut [N]
 }
 
 /// Rows of the left-hand side as micro-tiles read them, in blocks of tile height.
-enum Lhs<N> {
+enum Lhs<'a, N> {
     /// Packed: `[depth, height]` for each block.
     Packed(Vec<N>),
     /// Pointers to the segments, `[segments, height]` for each block, and the segment
     /// length.
-    Indirect(Vec<SegmentPtr<N>>, usize),
+    Indirect(Vec<SegmentPtr<'a, N>>, usize),
 }
 
+/// Borrowed segment without its length, which is the same for all.
 #[derive(Clone, Copy)]
-struct SegmentPtr<N>(*const N);
+struct SegmentPtr<'a, N>(*const N, PhantomData<&'a [N]>);
 
-// SAFETY: only read from, while the rows are borrowed.
-unsafe impl<N: Sync> Send for SegmentPtr<N> {}
-unsafe impl<N: Sync> Sync for SegmentPtr<N> {}
+// SAFETY: it stands for a shared borrow, which may move to another thread if `N` is `Sync`.
+unsafe impl<N: Sync> Send for SegmentPtr<'_, N> {}
+// SAFETY: as above; a shared borrow of a shared borrow gives no more access.
+unsafe impl<N: Sync> Sync for SegmentPtr<'_, N> {}
 
 /// Packing heuristic: is it worth packing rows of `bytes` bytes for this many panels?
 fn should_pack_lhs(bytes: usize, panels: usize) -> bool {
@@ -339,10 +364,10 @@ fn should_pack_lhs(bytes: usize, panels: usize) -> bool {
     crowded || costly
 }
 
-impl<N: GemmElement> Lhs<N> {
+impl<'a, N: GemmElement> Lhs<'a, N> {
     /// Rows from `first` on, split into `blocks` of `(start, end)`.
     fn new(
-        rows: &impl LhsSource<N>,
+        rows: &'a impl LhsSource<N>,
         [depth, panels]: [usize; 2],
         first: usize,
         blocks: &[(usize, usize)],
@@ -350,7 +375,7 @@ impl<N: GemmElement> Lhs<N> {
     ) -> Self {
         let segments = rows.segments();
         let count = blocks.last().map_or(0, |block| block.1);
-        if segments == 1 && should_pack_lhs(depth * size_of::<N>(), panels) {
+        if segments == 1 && depth > 0 && should_pack_lhs(depth * size_of::<N>(), panels) {
             let mut packed_lhs = vec![N::default(); count * depth];
             let mut free = packed_lhs.as_mut_slice();
             let mut tasks = Vec::with_capacity(blocks.len());
@@ -361,21 +386,26 @@ impl<N: GemmElement> Lhs<N> {
             }
             for_each(tasks, parallel, |(from, to, block)| {
                 for i in 0..to - from {
-                    rows.row(first + from + i, |_, row| {
-                        transpose_row(&row[..depth], to - from, i, block)
-                    });
+                    for row in rows.row(first + from + i) {
+                        transpose_row(&row[..depth], to - from, i, block);
+                    }
                 }
             });
             return Self::Packed(packed_lhs);
         }
         let segment_len = depth / segments;
-        let mut pointers = vec![SegmentPtr(std::ptr::null()); count * segments];
+        let mut pointers = vec![SegmentPtr(std::ptr::null(), PhantomData); count * segments];
         for &(from, to) in blocks {
             let block = &mut pointers[from * segments..to * segments];
             for i in 0..to - from {
-                rows.row(first + from + i, |segment, values| {
-                    block[segment * (to - from) + i] = SegmentPtr(values[..segment_len].as_ptr());
-                });
+                let mut filled = 0;
+                for values in rows.row(first + from + i) {
+                    let segment: &'a [N] = &values[..segment_len];
+                    block[filled * (to - from) + i] = SegmentPtr(segment.as_ptr(), PhantomData);
+                    filled += 1;
+                }
+                // No pointer may be left null.
+                assert!(filled == segments);
             }
         }
         Self::Indirect(pointers, segment_len)
@@ -405,7 +435,9 @@ pub fn gemm_serial<N: GemmElement>(
 }
 
 /// [`gemm_serial`] without epilogue, into `out`.
-pub fn gemm_serial_into(rows: &impl LhsSource, packed: &Packed, out: &mut [MaybeUninit<f32>]) {
+pub fn gemm_serial_into(rows: &impl LhsSource, packed: &Packed, out: &mut [f32]) {
+    // SAFETY: `gemm_into` writes sums of products.
+    let out = unsafe { as_uninit_mut(out) };
     gemm_into(rows, packed, &Epilogue::NONE, 1, out);
 }
 
@@ -415,11 +447,12 @@ fn gemm_alloc<N: GemmElement>(
     epilogue: &Epilogue,
     threads: usize,
 ) -> Vec<f32> {
-    vec_init_with(rows.count() * packed.columns, |out| {
-        gemm_into(rows, packed, epilogue, threads, out);
-    })
+    let write = |out: &mut [MaybeUninit<f32>]| gemm_into(rows, packed, epilogue, threads, out);
+    // SAFETY: `gemm_into` writes all of its output.
+    unsafe { vec_init_with(rows.count() * packed.columns, write) }
 }
 
+/// `rows` times `packed` into all of `out`, `[rows, columns]`.
 fn gemm_into<N: GemmElement>(
     rows: &impl LhsSource<N>,
     packed: &Packed<N>,
@@ -430,7 +463,8 @@ fn gemm_into<N: GemmElement>(
     if out.is_empty() {
         return;
     }
-    let (total, depth) = (rows.count(), packed.part.len());
+    let (total, depth) = (out.len() / packed.columns, packed.part.len());
+    assert!(total * packed.columns == out.len());
     let max_rows = max_tile_rows();
     let panels = packed.columns.div_ceil(tile_width());
     // Parallel over rows if there are enough of them, else over panels.
@@ -496,7 +530,7 @@ pub fn max_tile_rows() -> usize {
 struct Panel<'a, 'w, N: GemmElement> {
     packed: &'a Packed<'w, N>,
     panel: usize,
-    lhs: &'a Lhs<N>,
+    lhs: &'a Lhs<'a, N>,
     blocks: &'a [(usize, usize)],
     first: usize,
     epilogue: &'a Epilogue<'a>,
@@ -524,6 +558,9 @@ impl<N: GemmElement> SimdJob for Panel<'_, '_, N> {
 
 impl<N: GemmElement> Panel<'_, '_, N> {
     /// Dispatches to the micro-tile of the block's height.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn block<V: SimdF32>(&self, rhs: &[N::Rhs], from: usize, height: usize) {
         macro_rules! heights {
@@ -531,6 +568,7 @@ impl<N: GemmElement> Panel<'_, '_, N> {
                 // Heights above V's register count never occur, and the condition is
                 // resolved at compile time.
                 match height {
+                    // SAFETY: the caller guarantees V's instructions.
                     $($height if $height <= V::ROWS => unsafe {
                         self.tile::<V, $height>(rhs, from)
                     },)*
@@ -541,8 +579,14 @@ impl<N: GemmElement> Panel<'_, '_, N> {
         heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
     }
 
+    /// Multiplies a block of `H` rows.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn tile<V: SimdF32, const H: usize>(&self, rhs: &[N::Rhs], from: usize) {
+        const MAX_WIDTH: usize = 32;
+        const { assert!(2 * V::LANES <= MAX_WIDTH) };
         let width = 2 * V::LANES;
         let depth = self.packed.part.len();
         assert!(rhs.len() == width * depth);
@@ -552,7 +596,10 @@ impl<N: GemmElement> Panel<'_, '_, N> {
         // A macro and no closure: a closure would not be compiled for V's instructions.
         macro_rules! step {
             ($row:ident of $rows:expr, $value:expr) => {
-                // SAFETY: there are `depth` steps, and both matrices have that many.
+                // SAFETY: there are at most `depth` steps, of `width` elements each, and
+                // `rhs` has exactly that many, as asserted. `$value` is an element of the
+                // packed rows, or one of a segment's `segment_len`. The caller guarantees
+                // V's instructions.
                 unsafe {
                     let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
                     for ($row, sums) in $rows.iter().zip(&mut sums) {
@@ -587,8 +634,9 @@ impl<N: GemmElement> Panel<'_, '_, N> {
         for (i, sums) in sums.into_iter().enumerate() {
             let row = self.first + from + i;
             let offset = row * self.packed.columns + first;
-            // SAFETY: `tail` and a full tile are two vectors wide, and `ptr_at` checks
-            // the bounds.
+            // SAFETY: `tail` has space for two vectors, and `ptr_at` checks it for a full
+            // tile. Panels are disjoint columns and chunks are disjoint rows, so that
+            // no other thread writes there. The caller guarantees V's instructions.
             unsafe {
                 let mut sums = [N::to_f32::<V>(sums[0]), N::to_f32::<V>(sums[1])];
                 if let Some(scale) = self.epilogue.row_scale {
@@ -602,13 +650,179 @@ impl<N: GemmElement> Panel<'_, '_, N> {
                     sums[0].store(to);
                     sums[1].store(to.add(V::LANES));
                 } else {
-                    let mut tail = [0.0f32; 32];
+                    let mut tail = [0.0f32; MAX_WIDTH];
                     sums[0].store(tail.as_mut_ptr());
                     sums[1].store(tail.as_mut_ptr().add(V::LANES));
                     self.epilogue
                         .apply_scalar(&mut tail[..count], first, offset);
                     self.out.write(row, first, &tail[..count]);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conv::{ConvGeometry, ConvParams, Patches};
+    use super::super::simd::level::at_every_level;
+    use super::super::{test_values, winograd};
+    use super::*;
+
+    /// Product and all of [`Epilogue`] in f64.
+    fn reference(
+        [rows, depth, columns]: [usize; 3],
+        a: impl Fn(usize, usize) -> f32,
+        b: &[f32],
+        epilogue: &Epilogue,
+    ) -> Vec<f32> {
+        let value = |place: usize| {
+            let (row, column) = (place / columns, place % columns);
+            let product = |i: usize| f64::from(a(row, i)) * f64::from(b[i * columns + column]);
+            let mut sum = (0..depth).map(product).sum::<f64>() as f32;
+            sum *= epilogue.row_scale.map_or(1.0, |scale| scale[row]);
+            let mut sum = [sum];
+            let scalar = Epilogue {
+                row_scale: None,
+                ..*epilogue
+            };
+            scalar.apply_scalar(&mut sum, column, place);
+            sum[0]
+        };
+        (0..rows * columns).map(value).collect()
+    }
+
+    #[track_caller]
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let distance = (found - expected).abs();
+            assert!(distance < 1e-4, "{place}: {found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn a_product_is_that_of_the_definition() {
+        // Depths with and without packed rows, tiles and panels with and without remainder.
+        for [rows, depth, columns] in [[1, 3, 1], [5, 16, 33], [15, 7, 64], [3, 1024, 5], [4, 0, 9]]
+        {
+            at_every_level(|| {
+                let (a, b) = (
+                    test_values(rows * depth, 1),
+                    test_values(depth * columns, 2),
+                );
+                let (scale, bias) = (test_values(columns, 3), test_values(columns, 4));
+                let (row_scale, residual) = (test_values(rows, 5), test_values(rows * columns, 6));
+                let epilogues = [
+                    Epilogue::NONE,
+                    Epilogue {
+                        row_scale: Some(&row_scale),
+                        scale: Some(&scale),
+                        bias: Some(&bias),
+                        residual: Some(&residual),
+                        activation: ActivationFunction::QuickGelu,
+                    },
+                ];
+                let mut packed = Vec::new();
+                pack(&b, depth, columns, columns, &mut packed);
+                let halves: Vec<f16> = packed.iter().map(|x| f16::from_f32(*x)).collect();
+                let rounded: Vec<f32> = b.iter().map(|x| f16::from_f32(*x).to_f32()).collect();
+                let lhs = Matrix {
+                    values: &a,
+                    rows,
+                    depth,
+                    stride: depth,
+                };
+                for epilogue in &epilogues {
+                    for (storage, b) in [
+                        (PackedData::F32(&packed), &b),
+                        (PackedData::F16(&halves), &rounded),
+                    ] {
+                        let packed = Packed::new(storage, depth, columns);
+                        let found = gemm_serial(&lhs, &packed, epilogue);
+                        let a = |row: usize, i: usize| a[row * depth + i];
+                        assert_close(&found, &reference([rows, depth, columns], a, b, epilogue));
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_product_on_all_threads_is_that_on_one() {
+        for [rows, depth, columns] in [[3, 20, 200], [600, 8, 20]] {
+            let (a, b) = (
+                test_values(rows * depth, 1),
+                test_values(depth * columns, 2),
+            );
+            let mut packed = Vec::new();
+            pack(&b, depth, columns, columns, &mut packed);
+            let packed = Packed::new(PackedData::F32(&packed), depth, columns);
+            let lhs = Matrix {
+                values: &a,
+                rows,
+                depth,
+                stride: depth,
+            };
+            let serial = gemm_serial(&lhs, &packed, &Epilogue::NONE);
+            assert_eq!(gemm(&lhs, &packed, &Epilogue::NONE), serial);
+        }
+    }
+
+    #[test]
+    fn a_convolution_is_that_of_the_definition() {
+        let [batch, height, width, channels, out] = [2, 5, 7, 16, 9];
+        for stride in [1, 2] {
+            let params = ConvParams {
+                kernel: 3,
+                stride,
+                out,
+            };
+            let x = test_values(batch * height * width * channels, 1);
+            let weights = test_values(9 * channels * out, 2);
+            let bias = test_values(out, 3);
+            let epilogue = Epilogue {
+                bias: Some(&bias),
+                activation: ActivationFunction::Relu,
+                ..Epilogue::NONE
+            };
+            let geometry = ConvGeometry::new([batch, height, width, channels], params, false);
+            let [down, across] = geometry.output_size();
+            let at = |row: usize, i: usize| {
+                let (picture, place) = (row / (down * across), row % (down * across));
+                let (kernel, channel) = (i / channels, i % channels);
+                let y = (place / across * stride + kernel / 3).checked_sub(1)?;
+                let x_ = (place % across * stride + kernel % 3).checked_sub(1)?;
+                let inside = y < height && x_ < width;
+                inside.then(|| x[((picture * height + y) * width + x_) * channels + channel])
+            };
+            let expected = reference(
+                [batch * down * across, 9 * channels, out],
+                |row, i| at(row, i).unwrap_or(0.0),
+                &weights,
+                &epilogue,
+            );
+            at_every_level(|| {
+                let mut packed = Vec::new();
+                pack(&weights, 9 * channels, out, out, &mut packed);
+                let packed = Packed::new(PackedData::F32(&packed), 9 * channels, out);
+                let patches = Patches::new(&x, geometry, geometry.output_rows());
+                assert_close(&gemm_serial(&patches, &packed, &epilogue), &expected);
+            });
+            if stride == 1 {
+                let transformed = winograd::transform_weights(&weights, channels * out);
+                let mut packed = Vec::new();
+                pack(
+                    &transformed,
+                    winograd::PRODUCTS * channels,
+                    out,
+                    out,
+                    &mut packed,
+                );
+                let geometry = ConvGeometry::new([batch, height, width, channels], params, true);
+                let (rows, packed) = (geometry.output_rows(), PackedData::F32(&packed));
+                let found = winograd::conv(&x, geometry, rows, packed, out, &epilogue);
+                assert_close(&found, &expected);
             }
         }
     }

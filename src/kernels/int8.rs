@@ -131,19 +131,17 @@ fn abs_bits(x: f32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Activation;
+    use super::super::simd::level::at_every_level;
+    use super::super::{ActivationFunction, test_values};
     use super::*;
-
-    /// Pseudo-random values from -1 to 1.
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        let number = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0;
-        (0..count).map(number).collect()
-    }
 
     /// Int8 GEMM against f64, within the rounding error bound: half a quantisation step
     /// per value.
     fn within_its_bound([rows, depth, columns]: [usize; 3]) {
-        let (x, w) = (numbers(rows * depth, 1), numbers(depth * columns, 2));
+        let (x, w) = (
+            test_values(rows * depth, 1),
+            test_values(depth * columns, 2),
+        );
         let (pairs, scales) = quantize_weights(&w, columns);
         let mut packed = Vec::new();
         gemm::pack(&pairs, depth / 2, columns, columns, &mut packed);
@@ -179,24 +177,18 @@ mod tests {
         }
     }
 
-    fn every_shape() {
-        for shape in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [33, 4608, 40]] {
-            within_its_bound(shape);
-        }
-    }
-
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn products_are_as_near_as_whole_numbers_allow() {
-        every_shape();
-        #[cfg(target_arch = "x86_64")]
-        for level in 0..2 {
-            super::super::simd::level::MAX_LEVEL.set(level);
-            every_shape();
-            super::super::simd::level::MAX_LEVEL.set(u8::MAX);
-        }
+        at_every_level(|| {
+            for shape in [[1, 64, 8], [3, 100, 36], [50, 96, 132], [33, 4608, 40]] {
+                within_its_bound(shape);
+            }
+        });
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn the_largest_sums_fit() {
         for depth in [2, 64, 4608, 16_384] {
             let (x, w) = (vec![1.0; depth], vec![-1.0; depth * 2]);
@@ -206,7 +198,7 @@ mod tests {
             let packed = Packed::new(packed.as_slice(), depth / 2, 2);
             let epilogue = Epilogue {
                 scale: Some(&scales),
-                activation: Activation::Identity,
+                activation: ActivationFunction::Identity,
                 ..Epilogue::NONE
             };
             for found in gemm(&x, depth, &packed, &epilogue) {

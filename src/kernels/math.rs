@@ -1,6 +1,6 @@
 //! Branch-free scalar functions, so that compilers vectorise loops over them.
 
-use super::Activation;
+use super::ActivationFunction;
 
 /// `e^x` to 2 units in the last place; 0 below -87, capped above 88.
 #[inline(always)]
@@ -47,7 +47,6 @@ pub fn gelu(x: f32) -> f32 {
 }
 
 /// Derivative of [`quick_gelu`].
-#[cfg(feature = "training")]
 #[inline(always)]
 pub fn quick_gelu_grad(x: f32) -> f32 {
     let sigmoid = 1.0 / (1.0 + exp(-1.702 * x));
@@ -55,7 +54,6 @@ pub fn quick_gelu_grad(x: f32) -> f32 {
 }
 
 /// Derivative of [`gelu`].
-#[cfg(feature = "training")]
 #[inline(always)]
 pub fn gelu_grad(x: f32) -> f32 {
     const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
@@ -65,12 +63,12 @@ pub fn gelu_grad(x: f32) -> f32 {
 
 /// Applies an activation to a row, in place.
 #[inline(always)]
-pub fn activate(activation: Activation, row: &mut [f32]) {
+pub fn activate(activation: ActivationFunction, row: &mut [f32]) {
     match activation {
-        Activation::Identity => {}
-        Activation::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
-        Activation::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
-        Activation::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
+        ActivationFunction::Identity => {}
+        ActivationFunction::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
+        ActivationFunction::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
+        ActivationFunction::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
     }
 }
 
@@ -114,7 +112,6 @@ pub fn sum_of_squares(row: &[f32]) -> f32 {
     fold(row, 0.0, |x| x * x, |a, b| a + b)
 }
 
-#[cfg(feature = "training")]
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;

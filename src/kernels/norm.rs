@@ -1,8 +1,11 @@
 //! Layer normalisation by row.
 
+use std::mem::MaybeUninit;
+
 use super::math;
-use super::parallel::for_each;
+use super::parallel::{add_assign, chunk_ranges, for_each, split_by, sum_by_channel};
 use super::simd::{SimdF32, SimdJob, dispatch};
+use super::uninit::vec_init_with;
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` for rows as long as `gamma`.
 pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
@@ -46,19 +49,17 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f
 const ROWS: usize = 64;
 
 /// Gradients of `x`, gamma and beta, given the gradient of [`layer_norm`].
-#[cfg(feature = "training")]
 pub fn layer_norm_backward(
     grad_output: &[f32],
     x: &[f32],
     gamma: &[f32],
     epsilon: f32,
 ) -> [Vec<f32>; 3] {
-    use super::parallel::{add_assign, chunk_ranges, split_by, sum_by_channel};
-    use super::uninit::vec_init_with;
     let width = gamma.len();
+    assert!(grad_output.len() == x.len() && x.len().is_multiple_of(width));
     let chunks = chunk_ranges(x.len().div_ceil(ROWS * width));
     let mut parts = vec![[vec![0.0; width], vec![0.0; width]]; chunks.len()];
-    let grad_x = vec_init_with(x.len(), |out| {
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let out = split_by(out, &chunks, ROWS * width);
         let parts = chunks.iter().zip(&mut parts).zip(out).collect();
         for_each(parts, true, |((chunk, all), out)| {
@@ -81,7 +82,10 @@ pub fn layer_norm_backward(
                 }
             }
         });
-    });
+    };
+    // SAFETY: the chunks cover all rows, which leave no remainder, as asserted, and
+    // `Backward` writes all of its rows.
+    let grad_x = unsafe { vec_init_with(x.len(), write) };
     let [gamma, beta] = [0, 1].map(|index| {
         let mut all = vec![0.0; width];
         parts
@@ -93,17 +97,15 @@ pub fn layer_norm_backward(
 }
 
 /// Rows of [`layer_norm_backward`]; `sums` accumulates the gradients of gamma and beta.
-#[cfg(feature = "training")]
 struct Backward<'a> {
     grad_output: &'a [f32],
     x: &'a [f32],
     gamma: &'a [f32],
     epsilon: f32,
-    out: &'a mut [std::mem::MaybeUninit<f32>],
+    out: &'a mut [MaybeUninit<f32>],
     sums: &'a mut [Vec<f32>; 2],
 }
 
-#[cfg(feature = "training")]
 impl SimdJob for Backward<'_> {
     type Output = ();
     #[inline(always)]
@@ -140,5 +142,28 @@ impl SimdJob for Backward<'_> {
                 out.write(inv_std * (scaled - mean_grad - normalized * projection));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::level::at_every_level;
+    use super::super::{assert_gradient, dot, test_values};
+    use super::*;
+
+    #[test]
+    fn gradients_are_the_slopes_of_layer_norm() {
+        let (rows, width) = (3, 20);
+        let [x, grad_output] = [1, 2].map(|seed| test_values(rows * width, seed));
+        let [gamma, beta] = [3, 4].map(|seed| test_values(width, seed));
+        at_every_level(|| {
+            let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| {
+                dot(&layer_norm(x, gamma, beta, 1e-2), &grad_output)
+            };
+            let grads = layer_norm_backward(&grad_output, &x, &gamma, 1e-2);
+            assert_gradient(&grads[0], &x, |x| loss(x, &gamma, &beta));
+            assert_gradient(&grads[1], &gamma, |gamma| loss(&x, gamma, &beta));
+            assert_gradient(&grads[2], &beta, |beta| loss(&x, &gamma, beta));
+        });
     }
 }

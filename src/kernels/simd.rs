@@ -3,8 +3,10 @@
 /// Vector of f32, with the operations that the kernels need.
 ///
 /// # Safety
-/// Every function requires the type's instructions, which [`dispatch`] checks; pointers
-/// must be valid for [`Self::LANES`] values.
+/// Every function requires the type's instructions, which [`dispatch`] checks. A pointer
+/// must be valid for reads of [`Self::LANES`] elements, or for writes in [`Self::store`];
+/// it need not be aligned.
+#[allow(clippy::missing_safety_doc, reason = "said once, above")]
 pub trait SimdF32: Copy {
     const LANES: usize;
     /// Maximum tile height (MR): rows of two accumulators each that fit the registers.
@@ -60,14 +62,18 @@ pub fn tile_width() -> usize {
 pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
     use x86::{Avx2, Avx512};
 
+    /// # Safety
+    /// The processor has these instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn avx512<W: SimdJob>(job: W) -> W::Output {
-        // SAFETY: this function is compiled for these instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { job.run::<Avx512>() }
     }
+    /// # Safety
+    /// The processor has these instructions.
     #[target_feature(enable = "avx2,fma,f16c")]
     fn avx2<W: SimdJob>(job: W) -> W::Output {
-        // SAFETY: as above.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { job.run::<Avx2>() }
     }
     let max_level = max_level();
@@ -81,7 +87,8 @@ pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
-    // SAFETY: the processor was checked for the instructions of each.
+    // SAFETY: the processor was just checked for the instructions of each; `Array4` needs
+    // none beyond those that the program is compiled for.
     unsafe {
         match (has_avx512, has_avx2) {
             (true, _) => avx512(job),
@@ -91,13 +98,31 @@ pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
     }
 }
 
-/// Caps the instruction set in tests: 0 for the portable fallback, 1 for AVX2.
-#[cfg(all(test, target_arch = "x86_64"))]
+/// Cap of the instruction set in tests: 0 for the portable fallback, 1 for AVX2.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 pub mod level {
-    use std::cell::Cell;
+    /// Runs `test` as it is, then on one thread with each lower instruction set.
+    #[cfg(target_arch = "x86_64")]
+    pub fn at_every_level(test: impl Fn() + Sync) {
+        test();
+        for level in [0, 1] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+            pool.unwrap().install(|| {
+                MAX_LEVEL.set(level);
+                test();
+            });
+        }
+    }
 
+    /// Runs `test`: there is one instruction set.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn at_every_level(test: impl Fn() + Sync) {
+        test();
+    }
+
+    #[cfg(target_arch = "x86_64")]
     thread_local! {
-        pub static MAX_LEVEL: Cell<u8> = const { Cell::new(u8::MAX) };
+        pub(super) static MAX_LEVEL: std::cell::Cell<u8> = const { std::cell::Cell::new(u8::MAX) };
     }
 }
 
@@ -110,20 +135,25 @@ fn max_level() -> u8 {
     u8::MAX
 }
 
+/// The program says by its feature which instructions it takes; the page's loader asks the
+/// browser which program it accepts. Others are refused as a whole.
 #[cfg(target_arch = "wasm32")]
 pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
-    #[target_feature(enable = "simd128")]
-    fn simd128<W: SimdJob>(job: W) -> W::Output {
-        // SAFETY: this function is compiled for these instructions.
+    #[cfg_attr(
+        feature = "relaxed-simd",
+        target_feature(enable = "simd128,relaxed-simd")
+    )]
+    #[cfg_attr(not(feature = "relaxed-simd"), target_feature(enable = "simd128"))]
+    fn simd<W: SimdJob>(job: W) -> W::Output {
+        // SAFETY: a browser without these instructions rejects the whole module.
         unsafe { job.run::<wasm::Simd128>() }
     }
-    // A browser without simd128 rejects the whole module.
-    simd128(job)
+    simd(job)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
 pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
-    // SAFETY: nothing beyond what the program is compiled for anyway.
+    // SAFETY: `Array4` needs no instructions beyond those that the program is compiled for.
     unsafe { job.run::<Array4>() }
 }
 
@@ -136,6 +166,10 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
 
+    #[allow(
+        unsafe_op_in_unsafe_fn,
+        reason = "a block would repeat the contract of `SimdF32`"
+    )]
     impl SimdF32 for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 14;
@@ -144,60 +178,62 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn zero() -> Self {
-            unsafe { Self(_mm512_setzero_ps()) }
+            Self(_mm512_setzero_ps())
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm512_loadu_ps(from)) }
+            Self(_mm512_loadu_ps(from))
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, self.0) }
+            _mm512_storeu_ps(to, self.0)
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: f32, b: Self) -> Self {
-            unsafe { Self(_mm512_fmadd_ps(_mm512_set1_ps(a), b.0, self.0)) }
+            Self(_mm512_fmadd_ps(_mm512_set1_ps(a), b.0, self.0))
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+            Self(_mm512_add_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn subtract(self, other: Self) -> Self {
-            unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+            Self(_mm512_sub_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
-            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+            Self(_mm512_mul_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
-            unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+            Self(_mm512_max_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn zero_ints() -> Self::Ints {
-            unsafe { _mm512_setzero_si512() }
+            _mm512_setzero_si512()
         }
         #[inline(always)]
         unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
-            unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
+            _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast()))
         }
         #[inline(always)]
         unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
-            unsafe {
-                let a = _mm512_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
-                _mm512_add_epi32(sums, _mm512_madd_epi16(a, b))
-            }
+            let a = _mm512_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
+            _mm512_add_epi32(sums, _mm512_madd_epi16(a, b))
         }
         #[inline(always)]
         unsafe fn to_floats(ints: Self::Ints) -> Self {
-            unsafe { Self(_mm512_cvtepi32_ps(ints)) }
+            Self(_mm512_cvtepi32_ps(ints))
         }
     }
 
     #[derive(Clone, Copy)]
     pub struct Avx2(__m256);
 
+    #[allow(
+        unsafe_op_in_unsafe_fn,
+        reason = "a block would repeat the contract of `SimdF32`"
+    )]
     impl SimdF32 for Avx2 {
         const LANES: usize = 8;
         const ROWS: usize = 6;
@@ -206,54 +242,52 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn zero() -> Self {
-            unsafe { Self(_mm256_setzero_ps()) }
+            Self(_mm256_setzero_ps())
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm256_loadu_ps(from)) }
+            Self(_mm256_loadu_ps(from))
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm256_storeu_ps(to, self.0) }
+            _mm256_storeu_ps(to, self.0)
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: f32, b: Self) -> Self {
-            unsafe { Self(_mm256_fmadd_ps(_mm256_set1_ps(a), b.0, self.0)) }
+            Self(_mm256_fmadd_ps(_mm256_set1_ps(a), b.0, self.0))
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+            Self(_mm256_add_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn subtract(self, other: Self) -> Self {
-            unsafe { Self(_mm256_sub_ps(self.0, other.0)) }
+            Self(_mm256_sub_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
-            unsafe { Self(_mm256_mul_ps(self.0, other.0)) }
+            Self(_mm256_mul_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn max(self, other: Self) -> Self {
-            unsafe { Self(_mm256_max_ps(self.0, other.0)) }
+            Self(_mm256_max_ps(self.0, other.0))
         }
         #[inline(always)]
         unsafe fn zero_ints() -> Self::Ints {
-            unsafe { _mm256_setzero_si256() }
+            _mm256_setzero_si256()
         }
         #[inline(always)]
         unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
-            unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+            _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast()))
         }
         #[inline(always)]
         unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
-            unsafe {
-                let a = _mm256_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
-                _mm256_add_epi32(sums, _mm256_madd_epi16(a, b))
-            }
+            let a = _mm256_set1_epi32(i32::from(a[0]) & 0xffff | i32::from(a[1]) << 16);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(a, b))
         }
         #[inline(always)]
         unsafe fn to_floats(ints: Self::Ints) -> Self {
-            unsafe { Self(_mm256_cvtepi32_ps(ints)) }
+            Self(_mm256_cvtepi32_ps(ints))
         }
     }
 }
@@ -267,6 +301,10 @@ mod wasm {
     #[derive(Clone, Copy)]
     pub struct Simd128(v128);
 
+    #[allow(
+        unsafe_op_in_unsafe_fn,
+        reason = "a block would repeat the contract of `SimdF32`"
+    )]
     impl SimdF32 for Simd128 {
         const LANES: usize = 4;
         const ROWS: usize = 4;
@@ -279,15 +317,20 @@ mod wasm {
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(v128_load(from.cast())) }
+            Self(v128_load(from.cast()))
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
-            unsafe { v128_store(to.cast(), self.0) }
+            v128_store(to.cast(), self.0)
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: f32, b: Self) -> Self {
-            Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0)))
+            let a = f32x4_splat(a);
+            // Fused where the processor can do it, and then rounded once.
+            #[cfg(feature = "relaxed-simd")]
+            return Self(f32x4_relaxed_madd(a, b.0, self.0));
+            #[cfg(not(feature = "relaxed-simd"))]
+            Self(f32x4_add(self.0, f32x4_mul(a, b.0)))
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
@@ -311,7 +354,7 @@ mod wasm {
         }
         #[inline(always)]
         unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
-            unsafe { i16x8_load_extend_i8x8(from.cast()) }
+            i16x8_load_extend_i8x8(from.cast())
         }
         #[inline(always)]
         unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {
@@ -332,6 +375,10 @@ mod wasm {
 struct Array4([f32; 4]);
 
 #[cfg(not(target_arch = "wasm32"))]
+#[allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "a block would repeat the contract of `SimdF32`"
+)]
 impl SimdF32 for Array4 {
     const LANES: usize = 4;
     const ROWS: usize = 8;
@@ -344,11 +391,11 @@ impl SimdF32 for Array4 {
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        unsafe { Self(from.cast::<[f32; 4]>().read_unaligned()) }
+        Self(from.cast::<[f32; 4]>().read_unaligned())
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+        to.cast::<[f32; 4]>().write_unaligned(self.0)
     }
     #[inline(always)]
     unsafe fn mul_add(self, a: f32, b: Self) -> Self {
@@ -381,7 +428,9 @@ impl SimdF32 for Array4 {
     }
     #[inline(always)]
     unsafe fn load_pairs(from: *const [i8; 2]) -> Self::Pairs {
-        unsafe { from.cast::<[[i8; 2]; 4]>().read() }.map(|pair| pair.map(i16::from))
+        from.cast::<[[i8; 2]; 4]>()
+            .read()
+            .map(|pair| pair.map(i16::from))
     }
     #[inline(always)]
     unsafe fn add_pairs(sums: Self::Ints, a: [i16; 2], b: Self::Pairs) -> Self::Ints {

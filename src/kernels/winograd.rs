@@ -10,7 +10,7 @@ use super::conv::ConvGeometry;
 use super::gemm::{self, Epilogue, Matrix, Packed, PackedData};
 use super::parallel::{for_each, for_each_index, threads};
 use super::simd::{SimdF32, SimdJob, dispatch};
-use super::uninit::{DisjointWriter, as_uninit_mut, vec_init_with};
+use super::uninit::{DisjointWriter, vec_init_with};
 
 /// Sides of the kernel, of an output tile, and of an input tile.
 pub const KERNEL: usize = 3;
@@ -26,9 +26,9 @@ const MATRIX_PADDING: usize = 16;
 /// Transforms weights `[3, 3, channels, columns]` to `[16, channels, columns]`, `part`
 /// values each: at least a vector.
 pub fn transform_weights(matrix: &[f32], part: usize) -> Vec<f32> {
-    vec_init_with(PRODUCTS * part, |out| {
-        dispatch(TransformKernel { matrix, part, out });
-    })
+    let write = |out: &mut [MaybeUninit<f32>]| dispatch(TransformKernel { matrix, part, out });
+    // SAFETY: `TransformKernel` writes every vector of each of the sixteen parts.
+    unsafe { vec_init_with(PRODUCTS * part, write) }
 }
 
 struct TransformKernel<'a> {
@@ -48,7 +48,9 @@ impl SimdJob for TransformKernel<'_> {
         for first in (0..part).step_by(V::LANES) {
             // The last vector overlaps the one before.
             let from = first.min(part - V::LANES);
-            // SAFETY: a vector fits into every part from there on.
+            // SAFETY: `from` is at most a vector before the end of a part, and the matrix
+            // has nine parts, the output sixteen, as asserted. The caller guarantees V's
+            // instructions.
             unsafe {
                 let matrix = self.matrix.as_ptr().add(from);
                 let to = self.out.as_mut_ptr().cast::<f32>().add(from);
@@ -70,6 +72,9 @@ impl SimdJob for TransformKernel<'_> {
 }
 
 /// Kernel transform of one row, `G g`.
+///
+/// # Safety
+/// The processor has the instructions of `V`.
 #[inline(always)]
 unsafe fn transform_kernel<V: SimdF32>([a, b, c]: [V; KERNEL]) -> [V; INPUT_TILE] {
     // SAFETY: the caller guarantees V's instructions.
@@ -158,6 +163,9 @@ impl<'a> Tiles<'a> {
 }
 
 /// Input transform in one direction, `Bᵀ d`.
+///
+/// # Safety
+/// The processor has the instructions of `V`.
 #[inline(always)]
 unsafe fn transform_input<V: SimdF32>([a, b, c, d]: [V; INPUT_TILE]) -> [V; INPUT_TILE] {
     // SAFETY: the caller guarantees V's instructions.
@@ -165,6 +173,9 @@ unsafe fn transform_input<V: SimdF32>([a, b, c, d]: [V; INPUT_TILE]) -> [V; INPU
 }
 
 /// Output transform in one direction, `Aᵀ m`.
+///
+/// # Safety
+/// The processor has the instructions of `V`.
 #[inline(always)]
 unsafe fn transform_output<V: SimdF32>([a, b, c, d]: [V; INPUT_TILE]) -> [V; OUTPUT_TILE] {
     // SAFETY: the caller guarantees V's instructions.
@@ -193,8 +204,9 @@ impl SimdJob for TransformInput<'_, '_> {
                 // The last vector overlaps the one before.
                 let from = first.min(channels - V::LANES);
                 first += V::LANES;
-                // SAFETY: a vector fits into the channels from there on, and into each
-                // GEMM's matrix.
+                // SAFETY: `from` is at most a vector before the end of the channels, which
+                // each of the sixteen slices has, and `out` for every tile and product, as
+                // asserted. The caller guarantees V's instructions.
                 unsafe {
                     let mut d = [[V::zero(); INPUT_TILE]; INPUT_TILE];
                     for (i, read) in read.iter().enumerate() {
@@ -243,8 +255,10 @@ impl SimdJob for TransformOutput<'_, '_> {
             let pixel = (row - self.tiles.output_rows.start) * width + x;
             for from in (0..columns).step_by(V::LANES) {
                 let count = V::LANES.min(columns - from);
-                // SAFETY: loads stay within a matrix or the padding after it; stores are
-                // as long as a vector or as a part of `row`.
+                // SAFETY: a load starts within a product's matrix and ends in it or in the
+                // padding after it, which is as long as a vector, as asserted; so is `tail`.
+                // `ptr_at` checks the bounds of the output, and no other tile has these
+                // pixels. The caller guarantees V's instructions.
                 unsafe {
                     let products = self.products.as_ptr().add(i * columns + from);
                     let mut transformed = [[V::zero(); OUTPUT_TILE]; INPUT_TILE];
@@ -311,7 +325,7 @@ pub fn conv(
     if by_chunk {
         chunks = chunks.next_multiple_of(threads);
     }
-    vec_init_with(length, |out| {
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let writer = DisjointWriter::new(out, columns);
         for_each_index(chunks, by_chunk, |chunk| {
             let part = chunk * total / chunks..(chunk + 1) * total / chunks;
@@ -344,7 +358,7 @@ pub fn conv(
                     part: index * channels..(index + 1) * channels,
                     columns,
                 };
-                gemm::gemm_serial_into(&rows, &packed, as_uninit_mut(&mut out[..count * columns]));
+                gemm::gemm_serial_into(&rows, &packed, &mut out[..count * columns]);
             });
             dispatch(TransformOutput {
                 tiles: &tiles,
@@ -356,5 +370,8 @@ pub fn conv(
             });
             SCRATCH.set(scratch);
         });
-    })
+    };
+    // SAFETY: the chunks have all tiles, which cover all pixels of the output rows, and
+    // `TransformOutput` writes all columns of each.
+    unsafe { vec_init_with(length, write) }
 }

@@ -11,6 +11,8 @@ mod info;
 #[cfg(feature = "compute")]
 mod pack;
 #[cfg(feature = "compute")]
+mod params;
+#[cfg(feature = "compute")]
 mod pooled;
 #[cfg(feature = "compute")]
 mod resnet;
@@ -27,11 +29,12 @@ pub use self::{
     config::{
         Activation, ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig,
     },
+    params::{ParamMapper, ParamVisitor, map_params, visit_params},
     resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
     text::{TextTransformer, TokenBatch},
     transformer::{Attention, Mlp, ResidualAttentionBlock, Transformer},
     vit::VisionTransformer,
 };
 #[cfg(feature = "compute")]
-pub use crate::ops::{WeightPrecision, normalize};
+pub use crate::ops::{ReadBackError, WeightPrecision, normalize, read_back};
 pub use info::ModelInfo;

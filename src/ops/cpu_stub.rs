@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Int, Tensor};
 
 use super::linear::Int8;
-use crate::kernels::Activation;
+use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 use crate::kernels::pool::ShardedMatrix;
 
@@ -55,7 +55,7 @@ pub fn linear(
     _: usize,
     _: [Option<Tensor<1>>; 2],
     _: Option<Tensor<2>>,
-    _: Activation,
+    _: ActivationFunction,
 ) -> Option<Tensor<2>> {
     None
 }
@@ -67,7 +67,7 @@ pub fn conv(
     _: Tensor<1>,
     _: Tensor<1>,
     _: Option<Tensor<4>>,
-    _: Activation,
+    _: ActivationFunction,
 ) -> Option<Tensor<4>> {
     None
 }

@@ -19,6 +19,7 @@ mod gpu;
 mod init;
 mod linear;
 mod norm;
+mod read_back;
 mod tokens;
 
 pub use attention::{PackedPool, attention, pool_attention};
@@ -28,12 +29,13 @@ pub use embedding::{Embedding, select_rows};
 pub use init::{Initializer, seed};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};
+pub use read_back::{ReadBackError, read_back};
 pub use tokens::{add_cls_and_position, into_contiguous, map_samples};
 
 use burn::tensor::activation::{gelu, relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::Activation;
+use crate::kernels::ActivationFunction;
 
 /// Compiles the GPU kernels for a model with these head dimensions, to warm the kernel
 /// cache while the weights load. Runs nothing; nothing else may run meanwhile.
@@ -93,14 +95,14 @@ impl<const D: usize> Epilogue<D> {
     }
 
     /// Residual and activation, for the fast paths.
-    fn split(&self) -> (Option<&Tensor<D>>, Activation) {
+    fn split(&self) -> (Option<&Tensor<D>>, ActivationFunction) {
         match self {
-            Self::None => (None, Activation::Identity),
-            Self::QuickGelu => (None, Activation::QuickGelu),
-            Self::Gelu => (None, Activation::Gelu),
-            Self::Relu => (None, Activation::Relu),
-            Self::Add(other) => (Some(other), Activation::Identity),
-            Self::AddRelu(other) => (Some(other), Activation::Relu),
+            Self::None => (None, ActivationFunction::Identity),
+            Self::QuickGelu => (None, ActivationFunction::QuickGelu),
+            Self::Gelu => (None, ActivationFunction::Gelu),
+            Self::Relu => (None, ActivationFunction::Relu),
+            Self::Add(other) => (Some(other), ActivationFunction::Identity),
+            Self::AddRelu(other) => (Some(other), ActivationFunction::Relu),
         }
     }
 }
@@ -112,6 +114,7 @@ mod tests {
     use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
     use super::*;
+    use crate::kernels::simd::level::at_every_level;
 
     /// Equal values in every run, independent of other tests: close to a ReLU's kink,
     /// rounding decides which side a value falls on.
@@ -318,7 +321,7 @@ mod tests {
     #[test]
     fn fast_paths_on_the_cpu() {
         let device = Device::flex();
-        cpu::with_all_vectors(|| {
+        at_every_level(|| {
             linear(&device);
             conv(&device);
             pool(&device);
@@ -356,7 +359,7 @@ mod tests {
     #[test]
     #[cfg(feature = "training")]
     fn fast_ways_back_on_the_cpu() {
-        cpu::with_all_vectors(convolutions_back);
+        at_every_level(convolutions_back);
     }
 
     #[cfg(feature = "training")]
@@ -403,7 +406,7 @@ mod tests {
     #[test]
     #[cfg(feature = "training")]
     fn fast_ways_back_of_transformers_on_the_cpu() {
-        cpu::with_all_vectors(transformers_back);
+        at_every_level(transformers_back);
     }
 
     #[cfg(feature = "training")]

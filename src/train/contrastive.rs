@@ -1,12 +1,14 @@
 //! Loss and gradients of one batch; with gradient caching (GradCache) when it exceeds the
 //! micro-batch.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::optimizer::{in_graph, map_untracked};
 use super::{Gradients, TrainError, contrastive_loss};
-use crate::model::{Clip, ImageEncoder, TokenBatch};
+use crate::model::{
+    Clip, ImageEncoder, ParamMapper, ParamVisitor, TokenBatch, map_params, visit_params,
+};
 
 /// Batch of image-text pairs.
 #[derive(Clone, Debug, Default)]
@@ -183,7 +185,7 @@ impl RunningStats {
         let mut collector = RunningStatsVisitor::default();
         if let ImageEncoder::ResNet(_) = model.visual {
             sync_running_stats(model);
-            model.visit(&mut collector);
+            visit_params(model, &mut collector);
         }
         Self(collector.stats)
     }
@@ -196,10 +198,7 @@ impl RunningStats {
         sync_running_stats(model);
         let mut stats = self.0;
         stats.reverse();
-        let _ = model.clone().map(&mut RunningStatsMapper {
-            path: Vec::new(),
-            stats,
-        });
+        let _ = map_params(model.clone(), &mut RunningStatsMapper { stats });
     }
 }
 
@@ -208,49 +207,32 @@ pub(super) fn sync_running_stats(model: &Clip) {
     drop(model.valid());
 }
 
-fn is_running_stat(path: &[String]) -> bool {
-    path.last().is_some_and(|name| name.starts_with("running_"))
+/// Whether a path is that of a running mean or variance of batch normalisation.
+pub(super) fn is_running_stat(path: &str) -> bool {
+    path.ends_with(".running_mean") || path.ends_with(".running_var")
 }
 
 #[derive(Default)]
 struct RunningStatsVisitor {
-    path: Vec<String>,
     stats: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for RunningStatsVisitor {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if is_running_stat(&self.path) {
+impl ParamVisitor for RunningStatsVisitor {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+        if is_running_stat(path) {
             self.stats.push(param.val().inner().reshape([-1]));
         }
     }
 }
 
 struct RunningStatsMapper {
-    path: Vec<String>,
     /// In reverse order.
     stats: Vec<Tensor<1>>,
 }
 
-impl ModuleMapper for RunningStatsMapper {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !is_running_stat(&self.path) {
+impl ParamMapper for RunningStatsMapper {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !is_running_stat(path) {
             return param;
         }
         match self.stats.pop() {

@@ -1,3 +1,5 @@
+use crate::model::ReadBackError;
+
 /// Error of a training run.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -33,4 +35,10 @@ pub enum TrainError {
     /// Failure of the device.
     #[error("the device failed: {0}")]
     Device(String),
+}
+
+impl From<ReadBackError> for TrainError {
+    fn from(error: ReadBackError) -> Self {
+        Self::Device(error.to_string())
+    }
 }

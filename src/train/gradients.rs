@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::optimizer::sum_of_squares;
+use crate::model::{ParamVisitor, visit_params};
 
 /// Flat gradients of a module's parameters, without a graph.
 #[derive(Clone, Debug, Default)]
@@ -17,11 +18,10 @@ impl Gradients {
     /// Collects the gradients of `model` from the result of [`Tensor::backward`].
     pub fn of<M: Module>(model: &M, tensors: burn::tensor::Gradients) -> Self {
         let mut collector = GradientVisitor {
-            path: Vec::new(),
             tensors,
             gradients: Self::default(),
         };
-        model.visit(&mut collector);
+        visit_params(model, &mut collector);
         collector.gradients
     }
 
@@ -63,24 +63,15 @@ impl Gradients {
 }
 
 struct GradientVisitor {
-    path: Vec<String>,
     tensors: burn::tensor::Gradients,
     gradients: Gradients,
 }
 
-impl ModuleVisitor for GradientVisitor {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for GradientVisitor {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad_remove(&mut self.tensors) {
             let gradient = gradient.reshape([-1]);
-            self.gradients.by_path.insert(self.path.join("."), gradient);
+            self.gradients.by_path.insert(path.into(), gradient);
         }
     }
 }

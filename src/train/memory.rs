@@ -1,11 +1,13 @@
 //! Memory estimate of a training run.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
 use super::lora::{lora_size, towers_of};
 use super::{TrainMode, Unfreeze};
-use crate::model::{Activation, Clip, ClipConfig, ResNetConfig, VisionConfig};
+use crate::model::{
+    Activation, Clip, ClipConfig, ParamVisitor, ResNetConfig, VisionConfig, visit_params,
+};
 
 /// Estimate in bytes: 1 to 1.35 times what was measured on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +41,12 @@ pub fn estimate_memory(
     // Parameters are lazy: nothing large is allocated.
     let model = Clip::init(config, device);
     let mut count = ParamCounter {
-        path: Vec::new(),
         config,
         method,
         all: 0,
         learning: 0,
     };
-    model.visit(&mut count);
+    visit_params(&model, &mut count);
     let (mut all, mut learning) = (count.all, count.learning);
     if let TrainMode::Lora(lora) = method {
         learning = lora_size(model, lora);
@@ -161,27 +162,18 @@ fn resnet_stages(vision: &ResNetConfig) -> Vec<u64> {
 }
 
 struct ParamCounter<'a> {
-    path: Vec<String>,
     config: &'a ClipConfig,
     method: &'a TrainMode,
     all: usize,
     learning: usize,
 }
 
-impl ModuleVisitor for ParamCounter<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for ParamCounter<'_> {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let count = param.lazy_shape().num_elements();
         self.all += count;
         if let TrainMode::Full(parts) = self.method
-            && parts.is_trainable(&self.path.join("."), self.config)
+            && parts.is_trainable(path, self.config)
         {
             self.learning += count;
         }

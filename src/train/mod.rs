@@ -84,13 +84,3 @@ pub use pretrain::{
     Augment, Encode, EncodeError, Group, ImageKind, LabelledImage, PretrainData, PretrainDataError,
     PretrainError, PretrainOptions, SharedName, Sprite, pretrain, resize_positional_embedding,
 };
-
-/// Reads a tensor back from its device.
-#[cfg(feature = "training")]
-async fn values_of<const D: usize>(
-    tensor: burn::tensor::Tensor<D>,
-) -> Result<Vec<f32>, TrainError> {
-    let failed = |error: String| TrainError::Device(error);
-    let data = (tensor.into_data_async().await).map_err(|error| failed(format!("{error:?}")))?;
-    (data.try_into_vec::<f32>()).map_err(|error| failed(format!("{error:?}")))
-}

@@ -11,9 +11,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::TrainError;
 use super::lora::{matrix, pair, sites};
-use super::{TrainError, values_of};
-use crate::model::Clip;
+use crate::model::{Clip, read_back};
 
 /// Prefix of every name in PEFT's files.
 const PREFIX: &str = "base_model.model.";
@@ -77,7 +77,7 @@ pub async fn save_peft(model: &Clip, base: Option<&str>) -> Result<PeftFiles, Tr
             size = Some((rank, alpha));
             for (matrix, letter) in [(a, 'A'), (b, 'B')] {
                 let [rows, columns] = matrix.dims();
-                let values = values_of(matrix.transpose()).await?;
+                let values = read_back(matrix.transpose()).await?;
                 let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 let name = format!("{PREFIX}{name}.lora_{letter}.weight");
                 tensors.insert(name, ([columns, rows], bytes));

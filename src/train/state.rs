@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::contrastive::sync_running_stats;
+use super::contrastive::{is_running_stat, sync_running_stats};
 use super::optimizer::map_untracked;
-use super::{Sampler, TrainError, TrainOptions, Trainer, values_of};
-use crate::model::{Clip, ClipConfig};
+use super::{Sampler, TrainError, TrainOptions, Trainer};
+use crate::model::{
+    Clip, ClipConfig, ParamMapper, ParamVisitor, map_params, read_back, visit_params,
+};
 
 /// Metadata key.
 const KEY: &str = "clip.training";
@@ -38,7 +40,7 @@ impl Trainer {
     pub async fn state(&self, sampler: Option<&Sampler>) -> Result<Vec<u8>, TrainError> {
         let mut collector = Collector::default();
         sync_running_stats(&self.model);
-        self.model.visit(&mut collector);
+        visit_params(&self.model, &mut collector);
         let mut tensors: Vec<(String, Tensor<1>)> = (collector.found.into_iter())
             .map(|(path, values)| (format!("{PARAMETER}{path}"), values))
             .collect();
@@ -56,7 +58,7 @@ impl Trainer {
         let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
         let mut bytes = header(&tensors, &progress);
         for (_, values) in tensors {
-            let values = values_of(values).await?;
+            let values = read_back(values).await?;
             bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
         }
         Ok(bytes)
@@ -89,12 +91,11 @@ impl Trainer {
         }
         let mut trainer = Self::new(model, progress.config, progress.options)?;
         let mut filler = Filler {
-            path: Vec::new(),
             values,
             moments: BTreeMap::new(),
             error: None,
         };
-        trainer.model = trainer.model.map(&mut filler);
+        trainer.model = map_params(trainer.model, &mut filler);
         if let Some(error) = filler.error {
             return Err(refuse(error));
         }
@@ -123,55 +124,32 @@ fn header(tensors: &[(String, Tensor<1>)], progress: &str) -> Vec<u8> {
     [&(entries.len() as u64).to_le_bytes(), entries.as_bytes()].concat()
 }
 
-fn is_statistic(path: &str) -> bool {
-    path.ends_with(".running_mean") || path.ends_with(".running_var")
-}
-
 /// Collects the flat values of trainable parameters and running statistics.
 #[derive(Default)]
 struct Collector {
-    path: Vec<String>,
     found: Vec<(String, Tensor<1>)>,
 }
 
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (path, values) = (self.path.join("."), param.val());
-        if values.is_require_grad() || is_statistic(&path) {
-            self.found.push((path, values.inner().reshape([-1])));
+impl ParamVisitor for Collector {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+        let values = param.val();
+        if values.is_require_grad() || is_running_stat(path) {
+            self.found.push((path.into(), values.inner().reshape([-1])));
         }
     }
 }
 
 /// Loads the values of a checkpoint into a model.
 struct Filler {
-    path: Vec<String>,
     values: BTreeMap<String, Vec<f32>>,
     moments: BTreeMap<String, [Tensor<1>; 2]>,
     error: Option<String>,
 }
 
-impl ModuleMapper for Filler {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.join(".");
+impl ParamMapper for Filler {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let before = param.val();
-        if !before.is_require_grad() && !is_statistic(&path) {
+        if !before.is_require_grad() && !is_running_stat(path) {
             return param;
         }
         let (device, count) = (before.device().inner(), before.shape().num_elements());
@@ -181,7 +159,7 @@ impl ModuleMapper for Filler {
                 .then(|| Tensor::<1>::from_data(TensorData::new(values, [count]), &device))
         });
         if let (Some(first), Some(second)) = (first, second) {
-            self.moments.insert(path.clone(), [first, second]);
+            self.moments.insert(path.into(), [first, second]);
         }
         match values {
             Some(values) => map_untracked(param, |before| values.reshape(before.shape())),

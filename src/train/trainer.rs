@@ -1,18 +1,18 @@
 //! Training loop body: one optimiser step at a time.
 
-use burn::module::{Flag, Module, ModuleMapper, Param};
+use burn::module::{Flag, Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::contrastive::sync_running_stats;
+use super::contrastive::{is_running_stat, sync_running_stats};
 use super::lora::is_lora;
 use super::malloc;
 use super::optimizer::{in_graph, map_untracked};
 use super::{
     AdamW, AdamWHyperParameters, Batch, Gradients, Lora, TrainError, TrainableParams, WarmupCosine,
-    clip_factor, loss_and_gradients, merge_lora, values_of,
+    clip_factor, loss_and_gradients, merge_lora,
 };
-use crate::model::{Clip, ClipConfig};
+use crate::model::{Clip, ClipConfig, ParamMapper, map_params, read_back};
 
 /// Which parameters are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,14 +95,13 @@ impl Trainer {
             false => device,
         };
         let mut mapper = RequiresGradMapper {
-            path: Vec::new(),
             config: &config,
             method: &options.method,
             device,
             trainable: 0,
         };
         // A copy with running statistics of its own.
-        let model = model.valid().map(&mut mapper);
+        let model = map_params(model.valid(), &mut mapper);
         if mapper.trainable == 0 {
             return Err(TrainError::NothingToTrain);
         }
@@ -138,7 +137,7 @@ impl Trainer {
         let (step, scale) = (self.optimizer.step, self.model.logit_scale.val().inner());
         let norm = gradients.norm().unwrap_or_else(|| loss.zeros_like());
         // A single read-back from the device.
-        let read = values_of(Tensor::cat(vec![loss, norm, scale], 0)).await?;
+        let read = read_back(Tensor::cat(vec![loss, norm, scale], 0)).await?;
         let &[loss, gradient_norm, scale] = read.as_slice() else {
             return Err(TrainError::Device("numbers of a step are missing".into()));
         };
@@ -205,7 +204,6 @@ impl Trainer {
 
 /// Moves every parameter to the training device, and marks the trainable ones.
 struct RequiresGradMapper<'a> {
-    path: Vec<String>,
     config: &'a ClipConfig,
     method: &'a TrainMode,
     device: Device,
@@ -214,32 +212,17 @@ struct RequiresGradMapper<'a> {
 }
 
 impl RequiresGradMapper<'_> {
-    fn is_trainable(&self) -> bool {
-        let path = self.path.join(".");
+    fn is_trainable(&self, path: &str) -> bool {
         match self.method {
-            TrainMode::Lora(_) => is_lora(&path),
-            TrainMode::Full(params) => params.is_trainable(&path, self.config),
+            TrainMode::Lora(_) => is_lora(path),
+            TrainMode::Full(params) => params.is_trainable(path, self.config),
         }
-    }
-
-    fn is_running_stat(&self) -> bool {
-        self.path
-            .last()
-            .is_some_and(|name| name.starts_with("running_"))
     }
 }
 
-impl ModuleMapper for RequiresGradMapper<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let is_trainable = self.is_trainable() && !self.is_running_stat();
+impl ParamMapper for RequiresGradMapper<'_> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let is_trainable = self.is_trainable(path) && !is_running_stat(path);
         self.trainable += usize::from(is_trainable);
         let values = param.val().inner();
         let values = match is_trainable {
@@ -251,10 +234,10 @@ impl ModuleMapper for RequiresGradMapper<'_> {
     }
 
     /// Batch normalisation's flag: use and update batch statistics.
-    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+    fn map_flag(&mut self, path: &str, flag: Param<Flag>) -> Param<Flag> {
         let on = match self.method {
             TrainMode::Lora(_) => false,
-            TrainMode::Full(params) => params.batch_statistics && self.is_trainable(),
+            TrainMode::Full(params) => params.batch_statistics && self.is_trainable(path),
         };
         flag.with_value(on)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -10,7 +10,9 @@ use safetensors::Dtype;
 use super::header::{Header, HeaderReader};
 use super::key_map::{Source, Transform};
 use super::{WeightsError, transpose};
-use crate::model::{Clip, ClipConfig, WeightPrecision};
+use crate::model::{
+    Clip, ClipConfig, ParamMapper, ParamVisitor, WeightPrecision, map_params, visit_params,
+};
 use crate::ops;
 
 /// Loads a model from a whole safetensors file.
@@ -107,12 +109,11 @@ impl Loader {
             });
         }
         let mut filler = ParamFiller {
-            path: Vec::new(),
             loaded: body.loaded,
             packed: body.packed,
             missing: None,
         };
-        let model = self.model.map(&mut filler);
+        let model = map_params(self.model, &mut filler);
         match (filler.missing, self.precision) {
             (Some(path), _) => Err(WeightsError::Missing(path)),
             (None, Some(precision)) => Ok(model.pack(precision)),
@@ -268,12 +269,11 @@ impl Body {
             header,
             f16: precision.is_some(),
             cpu: ops::is_cpu(device),
-            path: Vec::new(),
             parameters: Vec::new(),
             target: HashMap::new(),
             error: None,
         };
-        model.visit(&mut planner);
+        visit_params(model, &mut planner);
         if let Some(error) = planner.error {
             return Err(error);
         }
@@ -415,7 +415,6 @@ struct LoadPlanner<'a> {
     header: &'a Header,
     f16: bool,
     cpu: bool,
-    path: Vec<String>,
     parameters: Vec<Parameter>,
     /// Index of the parameter and of its part, by tensor name.
     target: HashMap<String, (usize, usize)>,
@@ -480,53 +479,35 @@ impl LoadPlanner<'_> {
     }
 }
 
-impl ModuleVisitor for LoadPlanner<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for LoadPlanner<'_> {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         if self.error.is_none() {
             let shape = param.lazy_shape();
-            self.error = self.add(self.path.join("."), shape.as_slice()).err();
+            self.error = self.add(path.into(), shape.as_slice()).err();
         }
     }
 }
 
 /// Sets the loaded values in the model.
 struct ParamFiller {
-    path: Vec<String>,
     loaded: HashMap<String, Tensor<1>>,
     packed: HashSet<String>,
     missing: Option<String>,
 }
 
 impl ParamFiller {
-    /// Whether the current path is inside a packed layer.
-    fn is_packed(&self) -> bool {
-        let within = |depth| self.packed.contains(&self.path[..depth].join("."));
-        (1..self.path.len()).any(within)
+    /// Whether a path is inside a packed layer.
+    fn is_packed(&self, path: &str) -> bool {
+        path.match_indices('.')
+            .any(|(end, _)| self.packed.contains(&path[..end]))
     }
 }
 
-impl ModuleMapper for ParamFiller {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.join(".");
-        let Some(values) = self.loaded.remove(&path) else {
-            if !self.is_packed() {
-                self.missing.get_or_insert(path);
+impl ParamMapper for ParamFiller {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = self.loaded.remove(path) else {
+            if !self.is_packed(path) {
+                self.missing.get_or_insert_with(|| path.into());
             }
             return param;
         };

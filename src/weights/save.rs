@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::Tensor;
 use half::f16;
 use safetensors::Dtype;
@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 
 use super::key_map::{KeyMap, Source, Transform};
 use super::{WeightsError, transpose};
-use crate::model::{Clip, ClipConfig, VisionConfig};
+use crate::model::{Clip, ClipConfig, ParamVisitor, VisionConfig, read_back, visit_params};
 
 /// Storage precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +30,16 @@ pub async fn save(
     key_map: KeyMap,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut collector = ParamVisitor::default();
-    model.visit(&mut collector);
+    let mut collector = ParamCollector::default();
+    visit_params(model, &mut collector);
     let patch_size = match &config.vision {
         VisionConfig::Vit(vision) => vision.patch_size,
         VisionConfig::ResNet(_) => 1,
     };
     let mut encoded: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (path, shape, tensor) in collector.params {
-        let data = tensor.into_data_async().await;
-        let values = (data.map_err(|error| format!("{error:?}")))
-            .and_then(|data| (data.try_into_vec::<f32>()).map_err(|error| format!("{error:?}")))
-            .map_err(WeightsError::Device)?;
+        let values =
+            (read_back(tensor).await).map_err(|error| WeightsError::Device(error.to_string()))?;
         for (name, shape, values) in to_file_tensors(key_map, patch_size, path, shape, values)? {
             encoded.insert(name, (shape, encode(&values, precision)));
         }
@@ -102,25 +100,15 @@ fn to_file_tensors(
 }
 
 #[derive(Default)]
-struct ParamVisitor {
-    path: Vec<String>,
+struct ParamCollector {
     /// Path, shape and values of every parameter.
     params: Vec<(String, Vec<usize>, Tensor<1>)>,
 }
 
-impl ModuleVisitor for ParamVisitor {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for ParamCollector {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let tensor = param.val().inner();
         let shape = tensor.dims().to_vec();
-        self.params
-            .push((self.path.join("."), shape, tensor.reshape([-1])));
+        self.params.push((path.into(), shape, tensor.reshape([-1])));
     }
 }

@@ -237,7 +237,7 @@ const SABOTEUR = `
       return native.call(WebAssembly, source, imports);
     };
   }
-  // What a hand whose program has ended leaves behind: its mark among the signals.
+  // What a compute worker whose program has ended leaves behind: its mark among the signals.
   let signals;
   const post = Worker.prototype.postMessage;
   Worker.prototype.postMessage = function (message, ...more) {
@@ -245,10 +245,10 @@ const SABOTEUR = `
     return post.call(this, message, ...more);
   };
   addEventListener("message", (event) => {
-    if (!["trap", "lose the GPU", "lose a hand"].includes(event.data)) return;
+    if (!["trap", "lose the GPU", "lose a compute worker"].includes(event.data)) return;
     event.stopImmediatePropagation();
     if (event.data === "trap") trap = true;
-    else if (event.data === "lose a hand") signals[3] = 1;
+    else if (event.data === "lose a compute worker") signals[3] = 1;
     else lastDevice.destroy();
   });`;
 
@@ -272,7 +272,7 @@ export async function sabotage(page) {
   });
 }
 
-/** Breaks the page's worker: "trap", "lose the GPU" or "lose a hand". */
+/** Breaks the page's worker: "trap", "lose the GPU" or "lose a compute worker". */
 export const order = (page, what) => page.evaluate((what) => window.workers.at(-1).postMessage(what), what);
 
 // ---------------------------------------------------------------- the native answer

@@ -349,7 +349,7 @@ describe(`a worker that dies (${MODE})`, suite, () => {
   const survives = async (order) => {
     needsPage();
     const prepare = async (page) => {
-      if (order === "lose a hand") await threads(2)(page);
+      if (order === "lose a compute worker") await threads(2)(page);
       await h.sabotage(page);
     };
     const { page, close } = await h.openPage(browser, server.url, { prepare });
@@ -391,7 +391,7 @@ describe(`a worker that dies (${MODE})`, suite, () => {
   test("by a lost GPU: told, restarted, answers again", { ...options, skip: !WEBGPU && "no GPU to lose" }, () =>
     survives("lose the GPU"));
   test("by a lost thread: told, restarted, answers again", { ...options, skip: WEBGPU && "for the CPU" }, () =>
-    survives("lose a hand"));
+    survives("lose a compute worker"));
 });
 
 describe("a GPU that does not work", { ...suite, skip: !WEBGPU && "no GPU" }, () => {

@@ -13,7 +13,7 @@ use crate::kernels::pool;
 use crate::model::{ClipConfig, VisionConfig};
 
 /// Script that loads a worker's WebAssembly.
-const LOADER: &str = "hand-loader.js";
+const LOADER: &str = "compute-worker-loader.js";
 
 /// Beyond this the parts are too small.
 const MAX_THREADS: usize = 8;

@@ -16,7 +16,7 @@ use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
     TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision};
+use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back};
 use crate::train::{
     AdamWHyperParameters, Batch, Lora, Method, MetricSeries, Sampler, Target, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
@@ -826,9 +826,8 @@ fn hash(number: u64) -> u64 {
 
 async fn rows(features: burn::tensor::Tensor<2>) -> Result<Vec<Vec<f32>>, TrainingError> {
     let [_, columns] = features.dims();
-    let device = |error: &dyn std::fmt::Debug| TrainingError::Device(format!("{error:?}"));
-    let data = (features.into_data_async().await).map_err(|error| device(&error))?;
-    let values = (data.try_into_vec::<f32>()).map_err(|error| device(&error))?;
+    let values =
+        (read_back(features).await).map_err(|error| TrainingError::Device(error.to_string()))?;
     match values.iter().all(|value| value.is_finite()) {
         true => Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()),
         false => Err(TrainingError::NotFinite),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::super::Activation;
+use super::super::ActivationFunction;
 use super::super::conv::ConvGeometry;
 use super::super::gemm::Epilogue;
 use super::super::simd::tile_width;
@@ -115,7 +115,7 @@ impl Transport for [i8; 2] {
 pub struct EpilogueDesc {
     pub scale: bool,
     pub bias: bool,
-    activation: Activation,
+    activation: ActivationFunction,
 }
 
 impl EpilogueDesc {
@@ -125,7 +125,7 @@ impl EpilogueDesc {
             scale: epilogue.scale.is_some(),
             bias: epilogue.bias.is_some(),
             activation: match epilogue.residual {
-                Some(_) => Activation::Identity,
+                Some(_) => ActivationFunction::Identity,
                 None => epilogue.activation,
             },
         }

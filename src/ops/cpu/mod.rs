@@ -19,7 +19,7 @@ use crate::kernels::gemm::{Epilogue, PackedData};
 use crate::kernels::packed_weights::{PackedWeights, pack as pack_panels};
 use crate::kernels::pool::{self, ShardedMatrix, Transport};
 use crate::kernels::simd::tile_width;
-use crate::kernels::{Activation, attention, int8, norm, winograd};
+use crate::kernels::{ActivationFunction, attention, int8, norm, winograd};
 
 /// Contiguous CPU primitive of an untracked tensor, else `None`.
 fn primitive<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
@@ -191,7 +191,7 @@ pub fn linear(
     d_output: usize,
     [scale, bias]: [Option<Tensor<1>>; 2],
     residual: Option<Tensor<2>>,
-    activation: Activation,
+    activation: ActivationFunction,
 ) -> Option<Tensor<2>> {
     let [rows, depth] = x.dims();
     let x = primitive(x)?;
@@ -227,7 +227,7 @@ pub fn conv(
     scale: Tensor<1>,
     bias: Tensor<1>,
     residual: Option<Tensor<4>>,
-    activation: Activation,
+    activation: ActivationFunction,
 ) -> Option<Tensor<4>> {
     let size = x.dims();
     let (x, scale, bias) = (primitive(x)?, primitive(scale)?, primitive(bias)?);
@@ -350,18 +350,4 @@ pub fn average_pool(x: Tensor<4>, side: usize) -> Option<Tensor<4>> {
     let x = primitive(x)?;
     let out = conv::average_pool(x.as_slice()?, [batch, height, width, channels], side);
     Some(tensor(out, [batch, height / side, width / side, channels]))
-}
-
-/// Calls `run` once for every SIMD level of the processor, on one thread.
-#[cfg(test)]
-pub fn with_all_vectors(run: impl Fn() + Send + Sync) {
-    run();
-    #[cfg(target_arch = "x86_64")]
-    for level in [0, 1] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        pool.unwrap().install(|| {
-            crate::kernels::simd::level::MAX_LEVEL.set(level);
-            run();
-        });
-    }
 }

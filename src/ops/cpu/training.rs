@@ -9,7 +9,7 @@ use super::{primitive, tensor};
 use crate::kernels::attention::attention as attention_forward;
 use crate::kernels::conv::{self, ConvParams};
 use crate::kernels::conv_norm::{self, ConvBnCtx, ConvDims};
-use crate::kernels::{Activation, attention_backward, bias_act, norm, parallel};
+use crate::kernels::{ActivationFunction, attention_backward, bias_act, norm, parallel};
 
 fn shaped(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
@@ -46,9 +46,9 @@ pub fn conv_norm(
 ) -> Option<Normalized> {
     let (residual, activation) = epilogue.split();
     let relu = match activation {
-        Activation::Identity => false,
-        Activation::Relu => true,
-        Activation::QuickGelu | Activation::Gelu => return None,
+        ActivationFunction::Identity => false,
+        ActivationFunction::Relu => true,
+        ActivationFunction::QuickGelu | ActivationFunction::Gelu => return None,
     };
     // Strided input gradients are left to the reference implementation.
     if params.stride > 1 && x.is_tracked() || x.shape().num_elements() == 0 {
@@ -232,11 +232,12 @@ pub fn bias_act<const D: usize>(
         };
         // The backward pass of an activation recomputes its input, which it does without
         // a residual.
-        if residual.is_some() && activation != Activation::Identity {
+        if residual.is_some() && activation != ActivationFunction::Identity {
             return None;
         }
         let y = bias_act::bias_act(x.as_slice()?, bias.as_slice()?, residual, activation);
-        let pre_activation = (activation != Activation::Identity).then(|| (x.clone(), activation));
+        let pre_activation =
+            (activation != ActivationFunction::Identity).then(|| (x.clone(), activation));
         let bias = bias.clone();
         Some((
             like(y, x),
@@ -257,7 +258,7 @@ pub fn bias_act<const D: usize>(
 /// Saved state of [`bias_act()`].
 #[derive(Clone, Debug)]
 struct BiasActCtx {
-    pre_activation: Option<(FlexTensor, Activation)>,
+    pre_activation: Option<(FlexTensor, ActivationFunction)>,
     bias: FlexTensor,
 }
 

@@ -4,7 +4,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
-use crate::kernels::Activation;
+use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 
 /// `activation(x w + bias + residual)`: `[rows, d_input]` times `[d_input, d_output]`
@@ -14,7 +14,7 @@ pub fn linear(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     residual: Option<Tensor<2>>,
-    activation: Activation,
+    activation: ActivationFunction,
 ) -> Option<Tensor<2>> {
     let [rows, channels] = x.dims();
     let [_, out] = weight.dims();
@@ -41,7 +41,7 @@ pub fn conv(
     scale: &Tensor<1>,
     bias: &Tensor<1>,
     residual: &Option<Tensor<4>>,
-    activation: Activation,
+    activation: ActivationFunction,
 ) -> Option<Tensor<4>> {
     let [batch, height, width, channels] = x.dims();
     let ConvParams {
@@ -100,7 +100,7 @@ fn matmul_conv(
     geometry: ConvGeometry,
     weight: Tensor<2>,
     parts: [Option<Tensor<1>>; 3],
-    activation: Activation,
+    activation: ActivationFunction,
 ) -> Option<Tensor<2>> {
     /// Below this number of threads a GPU is underused, and a smaller tile is faster.
     const MIN_THREADS: usize = 8192;
@@ -147,10 +147,10 @@ fn matmul_conv(
         bias,
         residual,
         match activation {
-            Activation::Identity => 0,
-            Activation::QuickGelu => 1,
-            Activation::Gelu => 2,
-            Activation::Relu => 3,
+            ActivationFunction::Identity => 0,
+            ActivationFunction::QuickGelu => 1,
+            ActivationFunction::Gelu => 2,
+            ActivationFunction::Relu => 3,
         },
     ];
     let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];

@@ -10,7 +10,7 @@ use half::f16;
 
 use crate::engine::messages::DeviceChoice;
 use crate::engine::open_device;
-use crate::kernels::Activation;
+use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 
 /// One device for all tests.
@@ -69,12 +69,12 @@ fn assert_close<const D: usize>(found: Option<Tensor<D>>, expected: Tensor<D>, w
     }
 }
 
-fn activated<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+fn activated<const D: usize>(x: Tensor<D>, activation: ActivationFunction) -> Tensor<D> {
     match activation {
-        Activation::Identity => x,
-        Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
-        Activation::Gelu => gelu(x),
-        Activation::Relu => relu(x),
+        ActivationFunction::Identity => x,
+        ActivationFunction::QuickGelu => x.clone() * sigmoid(x * 1.702),
+        ActivationFunction::Gelu => gelu(x),
+        ActivationFunction::Relu => relu(x),
     }
 }
 
@@ -82,10 +82,10 @@ fn activated<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> 
 fn linear() {
     let Some(gpu) = device() else { return };
     let activations = [
-        Activation::Identity,
-        Activation::QuickGelu,
-        Activation::Gelu,
-        Activation::Relu,
+        ActivationFunction::Identity,
+        ActivationFunction::QuickGelu,
+        ActivationFunction::Gelu,
+        ActivationFunction::Relu,
     ];
     let shapes = [
         (1, 64, 64),
@@ -142,7 +142,7 @@ fn linear_over_parts_of_tensors() {
         strided(weight.gpu),
         None,
         None,
-        Activation::Identity,
+        ActivationFunction::Identity,
     );
     assert_close(found, part(x.cpu).matmul(strided(weight.cpu)), "parts");
 }
@@ -189,7 +189,7 @@ fn conv() {
             &scale.gpu,
             &bias.gpu,
             &Some(residual.gpu),
-            Activation::Relu,
+            ActivationFunction::Relu,
         );
         assert_close(found, expected, &what);
     }
@@ -318,7 +318,7 @@ fn average_pool() {
 fn what_is_not_for_it_is_left() {
     let Some(gpu) = device() else { return };
     let linear = |x: Tensor<2>, weight: Tensor<2>| {
-        super::linear(x, weight, None, None, Activation::Identity).is_some()
+        super::linear(x, weight, None, None, ActivationFunction::Identity).is_some()
     };
     let (x, weight, odd) = (
         noise([2, 8], 1, gpu),

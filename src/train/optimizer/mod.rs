@@ -6,11 +6,12 @@ mod in_place;
 use std::collections::BTreeMap;
 
 use burn::backend::GradientCheckpointingStrategy;
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Gradients;
+use crate::model::{ParamMapper, map_params};
 
 /// Hyper-parameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,13 +63,13 @@ impl AdamW {
         factor: f64,
     ) -> M {
         self.step += 1;
-        model.map(&mut Updater {
-            path: Vec::new(),
+        let mut updater = Updater {
             optimizer: self,
             gradients,
             learning_rate,
             factor,
-        })
+        };
+        map_params(model, &mut updater)
     }
 }
 
@@ -80,28 +81,18 @@ pub fn clip_factor(norm: f32, longest: Option<f64>) -> f64 {
 }
 
 struct Updater<'a> {
-    path: Vec<String>,
     optimizer: &'a mut AdamW,
     gradients: Gradients,
     learning_rate: f64,
     factor: f64,
 }
 
-impl ModuleMapper for Updater<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.join(".");
-        let Some(gradient) = self.gradients.remove(&path) else {
+impl ParamMapper for Updater<'_> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove(path) else {
             return param;
         };
-        let moments = (self.optimizer.moments.remove(&path)).unwrap_or_else(|| {
+        let moments = (self.optimizer.moments.remove(path)).unwrap_or_else(|| {
             let zeros = || Tensor::zeros(gradient.shape(), &gradient.device());
             [zeros(), zeros()]
         });
@@ -121,7 +112,7 @@ impl ModuleMapper for Updater<'_> {
             values.reshape(shape)
         });
         if let Some(moments) = new_moments {
-            self.optimizer.moments.insert(path, moments);
+            self.optimizer.moments.insert(path.into(), moments);
         }
         param
     }

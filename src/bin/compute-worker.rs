@@ -1,17 +1,17 @@
 //! Compute worker: see [`clip::engine::compute_worker`].
 
 #[cfg(target_arch = "wasm32")]
-fn main() {
+pub fn main() {
     clip::engine::run_constructors();
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn main() {
+pub fn main() {
     eprintln!("a compute worker runs in a browser: build it for wasm32-unknown-unknown");
 }
 
 #[cfg(target_arch = "wasm32")]
-mod hand {
+mod exports {
     use clip::engine::compute_worker;
     use js_sys::SharedArrayBuffer;
     use wasm_bindgen::prelude::wasm_bindgen;
