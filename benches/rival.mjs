@@ -60,7 +60,7 @@ async function weigh() {
   const ours = (names) => built.filter((name) => names.test(name) && /\.(js|wasm)$/.test(name)).map((name) => join(h.ROOT, "dist", name));
   const rows = [
     ["ours on the GPU, with preprocessing and tokenizer", ours(/^worker-(gpu|loader)/)],
-    ["ours on the CPU, with them and the program of further threads", ours(/^(worker-(cpu|loader)|compute-worker)/)],
+    ["ours on the CPU, with them and the program of further threads", ours(/^(worker-(cpu-relaxed|loader)|compute-worker-(relaxed|loader))/)],
     [`ONNX Runtime Web ${version}, without them`, SHIPPED.map((name) => join(ORT, "dist", name))],
   ];
   console.log("| bytes of code | raw | gzip -9 | brotli 11 |\n| --- | --: | --: | --: |");

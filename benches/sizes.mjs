@@ -1,4 +1,4 @@
-// What a visitor downloads: sizes of the built page (dist/), the bundled model and
+// What a visitor of a browser with relaxed SIMD downloads: sizes of the built page (dist/), the bundled model and
 // CLIP's vocabulary, as they are and compressed as hard as possible.
 //
 //   node benches/sizes.mjs
@@ -16,7 +16,8 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 // The page's names carry hashes; the workers' do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
-const WORKERS = ["worker-cpu", "worker-gpu", "compute-worker"];
+// Longer names first: the others begin like them.
+const WORKERS = ["worker-cpu-relaxed", "worker-cpu", "worker-gpu", "compute-worker-relaxed", "compute-worker"];
 const inDist = (program, ending) =>
   built
     .filter((name) => name.endsWith(ending) && (WORKERS.find((worker) => name.startsWith(worker)) ?? "page") === program)
@@ -27,9 +28,9 @@ const parts = [
   ["page, JavaScript", inDist("page", ".js")],
   ["worker on the GPU, WebAssembly", inDist("worker-gpu", ".wasm")],
   ["worker on the GPU, JavaScript", inDist("worker-gpu", ".js")],
-  ["worker on the CPU, WebAssembly", inDist("worker-cpu", ".wasm")],
-  ["worker on the CPU, JavaScript", inDist("worker-cpu", ".js")],
-  ["a further thread on the CPU, both", [...inDist("compute-worker", ".wasm"), ...inDist("compute-worker", ".js")]],
+  ["worker on the CPU, WebAssembly", inDist("worker-cpu-relaxed", ".wasm")],
+  ["worker on the CPU, JavaScript", inDist("worker-cpu-relaxed", ".js")],
+  ["a further thread on the CPU, both", [...inDist("compute-worker-relaxed", ".wasm"), ...inDist("compute-worker-relaxed", ".js")]],
 ];
 const isBuilt = parts.every(([, files]) => files.length > 0);
 if (!isBuilt) {

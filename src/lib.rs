@@ -47,6 +47,7 @@
 //! | `library` | an index of one's own images: search, duplicates |
 //! | `command` | the command `clip`: `cpu`, `hub`, `library` and `training` |
 //! | `page`, `worker`, `compute-worker`, `decoder` | the programs of the web page |
+//! | `relaxed-simd` | fused multiply-adds in the browser's CPU programs, where it has them |
 //!
 //! The default features build the command with both backends. A program that uses the library
 //! takes `default-features = false` and names what it needs, such as `["cpu", "hub"]`.

@@ -1,10 +1,12 @@
 // Starts the WebAssembly of one of the engine's compute workers.
+import "./relaxed-simd.js";
+
 const told = new Promise((resolve) => {
   self.onmessage = ({ data }) => resolve(data);
 });
 let work, fail;
 try {
-  const program = await import("./compute-worker.js");
+  const program = await import(hasRelaxedSimd() ? "./compute-worker-relaxed.js" : "./compute-worker.js");
   await program.default();
   ({ work, fail } = program);
 } catch (error) {

@@ -1,6 +1,8 @@
 // Keeps the page itself, so that it opens without a network, and isolates it from
 // other origins. Models are kept by the engine. `files.json`, which the build writes,
 // names all there is; a page built without it keeps what it has seen.
+importScripts("relaxed-simd.js");
+
 const CACHE = "page";
 
 self.addEventListener("install", (event) => {
@@ -21,9 +23,11 @@ async function keepAll() {
   try {
     const files = await (await fetch("files.json")).json();
     // The program for the CPU is of use where there is a GPU: it may fail. The other
-    // one is of none where there is none.
+    // one is of none where there is none. Of the two for the CPU the browser takes one.
     const gpu = await navigator.gpu?.requestAdapter().catch(() => null);
-    await cache.addAll(["./", ...files.filter((file) => gpu || !file.startsWith("worker-gpu"))]);
+    const unused = hasRelaxedSimd() ? /^(worker-cpu|compute-worker)(_bg|\.js)/ : /^(worker-cpu|compute-worker)-relaxed/;
+    const wanted = files.filter((file) => (gpu || !file.startsWith("worker-gpu")) && !unused.test(file));
+    await cache.addAll(["./", ...wanted]);
   } catch {
     // No list, or no room: visits still keep what they fetch, where that is possible.
   }

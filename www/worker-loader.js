@@ -1,8 +1,10 @@
-// Starts the engine's WebAssembly in the worker: one program computes on the GPU,
-// another on the CPU, and only the one that is needed is fetched.
+// Starts the engine's WebAssembly in the worker: one program computes on the GPU, two on
+// the CPU, with and without relaxed SIMD, and only the one that is needed is fetched.
 //
 // The page speaks at once, the engine listens only when its program is there:
 // what comes in between is kept and handed on.
+import "./relaxed-simd.js";
+
 const early = [];
 let keep;
 const first = new Promise((resolve) => {
@@ -28,7 +30,8 @@ const findsGpu = async () => Boolean(await navigator.gpu?.requestAdapter().catch
 const { device } = (await first).Open;
 const gpu = device === "gpu" || (device === "auto" && (await findsGpu()));
 try {
-  const { default: start } = await import(gpu ? "./worker-gpu.js" : "./worker-cpu.js");
+  const cpu = hasRelaxedSimd() ? "./worker-cpu-relaxed.js" : "./worker-cpu.js";
+  const { default: start } = await import(gpu ? "./worker-gpu.js" : cpu);
   await start();
 } catch (error) {
   say({

@@ -1,12 +1,12 @@
 //! Compute worker: see [`clip::engine::compute_worker`].
 
 #[cfg(target_arch = "wasm32")]
-fn main() {
+pub fn main() {
     clip::engine::run_constructors();
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn main() {
+pub fn main() {
     eprintln!("a compute worker runs in a browser: build it for wasm32-unknown-unknown");
 }
 

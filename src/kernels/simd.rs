@@ -137,16 +137,20 @@ fn max_level() -> u8 {
     u8::MAX
 }
 
+/// The program says by its feature which instructions it takes; the page's loader asks the
+/// browser which program it accepts. Others are refused as a whole.
 #[cfg(target_arch = "wasm32")]
 pub fn dispatch<W: SimdJob>(job: W) -> W::Output {
-    /// # Safety
-    /// The browser has these instructions.
-    #[target_feature(enable = "simd128")]
-    fn simd128<W: SimdJob>(job: W) -> W::Output {
-        // SAFETY: a browser without simd128 rejects the whole module.
+    #[cfg_attr(
+        feature = "relaxed-simd",
+        target_feature(enable = "simd128,relaxed-simd")
+    )]
+    #[cfg_attr(not(feature = "relaxed-simd"), target_feature(enable = "simd128"))]
+    fn simd<W: SimdJob>(job: W) -> W::Output {
+        // SAFETY: a browser without these instructions rejects the whole module.
         unsafe { job.run::<wasm::Simd128>() }
     }
-    simd128(job)
+    simd(job)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
@@ -323,7 +327,12 @@ mod wasm {
         }
         #[inline(always)]
         unsafe fn mul_add(self, a: f32, b: Self) -> Self {
-            Self(f32x4_add(self.0, f32x4_mul(f32x4_splat(a), b.0)))
+            let a = f32x4_splat(a);
+            // Fused where the processor can do it, and then rounded once.
+            #[cfg(feature = "relaxed-simd")]
+            return Self(f32x4_relaxed_madd(a, b.0, self.0));
+            #[cfg(not(feature = "relaxed-simd"))]
+            Self(f32x4_add(self.0, f32x4_mul(a, b.0)))
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
