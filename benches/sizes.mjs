@@ -17,7 +17,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 // The page's names carry hashes; the workers' do not.
 const built = await readdir(join(ROOT, "dist")).catch(() => []);
 // Longer names first: the others begin like them.
-const WORKERS = ["worker-cpu-relaxed", "worker-cpu", "worker-gpu", "compute-worker-relaxed", "compute-worker"];
+const WORKERS = ["worker-cpu-relaxed", "worker-cpu", "worker-gpu", "compute-worker-relaxed", "compute-worker", "decoder"];
 const inDist = (program, ending) =>
   built
     .filter((name) => name.endsWith(ending) && (WORKERS.find((worker) => name.startsWith(worker)) ?? "page") === program)
@@ -30,6 +30,7 @@ const parts = [
   ["worker on the GPU, JavaScript", inDist("worker-gpu", ".js")],
   ["worker on the CPU, WebAssembly", inDist("worker-cpu-relaxed", ".wasm")],
   ["worker on the CPU, JavaScript", inDist("worker-cpu-relaxed", ".js")],
+  ["a decoder for many images, both", [...inDist("decoder", ".wasm"), ...inDist("decoder", ".js")]],
   ["a further thread on the CPU, both", [...inDist("compute-worker-relaxed", ".wasm"), ...inDist("compute-worker-relaxed", ".js")]],
 ];
 const isBuilt = parts.every(([, files]) => files.length > 0);

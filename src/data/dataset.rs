@@ -118,7 +118,7 @@ impl Dataset {
             return Ok(());
         }
         self.notes.push(format!(
-            "the folders {} are parts of the data, not classes",
+            "the folders {} are splits (train, validation, test), not classes",
             folders.join(", ")
         ));
         for (folder, subset) in folders.into_iter().zip(subsets) {
@@ -261,7 +261,7 @@ impl Dataset {
                     None => {
                         self.problems.push(Problem::Ignored {
                             path: found.into(),
-                            why: format!("its part \"{name}\" is not train, validation or test"),
+                            why: format!("its split \"{name}\" is not train, validation or test"),
                         });
                         continue;
                     }
@@ -276,7 +276,7 @@ impl Dataset {
         }
         if let Some((written, found)) = elsewhere.first() {
             self.notes.push(format!(
-                "{} files were found under another name than {path} gives, the first as {found}, not {written}",
+                "{} files named in {path} were found under other paths (first: {written} -> {found})",
                 elsewhere.len()
             ));
         }
@@ -322,7 +322,7 @@ impl Dataset {
         let several = parts.iter().min() != parts.iter().max();
         if subset.is_none() && several && parts.iter().all(Option::is_some) {
             self.notes
-                .push("the folders inside each class are parts of the data".into());
+                .push("the folders inside each class are splits".into());
             for (example, part) in inner.iter_mut().zip(parts) {
                 example.subset = part;
             }
@@ -343,7 +343,7 @@ impl Dataset {
         }
         for several in spellings.values().filter(|known| known.len() > 1) {
             self.notes.push(format!(
-                "{} are one class",
+                "{} were merged into one class",
                 several
                     .iter()
                     .map(|name| format!("\"{name}\""))
@@ -374,7 +374,7 @@ impl Dataset {
             if has_parts && example.subset.is_none() {
                 self.problems.push(Problem::Ignored {
                     path: example.path,
-                    why: "it is in no part of the data: neither train nor test".into(),
+                    why: "it belongs to no split: neither train nor test".into(),
                 });
                 continue;
             }
@@ -411,7 +411,7 @@ impl Dataset {
                 aside => format!("; {aside} examples for validation are not used"),
             };
             self.notes.push(format!(
-                "the data set holds out {held_out} of its {} images itself{unused}",
+                "the data set's own split is used: {held_out} of {} images held out{unused}",
                 self.pictures.len()
             ));
         }

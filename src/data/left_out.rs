@@ -40,8 +40,8 @@ impl LeftOut {
     /// Reason in words, after a number: "3 are listed in the table, but missing".
     fn reason(&self) -> &'static str {
         match self.problem.as_str() {
-            "duplicate" => "twice in the data",
-            "contradiction" => "twice in the data, in different classes",
+            "duplicate" => "duplicates",
+            "contradiction" => "duplicates in different classes",
             "unreadable" => "not readable",
             "missing" => "listed in the table, but missing",
             "unlabelled" => "without a class or caption",

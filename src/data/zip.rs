@@ -158,7 +158,7 @@ impl<R: Read + Seek> ZipFiles<R> {
             .collect();
         if let Some(first) = renamed.first() {
             notes.push(format!(
-                "{name} has several files under one name: {} got a name of their own, the first {first}",
+                "{name} has several files under one name: {} were renamed, the first {first}",
                 renamed.len()
             ));
         }

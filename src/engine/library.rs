@@ -17,6 +17,7 @@ use crate::library::{
     Cluster, Entry, FileStamp, Filter, Group, ImageFacts, Index, IndexSummary, Skipped,
     cluster_words, clusters, combine, duplicates, file_hash, vocabulary,
 };
+use crate::model::BUNDLED_NAME;
 use crate::preprocess::PreprocessConfig;
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
@@ -651,7 +652,7 @@ fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)
 
 /// The word that fits each cluster best.
 async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
-    let words = vocabulary();
+    let words = vocabulary(engine.model_info().name == BUNDLED_NAME);
     let templates = [DEFAULT_TEMPLATE.to_owned()];
     let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_string())?;
     Ok((cluster_words(clusters, &features, 1).into_iter())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a file is recognised by without reading it.
+/// Path, size and modification time, by which a file is recognised without reading it without reading it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     /// Path in the indexed folder, with `/` between folders.

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Name of the bundled model, as its config has it.
+pub const BUNDLED_NAME: &str = "clip-everyday";
+
 /// Description of a loaded model, for display.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// Such as `drawings-vit-s/8`.
+    /// Display name, such as `clip-everyday`.
     pub name: String,
     /// Parameters of both encoders.
     pub parameters: u64,

@@ -37,4 +37,4 @@ pub use self::{
 #[cfg(feature = "compute")]
 pub use crate::ops::{ReadBackError, WeightPrecision, normalize, read_back};
 pub use activation::Activation;
-pub use info::ModelInfo;
+pub use info::{BUNDLED_NAME, ModelInfo};

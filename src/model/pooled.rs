@@ -1,4 +1,4 @@
-//! Short cut for a transformer of which one position per sample is used, as in both
+//! Shortcut for a transformer that is pooled at one position per sample, as in both
 //! encoders. After attention, positions do not depend on each other: the last block
 //! projects and runs its MLP at the pooled positions only. The result is that of
 //! [`Transformer::forward`] at these positions.

@@ -17,7 +17,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Layer norm that does nothing but normalise.
+    /// Layer norm with gamma 1 and beta 0.
     pub fn init(width: usize, epsilon: f64, device: &Device) -> Self {
         Self {
             gamma: Initializer::Ones.init([width], device),

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use clip::ClipBpe;
 
-/// Special ids of CLIP's vocabulary.
+/// Number of entries in CLIP's own vocabulary.
 pub const CLIP_VOCABULARY_SIZE: usize = clip::MERGES + 514;
 
 /// Maximum context length: bounds the memory that a broken config can ask for.

@@ -1,4 +1,4 @@
-//! New models, to train from nothing.
+//! New models, to train from scratch.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};

@@ -137,7 +137,7 @@ fn progress(session: &Session) -> Option<f64> {
 /// The model in one line.
 fn model_text(model: &ModelInfo) -> String {
     format!(
-        "{} · {} · {} · computed in {} · {} × {} pixel input",
+        "{} · {} · {} · {} weights · {} × {} pixel input",
         model.name,
         format::parameters(model.parameters),
         format::bytes(model.bytes),

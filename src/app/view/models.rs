@@ -148,7 +148,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                         .map(|why| view! { <em>{why}</em> })}
                 </p>
                 <p class="published-facts">
-                    <span title=format!("Zero-shot top-1 accuracy: {}", model.imagenet_source)>
+                    <span title=format!("Zero-shot top-1 accuracy on ImageNet, from {}", model.imagenet_source)>
                         {format!("ImageNet {:.1} %", model.imagenet_top_1 * 100.0)}
                     </span>
                     " · "
@@ -323,7 +323,7 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
             <ul class="kept">
                 <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
             </ul>
-            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space at once."</p>
+            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space."</p>
         </Show>
     }
 }

@@ -104,7 +104,7 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     match arguments.json {
         true => say!("{}", json!({ "images": answers }))?,
         false if classified > 0 => say!(
-            "computed on {}, in {}",
+            "computed on {}, {} weights",
             engine.device_info().name,
             engine.model_info().precision
         )?,

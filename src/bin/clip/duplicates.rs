@@ -11,7 +11,7 @@ use crate::index::IndexedFolder;
 pub struct FindDuplicates {
     #[command(flatten)]
     folder: IndexedFolder,
-    /// Least cosine similarity of images that are called similar
+    /// Minimum cosine similarity of similar images
     #[arg(long, default_value_t = 0.96)]
     similar: f32,
     /// Print JSON
@@ -48,10 +48,7 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
     }
     for (_, title, groups) in kinds {
         let copies: usize = groups.iter().map(|group| group.entries.len() - 1).sum();
-        say!(
-            "{title}: {} groups, {copies} images beside the first of each",
-            groups.len()
-        )?;
+        say!("{title}: {} groups, {copies} duplicates", groups.len())?;
         for group in groups {
             for (position, entry) in group.entries.iter().enumerate() {
                 let entry = &index.entries()[*entry];

@@ -25,7 +25,7 @@ pub struct Embed {
     /// Output folder for the features of --data, in clip-retrieval's layout
     #[arg(long, requires = "data")]
     out: Option<PathBuf>,
-    /// Part of --data to encode, such as 1/4 on the first of four machines
+    /// Shard of --data to encode, as I/N: 1/4 on the first of four machines
     #[arg(long, requires = "data")]
     shard: Option<Shard>,
     /// Print JSON (the only output format for --images and --texts)

@@ -47,7 +47,7 @@ impl IndexedFolder {
 
 #[derive(Args)]
 pub struct IndexPlace {
-    /// Index file; by default one in the user's cache folder, for each folder and model
+    /// Index file; default: one per folder and model in the user's cache folder
     #[arg(long)]
     index: Option<PathBuf>,
 }

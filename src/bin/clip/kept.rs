@@ -44,12 +44,12 @@ pub fn check_request(arguments: &Train) -> Result<(), Failure> {
     }
     match Kept::find(&folder(arguments)) {
         None if arguments.resume => Err(format!(
-            "{out} holds no interrupted training run: start it again without --resume (a run is \
-             first kept after about 5 seconds)"
+            "{out} holds no interrupted training run: start it again without --resume (the \
+             first checkpoint is saved after about 5 seconds)"
         )
         .into()),
         Some(kept) if !arguments.resume && !arguments.restart => Err(format!(
-            "{out} holds an interrupted run ({}, step {} of {}): add --resume to go on with it, or \
+            "{out} holds an interrupted run ({}, step {} of {}): add --resume to continue it, or \
              --restart to discard it",
             kept.plan.settings.method, kept.step, kept.steps
         )
@@ -91,11 +91,11 @@ pub fn check_same(arguments: &Train, plan: &TrainingPlan, origin: Origin) -> Res
     differences.extend(data(&kept.plan, plan));
     if let Some(kept) = Origin::find(&folder) {
         if kept.weights != origin.weights {
-            differences.push("the weights of the model are others".into());
+            differences.push("the model's weights differ".into());
         }
         // Where the files differ, their contents need no mention.
         if kept.images != origin.images && differences.is_empty() {
-            differences.push("the contents of the images are others".into());
+            differences.push("the images' contents differ".into());
         }
     }
     match differences.is_empty() {
@@ -184,7 +184,7 @@ fn data(kept: &TrainingPlan, plan: &TrainingPlan) -> Vec<String> {
     for (paths, what) in [
         (only_in(&is, &was), "were added"),
         (only_in(&was, &is), "are gone"),
-        (changed, "have another class, caption or part"),
+        (changed, "have a different class, caption or split"),
     ] {
         if let Some(first) = paths.first() {
             differences.push(format!("{} images {what} (first: {first})", paths.len()));
@@ -199,7 +199,7 @@ fn data(kept: &TrainingPlan, plan: &TrainingPlan) -> Vec<String> {
         samples.map(|s| (s.sample, s.path.clone())).collect()
     };
     if differences.is_empty() && order(kept) != order(plan) {
-        differences.push("its images come in another order".into());
+        differences.push("its images are in a different order".into());
     }
     differences
 }

@@ -1,4 +1,4 @@
-//! `clip`: the library on the command line.
+//! `clip`: the native command.
 
 // First: its macros print.
 #[macro_use]
@@ -27,7 +27,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "clip", version, about = "CLIP: images and texts in one space")]
+#[command(
+    name = "clip",
+    version,
+    about = "Classify, search, sort and train on images with CLIP"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,9 +45,9 @@ enum Command {
     Embed(embed::Embed),
     /// Index the images of a folder for search, duplicates, sorting and clusters
     Index(index::IndexFolder),
-    /// Find images of a folder by words and by images
+    /// Search a folder by text or by example images
     Search(search::Search),
-    /// Find equal, nearly equal and similar images of a folder
+    /// Find identical, near-identical and similar images in a folder
     Duplicates(duplicates::FindDuplicates),
     /// Sort the images of a folder into one folder for each label
     Sort(sort::Sort),

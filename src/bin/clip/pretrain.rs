@@ -10,8 +10,8 @@ use clap::Args;
 use clip::eval::{Accuracy, accuracy};
 use clip::hub::{self, Folder};
 use clip::model::{
-    Activation, Clip, ClipConfig, ResNetConfig, TextConfig, TokenBatch, VisionConfig, VitConfig,
-    normalize,
+    Activation, BUNDLED_NAME, Clip, ClipConfig, ResNetConfig, TextConfig, TokenBatch, VisionConfig,
+    VitConfig, normalize,
 };
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
@@ -77,10 +77,10 @@ pub struct Pretrain {
     /// Model folder to start from: the same architecture, at any image size
     #[arg(long, conflicts_with = "resume")]
     from: Option<PathBuf>,
-    /// Resume the interrupted run in --out, with the same options but for --steps
+    /// Resume the interrupted run in --out, with the same options except --steps
     #[arg(long)]
     resume: bool,
-    /// Discard the run in --out and start anew
+    /// Discard the run in --out and start over
     #[arg(long, conflicts_with = "resume")]
     restart: bool,
     /// Random seed
@@ -93,7 +93,6 @@ pub struct Pretrain {
 
 /// Width of an attention head in both encoders.
 const HEAD_WIDTH: usize = 64;
-const NAME: &str = "clip-everyday";
 const CONTEXT_LENGTH: usize = 32;
 const MEAN: [f32; 3] = [0.5; 3];
 const STD: [f32; 3] = [0.25; 3];
@@ -106,7 +105,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     let state_file = arguments.out.join(STATE);
     if state_file.exists() && !arguments.resume && !arguments.restart {
         return Err(format!(
-            "{} holds the state of a run: add --resume to go on with it, or --restart to discard it",
+            "{} holds the state of a run: add --resume to continue it, or --restart to discard it",
             arguments.out.display()
         )
         .into());
@@ -342,7 +341,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
     let size = config.vision.image_size();
     let key_map = match config.to_hugging_face() {
         Some(mut described) => {
-            described["_name_or_path"] = NAME.into();
+            described["_name_or_path"] = BUNDLED_NAME.into();
             let preprocessor = serde_json::json!({
                 "image_processor_type": "CLIPImageProcessor",
                 "do_resize": true, "size": {"shortest_edge": size}, "resample": 3,
@@ -358,7 +357,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
         }
         None => {
             let described = serde_json::json!({
-                "_name_or_path": NAME,
+                "_name_or_path": BUNDLED_NAME,
                 "model_cfg": config.to_open_clip(),
                 "preprocess_cfg": {
                     "mean": MEAN, "std": STD,

@@ -31,7 +31,7 @@ pub struct Search {
     /// How many images to show
     #[arg(long, default_value_t = 20)]
     top: usize,
-    /// Least cosine similarity of the images to show
+    /// Minimum cosine similarity of the images to show
     #[arg(long, default_value_t = -1.0, allow_hyphen_values = true)]
     min_score: f32,
     /// Prompt template for the words, containing {label}
@@ -50,9 +50,7 @@ pub struct Search {
 pub async fn run(arguments: &Search) -> Result<(), Failure> {
     let mut terms = parse_query(arguments.query.as_deref().unwrap_or_default());
     if terms.is_empty() && arguments.images.is_empty() {
-        return Err(
-            "there is nothing to look for: give some words, or an image with --image".into(),
-        );
+        return Err("the query is empty: give some words, or an image with --image".into());
     }
     if !arguments.min_score.is_finite() {
         return Err("--min-score must be a number from -1 to 1".into());

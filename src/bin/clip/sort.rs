@@ -23,7 +23,7 @@ pub struct Sort {
     /// Labels, separated by commas: a folder each
     #[arg(long)]
     labels: String,
-    /// Where the folders are made
+    /// Output folder
     #[arg(long)]
     out: PathBuf,
     /// Move the images instead of copying them
@@ -35,7 +35,7 @@ pub struct Sort {
     /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = "A photo of a {label}.")]
     templates: Vec<String>,
-    /// Say what would be done, and do nothing
+    /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -68,7 +68,7 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
     for (i, folder) in folders.iter().enumerate() {
         if folder == UNSORTED || folders[..i].contains(folder) {
             return Err(format!(
-                "the label \"{}\" gives a folder \"{folder}\", which there is already: name it otherwise",
+                "the label \"{}\" would use the folder \"{folder}\", which is already taken: rename the label",
                 labels[i]
             )
             .into());
@@ -211,7 +211,7 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     if to.exists() {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            format!("{} has appeared meanwhile", to.display()),
+            format!("{} was created in the meantime", to.display()),
         ));
     }
     fs::rename(from, to).or_else(|error| match error.kind() {

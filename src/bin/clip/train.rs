@@ -50,7 +50,7 @@ pub struct Train {
     /// Resume an interrupted run (lora, full, pretrain)
     #[arg(long)]
     resume: bool,
-    /// Discard the interrupted run in --out and start anew (lora, full, pretrain)
+    /// Discard the interrupted run in --out and start over (lora, full, pretrain)
     #[arg(long, conflicts_with = "resume")]
     restart: bool,
     #[command(flatten)]

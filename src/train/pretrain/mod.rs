@@ -1,4 +1,4 @@
-//! CLIP from nothing: the loop that made the bundled model.
+//! CLIP pre-training from scratch: the loop that made the bundled model.
 
 mod augment;
 mod data;
@@ -23,7 +23,7 @@ pub use data::{
 };
 pub use origin::{ListFingerprint, PretrainOrigin};
 
-/// Everything that decides a run, beside the data.
+/// Options of a run besides the data.
 #[derive(Clone, Debug)]
 pub struct PretrainOptions {
     /// Augmentation of the images.

@@ -55,7 +55,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
         <div class="duplicates">
             <p class="ways">
                 <label>
-                    "Similar images: at least "
+                    "Minimum cosine similarity of similar images: "
                     <input
                         type="number"
                         min="0.5"

@@ -88,7 +88,7 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
             </p>
             <Show when=move || !open.get() && !kept.with(Vec::is_empty)>
                 <div class="kept-indexes">
-                    <h3>"Indexed before in this browser"</h3>
+                    <h3>"Indexes stored in this browser"</h3>
                     <p class="help">
                         {move || match kept.with(|kept| kept.iter().any(|known| known.on_disk)) {
                             true => "Only new and changed images are read.",

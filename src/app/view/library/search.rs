@@ -105,7 +105,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                 />
             </div>
             <p class="help">
-                "Combine with + and − between spaces: “dog + beach − people”. An image from elsewhere can be pasted or dropped here."
+                "Combine terms with + and −, with spaces around them: “dog + beach − people”. An image from elsewhere can be pasted or dropped here."
             </p>
             <ul class="chips" aria-label="Images of the query">
                 <For
@@ -156,7 +156,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                             let least = move || session.with(|s| s.min_score).clamp(worst, best);
                             view! {
                                 <label>
-                                    "Least similarity "
+                                    "Minimum similarity "
                                     <input
                                         type="range"
                                         data-testid="min-score"

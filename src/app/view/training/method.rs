@@ -321,8 +321,8 @@ fn Advanced(
                         .then(|| {
                             tick(
                                 "mlp",
-                                "Train the MLPs too",
-                                "Doubles the size. Adapts more and forgets more.",
+                                "Apply LoRA to the MLPs too",
+                                "About twice as many parameters: adapts more, but also forgets more.",
                                 |s| s.mlp,
                                 |s, on| s.mlp = on,
                             )
@@ -334,7 +334,7 @@ fn Advanced(
                             tick(
                                 "temperature",
                                 "Train the temperature",
-                                "How sharply similarities are turned into probabilities.",
+                                "Divides the similarities before the softmax: lower is sharper.",
                                 |s| s.temperature,
                                 |s, on| s.temperature = on,
                             )
@@ -406,7 +406,7 @@ fn TowerSetting(
 fn part_text(part: TrainedPart) -> String {
     match part {
         TrainedPart::Whole => "Train all of it".into(),
-        TrainedPart::Last(0) => "Train the projection only".into(),
+        TrainedPart::Last(0) => "Train the output layers only".into(),
         TrainedPart::Last(1) => "Train the last block".into(),
         TrainedPart::Last(blocks) => format!("Train the last {blocks} blocks"),
         TrainedPart::Frozen => "Frozen".into(),

@@ -436,7 +436,7 @@ fn Charts(trainer: TrainingController) -> impl IntoView {
                 />
                 <LineChart
                     title="Learning rate"
-                    about="Step size of the optimizer"
+                    about="Step size of the optimiser"
                     points=curve(|t| &t.curves.learning_rate)
                     format=small
                 />
