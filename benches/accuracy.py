@@ -51,9 +51,9 @@ def main():
         return f"{100 * share:.1f} %"
 
     print("# Accuracy of the bundled model\n")
-    print("Zero-shot, on images that it was not trained on. Written by `benches/accuracy.py`; aims in brackets.\n")
+    print("With text prompts, on held-out images of the sets that it was trained on (of OpenMoji, a style of drawings that was held out as a whole). Written by `benches/accuracy.py`; targets in brackets. *Among 10*: top-1 among the right class and nine others.\n")
     print(f"Photographs with \"{PHOTO}\", drawings with \"{DRAWING}\".\n")
-    print("| set | images | names | top-1 | top-5 | mean per class | among 10 |")
+    print("| set | images | classes | top-1 | top-5 | mean per class | among 10 |")
     print("| --- | --: | --: | --: | --: | --: | --: |")
     english = {}
     for folder, sets, template in (("photos", PHOTOS, PHOTO), ("drawings", [OPENMOJI], DRAWING)):
@@ -64,11 +64,11 @@ def main():
                 for key, aim in zip(("top_1", "top_5", "among_10"), aims)
             ]
             print(
-                f"| {title} | {found['images']:,} | {len(found['classes'])} | {shown[0]} | {shown[1]}"
+                f"| {title} | {found['images']:,} | {len(found['classes']):,} | {shown[0]} | {shown[1]}"
                 f" | {percent(found['mean_per_class'])} | {shown[2]} |",
                 flush=True,
             )
-    print(f"\nWith Chinese names (\"{PHOTO_ZH}\"); the aim is at most 5 points less:\n")
+    print(f"\nWith Chinese names (\"{PHOTO_ZH}\"); the target is at most 5 points less:\n")
     print("| set | top-1 | points less | top-5 | among 10 |")
     print("| --- | --: | --: | --: | --: |")
     for title, table, _ in PHOTOS:
