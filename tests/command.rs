@@ -668,10 +668,7 @@ fn parts_of_the_data_are_used_as_they_are() {
     assert_eq!(found["left_out_by_reason"][0]["problem"], "unreadable");
     assert_eq!(found["left_out_by_reason"][0]["count"], 1);
     let notes = found["notes"].to_string();
-    assert!(
-        notes.contains("test, train are parts of the data"),
-        "{notes}"
-    );
+    assert!(notes.contains("test, train are splits"), "{notes}");
 
     let shown = clip(&["evaluate", "--data", &data, "--device", "cpu"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
@@ -685,7 +682,7 @@ fn parts_of_the_data_are_used_as_they_are() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{errors}");
     assert!(
-        errors.contains("are parts of the data, not classes"),
+        errors.contains("are splits (train, validation, test), not classes"),
         "{errors}"
     );
     let shown = String::from_utf8(output.stdout).unwrap();

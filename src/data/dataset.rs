@@ -275,10 +275,15 @@ impl Dataset {
             });
         }
         if let Some((written, found)) = elsewhere.first() {
-            self.notes.push(format!(
-                "{} files named in {path} were found under other paths (first: {written} -> {found})",
-                elsewhere.len()
-            ));
+            self.notes.push(match elsewhere.len() {
+                1 => format!(
+                    "1 file named in {path} was found under another path ({written} -> {found})"
+                ),
+                count => format!(
+                    "{count} files named in {path} were found under other paths (first: {written} \
+                     -> {found})"
+                ),
+            });
         }
     }
 
@@ -767,7 +772,7 @@ mod tests {
         assert!(problems[0].contains("none.png") && problems[0].contains("line 5"));
         // Only the name is given, and only one file has it.
         assert_eq!(dataset.notes.len(), 1, "{:?}", dataset.notes);
-        assert!(dataset.notes[0].contains("the first as set/pictures/b.png, not b.png"));
+        assert!(dataset.notes[0].contains("b.png -> set/pictures/b.png"));
     }
 
     #[test]

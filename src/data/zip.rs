@@ -158,8 +158,9 @@ impl<R: Read + Seek> ZipFiles<R> {
             .collect();
         if let Some(first) = renamed.first() {
             notes.push(format!(
-                "{name} has several files under one name: {} were renamed, the first {first}",
-                renamed.len()
+                "{name} has several files under one name: {} {} renamed, the first {first}",
+                renamed.len(),
+                if renamed.len() == 1 { "was" } else { "were" }
             ));
         }
         Ok(Self {
@@ -439,7 +440,7 @@ mod tests {
             assert_eq!(read, [contents], "{path}");
         }
         let notes = zip.notes();
-        assert!(notes[0].contains("2 got a name of their own"), "{notes:?}");
+        assert!(notes[0].contains("2 were renamed"), "{notes:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use web_sys::File;
 
 use super::Engine;
 use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
-use super::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
+use super::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use super::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::kernels::math::dot;
@@ -399,7 +399,7 @@ impl Library {
     }
 
     async fn list(&self) {
-        let mut kept: Vec<KeptIndex> = Vec::new();
+        let mut kept: Vec<StoredIndex> = Vec::new();
         if let Some(storage) = ModelCache::named(STORAGE).await {
             for name in storage.names().await {
                 let Some((key, _)) = name.rsplit_once('-') else {
@@ -412,7 +412,7 @@ impl Library {
             }
         }
         kept.sort_by(|a, b| (&a.folder, &a.model).cmp(&(&b.folder, &b.model)));
-        (self.emit)(LibraryEvent::Kept(kept));
+        (self.emit)(LibraryEvent::StoredIndexes(kept));
     }
 
     async fn delete(&mut self, key: &str) {
@@ -437,7 +437,7 @@ fn stamp(path: String, file: &File) -> FileStamp {
 
 /// What the list says of a kept index: by the first bytes of its file, or by all of them
 /// if an earlier version wrote it.
-async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<KeptIndex> {
+async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<StoredIndex> {
     let file = storage.handle(name).await?;
     let beginning = async |length: usize| -> Option<Vec<u8>> {
         let part = file.slice_with_f64_and_f64(0.0, length as f64).ok()?;
@@ -457,7 +457,7 @@ async fn kept_index(storage: &ModelCache, name: &str, key: &str) -> Option<KeptI
             }
         }
     };
-    Some(KeptIndex {
+    Some(StoredIndex {
         key: key.into(),
         folder: summary.folder,
         model: summary.model,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
 use crate::library::{Filter, Sign};
+pub use crate::train::TrainingStage;
 use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
@@ -68,7 +69,7 @@ pub enum Request {
         threads: Option<u32>,
     },
     /// Deletes a model from the cache.
-    DeleteKept {
+    DeleteCachedModel {
         /// Its name in the cache.
         model: String,
     },
@@ -236,8 +237,8 @@ pub enum LibraryEvent {
         /// As they were, and as they are from here on.
         labels: Vec<(String, String)>,
     },
-    /// Kept indexes.
-    Kept(Vec<KeptIndex>),
+    /// Stored indexes.
+    StoredIndexes(Vec<StoredIndex>),
     /// The index was closed: features of another model are computed from here on. The page
     /// opens the folder again.
     Closed,
@@ -255,7 +256,7 @@ pub enum LibraryEvent {
 
 /// Index kept by the browser.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct KeptIndex {
+pub struct StoredIndex {
     /// Its name in the storage.
     pub key: String,
     /// Name of the folder.
@@ -287,8 +288,8 @@ pub enum Event {
         /// Description of the device.
         device: DeviceInfo,
     },
-    /// The cached models. Follows every [`Request::Open`] and [`Request::DeleteKept`].
-    Kept {
+    /// The cached models. Follows every [`Request::Open`] and [`Request::DeleteCachedModel`].
+    CachedModels {
         /// Models in the cache.
         models: Vec<CachedModel>,
     },
@@ -502,7 +503,7 @@ pub enum TrainingEvent {
         curves: Vec<MetricSeries>,
     },
     /// A checkpoint was saved.
-    Kept {
+    CheckpointSaved {
         /// Number of optimiser steps in the checkpoint.
         step: u32,
     },
@@ -678,23 +679,6 @@ pub struct TrainingProgress {
     pub images_per_second: Option<f64>,
     /// Time until the end of the stage, if known.
     pub seconds_left: Option<f64>,
-}
-
-/// Stage of a training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TrainingStage {
-    /// Encoding pictures.
-    Pictures,
-    /// Encoding prompts.
-    Labels,
-    /// Cross-validating hyper-parameters.
-    Choosing,
-    /// Fitting the classifier.
-    Fitting,
-    /// Optimiser steps.
-    Steps,
-    /// Evaluating the held-out part.
-    Measuring,
 }
 
 /// Metrics of an optimiser step.

@@ -189,7 +189,7 @@ impl State {
                     }
                 }
             }
-            Request::DeleteKept { model } => {
+            Request::DeleteCachedModel { model } => {
                 if let Some(cache) = ModelCache::open().await {
                     cache.remove(&model).await;
                 }
@@ -416,7 +416,7 @@ async fn post_cached_models() {
         Some(cache) => cache.list().await,
         None => Vec::new(),
     };
-    post(&Event::Kept { models });
+    post(&Event::CachedModels { models });
 }
 
 /// Files of the requested model.

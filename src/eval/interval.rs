@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Value with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct IntervalEstimate {
     /// The value on the data.
     pub value: f64,
     /// Lower end of the interval.
@@ -17,7 +17,7 @@ pub struct Estimate {
 /// 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-impl Estimate {
+impl IntervalEstimate {
     /// Proportion with Wilson's score interval; 0 to 1 where there is no trial.
     pub fn proportion(successes: usize, trials: usize) -> Self {
         if trials == 0 {
@@ -110,28 +110,28 @@ mod tests {
 
     #[test]
     fn the_ends_of_a_proportion_stay_within_0_and_1() {
-        let none = Estimate::proportion(0, 10);
+        let none = IntervalEstimate::proportion(0, 10);
         assert_eq!((none.value, none.low), (0.0, 0.0));
         assert!((none.high - 0.277_533).abs() < 1e-5, "{}", none.high);
-        let all = Estimate::proportion(10, 10);
+        let all = IntervalEstimate::proportion(10, 10);
         assert_eq!((all.value, all.high), (1.0, 1.0));
-        assert_eq!(Estimate::proportion(0, 0).high, 1.0);
+        assert_eq!(IntervalEstimate::proportion(0, 0).high, 1.0);
     }
 
     #[test]
     fn percentiles_are_interpolated() {
         let values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
-        let found = Estimate::percentiles(50.0, values);
+        let found = IntervalEstimate::percentiles(50.0, values);
         assert_eq!((found.low, found.high), (2.5, 97.5));
-        let none = Estimate::percentiles(0.3, Vec::new());
+        let none = IntervalEstimate::percentiles(0.3, Vec::new());
         assert_eq!((none.low, none.high), (0.3, 0.3));
     }
 
     #[test]
     fn equal_models_do_not_differ() {
-        let same = Estimate::paired_difference(0, 0, 5);
+        let same = IntervalEstimate::paired_difference(0, 0, 5);
         assert_eq!((same.value, same.low, same.high), (0.0, 0.0, 0.0));
-        let better = Estimate::paired_difference(30, 10, 100);
+        let better = IntervalEstimate::paired_difference(30, 10, 100);
         assert!((better.value - 0.2).abs() < 1e-12 && better.low > 0.0);
     }
 

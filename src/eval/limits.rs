@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Estimate;
+use super::IntervalEstimate;
 
 /// Result of a model on one of its limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct LimitResult {
     /// Number of questions.
     pub images: usize,
     /// Share of right answers.
-    pub accuracy: Estimate,
+    pub accuracy: IntervalEstimate,
     /// Share that guessing gets; `None` where there is nothing to guess.
     pub chance: Option<f64>,
     /// Shares by kind of question.
@@ -31,7 +31,7 @@ pub struct LimitRow {
     /// Kind of question.
     pub name: String,
     /// Share of right answers.
-    pub share: Estimate,
+    pub share: IntervalEstimate,
 }
 
 impl LimitResult {
@@ -45,14 +45,14 @@ impl LimitResult {
         answers: &[(usize, bool)],
     ) -> Self {
         let right = answers.iter().filter(|(_, right)| *right).count();
-        let accuracy = Estimate::proportion(right, answers.len());
+        let accuracy = IntervalEstimate::proportion(right, answers.len());
         let rows: Vec<LimitRow> = (kinds.iter().enumerate())
             .map(|(index, kind)| {
                 let of = answers.iter().filter(|(kind, _)| *kind == index);
                 let right = of.clone().filter(|(_, right)| *right).count();
                 LimitRow {
                     name: kind.clone(),
-                    share: Estimate::proportion(right, of.count()),
+                    share: IntervalEstimate::proportion(right, of.count()),
                 }
             })
             .collect();
@@ -69,7 +69,7 @@ impl LimitResult {
 
     /// Result of the typographic attack on some images.
     pub fn attack(images: usize, counts: AttackCounts) -> Self {
-        let share = |count: usize| Estimate::proportion(count, images);
+        let share = |count: usize| IntervalEstimate::proportion(count, images);
         let row = |name: &str, count: usize| LimitRow {
             name: name.into(),
             share: share(count),
@@ -129,10 +129,10 @@ fn percent(share: f64) -> String {
 }
 
 /// Two sentences: against guessing, and where it is best and worst.
-fn finding(accuracy: Estimate, chance: f64, rows: &[LimitRow]) -> String {
+fn finding(accuracy: IntervalEstimate, chance: f64, rows: &[LimitRow]) -> String {
     let against = match accuracy {
-        Estimate { low, .. } if low > chance => "more than guessing",
-        Estimate { high, .. } if high < chance => "less than guessing",
+        IntervalEstimate { low, .. } if low > chance => "more than guessing",
+        IntervalEstimate { high, .. } if high < chance => "less than guessing",
         _ => "not told apart from guessing",
     };
     let first = format!(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Estimate;
+use super::IntervalEstimate;
 
 /// Two models on the same images, with McNemar's test of their difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct McNemar {
     /// Images that both name wrong.
     pub neither: usize,
     /// Accuracy of the second less that of the first; Wald's interval for pairs.
-    pub difference: Estimate,
+    pub difference: IntervalEstimate,
     /// Chi-squared with continuity correction; `None` for the exact test.
     pub statistic: Option<f64>,
     /// Probability of such a difference, or a greater one, between equal models.
@@ -45,7 +45,7 @@ impl McNemar {
             only_first,
             only_second,
             neither: count((false, false)),
-            difference: Estimate::paired_difference(
+            difference: IntervalEstimate::paired_difference(
                 only_second,
                 only_first,
                 first.len().min(second.len()),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::interval::{Estimate, RESAMPLES, SplitMix};
+use super::interval::{IntervalEstimate, RESAMPLES, SplitMix};
 use super::predictions::{Predictions, verdict};
 
 /// Metrics of a classifier.
@@ -12,19 +12,19 @@ pub struct Metrics {
     /// Number of images.
     pub images: usize,
     /// Share whose class is named first; Wilson's interval.
-    pub top_1: Estimate,
+    pub top_1: IntervalEstimate,
     /// Share whose class is among the first five; Wilson's interval.
-    pub top_5: Estimate,
+    pub top_5: IntervalEstimate,
     /// Mean of the classes' recalls (scikit-learn's `balanced_accuracy_score`); percentile
     /// bootstrap of the images of each class.
-    pub mean_per_class: Estimate,
+    pub mean_per_class: IntervalEstimate,
     /// Mean of the classes' precisions; over classes that have images or were named, 0
     /// where a class was not named.
     pub macro_precision: f64,
     /// Mean of the recalls over the same classes.
     pub macro_recall: f64,
     /// Mean of the F1 scores over the same classes; the same bootstrap.
-    pub macro_f1: Estimate,
+    pub macro_f1: IntervalEstimate,
     /// By class, in the order of the classes.
     pub classes: Vec<ClassMetrics>,
 }
@@ -41,9 +41,9 @@ pub struct ClassMetrics {
     /// Number of images that were given its name rightly.
     pub right: usize,
     /// Share of `named` that is right; Wilson's interval.
-    pub precision: Estimate,
+    pub precision: IntervalEstimate,
     /// Share of `images` that is right; Wilson's interval.
-    pub recall: Estimate,
+    pub recall: IntervalEstimate,
     /// Harmonic mean of precision and recall; 0 if both are.
     pub f1: f64,
 }
@@ -145,20 +145,20 @@ impl Metrics {
         }
         Self {
             images,
-            top_1: Estimate::proportion(first, images),
-            top_5: Estimate::proportion(five, images),
-            mean_per_class: Estimate::percentiles(balanced(&counts), means),
+            top_1: IntervalEstimate::proportion(first, images),
+            top_5: IntervalEstimate::proportion(five, images),
+            mean_per_class: IntervalEstimate::percentiles(balanced(&counts), means),
             macro_precision: mean(&counts, is_used, Counts::precision),
             macro_recall: mean(&counts, is_used, Counts::recall),
-            macro_f1: Estimate::percentiles(f1(&counts), f1s),
+            macro_f1: IntervalEstimate::percentiles(f1(&counts), f1s),
             classes: (predictions.classes.iter().zip(&counts))
                 .map(|(name, counts)| ClassMetrics {
                     name: name.clone(),
                     images: counts.images,
                     named: counts.named,
                     right: counts.right,
-                    precision: Estimate::proportion(counts.right, counts.named),
-                    recall: Estimate::proportion(counts.right, counts.images),
+                    precision: IntervalEstimate::proportion(counts.right, counts.named),
+                    recall: IntervalEstimate::proportion(counts.right, counts.images),
                     f1: counts.f1(),
                 })
                 .collect(),

@@ -21,7 +21,7 @@ mod shots;
 pub use calibration::{Bin, Calibration, Reliability, fit_temperature};
 pub use chart::{Chart, Line, Point};
 pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
-pub use interval::Estimate;
+pub use interval::IntervalEstimate;
 pub use limits::{AttackCounts, LimitResult, LimitRow};
 #[cfg(feature = "compute")]
 pub use limits::{LimitTask, limit_tasks, write_word};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClassMetrics, Estimate, McNemar, Metrics, Predictions};
+use super::{ClassMetrics, IntervalEstimate, McNemar, Metrics, Predictions};
 
 /// Sets of templates on the same images, the first as baseline.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,9 +20,9 @@ pub struct PromptResult {
     /// Its templates.
     pub templates: Vec<String>,
     /// Share named right.
-    pub top_1: Estimate,
+    pub top_1: IntervalEstimate,
     /// Mean of the classes.
-    pub mean_per_class: Estimate,
+    pub mean_per_class: IntervalEstimate,
     /// Recall of each class, `None` without images of it.
     pub recalls: Vec<Option<f64>>,
     /// Test against the first set; `None` for itself.

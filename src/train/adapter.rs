@@ -14,7 +14,7 @@ use super::logistic::{
     MAX_ITERATIONS, Parameters, Regression, Validation, ValidationScore, logits,
 };
 use super::probe::matrices;
-use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
+use super::{Cancelled, FeatureMatrix, HeadProgress, MetricSeries, TrainingStage};
 
 /// Fitted adapter.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub async fn fit_adapter(
         None => (fallback, None),
     };
     let fitting = HeadProgress {
-        stage: HeadStage::Fitting,
+        stage: TrainingStage::Fitting,
         done: 0,
         total: 1,
     };
@@ -214,7 +214,7 @@ impl<W: AsyncFnMut(HeadProgress) -> ControlFlow<()>> Trials<'_, W> {
         warm: &mut [Parameters],
     ) -> Result<[Trial; N], Cancelled> {
         let choosing = HeadProgress {
-            stage: HeadStage::Choosing,
+            stage: TrainingStage::CrossValidating,
             done: self.done,
             total: BETA.len() * L2.len() + 1,
         };

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use super::lbfgs::{add, dot};
 use super::logistic::{Validation, ValidationScore};
-use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
+use super::{Cancelled, FeatureMatrix, HeadProgress, MetricSeries, TrainingStage};
 
 /// Fitted Gaussian discriminant analysis.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub async fn fit_gda(
         .map_or(0, |validation| validation.rounds.len());
     let mut scores = ALPHA.map(|_| ValidationScore::default());
     for (done, (learnt, tried)) in validation.iter().flat_map(|v| &v.rounds).enumerate() {
-        let stage = HeadStage::Choosing;
+        let stage = TrainingStage::CrossValidating;
         if on_progress(HeadProgress { stage, done, total })
             .await
             .is_break()
@@ -61,7 +61,7 @@ pub async fn fit_gda(
             }
         }
     }
-    let (stage, done, total) = (HeadStage::Fitting, 0, 1);
+    let (stage, done, total) = (TrainingStage::Fitting, 0, 1);
     if on_progress(HeadProgress { stage, done, total })
         .await
         .is_break()

@@ -57,7 +57,7 @@ mod state;
 mod trainer;
 
 pub use report::{
-    ClassCount, DataReport, HeadProgress, HeadStage, Method, MetricSeries, TrainingReport,
+    ClassCount, DataReport, HeadProgress, Method, MetricSeries, TrainingReport, TrainingStage,
 };
 
 #[cfg(feature = "training")]

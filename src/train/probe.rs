@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use super::logistic::{
     MAX_ITERATIONS, Parameters, Regression, Validation, ValidationScore, logits,
 };
-use super::{Cancelled, FeatureMatrix, HeadProgress, HeadStage, MetricSeries};
+use super::{Cancelled, FeatureMatrix, HeadProgress, MetricSeries, TrainingStage};
 
 /// Fitted probe.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub async fn fit_probe(
     let step = search.run(on_progress).await?;
     let l2 = step.map_or(L2_UNTRIED, strength);
     let fitting = HeadProgress {
-        stage: HeadStage::Fitting,
+        stage: TrainingStage::Fitting,
         done: 0,
         total: 1,
     };
@@ -125,7 +125,7 @@ impl Search<'_> {
         loop {
             for step in open {
                 let choosing = HeadProgress {
-                    stage: HeadStage::Choosing,
+                    stage: TrainingStage::CrossValidating,
                     done: self.scores.len(),
                     total,
                 };

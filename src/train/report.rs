@@ -116,18 +116,26 @@ pub struct ClassCount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadProgress {
     /// Current stage.
-    pub stage: HeadStage,
+    pub stage: TrainingStage,
     /// Units of the stage so far.
     pub done: usize,
     /// Units of the stage.
     pub total: usize,
 }
 
-/// Stage of the fit of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadStage {
+/// Stage of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrainingStage {
+    /// Encoding pictures.
+    Pictures,
+    /// Encoding prompts.
+    Prompts,
     /// Cross-validating hyper-parameters.
-    Choosing,
+    CrossValidating,
     /// Fitting the classifier.
     Fitting,
+    /// Optimiser steps.
+    Steps,
+    /// Evaluating the held-out part.
+    Evaluating,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::engine::messages::{KeptIndex, LibraryEvent, LibraryRequest, SearchTerm, TermKind};
+use crate::engine::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use crate::library::{Filter, Sign, date_span, parse_query};
 
 /// What is done with the images.
@@ -100,7 +100,7 @@ pub struct KnownFolder {
     /// Whether the page can open it by itself.
     pub on_disk: bool,
     /// Its indexes, one for each model.
-    pub indexes: Vec<KeptIndex>,
+    pub indexes: Vec<StoredIndex>,
 }
 
 /// Image of a query.
@@ -239,7 +239,7 @@ pub struct LibrarySession {
     pub sorted: Option<Sorted>,
     /// Whether the worker was asked for duplicates or to sort.
     pub busy: bool,
-    pub kept: Vec<KeptIndex>,
+    pub kept: Vec<StoredIndex>,
     /// Names of the folders that the page can open again by itself.
     pub disk: Vec<String>,
     /// Number of images seen so far of a folder that is being read.
@@ -482,7 +482,7 @@ impl LibrarySession {
                     }
                 }
             }
-            LibraryEvent::Kept(kept) => self.kept = kept,
+            LibraryEvent::StoredIndexes(kept) => self.kept = kept,
             LibraryEvent::Closed => self.disconnected(),
             LibraryEvent::NotKept { error } => self.not_kept = Some(error),
             LibraryEvent::Failed { error } => {
@@ -664,7 +664,7 @@ mod tests {
 
     #[test]
     fn folders_are_known_by_their_indexes_and_their_handles() {
-        let index = |folder: &str, model: &str| KeptIndex {
+        let index = |folder: &str, model: &str| StoredIndex {
             key: format!("{folder}{model}"),
             folder: folder.into(),
             model: model.into(),
@@ -674,7 +674,7 @@ mod tests {
         let mut session = LibrarySession::new();
         session.disk = vec!["Photos".into(), "New".into()];
         session.on_event(
-            LibraryEvent::Kept(vec![
+            LibraryEvent::StoredIndexes(vec![
                 index("Old", "a"),
                 index("Photos", "a"),
                 index("Photos", "b"),

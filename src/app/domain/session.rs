@@ -103,7 +103,7 @@ impl Session {
 
     /// Deletes what this browser keeps of a model.
     pub fn delete_kept(&mut self, model: String) -> Vec<Command> {
-        vec![Command::Send(Request::DeleteKept { model })]
+        vec![Command::Send(Request::DeleteCachedModel { model })]
     }
 
     /// The visitor chose a device.
@@ -268,7 +268,7 @@ impl Session {
                 commands.extend(self.send_pending());
                 return commands;
             }
-            Event::Kept { models } => self.worker.kept = models,
+            Event::CachedModels { models } => self.worker.kept = models,
             Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
             Event::OpenFailed { error, gpu } => {
                 return match self.worker.open_failed(error, gpu) {

@@ -12,8 +12,8 @@ use clap::Args;
 use clip::data::{DataError, DataFiles, Dataset, LeftOut, Problem, WebDataset, hold_out};
 use clip::engine::Engine;
 use clip::eval::{
-    AttackCounts, Calibration, Estimate, Evaluation, FewShotMethod, Judged, LimitResult, McNemar,
-    Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
+    AttackCounts, Calibration, Evaluation, FewShotMethod, IntervalEstimate, Judged, LimitResult,
+    McNemar, Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
     write_word,
 };
 use clip::preprocess::{DecodedImage, decode};
@@ -818,7 +818,7 @@ fn percent(share: f64) -> String {
     format!("{:6.2} %", share * 100.0)
 }
 
-fn range(estimate: Estimate) -> String {
+fn range(estimate: IntervalEstimate) -> String {
     format!(
         "({:.1} to {:.1})",
         100.0 * estimate.low,

@@ -16,7 +16,7 @@ use crate::Failure;
 use crate::session::Session;
 
 /// A LoRA in the engine's model, until it is taken off.
-pub struct Lora<'a>(Training<Desk<'a>>);
+pub struct Lora<'a>(Training<CommandHost<'a>>);
 
 impl<'a> Lora<'a> {
     /// Learns it from pictures in `folder`, `pictures` for each class, and puts it
@@ -46,7 +46,7 @@ impl<'a> Lora<'a> {
             held_out: 0,
             fewest: pictures.iter().map(|of| of.len()).min().unwrap_or_default(),
         };
-        let desk = Desk {
+        let host = CommandHost {
             session,
             pictures: samples.iter().map(|s| folder.join(&s.path)).collect(),
             failure: RefCell::default(),
@@ -60,7 +60,7 @@ impl<'a> Lora<'a> {
             problems: Vec::new(),
             notes: Vec::new(),
         };
-        let mut training = Training::new(desk);
+        let mut training = Training::new(host);
         training.begin(engine).await;
         let start = TrainingRequest::Start { plan };
         training.handle(start, Vec::new(), Some(engine)).await;
@@ -86,14 +86,14 @@ impl<'a> Lora<'a> {
 
 /// The command as the place where it runs: pictures are where they are, and
 /// nothing is kept.
-struct Desk<'a> {
+struct CommandHost<'a> {
     session: &'a Session,
     /// By the number of the sample.
     pictures: Vec<PathBuf>,
     failure: RefCell<Option<String>>,
 }
 
-impl Host for Desk<'_> {
+impl Host for CommandHost<'_> {
     type File = PathBuf;
 
     async fn read(&self, file: &PathBuf) -> Result<Vec<u8>, HostError> {

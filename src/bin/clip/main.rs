@@ -81,7 +81,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Failure that has been told already.
 #[derive(Debug, thiserror::Error)]
 #[error("some of the images could not be used")]
-struct Told;
+struct AlreadyReported;
 
 fn main() -> ExitCode {
     quiet_graphics_drivers();
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.is::<Told>() {
+            if !error.is::<AlreadyReported>() {
                 tell!("{error}");
             }
             ExitCode::FAILURE

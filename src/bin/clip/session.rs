@@ -10,7 +10,7 @@ use clip::hub::{self, HubError, ModelFiles, NativeModelFiles};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::decode;
 
-use crate::{Failure, Told};
+use crate::{AlreadyReported, Failure};
 
 #[derive(Args, Clone)]
 pub struct Session {
@@ -154,7 +154,7 @@ pub async fn all_image_features(
         take(path, found)?;
     }
     match failed {
-        true => Err(Told.into()),
+        true => Err(AlreadyReported.into()),
         false => Ok(()),
     }
 }

@@ -61,8 +61,8 @@ async fn train(
     state: Option<PathBuf>,
 ) -> Result<(), Failure> {
     let mut engine = arguments.session.open_exact().await?;
-    let desk = Desk::new(&arguments.session, &files, state.clone());
-    let mut training = Training::new(desk);
+    let host = CommandHost::new(&arguments.session, &files, state.clone());
+    let mut training = Training::new(host);
     // Every picture once: what cannot be used is left out before it is planned with.
     let total = dataset.pictures.len();
     let mut crc = flate2::Crc::new();
@@ -115,12 +115,12 @@ async fn train(
         .handle(request, Vec::new(), Some(&mut engine))
         .await;
     while training.work(&mut engine).await {}
-    let desk = training.host();
-    desk.bar.finish_and_clear();
-    if let Some(error) = desk.failure.take() {
+    let host = training.host();
+    host.bar.finish_and_clear();
+    if let Some(error) = host.failure.take() {
         return Err(explained(error.into()));
     }
-    let Some(mut outcome) = desk.outcome.take() else {
+    let Some(mut outcome) = host.outcome.take() else {
         return Err("the training ended without a result".into());
     };
     // A run that an earlier version began has none of them in its plan.
@@ -132,12 +132,12 @@ async fn train(
     for export in outcome.trained.exports {
         let what = TrainingRequest::Export { what: export };
         training.handle(what, Vec::new(), Some(&mut engine)).await;
-        let desk = training.host();
-        if let Some(error) = desk.failure.take() {
+        let host = training.host();
+        if let Some(error) = host.failure.take() {
             return Err(error.into());
         }
         let folder = arguments.out.join(folder_of(export));
-        for (name, bytes) in desk.given.take() {
+        for (name, bytes) in host.given.take() {
             let name = if export == Export::Head { HEAD } else { &name };
             write_file(&folder.join(name), &bytes)
                 .map_err(|error| kept::still(arguments, error))?;
@@ -168,11 +168,11 @@ fn without_empty_classes(mut dataset: Dataset) -> Dataset {
 fn stage_name(stage: TrainingStage) -> &'static str {
     match stage {
         TrainingStage::Pictures => "encoding images",
-        TrainingStage::Labels => "encoding prompts",
-        TrainingStage::Choosing => "cross-validating",
+        TrainingStage::Prompts => "encoding prompts",
+        TrainingStage::CrossValidating => "cross-validating",
         TrainingStage::Fitting => "fitting",
         TrainingStage::Steps => "training",
-        TrainingStage::Measuring => "evaluating",
+        TrainingStage::Evaluating => "evaluating",
     }
 }
 
@@ -282,7 +282,7 @@ fn plan(
 }
 
 /// The command as the place where a training runs.
-struct Desk<'a> {
+struct CommandHost<'a> {
     session: &'a Session,
     files: &'a Source,
     /// By the number of the sample.
@@ -296,7 +296,7 @@ struct Desk<'a> {
     given: RefCell<Vec<(String, Vec<u8>)>>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> CommandHost<'a> {
     fn new(session: &'a Session, files: &'a Source, state: Option<PathBuf>) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
@@ -331,7 +331,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-impl Host for Desk<'_> {
+impl Host for CommandHost<'_> {
     type File = Rc<str>;
 
     async fn read(&self, file: &Rc<str>) -> Result<Vec<u8>, HostError> {

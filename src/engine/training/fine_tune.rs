@@ -585,7 +585,7 @@ impl FineTuneJob {
             Ok::<(), TrainingError>(())
         };
         let event = match kept.await {
-            Ok(()) => TrainingEvent::Kept {
+            Ok(()) => TrainingEvent::CheckpointSaved {
                 step: self.run.step,
             },
             // Tried again after the usual interval.
@@ -690,7 +690,7 @@ impl FineTuneJob {
 
     fn report_evaluation<H: Host>(&mut self, host: &H, done: usize) {
         let at = TrainingProgress {
-            stage: TrainingStage::Measuring,
+            stage: TrainingStage::Evaluating,
             done: done as u32,
             total: self.held_out.samples.len() as u32,
             images_per_second: None,

@@ -13,10 +13,10 @@ use super::held_out::HeldOutSet;
 use super::samples::SampleStore;
 use super::{Host, ProgressThrottle, StepResult, TrainingError};
 use crate::data::{Dataset, Example, Split};
-use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress, TrainingStage};
+use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress};
 use crate::engine::{Engine, PendingPrompts};
 use crate::train::{
-    Cancelled, HeadData, HeadProgress, HeadSettings, HeadStage, TrainedHead, fit_head,
+    Cancelled, HeadData, HeadProgress, HeadSettings, TrainedHead, TrainingStage, fit_head,
 };
 use crate::zero_shot;
 
@@ -152,12 +152,8 @@ impl HeadFitJob {
                     step = fitting.step().await;
                 }
                 if let Some(at) = fitting.progress.borrow_mut().take() {
-                    let stage = match at.stage {
-                        HeadStage::Choosing => TrainingStage::Choosing,
-                        HeadStage::Fitting => TrainingStage::Fitting,
-                    };
                     self.progress
-                        .report(host, progress(stage, at.done, at.total));
+                        .report(host, progress(at.stage, at.done, at.total));
                 }
                 match step {
                     None => Ok(StepResult::More),
@@ -203,7 +199,7 @@ impl HeadFitJob {
         };
         let count = engine.encode_next_batch(&mut pending_prompts).await?;
         let done = self.prompts.len() - pending_prompts.len();
-        let at = progress(TrainingStage::Labels, done, self.prompts.len());
+        let at = progress(TrainingStage::Prompts, done, self.prompts.len());
         self.pending_prompts = Some(pending_prompts);
         self.progress.report(host, at);
         Ok(count > 0)

@@ -1,6 +1,6 @@
 //! Values with their confidence intervals, a row each, and changes to both sides of zero.
 
-use super::super::Estimate;
+use super::super::IntervalEstimate;
 use super::{
     Anchor, Axis, COLOURS, GAIN, GRID, INK, LOSS, MUTED, Svg, WIDTH, fitted, percent, text_width,
 };
@@ -11,20 +11,20 @@ pub struct Intervals {
     /// What a screen reader says.
     pub label: String,
     /// From the top.
-    pub rows: Vec<Row>,
+    pub rows: Vec<IntervalRow>,
     /// Name and value of an upright line.
     pub level: Option<(String, f64)>,
     /// Whether bars from 0 are drawn; else points on an axis around the values.
     pub bars: bool,
 }
 
-/// Row of a chart.
+/// Row of the chart [`Intervals`].
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct IntervalRow {
     /// Name at the left.
     pub name: String,
     /// The share, from 0 to 1.
-    pub share: Estimate,
+    pub share: IntervalEstimate,
     /// Another share, drawn as a small diamond.
     pub mark: Option<f64>,
 }
@@ -205,14 +205,14 @@ mod tests {
         let chart = Intervals {
             label: "by template".into(),
             rows: vec![
-                Row {
+                IntervalRow {
                     name: "label".into(),
-                    share: Estimate::proportion(60, 100),
+                    share: IntervalEstimate::proportion(60, 100),
                     mark: None,
                 },
-                Row {
+                IntervalRow {
                     name: "a photo of a {label}.".into(),
-                    share: Estimate::proportion(80, 100),
+                    share: IntervalEstimate::proportion(80, 100),
                     mark: Some(0.5),
                 },
             ],

@@ -4,7 +4,7 @@ use super::{Anchor, GAIN, GRID, INK, LOSS, MUTED, Svg, WIDTH, escaped, fitted, t
 
 /// Counts by true class and answer.
 #[derive(Clone, Debug, Default)]
-pub struct Matrix {
+pub struct MatrixChart {
     /// What a screen reader says.
     pub label: String,
     /// Names of the classes.
@@ -18,7 +18,7 @@ const NAMED: usize = 40;
 /// Above so many, cells have no counts.
 const COUNTED: usize = 16;
 
-impl Matrix {
+impl MatrixChart {
     /// The chart as an SVG document. A cell's strength is its share of the true class;
     /// right answers and wrong ones differ in colour.
     pub fn svg(&self) -> String {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn only_cells_with_images_are_drawn() {
-        let matrix = Matrix {
+        let matrix = MatrixChart {
             label: "confusion".into(),
             names: vec!["cat".into(), "dog".into()],
             counts: vec![vec![3, 1], vec![0, 4]],
@@ -138,8 +138,8 @@ mod tests {
         let svg = matrix.svg();
         assert_eq!(svg.matches("<title>").count(), 3);
         assert!(svg.contains("cat named dog: 1 of 4"));
-        assert!(!Matrix::default().svg().contains("NaN"));
-        let large = Matrix {
+        assert!(!MatrixChart::default().svg().contains("NaN"));
+        let large = MatrixChart {
             names: (0..300).map(|i| i.to_string()).collect(),
             counts: vec![vec![0; 300]; 300],
             ..matrix

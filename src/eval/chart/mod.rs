@@ -8,9 +8,9 @@ mod reliability;
 
 use std::fmt::Write;
 
-pub use intervals::{Changes, Intervals, Row};
+pub use intervals::{Changes, IntervalRow, Intervals};
 pub use lines::{Chart, Line, Point};
-pub use matrix::Matrix;
+pub use matrix::MatrixChart;
 pub use reliability::ReliabilityDiagram;
 
 /// Width of every chart, narrow enough to be read on a phone.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::super::chart::{
-    Changes, Chart, Intervals, Line, Matrix, Point, ReliabilityDiagram, Row, escaped,
+    Changes, Chart, IntervalRow, Intervals, Line, MatrixChart, Point, ReliabilityDiagram, escaped,
 };
 use super::super::{
-    Bin, ClassChange, Estimate, FewShotMethod, Metrics, PromptComparison, PromptResult, ShotsCurve,
-    Worth, mean_and_spread,
+    Bin, ClassChange, FewShotMethod, IntervalEstimate, Metrics, PromptComparison, PromptResult,
+    ShotsCurve, Worth, mean_and_spread,
 };
 use super::Report;
 
@@ -65,8 +65,9 @@ fn head(report: &Report) -> String {
             "<div><dt>{name}</dt><dd>{value} <small class=\"muted\">{below}</small></dd></div>\n"
         )
     };
-    let estimate =
-        |name: &str, estimate: Estimate| tile(name, percent(estimate.value), range(estimate));
+    let estimate = |name: &str, estimate: IntervalEstimate| {
+        tile(name, percent(estimate.value), range(estimate))
+    };
     let mut tiles = vec![
         estimate("Top-1", metrics.top_1),
         estimate("Top-5", metrics.top_5),
@@ -95,7 +96,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-fn range(estimate: Estimate) -> String {
+fn range(estimate: IntervalEstimate) -> String {
     format!(
         "{:.1} to {:.1}",
         100.0 * estimate.low,
@@ -200,7 +201,7 @@ impl Page<'_> {
             return;
         };
         let rows = (prompts.sets.iter())
-            .map(|set| Row {
+            .map(|set| IntervalRow {
                 name: set.name.clone(),
                 share: set.top_1,
                 mark: None,
@@ -396,7 +397,7 @@ impl Page<'_> {
             Some(statistic) => format!("χ² = {statistic:.2} with continuity correction"),
             None => "exact binomial test".into(),
         };
-        let row = |name: &str, share| Row {
+        let row = |name: &str, share| IntervalRow {
             name: name.into(),
             share,
             mark: None,
@@ -410,7 +411,8 @@ impl Page<'_> {
             ..Intervals::default()
         };
         let cells = |name: &str, metrics: &Metrics| {
-            let estimate = |e: Estimate| number(format!("{} ({})", percent(e.value), range(e)));
+            let estimate =
+                |e: IntervalEstimate| number(format!("{} ({})", percent(e.value), range(e)));
             vec![
                 text(name),
                 estimate(metrics.top_1),
@@ -559,7 +561,7 @@ impl Page<'_> {
             _ => order.clone(),
         };
         let rows = (drawn.iter())
-            .map(|class| Row {
+            .map(|class| IntervalRow {
                 name: classes[*class].name.clone(),
                 share: classes[*class].recall,
                 mark: (classes[*class].named > 0).then_some(classes[*class].precision.value),
@@ -645,7 +647,7 @@ impl Page<'_> {
                 ]
             })
             .collect();
-        let matrix = Matrix {
+        let matrix = MatrixChart {
             label: "Confusion matrix: rows are true classes, columns answers".into(),
             counts: evaluation.confusion_matrix(),
             names,
@@ -705,7 +707,7 @@ impl Page<'_> {
         );
         for limit in limits {
             let rows = (limit.rows.iter())
-                .map(|row| Row {
+                .map(|row| IntervalRow {
                     name: row.name.clone(),
                     share: row.share,
                     mark: None,

@@ -415,7 +415,7 @@ impl TrainingSession {
             TrainingEvent::Step(step) => self.curves.step(step),
             TrainingEvent::Measured { step, accuracy } => self.curves.measured(step, accuracy),
             TrainingEvent::Curves { curves } => self.curves.restore(curves),
-            TrainingEvent::Kept { step } => self.kept = Some(step),
+            TrainingEvent::CheckpointSaved { step } => self.kept = Some(step),
             TrainingEvent::Paused => {
                 if self.run == Run::Pausing {
                     self.run = Run::Paused;
@@ -558,11 +558,11 @@ pub fn stage_text(progress: &TrainingProgress) -> String {
     };
     match progress.stage {
         TrainingStage::Pictures => format!("Encoding images:{of}"),
-        TrainingStage::Labels => format!("Encoding class prompts:{of}"),
-        TrainingStage::Choosing => format!("Cross-validating:{of}"),
+        TrainingStage::Prompts => format!("Encoding class prompts:{of}"),
+        TrainingStage::CrossValidating => format!("Cross-validating:{of}"),
         TrainingStage::Fitting => "Fitting the classifier".into(),
         TrainingStage::Steps => format!("Step{of}"),
-        TrainingStage::Measuring => format!("Evaluating on held-out images:{of}"),
+        TrainingStage::Evaluating => format!("Evaluating on held-out images:{of}"),
     }
 }
 
