@@ -48,7 +48,12 @@ pub async fn run(arguments: &FindDuplicates) -> Result<(), Failure> {
     }
     for (_, title, groups) in kinds {
         let copies: usize = groups.iter().map(|group| group.entries.len() - 1).sum();
-        say!("{title}: {} groups, {copies} duplicates", groups.len())?;
+        let count = |number: usize, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        let (groups_text, copies) = (count(groups.len(), "group"), count(copies, "duplicate"));
+        say!("{title}: {groups_text}, {copies}")?;
         for group in groups {
             for (position, entry) in group.entries.iter().enumerate() {
                 let entry = &index.entries()[*entry];
