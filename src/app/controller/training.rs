@@ -1,6 +1,7 @@
 //! Training: holds what is not plain data around [`TrainingSession`] (the samples' files,
 //! the lock between tabs), takes what comes in, and carries out what its steps ask for.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::engine::{Attachments, EngineHandle, describe};
 use super::files::{BlobUrl, fetch};
 use super::notices::Notices;
 use super::tab_lock::{self, Channel};
+use crate::app::domain::format::count;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{ClassId, Role};
@@ -373,12 +375,24 @@ impl TrainingController {
                 self.import(trained.into_iter().map(JsCast::unchecked_into).collect());
             }
             Ok(files) => {
+                let unreadable = RefCell::new(Vec::new());
                 let unpack = async |path: &str| {
-                    // What cannot be read is named when the worker comes to it.
-                    let bytes = files.read(path).await.unwrap_or_default();
+                    // Without bytes it is left out; why is told here.
+                    let bytes = files.read(path).await.unwrap_or_else(|error| {
+                        unreadable.borrow_mut().push(error.to_string());
+                        Vec::new()
+                    });
                     new_file(&bytes, path.rsplit('/').next().unwrap_or(path))
                 };
                 self.take_files(&files, unpack).await;
+                match &unreadable.take()[..] {
+                    [] => (),
+                    [error] => self.notices.notify(Notice::error(format!("{error}."))),
+                    [first, others @ ..] => self.notices.notify(Notice::error(format!(
+                        "{first}. {} could not be read either.",
+                        count(others.len(), "more file")
+                    ))),
+                }
             }
             Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
         }
