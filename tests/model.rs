@@ -121,7 +121,7 @@ fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
 fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>]) {
     let [exact, int8] = [WeightPrecision::AsStored, WeightPrecision::Int8]
         .map(|packing| open_packed(folder, DeviceChoice::Cpu, packing));
-    assert_eq!(int8.model_info().precision, "8 bits");
+    assert_eq!(int8.model_info().precision, "8-bit");
     let features = |engine: &Engine| {
         let images = block_on(engine.image_features(pictures)).unwrap();
         let texts = block_on(engine.token_features(tokens)).unwrap();

@@ -148,7 +148,7 @@ impl Engine {
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
             precision: match (precision, loaded.f16) {
-                (WeightPrecision::Int8, _) => "8 bits",
+                (WeightPrecision::Int8, _) => "8-bit",
                 (WeightPrecision::AsStored, true) => "f16",
                 (WeightPrecision::AsStored, false) => "f32",
             }

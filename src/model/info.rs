@@ -20,7 +20,7 @@ pub struct ModelInfo {
     pub context_length: u32,
     /// Dimension of `image_features` and `text_features`.
     pub embed_dim: u32,
-    /// Precision of the matrices: `f16`, `f32` or `8 bits`.
+    /// Precision of the matrices: `f16`, `f32` or `8-bit`.
     pub precision: String,
     /// Assumptions made to open the model, for display.
     pub notes: Vec<String>,

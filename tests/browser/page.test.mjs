@@ -55,8 +55,9 @@ describe(`one visit (${MODE})`, suite, () => {
       assert.ok(status.length < 160 && !/[{}]|::/.test(status), `in words for people, not "${status}"`);
     }
     const fetched = await page.workers()[0].evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
-    const programs = ["cpu", "gpu"].filter((device) => fetched.some((name) => name.endsWith(`worker-${device}_bg.wasm`)));
-    assert.deepEqual(programs, [WEBGPU ? "gpu" : "cpu"], "no program that is not needed");
+    const programs = fetched.map((name) => name.match(/worker-([a-z-]+)_bg\.wasm$/)?.[1]).filter(Boolean);
+    const cpu = (await page.workers()[0].evaluate(() => hasRelaxedSimd())) ? "cpu-relaxed" : "cpu";
+    assert.deepEqual(programs, [WEBGPU ? "gpu" : cpu], "no program that is not needed");
     assert.notEqual(await page.title(), "");
     assert.ok(await page.locator(hook("drop-zone")).isVisible());
   });
@@ -190,7 +191,7 @@ describe(`one visit (${MODE})`, suite, () => {
     await h.setLabels(page, LABELS);
     await h.drop(page, [SCENE]);
     const exact = await h.ranking(page, "scene.png", LABELS);
-    for (const [on, words] of [[true, /in 8 bits/], [false, /^(?!.*8 bits)/]]) {
+    for (const [on, words] of [[true, /8-bit weights/], [false, /^(?!.*8-bit)/]]) {
       await page.locator(hook("int8")).setChecked(on);
       await page.locator(hook("model-info")).filter({ hasText: words }).waitFor();
       await h.waitReady(page);
