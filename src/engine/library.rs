@@ -12,12 +12,10 @@ use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
 use super::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use super::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
-use crate::kernels::math::dot;
 use crate::library::{
     Cluster, Entry, FileStamp, Filter, Group, ImageFacts, Index, IndexSummary, Skipped,
     cluster_words, clusters, combine, duplicates, file_hash, vocabulary,
 };
-use crate::model::BUNDLED_NAME;
 use crate::preprocess::PreprocessConfig;
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
@@ -639,12 +637,11 @@ fn cluster(index: &Index, count: Option<u32>, filter: &Filter) -> Vec<Cluster> {
 
 /// Path, group and similarity to the group's centre of each image.
 fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)> {
-    (clusters.iter().enumerate())
-        .flat_map(|(number, cluster)| {
-            (cluster.entries.iter()).map(move |entry| {
-                let similarity = dot(&index.features_of(*entry), &cluster.centre);
+    (clusters.iter().zip(0..))
+        .flat_map(|(cluster, number)| {
+            (cluster.entries.iter().zip(&cluster.similarities)).map(move |(entry, similarity)| {
                 let path = index.entries()[*entry].file.path.clone();
-                (path, number as u32, similarity)
+                (path, number, *similarity)
             })
         })
         .collect()
@@ -652,7 +649,7 @@ fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)
 
 /// The word that fits each cluster best.
 async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
-    let words = vocabulary(engine.model_info().name == BUNDLED_NAME);
+    let words = vocabulary(&engine.model_info().name);
     let templates = [DEFAULT_TEMPLATE.to_owned()];
     let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_string())?;
     Ok((cluster_words(clusters, &features, 1).into_iter())

@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::Index;
 use super::search::unit;
 use super::similarities::{Rows, similarities};
+use crate::model::BUNDLED_NAME;
 
 /// Images that are nearer to one centre than to all others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
     /// Indices of the entries, the nearest to the centre first.
     pub entries: Vec<usize>,
+    /// Cosine similarity of each of them to the centre, -1 to 1.
+    pub similarities: Vec<f32>,
     /// Mean direction of the images, a unit vector `[embed_dim]`.
     pub centre: Vec<f32>,
     /// Mean cosine similarity of the images to the centre, -1 to 1.
@@ -36,10 +39,7 @@ const ROUNDS: usize = 30;
 /// each time; there are fewer clusters than asked for where images are equal.
 pub fn clusters(index: &Index, entries: &[usize], count: Option<usize>) -> Vec<Cluster> {
     let dim = index.model().embed_dim();
-    let rows: Vec<f16> = (entries.iter())
-        .flat_map(|entry| &index.features()[entry * dim..(entry + 1) * dim])
-        .copied()
-        .collect();
+    let rows = index.rows_of(entries);
     let sample = sample(&rows, dim);
     let seeds = match count {
         Some(count) => first_centres(&sample, count),
@@ -49,6 +49,7 @@ pub fn clusters(index: &Index, entries: &[usize], count: Option<usize>) -> Vec<C
     let mut found: Vec<Cluster> = (centres.into_iter())
         .map(|centre| Cluster {
             entries: Vec::new(),
+            similarities: Vec::new(),
             centre,
             cohesion: 0.0,
         })
@@ -58,11 +59,11 @@ pub fn clusters(index: &Index, entries: &[usize], count: Option<usize>) -> Vec<C
     for image in order {
         let (cluster, similarity) = nearest[image];
         found[cluster].entries.push(entries[image]);
-        found[cluster].cohesion += similarity;
+        found[cluster].similarities.push(similarity);
     }
     found.retain(|cluster| !cluster.entries.is_empty());
     for cluster in &mut found {
-        cluster.cohesion /= cluster.entries.len() as f32;
+        cluster.cohesion = cluster.similarities.iter().sum::<f32>() / cluster.entries.len() as f32;
     }
     // A stable sort: equal sizes keep the order of their centres.
     found.sort_by_key(|cluster| std::cmp::Reverse(cluster.entries.len()));
@@ -112,12 +113,14 @@ pub fn cluster_words(clusters: &[Cluster], words: &[Vec<f32>], top: usize) -> Ve
     names
 }
 
-/// Everyday words to name clusters by and to filter with: some 900, or the 540 of them that
-/// the bundled model knows. What it says of other words means nothing.
-pub fn vocabulary(bundled_model: bool) -> Vec<String> {
+/// Everyday words to name clusters by and to filter with, for a model by its name: some 900,
+/// or the 540 of them that the bundled model knows. What it says of other words means
+/// nothing.
+pub fn vocabulary(model: &str) -> Vec<String> {
+    let bundled = model == BUNDLED_NAME;
     let words = include_str!("words.txt").lines();
     // An empty line parts those that the bundled model was trained with.
-    (words.take_while(|word| !bundled_model || !word.is_empty()))
+    (words.take_while(|word| !bundled || !word.is_empty()))
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
@@ -355,6 +358,7 @@ mod tests {
         };
         let cluster = |degrees| Cluster {
             entries: vec![0],
+            similarities: vec![1.0],
             centre: unit(degrees),
             cohesion: 1.0,
         };
@@ -377,11 +381,11 @@ mod tests {
 
     #[test]
     fn the_vocabulary_has_no_word_twice() {
-        let mut words: Vec<String> = (vocabulary(false).into_iter())
+        let mut words: Vec<String> = (vocabulary("ViT-B-32").into_iter())
             .map(|word| word.to_lowercase())
             .collect();
         assert!((600..1000).contains(&words.len()), "{}", words.len());
-        assert_eq!(vocabulary(true).len(), 540);
+        assert_eq!(vocabulary(BUNDLED_NAME).len(), 540);
         assert!(
             words
                 .iter()

@@ -7,9 +7,8 @@ use half::slice::HalfFloatSliceExt;
 use serde::Serialize;
 
 use super::Index;
-use crate::kernels::gemm::{Epilogue, PackedData};
+use super::similarities::{Rows, similarities};
 use crate::kernels::math::dot;
-use crate::kernels::packed_weights::{PackedWeights, pack};
 
 /// Images that belong together, the one to keep first: the most pixels, then the largest
 /// file, then the oldest.
@@ -147,25 +146,17 @@ const BLOCK: usize = 128;
 /// similar images of similar images instead would end in one group of everything.
 fn similar_groups(index: &Index, entries: &[usize], similar: f32) -> Vec<Group> {
     let dim = index.model().embed_dim();
-    let rows: Vec<f32> = (entries.iter())
-        .flat_map(|entry| index.features()[entry * dim..(entry + 1) * dim].to_f32_vec())
-        .collect();
+    let rows = index.rows_of(entries);
     let mut grouped = vec![false; entries.len()];
     let mut groups = Vec::new();
     for start in (0..entries.len()).step_by(BLOCK) {
         let count = BLOCK.min(entries.len() - start);
         // Only images from here on: earlier ones have chosen theirs.
         let rest = &rows[start * dim..];
-        // `[dim, count]`
-        let block: Vec<f32> = (0..dim)
-            .flat_map(|i| (0..count).map(move |column| rest[column * dim + i]))
+        let block: Vec<Vec<f32>> = (rest.chunks_exact(dim).take(count))
+            .map(HalfFloatSliceExt::to_f32_vec)
             .collect();
-        let packed = pack(&block, [dim, count], count);
-        let similarities = PackedWeights::Exact(PackedData::F32(&packed)).linear(
-            rest,
-            [dim, count],
-            &Epilogue::NONE,
-        );
+        let similarities = similarities(Rows::F16(rest), &block);
         for column in 0..count {
             if grouped[start + column] {
                 continue;

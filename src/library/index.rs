@@ -185,6 +185,15 @@ impl Index {
         self.features[entry * dim..(entry + 1) * dim].to_f32_vec()
     }
 
+    /// Features of some images, `[entries, embed_dim]`.
+    pub fn rows_of(&self, entries: &[usize]) -> Vec<f16> {
+        let dim = self.model.embed_dim();
+        (entries.iter())
+            .flat_map(|entry| &self.features[entry * dim..(entry + 1) * dim])
+            .copied()
+            .collect()
+    }
+
     /// Drops what is no longer in the folder or has changed. Returns the files to read, in
     /// the order of their paths, and how many images were dropped because their file is gone.
     pub fn sync(&mut self, files: Vec<FileStamp>) -> (Vec<FileStamp>, usize) {

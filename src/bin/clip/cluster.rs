@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip::data::{file_name, file_safe};
-use clip::library::{Cluster, Index, cluster_words, clusters};
+use clip::library::{Cluster, Index, cluster_words, clusters, vocabulary};
 use clip::zero_shot::DEFAULT_TEMPLATE;
 use serde_json::json;
 
 use crate::Failure;
-use crate::filter::{FilterOptions, words};
+use crate::filter::FilterOptions;
 use crate::index::IndexedFolder;
 use crate::session::number;
 use crate::sort::{Destination, Sorted, free_name};
@@ -41,12 +41,11 @@ const WORDS: usize = 3;
 const SHOWN: usize = 5;
 
 pub async fn run(arguments: &FindClusters) -> Result<(), Failure> {
-    let session = &arguments.folder.session;
     let filter = arguments.filter.filter(&arguments.folder.folder)?;
     let (mut engine, index, update) = arguments.folder.update().await?;
     update.tell_unkept();
     let passing = (arguments.filter)
-        .passing(&filter, &index, session, &mut engine)
+        .passing(&filter, &index, &mut engine)
         .await?;
     let out = (arguments.out.as_ref())
         .map(|out| Destination::new(&arguments.folder.folder, out, arguments.move_files));
@@ -66,7 +65,7 @@ pub async fn run(arguments: &FindClusters) -> Result<(), Failure> {
         &entries,
         arguments.clusters.map(|count| count as usize),
     );
-    let words = words(session)?;
+    let words = vocabulary(&engine.model_info().name);
     let features = (engine.classifier(&words, &[DEFAULT_TEMPLATE.to_owned()])).await?;
     let names: Vec<Vec<&str>> = (cluster_words(&found, &features, WORDS).into_iter())
         .map(|of| of.into_iter().map(|word| words[word].as_str()).collect())
@@ -133,15 +132,13 @@ fn sorted(
                 true => format!("{} {}", file_safe(word), number + 1),
                 false => file_safe(word),
             };
-            let typical = cluster.centre.as_slice();
-            (cluster.entries.iter())
-                .map(|entry| {
+            (cluster.entries.iter().zip(&cluster.similarities))
+                .map(|(entry, similarity)| {
                     let path = &index.entries()[*entry].file.path;
-                    let features = index.features_of(*entry);
                     Sorted {
                         path: path.clone(),
                         label: Some(word.to_owned()),
-                        score: (features.iter().zip(typical)).map(|(a, b)| a * b).sum(),
+                        score: *similarity,
                         target: free_name(out.out, &folder, file_name(path), &mut taken),
                     }
                 })

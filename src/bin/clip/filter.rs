@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::engine::Engine;
-use clip::hub::NativeModelFiles;
 use clip::library::{Filter, Index, date_span, vocabulary};
 use clip::zero_shot::DEFAULT_TEMPLATE;
 
 use crate::Failure;
 use crate::classify::labels;
-use crate::session::Session;
 
 #[derive(Args)]
 pub struct FilterOptions {
@@ -55,7 +53,6 @@ impl FilterOptions {
         &self,
         filter: &Filter,
         index: &Index,
-        session: &Session,
         engine: &mut Engine,
     ) -> Result<Vec<bool>, Failure> {
         let mut names = Vec::new();
@@ -63,7 +60,7 @@ impl FilterOptions {
         if !self.wanted.is_empty() {
             names = match &self.labels {
                 Some(list) => labels(list),
-                None => words(session)?,
+                None => vocabulary(&engine.model_info().name),
             };
             for label in &self.wanted {
                 if !names.contains(label) {
@@ -81,12 +78,6 @@ impl FilterOptions {
             })
             .collect())
     }
-}
-
-/// Everyday words that the model knows.
-pub fn words(session: &Session) -> Result<Vec<String>, Failure> {
-    let bundled = matches!(session.files()?, NativeModelFiles::Bundled);
-    Ok(vocabulary(bundled))
 }
 
 /// A folder as paths in the index are written. It may be given as it is on disk.

@@ -134,7 +134,7 @@ pub async fn run(arguments: &Search) -> Result<(), Failure> {
     }
     let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
     let passing = (arguments.filter)
-        .passing(&filter, &index, &arguments.session, &mut engine)
+        .passing(&filter, &index, &mut engine)
         .await?;
     let hits = index.search(&query, arguments.top, arguments.min_score, |entry| {
         passing[entry] && !asked_with.contains(&index.entries()[entry].image.sha256)
