@@ -1,8 +1,11 @@
 //! The command as people and scripts use it.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use common::file;
 use serde_json::Value;
 
 fn clip(arguments: &[&str]) -> Output {
@@ -22,17 +25,7 @@ fn json(arguments: &[&str]) -> Value {
 /// The one line that a failure prints.
 fn failure(arguments: &[&str]) -> String {
     // On the CPU: the device is not what fails here.
-    let output = clip(&[arguments, &["--device", "cpu"]].concat());
-    assert!(!output.status.success());
-    assert!(output.stdout.is_empty());
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert!(!line.contains("panicked"), "{line}");
-    line
-}
-
-fn file(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join(path).display().to_string()
+    common::failure(clip(&[arguments, &["--device", "cpu"]].concat()))
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `clip evaluate` as people and scripts use it.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::file;
 use serde_json::Value;
 
 fn evaluate(data: &Path, more: &[&str]) -> Output {
@@ -25,16 +28,7 @@ fn json(data: &Path, more: &[&str]) -> Value {
 
 /// The one line that a failure prints.
 fn failure(data: &Path, more: &[&str]) -> String {
-    let output = evaluate(data, more);
-    assert!(!output.status.success() && output.stdout.is_empty());
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert!(!line.contains("panicked"), "{line}");
-    line
-}
-
-fn file(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join(path).display().to_string()
+    common::failure(evaluate(data, more))
 }
 
 /// So many different pictures of each of the classes.

@@ -243,68 +243,37 @@ fn solve(factor: &[f64], dims: usize, vector: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{golden, indices, numbers, rows, samples, unwatched};
     use super::*;
-    use serde_json::Value;
-
-    fn numbers(value: &Value) -> Vec<f64> {
-        let values = value.as_array().unwrap().iter();
-        values.map(|v| v.as_f64().unwrap()).collect()
-    }
-
-    fn rows(value: &Value) -> Vec<Vec<f64>> {
-        value.as_array().unwrap().iter().map(numbers).collect()
-    }
-
-    fn samples(features: &[Vec<f64>], labels: &[usize], classes: usize) -> FeatureMatrix {
-        let features: Vec<Vec<f32>> = (features.iter())
-            .map(|row| row.iter().map(|v| *v as f32).collect())
-            .collect();
-        let features: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
-        FeatureMatrix::new(&features, labels, classes)
-    }
-
-    async fn unwatched(_: HeadProgress) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 
     /// `tests/golden/make_eval.py`
     #[test]
     fn numpy_finds_the_same_classifier() {
-        let golden: Value =
-            serde_json::from_str(include_str!("../../tests/golden/eval.json")).unwrap();
+        let golden = golden(include_str!("../../tests/golden/eval.json"));
         let golden = &golden["gda"];
-        let labels: Vec<usize> = numbers(&golden["labels"])
-            .iter()
-            .map(|v| *v as usize)
-            .collect();
+        let labels = indices(&golden["labels"]);
         let samples = samples(&rows(&golden["features"]), &labels, 3);
         let all: Vec<usize> = (0..samples.len()).collect();
         let found = Linear::fit(&samples, &all);
-        for (row, expected) in found.weight.iter().zip(rows(&golden["weight"])) {
-            for (value, expected) in row.iter().zip(expected) {
-                assert!(
-                    (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
-                    "{value} {expected}"
-                );
-            }
-        }
-        for (value, expected) in found.bias.iter().zip(numbers(&golden["bias"])) {
+        let close = |value: f64, expected: f64| {
             assert!(
                 (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
                 "{value} {expected}"
             );
+        };
+        for (row, expected) in found.weight.iter().zip(rows(&golden["weight"])) {
+            (row.iter().zip(expected)).for_each(|(value, expected)| close(*value, expected));
+        }
+        for (value, expected) in found.bias.iter().zip(numbers(&golden["bias"])) {
+            close(*value, expected);
         }
     }
 
     #[test]
     fn alpha_follows_the_words() {
-        let golden: Value =
-            serde_json::from_str(include_str!("../../tests/golden/eval.json")).unwrap();
+        let golden = golden(include_str!("../../tests/golden/eval.json"));
         let golden = &golden["gda"];
-        let labels: Vec<usize> = numbers(&golden["labels"])
-            .iter()
-            .map(|v| *v as usize)
-            .collect();
+        let labels = indices(&golden["labels"]);
         let features = rows(&golden["features"]);
         let dims = features[0].len();
         // Words that say nothing: what was learnt counts. Words that know: it may not harm.

@@ -53,6 +53,8 @@ mod sampler;
 mod schedule;
 #[cfg(feature = "training")]
 mod state;
+#[cfg(all(test, feature = "training"))]
+mod testing;
 #[cfg(feature = "training")]
 mod trainer;
 

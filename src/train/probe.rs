@@ -198,39 +198,13 @@ impl Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{golden, indices, numbers, rows, samples, unwatched};
     use super::*;
-    use serde_json::Value;
-
-    fn numbers(value: &Value) -> Vec<f64> {
-        let values = value.as_array().unwrap().iter();
-        values.map(|v| v.as_f64().unwrap()).collect()
-    }
-
-    fn rows(value: &Value) -> Vec<Vec<f64>> {
-        value.as_array().unwrap().iter().map(numbers).collect()
-    }
-
-    fn indices(value: &Value) -> Vec<usize> {
-        numbers(value).into_iter().map(|v| v as usize).collect()
-    }
-
-    fn samples(features: &[Vec<f64>], labels: &[usize], classes: usize) -> FeatureMatrix {
-        let features: Vec<Vec<f32>> = (features.iter())
-            .map(|row| row.iter().map(|v| *v as f32).collect())
-            .collect();
-        let features: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
-        FeatureMatrix::new(&features, labels, classes)
-    }
-
-    async fn unwatched(_: HeadProgress) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 
     /// `tests/golden/make_probe.py`
     #[test]
     fn scikit_learn_finds_the_same() {
-        let golden: Value =
-            serde_json::from_str(include_str!("../../tests/golden/probe.json")).unwrap();
+        let golden = golden(include_str!("../../tests/golden/probe.json"));
         let labels = indices(&golden["labels"]);
         let train = samples(&rows(&golden["features"]), &labels, 3);
         let test = samples(
@@ -286,8 +260,7 @@ mod tests {
 
     #[test]
     fn the_search_narrows_down_and_can_be_stopped() {
-        let golden: Value =
-            serde_json::from_str(include_str!("../../tests/golden/probe.json")).unwrap();
+        let golden = golden(include_str!("../../tests/golden/probe.json"));
         let labels = indices(&golden["labels"]);
         let train = samples(&rows(&golden["features"]), &labels, 3);
         let probe = pollster::block_on(fit_probe(&train, 1, &mut unwatched)).unwrap();

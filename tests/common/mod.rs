@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 /// Path of what the reference computed.
 pub fn golden(name: &str) -> PathBuf {
@@ -18,4 +19,19 @@ pub fn pixels(count: usize, image_size: usize) -> Vec<Vec<f32>> {
     (0..count)
         .map(|n| (0..size).map(|i| value(n * size + i)).collect())
         .collect()
+}
+
+/// Path of a file of the repository.
+pub fn file(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(path).display().to_string()
+}
+
+/// The one line that a failure prints.
+pub fn failure(output: Output) -> String {
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty());
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(!line.contains("panicked"), "{line}");
+    line
 }
