@@ -42,7 +42,7 @@ pub use files::{DataFiles, InMemory};
 pub use image_name::is_image_name;
 pub use left_out::LeftOut;
 #[cfg(feature = "data")]
-pub use names::{file_name, file_safe};
+pub use names::{file_name, file_safe, numbered};
 pub use problem::Problem;
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};

@@ -94,6 +94,13 @@ pub fn split_extension(path: &str) -> (&str, String) {
     }
 }
 
+/// Path for another file of that name: `cat (2).jpg` for `cat.jpg`.
+pub fn numbered(path: &str, number: usize) -> String {
+    let (stem, _) = split_extension(path);
+    let end = &path[stem.len()..];
+    format!("{stem} ({number}){end}")
+}
+
 /// Name without what would make it another path, on any system.
 pub fn file_safe(name: &str) -> String {
     let safe: String = (name.trim().chars())

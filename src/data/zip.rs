@@ -13,7 +13,7 @@ use rawzip::{
 use super::DataError;
 use super::encoding::NameEncoding;
 use super::files::{DataFiles, no_such_file};
-use super::names::{clean_path, split_extension};
+use super::names::{clean_path, numbered};
 
 /// Maximum size of a file: no picture is larger, and a small zip can hold terabytes of
 /// zeros.
@@ -209,11 +209,9 @@ impl<R: Read + Seek> ZipFiles<R> {
 
 /// A name like `path` that no entry has: `cat/1 (2).png`.
 fn free_name(path: &str, entries: &BTreeMap<String, Entry>) -> String {
-    let (stem, _) = split_extension(path);
-    let end = &path[stem.len()..];
     let mut number = 2;
     loop {
-        let name = format!("{stem} ({number}){end}");
+        let name = numbered(path, number);
         if !entries.contains_key(&name) {
             return name;
         }

@@ -11,7 +11,7 @@ use web_sys::{
 };
 
 use super::engine::describe;
-use crate::data::file_name;
+use crate::data::{file_name, numbered};
 use crate::library::is_image_name;
 
 /// Name of the database, of its store, and their version.
@@ -316,10 +316,6 @@ pub enum CopyError {
 
 /// The name, or one like it that no file of the folder has.
 async fn free_name(folder: &FileSystemDirectoryHandle, name: &str) -> Result<String, JsValue> {
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-        _ => (name, String::new()),
-    };
     let mut free = name.to_owned();
     let mut number = 2;
     loop {
@@ -330,7 +326,7 @@ async fn free_name(folder: &FileSystemDirectoryHandle, name: &str) -> Result<Str
             Err(error) if error_name(&error) == "TypeMismatchError" => {}
             Err(error) => return Err(error),
         }
-        free = format!("{stem} ({number}){extension}");
+        free = numbered(name, number);
         number += 1;
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clip::data::{csv_field, file_name, file_safe};
+use clip::data::{csv_field, file_name, file_safe, numbered};
 use clip::zero_shot;
 use serde_json::json;
 
@@ -287,21 +287,17 @@ pub fn free_name(
     name: &str,
     taken: &mut BTreeMap<String, usize>,
 ) -> String {
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) => (stem, format!(".{extension}")),
-        None => (name, String::new()),
-    };
-    let within = |name: String| match folder {
-        "" => name,
+    let path = match folder {
+        "" => name.to_owned(),
         folder => format!("{folder}/{name}"),
     };
     // Many images may have one name: go on where the last one found a place.
-    let first = within(name.to_owned()).to_lowercase();
+    let first = path.to_lowercase();
     let mut copy = taken.get(&first).copied().unwrap_or(1);
     loop {
         let target = match copy {
-            1 => within(name.to_owned()),
-            copy => within(format!("{stem} ({copy}){extension}")),
+            1 => path.clone(),
+            copy => numbered(&path, copy),
         };
         copy += 1;
         let key = target.to_lowercase();
