@@ -115,23 +115,11 @@ pub async fn fit_few_shot(
     Ok(match method {
         FewShotMethod::Probe => {
             let probe = fit_probe(samples, seed, on_progress).await?;
-            Head {
-                method: Method::Probe,
-                zero_shot: Vec::new(),
-                weight: probe.weight,
-                bias: probe.bias,
-                alpha: 1.0,
-                ..words.clone()
-            }
+            words.clone().with_probe(probe.weight, probe.bias)
         }
         FewShotMethod::Adapter => {
             let adapter = fit_adapter(&with_words(), seed, on_progress).await?;
-            Head {
-                weight: adapter.weight,
-                alpha: adapter.params.alpha as f32,
-                beta: adapter.params.beta as f32,
-                ..words.clone()
-            }
+            words.clone().with_adapter(adapter.weight, adapter.params)
         }
         FewShotMethod::Gda => {
             let gda = fit_gda(&with_words(), seed, on_progress).await?;

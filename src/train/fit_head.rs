@@ -175,12 +175,12 @@ impl Fitted {
         on_progress: &mut impl AsyncFnMut(HeadProgress) -> ControlFlow<()>,
     ) -> Result<Self, Cancelled> {
         let classes = samples.classes();
-        let blank = Head {
+        let head = Head {
             method: settings.method,
             model: String::new(),
             classes: Vec::new(),
-            templates: Vec::new(),
-            zero_shot: Vec::new(),
+            templates: settings.templates.clone(),
+            zero_shot: zero_shot.to_vec(),
             scale,
             weight: Vec::new(),
             bias: vec![0.0; classes],
@@ -191,11 +191,7 @@ impl Fitted {
             Method::Probe => {
                 let probe = fit_probe(&samples, settings.seed, on_progress).await?;
                 Self {
-                    head: Head {
-                        weight: probe.weight,
-                        bias: probe.bias,
-                        ..blank
-                    },
+                    head: head.with_probe(probe.weight, probe.bias),
                     l2: probe.l2,
                     curve: probe.chosen,
                 }
@@ -203,16 +199,10 @@ impl Fitted {
             _ => {
                 let samples = samples.with_offsets(zero_shot, scale);
                 let adapter = fit_adapter(&samples, settings.seed, on_progress).await?;
+                let l2 = adapter.params.l2;
                 Self {
-                    head: Head {
-                        templates: settings.templates.clone(),
-                        zero_shot: zero_shot.to_vec(),
-                        weight: adapter.weight,
-                        alpha: adapter.params.alpha as f32,
-                        beta: adapter.params.beta as f32,
-                        ..blank
-                    },
-                    l2: adapter.params.l2,
+                    head: head.with_adapter(adapter.weight, adapter.params),
+                    l2,
                     curve: adapter.chosen,
                 }
             }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::Method;
+use super::{AdapterParams, Method};
 use crate::eval::softmax;
 use crate::model::ModelInfo;
 use crate::zero_shot::Ranked;
@@ -74,6 +74,31 @@ const VERSION: &str = "1";
 const KEY: &str = "clip_head";
 
 impl Head {
+    /// This head with what a probe has learnt, `[classes, embed_dim]` and `[classes]`: no
+    /// prompts count.
+    pub(super) fn with_probe(self, weight: Vec<Vec<f32>>, bias: Vec<f32>) -> Self {
+        Self {
+            method: Method::Probe,
+            templates: Vec::new(),
+            zero_shot: Vec::new(),
+            weight,
+            bias,
+            alpha: 1.0,
+            ..self
+        }
+    }
+
+    /// This head with what an adapter has learnt, `[classes, embed_dim]`, beside its prompts.
+    pub(super) fn with_adapter(self, weight: Vec<Vec<f32>>, params: AdapterParams) -> Self {
+        Self {
+            method: Method::Adapter,
+            weight,
+            alpha: params.alpha as f32,
+            beta: params.beta as f32,
+            ..self
+        }
+    }
+
     /// Dimension of the features.
     pub fn embed_dim(&self) -> usize {
         self.weight.first().map_or(0, Vec::len)
