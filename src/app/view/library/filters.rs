@@ -43,6 +43,25 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
             })
             .collect_view()
     };
+    let date = move |text: &'static str,
+                     testid: &'static str,
+                     get: fn(&FilterInput) -> &String,
+                     put: fn(&mut FilterInput, String)| {
+        view! {
+            <label>
+                {text}
+                <input
+                    type="date"
+                    data-testid=testid
+                    prop:value=move || filter.with(|f| get(f).clone())
+                    on:change:target=move |event| {
+                        let date = event.target().value();
+                        set(&|filter| put(filter, date.clone()));
+                    }
+                />
+            </label>
+        }
+    };
     view! {
         <div class="filters" role="group" aria-label="Which images to look at">
             <Show when=move || !folders.with(Vec::is_empty)>
@@ -60,30 +79,8 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
                     </select>
                 </label>
             </Show>
-            <label>
-                "From "
-                <input
-                    type="date"
-                    data-testid="filter-from"
-                    prop:value=move || filter.with(|f| f.from.clone())
-                    on:change:target=move |event| {
-                        let from = event.target().value();
-                        set(&|filter| filter.from.clone_from(&from));
-                    }
-                />
-            </label>
-            <label>
-                "to "
-                <input
-                    type="date"
-                    data-testid="filter-to"
-                    prop:value=move || filter.with(|f| f.to.clone())
-                    on:change:target=move |event| {
-                        let to = event.target().value();
-                        set(&|filter| filter.to.clone_from(&to));
-                    }
-                />
-            </label>
+            {date("From ", "filter-from", |filter| &filter.from, |filter, date| filter.from = date)}
+            {date("to ", "filter-to", |filter| &filter.to, |filter, date| filter.to = date)}
             <Show when=move || !labels.with(Vec::is_empty)>
                 <label>
                     "Label "

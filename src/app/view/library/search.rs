@@ -184,7 +184,6 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     each=move || shown.get().to_vec()
                     key=move |(path, score)| (path.clone(), score.to_bits(), scored.get_untracked())
                     children=move |(path, score)| {
-                        let (plus, minus) = (path.clone(), path.clone());
                         view! {
                             <li class="tile" data-testid="hit" data-path=path.clone()>
                                 <Picture library path=path.clone() />
@@ -198,20 +197,20 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                                                 </span>
                                             }
                                         })}
-                                    <button
-                                        type="button"
-                                        class="quiet"
-                                        on:click=move |_| more_like(plus.clone(), Sign::Plus)
-                                    >
-                                        "More like this"
-                                    </button>
-                                    <button
-                                        type="button"
-                                        class="quiet"
-                                        on:click=move |_| more_like(minus.clone(), Sign::Minus)
-                                    >
-                                        "Less"
-                                    </button>
+                                    {[("More like this", Sign::Plus), ("Less", Sign::Minus)]
+                                        .map(|(text, sign)| {
+                                            let path = path.clone();
+                                            view! {
+                                                <button
+                                                    type="button"
+                                                    class="quiet"
+                                                    on:click=move |_| more_like(path.clone(), sign)
+                                                >
+                                                    {text}
+                                                </button>
+                                            }
+                                        })
+                                        .collect_view()}
                                 </p>
                             </li>
                         }
