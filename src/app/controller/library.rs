@@ -210,8 +210,7 @@ impl LibraryController {
         self.send_folder();
     }
 
-    /// Asks for the kept indexes when this side of the page is in sight: they are read whole
-    /// for it.
+    /// Asks for the stored indexes whenever the tab is shown.
     pub fn start(self, tab: CurrentTab) {
         if folders::supported() {
             spawn_local(self.list_disk_folders());
