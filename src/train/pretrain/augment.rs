@@ -241,7 +241,7 @@ impl Place {
             // Nearly all of it, as it will be seen.
             1..7 => (rng.random_range(0.9..1.0), 1.0),
             _ => (
-                rng.random_range(0.36..1.0),
+                rng.random_range(0.3..1.0),
                 rng.random_range(-0.25..0.25f32).exp(),
             ),
         };
@@ -323,7 +323,7 @@ struct Colour {
 impl Colour {
     /// Other light on a photograph.
     fn light(rng: &mut StdRng) -> Self {
-        let saturation: f32 = match rng.random_bool(0.06) {
+        let saturation: f32 = match rng.random_bool(0.12) {
             true => 0.0,
             false => rng.random_range(0.7..1.3),
         };

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::{ListFingerprint, Sprite};
+use super::{ListFingerprint, Sprite, templates};
 use crate::zero_shot::PLACEHOLDER;
 
 /// What is wrong with the data set.
@@ -369,9 +369,9 @@ impl PretrainData {
     pub(super) fn caption(&self, image: usize, variety: f64, rng: &mut StdRng) -> Caption {
         let concept = &self.concepts[self.concept_of[image]];
         let chinese = !concept.names_zh.is_empty() && rng.random_bool(0.18 * variety);
-        let (names, broader, templates) = match chinese {
-            true => (&concept.names_zh, &concept.broader_zh, TEMPLATES_ZH),
-            false => (&concept.names, &concept.broader, TEMPLATES_EN),
+        let (names, broader) = match chinese {
+            true => (&concept.names_zh, &concept.broader_zh),
+            false => (&concept.names, &concept.broader),
         };
         let (name, synonyms) = names.split_first().unwrap_or((&concept.names[0], &[]));
         let chance = rng.random::<f64>() / variety.max(f64::MIN_POSITIVE);
@@ -382,15 +382,12 @@ impl PretrainData {
         };
         let (kind, text) = match rng.random_bool(0.72 * variety) {
             true => {
-                let named = rng.random_bool(0.65).then_some(concept.kind);
-                let fitting: Vec<_> = templates
-                    .iter()
-                    .filter(|(kind, _)| *kind == named)
-                    .collect();
-                match fitting.choose(rng) {
-                    Some((kind, template)) => (*kind, template.replace(PLACEHOLDER, &label.text)),
-                    None => (None, label.text.clone()),
-                }
+                let kind = rng.random_bool(0.65).then_some(concept.kind);
+                let template = match chinese {
+                    true => templates::chinese(kind, rng),
+                    false => templates::english(kind, rng),
+                };
+                (kind, template.replace(PLACEHOLDER, &label.text))
             }
             false => (None, label.text.clone()),
         };
@@ -508,33 +505,3 @@ fn sprite(path: &Path, kind: ImageKind, image_size: usize) -> Result<Sprite, Pre
     let larger: RgbaImage = image::imageops::resize(&image, width, height, filter);
     Ok(Sprite::new(&larger))
 }
-
-/// Prompt templates, each with the kind of image that it names.
-const TEMPLATES_EN: &[(Option<ImageKind>, &str)] = &[
-    (None, "{label}."),
-    (None, "A {label}."),
-    (None, "A picture of a {label}."),
-    (None, "An image of a {label}."),
-    (Some(ImageKind::Photo), "A photo of a {label}."),
-    (Some(ImageKind::Photo), "A photo of a {label}."),
-    (Some(ImageKind::Photo), "A photo of the {label}."),
-    (Some(ImageKind::Photo), "A photograph of a {label}."),
-    (Some(ImageKind::Photo), "A close-up photo of a {label}."),
-    (Some(ImageKind::Photo), "A blurry photo of a {label}."),
-    (Some(ImageKind::Drawing), "A drawing of a {label}."),
-    (Some(ImageKind::Drawing), "A drawing of a {label}."),
-    (Some(ImageKind::Drawing), "An icon of a {label}."),
-    (Some(ImageKind::Drawing), "An emoji of a {label}."),
-    (Some(ImageKind::Drawing), "An illustration of a {label}."),
-    (Some(ImageKind::Drawing), "A cartoon of a {label}."),
-];
-const TEMPLATES_ZH: &[(Option<ImageKind>, &str)] = &[
-    (None, "一张{label}的图片"),
-    (None, "{label}。"),
-    (Some(ImageKind::Photo), "一张{label}的照片"),
-    (Some(ImageKind::Photo), "一张{label}的照片。"),
-    (Some(ImageKind::Photo), "{label}的照片"),
-    (Some(ImageKind::Drawing), "一幅{label}的画"),
-    (Some(ImageKind::Drawing), "{label}的图标"),
-    (Some(ImageKind::Drawing), "{label}的表情符号"),
-];

@@ -3,6 +3,7 @@
 mod augment;
 mod data;
 mod origin;
+mod templates;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
