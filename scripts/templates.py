@@ -23,6 +23,24 @@ LEFT_OUT = {
     "voc2007_multilabel",
 }
 
+# Chinese ones of our own for the sets that have none there.
+OURS_ZH = {
+    "simple-zh": ["{c}", "一张{c}的照片", "{c}的图片", "一张{c}的特写照片", "一张模糊的{c}照片"],
+    "caltech101-zh": ["一张{c}的照片", "一幅{c}的画", "一张{c}的素描", "一个{c}玩具", "{c}的雕塑", "{c}的卡通画"],
+    "cars-zh": ["一张{c}的照片", "一辆{c}", "一张{c}汽车的照片", "停在路边的{c}"],
+    "cifar10-zh": ["一张{c}的照片", "一张模糊的{c}照片", "一张小{c}的照片", "一张大{c}的照片", "一张{c}的黑白照片"],
+    "cifar100-zh": ["一张{c}的照片", "一张模糊的{c}照片", "一张小{c}的照片", "一张大{c}的照片", "一张{c}的黑白照片"],
+    "country211-zh": ["一张在{c}拍的照片", "一张{c}风景的照片", "我在{c}旅行时拍的照片"],
+    "dtd-zh": ["一张{c}纹理的照片", "一张{c}图案的照片", "表面是{c}的物体"],
+    "eurosat-zh": ["一张{c}的卫星照片", "从高空拍摄的{c}", "一张{c}的航拍照片"],
+    "flowers-zh": ["一张{c}的照片，一种花", "一朵{c}", "盛开的{c}"],
+    "food101-zh": ["一张{c}的照片，一种食物", "一盘{c}", "一份{c}"],
+    "gtsrb-zh": ["一张“{c}”交通标志的照片", "路边的“{c}”标志"],
+    "mnist-zh": ["一张手写数字“{c}”的照片", "数字{c}"],
+    "pets-zh": ["一张{c}的照片，一种宠物", "一只{c}", "一张{c}的特写照片"],
+    "svhn-zh": ["一张门牌号“{c}”的照片", "数字{c}"],
+}
+
 
 def imagenet(wheel):
     """Its templates are lambdas of f-strings: read, not run."""
@@ -81,6 +99,9 @@ def main():
         lines = [template.replace("{c}", PLACEHOLDER) for template in templates["imagenet1k"]]
         chinese["imagenet"] = {"templates": lines, "classes": classes["imagenet1k"]}
     sets |= {f"{name}-zh": found for name, found in chinese.items()}
+    for name, lines in OURS_ZH.items():
+        lines = [line.replace("{c}", PLACEHOLDER) for line in lines]
+        sets.setdefault(name, {"classes": []}).setdefault("templates", lines)
     lines = [f"{json.dumps(name)}: {json.dumps(sets[name], ensure_ascii=False)}" for name in sorted(sets)]
     TARGET.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     for name in sorted(sets):
