@@ -133,12 +133,14 @@ fn a_report_has_every_part_and_the_same_figures_as_the_json() {
         [
             "Counting",
             "Left and right",
+            "Nearest and farthest",
             "Digits",
+            "Handwritten digits",
             "Written words",
             "Negation"
         ]
     );
-    assert_eq!(found["limits"][3]["images"], 24);
+    assert_eq!(found["limits"][5]["images"], 24);
 
     let page = fs::read_to_string(&page).unwrap();
     let sections = [
@@ -267,4 +269,88 @@ fn shards_in_the_layout_of_clip_benchmark_are_evaluated() {
     fs::remove_file(data.join("test/1.tar")).unwrap();
     let missing = failure(&data, &[]);
     assert!(missing.contains("1.tar"), "{missing}");
+}
+
+/// A model like the bundled one, but for the values of a tensor.
+fn changed_model(out: &Path, tensor: &str, change: impl Fn(f32) -> f32) {
+    use half::f16;
+    use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+    fs::create_dir_all(out).unwrap();
+    let bundled = |name: &str| file(&format!("assets/model/{name}"));
+    for name in ["open_clip_config.json", "tokenizer.json"] {
+        fs::copy(bundled(name), out.join(name)).unwrap();
+    }
+    let bytes = fs::read(bundled("open_clip_model.safetensors")).unwrap();
+    let weights = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = (weights.iter())
+        .map(|(name, view)| (name.into(), view.shape().to_vec(), view.data().to_vec()))
+        .collect();
+    let (_, _, values) = (tensors.iter_mut())
+        .find(|(name, ..)| name == tensor)
+        .unwrap();
+    for value in values.as_chunks_mut::<2>().0 {
+        *value = f16::from_f32(change(f16::from_le_bytes(*value).to_f32())).to_le_bytes();
+    }
+    let views: Vec<_> = (tensors.iter())
+        .map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F16, shape.clone(), data).unwrap();
+            (name.clone(), view)
+        })
+        .collect();
+    let file = safetensors::serialize(views, None).unwrap();
+    fs::write(out.join("open_clip_model.safetensors"), file).unwrap();
+}
+
+#[test]
+fn weights_are_mixed_and_the_best_mixture_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, tuned, out) = (
+        folder.path().join("data"),
+        folder.path().join("tuned"),
+        folder.path().join("out"),
+    );
+    folder_of_classes(&data, 3);
+    // What a fine-tuning may have lost: texts point the other way.
+    changed_model(&tuned, "text_projection", |value| -value);
+    let wise_ft = |more: &[&str]| {
+        let [data, tuned, out] = [&data, &tuned, &out].map(|path| path.display().to_string());
+        let arguments = [
+            "wise-ft",
+            "--model",
+            &tuned,
+            "--data",
+            &data,
+            "--device",
+            "cpu",
+            "--template",
+            "A drawing of a {label}.",
+            "--out",
+            &out,
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        command.args([&arguments, more].concat()).output().unwrap()
+    };
+    let found: Value =
+        serde_json::from_str(&text(wise_ft(&["--json", "--alphas", "0,0.2,1"]))).unwrap();
+    let top_1 = |mixture: usize| {
+        found["mixtures"][mixture]["top_1"][0]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    let template = ["--template", "A drawing of a {label}."];
+    let bundled = json(&data, &template);
+    assert_eq!(
+        Some(top_1(0)),
+        bundled["metrics"]["top_1"]["value"].as_f64()
+    );
+    assert!(top_1(2) < top_1(0), "{found}");
+    assert!(found["best"].as_f64().unwrap() < 0.5, "{found}");
+    // The written model is the best mixture.
+    let written = out.display().to_string();
+    let written = json(&data, &[&template[..], &["--model", &written]].concat());
+    let best = (0..3).map(top_1).fold(0.0, f64::max);
+    assert_eq!(written["metrics"]["top_1"]["value"].as_f64(), Some(best));
+
+    let error = common::failure(wise_ft(&["--alphas", "1.5"]));
+    assert!(error.contains("no number from 0 to 1"), "{error}");
 }

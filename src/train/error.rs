@@ -29,6 +29,9 @@ pub enum TrainError {
     /// LoRA that cannot be used.
     #[error("the adapter cannot be used: {0}")]
     Adapter(String),
+    /// Models between which there are no others.
+    #[error("the weights of these models cannot be mixed: {0}")]
+    Mixture(String),
     /// Safetensors that could not be written.
     #[error("the file could not be written: {0}")]
     Write(#[from] safetensors::SafeTensorError),

@@ -57,6 +57,8 @@ mod state;
 mod testing;
 #[cfg(feature = "training")]
 mod trainer;
+#[cfg(feature = "training")]
+mod wise_ft;
 
 pub use report::{
     ClassCount, DataReport, HeadProgress, Method, MetricSeries, TrainingReport, TrainingStage,
@@ -85,6 +87,7 @@ pub use self::{
     sampler::{BatchIndices, Sampler},
     schedule::WarmupCosine,
     trainer::{StepReport, TrainMode, TrainOptions, Trainer},
+    wise_ft::interpolate,
 };
 
 #[cfg(all(feature = "training", not(target_arch = "wasm32")))]

@@ -21,6 +21,7 @@ mod session;
 mod shards;
 mod sort;
 mod train;
+mod wise_ft;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,8 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     /// Evaluate zero-shot accuracy on labelled images
     Evaluate(evaluate::Evaluate),
+    /// Mix the weights before and after fine-tuning, and measure each mixture (WiSE-FT)
+    WiseFt(wise_ft::WiseFt),
 }
 
 /// Linux drivers look for a desktop's socket in this folder and complain on
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),
         Command::Pretrain(arguments) => pollster::block_on(pretrain::run(&arguments)),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),
+        Command::WiseFt(arguments) => pollster::block_on(wise_ft::run(&arguments)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
