@@ -454,6 +454,12 @@ pub enum TrainingRequest {
     },
     /// Imports the attached files of a probe, an adapter or a LoRA.
     Import,
+    /// Sets the share of the trained weights in the model that is used and exported, 0 to 1; the rest
+    /// is the original's (WiSE-FT).
+    Mix {
+        /// Share of the trained weights.
+        share: f64,
+    },
     /// Switches between the trained or imported classifier and the original model.
     Use {
         /// Whether the trained one is to be used.

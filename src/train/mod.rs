@@ -61,7 +61,8 @@ mod trainer;
 mod wise_ft;
 
 pub use report::{
-    ClassCount, DataReport, HeadProgress, Method, MetricSeries, TrainingReport, TrainingStage,
+    ClassCount, DataReport, HeadProgress, MIXTURES, Method, MetricSeries, TrainingReport,
+    TrainingStage,
 };
 
 #[cfg(feature = "training")]

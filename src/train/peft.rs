@@ -27,6 +27,24 @@ pub struct PeftFiles {
     pub weights: Vec<u8>,
 }
 
+impl PeftFiles {
+    /// The same adapter with a `share` of its effect.
+    pub fn scaled(&self, share: f64) -> Result<Self, TrainError> {
+        let failed = |error: serde_json::Error| TrainError::Adapter(error.to_string());
+        let mut config: PeftConfig = serde_json::from_slice(&self.config).map_err(failed)?;
+        config.lora_alpha *= share;
+        for alpha in config.alpha_pattern.values_mut() {
+            if let Some(value) = alpha.as_f64() {
+                *alpha = (value * share).into();
+            }
+        }
+        Ok(Self {
+            config: serde_json::to_vec_pretty(&config).map_err(failed)?,
+            weights: self.weights.clone(),
+        })
+    }
+}
+
 /// PEFT's config.
 #[derive(Debug, Serialize, Deserialize)]
 struct PeftConfig {

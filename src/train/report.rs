@@ -72,6 +72,9 @@ pub struct TrainingReport {
     pub notes: Vec<String>,
 }
 
+/// Name of the series with the accuracy by share of the trained weights (WiSE-FT).
+pub const MIXTURES: &str = "wise_ft";
+
 /// Named series of a metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSeries {

@@ -7,7 +7,9 @@ use super::{Host, TrainingError};
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
-use crate::train::{Head, Method, PeftFiles, TrainMode, Trainer, load_peft, merge_lora, save_peft};
+use crate::train::{
+    Head, Method, PeftFiles, TrainMode, Trainer, interpolate, load_peft, merge_lora, save_peft,
+};
 use crate::weights::{KeyMap, Loader, Precision, save};
 
 /// Name of the stored metadata, and of the stored files.
@@ -185,11 +187,14 @@ impl TrainedArtifact {
         Ok((Self::Lora { info, files }, None))
     }
 
-    /// Replaces the engine's classifier or model.
+    /// Replaces the engine's classifier or model; `share` as in [`TrainingRequest::Mix`].
+    ///
+    /// [`TrainingRequest::Mix`]: crate::engine::messages::TrainingRequest::Mix
     pub async fn activate<H: Host>(
         &self,
         host: &H,
         engine: &mut Engine,
+        share: f64,
     ) -> Result<InUse, TrainingError> {
         let info = self.info();
         let loaded_model = engine.model_info().name.clone();
@@ -203,15 +208,34 @@ impl TrainedArtifact {
                 loaded: loaded_model,
             });
         }
-        let model = self.model(host, engine).await?;
+        let model = self.model(host, engine, share).await?;
         let model = model.pack(engine.precision());
         let config = info.config.unwrap_or_else(|| engine.config().clone());
         let before = engine.swap(ModelSlot { model, config }).await?;
         Ok(InUse::Model(before))
     }
 
-    /// The full model, with LoRA merged, not packed.
-    async fn model<H: Host>(&self, host: &H, engine: &Engine) -> Result<Clip, TrainingError> {
+    /// The full model, with LoRA merged, not packed. Of its weights a `share` is the trained ones', the
+    /// rest the original's.
+    async fn model<H: Host>(
+        &self,
+        host: &H,
+        engine: &Engine,
+        share: f64,
+    ) -> Result<Clip, TrainingError> {
+        let trained = self.trained_model(host, engine).await?;
+        if share >= 1.0 {
+            return Ok(trained);
+        }
+        let original = host.model(engine).await?;
+        Ok(interpolate(&original, trained, share)?)
+    }
+
+    async fn trained_model<H: Host>(
+        &self,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<Clip, TrainingError> {
         match self {
             Self::Head(_) => Err(TrainingError::HeadIsNoModel),
             Self::Lora { files, .. } => {
@@ -239,18 +263,22 @@ impl TrainedArtifact {
         what: Export,
         host: &H,
         engine: &Engine,
+        share: f64,
     ) -> Result<Files, TrainingError> {
         match (what, self) {
             (Export::Head, Self::Head(head)) => {
                 let name = format!("{}.safetensors", head.method.name());
                 Ok(vec![(name, head.write()?)])
             }
-            (Export::Lora, Self::Lora { files, .. }) => Ok(vec![
-                ("adapter_model.safetensors".into(), files.weights.clone()),
-                ("adapter_config.json".into(), files.config.clone()),
-            ]),
+            (Export::Lora, Self::Lora { files, .. }) => {
+                let files = files.scaled(share)?;
+                Ok(vec![
+                    ("adapter_model.safetensors".into(), files.weights),
+                    ("adapter_config.json".into(), files.config),
+                ])
+            }
             (Export::HuggingFace | Export::OpenClip, Self::Lora { .. } | Self::Model { .. }) => {
-                self.export_model(what, host, engine).await
+                self.export_model(what, host, engine, share).await
             }
             _ => Err(TrainingError::NoSuchFormat),
         }
@@ -261,8 +289,9 @@ impl TrainedArtifact {
         what: Export,
         host: &H,
         engine: &Engine,
+        share: f64,
     ) -> Result<Files, TrainingError> {
-        let model = self.model(host, engine).await?;
+        let model = self.model(host, engine, share).await?;
         let config = self
             .info()
             .config

@@ -16,10 +16,14 @@ use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
     TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::model::{ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back};
+use crate::eval::Evaluation;
+use crate::model::{
+    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back,
+};
 use crate::train::{
-    AdamWHyperParameters, Batch, Lora, Method, MetricSeries, Sampler, Target, TrainMode,
+    AdamWHyperParameters, Batch, Lora, MIXTURES, Method, MetricSeries, Sampler, Target, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
+    interpolate, merge_lora,
 };
 use crate::zero_shot;
 
@@ -31,6 +35,10 @@ const CHECKPOINT_STATES: [&str; 2] = ["state-0", "state-1"];
 const CHECKPOINT_INTERVAL_MS: f64 = 25e3;
 /// Maximum fraction of time for evaluation during training.
 const MAX_EVAL_SHARE: f64 = 0.1;
+/// Shares of the trained weights that are measured after a run, besides none and all.
+const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
+/// That takes no longer, or as much of the training's time as [`MAX_EVAL_SHARE`].
+const MIXTURES_MS: f64 = 20e3;
 /// Pictures per evaluation batch.
 const EVAL_BATCH: usize = 16;
 
@@ -120,6 +128,12 @@ pub struct FineTuneJob {
     steps_this_session: u32,
     eval_ms: f64,
     stopping: bool,
+    /// Probabilities of the held-out part after training.
+    after: Vec<Vec<f32>>,
+    /// Shares of the trained weights that are still to be measured.
+    shares: Vec<f64>,
+    /// Shares and their accuracies.
+    mixtures: Vec<[f64; 2]>,
 }
 
 enum Stage {
@@ -128,11 +142,15 @@ enum Stage {
     Steps,
     /// Evaluates the held-out part: the classifier, and the probabilities so far.
     Measuring {
-        model: Box<crate::model::Clip>,
+        model: Box<Clip>,
         /// The model's `exp(logit_scale)`.
         scale: f32,
         classifier: Vec<Vec<f32>>,
         probabilities: Vec<Vec<f32>>,
+        /// Time so far.
+        ms: f64,
+        /// Share of the trained weights where they are mixed with the original's.
+        share: Option<f64>,
     },
 }
 
@@ -416,6 +434,9 @@ impl FineTuneJob {
             steps_this_session: 0,
             eval_ms: 0.0,
             stopping: false,
+            after: Vec::new(),
+            shares: Vec::new(),
+            mixtures: Vec::new(),
             run,
         }
     }
@@ -604,7 +625,17 @@ impl FineTuneJob {
 
     /// Starts an evaluation of the current model.
     async fn start_evaluation(&mut self, engine: &Engine) -> Result<StepResult, TrainingError> {
-        let model = self.trainer.model().pack(WeightPrecision::AsStored);
+        self.evaluate(self.trainer.model(), None, engine).await
+    }
+
+    /// Starts an evaluation of `model`; `share` as in [`Stage::Measuring`].
+    async fn evaluate(
+        &mut self,
+        model: Clip,
+        share: Option<f64>,
+        engine: &Engine,
+    ) -> Result<StepResult, TrainingError> {
+        let model = model.pack(WeightPrecision::AsStored);
         let mut classifier = Vec::new();
         let templates = self.eval_templates();
         if !self.held_out.is_empty() {
@@ -626,6 +657,8 @@ impl FineTuneJob {
             scale: log_scale.copied().unwrap_or_default().exp(),
             classifier,
             probabilities: Vec::new(),
+            ms: 0.0,
+            share,
         };
         Ok(StepResult::More)
     }
@@ -641,6 +674,8 @@ impl FineTuneJob {
             scale,
             classifier,
             probabilities,
+            ms,
+            share,
         } = &mut self.stage
         else {
             return Ok(StepResult::More);
@@ -668,12 +703,19 @@ impl FineTuneJob {
                 .map(|features| zero_shot::probabilities(features, classifier, *scale));
             probabilities.extend(found);
             let done = probabilities.len();
+            *ms += host.now() - start;
             self.eval_ms += host.now() - start;
             self.report_evaluation(host, done);
             return Ok(StepResult::More);
         }
         let probabilities = std::mem::take(probabilities);
+        let (ms, share) = (*ms, *share);
         self.stage = Stage::Steps;
+        if let Some(share) = share {
+            let accuracy = self.held_out.evaluate(&probabilities).top_1;
+            self.mixtures.push([share, accuracy]);
+            return self.next_mixture(host, engine).await;
+        }
         if !self.held_out.is_empty() {
             let accuracy = self.held_out.evaluate(&probabilities).top_1;
             self.record_accuracy(host, accuracy);
@@ -684,7 +726,49 @@ impl FineTuneJob {
         }
         match self.stopping || self.run.step >= self.run.steps {
             false => Ok(StepResult::More),
-            true => self.finish(host, engine, probabilities).await,
+            true => {
+                self.after = probabilities;
+                if self.has_mixtures(ms, self.seconds(host)) {
+                    self.shares = SHARES.into();
+                }
+                self.next_mixture(host, engine).await
+            }
+        }
+    }
+
+    /// Whether mixtures of the weights before and after training are to be measured, if the last
+    /// evaluation took `ms` and the run so many `seconds`.
+    fn has_mixtures(&self, ms: f64, seconds: f64) -> bool {
+        let kept = self.run.plan.settings.method != Method::Pretrain;
+        let learnt = self.trainer.steps() > 0;
+        let known = !self.held_out.is_empty() && self.run.before.is_some();
+        let quick = SHARES.len() as f64 * ms <= MIXTURES_MS.max(MAX_EVAL_SHARE * 1e3 * seconds);
+        kept && learnt && known && quick
+    }
+
+    /// Measures the next mixture, or finishes.
+    async fn next_mixture<H: Host>(
+        &mut self,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<StepResult, TrainingError> {
+        let Some(share) = self.shares.pop() else {
+            return self.finish(host, engine).await;
+        };
+        let original = host.model(engine).await?;
+        let mixed = interpolate(&original, merge_lora(self.trainer.model()), share)?;
+        self.evaluate(mixed, Some(share), engine).await
+    }
+
+    /// Accuracy by share of the trained weights, from none to all.
+    fn mixture_curve(&self, before: &Evaluation, after: &Evaluation) -> MetricSeries {
+        let mut points = self.mixtures.clone();
+        points.extend([[0.0, before.top_1], [1.0, after.top_1]]);
+        points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        MetricSeries {
+            name: MIXTURES.into(),
+            x: "share".into(),
+            points,
         }
     }
 
@@ -710,8 +794,8 @@ impl FineTuneJob {
         &mut self,
         host: &H,
         engine: &Engine,
-        after: Vec<Vec<f32>>,
     ) -> Result<StepResult, TrainingError> {
+        let after = std::mem::take(&mut self.after);
         let plan = &self.run.plan;
         let artifact = TrainedArtifact::from_trainer(&self.trainer, plan, engine).await?;
         let has_held_out = !self.held_out.is_empty();
@@ -746,6 +830,14 @@ impl FineTuneJob {
                 self.run.step
             )),
         }
+        let evaluated = before.as_ref().map(|before| self.held_out.evaluate(before));
+        let evaluated_after = has_held_out.then(|| self.held_out.evaluate(&after));
+        let mut curves = self.run.curves.named();
+        if let (Some(before), Some(after)) = (&evaluated, &evaluated_after)
+            && !self.mixtures.is_empty()
+        {
+            curves.push(self.mixture_curve(before, after));
+        }
         let images = f64::from(self.steps_this_session) * self.sampler.batch_size as f64;
         let report = TrainingReport {
             method: plan.settings.method,
@@ -753,9 +845,9 @@ impl FineTuneJob {
             device: engine.device_info().name.clone(),
             settings: settings_map(&plan.settings, &plan.templates),
             data: data_report(plan),
-            curves: self.run.curves.named(),
-            before: (before.as_ref()).map(|before| self.held_out.evaluate(before)),
-            after: has_held_out.then(|| self.held_out.evaluate(&after)),
+            curves,
+            before: evaluated,
+            after: evaluated_after,
             seconds: self.seconds(host),
             images_per_second: match self.step_ms > 0.0 {
                 true => images / (self.step_ms / 1e3),

@@ -51,6 +51,8 @@ pub struct Training<H: Host> {
     job: Option<Job>,
     paused: bool,
     artifact: Option<TrainedArtifact>,
+    /// Share of the trained weights, 0 to 1; the rest is the original model's.
+    share: f64,
     /// Probe or adapter in use.
     head: Option<Head>,
     /// The engine's original model, while a trained one is in use.
@@ -81,6 +83,7 @@ impl<H: Host> Training<H> {
             job: None,
             paused: false,
             artifact: None,
+            share: 1.0,
             head: None,
             original_model: None,
             speed: estimate::EncodingSpeed::default(),
@@ -210,7 +213,7 @@ impl<H: Host> Training<H> {
             }
             TrainingRequest::Export { what } => {
                 let made = match &self.artifact {
-                    Some(artifact) => artifact.export(what, &self.host, engine).await,
+                    Some(artifact) => artifact.export(what, &self.host, engine, self.share).await,
                     None => Err(TrainingError::NothingToExport),
                 };
                 match made {
@@ -239,11 +242,18 @@ impl<H: Host> Training<H> {
                         self.emit(TrainingEvent::Imported(artifact.describe()));
                         note.into_iter().for_each(|note| self.notify(note));
                         self.artifact = Some(artifact);
+                        self.share = 1.0;
                     }
                     Err(error) => {
                         let error = error.to_string();
                         self.emit(TrainingEvent::ImportFailed { error });
                     }
+                }
+            }
+            TrainingRequest::Mix { share } => {
+                self.share = share.clamp(0.0, 1.0);
+                if self.original_model.is_some() {
+                    self.set_active(true, engine).await;
                 }
             }
             TrainingRequest::Use { trained } => self.set_active(trained, engine).await,
@@ -335,6 +345,7 @@ impl<H: Host> Training<H> {
                 artifact.save(&self.host).await;
                 fine_tune::delete_checkpoints(&self.host).await;
                 self.artifact = Some(*artifact);
+                self.share = 1.0;
                 self.emit(TrainingEvent::Finished(outcome));
             }
             Err(error) => {
@@ -354,7 +365,7 @@ impl<H: Host> Training<H> {
         let encode_again = self.restore_model(engine).await;
         let mut in_use = None;
         if trained && let Some(artifact) = &self.artifact {
-            match artifact.activate(&self.host, engine).await {
+            match artifact.activate(&self.host, engine, self.share).await {
                 Ok(artifact::InUse::Head(head)) => self.head = Some(head),
                 Ok(artifact::InUse::Model(before)) => {
                     self.original_model = Some(before);

@@ -13,6 +13,7 @@ use crate::engine::messages::{TrainingSettings, TrainingStep};
 use crate::engine::open_device;
 use crate::hub::{self, Bundled};
 use crate::model::{Clip, WeightPrecision};
+use crate::train::MIXTURES;
 
 /// A worker that is none: what it keeps outlives it.
 #[derive(Clone, Default)]
@@ -327,6 +328,74 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
         block_on(third.begin(&engine));
         ask(&mut third, TrainingRequest::Export { what }, &mut engine);
         assert_eq!(*host.given.borrow(), before_visit);
+    }
+}
+
+#[test]
+fn trained_and_original_weights_are_mixed() {
+    let mut engine = engine();
+    for method in [Method::Lora, Method::Full] {
+        let (mut training, host) = begun(&engine);
+        ask(
+            &mut training,
+            TrainingRequest::Start { plan: plan(method) },
+            &mut engine,
+        );
+        finish(&mut training, &mut engine);
+        let report = host.outcome().report;
+        let curve = (report.curves.iter().find(|curve| curve.name == MIXTURES)).unwrap();
+        let shares: Vec<f64> = curve.points.iter().map(|point| point[0]).collect();
+        assert_eq!(shares, [0.0, 0.25, 0.5, 0.75, 1.0], "{method}");
+        assert_eq!(curve.points[0][1], report.before.unwrap().top_1);
+        assert_eq!(curve.points[4][1], report.after.unwrap().top_1);
+
+        // From the original's features to the trained one's, also while it is in use.
+        ask(
+            &mut training,
+            TrainingRequest::Use { trained: true },
+            &mut engine,
+        );
+        let mut features = |share: f64| {
+            ask(&mut training, TrainingRequest::Mix { share }, &mut engine);
+            block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap()
+        };
+        let [trained, half, none] = [1.0, 0.5, 0.0].map(&mut features);
+        assert!(
+            trained != half && half != none && trained != none,
+            "{method}"
+        );
+        ask(
+            &mut training,
+            TrainingRequest::Use { trained: false },
+            &mut engine,
+        );
+        let original = block_on(engine.classifier(&["disc".into()], &["{label}".into()])).unwrap();
+        let off = |a: &[Vec<f32>], b: &[Vec<f32>]| {
+            let pairs = a[0].iter().zip(&b[0]);
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        };
+        assert!(
+            off(&none, &original) < 1e-4,
+            "{method}: {}",
+            off(&none, &original)
+        );
+
+        // Half an adapter, as PEFT applies it, is the half mixture.
+        if method == Method::Lora {
+            let alpha = |share: f64, training: &mut Training<Memory>, engine: &mut Engine| {
+                ask(training, TrainingRequest::Mix { share }, engine);
+                ask(
+                    training,
+                    TrainingRequest::Export { what: Export::Lora },
+                    engine,
+                );
+                let config: serde_json::Value =
+                    serde_json::from_slice(&host.given.borrow()[1]).unwrap();
+                config["lora_alpha"].as_f64().unwrap()
+            };
+            let whole = alpha(1.0, &mut training, &mut engine);
+            assert_eq!(alpha(0.5, &mut training, &mut engine), whole / 2.0);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
     TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
 };
-use crate::train::{Method, MetricSeries};
+use crate::train::{MIXTURES, Method, MetricSeries};
 
 /// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +107,16 @@ impl Curves {
     }
 }
 
+/// Share of the trained weights, percent; the rest is the original model's (WiSE-FT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(pub u32);
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
 /// Everything the page knows about training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingSession {
@@ -131,6 +141,8 @@ pub struct TrainingSession {
     pub in_use: Option<Trained>,
     /// Whether the visitor wants it in use; a fresh worker is told so.
     pub use_trained: bool,
+    /// Share of the trained weights in the model that is used and exported, percent.
+    pub share: Share,
     /// While files are being made.
     pub exporting: bool,
     /// Whether it is known what earlier visits left.
@@ -305,6 +317,29 @@ impl TrainingSession {
         vec![Command::Send(TrainingRequest::Export { what })]
     }
 
+    /// Mixes the trained weights with the original ones.
+    pub fn mix(&mut self, share: Share) -> Vec<Command> {
+        let Share(percent) = share;
+        if self.share == share || percent > 100 {
+            return Vec::new();
+        }
+        self.share = share;
+        let share = f64::from(percent) / 100.0;
+        vec![Command::Send(TrainingRequest::Mix { share })]
+    }
+
+    /// Held-out accuracy by share of the trained weights, percent; empty where it was not measured.
+    pub fn mixtures(&self) -> Vec<[f64; 2]> {
+        let curves = self
+            .outcome
+            .iter()
+            .flat_map(|outcome| &outcome.report.curves);
+        (curves.filter(|curve| curve.name == MIXTURES))
+            .flat_map(|curve| &curve.points)
+            .map(|[share, accuracy]| [100.0 * share, *accuracy])
+            .collect()
+    }
+
     /// Classifies with what was trained, or as before.
     pub fn put_to_use(&mut self, trained: bool) -> Vec<Command> {
         self.use_trained = trained;
@@ -438,6 +473,7 @@ impl TrainingSession {
                 self.plan = None;
                 self.trained = Some(outcome.trained.clone());
                 self.outcome = Some(*outcome);
+                self.share = Share::default();
             }
             TrainingEvent::Failed { error } => {
                 self.run = Run::Failed(error);
@@ -457,6 +493,7 @@ impl TrainingSession {
                 let text = format!("{what} imported. You can now classify with it.");
                 self.trained = Some(trained);
                 self.outcome = None;
+                self.share = Share::default();
                 return vec![Command::Notify(Notice::info(text))];
             }
             TrainingEvent::ImportFailed { error } => {

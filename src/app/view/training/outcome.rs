@@ -10,9 +10,11 @@ use crate::app::controller::training::TrainingController;
 use crate::app::domain::format;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::recommendation;
-use crate::app::view::widgets::{NoteList, StepTitle, figures, percent};
+use crate::app::domain::training::session::Share;
+use crate::app::view::widgets::{LineChart, NoteList, StepTitle, figures, percent};
 use crate::engine::messages::{Export, HeldOutAnswer, Outcome, SampleId, Trained};
 use crate::eval::Evaluation;
+use crate::train::Method;
 
 /// Mistakes that are shown at first.
 const WORST: usize = 12;
@@ -113,6 +115,8 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
             trained.model
         ),
     };
+    // A head on features has no weights of the model, and a new model has none to go back to.
+    let mixable = matches!(trained.method, Method::Lora | Method::Full);
     let export = move |what: Export| {
         view! {
             <button
@@ -176,6 +180,68 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
                     <span class="help" role="status">"Exporting…"</span>
                 </Show>
             </div>
+            {mixable.then(|| view! { <Mixture trainer /> })}
+        </div>
+    }
+}
+
+/// A slider between the weights before and after training, with the accuracies along it.
+#[component]
+fn Mixture(trainer: TrainingController) -> impl IntoView {
+    let training = trainer.session;
+    let share = Memo::new(move |_| training.with(|t| t.share));
+    let points = Memo::new(move |_| training.with(|t| t.mixtures()));
+    let shown = move || format!("{} %", share.get().0);
+    let row = move |[at, accuracy]: [f64; 2]| {
+        view! {
+            <tr data-testid="mixture">
+                <th scope="row">{format!("{at:.0} %")}</th>
+                <td>{percent(accuracy)}</td>
+            </tr>
+        }
+    };
+    view! {
+        <div class="mixture">
+            <label for="mixture-share">"Share of the trained weights: " <strong>{shown}</strong></label>
+            <input
+                type="range"
+                id="mixture-share"
+                data-testid="mixture-share"
+                min="0"
+                max="100"
+                step="5"
+                prop:value=move || share.get().0.to_string()
+                on:change=move |event| {
+                    if let Ok(percent) = event_target_value(&event).parse() {
+                        trainer.run(|t| t.mix(Share(percent)));
+                    }
+                }
+            />
+            <p class="help">
+                "Mixing with the original weights (WiSE-FT) often keeps what the model knew before. \
+                 It applies to classifying and to exports."
+            </p>
+            <Show when=move || !points.with(Vec::is_empty)>
+                <div class="charts">
+                    <LineChart
+                        title="Held-out accuracy by share"
+                        about="Accuracy on the held-out images by share of the trained weights, in percent"
+                        points
+                        format=percent
+                        range=[0.0, 1.0]
+                        axis="a share in percent of"
+                    />
+                    <table class="class-table">
+                        <thead>
+                            <tr>
+                                <th scope="col">"Share"</th>
+                                <th scope="col">"Accuracy"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{move || points.get().into_iter().map(row).collect_view()}</tbody>
+                    </table>
+                </div>
+            </Show>
         </div>
     }
 }

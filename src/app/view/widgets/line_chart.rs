@@ -89,6 +89,9 @@ pub fn LineChart(
     #[prop(optional)]
     smooth: bool,
     #[prop(optional)] range: Option<[f64; 2]>,
+    /// Name of the horizontal axis.
+    #[prop(default = "step")]
+    axis: &'static str,
 ) -> impl IntoView {
     let thin = Memo::new(move |_| points.with(|points| thinned(points)));
     let span = Memo::new(move |_| thin.with(|points| Span::of(points, range)));
@@ -112,7 +115,7 @@ pub fn LineChart(
         })
     };
     let spoken = move || match last.get() {
-        Some([x, y]) => format!("{title}: {} at step {x:.0}", format(y)),
+        Some([x, y]) => format!("{title}: {} at {axis} {x:.0}", format(y)),
         None => format!("{title}: no data yet"),
     };
     view! {
