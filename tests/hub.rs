@@ -173,3 +173,55 @@ fn what_goes_wrong_is_said() {
     says("/html", MODEL, MODEL);
     says("/truncated-20000", MODEL, "end after 20000");
 }
+
+#[test]
+fn data_sets_of_the_hub_are_fetched_once_and_evaluated() {
+    let hub = Hub::start();
+    let set = hub.models.path().join("someone/shapes");
+    fs::create_dir_all(set.join("test")).unwrap();
+    fs::write(set.join("classnames.txt"), "cat\npizza\n").unwrap();
+    fs::write(set.join("test/nshards.txt"), "2").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (shard, class) in ["cat", "pizza"].iter().enumerate() {
+        let file = fs::File::create(set.join(format!("test/{shard}.tar"))).unwrap();
+        let mut tar = tar::Builder::new(file);
+        let image = fs::read(root.join(format!("tests/fixtures/drawings/{class}.png"))).unwrap();
+        for (name, bytes) in [("s0.png", image), ("s0.cls", shard.to_string().into())] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, bytes.as_slice())
+                .unwrap();
+        }
+        tar.finish().unwrap();
+    }
+    let evaluate = |behaviour: &str, address: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_clip"))
+            .args(["evaluate", "--device", "cpu", "--json", "--data", address])
+            .env("HF_ENDPOINT", format!("{}{behaviour}", hub.url))
+            .env("HF_HOME", hub.home.path())
+            .output()
+            .unwrap();
+        match output.status.success() {
+            true => Ok(serde_json::from_slice::<Value>(&output.stdout).unwrap()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
+    };
+    let found = evaluate("", "hf://datasets/someone/shapes").unwrap();
+    assert_eq!(found["evaluation"]["images"], 2);
+    let sent = || -> u64 {
+        hub.log()
+            .iter()
+            .map(|entry| entry["sent"].as_u64().unwrap())
+            .sum()
+    };
+    let before = sent();
+    let again = evaluate("", "https://huggingface.co/datasets/someone/shapes").unwrap();
+    assert_eq!(again["metrics"], found["metrics"]);
+    assert!(sent() - before < 1000, "the shards are cached");
+
+    let error = evaluate("", &format!("hf://datasets/{MODEL}")).unwrap_err();
+    assert!(error.contains("CLIP_benchmark"), "{error}");
+    let error = evaluate("", "hf://datasets/someone").unwrap_err();
+    assert!(error.contains("hf://datasets/owner/name"), "{error}");
+}

@@ -40,6 +40,6 @@ pub use model_location::{ModelLocation, ModelLocationError};
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub use native::NativeModelFiles;
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
-pub use remote::Remote;
+pub use remote::{Remote, fetch_shards, is_hub_dataset};
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub use web::WebModelFiles;

@@ -28,14 +28,18 @@ impl Remote {
                 "{location} is a URL; the command takes folders, files and Hugging Face model names"
             )));
         };
-        let name = location.to_string();
+        let repository = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
+        Self::open(repository, location.to_string())
+    }
+
+    fn open(repository: Repo, name: String) -> Result<Self, HubError> {
         let api = (ApiBuilder::from_env().with_retries(RETRIES))
             .with_user_agent("clip", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(|error| failed(&name, "", error))?;
         Ok(Self {
             api,
-            repository: Repo::with_revision(id.clone(), RepoType::Model, revision.clone()),
+            repository,
             cache: Cache::from_env(),
             name,
         })
@@ -98,6 +102,51 @@ impl Remote {
         }
         Ok(Some(path))
     }
+}
+
+/// Prefixes of a data set's address.
+const DATA_SETS: [&str; 2] = ["hf://datasets/", "https://huggingface.co/datasets/"];
+
+/// Whether `text` is the address of a data set on the hub: `hf://datasets/owner/name[@revision]`, or
+/// its page.
+pub fn is_hub_dataset(text: &str) -> bool {
+    DATA_SETS.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Downloads the test part of a data set in CLIP_benchmark's layout, as far as the cache does not
+/// have it, and gives its folder: `test/N.tar`, class names and templates.
+pub fn fetch_shards(address: &str) -> Result<PathBuf, HubError> {
+    let named = (DATA_SETS.iter()).find_map(|prefix| address.strip_prefix(prefix));
+    let named = named.unwrap_or(address).trim_end_matches('/');
+    let named = named.replacen("/tree/", "@", 1);
+    let Ok(ModelLocation::Hub { id, revision }) = ModelLocation::parse(&named) else {
+        return Err(HubError::Refused(format!(
+            "{address} is no data set of the hub: its address is hf://datasets/owner/name"
+        )));
+    };
+    let repository = Repo::with_revision(id, RepoType::Dataset, revision);
+    let remote = Remote::open(repository, address.into())?;
+    for file in ["classnames.txt", "zeroshot_classification_templates.txt"] {
+        remote.fetch(file)?;
+    }
+    let shards = match remote.fetch("test/nshards.txt")? {
+        Some(path) => std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| text.trim().parse().ok()),
+        None => None,
+    };
+    let mut folder = None;
+    for shard in 0..shards.unwrap_or(usize::MAX) {
+        match remote.fetch(&format!("test/{shard}.tar"))? {
+            Some(path) => folder = path.parent().and_then(|part| part.parent()).map(Into::into),
+            None => break,
+        }
+    }
+    folder.ok_or_else(|| {
+        HubError::Refused(format!(
+            "{address} has no test/0.tar: only data sets in CLIP_benchmark's layout are read from the hub"
+        ))
+    })
 }
 
 impl ModelFiles for Remote {

@@ -6,6 +6,7 @@ Prints its base address and serves until killed. DIR/ORG/NAME/FILE are the files
 repository ORG/NAME; DIR/ORG/NAME@refs-pr-1, where it exists, is its revision refs/pr/1.
 
     GET|HEAD [/BEHAVIOUR]/ORG/NAME/resolve/REVISION/FILE
+    GET|HEAD [/BEHAVIOUR]/datasets/ORG/NAME/resolve/REVISION/FILE
     GET|HEAD [/BEHAVIOUR]/api/models/ORG/NAME[/revision/REVISION]
     GET      /log      every request so far: method, path, range, status, sent (bytes of body)
     POST     /reset    forgets the log, and what has already been cut, changed or refused
@@ -162,6 +163,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def hub(self, parts: list[str]):
         """Answers for ORG/NAME/resolve/REVISION/FILE and api/models/ORG/NAME[/revision/REVISION]."""
+        if parts[:1] == ["datasets"]:
+            parts = parts[1:]  # they lie beside the models
         api = parts[:2] == ["api", "models"]
         if api and (len(parts) == 4 or len(parts) == 6 and parts[4] == "revision"):
             repository, revision, name = "/".join(parts[2:4]), parts[5] if len(parts) == 6 else "main", ""

@@ -16,6 +16,7 @@ use clip::eval::{
     McNemar, Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
     write_word,
 };
+use clip::hub::{fetch_shards, is_hub_dataset};
 use clip::preprocess::{DecodedImage, decode};
 use clip::train::{FewShotData, FewShotSettings, few_shot_curve};
 use clip::zero_shot::{
@@ -35,7 +36,8 @@ pub struct Evaluate {
     #[command(flatten)]
     session: Session,
     /// Labelled images: a folder with one subfolder per class, a table (CSV, TSV, JSONL) of files and
-    /// labels, a zip of either, or a folder of shards in CLIP_benchmark's layout
+    /// labels, a zip of either, or a folder of shards in CLIP_benchmark's layout; also one on the hub:
+    /// hf://datasets/owner/name
     #[arg(long)]
     data: PathBuf,
     /// Prompt template containing {label}; repeat the option to average several
@@ -272,6 +274,10 @@ enum Data {
 impl Data {
     /// The files, and the table where `path` is one.
     fn open(path: &Path, classes: Option<&[String]>) -> Result<(Self, Option<String>), Failure> {
+        if let Some(address) = path.to_str().filter(|path| is_hub_dataset(path)) {
+            let shards = WebDataset::open(&fetch_shards(address)?, classes)?;
+            return Ok((Self::Shards(shards), None));
+        }
         if WebDataset::is_at(path) {
             return Ok((Self::Shards(WebDataset::open(path, classes)?), None));
         }
