@@ -1073,3 +1073,42 @@ fn training_that_cannot_be_is_one_line() {
         "{head}"
     );
 }
+
+#[test]
+fn images_that_no_label_fits_are_rejected() {
+    let ask = |labels: &str, more: &[&str]| {
+        let image = file("tests/fixtures/drawings/guitar.png");
+        let template = "A drawing of a {label}.";
+        let arguments = [
+            "classify",
+            "--device",
+            "cpu",
+            "--images",
+            &image,
+            "--template",
+            template,
+            "--labels",
+            labels,
+        ];
+        clip(&[&arguments, more].concat())
+    };
+    let text = |output: Output| String::from_utf8(output.stdout).unwrap();
+    let found: Value =
+        serde_json::from_str(&text(ask("guitar,cat", &["--reject", "--json"]))).unwrap();
+    let image = &found["images"][0];
+    assert_eq!(image["rejected"], false, "{image}");
+    assert!(image["fit"].as_f64().unwrap() > 0.3);
+    let found = text(ask("motorcycle,cow", &["--reject"]));
+    assert!(
+        found.contains("none of these fits well") && found.contains("closest: "),
+        "{found}"
+    );
+    // Without the option, and with a threshold of 0, nothing is.
+    for more in [&[][..], &["--reject", "0"]] {
+        assert!(!text(ask("motorcycle,cow", more)).contains("none of these"));
+    }
+    let error = failure(&[
+        "classify", "--images", "x.png", "--labels", "a", "--reject", "2",
+    ]);
+    assert!(error.contains("no number from 0 to 1"), "{error}");
+}

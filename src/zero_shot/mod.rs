@@ -1,9 +1,11 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
+mod rejection;
 mod sets;
 mod templates;
 
+pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
 pub use sets::{TemplateSet, parse_template_sets, parse_templates};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::train::Head;
-use clip::zero_shot;
+use clip::zero_shot::{self, DEFAULT_REJECTION, Rejection};
 use serde_json::json;
 
 use crate::Failure;
@@ -26,6 +26,10 @@ pub struct Classify {
     /// Prompt template containing {label}; repeat the option to average several
     #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
+    /// Say where none of the labels fits: where their share among everyday words is below this, 0.3
+    /// unless told
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "head")]
+    reject: Option<Option<f64>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -60,16 +64,34 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
             classifier
         }
     };
+    let least = (arguments.reject).map(|least| least.unwrap_or(DEFAULT_REJECTION.into()));
+    let rejection = match least {
+        Some(_) => {
+            let words = zero_shot::neutral_words(&labels, usize::MAX);
+            // One template: all of an ensemble's would take a while, and change little.
+            let templates = &arguments.templates[..arguments.templates.len().min(1)];
+            let words = engine.classifier(&words, templates).await?;
+            Some(Rejection::new(&words, &classifier))
+        }
+        None => None,
+    };
+    let scale = engine.logit_scale().exp();
     let mut answers = Vec::new();
     let mut classified = 0;
     let done = all_image_features(&engine, &arguments.images, |path, features| {
-        let ranking = features.map(|features| match &head {
-            Some(head) => head.rank(&features),
-            None => engine.rank(&features, &labels, &classifier),
+        let ranking = features.map(|features| {
+            let fit = (rejection.as_ref())
+                .map(|rejection| rejection.share_of_labels(&features, &classifier, scale));
+            let ranking = match &head {
+                Some(head) => head.rank(&features),
+                None => engine.rank(&features, &labels, &classifier),
+            };
+            (ranking, fit)
         });
+        let rejected = |fit: f32| least.is_some_and(|least| f64::from(fit) < least);
         classified += usize::from(ranking.is_ok());
         match (arguments.json, ranking) {
-            (true, Ok(ranking)) => {
+            (true, Ok((ranking, fit))) => {
                 let ranking: Vec<_> = (ranking.iter())
                     .map(|ranked| {
                         json!({
@@ -79,13 +101,27 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
                         })
                     })
                     .collect();
-                answers.push(json!({ "path": json_path(path), "labels": ranking }));
+                let mut answer = json!({ "path": json_path(path), "labels": ranking });
+                if let Some(fit) = fit {
+                    answer["fit"] = number(fit);
+                    answer["rejected"] = rejected(fit).into();
+                }
+                answers.push(answer);
             }
             (true, Err(error)) => {
                 answers.push(json!({ "path": json_path(path), "error": error }));
             }
-            (false, Ok(ranking)) => {
+            (false, Ok((ranking, fit))) => {
                 say!("{}", path.display())?;
+                if let (Some(fit), Some(closest)) =
+                    (fit.filter(|fit| rejected(*fit)), ranking.first())
+                {
+                    say!(
+                        "  none of these fits well ({:.0} %); closest: {}",
+                        100.0 * fit,
+                        closest.label
+                    )?;
+                }
                 for ranked in ranking {
                     let percent = ranked.probability * 100.0;
                     say!(
@@ -111,6 +147,14 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
         false => {}
     }
     done
+}
+
+/// A share from 0 to 1.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.trim().parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("\"{text}\" is no number from 0 to 1")),
+    }
 }
 
 /// The labels of a list, each once.

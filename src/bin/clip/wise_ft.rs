@@ -14,6 +14,7 @@ use clip::zero_shot::{self, DEFAULT_TEMPLATE};
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::classify::share;
 use crate::output::write_file;
 use crate::session::Session;
 use crate::train::{Source, tell_left_out};
@@ -42,13 +43,6 @@ pub struct WiseFt {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.trim().parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(format!("\"{text}\" is no number from 0 to 1")),
-    }
 }
 
 pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
