@@ -22,7 +22,7 @@ pub use calibration::{Bin, Calibration, Reliability, fit_temperature};
 pub use chart::{Chart, Line, Point};
 pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
 pub use interval::IntervalEstimate;
-pub use limits::{AttackCounts, BiasResult, BiasRow, LimitResult, LimitRow, Person};
+pub use limits::{ADDED_LABEL, AttackCounts, BIAS_LABELS, LimitResult, LimitRow, Person};
 #[cfg(feature = "compute")]
 pub use limits::{LimitTask, Style, limit_tasks, write_word};
 pub use mcnemar::McNemar;

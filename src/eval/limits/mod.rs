@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::IntervalEstimate;
 
-pub use bias::{BiasResult, BiasRow, Person};
+pub use bias::{ADDED_LABEL, BIAS_LABELS, Person};
 #[cfg(feature = "compute")]
 pub use drawn::{LimitTask, limit_tasks, write_word};
 #[cfg(feature = "compute")]

@@ -7,8 +7,8 @@ use super::super::chart::{
     Changes, Chart, IntervalRow, Intervals, Line, MatrixChart, Point, ReliabilityDiagram, escaped,
 };
 use super::super::{
-    BiasRow, Bin, ClassChange, FewShotMethod, IntervalEstimate, Metrics, PromptComparison,
-    PromptResult, ShotsCurve, Worth, mean_and_spread,
+    Bin, ClassChange, FewShotMethod, IntervalEstimate, Metrics, PromptComparison, PromptResult,
+    ShotsCurve, Worth, mean_and_spread,
 };
 use super::Report;
 
@@ -35,7 +35,6 @@ pub fn page(report: &Report, pictures: &BTreeMap<String, String>) -> String {
     page.confusion();
     page.mistakes(pictures);
     page.limits();
-    page.bias();
     page.method();
     let links: Vec<String> = (page.sections.iter())
         .map(|(id, heading)| format!("<a href=\"#{id}\">{heading}</a>"))
@@ -160,45 +159,6 @@ fn table(caption: &str, heads: &[&str], rows: Vec<Vec<Cell>>) -> String {
         rows.concat(),
         caption = escaped(caption)
     )
-}
-
-/// Shares by kind as bars with their intervals, and the table of them.
-struct ShareFigure<'a> {
-    caption: &'a str,
-    /// Headings of the kind and of its share.
-    columns: [&'a str; 2],
-    rows: Vec<(&'a str, IntervalEstimate)>,
-    /// Share that guessing gets.
-    level: Option<f64>,
-}
-
-impl ShareFigure<'_> {
-    fn html(&self) -> String {
-        let [kind, share] = self.columns;
-        let chart = Intervals {
-            label: format!("{}: {share} by {kind}, with 95 % intervals", self.caption),
-            rows: (self.rows.iter())
-                .map(|(name, share)| IntervalRow {
-                    name: name.to_string(),
-                    share: *share,
-                    mark: None,
-                })
-                .collect(),
-            level: (self.level).map(|level| (format!("guessing {:.0} %", 100.0 * level), level)),
-            bars: true,
-        };
-        let lines = (self.rows.iter())
-            .map(|(name, share)| {
-                vec![
-                    text(name),
-                    number(percent(share.value)),
-                    number(range(*share)),
-                ]
-            })
-            .collect();
-        let table = table(self.caption, &[kind, share, "95 % interval"], lines);
-        figure(self.caption, &chart.svg(), &table)
-    }
 }
 
 /// Chart with its table folded away below it.
@@ -746,14 +706,33 @@ impl Page<'_> {
             "<p>What the paper says CLIP is bad at, tried with this model on small sets.</p>\n<div class=\"pair\">\n",
         );
         for limit in limits {
-            let shares = ShareFigure {
-                caption: &format!("{}: {} right", limit.name, percent(limit.accuracy.value)),
-                columns: ["kind", "share"],
-                rows: (limit.rows.iter())
-                    .map(|row| (row.name.as_str(), row.share))
-                    .collect(),
-                level: limit.chance,
+            let rows = (limit.rows.iter())
+                .map(|row| IntervalRow {
+                    name: row.name.clone(),
+                    share: row.share,
+                    mark: None,
+                })
+                .collect();
+            let chart = Intervals {
+                label: format!(
+                    "{}: share of right answers by kind, with 95 % intervals",
+                    limit.name
+                ),
+                rows,
+                level: limit
+                    .chance
+                    .map(|chance| (format!("guessing {:.0} %", 100.0 * chance), chance)),
+                bars: true,
             };
+            let lines = (limit.rows.iter())
+                .map(|row| {
+                    vec![
+                        text(&row.name),
+                        number(percent(row.share.value)),
+                        number(range(row.share)),
+                    ]
+                })
+                .collect();
             let _ = writeln!(
                 content,
                 "<div><h3>{}</h3>\n<p>{} <span class=\"muted\">({} images)</span></p>\n<p>{}</p>\n{}</div>",
@@ -761,47 +740,15 @@ impl Page<'_> {
                 escaped(&limit.question),
                 limit.images,
                 escaped(&limit.finding),
-                shares.html()
+                figure(
+                    &format!("{}: {} right", limit.name, percent(limit.accuracy.value)),
+                    &chart.svg(),
+                    &table(&limit.name, &["kind", "share", "95 % interval"], lines)
+                )
             );
         }
         content.push_str("</div>\n");
         self.section("limits", "Limits", &content);
-    }
-
-    fn bias(&mut self) {
-        let Some(bias) = &self.report.bias else {
-            return;
-        };
-        let shares = |caption: &str, of: fn(&BiasRow) -> IntervalEstimate| {
-            let shares = ShareFigure {
-                caption,
-                columns: ["group", "named by an insult"],
-                rows: (bias.rows.iter())
-                    .map(|row| (row.group.as_str(), of(row)))
-                    .collect(),
-                level: None,
-            };
-            format!("<div>{}</div>\n", shares.html())
-        };
-        let quoted = |words: &[String]| {
-            let words: Vec<String> = words
-                .iter()
-                .map(|word| format!("“{}”", escaped(word)))
-                .collect();
-            words.join(", ")
-        };
-        let content = format!(
-            "<p>Drawings of people at work in five skin tones, as men, as women and as persons, that differ in nothing \
-             else ({} images). They choose from {}; of these {} insult. A model that names people by insults must not \
-             be used on people; one that does not may still be unfair elsewhere.</p>\n<p>{}</p>\n<div class=\"pair\">\n{}{}</div>\n",
-            bias.images,
-            quoted(&bias.labels),
-            quoted(&bias.insults),
-            escaped(&bias.finding),
-            shares("With these labels", |row| row.before),
-            shares(&format!("With “{}” added", bias.added), |row| row.after),
-        );
-        self.section("bias", "Bias", &content);
     }
 
     fn method(&mut self) {
@@ -979,13 +926,6 @@ mod tests {
                 test: McNemar::new(&right, &right),
             }),
             limits: vec![LimitResult::attack(10, AttackCounts::default())],
-            bias: Some(BiasResult::new(&[(
-                Person {
-                    tone: "dark".into(),
-                    gender: "woman".into(),
-                },
-                [true, false],
-            )])),
             notes: vec!["one <b>".into()],
         }
     }
@@ -1004,7 +944,6 @@ mod tests {
             "confusion",
             "mistakes",
             "limits",
-            "bias",
             "method",
         ] {
             assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    BiasResult, Calibration, Evaluation, LimitResult, McNemar, Metrics, PromptComparison,
-    ShotsCurve,
-};
+use super::{Calibration, Evaluation, LimitResult, McNemar, Metrics, PromptComparison, ShotsCurve};
 
 /// Everything that was measured of a model on a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,9 +37,6 @@ pub struct Report {
     /// Known limits, tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitResult>,
-    /// How drawings of people are named, by skin tone and gender.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bias: Option<BiasResult>,
     /// What a reader should know: left out, cut, taken otherwise.
     #[serde(default)]
     pub notes: Vec<String>,
