@@ -10,6 +10,8 @@ pub mod decoder;
 pub mod defaults;
 #[cfg(feature = "compute")]
 mod device;
+#[cfg(feature = "training")]
+pub mod evaluation;
 #[cfg(feature = "compute")]
 mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

@@ -6,6 +6,43 @@ use serde::{Deserialize, Serialize};
 
 use super::IntervalEstimate;
 
+/// Known limit of CLIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Limit {
+    /// Number of dots, on generated pictures.
+    Counting,
+    /// Place of one thing beside another, on generated pictures.
+    LeftAndRight,
+    /// Rendered digits, on generated pictures.
+    Digits,
+    /// Typographic attack, on images of a data set.
+    WrittenWords,
+    /// "With" against "without", on images of a data set.
+    Negation,
+}
+
+impl Limit {
+    /// All limits.
+    pub const ALL: [Self; 5] = [
+        Self::Counting,
+        Self::LeftAndRight,
+        Self::Digits,
+        Self::WrittenWords,
+        Self::Negation,
+    ];
+
+    /// Short name, as [`LimitResult::name`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counting => "Counting",
+            Self::LeftAndRight => "Left and right",
+            Self::Digits => "Digits",
+            Self::WrittenWords => "Written words",
+            Self::Negation => "Negation",
+        }
+    }
+}
+
 /// Result of a model on one of its limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LimitResult {
@@ -90,7 +127,7 @@ impl LimitResult {
             }
         );
         Self {
-            name: "Written words".into(),
+            name: Limit::WrittenWords.name().into(),
             question: "The name of another class is written over each image: is it still named for what it shows?"
                 .into(),
             images,
@@ -160,10 +197,11 @@ fn finding(accuracy: IntervalEstimate, chance: f64, rows: &[LimitRow]) -> String
 }
 
 #[cfg(feature = "compute")]
-pub use drawn::{LimitTask, limit_tasks, write_word};
+pub use drawn::{LimitTask, write_word};
 
 #[cfg(feature = "compute")]
 mod drawn {
+    use super::Limit;
     use crate::eval::interval::SplitMix;
     use crate::preprocess::{DecodedImage, PreprocessError};
 
@@ -197,9 +235,17 @@ mod drawn {
         "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
     ];
 
-    /// The generated tasks, the same pictures every time.
-    pub fn limit_tasks() -> Result<Vec<LimitTask>, PreprocessError> {
-        Ok(vec![counting()?, sides()?, digits()?])
+    impl LimitTask {
+        /// Task of a limit, the same pictures every time; `None` for a limit that is tried
+        /// on images of a data set.
+        pub fn new(limit: Limit) -> Result<Option<Self>, PreprocessError> {
+            Ok(match limit {
+                Limit::Counting => Some(counting()?),
+                Limit::LeftAndRight => Some(sides()?),
+                Limit::Digits => Some(digits()?),
+                Limit::WrittenWords | Limit::Negation => None,
+            })
+        }
     }
 
     fn counting() -> Result<LimitTask, PreprocessError> {
@@ -226,7 +272,7 @@ mod drawn {
             }
         }
         Ok(LimitTask {
-            name: "Counting",
+            name: Limit::Counting.name(),
             question: "One to nine dots: how many are there?",
             kinds: NUMBERS.map(String::from).to_vec(),
             prompts: (NUMBERS.iter())
@@ -257,7 +303,7 @@ mod drawn {
             pictures.push((canvas.picture()?, usize::from(!is_left)));
         }
         Ok(LimitTask {
-            name: "Left and right",
+            name: Limit::LeftAndRight.name(),
             question: "A red circle and a blue square: on which side is the circle?",
             kinds: ["left", "right"].map(String::from).to_vec(),
             prompts: ["left", "right"]
@@ -286,7 +332,7 @@ mod drawn {
         }
         let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
         Ok(LimitTask {
-            name: "Digits",
+            name: Limit::Digits.name(),
             question: "A rendered digit: which is it?",
             prompts: (digits.iter())
                 .map(|digit| format!("a photo of the number: \"{digit}\"."))
@@ -446,7 +492,8 @@ mod drawn {
 
         #[test]
         fn the_pictures_show_what_they_are_said_to() {
-            let tasks = limit_tasks().unwrap();
+            let tasks = [Limit::Counting, Limit::LeftAndRight, Limit::Digits]
+                .map(|limit| LimitTask::new(limit).unwrap().unwrap());
             let [counting, sides, digits] = tasks.as_slice() else {
                 panic!("{}", tasks.len());
             };
@@ -475,7 +522,9 @@ mod drawn {
                 let mean = columns.iter().sum::<usize>() / columns.len();
                 assert_eq!(usize::from(mean > SIDE / 2), *kind);
             }
-            assert_eq!(limit_tasks().unwrap()[2].pictures, digits.pictures);
+            let again = LimitTask::new(Limit::Digits).unwrap().unwrap();
+            assert_eq!(again.pictures, digits.pictures);
+            assert!(LimitTask::new(Limit::Negation).unwrap().is_none());
         }
 
         #[test]
