@@ -128,13 +128,12 @@ pub enum EvaluationRequest {
         /// Paths of the files, with `/` between folders. Those that end in `/` are folders;
         /// the files of the others are attached, in this order. A single zip is opened.
         paths: Vec<String>,
-        /// Templates to evaluate with, each with `{label}`; empty for the data set's own, or
-        /// the usual one.
+        /// Templates to evaluate with, each with `{label}`.
         templates: Vec<String>,
     },
     /// Evaluates with other templates.
     Evaluate {
-        /// As in [`Self::Open`].
+        /// Each contains `{label}`.
         templates: Vec<String>,
     },
     /// Compares sets of templates, by name, with the first one.

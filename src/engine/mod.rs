@@ -18,6 +18,7 @@ mod inference;
 mod library;
 pub mod messages;
 pub mod rankings;
+pub mod reports;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

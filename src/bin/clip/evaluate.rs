@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use clip::data::{DataError, DataFiles, Dataset, LeftOut, Problem, ShardDirectory, WebDataset};
+use clip::data::{DataError, DataFiles, Dataset, Problem, ShardDirectory, WebDataset};
 use clip::engine::Engine;
 use clip::engine::evaluation::{self, Encoder, EvaluationSet, Tried, thumbnail};
 use clip::engine::messages::EvaluationStage;
+use clip::engine::reports;
 use clip::eval::{FewShotMethod, IntervalEstimate, Limit, McNemar, ModelComparison, Report};
 use clip::train::FewShotSettings;
 use clip::zero_shot::{
     self, DEFAULT_TEMPLATE, PLACEHOLDER, TemplateSet, compared_sets, parse_templates, template_sets,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::output::write_file;
@@ -192,12 +192,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     for note in &report.notes {
         tell!("note: {note}");
     }
-    let left_out = LeftOut::count(&dataset.problems);
     if let Some(path) = &arguments.report {
-        let mut shown = report.clone();
-        shown
-            .notes
-            .extend(left_out.iter().map(|reason| format!("Left out: {reason}")));
         let mut pictures = BTreeMap::new();
         for mistake in report.evaluation.mistakes.iter().take(PICTURED) {
             let bytes = files.read(&mistake.path).await.ok();
@@ -205,14 +200,11 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
                 pictures.insert(mistake.path.clone(), address);
             }
         }
-        write_file(path, shown.html(&pictures).as_bytes())?;
+        let page = reports::html(&report, &dataset.problems, &pictures);
+        write_file(path, page.as_bytes())?;
     }
     if arguments.json {
-        let mut value = serde_json::to_value(&report)?;
-        if let Value::Object(fields) = &mut value {
-            fields.insert("left_out".into(), json!(dataset.problems));
-            fields.insert("left_out_by_reason".into(), json!(left_out));
-        }
+        let value = reports::json(&report, &dataset.problems)?;
         return say!("{value}");
     }
     show(&report, dataset.problems.len())?;

@@ -25,7 +25,7 @@ use crate::engine::{Engine, EngineError, PendingPrompts};
 use crate::eval::FewShotMethod;
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::train::FewShotSettings;
-use crate::zero_shot::{self, DEFAULT_TEMPLATE};
+use crate::zero_shot;
 
 /// Time slice between checks for requests.
 const SLICE_MS: f64 = 30.0;
@@ -519,8 +519,7 @@ impl Serving {
     }
 }
 
-/// Reads, encodes and evaluates a data set. Without `templates`: with its own ones, or the
-/// usual one.
+/// Reads, encodes and evaluates a data set.
 async fn read<F: Folder>(
     name: String,
     files: Rc<F>,
@@ -540,8 +539,7 @@ async fn read<F: Folder>(
     )
     .await?;
     let features = features.pop().unwrap_or_default();
-    let templates = chosen(templates, &*files);
-    let evaluated = set.evaluate(encoder, &features, &name, &templates).await?;
+    let evaluated = set.evaluate(encoder, &features, &name, templates).await?;
     Ok(Opened {
         name,
         files,
@@ -549,14 +547,6 @@ async fn read<F: Folder>(
         features: Rc::new(features),
         evaluated,
     })
-}
-
-fn chosen(templates: &[String], files: &impl Folder) -> Vec<String> {
-    match (templates, files.templates()) {
-        ([], own) if own.is_empty() => vec![DEFAULT_TEMPLATE.into()],
-        ([], own) => own,
-        (templates, _) => templates.to_vec(),
-    }
 }
 
 impl<F: Folder> Opened<F> {
@@ -589,7 +579,6 @@ impl<F: Folder> Opened<F> {
         let templates = &self.evaluated.report.templates;
         let event = match request {
             EvaluationRequest::Evaluate { templates } => {
-                let templates = chosen(&templates, &*self.files);
                 return Ok(Done::Opened(Opened {
                     name: self.name.clone(),
                     files: self.files.clone(),
