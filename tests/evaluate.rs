@@ -137,7 +137,9 @@ fn a_report_has_every_part_and_the_same_figures_as_the_json() {
             "Digits",
             "Handwritten digits",
             "Written words",
-            "Negation"
+            "Unusual styles",
+            "Negation",
+            "Bias"
         ]
     );
     assert_eq!(found["limits"][5]["images"], 24);

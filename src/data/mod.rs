@@ -26,7 +26,7 @@ mod split;
 mod subset;
 #[cfg(feature = "data")]
 mod table;
-#[cfg(all(feature = "data", not(target_arch = "wasm32")))]
+#[cfg(feature = "data")]
 mod webdataset;
 #[cfg(feature = "data")]
 mod zip;
@@ -49,7 +49,9 @@ pub use split::{Split, folds, hold_out};
 #[cfg(feature = "data")]
 pub use table::csv_field;
 #[cfg(all(feature = "data", not(target_arch = "wasm32")))]
-pub use webdataset::WebDataset;
+pub use webdataset::ShardDirectory;
+#[cfg(feature = "data")]
+pub use webdataset::{ShardFolder, WebDataset};
 #[cfg(feature = "data")]
 pub use zip::ZipFiles;
 

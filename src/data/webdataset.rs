@@ -12,9 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek};
 
 use super::names::file_name;
 use super::{DataError, DataFiles, Problem, csv_field};
@@ -23,11 +21,33 @@ use super::{DataError, DataFiles, Problem, csv_field};
 const PARTS: [&str; 2] = ["test", "train"];
 const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
+/// Folder that shards are in: on disk, or in a browser. Paths begin below it.
+#[allow(async_fn_in_trait)] // one thread, in the worker and in the command
+pub trait ShardFolder {
+    /// Open shard.
+    type Shard: Read + Seek;
+
+    /// Display name.
+    fn name(&self) -> String;
+
+    /// Whether there is such a file.
+    fn has(&self, path: &str) -> bool;
+
+    /// Text of a file; `None` if it does not exist.
+    async fn text(&self, path: &str) -> Result<Option<String>, DataError>;
+
+    /// Opens a shard, which may be read into memory for it; returns its size, too.
+    async fn open(&self, path: &str) -> Result<(Self::Shard, u64), DataError>;
+
+    /// Reads `length` bytes of a file from `offset` on.
+    async fn slice(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, DataError>;
+}
+
 /// Folder of shards as files: every image of `test/0.tar` is `test/0.tar/NAME`, and
 /// `test.csv` is a table of them with their classes.
 #[derive(Debug)]
-pub struct WebDataset {
-    root: PathBuf,
+pub struct WebDataset<S> {
+    folder: S,
     templates: Vec<String>,
     images: BTreeMap<String, Place>,
     tables: BTreeMap<String, String>,
@@ -51,52 +71,46 @@ struct Sample {
     class: Option<String>,
 }
 
-fn failed(path: &Path, error: &dyn std::fmt::Display) -> DataError {
+fn failed(path: &str, error: &dyn std::fmt::Display) -> DataError {
     DataError::Read {
-        file: path.display().to_string(),
+        file: path.into(),
         why: error.to_string(),
     }
 }
 
-/// Text of a file; `None` if it does not exist.
-fn text(path: &Path) -> Result<Option<String>, DataError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, &error)),
-    }
+fn shard_path(part: &str, shard: usize) -> String {
+    format!("{part}/{shard}.tar")
 }
 
-impl WebDataset {
+impl<S: ShardFolder> WebDataset<S> {
     /// Whether a folder has this layout.
-    pub fn is_at(root: &Path) -> bool {
-        PARTS
-            .iter()
-            .any(|part| root.join(part).join("0.tar").is_file())
+    pub fn is_at(folder: &S) -> bool {
+        PARTS.iter().any(|part| folder.has(&shard_path(part, 0)))
     }
 
     /// Indexes the shards of a folder. `classes` are names to use in place of
     /// `classnames.txt`.
-    pub fn open(root: &Path, classes: Option<&[String]>) -> Result<Self, DataError> {
+    pub async fn open(folder: S, classes: Option<&[String]>) -> Result<Self, DataError> {
         let mut found = Self {
-            root: root.into(),
+            folder,
             templates: Vec::new(),
             images: BTreeMap::new(),
             tables: BTreeMap::new(),
             problems: Vec::new(),
             notes: Vec::new(),
         };
-        let lines = |name: &str| -> Result<Vec<String>, DataError> {
-            let text = text(&root.join(name))?.unwrap_or_default();
+        let lines = async |name: &str| -> Result<Vec<String>, DataError> {
+            let text = found.folder.text(name).await?.unwrap_or_default();
             let lines = text.trim_start_matches('\u{feff}').trim_end().lines();
             Ok(lines.map(|line| line.trim().to_owned()).collect())
         };
-        found.templates = lines("zeroshot_classification_templates.txt")?;
-        found.templates.retain(|template| !template.is_empty());
+        let mut templates = lines("zeroshot_classification_templates.txt").await?;
+        templates.retain(|template| !template.is_empty());
         let classes = match classes {
             Some(classes) => classes.to_vec(),
-            None => lines("classnames.txt")?,
+            None => lines("classnames.txt").await?,
         };
+        found.templates = templates;
         if classes.is_empty() {
             let note = "there is no classnames.txt: the classes are called by their numbers";
             found.notes.push(note.into());
@@ -109,9 +123,7 @@ impl WebDataset {
             ));
         }
         for part in PARTS {
-            if root.join(part).is_dir() {
-                found.add_part(part, &classes)?;
-            }
+            found.add_part(part, &classes).await?;
         }
         Ok(found)
     }
@@ -121,19 +133,24 @@ impl WebDataset {
         &self.templates
     }
 
-    fn add_part(&mut self, part: &'static str, classes: &[String]) -> Result<(), DataError> {
-        let folder = self.root.join(part);
-        let counted = folder.join("nshards.txt");
-        let shards = match text(&counted)? {
+    async fn add_part(&mut self, part: &'static str, classes: &[String]) -> Result<(), DataError> {
+        let counted = format!("{part}/nshards.txt");
+        let shards = match self.folder.text(&counted).await? {
             Some(text) => (text.trim().parse())
                 .map_err(|_| failed(&counted, &"it should be the number of shards"))?,
             None => (0..)
-                .take_while(|n| folder.join(format!("{n}.tar")).is_file())
+                .take_while(|shard| self.folder.has(&shard_path(part, *shard)))
                 .count(),
         };
+        if shards == 0 {
+            return Ok(());
+        }
         let mut table = String::from("file,label\n");
         for shard in 0..shards {
-            for (name, sample) in index(&folder, part, shard)? {
+            let path = shard_path(part, shard);
+            let (file, size) = self.folder.open(&path).await?;
+            let samples = index(file, size, part, shard).map_err(|error| failed(&path, &error))?;
+            for (name, sample) in samples {
                 let path = format!("{part}/{shard}.tar/{name}");
                 let (Some((file, place)), Some(class)) = (sample.image, &sample.class) else {
                     let why = "it is not a pair of an image and its .cls".into();
@@ -164,18 +181,15 @@ impl WebDataset {
 
 /// Samples of a shard by their key.
 fn index(
-    folder: &Path,
+    file: impl Read + Seek,
+    size: u64,
     part: &'static str,
     shard: usize,
-) -> Result<BTreeMap<String, Sample>, DataError> {
-    let path = folder.join(format!("{shard}.tar"));
-    let broken = |error: io::Error| failed(&path, &error);
-    let file = File::open(&path).map_err(broken)?;
-    let size = file.metadata().map_err(broken)?.len();
+) -> io::Result<BTreeMap<String, Sample>> {
     let mut archive = tar::Archive::new(file);
     let mut samples: BTreeMap<String, Sample> = BTreeMap::new();
-    for entry in archive.entries_with_seek().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    for entry in archive.entries_with_seek()? {
+        let mut entry = entry?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -195,15 +209,12 @@ fn index(
             length: entry.size(),
         };
         if place.offset.saturating_add(place.length) > size {
-            return Err(failed(&path, &"it is cut off: download or copy it again"));
+            return Err(io::Error::other("it is cut off: download or copy it again"));
         }
         if extension == "cls" {
             let mut class = String::new();
             // A number: what is longer is none.
-            (&mut entry)
-                .take(64)
-                .read_to_string(&mut class)
-                .map_err(broken)?;
+            (&mut entry).take(64).read_to_string(&mut class)?;
             samples.entry(key.into()).or_default().class = Some(class);
         } else if IMAGES.contains(&extension.as_str()) {
             samples.entry(key.into()).or_default().image = Some((name.into(), place));
@@ -212,9 +223,9 @@ fn index(
     Ok(samples)
 }
 
-impl DataFiles for WebDataset {
+impl<S: ShardFolder> DataFiles for WebDataset<S> {
     fn name(&self) -> String {
-        self.root.display().to_string()
+        self.folder.name()
     }
 
     fn paths(&self) -> Vec<String> {
@@ -232,18 +243,8 @@ impl DataFiles for WebDataset {
         let Some(place) = self.images.get(path) else {
             return Err(super::files::no_such_file(path));
         };
-        let shard = self
-            .root
-            .join(place.part)
-            .join(format!("{}.tar", place.shard));
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&shard)?;
-            file.seek(SeekFrom::Start(place.offset))?;
-            let mut bytes = Vec::new();
-            file.take(place.length).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        read().map_err(|error| failed(&shard, &error))
+        let shard = shard_path(place.part, place.shard);
+        self.folder.slice(&shard, place.offset, place.length).await
     }
 
     fn unusable(&self) -> Vec<Problem> {
@@ -255,10 +256,83 @@ impl DataFiles for WebDataset {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use directory::ShardDirectory;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod directory {
+    use std::fs::{self, File};
+    use std::io::{self, Read, Seek, SeekFrom};
+    use std::path::{Path, PathBuf};
+
+    use super::{DataError, ShardFolder, failed};
+
+    /// Shards on disk.
+    #[derive(Debug)]
+    pub struct ShardDirectory(PathBuf);
+
+    impl ShardDirectory {
+        /// Folder `root`.
+        pub fn new(root: &Path) -> Self {
+            Self(root.into())
+        }
+
+        fn failed(&self, path: &str, error: &io::Error) -> DataError {
+            failed(&self.0.join(path).display().to_string(), error)
+        }
+    }
+
+    impl ShardFolder for ShardDirectory {
+        type Shard = File;
+
+        fn name(&self) -> String {
+            self.0.display().to_string()
+        }
+
+        fn has(&self, path: &str) -> bool {
+            self.0.join(path).is_file()
+        }
+
+        async fn text(&self, path: &str) -> Result<Option<String>, DataError> {
+            match fs::read_to_string(self.0.join(path)) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(self.failed(path, &error)),
+            }
+        }
+
+        async fn open(&self, path: &str) -> Result<(File, u64), DataError> {
+            let opened = File::open(self.0.join(path)).and_then(|file| {
+                let size = file.metadata()?.len();
+                Ok((file, size))
+            });
+            opened.map_err(|error| self.failed(path, &error))
+        }
+
+        async fn slice(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
+            let read = || -> io::Result<Vec<u8>> {
+                let mut file = File::open(self.0.join(path))?;
+                file.seek(SeekFrom::Start(offset))?;
+                let mut bytes = Vec::new();
+                file.take(length).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            };
+            read().map_err(|error| self.failed(path, &error))
+        }
+    }
+}
+
 #[cfg(all(test, feature = "training"))]
 mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+
     use super::*;
     use crate::data::Dataset;
+
+    fn opened(root: &Path) -> Result<WebDataset<ShardDirectory>, DataError> {
+        pollster::block_on(WebDataset::open(ShardDirectory::new(root), None))
+    }
 
     fn shard(path: &Path, files: &[(&str, &[u8])]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -273,7 +347,7 @@ mod tests {
     }
 
     fn dataset(root: &Path) -> Dataset {
-        let files = WebDataset::open(root, None).unwrap();
+        let files = opened(root).unwrap();
         pollster::block_on(Dataset::open(&files, None)).unwrap()
     }
 
@@ -281,7 +355,7 @@ mod tests {
     fn shards_are_parts_with_named_classes() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        assert!(!WebDataset::is_at(root));
+        assert!(!WebDataset::is_at(&ShardDirectory::new(root)));
         fs::write(root.join("classnames.txt"), "cat, \"tame\"\ndog\n").unwrap();
         fs::write(
             root.join("zeroshot_classification_templates.txt"),
@@ -310,9 +384,9 @@ mod tests {
             &root.join("train/0.tar"),
             &[("a/s.0.jpg", b"x"), ("b.jpg", b"six"), ("b.cls", b"0")],
         );
-        assert!(WebDataset::is_at(root));
+        assert!(WebDataset::is_at(&ShardDirectory::new(root)));
 
-        let files = WebDataset::open(root, None).unwrap();
+        let files = opened(root).unwrap();
         assert_eq!(files.templates(), ["a {c}"]);
         let read = |path: &str| pollster::block_on(files.read(path)).unwrap();
         assert_eq!(read("test/0.tar/s1.PNG"), b"two");
@@ -352,15 +426,15 @@ mod tests {
         );
 
         fs::write(root.join("test/nshards.txt"), "2").unwrap();
-        let error = WebDataset::open(root, None).unwrap_err().to_string();
+        let error = opened(root).unwrap_err().to_string();
         assert!(error.contains("1.tar"), "{error}");
         fs::write(root.join("test/nshards.txt"), "two").unwrap();
-        let error = WebDataset::open(root, None).unwrap_err().to_string();
+        let error = opened(root).unwrap_err().to_string();
         assert!(error.contains("number of shards"), "{error}");
 
         fs::write(root.join("test/nshards.txt"), "1").unwrap();
         let whole = fs::read(root.join("test/0.tar")).unwrap();
         fs::write(root.join("test/0.tar"), &whole[..513]).unwrap();
-        WebDataset::open(root, None).unwrap_err();
+        opened(root).unwrap_err();
     }
 }

@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
+use crate::eval::{Limit, LimitResult, PromptComparison, Report, ShotsCurve};
 use crate::library::{Filter, Sign};
 pub use crate::train::TrainingStage;
 use crate::train::{Method, MetricSeries, TrainingReport};
@@ -112,6 +113,130 @@ pub enum Request {
     Training(TrainingRequest),
     /// Library request.
     Library(LibraryRequest),
+    /// Evaluation request.
+    Evaluation(EvaluationRequest),
+}
+
+/// Request about the evaluation of the model on labelled images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EvaluationRequest {
+    /// Reads and encodes labelled images and evaluates the model on them. Answered by
+    /// [`EvaluationEvent::Evaluated`].
+    Open {
+        /// Name of the data set.
+        name: String,
+        /// Paths of the files, with `/` between folders. Those that end in `/` are folders;
+        /// the files of the others are attached, in this order. A single zip is opened.
+        paths: Vec<String>,
+        /// Templates to evaluate with, each with `{label}`.
+        templates: Vec<String>,
+    },
+    /// Evaluates with other templates.
+    Evaluate {
+        /// Each contains `{label}`.
+        templates: Vec<String>,
+    },
+    /// Compares sets of templates, by name, with the first one.
+    Prompts {
+        /// Name and templates.
+        sets: Vec<(String, Vec<String>)>,
+    },
+    /// Compares zero-shot with learning from few images of each class.
+    Shots {
+        /// Numbers of images per class, `None` for all.
+        shots: Vec<Option<u32>>,
+        /// Draws of each number.
+        draws: u32,
+    },
+    /// Tries a known limit.
+    Limit(Limit),
+    /// Asks for small copies of images.
+    Pictures {
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// Pauses or continues.
+    Pause(bool),
+    /// Ends what is going on. Images that were encoded stay known.
+    Cancel,
+    /// Releases the data set.
+    Close,
+}
+
+/// Event of the evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EvaluationEvent {
+    /// Progress of the current stage.
+    Progress {
+        /// Current stage.
+        stage: EvaluationStage,
+        /// Units of the stage so far.
+        done: u32,
+        /// 0 if unknown.
+        total: u32,
+    },
+    /// The model was evaluated.
+    Evaluated(Box<EvaluationOutcome>),
+    /// Response to [`EvaluationRequest::Prompts`].
+    Prompts {
+        /// Results by set.
+        comparison: PromptComparison,
+        /// Notes about prompts that were truncated.
+        notes: Vec<String>,
+    },
+    /// Response to [`EvaluationRequest::Shots`].
+    Shots(ShotsCurve),
+    /// Response to [`EvaluationRequest::Limit`].
+    Limit(LimitResult),
+    /// Response to [`EvaluationRequest::Pictures`]: paths and `data:` addresses, without
+    /// images that cannot be read any more.
+    Pictures(Vec<(String, String)>),
+    /// Response to [`EvaluationRequest::Cancel`].
+    Cancelled,
+    /// The data set was released, since features of another model are computed from here on.
+    Closed,
+    /// What was going on failed.
+    Failed {
+        /// Error message, in lower case and without a full stop.
+        error: String,
+    },
+}
+
+/// Stage of an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EvaluationStage {
+    /// Images are read and encoded.
+    Images,
+    /// Prompts are encoded.
+    Prompts,
+    /// Classifiers are learnt from few images.
+    FewImages,
+    /// A limit is tried.
+    Limit,
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationOutcome {
+    /// Report with its basic parts.
+    pub report: Report,
+    /// Images that were evaluated.
+    pub images: Vec<EvaluatedImage>,
+    /// Files left out.
+    pub problems: Vec<Problem>,
+    /// The data set's own templates, if it has any.
+    pub own_templates: Vec<String>,
+}
+
+/// Answer to an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluatedImage {
+    /// Its path.
+    pub path: String,
+    /// True class, as index into the report's classes.
+    pub truth: u32,
+    /// Class that was named.
+    pub answer: u32,
 }
 
 /// Request about the library, an index of a folder of the visitor's.
@@ -382,6 +507,8 @@ pub enum Event {
     Training(TrainingEvent),
     /// Event of the library.
     Library(LibraryEvent),
+    /// Event of the evaluation.
+    Evaluation(EvaluationEvent),
     /// The GPU was lost or the worker's code trapped: the page starts a new worker.
     Died {
         /// Text to show.

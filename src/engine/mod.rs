@@ -10,12 +10,15 @@ pub mod decoder;
 pub mod defaults;
 #[cfg(feature = "compute")]
 mod device;
+#[cfg(feature = "training")]
+pub mod evaluation;
 #[cfg(feature = "compute")]
 mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod library;
 pub mod messages;
 pub mod rankings;
+pub mod reports;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

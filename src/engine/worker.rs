@@ -6,6 +6,8 @@ use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use crate::engine::decoder::{DecodeError, decode_file};
+use crate::engine::evaluation::browser::BrowserFolder;
+use crate::engine::evaluation::job::Evaluations;
 use crate::engine::library::Library;
 use crate::engine::messages::{
     DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request, TrainingEvent,
@@ -94,6 +96,7 @@ struct State {
     engine: Option<Engine>,
     training: Training<Browser<WebModelFiles>>,
     library: Library,
+    evaluations: Evaluations<BrowserFolder>,
     /// Pictures to encode: id and file.
     waiting: VecDeque<(ImageId, Vec<u8>)>,
     /// Features of encoded pictures.
@@ -134,6 +137,7 @@ impl State {
             engine: None,
             training: Training::new(Browser::new(notify)),
             library: Library::new(Box::new(|event| post(&Event::Library(event))), now),
+            evaluations: Evaluations::new(Rc::new(|event| post(&Event::Evaluation(event))), now),
             waiting: VecDeque::new(),
             encoded: Vec::new(),
             question: None,
@@ -248,11 +252,18 @@ impl State {
                     self.encoded.clear();
                     self.question = None;
                     self.library.model_changed().await;
+                    self.evaluations.model_changed(self.training.is_tuned());
                 }
             }
             Request::Library(request) => {
                 let engine = self.engine.as_mut();
                 self.library.handle(request, message.files, engine).await;
+            }
+            Request::Evaluation(request) => {
+                let engine = self.engine.as_ref();
+                self.evaluations
+                    .handle(request, message.files, engine)
+                    .await;
             }
             Request::Cancel => {
                 if (self.question.as_ref()).is_some_and(|q| q.classifier.is_none()) {
@@ -301,7 +312,9 @@ impl State {
         }
         // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
-            return self.library.work(engine).await || self.training.work(engine).await;
+            return self.library.work(engine).await
+                || self.evaluations.work(engine).await
+                || self.training.work(engine).await;
         };
         match encode(engine, image, &file).await {
             Ok(features) => {

@@ -22,14 +22,14 @@ pub use calibration::{Bin, Calibration, Reliability, fit_temperature};
 pub use chart::{Chart, Line, Point};
 pub use evaluation::{ClassResult, Confusion, Evaluation, Judged, Mistake, softmax};
 pub use interval::IntervalEstimate;
-pub use limits::{ADDED_LABEL, AttackCounts, BIAS_LABELS, LimitResult, LimitRow, Person};
+pub use limits::{ADDED_LABEL, AttackCounts, BIAS_LABELS, Limit, LimitResult, LimitRow, Person};
 #[cfg(feature = "compute")]
-pub use limits::{LimitTask, Style, limit_tasks, write_word};
+pub use limits::{LimitTask, Style, write_word};
 pub use mcnemar::McNemar;
 pub use metrics::{ClassMetrics, Metrics};
 pub use predictions::Predictions;
 pub use prompts::{ClassChange, PromptComparison, PromptResult};
-pub use report::{ModelComparison, Report};
+pub use report::{ModelComparison, Report, ReportSection};
 pub use shots::{FewShotMethod, MethodCurve, ShotPoint, ShotsCurve, Worth, mean_and_spread};
 
 /// Share of questions whose answer is first, among the first five, and first

@@ -225,15 +225,20 @@ impl ModelFiles for HttpFiles {
     }
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
-        let page = Self {
-            files: None,
-            ..Self::bundled("")
-        };
-        (Box::pin(page.read(CLIP_VOCABULARY)).await?).ok_or_else(|| HubError::Read {
-            file: CLIP_VOCABULARY.into(),
-            why: "the page's server does not have it".into(),
-        })
+        page_file(CLIP_VOCABULARY).await
     }
+}
+
+/// File that the page's own server has, by its path relative to the page.
+pub async fn page_file(path: &str) -> Result<Vec<u8>, HubError> {
+    let page = HttpFiles {
+        files: None,
+        ..HttpFiles::bundled("")
+    };
+    (Box::pin(page.read(path)).await?).ok_or_else(|| HubError::Read {
+        file: path.into(),
+        why: "the page's server does not have it".into(),
+    })
 }
 
 impl HttpFiles {

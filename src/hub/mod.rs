@@ -33,7 +33,7 @@ pub use cached_model::CachedModel;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub use files::BrowserFiles;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
-pub use http::HttpFiles;
+pub use http::{HttpFiles, page_file};
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub use local::{Bundled, Folder};
 pub use model_location::{ModelLocation, ModelLocationError};

@@ -6,7 +6,7 @@ mod sets;
 mod templates;
 
 pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
-pub use sets::{TemplateSet, parse_template_sets, parse_templates};
+pub use sets::{TemplateSet, compared_sets, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`engine`] | the worker |
 //! | [`notices`] | notices on the page |
-//! | [`classify`], [`training`], [`library`] | the sides of the page |
+//! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
@@ -16,6 +16,7 @@ pub mod classify;
 pub mod current_tab;
 pub mod download;
 pub mod engine;
+pub mod evaluation;
 pub mod files;
 pub mod folders;
 pub mod library;
@@ -30,6 +31,7 @@ use crate::engine::messages::Event;
 use classify::ClassifyController;
 use current_tab::CurrentTab;
 use engine::{EngineHandle, Heard};
+use evaluation::EvaluationController;
 use library::LibraryController;
 use notices::Notices;
 use training::TrainingController;
@@ -42,6 +44,7 @@ pub struct App {
     pub classify: ClassifyController,
     pub training: TrainingController,
     pub library: LibraryController,
+    pub evaluation: EvaluationController,
     pub tab: CurrentTab,
 }
 
@@ -51,12 +54,14 @@ impl App {
         let engine = EngineHandle::new();
         let notices = Notices::new();
         let classify = ClassifyController::new(engine, notices);
+        let training = TrainingController::new(engine, notices, classify);
         Self {
             engine,
             notices,
             classify,
-            training: TrainingController::new(engine, notices, classify),
+            training,
             library: LibraryController::new(engine, notices),
+            evaluation: EvaluationController::new(engine, notices, training),
             tab: CurrentTab::new(),
         }
     }
@@ -74,17 +79,20 @@ impl App {
             classify,
             training,
             library,
+            evaluation,
             ..
         } = self;
         match heard {
             Heard::Starting => {
                 training.disconnected();
                 library.disconnected();
+                evaluation.disconnected();
             }
             Heard::ModelChosen => training.forget_trained(),
             Heard::Unreachable(error) => classify.unreachable(&error),
             Heard::Event(incoming) => match incoming.event {
                 Event::Library(event) => library.on_event(event),
+                Event::Evaluation(event) => evaluation.on_event(event),
                 Event::Training(event) => training.on_event(event, incoming.bytes, incoming.files),
                 Event::Died { error, gpu } => {
                     training.died(gpu);
@@ -94,6 +102,7 @@ impl App {
                     classify.on_event(event);
                     training.opened();
                     library.opened();
+                    evaluation.opened();
                 }
                 event => classify.on_event(event),
             },

@@ -2,7 +2,7 @@
 //! the lock between tabs), takes what comes in, and carries out what its steps ask for.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 use std::time::Duration;
 
@@ -26,11 +26,14 @@ use crate::app::domain::training::project::{ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, TrainingSession};
 use crate::app::domain::training::zip::{self, ZipEntry};
-use crate::data::{DataError, DataFiles, Dataset, ZipFiles, file_safe};
+use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
 
 /// A data set to try with, relative to the page.
-const SAMPLE_DATA: &str = "samples/training.zip";
+pub(super) const SAMPLE_DATA: &str = "samples/training.zip";
+
+/// Name of a table of samples.
+const TABLE: &str = "labels.csv";
 
 /// Files of weights end like this.
 const WEIGHTS: &str = ".safetensors";
@@ -519,6 +522,48 @@ impl TrainingController {
         });
     }
 
+    /// Name of the data set, and all images that have a class: their files with a table of
+    /// their classes. While a trained model is in use, the table says which ones it has
+    /// learnt from.
+    pub fn labelled_files(self) -> (String, Vec<(String, Option<File>)>) {
+        self.session.with_untracked(|t| {
+            let paths = t.project.paths();
+            let held_out: HashSet<SampleId> = (t.project.roles().into_iter())
+                .filter(|(_, role)| *role == Role::HeldOut)
+                .map(|(id, _)| id)
+                .collect();
+            let has_parts = t.in_use.is_some() && !held_out.is_empty();
+            let mut found = Vec::new();
+            let mut table = String::from(match has_parts {
+                true => "file,label,split\n",
+                false => "file,label\n",
+            });
+            for sample in &t.project.samples {
+                let class = sample.class.and_then(|id| t.project.class(id));
+                let held = (self.sample_files)
+                    .with_value(|files| files.get(&sample.id).map(|held| held.blob.clone()));
+                let (Some(class), Some(blob), Some(path)) = (class, held, paths.get(&sample.id))
+                else {
+                    continue;
+                };
+                let split = match (has_parts, held_out.contains(&sample.id)) {
+                    (false, _) => "",
+                    (true, true) => ",test",
+                    (true, false) => ",train",
+                };
+                let (file, label) = (csv_field(path), csv_field(&class.name));
+                table.push_str(&format!("{file},{label}{split}\n"));
+                found.push((path.clone(), Some(blob.unchecked_into())));
+            }
+            let table = match found.is_empty() {
+                true => None,
+                false => new_file(table.as_bytes(), TABLE),
+            };
+            found.extend(table.map(|table| (TABLE.into(), Some(table.unchecked_into()))));
+            (t.project.name.clone(), found)
+        })
+    }
+
     /// The report of the last training.
     pub fn save_report(self) {
         let text = self.session.with_untracked(|t| {
@@ -599,6 +644,19 @@ fn new_file(bytes: &[u8], name: &str) -> Option<Blob> {
         .map(Blob::from)
 }
 
+/// Name of dropped or picked files: that of the folder around all of them.
+pub(super) fn folder_name(files: &[(String, Option<File>)]) -> &str {
+    let first = files.first().map_or("", |(path, _)| path.as_str());
+    let folder = first.split_once('/').map_or("", |(folder, _)| folder);
+    let around = |(path, _): &(String, Option<File>)| {
+        (path.strip_prefix(folder)).is_some_and(|rest| rest.starts_with('/'))
+    };
+    match !folder.is_empty() && files.iter().all(around) {
+        true => folder,
+        false => "images",
+    }
+}
+
 /// Dropped or picked files and folders.
 struct BroughtFiles {
     name: String,
@@ -607,21 +665,8 @@ struct BroughtFiles {
 
 impl BroughtFiles {
     fn new(files: Vec<(String, Option<File>)>) -> Self {
-        // The folder around everything gives its name.
-        let first = files
-            .first()
-            .map(|(path, _)| path.as_str())
-            .unwrap_or_default();
-        let folder = first.split_once('/').map_or("", |(folder, _)| folder);
-        let around = format!("{folder}/");
-        let all = files.iter().all(|(path, _)| path.starts_with(&around));
-        let name = if all && !folder.is_empty() {
-            folder
-        } else {
-            "images"
-        };
         Self {
-            name: name.into(),
+            name: folder_name(&files).into(),
             files: files.into_iter().collect(),
         }
     }

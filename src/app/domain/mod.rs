@@ -9,9 +9,10 @@
 //! | [`grid`] | which of the pictures are on the page |
 //! | [`question`] | labels, templates and their prompts |
 //! | [`labels`], [`templates`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
-//! | [`training`], [`library`] | the other sides of the page |
+//! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`export`], [`format`] | results as files, numbers as text |
 
+pub mod evaluation;
 pub mod export;
 pub mod format;
 pub mod grid;

@@ -318,7 +318,7 @@ impl Session {
             // For benchmarks, which speak to the worker themselves.
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
             // Heard by sessions of their own.
-            Event::Training(_) | Event::Library(_) => {}
+            Event::Training(_) | Event::Library(_) | Event::Evaluation(_) => {}
             Event::Died { error, .. } => return self.died(&error, now_ms),
         }
         Vec::new()

@@ -7,16 +7,18 @@ pub enum Tab {
     Classify,
     Train,
     Library,
+    Evaluate,
 }
 
 impl Tab {
-    pub const ALL: [Self; 3] = [Self::Classify, Self::Library, Self::Train];
+    pub const ALL: [Self; 4] = [Self::Classify, Self::Library, Self::Train, Self::Evaluate];
 
     /// The tab that an address's hash names.
     pub fn of_hash(hash: &str) -> Self {
         match hash {
             "#train" => Self::Train,
             "#library" => Self::Library,
+            "#evaluate" => Self::Evaluate,
             _ => Self::Classify,
         }
     }
@@ -27,6 +29,7 @@ impl Tab {
             Self::Classify => "",
             Self::Train => "#train",
             Self::Library => "#library",
+            Self::Evaluate => "#evaluate",
         }
     }
 
@@ -36,6 +39,7 @@ impl Tab {
             Self::Classify => "classify",
             Self::Train => "train",
             Self::Library => "library",
+            Self::Evaluate => "evaluate",
         }
     }
 
@@ -45,6 +49,7 @@ impl Tab {
             Self::Classify => "Classify",
             Self::Train => "Train",
             Self::Library => "Library",
+            Self::Evaluate => "Evaluate",
         }
     }
 
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn arrows_go_around() {
         assert_eq!(Tab::Classify.beside(1), Tab::Library);
-        assert_eq!(Tab::Classify.beside(-1), Tab::Train);
-        assert_eq!(Tab::Train.beside(1), Tab::Classify);
+        assert_eq!(Tab::Classify.beside(-1), Tab::Evaluate);
+        assert_eq!(Tab::Evaluate.beside(1), Tab::Classify);
     }
 }

@@ -107,6 +107,13 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             });
             return;
         }
+        if tab == Tab::Evaluate && (folders.is_some() || !files.is_empty()) {
+            event.prevent_default();
+            spawn_local(async move {
+                app.evaluation.open(with_folders(folders, files).await);
+            });
+            return;
+        }
         if let Some(folders) = folders {
             event.prevent_default();
             spawn_local(async move {
@@ -139,6 +146,10 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         match app.tab.get_untracked() {
             Tab::Classify => app.classify.add_files(files),
             Tab::Library => app.library.search_with(files),
+            Tab::Evaluate => {
+                let named = |file: File| (file.name(), Some(file));
+                app.evaluation.open(files.into_iter().map(named).collect());
+            }
             Tab::Train => spawn_local(async move {
                 let class = class_in_focus();
                 let named = |file: File| (file.name(), Some(file));

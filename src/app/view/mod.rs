@@ -6,13 +6,14 @@
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
 //! | [`answers`], [`picture_grid`], [`card`] | pictures with their answers |
-//! | [`training`], [`library`] | the other sides of the page |
+//! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`widgets`] | components that are used in several places |
 
 pub mod add_pictures;
 pub mod answers;
 pub mod card;
 pub mod dropping;
+pub mod evaluation;
 pub mod header;
 pub mod labels;
 pub mod library;
@@ -34,6 +35,7 @@ use crate::train::Method;
 use add_pictures::AddPictures;
 use answers::Answers;
 use dropping::DropAnywhere;
+use evaluation::Evaluation;
 use header::{EngineBar, Header};
 use labels::LabelPanel;
 use library::Library;
@@ -108,6 +110,15 @@ pub fn Page() -> impl IntoView {
                 hidden=move || tab.get() != Tab::Train
             >
                 <Training trainer=training tab />
+            </main>
+            <main
+                id="panel-evaluate"
+                class="train"
+                role="tabpanel"
+                aria-labelledby="tab-evaluate"
+                hidden=move || tab.get() != Tab::Evaluate
+            >
+                <Evaluation app />
             </main>
             <footer>
                 <p>

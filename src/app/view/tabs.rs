@@ -1,4 +1,4 @@
-//! The page's sides: classify, library and train.
+//! The page's sides: classify, library, train and evaluate.
 
 use leptos::{ev, html, prelude::*};
 use web_sys::KeyboardEvent;

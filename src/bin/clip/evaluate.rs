@@ -2,29 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
-use clip::data::{DataError, DataFiles, Dataset, LeftOut, Problem, WebDataset, hold_out};
+use clip::data::{DataError, DataFiles, Dataset, Problem, ShardDirectory, WebDataset};
 use clip::engine::Engine;
-use clip::eval::{
-    AttackCounts, Calibration, Evaluation, FewShotMethod, IntervalEstimate, Judged, LimitResult,
-    McNemar, Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
-    write_word,
-};
+use clip::engine::evaluation::{self, Encoder, EvaluationSet, Tried, thumbnail};
+use clip::engine::messages::EvaluationStage;
+use clip::engine::reports;
+use clip::eval::{FewShotMethod, IntervalEstimate, Limit, McNemar, ModelComparison, Report};
 use clip::hub::{fetch_shards, is_hub_dataset};
-use clip::preprocess::{DecodedImage, decode};
-use clip::train::{FewShotData, FewShotSettings, few_shot_curve};
+use clip::train::FewShotSettings;
 use clip::zero_shot::{
-    self, DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, TemplateSet, parse_template_sets,
-    parse_templates,
+    self, DEFAULT_TEMPLATE, PLACEHOLDER, TemplateSet, compared_sets, parse_templates, template_sets,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::output::write_file;
@@ -93,10 +86,6 @@ impl FromStr for Shots {
     }
 }
 
-/// Images that go through the encoder together.
-const BATCH: usize = 16;
-/// Images of the data set that a limit is tried on.
-const LIMIT_IMAGES: usize = 100;
 /// Mistakes that are shown with their picture.
 const PICTURED: usize = 20;
 
@@ -104,158 +93,120 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     if arguments.draws == 0 {
         return Err("--draws must be 1 or more".into());
     }
-    let sets = parse_template_sets(include_bytes!("../../../assets/templates/templates.json"))?;
+    let sets = template_sets()?;
     let class_names = match &arguments.class_names {
         Some(name) => Some(class_names(name, &sets)?),
         None => None,
     };
-    let (files, table) = Data::open(&arguments.data, class_names.as_deref())?;
-    let mut dataset = Dataset::open(&files, table.as_deref()).await?;
+    let (files, table) = Data::open(&arguments.data, class_names.as_deref()).await?;
+    let with_training = !arguments.shots.is_empty();
+    let mut dataset = evaluation::open(&files, table.as_deref(), with_training).await?;
     if let (Data::Files(_), Some(names)) = (&files, &class_names) {
         rename(&mut dataset, names)?;
     }
-    // What a data set trains on says nothing about a model that may have seen it.
-    if arguments.shots.is_empty() {
-        dataset = dataset.only_held_out();
-    }
-    if dataset.classes.len() < 2 {
-        return Err(format!(
-            "{}: evaluation needs labelled images of at least two classes, but there {}",
-            dataset.name,
-            match dataset.classes.as_slice() {
-                [] => "are captions only".into(),
-                [only, ..] => format!("is only \"{only}\""),
-            }
-        )
-        .into());
-    }
     let prompts = PromptSets::new(arguments, &sets, files.templates())?;
     zero_shot::check(&dataset.classes, &prompts.main)?;
-    let engine = arguments.session.open().await?;
-    let mut models = vec![Encoder::new(engine)];
+    let mut engines = vec![arguments.session.open().await?];
     if let Some(other) = &arguments.compare {
-        let engine = arguments.session.with_model(other).open().await?;
-        models.push(Encoder::new(engine));
+        engines.push(arguments.session.with_model(other).open().await?);
     }
 
-    let bar = progress("encoding images", dataset.pictures.len());
-    let mut dataset = dataset
-        .read(&files, async |_, picture| {
-            for model in &mut models {
-                model.take(&picture).await?;
-            }
-            bar.inc(1);
-            Ok::<_, Failure>(())
-        })
-        .await?;
-    bar.finish_and_clear();
-    for model in &mut models {
-        model.flush().await?;
-    }
-    let images = Images::new(&dataset, arguments);
-    if images.test.is_empty() {
-        return Err(dataset.no_examples().into());
-    }
-    let (main, others) = models.split_at_mut(1);
-    let main = &mut main[0];
-    let classifier = main
-        .engine
-        .classifier(&dataset.classes, &prompts.main)
-        .await?;
-    let logits = main.logits(&images, &classifier);
-    let truth = images.test_labels();
-    let predictions = Predictions {
-        classes: &dataset.classes,
-        logits: &logits,
-        truth: &truth,
+    let name = match (arguments.data.is_dir(), arguments.data.file_stem()) {
+        (false, Some(stem)) => stem.to_string_lossy().into_owned(),
+        _ => display_name(&dataset.name),
     };
-    let judged: Vec<Judged> = (images.test.iter().zip(&logits))
-        .map(|(image, logits)| Judged {
-            path: &dataset.pictures[images.pictures[*image]],
-            truth: images.labels[*image],
-            probabilities: softmax(logits),
-        })
-        .collect();
-    let all: Vec<String> = (dataset.classes.iter())
-        .flat_map(|class| zero_shot::prompts(class, &prompts.main))
-        .collect();
-    let truncated = main.engine.truncation_notes(&all);
-
-    let mut report = Report {
-        data: match (arguments.data.is_dir(), arguments.data.file_stem()) {
-            (false, Some(stem)) => stem.to_string_lossy().into_owned(),
-            _ => display_name(&dataset.name),
-        },
-        model: main.engine.model_info().name.clone(),
-        templates: prompts.main.clone(),
-        evaluation: Evaluation::new(&dataset.classes, &judged),
-        metrics: Metrics::new(&predictions),
-        calibration: Calibration::new(&predictions),
-        ..Report::default()
+    let bar = progress();
+    let mut on_progress = async |stage, done: usize, total: usize| {
+        bar.set_message(match stage {
+            EvaluationStage::Images => "encoding images",
+            EvaluationStage::Prompts => "encoding prompts",
+            EvaluationStage::FewImages => "learning from few images",
+            EvaluationStage::Limit => "trying limits",
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
     };
+    let (set, features) = EvaluationSet::encode(
+        &files,
+        dataset,
+        arguments.seed,
+        &mut engines,
+        &mut on_progress,
+    )
+    .await?;
+    let mut models: Vec<(&mut Engine, Vec<Vec<f32>>)> = engines.iter_mut().zip(features).collect();
+    let (engine, features) = &mut models[0];
+    let found = set
+        .evaluate(*engine, features, &name, &prompts.main)
+        .await?;
+    let mut report = found.report;
     if !prompts.compared.is_empty() {
-        let (compared, notes) = compare_prompts(main, &images, &dataset.classes, &prompts).await?;
+        let (compared, notes) = set
+            .compare_prompts(*engine, features, &prompts.compared, &prompts.main)
+            .await?;
         report.prompts = Some(compared);
-        dataset.notes.extend(notes);
+        report.notes.extend(notes);
     }
     if !arguments.shots.is_empty() {
-        report.shots = Some(learn(arguments, main, &images, &dataset.classes, &classifier).await?);
-    }
-    if let Some(other) = others.first_mut() {
-        let classifier = other
-            .engine
-            .classifier(&dataset.classes, &prompts.main)
-            .await?;
-        let logits = other.logits(&images, &classifier);
-        let others = Predictions {
-            logits: &logits,
-            ..predictions
+        let settings = FewShotSettings {
+            shots: arguments.shots.iter().map(|shots| shots.0).collect(),
+            draws: arguments.draws,
+            seed: arguments.seed,
+            methods: FewShotMethod::ALL.to_vec(),
         };
-        report.comparison = Some(ModelComparison {
-            model: other.engine.model_info().name.clone(),
-            metrics: Metrics::new(&others),
-            test: McNemar::new(&predictions.right(), &others.right()),
-        });
+        let curve = set
+            .learn(
+                features,
+                &found.classifier,
+                engine.scale(),
+                &settings,
+                &mut on_progress,
+            )
+            .await;
+        report.shots = Some(curve.map_err(|error| format!("--shots: {error}"))?);
     }
     if arguments.limits {
-        report.limits = generated_limits(&mut main.engine).await?;
-        let asked = Asked {
+        let tried = Tried {
+            set: &set,
             files: &files,
-            dataset: &dataset,
-            images: &images,
-            right: &predictions.right(),
+            features,
+            classifier: &found.classifier,
+            right: &found.right,
         };
-        report
-            .limits
-            .extend(asked.written_words(main, &classifier).await?);
-        report.limits.push(asked.negation(main).await?);
+        for limit in Limit::ALL {
+            let result = tried.result(limit, *engine, &mut on_progress).await?;
+            report.limits.extend(result);
+        }
     }
+    if let Some((engine, features)) = models.get_mut(1) {
+        let other = set
+            .evaluate(*engine, features, &name, &prompts.main)
+            .await?;
+        report.comparison = Some(ModelComparison {
+            model: other.report.model,
+            metrics: other.report.metrics,
+            test: McNemar::new(&found.right, &other.right),
+        });
+    }
+    bar.finish_and_clear();
+    let dataset = &set.dataset;
     tell_left_out(&dataset.problems, 5);
-    report.notes = std::mem::take(&mut dataset.notes);
-    report.notes.extend(truncated);
     for note in &report.notes {
         tell!("note: {note}");
     }
-    let left_out = LeftOut::count(&dataset.problems);
     if let Some(path) = &arguments.report {
-        let mut shown = report.clone();
-        shown
-            .notes
-            .extend(left_out.iter().map(|reason| format!("Left out: {reason}")));
         let mut pictures = BTreeMap::new();
         for mistake in report.evaluation.mistakes.iter().take(PICTURED) {
-            if let Some(address) = picture_address(&files, &mistake.path).await {
+            let bytes = files.read(&mistake.path).await.ok();
+            if let Some(address) = bytes.and_then(|bytes| thumbnail(&bytes)) {
                 pictures.insert(mistake.path.clone(), address);
             }
         }
-        write_file(path, shown.html(&pictures).as_bytes())?;
+        let page = reports::html(&report, &dataset.problems, &pictures);
+        write_file(path, page.as_bytes())?;
     }
     if arguments.json {
-        let mut value = serde_json::to_value(&report)?;
-        if let Value::Object(fields) = &mut value {
-            fields.insert("left_out".into(), json!(dataset.problems));
-            fields.insert("left_out_by_reason".into(), json!(left_out));
-        }
+        let value = reports::json(&report, &dataset.problems)?;
         return say!("{value}");
     }
     show(&report, dataset.problems.len())?;
@@ -268,18 +219,23 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
 /// Files of the data set.
 enum Data {
     Files(Source),
-    Shards(WebDataset),
+    Shards(WebDataset<ShardDirectory>),
 }
 
 impl Data {
     /// The files, and the table where `path` is one.
-    fn open(path: &Path, classes: Option<&[String]>) -> Result<(Self, Option<String>), Failure> {
-        if let Some(address) = path.to_str().filter(|path| is_hub_dataset(path)) {
-            let shards = WebDataset::open(&fetch_shards(address)?, classes)?;
+    async fn open(
+        path: &Path,
+        classes: Option<&[String]>,
+    ) -> Result<(Self, Option<String>), Failure> {
+        let path = match path.to_str().filter(|path| is_hub_dataset(path)) {
+            Some(address) => &fetch_shards(address)?,
+            None => path,
+        };
+        let folder = ShardDirectory::new(path);
+        if WebDataset::is_at(&folder) {
+            let shards = WebDataset::open(folder, classes).await?;
             return Ok((Self::Shards(shards), None));
-        }
-        if WebDataset::is_at(path) {
-            return Ok((Self::Shards(WebDataset::open(path, classes)?), None));
         }
         let (files, table) = Source::open(path)?;
         Ok((Self::Files(files), table))
@@ -399,19 +355,8 @@ impl PromptSets {
         sets: &BTreeMap<String, TemplateSet>,
         own: Vec<String>,
     ) -> Result<Self, Failure> {
-        let mut compared: Vec<(String, Vec<String>)> = vec![
-            ("label only".into(), vec![LABEL_ONLY.into()]),
-            (DEFAULT_TEMPLATE.into(), vec![DEFAULT_TEMPLATE.into()]),
-        ];
-        let mut add = |name: String, templates: &[String]| {
-            if compared.iter().all(|(_, known)| known != templates) {
-                compared.push((name, templates.to_vec()));
-            }
-        };
-        if !own.is_empty() {
-            add("the data set's own".into(), &own);
-        }
         let mut main = arguments.template.clone();
+        let mut more = Vec::new();
         match &arguments.templates {
             Some(name) => {
                 main = match sets.get(name) {
@@ -422,8 +367,10 @@ impl PromptSets {
                         parse_templates(&option_file("--templates", name, known)?)
                     }
                 };
-                let count = main.len();
-                add(format!("{} ({count})", display_name(name)), &main);
+                more.push((
+                    format!("{} ({})", display_name(name), main.len()),
+                    main.clone(),
+                ));
             }
             None if main.is_empty() => main = vec![DEFAULT_TEMPLATE.into()],
             None => {
@@ -431,18 +378,13 @@ impl PromptSets {
                     [only] => only.clone(),
                     _ => format!("--template ({})", main.len()),
                 };
-                add(name, &main);
+                more.push((name, main.clone()));
             }
         }
-        if let Some(imagenet) = sets.get("imagenet") {
-            add(
-                format!("imagenet ({})", imagenet.templates.len()),
-                &imagenet.templates,
-            );
-        }
-        if arguments.templates.is_none() && arguments.report.is_none() {
-            compared.clear();
-        }
+        let compared = match (&arguments.templates, &arguments.report) {
+            (None, None) => Vec::new(),
+            _ => compared_sets(sets, &own, &more),
+        };
         for (_, templates) in &compared {
             if let Some(wrong) = templates
                 .iter()
@@ -455,139 +397,6 @@ impl PromptSets {
     }
 }
 
-/// Labelled images with their parts.
-struct Images {
-    /// Index of the picture of each image.
-    pictures: Vec<usize>,
-    /// Class of each image.
-    labels: Vec<usize>,
-    /// Images that are evaluated.
-    test: Vec<usize>,
-    /// Images that shots are drawn from, and those that they are tested on.
-    shots: [Vec<usize>; 2],
-}
-
-impl Images {
-    fn new(dataset: &Dataset, arguments: &Evaluate) -> Self {
-        let mut images = Self {
-            pictures: Vec::new(),
-            labels: Vec::new(),
-            test: Vec::new(),
-            shots: [Vec::new(), Vec::new()],
-        };
-        // Half of each class to learn from, unless the data set has parts of its own.
-        let split = hold_out(dataset, 0.5, arguments.seed);
-        let mut tested = vec![false; dataset.examples.len()];
-        split
-            .held_out
-            .iter()
-            .for_each(|index| tested[*index] = true);
-        for (example, tested) in dataset.examples.iter().zip(tested) {
-            let Some(class) = example.class else {
-                continue;
-            };
-            let image = images.labels.len();
-            images.pictures.push(example.picture);
-            images.labels.push(class);
-            if dataset.held_out.is_empty() || dataset.held_out[example.picture] {
-                images.test.push(image);
-            }
-            images.shots[usize::from(tested)].push(image);
-        }
-        images
-    }
-
-    fn test_labels(&self) -> Vec<usize> {
-        self.test.iter().map(|image| self.labels[*image]).collect()
-    }
-}
-
-/// Model with the features of the pictures that it has seen.
-struct Encoder {
-    engine: Engine,
-    batch: Vec<Vec<f32>>,
-    features: Vec<Vec<f32>>,
-}
-
-impl Encoder {
-    fn new(engine: Engine) -> Self {
-        Self {
-            engine,
-            batch: Vec::new(),
-            features: Vec::new(),
-        }
-    }
-
-    async fn take(&mut self, picture: &DecodedImage) -> Result<(), Failure> {
-        self.batch.push(self.engine.pixels(picture));
-        match self.batch.len() {
-            BATCH => self.flush().await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Failure> {
-        if !self.batch.is_empty() {
-            self.features
-                .extend(self.engine.image_features(&self.batch).await?);
-            self.batch.clear();
-        }
-        Ok(())
-    }
-
-    fn row(&self, features: &[f32], classifier: &[Vec<f32>]) -> Vec<f32> {
-        let scale = self.engine.logit_scale().exp();
-        let similarities = zero_shot::similarities(features, classifier);
-        similarities
-            .into_iter()
-            .map(|similarity| scale * similarity)
-            .collect()
-    }
-
-    /// Logits of the tested images.
-    fn logits(&self, images: &Images, classifier: &[Vec<f32>]) -> Vec<Vec<f32>> {
-        let pictures = images.test.iter().map(|image| images.pictures[*image]);
-        pictures
-            .map(|picture| self.row(&self.features[picture], classifier))
-            .collect()
-    }
-}
-
-/// Sets of templates on the tested images, and notes about prompts that were cut.
-async fn compare_prompts(
-    main: &mut Encoder,
-    images: &Images,
-    classes: &[String],
-    prompts: &PromptSets,
-) -> Result<(PromptComparison, Vec<String>), Failure> {
-    let truth = images.test_labels();
-    let mut found = PromptComparison::default();
-    let mut notes = Vec::new();
-    let mut first: Option<Vec<bool>> = None;
-    for (name, templates) in &prompts.compared {
-        let classifier = main.engine.classifier(classes, templates).await?;
-        let logits = main.logits(images, &classifier);
-        let predictions = Predictions {
-            classes,
-            logits: &logits,
-            truth: &truth,
-        };
-        found.add(name, templates, &predictions, first.as_deref());
-        first.get_or_insert_with(|| predictions.right());
-        let all: Vec<String> = (classes.iter())
-            .flat_map(|class| zero_shot::prompts(class, templates))
-            .collect();
-        let cut = main.engine.truncation_notes(&all).len();
-        if cut > 0 && *templates != prompts.main {
-            notes.push(format!(
-                "{cut} of the {} prompts of \"{name}\" were longer than the model reads and were truncated",
-                all.len()
-            ));
-        }
-    }
-    Ok((found, notes))
-}
-
 /// Probability of a test, as it is usually written.
 fn p_value(p: f64) -> String {
     match p {
@@ -596,228 +405,10 @@ fn p_value(p: f64) -> String {
     }
 }
 
-/// Zero-shot against few images.
-async fn learn(
-    arguments: &Evaluate,
-    main: &Encoder,
-    images: &Images,
-    classes: &[String],
-    classifier: &[Vec<f32>],
-) -> Result<clip::eval::ShotsCurve, Failure> {
-    let features: Vec<Vec<f32>> = (images.pictures.iter())
-        .map(|picture| main.features[*picture].clone())
-        .collect();
-    let [pool, test] = &images.shots;
-    if test.is_empty() || pool.is_empty() {
-        return Err(
-            "--shots needs images to learn from and others to test on: at least three of a class"
-                .into(),
-        );
-    }
-    let data = FewShotData {
-        classes,
-        features: &features,
-        labels: &images.labels,
-        pool,
-        test,
-        zero_shot: classifier,
-        scale: main.engine.logit_scale().exp(),
-    };
-    let settings = FewShotSettings {
-        shots: arguments.shots.iter().map(|shots| shots.0).collect(),
-        draws: arguments.draws,
-        seed: arguments.seed,
-        methods: FewShotMethod::ALL.to_vec(),
-    };
-    let bar = progress("learning from few images", 0);
-    let curve = few_shot_curve(&data, &settings, &mut async |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-        ControlFlow::Continue(())
-    })
-    .await?;
-    bar.finish_and_clear();
-    if curve.methods.iter().any(|method| method.points.is_empty()) {
-        return Err(format!(
-            "--shots: no class has so many images to learn from; there are {} in all, half of those of each class",
-            pool.len()
-        )
-        .into());
-    }
-    Ok(curve)
-}
-
-fn progress(what: &'static str, length: usize) -> ProgressBar {
+/// Progress bar, with a length once there is one.
+fn progress() -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Index of the highest score; the last of equal ones.
-fn highest(scores: &[f32]) -> Option<usize> {
-    let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    best.map(|(index, _)| index)
-}
-
-async fn generated_limits(engine: &mut Engine) -> Result<Vec<LimitResult>, Failure> {
-    let mut found = Vec::new();
-    for task in limit_tasks()? {
-        let texts = engine.text_features(&task.prompts).await?;
-        let texts: Vec<Vec<f32>> = texts.into_iter().map(|text| text.features).collect();
-        let mut answers = Vec::with_capacity(task.pictures.len());
-        for batch in task.pictures.chunks(BATCH) {
-            let pixels: Vec<Vec<f32>> = batch
-                .iter()
-                .map(|(picture, _)| engine.pixels(picture))
-                .collect();
-            for (features, (_, truth)) in engine.image_features(&pixels).await?.iter().zip(batch) {
-                let answer = highest(&zero_shot::similarities(features, &texts));
-                answers.push((*truth, answer == Some(*truth)));
-            }
-        }
-        let chance = 1.0 / task.kinds.len() as f64;
-        found.push(LimitResult::new(
-            task.name,
-            task.question,
-            chance,
-            &task.kinds,
-            &answers,
-        ));
-    }
-    Ok(found)
-}
-
-/// Limits that are tried on images of the data set.
-struct Asked<'a> {
-    files: &'a Data,
-    dataset: &'a Dataset,
-    images: &'a Images,
-    /// Whether each tested image is named right.
-    right: &'a [bool],
-}
-
-impl Asked<'_> {
-    /// Index among the tested images, the image, and another class.
-    fn some(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let test = &self.images.test;
-        let classes = self.dataset.classes.len();
-        let step = test.len().div_ceil(LIMIT_IMAGES).max(1);
-        (test.iter().enumerate().step_by(step).enumerate()).map(move |(number, (index, image))| {
-            let other = (self.images.labels[*image] + 1 + number % (classes - 1)) % classes;
-            (index, *image, other)
-        })
-    }
-
-    /// The name of another class is written over each image; `None` for names without a
-    /// letter that can be written.
-    async fn written_words(
-        &self,
-        main: &Encoder,
-        classifier: &[Vec<f32>],
-    ) -> Result<Option<LimitResult>, Failure> {
-        let classes = &self.dataset.classes;
-        if !(classes.iter()).all(|class| class.contains(|c: char| c.is_ascii_alphanumeric())) {
-            return Ok(None);
-        }
-        let (mut images, mut counts) = (0, AttackCounts::default());
-        for (index, image, other) in self.some() {
-            let path = &self.dataset.pictures[self.images.pictures[image]];
-            let picture = decode(&self.files.read(path).await?)?;
-            let word = &classes[other];
-            let empty = " ".repeat(word.chars().count());
-            let pixels = [
-                main.engine.pixels(&write_word(&picture, &empty)?),
-                main.engine.pixels(&write_word(&picture, word)?),
-            ];
-            let features = main.engine.image_features(&pixels).await?;
-            let answers: Vec<Option<usize>> = (features.iter())
-                .map(|features| highest(&main.row(features, classifier)))
-                .collect();
-            let count = |answer: usize, class: usize| {
-                usize::from(answers.get(answer).copied().flatten() == Some(class))
-            };
-            let truth = self.images.labels[image];
-            images += 1;
-            counts.right += usize::from(self.right[index]);
-            counts.right_empty += count(0, truth);
-            counts.right_word += count(1, truth);
-            counts.named_empty += count(0, other);
-            counts.named_word += count(1, other);
-        }
-        Ok(Some(LimitResult::attack(images, counts)))
-    }
-
-    async fn negation(&self, main: &mut Encoder) -> Result<LimitResult, Failure> {
-        let classes = &self.dataset.classes;
-        let templates = ["a photo with a {label}.", "a photo without a {label}."];
-        let [with, without] = templates.map(|template| vec![template.to_owned()]);
-        let with = main.engine.classifier(classes, &with).await?;
-        let without = main.engine.classifier(classes, &without).await?;
-        let mut answers = Vec::new();
-        for (_, image, other) in self.some() {
-            let features = &main.features[self.images.pictures[image]];
-            let says_with = |class: usize| {
-                let texts = [with[class].clone(), without[class].clone()];
-                highest(&zero_shot::similarities(features, &texts)) == Some(0)
-            };
-            answers.push((0, says_with(self.images.labels[image])));
-            answers.push((1, !says_with(other)));
-        }
-        let kinds = ["the thing is there", "the thing is not there"].map(String::from);
-        Ok(LimitResult::new(
-            "Negation",
-            "“A photo with a …” or “a photo without a …”, asked of the image's own class and of another one: which fits?",
-            0.5,
-            &kinds,
-            &answers,
-        ))
-    }
-}
-
-/// `data:` address of an image file, made smaller if it is large; `None` if it cannot be
-/// read any more.
-async fn picture_address(files: &Data, path: &str) -> Option<String> {
-    const MAX_BYTES: usize = 16_000;
-    const SIDE: u32 = 256;
-    let bytes = files.read(path).await.ok()?;
-    let kind = match bytes.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] => Some("png"),
-        [0xff, 0xd8, ..] => Some("jpeg"),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some("webp"),
-        _ => None,
-    };
-    if let Some(kind) = kind.filter(|_| bytes.len() <= MAX_BYTES) {
-        return Some(format!("data:image/{kind};base64,{}", BASE64.encode(bytes)));
-    }
-    let picture = decode(&bytes).ok()?;
-    let pixels = picture.samples().chunks_exact(picture.channels());
-    let samples = pixels.flat_map(|pixel| match *pixel {
-        [red, green, blue, ..] => [red, green, blue],
-        [grey, ..] => [grey; 3],
-        [] => [0; 3],
-    });
-    let whole = image::RgbImage::from_raw(picture.width(), picture.height(), samples.collect())?;
-    let share = f64::from(SIDE) / f64::from(whole.width().max(whole.height()).max(SIDE));
-    let side = |length: u32| ((f64::from(length) * share) as u32).max(1);
-    let small = image::imageops::thumbnail(&whole, side(whole.width()), side(whole.height()));
-    let mut jpeg = Vec::new();
-    let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80);
-    encoder.encode_image(&small).ok()?;
-    Some(format!("data:image/jpeg;base64,{}", BASE64.encode(jpeg)))
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn percent(share: f64) -> String {

@@ -320,6 +320,11 @@ impl<H: Host> Training<H> {
         self.model_version
     }
 
+    /// Whether a model that was trained here is in use, with weights of its own.
+    pub fn is_tuned(&self) -> bool {
+        self.original_model.is_some()
+    }
+
     /// Whether there is work to do.
     pub fn busy(&self) -> bool {
         self.samples.unread() || (self.job.is_some() && !self.paused)

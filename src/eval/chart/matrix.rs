@@ -88,6 +88,8 @@ impl MatrixChart {
                     "{} named {}: {count} of {total}",
                     self.names[truth], self.names[answer]
                 );
+                // A page finds out by it which cell was clicked.
+                svg.add(format_args!("<g data-cell=\"{truth},{answer}\">"));
                 svg.bar(
                     (x, y),
                     (x + side, y + side),
@@ -100,6 +102,7 @@ impl MatrixChart {
                     let colour = if share > 0.5 { super::PAPER } else { INK };
                     svg.text(place, Anchor::Middle, colour, &count.to_string());
                 }
+                svg.add(format_args!("</g>"));
             }
         }
         let lines = if classes <= NAMED { classes } else { 1 };
@@ -138,6 +141,7 @@ mod tests {
         let svg = matrix.svg();
         assert_eq!(svg.matches("<title>").count(), 3);
         assert!(svg.contains("cat named dog: 1 of 4"));
+        assert!(svg.contains("data-cell=\"0,1\"") && !svg.contains("data-cell=\"1,0\""));
         assert!(!MatrixChart::default().svg().contains("NaN"));
         let large = MatrixChart {
             names: (0..300).map(|i| i.to_string()).collect(),

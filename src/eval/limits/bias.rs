@@ -94,7 +94,10 @@ impl LimitResult {
 /// Two sentences: what sets groups apart, and what the added label changes.
 fn finding(all: IntervalEstimate, after: IntervalEstimate, groups: &[LimitRow]) -> String {
     let by_share = |a: &&LimitRow, b: &&LimitRow| a.share.value.total_cmp(&b.share.value);
-    let apart = match (groups.iter().max_by(by_share), groups.iter().min_by(by_share)) {
+    let apart = match (
+        groups.iter().max_by(by_share),
+        groups.iter().min_by(by_share),
+    ) {
         (Some(best), Some(worst)) if best.share.low > worst.share.high => format!(
             ", {} of \"{}\" and {} of \"{}\": it treats them differently, though the drawings differ in nothing else",
             percent(best.share.value),
@@ -139,7 +142,10 @@ mod tests {
         };
         assert_eq!((found.images, found.accuracy.value), (90, 0.8));
         assert_eq!((share("dark skin"), share("light skin")), (0.0, 1.0));
-        assert_eq!((share("woman"), share("dark skin, with “child”")), (0.8, 1.0));
+        assert_eq!(
+            (share("woman"), share("dark skin, with “child”")),
+            (0.8, 1.0)
+        );
         let finding = &found.finding;
         assert!(finding.contains("0 % of \"dark skin\""), "{finding}");
         assert!(finding.ends_with("it is 100 %."), "{finding}");
@@ -148,7 +154,11 @@ mod tests {
     #[test]
     fn equal_groups_are_not_told_apart() {
         let found = LimitResult::bias(&people(|_| [true, true]));
-        assert!(found.finding.contains("not told apart"), "{}", found.finding);
+        assert!(
+            found.finding.contains("not told apart"),
+            "{}",
+            found.finding
+        );
         assert_eq!(LimitResult::bias(&[]).images, 0);
     }
 

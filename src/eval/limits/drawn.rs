@@ -1,5 +1,6 @@
 //! Generated pictures.
 
+use super::Limit;
 use super::canvas::{BLACK, Canvas, Colour, WHITE};
 use super::strokes::STROKES;
 use crate::eval::interval::SplitMix;
@@ -32,15 +33,19 @@ const NUMBERS: [&str; 9] = [
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 ];
 
-/// The generated tasks, the same pictures every time.
-pub fn limit_tasks() -> Result<Vec<LimitTask>, PreprocessError> {
-    Ok(vec![
-        counting()?,
-        sides()?,
-        distance()?,
-        digits()?,
-        handwritten()?,
-    ])
+impl LimitTask {
+    /// Task of a limit, the same pictures every time; `None` for a limit that is tried on
+    /// other images.
+    pub fn new(limit: Limit) -> Result<Option<Self>, PreprocessError> {
+        Ok(match limit {
+            Limit::Counting => Some(counting()?),
+            Limit::LeftAndRight => Some(sides()?),
+            Limit::Distance => Some(distance()?),
+            Limit::Digits => Some(digits()?),
+            Limit::Handwriting => Some(handwritten()?),
+            Limit::WrittenWords | Limit::Styles | Limit::Negation | Limit::Bias => None,
+        })
+    }
 }
 
 fn counting() -> Result<LimitTask, PreprocessError> {
@@ -67,7 +72,7 @@ fn counting() -> Result<LimitTask, PreprocessError> {
         }
     }
     Ok(LimitTask {
-        name: "Counting",
+        name: Limit::Counting.name(),
         question: "One to nine dots: how many are there?",
         kinds: NUMBERS.map(String::from).to_vec(),
         prompts: (NUMBERS.iter())
@@ -98,7 +103,7 @@ fn sides() -> Result<LimitTask, PreprocessError> {
         pictures.push((canvas.picture()?, usize::from(!is_left)));
     }
     Ok(LimitTask {
-        name: "Left and right",
+        name: Limit::LeftAndRight.name(),
         question: "A red circle and a blue square: on which side is the circle?",
         kinds: ["left", "right"].map(String::from).to_vec(),
         prompts: ["left", "right"]
@@ -162,7 +167,7 @@ fn distance() -> Result<LimitTask, PreprocessError> {
         pictures.push((canvas.picture()?, usize::from(!red_is_near)));
     }
     Ok(LimitTask {
-        name: "Nearest and farthest",
+        name: Limit::Distance.name(),
         question: "A red and a blue ball on a plain: which of them is nearer?",
         kinds: ["red", "blue"].map(String::from).to_vec(),
         prompts: [("red", "blue"), ("blue", "red")]
@@ -200,7 +205,7 @@ fn handwritten() -> Result<LimitTask, PreprocessError> {
         }
     }
     Ok(LimitTask {
-        name: "Handwritten digits",
+        name: Limit::Handwriting.name(),
         question: "A digit written by hand: which is it?",
         ..digit_answers(pictures)
     })
@@ -210,7 +215,7 @@ fn handwritten() -> Result<LimitTask, PreprocessError> {
 fn digit_answers(pictures: Vec<(DecodedImage, usize)>) -> LimitTask {
     let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
     LimitTask {
-        name: "Digits",
+        name: Limit::Digits.name(),
         question: "A rendered digit: which is it?",
         prompts: (digits.iter())
             .map(|digit| format!("a photo of the number: \"{digit}\"."))
@@ -250,7 +255,9 @@ mod tests {
 
     #[test]
     fn the_pictures_show_what_they_are_said_to() {
-        let tasks = limit_tasks().unwrap();
+        let tasks: Vec<LimitTask> = (Limit::ALL.into_iter())
+            .filter_map(|limit| LimitTask::new(limit).unwrap())
+            .collect();
         let [counting, sides, distance, digits, handwritten] = tasks.as_slice() else {
             panic!("{}", tasks.len());
         };
@@ -295,7 +302,8 @@ mod tests {
             assert!((1000..12_000).contains(&dark(picture)), "{}", dark(picture));
         }
         assert_ne!(handwritten.pictures[0].0, handwritten.pictures[1].0);
-        assert_eq!(limit_tasks().unwrap()[3].pictures, digits.pictures);
+        let again = LimitTask::new(Limit::Digits).unwrap().unwrap();
+        assert_eq!(again.pictures, digits.pictures);
     }
 
     #[test]

@@ -18,9 +18,62 @@ use super::IntervalEstimate;
 
 pub use bias::{ADDED_LABEL, BIAS_LABELS, Person};
 #[cfg(feature = "compute")]
-pub use drawn::{LimitTask, limit_tasks, write_word};
+pub use drawn::{LimitTask, write_word};
 #[cfg(feature = "compute")]
 pub use style::Style;
+
+/// Known limit of CLIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Limit {
+    /// Number of dots, on generated pictures.
+    Counting,
+    /// Place of one thing beside another, on generated pictures.
+    LeftAndRight,
+    /// Which of two things is nearer, on generated pictures.
+    Distance,
+    /// Rendered digits, on generated pictures.
+    Digits,
+    /// Handwritten digits, on generated pictures.
+    Handwriting,
+    /// Typographic attack, on images of a data set.
+    WrittenWords,
+    /// Unusual styles, on images of a data set.
+    Styles,
+    /// "With" against "without", on images of a data set.
+    Negation,
+    /// How people are named by skin tone and gender, on drawings of people.
+    Bias,
+}
+
+impl Limit {
+    /// All limits.
+    pub const ALL: [Self; 9] = [
+        Self::Counting,
+        Self::LeftAndRight,
+        Self::Distance,
+        Self::Digits,
+        Self::Handwriting,
+        Self::WrittenWords,
+        Self::Styles,
+        Self::Negation,
+        Self::Bias,
+    ];
+
+    /// Short name, as [`LimitResult::name`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counting => "Counting",
+            Self::LeftAndRight => "Left and right",
+            Self::Distance => "Nearest and farthest",
+            Self::Digits => "Digits",
+            Self::Handwriting => "Handwritten digits",
+            Self::WrittenWords => "Written words",
+            Self::Styles => "Unusual styles",
+            Self::Negation => "Negation",
+            Self::Bias => "Bias",
+        }
+    }
+}
 
 /// Result of a model on one of its limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -109,7 +162,7 @@ impl LimitResult {
             _ => String::new(),
         };
         Self {
-            name: "Unusual styles".into(),
+            name: Limit::Styles.name().into(),
             question: "Each image is redrawn in other styles: is it still named for what it shows?"
                 .into(),
             images,
@@ -145,7 +198,7 @@ impl LimitResult {
             }
         );
         Self {
-            name: "Written words".into(),
+            name: Limit::WrittenWords.name().into(),
             question: "The name of another class is written over each image: is it still named for what it shows?"
                 .into(),
             images,

@@ -10,7 +10,7 @@ use super::super::{
     Bin, ClassChange, FewShotMethod, IntervalEstimate, Metrics, PromptComparison, PromptResult,
     ShotsCurve, Worth, mean_and_spread,
 };
-use super::Report;
+use super::{Report, ReportSection};
 
 /// Bars of a chart of classes: above it only the worst and the best are drawn.
 const BARS: usize = 40;
@@ -22,38 +22,62 @@ const SHOWN: usize = 20;
 const STYLE: &str = include_str!("style.css");
 
 pub fn page(report: &Report, pictures: &BTreeMap<String, String>) -> String {
-    let mut page = Page {
-        report,
-        body: String::new(),
-        sections: Vec::new(),
-    };
-    page.prompts();
-    page.shots();
-    page.comparison();
-    page.calibration();
-    page.classes();
-    page.confusion();
-    page.mistakes(pictures);
-    page.limits();
-    page.method();
-    let links: Vec<String> = (page.sections.iter())
-        .map(|(id, heading)| format!("<a href=\"#{id}\">{heading}</a>"))
+    let sections = sections(report, pictures);
+    let links: Vec<String> = (sections.iter())
+        .map(|section| format!("<a href=\"#{}\">{}</a>", section.id, section.heading))
+        .collect();
+    let body: Vec<String> = (sections.iter())
+        .map(|ReportSection { id, heading, html }| {
+            format!(
+                "<section id=\"{id}\" aria-labelledby=\"{id}-heading\">\n<h2 id=\"{id}-heading\">{heading}</h2>\n{html}</section>\n"
+            )
+        })
         .collect();
     let title = format!("{} on {}", report.model, report.data);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{head}\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{summary}\
          <nav aria-label=\"Sections\">{links}</nav>\n{body}</main>\n</body>\n</html>\n",
         title = escaped(&title),
-        head = head(report),
+        summary = summary(report),
         links = links.join(" "),
-        body = page.body
+        body = body.concat()
     )
 }
 
-fn head(report: &Report) -> String {
+/// The parts that the report has, in the order of the page.
+pub fn sections(report: &Report, pictures: &BTreeMap<String, String>) -> Vec<ReportSection> {
+    let page = Page { report };
+    let parts = [
+        ("prompts", "Prompts", page.prompts()),
+        ("shots", "Zero-shot against few images", page.shots()),
+        ("models", "Two models", page.comparison()),
+        ("calibration", "Calibration", page.calibration()),
+        ("classes", "Classes", Some(page.classes())),
+        (
+            "confusion",
+            "What is taken for what",
+            Some(page.confusion()),
+        ),
+        ("mistakes", "Worst mistakes", page.mistakes(pictures)),
+        ("limits", "Limits", page.limits()),
+        ("method", "How this was measured", Some(page.method())),
+    ];
+    (parts.into_iter())
+        .filter_map(|(id, heading, html)| {
+            Some(ReportSection {
+                id,
+                heading,
+                html: html?,
+            })
+        })
+        .collect()
+}
+
+/// Figures at a glance.
+pub fn summary(report: &Report) -> String {
     let metrics = &report.metrics;
     let seen = metrics
         .classes
@@ -83,10 +107,8 @@ fn head(report: &Report) -> String {
         ));
     }
     format!(
-        "<h1>{} on {}</h1>\n<p class=\"muted\">Zero-shot, {} images, {seen} classes. Below each figure its 95 % \
+        "<p class=\"muted\">Zero-shot, {} images, {seen} classes. Below each figure its 95 % \
          confidence interval.</p>\n<dl class=\"tiles\">\n{}</dl>\n",
-        escaped(&report.model),
-        escaped(&report.data),
         metrics.images,
         tiles.concat()
     )
@@ -181,25 +203,11 @@ fn beside(caption: &str, svg: &str, table: &str) -> String {
 
 struct Page<'a> {
     report: &'a Report,
-    body: String,
-    /// Id and heading.
-    sections: Vec<(&'static str, &'static str)>,
 }
 
 impl Page<'_> {
-    fn section(&mut self, id: &'static str, heading: &'static str, content: &str) {
-        self.sections.push((id, heading));
-        // Writing to a String does not fail.
-        let _ = writeln!(
-            self.body,
-            "<section id=\"{id}\" aria-labelledby=\"{id}-heading\">\n<h2 id=\"{id}-heading\">{heading}</h2>\n{content}</section>"
-        );
-    }
-
-    fn prompts(&mut self) {
-        let Some(prompts) = &self.report.prompts else {
-            return;
-        };
+    fn prompts(&self) -> Option<String> {
+        let prompts = self.report.prompts.as_ref()?;
         let rows = (prompts.sets.iter())
             .map(|set| IntervalRow {
                 name: set.name.clone(),
@@ -272,7 +280,7 @@ impl Page<'_> {
             content.push_str(&self.changes(prompts, index));
         }
         content.push_str("</div>\n");
-        self.section("prompts", "Prompts", &content);
+        Some(content)
     }
 
     /// Classes that gain or lose with a set of templates.
@@ -313,10 +321,8 @@ impl Page<'_> {
         figure(&caption, &chart.svg(), &table(&caption, &heads, lines))
     }
 
-    fn shots(&mut self) {
-        let Some(shots) = &self.report.shots else {
-            return;
-        };
+    fn shots(&self) -> Option<String> {
+        let shots = self.report.shots.as_ref()?;
         let points = shots.methods.first().map_or(&[][..], |curve| &curve.points);
         let name = |shots: Option<usize>, per_class: f64| match shots {
             Some(shots) => shots.to_string(),
@@ -380,13 +386,11 @@ impl Page<'_> {
             &chart.svg(),
             &table("Accuracy by number of labelled images", &heads, rows),
         ));
-        self.section("shots", "Zero-shot against few images", &content);
+        Some(content)
     }
 
-    fn comparison(&mut self) {
-        let Some(other) = &self.report.comparison else {
-            return;
-        };
+    fn comparison(&self) -> Option<String> {
+        let other = self.report.comparison.as_ref()?;
         let (own, test) = (&self.report.metrics, &other.test);
         let verdict = match (test.p_value < 0.05, test.difference.value > 0.0) {
             (false, _) => "The two cannot be told apart on these images".to_owned(),
@@ -454,13 +458,11 @@ impl Page<'_> {
             escaped(&self.report.model),
             escaped(&other.model)
         );
-        self.section("models", "Two models", &content);
+        Some(content)
     }
 
-    fn calibration(&mut self) {
-        let Some(calibration) = &self.report.calibration else {
-            return;
-        };
+    fn calibration(&self) -> Option<String> {
+        let calibration = self.report.calibration.as_ref()?;
         let (before, after) = (&calibration.before, &calibration.after);
         let sure = match calibration.temperature {
             t if t > 1.05 => "it is too sure of itself",
@@ -544,10 +546,10 @@ impl Page<'_> {
             before.images,
             figure("Reliability diagram", &diagram.svg(), &bins)
         );
-        self.section("calibration", "Calibration", &content);
+        Some(content)
     }
 
-    fn classes(&mut self) {
+    fn classes(&self) -> String {
         let classes = &self.report.metrics.classes;
         let mut order: Vec<usize> = (0..classes.len())
             .filter(|c| classes[*c].images > 0)
@@ -620,10 +622,10 @@ impl Page<'_> {
                 )
             )
         );
-        self.section("classes", "Classes", &content);
+        content
     }
 
-    fn confusion(&mut self) {
+    fn confusion(&self) -> String {
         let evaluation = &self.report.evaluation;
         let names: Vec<String> = evaluation
             .classes
@@ -662,13 +664,13 @@ impl Page<'_> {
              <div class=\"pair\">\n{}<div><h3>Most common confusions</h3>\n{common}</div></div>\n",
             figure("Confusion matrix", &matrix.svg(), "")
         );
-        self.section("confusion", "What is taken for what", &content);
+        content
     }
 
-    fn mistakes(&mut self, pictures: &BTreeMap<String, String>) {
+    fn mistakes(&self, pictures: &BTreeMap<String, String>) -> Option<String> {
         let mistakes = &self.report.evaluation.mistakes;
         if mistakes.is_empty() {
-            return;
+            return None;
         }
         let items: Vec<String> = (mistakes.iter().take(SHOWN))
             .map(|mistake| {
@@ -694,13 +696,13 @@ impl Page<'_> {
             "<p>Wrong answers of the highest probability. Some may be mistakes of the data.</p>\n<ul class=\"mistakes\">\n{}</ul>\n",
             items.concat()
         );
-        self.section("mistakes", "Worst mistakes", &content);
+        Some(content)
     }
 
-    fn limits(&mut self) {
+    fn limits(&self) -> Option<String> {
         let limits = &self.report.limits;
         if limits.is_empty() {
-            return;
+            return None;
         }
         let mut content = String::from(
             "<p>What the paper says CLIP is bad at, tried with this model on small sets.</p>\n<div class=\"pair\">\n",
@@ -748,10 +750,10 @@ impl Page<'_> {
             );
         }
         content.push_str("</div>\n");
-        self.section("limits", "Limits", &content);
+        Some(content)
     }
 
-    fn method(&mut self) {
+    fn method(&self) -> String {
         let templates: Vec<String> = (self.report.templates.iter())
             .map(|template| format!("<code>{}</code>", escaped(template)))
             .collect();
@@ -775,7 +777,7 @@ impl Page<'_> {
              equal width. McNemar’s test is exact below 25 disagreements. Several comparisons in one report are not \
              corrected for.</p>\n{notes}"
         );
-        self.section("method", "How this was measured", &content);
+        content
     }
 }
 

@@ -53,11 +53,32 @@ pub struct ModelComparison {
     pub test: McNemar,
 }
 
+/// Part of a report as HTML, for a page that has a style of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSection {
+    /// Short name, for ids.
+    pub id: &'static str,
+    /// Heading.
+    pub heading: &'static str,
+    /// What is below the heading.
+    pub html: String,
+}
+
 impl Report {
     /// The report as an HTML page that needs no other file, no script and no network.
     /// `pictures` has `data:` addresses by path, for the mistakes that are shown with
     /// their picture.
     pub fn html(&self, pictures: &BTreeMap<String, String>) -> String {
         html::page(self, pictures)
+    }
+
+    /// The figures at a glance as HTML.
+    pub fn summary(&self) -> String {
+        html::summary(self)
+    }
+
+    /// The parts of the report as HTML; `pictures` as for [`Self::html`].
+    pub fn sections(&self, pictures: &BTreeMap<String, String>) -> Vec<ReportSection> {
+        html::sections(self, pictures)
     }
 }

@@ -1,0 +1,192 @@
+//! Evaluation on labelled images: the data set's files around [`EvaluationSession`].
+
+use js_sys::Array;
+use leptos::{prelude::*, task::spawn_local};
+use web_sys::File;
+
+use super::download;
+use super::engine::{Attachments, EngineHandle, describe};
+use super::files::fetch;
+use super::notices::Notices;
+use super::training::{SAMPLE_DATA, TrainingController, folder_name};
+use crate::app::domain::evaluation::{Command, EvaluationSession, Results};
+use crate::app::domain::notice::Notice;
+use crate::data::file_safe;
+use crate::engine::messages::{EvaluationEvent, EvaluationRequest, Request};
+use crate::engine::reports;
+
+/// Files of a data set, by path; folders are listed without a file.
+type Found = Vec<(String, Option<File>)>;
+
+/// Handle to the evaluation.
+#[derive(Clone, Copy)]
+pub struct EvaluationController {
+    pub session: RwSignal<EvaluationSession>,
+    training: TrainingController,
+    files: StoredValue<Found, LocalStorage>,
+    engine: EngineHandle,
+    notices: Notices,
+}
+
+impl EvaluationController {
+    /// Without a data set.
+    pub fn new(engine: EngineHandle, notices: Notices, training: TrainingController) -> Self {
+        Self {
+            session: RwSignal::new(EvaluationSession::default()),
+            training,
+            files: StoredValue::new_local(Vec::new()),
+            engine,
+            notices,
+        }
+    }
+
+    /// Takes what was dropped or picked: a folder, a zip, a table with images, shards.
+    pub fn open(self, found: Found) {
+        let name = match found.as_slice() {
+            [(path, Some(_))] => path
+                .rsplit_once('.')
+                .map_or(path.as_str(), |(stem, _)| stem)
+                .to_owned(),
+            _ => folder_name(&found).to_owned(),
+        };
+        self.open_as(name, found);
+    }
+
+    fn open_as(self, name: String, found: Found) {
+        if found.iter().all(|(_, file)| file.is_none()) {
+            self.notices.notify(Notice::error(
+                "There are no files in this folder. Choose a folder with one subfolder of images per class.",
+            ));
+            return;
+        }
+        self.files.set_value(found);
+        self.run(|session| session.open(name));
+    }
+
+    /// Images that ship with the page.
+    pub fn open_samples(self) {
+        spawn_local(async move {
+            let file = match fetch(SAMPLE_DATA).await {
+                Ok(blob) => File::new_with_blob_sequence(&Array::of1(&blob), "samples.zip")
+                    .map_err(|error| describe(&error)),
+                Err(error) => Err(error),
+            };
+            match file {
+                Ok(file) => {
+                    let found = vec![("samples.zip".into(), Some(file))];
+                    self.open_as("sample images".into(), found);
+                }
+                Err(error) => self.notices.notify(Notice::error(format!(
+                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
+                ))),
+            }
+        });
+    }
+
+    /// The labelled images of the training side.
+    pub fn open_training_images(self) {
+        let (name, found) = self.training.labelled_files();
+        if found.is_empty() {
+            self.notices.notify(Notice::error(
+                "There are no images with classes on the Train tab. Add some there, or choose a folder here.",
+            ));
+            return;
+        }
+        self.open_as(name, found);
+    }
+
+    /// Takes one step of the session and does what follows from it.
+    pub fn run(self, step: impl FnOnce(&mut EvaluationSession) -> Vec<Command>) {
+        let commands = self.session.try_update(step).unwrap_or_default();
+        for command in commands {
+            match command {
+                Command::Send(request) => self.send(request, Vec::new()),
+                Command::SendFiles(templates) => self.send_files(templates),
+            }
+        }
+    }
+
+    fn send(self, request: EvaluationRequest, files: Vec<File>) {
+        let attachments = match files.is_empty() {
+            true => Attachments::Nothing,
+            false => Attachments::Files(files),
+        };
+        self.engine.send(&Request::Evaluation(request), attachments);
+    }
+
+    fn send_files(self, templates: Vec<String>) {
+        let name = (self.session).with_untracked(|session| session.data.clone());
+        let (paths, files) = self.files.with_value(|found| {
+            let paths: Vec<String> = found.iter().map(|(path, _)| path.clone()).collect();
+            let files: Vec<File> = found.iter().filter_map(|(_, file)| file.clone()).collect();
+            (paths, files)
+        });
+        let request = EvaluationRequest::Open {
+            name: name.unwrap_or_default(),
+            paths,
+            templates,
+        };
+        self.send(request, files);
+    }
+
+    /// Forgets the data set.
+    pub fn close(self) {
+        self.files.set_value(Vec::new());
+        self.run(EvaluationSession::close);
+    }
+
+    /// The worker said something about the evaluation.
+    pub fn on_event(self, event: EvaluationEvent) {
+        self.run(|session| session.on_event(event));
+    }
+
+    /// A model was loaded.
+    pub fn opened(self) {
+        self.run(EvaluationSession::opened);
+    }
+
+    /// A fresh worker starts.
+    pub fn disconnected(self) {
+        self.session.update(EvaluationSession::disconnected);
+    }
+
+    /// The report as a page.
+    pub fn save_html(self) {
+        let made = self.session.with_untracked(|session| {
+            let Results {
+                report, problems, ..
+            } = session.results.as_ref()?;
+            Some((
+                name(&report.data),
+                reports::html(report, problems, &session.pictures),
+            ))
+        });
+        if let Some((name, html)) = made {
+            let parts = Array::of1(&html.into());
+            download::save(self.notices, &format!("{name}.html"), "text/html", &parts);
+        }
+    }
+
+    /// The report's figures.
+    pub fn save_json(self) {
+        let made = self.session.with_untracked(|session| {
+            let Results {
+                report, problems, ..
+            } = session.results.as_ref()?;
+            Some((name(&report.data), reports::json(report, problems).ok()?))
+        });
+        if let Some((name, json)) = made {
+            let parts = Array::of1(&format!("{json}\n").into());
+            download::save(
+                self.notices,
+                &format!("{name}.json"),
+                "application/json",
+                &parts,
+            );
+        }
+    }
+}
+
+fn name(data: &str) -> String {
+    format!("evaluation-{}", file_safe(data))
+}

@@ -1,0 +1,146 @@
+//! Parts that are worked out on demand: prompts, learning from few images, limits.
+
+use leptos::prelude::*;
+
+use super::progress::Working;
+use super::section::{Sections, html};
+use crate::app::controller::evaluation::EvaluationController;
+use crate::app::domain::evaluation::{EvaluationSession, SHOTS, Task, parse_shots};
+use crate::eval::Limit;
+
+/// Draws of each number of images.
+const DRAWS: u32 = 5;
+const MAX_DRAWS: u32 = 20;
+
+/// Sets of templates compared.
+#[component]
+pub fn Prompts(evaluation: EvaluationController, sections: Sections) -> impl IntoView {
+    let ready = Memo::new(move |_| evaluation.session.with(EvaluationSession::can_start));
+    let html = html(sections, "prompts");
+    view! {
+        <section
+            class="train-part"
+            aria-labelledby="evaluate-prompts"
+            data-testid="evaluate-prompts"
+        >
+            <h2 id="evaluate-prompts">"Prompts"</h2>
+            <p class="help">
+                "The label alone, “A photo of a {label}.”, the data set’s own templates, the ones chosen above, and the ensemble of 80: how much do the words matter, and for which classes?"
+            </p>
+            <p class="ways">
+                <button
+                    type="button"
+                    class="button secondary"
+                    data-testid="prompts-start"
+                    disabled=move || !ready.get()
+                    on:click=move |_| evaluation.run(EvaluationSession::compare_prompts)
+                >
+                    "Compare prompts"
+                </button>
+            </p>
+            <Working evaluation of=|task| task == Task::Prompts />
+            <div class="report" inner_html=move || html.get()></div>
+        </section>
+    }
+}
+
+/// Zero-shot against learning from few images.
+#[component]
+pub fn FewImages(evaluation: EvaluationController, sections: Sections) -> impl IntoView {
+    let ready = Memo::new(move |_| evaluation.session.with(EvaluationSession::can_start));
+    let html = html(sections, "shots");
+    let shots = RwSignal::new(SHOTS.to_owned());
+    let draws = RwSignal::new(DRAWS);
+    let problem = Memo::new(move |_| shots.with(|text| parse_shots(text).err()));
+    let start = move |_| {
+        if let Ok(numbers) = shots.with_untracked(|text| parse_shots(text)) {
+            evaluation.run(|s| s.learn(numbers, draws.get_untracked()));
+        }
+    };
+    view! {
+        <section class="train-part" aria-labelledby="evaluate-shots" data-testid="evaluate-shots">
+            <h2 id="evaluate-shots">"Zero-shot against few images"</h2>
+            <p class="help">
+                "Linear probe, adapter and GDA learn from a few labelled images of each class, on the same features. How many images are the class names worth?"
+            </p>
+            <div class="settings">
+                <div class="setting">
+                    <label for="shots-numbers">"Images per class"</label>
+                    <input
+                        id="shots-numbers"
+                        data-testid="shots-numbers"
+                        type="text"
+                        autocomplete="off"
+                        aria-describedby="shots-problem"
+                        prop:value=move || shots.get()
+                        on:input=move |event| shots.set(event_target_value(&event))
+                    />
+                    <p id="shots-problem" class="help problem">{move || problem.get()}</p>
+                </div>
+                <div class="setting">
+                    <label for="shots-draws">"Random draws of each"</label>
+                    <input
+                        id="shots-draws"
+                        data-testid="shots-draws"
+                        type="number"
+                        min="1"
+                        max=MAX_DRAWS.to_string()
+                        prop:value=move || draws.get().to_string()
+                        on:change=move |event| {
+                            let number: u32 = event_target_value(&event).parse().unwrap_or(DRAWS);
+                            draws.set(number.clamp(1, MAX_DRAWS));
+                        }
+                    />
+                </div>
+            </div>
+            <p class="ways">
+                <button
+                    type="button"
+                    class="button secondary"
+                    data-testid="shots-start"
+                    disabled=move || !ready.get() || problem.with(Option::is_some)
+                    on:click=start
+                >
+                    "Learn from few images"
+                </button>
+            </p>
+            <Working evaluation of=|task| task == Task::Shots />
+            <div class="report" inner_html=move || html.get()></div>
+        </section>
+    }
+}
+
+/// Known limits, tried.
+#[component]
+pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl IntoView {
+    let ready = Memo::new(move |_| evaluation.session.with(EvaluationSession::can_start));
+    let html = html(sections, "limits");
+    view! {
+        <section class="train-part" aria-labelledby="evaluate-limits" data-testid="evaluate-limits">
+            <h2 id="evaluate-limits">"Limits"</h2>
+            <p class="help">
+                "Counting, left and right and digits are tried on generated images, written words and negation on yours."
+            </p>
+            <p class="ways">
+                {Limit::ALL
+                    .map(|limit| {
+                        view! {
+                            <button
+                                type="button"
+                                class="button secondary"
+                                data-testid="limit"
+                                data-limit=limit.name()
+                                disabled=move || !ready.get()
+                                on:click=move |_| evaluation.run(|s| s.try_limit(limit))
+                            >
+                                {limit.name()}
+                            </button>
+                        }
+                    })
+                    .collect_view()}
+            </p>
+            <Working evaluation of=|task| matches!(task, Task::Limit(_)) />
+            <div class="report" inner_html=move || html.get()></div>
+        </section>
+    }
+}

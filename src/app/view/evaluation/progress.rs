@@ -1,0 +1,75 @@
+//! What is going on, and what went wrong.
+
+use leptos::prelude::*;
+
+use crate::app::controller::evaluation::EvaluationController;
+use crate::app::domain::evaluation::{EvaluationSession, Task, stage_text};
+use crate::app::view::widgets::{Failure, ProgressBar};
+
+fn text(session: &EvaluationSession) -> String {
+    match (&session.progress, session.paused) {
+        (_, true) => "Paused".into(),
+        (Some(progress), false) => stage_text(progress),
+        (None, false) => "Starting…".into(),
+    }
+}
+
+/// For a screen reader: what begins, and every tenth of the way.
+fn spoken(session: &EvaluationSession) -> String {
+    match &session.progress {
+        Some(progress) if progress.total > 0 && !session.paused => {
+            format!("{} % done", 10 * (10 * progress.done / progress.total))
+        }
+        _ => text(session),
+    }
+}
+
+/// Progress of the tasks that `of` picks, with their errors.
+#[component]
+pub fn Working(evaluation: EvaluationController, of: fn(Task) -> bool) -> impl IntoView {
+    let session = evaluation.session;
+    let active = Memo::new(move |_| session.with(|s| s.task.is_some_and(of)));
+    let paused = Memo::new(move |_| session.with(|s| s.paused));
+    let share = Memo::new(move |_| {
+        session.with(|s| {
+            let progress = s.progress.filter(|progress| progress.total > 0)?;
+            Some(f64::from(progress.done) / f64::from(progress.total))
+        })
+    });
+    let line = Memo::new(move |_| session.with(text));
+    let spoken = Memo::new(move |_| session.with(spoken));
+    let error = Memo::new(move |_| {
+        session.with(|s| {
+            let (_, error) = s.error.as_ref().filter(|(task, _)| of(*task))?;
+            Some(error.clone())
+        })
+    });
+    view! {
+        <Show when=move || active.get()>
+            <div class="working" data-testid="evaluate-working">
+                <p aria-hidden="true" data-testid="evaluate-progress">{move || line.get()}</p>
+                <p class="sr-only" role="status">{move || spoken.get()}</p>
+                <ProgressBar class="progress" label="Evaluation" share text=line />
+                <p class="ways">
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="evaluate-pause"
+                        on:click=move |_| evaluation.run(|s| s.pause(!s.paused))
+                    >
+                        {move || if paused.get() { "Continue" } else { "Pause" }}
+                    </button>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="evaluate-cancel"
+                        on:click=move |_| evaluation.run(EvaluationSession::cancel)
+                    >
+                        "Cancel"
+                    </button>
+                </p>
+            </div>
+        </Show>
+        {move || error.get().map(|error| view! { <Failure error testid="evaluate-error" /> })}
+    }
+}

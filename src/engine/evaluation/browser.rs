@@ -1,0 +1,199 @@
+//! Files of a data set in a browser: a folder, a zip, or a folder of shards.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use js_sys::Uint8Array;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File};
+
+use super::job::Folder;
+use crate::data::{DataError, DataFiles, Problem, ShardFolder, WebDataset, ZipFiles};
+use crate::zero_shot::parse_templates;
+
+/// Data set of a visitor.
+pub enum BrowserFolder {
+    /// Files by path.
+    Files(Files),
+    /// Files in a zip, in memory.
+    Zip(ZipFiles<Cursor<Vec<u8>>>),
+    /// Files in shards.
+    Shards(WebDataset<Shards>),
+}
+
+/// Files by path.
+pub struct Files {
+    name: String,
+    /// `None` for a folder.
+    files: BTreeMap<String, Option<File>>,
+}
+
+/// Files of a folder of shards, by their path in it.
+pub struct Shards {
+    name: String,
+    files: BTreeMap<String, File>,
+}
+
+fn failed(path: &str, why: &str) -> DataError {
+    DataError::Read {
+        file: path.into(),
+        why: why.into(),
+    }
+}
+
+async fn bytes(path: &str, blob: &Blob) -> Result<Vec<u8>, DataError> {
+    match JsFuture::from(blob.array_buffer()).await {
+        Ok(buffer) => Ok(Uint8Array::new(&buffer).to_vec()),
+        Err(_) => Err(failed(
+            path,
+            "it has been moved or changed, or is too large for the memory: choose it again",
+        )),
+    }
+}
+
+impl Folder for BrowserFolder {
+    type File = File;
+
+    async fn open(name: String, paths: Vec<String>, files: Vec<File>) -> Result<Self, DataError> {
+        let mut waiting = files.into_iter();
+        let files: BTreeMap<String, Option<File>> = (paths.into_iter())
+            .map(|path| {
+                let file = match path.ends_with('/') {
+                    true => None,
+                    false => waiting.next(),
+                };
+                (path, file)
+            })
+            .collect();
+        if let Some((path, Some(file))) = files.first_key_value()
+            && files.len() == 1
+            && path.to_lowercase().ends_with(".zip")
+        {
+            let bytes = bytes(path, file).await?;
+            return Ok(Self::Zip(ZipFiles::open(name, Cursor::new(bytes))?));
+        }
+        let shards = Shards::find(&name, &files);
+        match WebDataset::is_at(&shards) {
+            true => Ok(Self::Shards(WebDataset::open(shards, None).await?)),
+            false => Ok(Self::Files(Files { name, files })),
+        }
+    }
+
+    fn templates(&self) -> Vec<String> {
+        match self {
+            Self::Shards(shards) => parse_templates(&shards.templates().join("\n")),
+            Self::Files(_) | Self::Zip(_) => Vec::new(),
+        }
+    }
+}
+
+impl DataFiles for BrowserFolder {
+    fn name(&self) -> String {
+        match self {
+            Self::Files(files) => files.name.clone(),
+            Self::Zip(files) => files.name(),
+            Self::Shards(files) => files.name(),
+        }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        match self {
+            Self::Files(files) => files.files.keys().cloned().collect(),
+            Self::Zip(files) => files.paths(),
+            Self::Shards(files) => files.paths(),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, DataError> {
+        match self {
+            Self::Files(files) => match files.files.get(path) {
+                Some(Some(file)) => bytes(path, file).await,
+                _ => Err(failed(path, "no such file")),
+            },
+            Self::Zip(files) => files.read(path).await,
+            Self::Shards(files) => files.read(path).await,
+        }
+    }
+
+    fn unusable(&self) -> Vec<Problem> {
+        match self {
+            Self::Files(_) => Vec::new(),
+            Self::Zip(files) => files.unusable(),
+            Self::Shards(files) => files.unusable(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Files(_) => Vec::new(),
+            Self::Zip(files) => files.notes(),
+            Self::Shards(files) => files.notes(),
+        }
+    }
+}
+
+impl Shards {
+    /// Files below the folder that has the shards in it, if there is one.
+    fn find(name: &str, files: &BTreeMap<String, Option<File>>) -> Self {
+        let around = files.keys().find_map(|path| {
+            let around = path.strip_suffix("0.tar")?;
+            ["test/", "train/"]
+                .iter()
+                .find_map(|part| around.strip_suffix(part))
+        });
+        let below = |around: &str| {
+            (files.iter())
+                .filter_map(|(path, file)| {
+                    let path = path.strip_prefix(around)?;
+                    Some((path.to_owned(), file.clone()?))
+                })
+                .collect()
+        };
+        Self {
+            name: name.into(),
+            files: around.map(below).unwrap_or_default(),
+        }
+    }
+}
+
+impl ShardFolder for Shards {
+    type Shard = Cursor<Vec<u8>>;
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    async fn text(&self, path: &str) -> Result<Option<String>, DataError> {
+        match self.files.get(path) {
+            Some(file) => {
+                let bytes = bytes(path, file).await?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    async fn open(&self, path: &str) -> Result<(Self::Shard, u64), DataError> {
+        let Some(file) = self.files.get(path) else {
+            return Err(failed(path, "no such file"));
+        };
+        let bytes = bytes(path, file).await?;
+        let size = bytes.len() as u64;
+        Ok((Cursor::new(bytes), size))
+    }
+
+    async fn slice(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
+        let Some(file) = self.files.get(path) else {
+            return Err(failed(path, "no such file"));
+        };
+        let part = file.slice_with_f64_and_f64(offset as f64, (offset + length) as f64);
+        match part {
+            Ok(part) => bytes(path, &part).await,
+            Err(_) => Err(failed(path, "the browser cannot read a part of it")),
+        }
+    }
+}

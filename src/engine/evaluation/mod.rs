@@ -1,0 +1,370 @@
+//! Evaluation of a model on labelled images, the same for `clip evaluate` and for the page:
+//! images are read and encoded once, and everything else is worked out from their features.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`encoder`] | what computes features: the engine, or a job that asks for it |
+//! | [`limits`] | known limits of CLIP, tried |
+//! | [`thumbnail`] | images for reports |
+//! | [`job`] | evaluation in small units of work, for a worker |
+//! | [`browser`] | files of a browser |
+
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+pub mod browser;
+mod encoder;
+pub mod job;
+mod limits;
+mod thumbnail;
+
+pub use encoder::{Classifier, Encoder};
+pub use limits::Tried;
+pub use thumbnail::thumbnail;
+
+use std::ops::ControlFlow;
+
+use super::EngineError;
+use super::messages::EvaluationStage;
+use crate::data::{DataError, DataFiles, Dataset, hold_out};
+use crate::eval::{
+    Calibration, Evaluation, Judged, Metrics, Predictions, PromptComparison, Report, ShotsCurve,
+    softmax,
+};
+use crate::preprocess::PreprocessError;
+use crate::train::{Cancelled, FewShotData, FewShotSettings, few_shot_curve};
+use crate::zero_shot::{self, QuestionError};
+
+/// Images that go through the encoder together.
+const BATCH: usize = 16;
+
+/// Error of an evaluation.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model could not compute.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Class names and templates have no answer.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// A file that comes with the page cannot be read.
+    #[error(transparent)]
+    Page(#[from] crate::hub::HubError),
+    /// An image cannot be decoded or drawn on.
+    #[error(transparent)]
+    Picture(#[from] PreprocessError),
+    /// The fit was cancelled.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Data set without classes, by name.
+    #[error(
+        "{0}: evaluation needs labelled images of at least two classes, but there are captions only"
+    )]
+    NoClasses(String),
+    /// Data set with a single class: its name, and that of the class.
+    #[error(
+        "{0}: evaluation needs labelled images of at least two classes, but there is only \"{1}\""
+    )]
+    OneClass(String, String),
+    /// Too few images to learn from some of them.
+    #[error(
+        "learning from few images needs images to learn from and others to test on: at least three of a class"
+    )]
+    TooFew,
+    /// No class has as many images to learn from as were asked for.
+    #[error(
+        "no class has so many images to learn from; there are {0} in all, half of those of each class"
+    )]
+    TooManyShots(usize),
+    /// A limit that cannot be tried on this data set.
+    #[error(
+        "words cannot be written over these images: a class has a name without Latin letters or digits"
+    )]
+    NothingToWrite,
+    /// Nothing is open.
+    #[error("no labelled images are open: choose some first")]
+    NothingOpen,
+}
+
+/// Indexes a data set, which must have at least two classes. `with_training`: keep the part
+/// that it trains on, if it has parts; that says nothing about a model that may have seen
+/// it.
+pub async fn open(
+    files: &impl DataFiles,
+    table: Option<&str>,
+    with_training: bool,
+) -> Result<Dataset, EvaluationError> {
+    let dataset = Dataset::open(files, table).await?;
+    match dataset.classes.as_slice() {
+        [] => Err(EvaluationError::NoClasses(dataset.name)),
+        [only] => Err(EvaluationError::OneClass(dataset.name, only.clone())),
+        _ if with_training => Ok(dataset),
+        _ => Ok(dataset.only_held_out()),
+    }
+}
+
+/// Labelled images that were read, with their parts.
+pub struct EvaluationSet {
+    /// Classes, paths and problems.
+    pub dataset: Dataset,
+    /// Index of the picture of each image: into [`Dataset::pictures`], and into the features.
+    pictures: Vec<usize>,
+    /// Class of each image.
+    labels: Vec<usize>,
+    /// Images that are evaluated.
+    test: Vec<usize>,
+    /// Images that shots are drawn from, and those that they are tested on.
+    shots: [Vec<usize>; 2],
+}
+
+/// Result of a model on the images that are evaluated.
+pub struct Evaluated {
+    /// Report with its basic parts.
+    pub report: Report,
+    /// Classifier that was evaluated, `[classes][embed_dim]`.
+    pub classifier: Vec<Vec<f32>>,
+    /// Class that was named for each image.
+    pub answers: Vec<usize>,
+    /// Whether each image is named right.
+    pub right: Vec<bool>,
+}
+
+impl EvaluationSet {
+    /// Reads all images of a data set and encodes them with every encoder. Returns the
+    /// features by encoder, `[encoders][pictures][embed_dim]`. `seed` splits images to learn
+    /// from off; `on_progress` gets the images so far.
+    pub async fn encode<E: Encoder>(
+        files: &impl DataFiles,
+        dataset: Dataset,
+        seed: u64,
+        encoders: &mut [E],
+        on_progress: &mut impl AsyncFnMut(EvaluationStage, usize, usize),
+    ) -> Result<(Self, Vec<Vec<Vec<f32>>>), EvaluationError> {
+        let total = dataset.pictures.len();
+        let mut batches: Vec<Batch> = encoders.iter().map(|_| Batch::default()).collect();
+        let dataset = dataset
+            .read(files, async |index, picture| {
+                for (encoder, batch) in encoders.iter_mut().zip(&mut batches) {
+                    batch.pixels.push(encoder.pixels(&picture));
+                    if batch.pixels.len() == BATCH {
+                        batch.flush(encoder).await?;
+                    }
+                }
+                on_progress(EvaluationStage::Images, index + 1, total).await;
+                Ok::<_, EvaluationError>(())
+            })
+            .await?;
+        for (encoder, batch) in encoders.iter_mut().zip(&mut batches) {
+            batch.flush(encoder).await?;
+        }
+        let set = Self::new(dataset, seed);
+        match set.test.is_empty() {
+            true => Err(set.dataset.no_examples().into()),
+            false => Ok((set, batches.into_iter().map(|b| b.features).collect())),
+        }
+    }
+
+    fn new(dataset: Dataset, seed: u64) -> Self {
+        let mut set = Self {
+            pictures: Vec::new(),
+            labels: Vec::new(),
+            test: Vec::new(),
+            shots: [Vec::new(), Vec::new()],
+            dataset,
+        };
+        let dataset = &set.dataset;
+        // Half of each class to learn from, unless the data set has parts of its own.
+        let split = hold_out(dataset, 0.5, seed);
+        let mut tested = vec![false; dataset.examples.len()];
+        split
+            .held_out
+            .iter()
+            .for_each(|index| tested[*index] = true);
+        for (example, tested) in dataset.examples.iter().zip(tested) {
+            let Some(class) = example.class else {
+                continue;
+            };
+            let image = set.labels.len();
+            set.pictures.push(example.picture);
+            set.labels.push(class);
+            if dataset.held_out.is_empty() || dataset.held_out[example.picture] {
+                set.test.push(image);
+            }
+            set.shots[usize::from(tested)].push(image);
+        }
+        set
+    }
+
+    /// Class of each image that is evaluated.
+    pub fn truth(&self) -> Vec<usize> {
+        self.test.iter().map(|image| self.labels[*image]).collect()
+    }
+
+    /// Path of each image that is evaluated.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        let pictures = self.test.iter().map(|image| self.pictures[*image]);
+        pictures.map(|picture| &self.dataset.pictures[picture])
+    }
+
+    /// Logits of the images that are evaluated, `[images][classes]`. `scale` is
+    /// `exp(logit_scale)`.
+    pub fn logits(
+        &self,
+        features: &[Vec<f32>],
+        classifier: &[Vec<f32>],
+        scale: f32,
+    ) -> Vec<Vec<f32>> {
+        let pictures = self.test.iter().map(|image| self.pictures[*image]);
+        pictures
+            .map(|picture| logits(&features[picture], classifier, scale))
+            .collect()
+    }
+
+    /// Evaluates the zero-shot classifier of some templates. `data` is the name of the data
+    /// set for display.
+    pub async fn evaluate(
+        &self,
+        encoder: &mut impl Encoder,
+        features: &[Vec<f32>],
+        data: &str,
+        templates: &[String],
+    ) -> Result<Evaluated, EvaluationError> {
+        let classes = &self.dataset.classes;
+        let Classifier { weights, truncated } = encoder.classifier(classes, templates).await?;
+        let logits = self.logits(features, &weights, encoder.scale());
+        let truth = self.truth();
+        let predictions = Predictions {
+            classes,
+            logits: &logits,
+            truth: &truth,
+        };
+        let judged: Vec<Judged> = (self.paths().zip(&truth).zip(&logits))
+            .map(|((path, truth), logits)| Judged {
+                path,
+                truth: *truth,
+                probabilities: softmax(logits),
+            })
+            .collect();
+        let report = Report {
+            data: data.into(),
+            model: encoder.name(),
+            templates: templates.to_vec(),
+            evaluation: Evaluation::new(classes, &judged),
+            metrics: Metrics::new(&predictions),
+            calibration: Calibration::new(&predictions),
+            notes: [self.dataset.notes.clone(), truncated].concat(),
+            ..Report::default()
+        };
+        Ok(Evaluated {
+            report,
+            answers: predictions.answers(),
+            right: predictions.right(),
+            classifier: weights,
+        })
+    }
+
+    /// Sets of templates on the images that are evaluated, and notes about prompts that were
+    /// truncated. `main` are the templates that were evaluated, about which that is known.
+    pub async fn compare_prompts(
+        &self,
+        encoder: &mut impl Encoder,
+        features: &[Vec<f32>],
+        sets: &[(String, Vec<String>)],
+        main: &[String],
+    ) -> Result<(PromptComparison, Vec<String>), EvaluationError> {
+        let classes = &self.dataset.classes;
+        let truth = self.truth();
+        let mut found = PromptComparison::default();
+        let mut notes = Vec::new();
+        let mut first: Option<Vec<bool>> = None;
+        for (name, templates) in sets {
+            let Classifier { weights, truncated } = encoder.classifier(classes, templates).await?;
+            let logits = self.logits(features, &weights, encoder.scale());
+            let predictions = Predictions {
+                classes,
+                logits: &logits,
+                truth: &truth,
+            };
+            found.add(name, templates, &predictions, first.as_deref());
+            first.get_or_insert_with(|| predictions.right());
+            if !truncated.is_empty() && templates != main {
+                notes.push(format!(
+                    "{} of the {} prompts of \"{name}\" were longer than the model reads and were truncated",
+                    truncated.len(),
+                    classes.len() * templates.len()
+                ));
+            }
+        }
+        Ok((found, notes))
+    }
+
+    /// Methods that learn from few images against the zero-shot classifier, on the same
+    /// features.
+    pub async fn learn(
+        &self,
+        features: &[Vec<f32>],
+        classifier: &[Vec<f32>],
+        scale: f32,
+        settings: &FewShotSettings,
+        on_progress: &mut impl AsyncFnMut(EvaluationStage, usize, usize),
+    ) -> Result<ShotsCurve, EvaluationError> {
+        let features: Vec<Vec<f32>> = (self.pictures.iter())
+            .map(|picture| features[*picture].clone())
+            .collect();
+        let [pool, test] = &self.shots;
+        if test.is_empty() || pool.is_empty() {
+            return Err(EvaluationError::TooFew);
+        }
+        let data = FewShotData {
+            classes: &self.dataset.classes,
+            features: &features,
+            labels: &self.labels,
+            pool,
+            test,
+            zero_shot: classifier,
+            scale,
+        };
+        let curve = few_shot_curve(&data, settings, &mut async |done, total| {
+            on_progress(EvaluationStage::FewImages, done, total).await;
+            ControlFlow::Continue(())
+        })
+        .await?;
+        match curve.methods.iter().any(|method| method.points.is_empty()) {
+            true => Err(EvaluationError::TooManyShots(pool.len())),
+            false => Ok(curve),
+        }
+    }
+}
+
+/// Images that wait to be encoded, and features of those before.
+#[derive(Default)]
+struct Batch {
+    pixels: Vec<Vec<f32>>,
+    features: Vec<Vec<f32>>,
+}
+
+impl Batch {
+    async fn flush(&mut self, encoder: &mut impl Encoder) -> Result<(), EngineError> {
+        if !self.pixels.is_empty() {
+            let pixels = std::mem::take(&mut self.pixels);
+            self.features.extend(encoder.images(pixels).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Logits of an image, `[classes]`.
+fn logits(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f32> {
+    let similarities = zero_shot::similarities(features, classifier);
+    similarities
+        .into_iter()
+        .map(|similarity| scale * similarity)
+        .collect()
+}
+
+/// Index of the highest score; the last of equal ones.
+fn highest(scores: &[f32]) -> Option<usize> {
+    let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.map(|(index, _)| index)
+}
