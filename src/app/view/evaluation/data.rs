@@ -179,7 +179,7 @@ fn Templates(evaluation: EvaluationController) -> impl IntoView {
     let option = move |this: TemplateChoice, text: String| {
         let value = this.value();
         view! {
-            <option value=value selected=move || choice.with(|choice| *choice == this)>
+            <option value=value prop:selected=move || choice.with(|choice| *choice == this)>
                 {text}
             </option>
         }
