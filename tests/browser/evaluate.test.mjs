@@ -209,6 +209,13 @@ describe(`evaluation on labelled images (${MODE})`, { timeout: 20 * SLOW }, () =
       assert.equal(wanted.metrics.images, 12);
       assertSame((await figures(page)).metrics, wanted.metrics, "metrics");
 
+      // The same without their folder.
+      await page.locator(hook("evaluate-close")).click();
+      const loose = ["test/0.tar", "classnames.txt", "zeroshot_classification_templates.txt"];
+      await page.locator(hook("evaluate-files")).setInputFiles(loose.map((name) => join(shards, name)));
+      await title(page, "on images");
+      assert.equal((await figures(page)).metrics.images, 12);
+
       await page.locator(hook("evaluate-samples")).click();
       await title(page, "on sample images");
       const samples = await figures(page);
@@ -222,6 +229,30 @@ describe(`evaluation on labelled images (${MODE})`, { timeout: 20 * SLOW }, () =
       await page.locator(hook("evaluate-training")).click();
       await title(page, "on samples");
       assertSame((await figures(page)).metrics, samples.metrics, "metrics");
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("a second model is compared on the same images", options, async () => {
+    const model = join(h.ROOT, "tests/golden/models/hf-tokenizer-bf16");
+    const wanted = await command(data, "--model", model, "--compare", "bundled");
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(data);
+      await title(page, "on colours");
+      await page.locator(hook("tab-classify")).click();
+      const names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
+      const read = async (name) => ({ name, bytes: await readFile(join(model, name)) });
+      await h.drop(page, await Promise.all(names.map(read)));
+      await page.locator(hook("tab-evaluate")).click();
+      await page.locator(hook("evaluate-again")).click();
+      await page.locator(hook("evaluate-models")).waitFor();
+      const found = await figures(page);
+      assertSame(found.metrics, wanted.metrics, "metrics");
+      assertSame(found.comparison.test, wanted.comparison.test, "test");
+      assertSame(found.comparison.metrics, wanted.comparison.metrics, "the other's metrics");
       assert.deepEqual(problems, []);
     } finally {
       await close();

@@ -117,7 +117,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                     <span class="if-touch">"Choose images with labels"</span>
                 </h3>
                 <p class="help">
-                    "or images with a table of labels (CSV, TSV, JSONL), a zip of either, or a folder of shards from CLIP_benchmark. See how often the model is right, where it errs, and what it cannot do. Nothing leaves this device."
+                    "or images with a table of labels (CSV, TSV, JSONL), a zip of either, or CLIP_benchmark’s shards. See how often the model is right, where it errs, and what it cannot do. Nothing leaves this device."
                 </p>
             </Show>
             <p class="ways">
