@@ -19,6 +19,8 @@ mod library;
 pub mod messages;
 pub mod rankings;
 pub mod reports;
+#[cfg(all(test, feature = "command"))]
+mod testing;
 #[cfg(feature = "training")]
 pub mod training;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

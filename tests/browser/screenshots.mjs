@@ -2,7 +2,7 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR
 //
-// empty, answers, error, phone, dark, library, train, trained, trained-phone; from the built page in dist/, on the CPU, with
+// empty, answers, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from the built page in dist/, on the CPU, with
 // the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
@@ -39,6 +39,8 @@ try {
   await shoot("train", {}, samples, "#train");
   await shoot("trained", {}, trained, "#train");
   await shoot("trained-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, trained, "#train");
+  await shoot("evaluate", {}, evaluated, "#evaluate");
+  await shoot("evaluate-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, evaluated, "#evaluate");
 } finally {
   await browser.close();
   server.stop();
@@ -70,6 +72,21 @@ async function trained(page) {
   await page.locator(`${h.hook("method")}[data-method="lora"]`).click();
   await page.locator(`${h.hook("train-start")}:enabled`).click();
   await page.locator(h.hook("after")).waitFor({ timeout: h.SLOW });
+}
+
+async function evaluated(page) {
+  await h.waitReady(page);
+  await page.locator(h.hook("evaluate-samples")).click();
+  const ready = () => page.locator(`${h.hook("prompts-start")}:enabled`).waitFor();
+  await ready();
+  await page.locator("[data-cell]").nth(1).click();
+  for (const button of ["prompts-start", "shots-start", "limit"]) {
+    for (const one of await page.locator(h.hook(button)).all()) {
+      await one.click();
+      await ready();
+    }
+  }
+  await page.waitForFunction((q) => [...document.querySelectorAll(q)].every((image) => image.naturalWidth > 0), `${h.hook("cell-picture")} img`);
 }
 
 async function shoot(name, options, act, place = "") {

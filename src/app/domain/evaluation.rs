@@ -288,6 +288,11 @@ impl EvaluationSession {
         vec![Command::Send(EvaluationRequest::Pause(paused))]
     }
 
+    /// Whether the images wait for a model.
+    pub fn waits(&self) -> bool {
+        self.waiting
+    }
+
     /// Ends what is going on.
     pub fn cancel(&mut self) -> Vec<Command> {
         if std::mem::take(&mut self.waiting) {
@@ -578,6 +583,7 @@ mod tests {
         let mut session = EvaluationSession::default();
         assert!(session.open("pets".into()).is_empty());
         assert_eq!(session.task, Some(Task::Evaluate));
+        assert!(session.waits() && session.pause(true).is_empty());
         let sent = session.opened();
         assert_eq!(sent, [Command::SendFiles(vec![DEFAULT_TEMPLATE.into()])]);
         assert!(session.opened().is_empty(), "once");

@@ -133,7 +133,8 @@ impl DataFiles for BrowserFolder {
 }
 
 impl Shards {
-    /// Files below the folder that has the shards in it, if there is one.
+    /// Files below the folder that has the shards in it, if there is one. Shards without a
+    /// folder are taken as those of the test part.
     fn find(name: &str, files: &BTreeMap<String, Option<File>>) -> Self {
         let around = files.keys().find_map(|path| {
             let around = path.strip_suffix("0.tar")?;
@@ -141,17 +142,20 @@ impl Shards {
                 .iter()
                 .find_map(|part| around.strip_suffix(part))
         });
-        let below = |around: &str| {
-            (files.iter())
-                .filter_map(|(path, file)| {
-                    let path = path.strip_prefix(around)?;
-                    Some((path.to_owned(), file.clone()?))
-                })
-                .collect()
+        let loose = around.is_none() && files.contains_key("0.tar");
+        let place = |path: &str| match (around, loose) {
+            (Some(around), _) => path.strip_prefix(around).map(str::to_owned),
+            (None, true) if path.ends_with(".tar") || path == "nshards.txt" => {
+                Some(format!("test/{path}"))
+            }
+            (None, true) => Some(path.to_owned()),
+            (None, false) => None,
         };
         Self {
             name: name.into(),
-            files: around.map(below).unwrap_or_default(),
+            files: (files.iter())
+                .filter_map(|(path, file)| Some((place(path)?, file.clone()?)))
+                .collect(),
         }
     }
 }

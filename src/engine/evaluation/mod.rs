@@ -14,6 +14,8 @@ pub mod browser;
 mod encoder;
 pub mod job;
 mod limits;
+#[cfg(all(test, feature = "command"))]
+mod tests;
 mod thumbnail;
 
 pub use encoder::{Classifier, Encoder};

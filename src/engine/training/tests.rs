@@ -8,11 +8,11 @@ use std::rc::Rc;
 use pollster::block_on;
 
 use super::*;
-use crate::engine::messages::{DeviceChoice, Export, PlannedSample, SampleId, TrainedPart};
+use crate::engine::messages::{Export, PlannedSample, SampleId, TrainedPart};
 use crate::engine::messages::{TrainingSettings, TrainingStep};
-use crate::engine::open_device;
+use crate::engine::testing::bundled_engine;
 use crate::hub::{self, Bundled};
-use crate::model::{Clip, WeightPrecision};
+use crate::model::Clip;
 use crate::train::MIXTURES;
 
 /// A worker that is none: what it keeps outlives it.
@@ -101,19 +101,7 @@ impl Memory {
 }
 
 fn engine() -> Engine {
-    block_on(async {
-        let bundle = hub::open(&Bundled, None).await.unwrap();
-        let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
-        Engine::load(
-            &Bundled,
-            bundle,
-            opened,
-            WeightPrecision::AsStored,
-            &mut |_| (),
-        )
-        .await
-        .unwrap()
-    })
+    block_on(bundled_engine())
 }
 
 /// A disc or a bar on white, each a little different.

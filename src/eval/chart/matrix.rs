@@ -17,6 +17,8 @@ pub struct MatrixChart {
 const NAMED: usize = 40;
 /// Above so many, cells have no counts.
 const COUNTED: usize = 16;
+/// Room for an axis's name and the gaps around those of the classes.
+const AXIS: f64 = 24.0;
 
 impl MatrixChart {
     /// The chart as an SVG document. A cell's strength is its share of the true class;
@@ -30,7 +32,7 @@ impl MatrixChart {
             .map(|name| text_width(name))
             .fold(20.0, f64::max);
         let margin = if named {
-            widest.min(118.0) + 14.0
+            widest.min(118.0) + AXIS
         } else {
             30.0
         };
@@ -41,7 +43,7 @@ impl MatrixChart {
             13.0
         };
         let top = if named {
-            26.0 + (margin - 14.0) * 0.75
+            28.0 + (margin - AXIS) * 0.77
         } else {
             30.0
         };
@@ -61,7 +63,7 @@ impl MatrixChart {
             svg.add(format_args!("<g font-size=\"{font:.1}\">"));
             for (index, name) in self.names.iter().enumerate() {
                 let at = side * (index as f64 + 0.5);
-                let name = fitted(name, (margin - 22.0) * 13.0 / font);
+                let name = fitted(name, (margin - AXIS) * 13.0 / font);
                 svg.text(
                     (margin - 5.0, top + at + font * 0.35),
                     Anchor::End,
@@ -99,7 +101,8 @@ impl MatrixChart {
                 );
                 if classes <= COUNTED {
                     let place = (x + side / 2.0, y + side / 2.0 + 4.0);
-                    let colour = if share > 0.5 { super::PAPER } else { INK };
+                    // In a light scheme and in a dark one each is easier to read so.
+                    let colour = if share > 0.8 { super::PAPER } else { INK };
                     svg.text(place, Anchor::Middle, colour, &count.to_string());
                 }
                 svg.add(format_args!("</g>"));
@@ -143,6 +146,12 @@ mod tests {
         assert!(svg.contains("cat named dog: 1 of 4"));
         assert!(svg.contains("data-cell=\"0,1\"") && !svg.contains("data-cell=\"1,0\""));
         assert!(!MatrixChart::default().svg().contains("NaN"));
+        // Names for which there is room are whole.
+        let named = MatrixChart {
+            names: vec!["building".into(), "telephone box".into()],
+            ..matrix.clone()
+        };
+        assert_eq!(named.svg().matches(">telephone box<").count(), 2);
         let large = MatrixChart {
             names: (0..300).map(|i| i.to_string()).collect(),
             counts: vec![vec![0; 300]; 300],

@@ -117,7 +117,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                     <span class="if-touch">"Choose images with labels"</span>
                 </h3>
                 <p class="help">
-                    "or images with a table of labels (CSV, TSV, JSONL), a zip of either, or a folder of shards from CLIP_benchmark. See how often the model is right, where it errs, and what it cannot do. Nothing leaves this device."
+                    "or images with a table of labels (CSV, TSV, JSONL), a zip of either, or CLIP_benchmark’s shards. See how often the model is right, where it errs, and what it cannot do. Nothing leaves this device."
                 </p>
             </Show>
             <p class="ways">
@@ -179,7 +179,7 @@ fn Templates(evaluation: EvaluationController) -> impl IntoView {
     let option = move |this: TemplateChoice, text: String| {
         let value = this.value();
         view! {
-            <option value=value selected=move || choice.with(|choice| *choice == this)>
+            <option value=value prop:selected=move || choice.with(|choice| *choice == this)>
                 {text}
             </option>
         }

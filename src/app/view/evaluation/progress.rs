@@ -10,6 +10,7 @@ fn text(session: &EvaluationSession) -> String {
     match (&session.progress, session.paused) {
         (_, true) => "Paused".into(),
         (Some(progress), false) => stage_text(progress),
+        (None, false) if session.waits() => "Waiting for the model…".into(),
         (None, false) => "Starting…".into(),
     }
 }

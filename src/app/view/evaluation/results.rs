@@ -140,7 +140,7 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
                     view! {
                         <option
                             value=class.to_string()
-                            selected=move || cell.get().is_some_and(|cell| this(cell) == class)
+                            prop:selected=move || cell.get().is_some_and(|cell| this(cell) == class)
                         >
                             {name}
                         </option>

@@ -1,0 +1,295 @@
+// The evaluating side of the page, in a real Chromium: on generated images its figures are those of
+// `clip evaluate`, and long work can be paused and ended.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import * as h from "./harness.mjs";
+
+const { hook, MODE, SLOW } = h;
+const options = { timeout: 5 * SLOW };
+const EACH = 6;
+const COLOURS = { red: [255, 0, 0], green: [0, 160, 0], blue: [0, 40, 220], yellow: [250, 220, 0] };
+
+/** The figures of the command. */
+async function command(data, ...more) {
+  const run = promisify(execFile);
+  const { stdout } = await run(h.CLIP, ["evaluate", "--data", data, "--device", "cpu", "--json", ...more], {
+    maxBuffer: 1 << 26,
+  });
+  return JSON.parse(stdout);
+}
+
+/** Equal, but for the last digits of 32-bit floats. */
+function assertSame(found, wanted, what) {
+  if (typeof wanted === "number") {
+    assert.ok(Math.abs(found - wanted) <= 2e-4 * Math.max(1, Math.abs(wanted)), `${what}: ${found}, not ${wanted}`);
+  } else if (wanted && typeof wanted === "object") {
+    assert.deepEqual(Object.keys(found ?? {}), Object.keys(wanted), what);
+    for (const key of Object.keys(wanted)) assertSame(found[key], wanted[key], `${what}.${key}`);
+  } else {
+    assert.equal(found, wanted, what);
+  }
+}
+
+/** A tar with short names. */
+function tar(files) {
+  const blocks = [];
+  for (const [name, bytes] of files) {
+    const header = Buffer.alloc(512);
+    header.write(name, 0);
+    header.write("0000644\0", 100);
+    header.write(`${bytes.length.toString(8).padStart(11, "0")}\0`, 124);
+    header.write("        0ustar\0" + "00", 148);
+    const sum = header.reduce((sum, byte) => sum + byte, 0);
+    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+    blocks.push(header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512));
+  }
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+describe(`evaluation on labelled images (${MODE})`, { timeout: 20 * SLOW }, () => {
+  let server, browser, root, data;
+
+  before(async () => {
+    server = await h.startServer();
+    browser = await h.launchBrowser();
+    root = await mkdtemp(join(tmpdir(), "clip-evaluate-"));
+    data = join(root, "colours");
+    for (const [name, rgb] of Object.entries(COLOURS)) {
+      await mkdir(join(data, name), { recursive: true });
+      for (let number = 0; number < EACH; number++) {
+        const shade = rgb.map((value) => Math.max(0, Math.min(255, value + 9 * number - 30)));
+        await writeFile(join(data, name, `${number}.png`), await h.plainPng(64 + number, 48, shade));
+      }
+    }
+    await writeFile(join(data, "red", "broken.png"), h.noise(500));
+    await writeFile(join(data, "blue", "copy.png"), await readFile(join(data, "blue", "3.png")));
+  });
+
+  after(async () => {
+    await browser?.close();
+    server?.stop();
+    if (root) await rm(root, { recursive: true, force: true });
+  });
+
+  async function opened(more) {
+    const opened = await h.openPage(browser, `${server.url}#evaluate`, { acceptDownloads: true, ...more });
+    await h.waitReady(opened.page);
+    return opened;
+  }
+
+  const title = (page, text) => page.locator(hook("evaluate-title")).filter({ hasText: text }).waitFor();
+  const idle = (page) => page.locator(`${hook("prompts-start")}:enabled`).waitFor();
+
+  async function saved(page, what) {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.locator(hook(what)).click()]);
+    return (await readFile(await file.path())).toString();
+  }
+  const figures = async (page) => JSON.parse(await saved(page, "evaluate-json"));
+
+  test("its figures are those of the command", options, async () => {
+    const report = join(root, "report.html");
+    const wanted = await command(data, "--report", report, "--shots", "1,2,all", "--draws", "2", "--limits");
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(data);
+      await title(page, "on colours");
+      await idle(page);
+      let found = await figures(page);
+      for (const part of ["metrics", "calibration", "templates"]) assertSame(found[part], wanted[part], part);
+      for (const part of ["images", "top_1", "top_5", "among_10", "classes", "confusion"]) {
+        assertSame(found.evaluation[part], wanted.evaluation[part], part);
+      }
+      assert.deepEqual(
+        found.left_out_by_reason.map(({ problem, count }) => [problem, count]),
+        wanted.left_out_by_reason.map(({ problem, count }) => [problem, count]),
+      );
+      assert.match(await page.locator(hook("evaluate-left-out")).innerText(), /1 .*not readable/s);
+      const shown = await page.locator(hook("evaluate-overview")).innerText();
+      const percent = `${(100 * wanted.metrics.top_1.value).toFixed(1)} %`;
+      assert.ok(shown.includes(percent), `${percent} in ${shown}`);
+
+      await page.locator(hook("prompts-start")).click();
+      await page.locator(`${hook("evaluate-prompts")} svg`).first().waitFor();
+      await idle(page);
+      await page.locator(hook("shots-numbers")).fill("1, 2, none");
+      assert.ok(await page.locator(hook("shots-start")).isDisabled());
+      await page.locator(hook("shots-numbers")).fill("1, 2, all");
+      await page.locator(hook("shots-draws")).fill("2");
+      await page.locator(hook("shots-draws")).blur();
+      await page.locator(hook("shots-start")).click();
+      await page.locator(`${hook("evaluate-shots")} svg`).first().waitFor();
+      for (const button of await page.locator(hook("limit")).all()) {
+        await idle(page);
+        const name = await button.getAttribute("data-limit");
+        await button.click();
+        await page.locator(`${hook("evaluate-limits")} h3`).filter({ hasText: name }).waitFor();
+      }
+      await idle(page);
+      found = await figures(page);
+      assertSame(found.prompts, wanted.prompts, "prompts");
+      assertSame(found.shots, wanted.shots, "shots");
+      assertSame(found.limits, wanted.limits, "limits");
+
+      const html = await saved(page, "evaluate-html");
+      const sections = (text) => [...text.matchAll(/<section id="(\w+)"/g)].map(([, id]) => id);
+      assert.deepEqual(sections(html), sections(await readFile(report, "utf8")));
+      assert.ok(!html.includes("<script"));
+      assert.equal((html.match(/<img src="data:/g) ?? []).length, Math.min(20, wanted.evaluation.mistakes.length));
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("a cell of the confusion matrix shows its images, by mouse and by keyboard", options, async () => {
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(data);
+      await title(page, "on colours");
+      const { evaluation } = await figures(page);
+      const [first, second] = evaluation.confusion;
+      const shows = async ({ truth, answer, images }) => {
+        const name = (index) => evaluation.classes[index].name;
+        const text = truth === answer ? `${name(truth)}, named right` : `${name(truth)} named ${name(answer)}`;
+        await page.locator(hook("cell-title")).filter({ hasText: text }).waitFor();
+        const pictures = page.locator(`${hook("cell-picture")} img`);
+        await pictures.nth(images - 1).waitFor();
+        assert.equal(await pictures.count(), images);
+      };
+      await page.locator(`[data-cell="${first.truth},${first.answer}"]`).click();
+      await shows(first);
+      await page.locator(hook("cell-truth")).selectOption(String(second.truth));
+      await page.locator(hook("cell-answer")).selectOption(String(second.answer));
+      await shows(second);
+      // Other templates, on the same images.
+      await page.locator(hook("evaluate-templates")).selectOption("written");
+      await page.locator(hook("evaluate-written")).fill("the colour");
+      await page.locator(hook("evaluate-written")).blur();
+      await page.getByText("has no {label} in it").waitFor();
+      await page.locator(hook("evaluate-written")).fill("the colour {label}\n{label}");
+      await page.locator(hook("evaluate-written")).blur();
+      await page.locator(hook("evaluate-method")).filter({ hasText: "the colour {label}" }).waitFor();
+      const templates = ["--template", "the colour {label}", "--template", "{label}"];
+      const wanted = await command(data, ...templates);
+      assertSame((await figures(page)).metrics, wanted.metrics, "metrics");
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("shards, sample images and those of the Train tab are evaluated", options, async () => {
+    const shards = join(root, "shards");
+    await mkdir(join(shards, "test"), { recursive: true });
+    const names = Object.keys(COLOURS);
+    const files = [];
+    for (const [label, name] of names.entries()) {
+      for (let number = 0; number < 3; number++) {
+        const key = `s${label}${number}`;
+        files.push([`${key}.png`, await readFile(join(data, name, `${number}.png`))]);
+        files.push([`${key}.cls`, Buffer.from(String(label))]);
+      }
+    }
+    await writeFile(join(shards, "test/0.tar"), tar(files));
+    await writeFile(join(shards, "classnames.txt"), names.join("\n"));
+    await writeFile(join(shards, "zeroshot_classification_templates.txt"), "something {c}\n");
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(shards);
+      await title(page, "on shards");
+      await page.locator(hook("evaluate-templates")).selectOption("own");
+      await page.locator(hook("evaluate-method")).filter({ hasText: "something {label}" }).waitFor();
+      const wanted = await command(shards, "--template", "something {label}");
+      assert.equal(wanted.metrics.images, 12);
+      assertSame((await figures(page)).metrics, wanted.metrics, "metrics");
+
+      // The same without their folder.
+      await page.locator(hook("evaluate-close")).click();
+      const loose = ["test/0.tar", "classnames.txt", "zeroshot_classification_templates.txt"];
+      await page.locator(hook("evaluate-files")).setInputFiles(loose.map((name) => join(shards, name)));
+      await title(page, "on images");
+      assert.equal((await figures(page)).metrics.images, 12);
+
+      await page.locator(hook("evaluate-samples")).click();
+      await title(page, "on sample images");
+      const samples = await figures(page);
+      assert.equal(samples.metrics.images, 96);
+
+      // The same images by way of the Train tab.
+      await page.locator(hook("tab-train")).click();
+      await page.locator(hook("sample-data")).click();
+      await page.locator(hook("data-amount")).filter({ hasText: "held out" }).waitFor();
+      await page.locator(hook("tab-evaluate")).click();
+      await page.locator(hook("evaluate-training")).click();
+      await title(page, "on samples");
+      assertSame((await figures(page)).metrics, samples.metrics, "metrics");
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("a second model is compared on the same images", options, async () => {
+    const model = join(h.ROOT, "tests/golden/models/hf-tokenizer-bf16");
+    const wanted = await command(data, "--model", model, "--compare", "bundled");
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(data);
+      await title(page, "on colours");
+      await page.locator(hook("tab-classify")).click();
+      const names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
+      const read = async (name) => ({ name, bytes: await readFile(join(model, name)) });
+      await h.drop(page, await Promise.all(names.map(read)));
+      await page.locator(hook("tab-evaluate")).click();
+      await page.locator(hook("evaluate-again")).click();
+      await page.locator(hook("evaluate-models")).waitFor();
+      const found = await figures(page);
+      assertSame(found.metrics, wanted.metrics, "metrics");
+      assertSame(found.comparison.test, wanted.comparison.test, "test");
+      assertSame(found.comparison.metrics, wanted.comparison.metrics, "the other's metrics");
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("long work is paused and ended, and errors are told in words", options, async () => {
+    const { page, problems, close } = await opened();
+    try {
+      await page.locator(hook("evaluate-folder")).setInputFiles(join(data, "red"));
+      await page.locator(hook("evaluate-error")).filter({ hasText: /at least two classes|no usable images/ }).waitFor();
+      await page.locator(hook("evaluate-samples")).click();
+      await title(page, "on sample images");
+      await idle(page);
+      await page.locator(hook("shots-draws")).fill("20");
+      await page.locator(hook("shots-draws")).blur();
+      await page.locator(hook("shots-start")).click();
+      const progress = page.locator(hook("evaluate-progress"));
+      await progress.filter({ hasText: /fits/ }).waitFor();
+      await page.locator(hook("evaluate-pause")).click();
+      await progress.filter({ hasText: "Paused" }).waitFor();
+      // Meanwhile the worker answers others.
+      await page.locator(hook("tab-classify")).click();
+      await h.drop(page, [join(h.FIXTURES, "drawings/cat.png")]);
+      await h.setLabels(page, ["cat", "pizza"]);
+      await h.ranking(page, "cat.png", ["cat", "pizza"]);
+      await page.locator(hook("tab-evaluate")).click();
+      await page.locator(hook("evaluate-pause")).click();
+      await progress.filter({ hasText: /fits/ }).waitFor();
+      await page.locator(hook("evaluate-cancel")).click();
+      await idle(page);
+      assert.equal(await page.locator(`${hook("evaluate-shots")} svg`).count(), 0);
+      await page.locator(hook("evaluate-close")).click();
+      await page.locator(hook("evaluate-overview")).waitFor({ state: "detached" });
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+});
