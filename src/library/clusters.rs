@@ -29,21 +29,21 @@ pub struct Cluster {
 const SAMPLE: usize = 1000;
 /// Numbers of clusters to choose from.
 const COUNTS: [usize; 14] = [2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50];
-/// Fewest images per cluster, on average, when the number is chosen.
-const MEAN_SIZE: usize = 3;
+/// How much farther from 1 than the best a silhouette may be. Those of photographs hardly differ
+/// between two large groups and many small ones, which tell more; those of clear groups do.
+const SLACK: f32 = 1.15;
 /// After so many rounds the centres hardly move.
 const ROUNDS: usize = 30;
 
-/// Clusters of some of an index's images, the largest first. Without `count` the number
-/// of clusters is the one with the best silhouette over a sample. The result is the same
-/// each time; there are fewer clusters than asked for where images are equal.
+/// Clusters of some of an index's images, the largest first. Without `count` their number is
+/// the largest with a silhouette near the best, over a sample. The result is the same each time; there are fewer clusters than asked for where images are equal.
 pub fn clusters(index: &Index, entries: &[usize], count: Option<usize>) -> Vec<Cluster> {
     let dim = index.model().embed_dim();
     let rows = index.rows_of(entries);
     let sample = sample(&rows, dim);
     let seeds = match count {
         Some(count) => first_centres(&sample, count),
-        None => best_centres(&sample, dim),
+        None => best_centres(&sample),
     };
     let (centres, nearest) = k_means(&rows, seeds);
     let mut found: Vec<Cluster> = (centres.into_iter())
@@ -171,24 +171,26 @@ fn first_centres(sample: &[Vec<f32>], count: usize) -> Vec<Vec<f32>> {
     centres
 }
 
-/// Centres of the number of clusters that has the best mean silhouette over the sample.
-fn best_centres(sample: &[Vec<f32>], dim: usize) -> Vec<Vec<f32>> {
+/// Centres of the largest number of clusters whose mean silhouette over the sample is near the
+/// best. The square of that number is at most twice the sample's.
+fn best_centres(sample: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let rows: Vec<f16> = (sample.iter().flatten())
         .map(|value| f16::from_f32(*value))
         .collect();
     let pairs = similarities(Rows::F16(&rows), sample);
-    let mut best = (f32::NEG_INFINITY, first_centres(sample, 1));
-    for count in COUNTS {
-        if count > 2 && count * MEAN_SIZE > rows.len() / dim.max(1) {
-            break;
-        }
-        let (centres, nearest) = k_means(&rows, first_centres(sample, count));
-        let silhouette = silhouette(&pairs, &nearest, centres.len());
-        if silhouette > best.0 {
-            best = (silhouette, centres);
-        }
-    }
-    best.1
+    let tried: Vec<(f32, Vec<Vec<f32>>)> = (COUNTS.into_iter())
+        .take_while(|count| *count == 2 || count * count <= 2 * sample.len())
+        .map(|count| {
+            let (centres, nearest) = k_means(&rows, first_centres(sample, count));
+            (silhouette(&pairs, &nearest, centres.len()), centres)
+        })
+        .collect();
+    let best = (tried.iter()).fold(f32::NEG_INFINITY, |best, (silhouette, _)| {
+        best.max(*silhouette)
+    });
+    let near = |silhouette: f32| 1.0 - silhouette <= SLACK * (1.0 - best);
+    let chosen = tried.into_iter().rfind(|(silhouette, _)| near(*silhouette));
+    chosen.map_or_else(|| first_centres(sample, 1), |(_, centres)| centres)
 }
 
 /// Mean silhouette of a clustering: how much nearer images are to those of their own
@@ -319,6 +321,17 @@ mod tests {
             found,
             "the same again"
         );
+    }
+
+    #[test]
+    fn groups_within_groups_are_parted() {
+        // Four groups, two and two of which are nearer to each other.
+        let degrees: Vec<f32> = (0..400)
+            .map(|i| [0.0, 40.0, 180.0, 220.0][i % 4] + 1.3 * ((i * 7 % 23) as f32 - 11.0))
+            .collect();
+        let index = index(&degrees);
+        let found = clusters(&index, &all(&index), None);
+        assert!((4..=12).contains(&found.len()), "{}", found.len());
     }
 
     #[test]
