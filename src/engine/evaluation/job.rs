@@ -85,7 +85,7 @@ struct Opened<F> {
 
 /// How a job ends.
 enum Done<F> {
-    Opened(Opened<F>),
+    Opened(Rc<Opened<F>>),
     Found(EvaluationEvent),
 }
 
@@ -347,7 +347,7 @@ where
                     let files = Rc::new(F::open(name.clone(), paths, files).await?);
                     read(name, files, &templates, false, &mut encoder, &mut at)
                         .await
-                        .map(Done::Opened)
+                        .map(|opened| Done::Opened(Rc::new(opened)))
                 })
             }
             request => {
@@ -399,7 +399,7 @@ where
         let event = match done {
             Ok(Done::Opened(opened)) => {
                 let event = EvaluationEvent::Evaluated(Box::new(opened.outcome()));
-                self.open = Some(Rc::new(opened));
+                self.open = Some(opened);
                 event
             }
             Ok(Done::Found(event)) => event,
@@ -579,7 +579,7 @@ impl<F: Folder> Opened<F> {
         let templates = &self.evaluated.report.templates;
         let event = match request {
             EvaluationRequest::Evaluate { templates } => {
-                return Ok(Done::Opened(Opened {
+                return Ok(Done::Opened(Rc::new(Opened {
                     name: self.name.clone(),
                     files: self.files.clone(),
                     set: set.clone(),
@@ -587,7 +587,7 @@ impl<F: Folder> Opened<F> {
                     evaluated: set
                         .evaluate(encoder, features, &self.name, &templates)
                         .await?,
-                }));
+                })));
             }
             EvaluationRequest::Prompts { sets } => {
                 let (comparison, notes) = set
