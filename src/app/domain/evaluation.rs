@@ -17,6 +17,14 @@ const MISTAKES: usize = 20;
 /// Images of a cell of the confusion matrix that are shown at first, and more with each
 /// click.
 const SHOWN: usize = 24;
+/// Limits that are tried with templates of their own; the others take those of the
+/// classifier.
+const TEMPLATES_OF_THEIR_OWN: [Limit; 4] = [
+    Limit::Counting,
+    Limit::LeftAndRight,
+    Limit::Digits,
+    Limit::Negation,
+];
 /// Numbers of images per class to learn from.
 pub const SHOTS: &str = "1, 2, 4, 8, 16, all";
 
@@ -487,8 +495,8 @@ impl Results {
         if report.model == before.report.model {
             report.prompts = before.report.prompts;
             report.limits = before.report.limits;
-            // It is tried with the templates of the classifier.
-            (report.limits).retain(|limit| limit.name != Limit::WrittenWords.name());
+            let kept = TEMPLATES_OF_THEIR_OWN.map(Limit::name);
+            (report.limits).retain(|limit| kept.contains(&limit.name.as_str()));
         } else if report.templates == before.report.templates {
             self.report.comparison = Some(ModelComparison {
                 model: before.report.model,

@@ -119,7 +119,7 @@ pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl Into
         <section class="train-part" aria-labelledby="evaluate-limits" data-testid="evaluate-limits">
             <h2 id="evaluate-limits">"Limits"</h2>
             <p class="help">
-                "Counting, left and right and digits are tried on generated images, written words and negation on yours."
+                "Some are tried on generated images, the others on yours."
             </p>
             <p class="ways">
                 {Limit::ALL
