@@ -40,7 +40,7 @@ const SEED: u64 = 0;
 
 /// Files of a data set, as they reach the worker.
 #[allow(async_fn_in_trait)] // one thread
-pub trait Folder: DataFiles + Sized {
+pub trait DataFolder: DataFiles + Sized {
     /// Handle of a file.
     type File;
 
@@ -58,7 +58,7 @@ pub trait Folder: DataFiles + Sized {
 }
 
 /// Sink of events.
-pub type EventSink = Rc<dyn Fn(EvaluationEvent)>;
+type EventSink = Rc<dyn Fn(EvaluationEvent)>;
 
 /// Evaluations of a worker: the open data set, and what is done with it.
 pub struct Evaluations<F> {
@@ -240,7 +240,7 @@ fn progress(stage: EvaluationStage, done: usize, total: usize) -> EvaluationEven
     }
 }
 
-impl<F: Folder + 'static> Evaluations<F>
+impl<F: DataFolder + 'static> Evaluations<F>
 where
     F::File: 'static,
 {
@@ -520,7 +520,7 @@ impl Serving {
 }
 
 /// Reads, encodes and evaluates a data set.
-async fn read<F: Folder>(
+async fn read<F: DataFolder>(
     name: String,
     files: Rc<F>,
     templates: &[String],
@@ -549,7 +549,7 @@ async fn read<F: Folder>(
     })
 }
 
-impl<F: Folder> Opened<F> {
+impl<F: DataFolder> Opened<F> {
     fn outcome(&self) -> EvaluationOutcome {
         let images = (self.set.paths())
             .zip(self.set.truth())
