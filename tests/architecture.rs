@@ -280,7 +280,7 @@ fn use_declarations_are_read() {
 
 /// Names that two public types share, with the reason.
 const SHARED_NAMES: [(&str, &str); 2] = [
-    ("Command", "of the page's two reducers, each with its own"),
+    ("Command", "of the page's reducers, each with its own"),
     ("PackedMatrix", "with a CPU backend and without"),
 ];
 

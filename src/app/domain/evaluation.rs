@@ -17,12 +17,20 @@ const MISTAKES: usize = 20;
 /// Images of a cell of the confusion matrix that are shown at first, and more with each
 /// click.
 const SHOWN: usize = 24;
+/// Limits that are tried with templates of their own; the others take those of the
+/// classifier.
+const TEMPLATES_OF_THEIR_OWN: [Limit; 4] = [
+    Limit::Counting,
+    Limit::LeftAndRight,
+    Limit::Digits,
+    Limit::Negation,
+];
 /// Numbers of images per class to learn from.
 pub const SHOTS: &str = "1, 2, 4, 8, 16, all";
 
 /// What is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum EvaluationTask {
     Evaluate,
     Prompts,
     Shots,
@@ -31,7 +39,7 @@ pub enum Task {
 
 /// How far a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct StageProgress {
     pub stage: EvaluationStage,
     pub done: u32,
     pub total: u32,
@@ -90,11 +98,11 @@ impl TemplateChoice {
 pub struct EvaluationSession {
     /// Name of the chosen data set.
     pub data: Option<String>,
-    pub task: Option<Task>,
-    pub progress: Option<Progress>,
+    pub task: Option<EvaluationTask>,
+    pub progress: Option<StageProgress>,
     pub paused: bool,
     /// What went wrong with the last task.
-    pub error: Option<(Task, String)>,
+    pub error: Option<(EvaluationTask, String)>,
     pub results: Option<Results>,
     /// Counts the changes of what the report shows.
     pub revision: u32,
@@ -165,7 +173,7 @@ impl EvaluationSession {
 
     /// Reads the images and evaluates the model on them.
     pub fn evaluate(&mut self) -> Vec<Command> {
-        self.start(Task::Evaluate);
+        self.start(EvaluationTask::Evaluate);
         match self.ready {
             true => self.send_files(),
             false => {
@@ -180,7 +188,7 @@ impl EvaluationSession {
         vec![Command::SendFiles(self.chosen())]
     }
 
-    fn start(&mut self, task: Task) {
+    fn start(&mut self, task: EvaluationTask) {
         self.task = Some(task);
         self.progress = None;
         self.paused = false;
@@ -233,7 +241,7 @@ impl EvaluationSession {
         if self.problem().is_some() || !self.can_start() {
             return Vec::new();
         }
-        self.start(Task::Evaluate);
+        self.start(EvaluationTask::Evaluate);
         let templates = self.chosen();
         vec![Command::Send(EvaluationRequest::Evaluate { templates })]
     }
@@ -248,7 +256,7 @@ impl EvaluationSession {
         if !self.can_start() || self.problem().is_some() {
             return Vec::new();
         }
-        self.start(Task::Prompts);
+        self.start(EvaluationTask::Prompts);
         let own = (self.results.as_ref()).map_or_else(Vec::new, |r| r.own_templates.clone());
         let chosen = self.chosen();
         let name = match &self.templates {
@@ -267,7 +275,7 @@ impl EvaluationSession {
         if !self.can_start() {
             return Vec::new();
         }
-        self.start(Task::Shots);
+        self.start(EvaluationTask::Shots);
         vec![Command::Send(EvaluationRequest::Shots { shots, draws })]
     }
 
@@ -276,7 +284,7 @@ impl EvaluationSession {
         if !self.can_start() {
             return Vec::new();
         }
-        self.start(Task::Limit(limit));
+        self.start(EvaluationTask::Limit(limit));
         vec![Command::Send(EvaluationRequest::Limit(limit))]
     }
 
@@ -383,7 +391,7 @@ impl EvaluationSession {
             EvaluationEvent::Progress { stage, done, total } => {
                 // One that was on its way may come after the end.
                 if self.task.is_some() {
-                    self.progress = Some(Progress { stage, done, total });
+                    self.progress = Some(StageProgress { stage, done, total });
                 }
                 return Vec::new();
             }
@@ -399,7 +407,7 @@ impl EvaluationSession {
                 return Vec::new();
             }
             EvaluationEvent::Failed { error } => {
-                let task = self.task.unwrap_or(Task::Evaluate);
+                let task = self.task.unwrap_or(EvaluationTask::Evaluate);
                 self.error = Some((task, sentence(&error)));
             }
             EvaluationEvent::Closed => self.held = false,
@@ -487,8 +495,8 @@ impl Results {
         if report.model == before.report.model {
             report.prompts = before.report.prompts;
             report.limits = before.report.limits;
-            // It is tried with the templates of the classifier.
-            (report.limits).retain(|limit| limit.name != Limit::WrittenWords.name());
+            let kept = TEMPLATES_OF_THEIR_OWN.map(Limit::name);
+            (report.limits).retain(|limit| kept.contains(&limit.name.as_str()));
         } else if report.templates == before.report.templates {
             self.report.comparison = Some(ModelComparison {
                 model: before.report.model,
@@ -528,8 +536,8 @@ pub fn parse_shots(text: &str) -> Result<Vec<Option<u32>>, String> {
 }
 
 /// A stage in words.
-pub fn stage_text(progress: &Progress) -> String {
-    let Progress { stage, done, total } = progress;
+pub fn stage_text(progress: &StageProgress) -> String {
+    let StageProgress { stage, done, total } = progress;
     match stage {
         EvaluationStage::Images => format!("Encoding images: {done} of {total}"),
         EvaluationStage::Prompts => format!("Encoding prompts: {done} of {total}"),
@@ -582,7 +590,7 @@ mod tests {
     fn images_wait_for_the_model_and_mistakes_are_shown() {
         let mut session = EvaluationSession::default();
         assert!(session.open("pets".into()).is_empty());
-        assert_eq!(session.task, Some(Task::Evaluate));
+        assert_eq!(session.task, Some(EvaluationTask::Evaluate));
         assert!(session.waits() && session.pause(true).is_empty());
         let sent = session.opened();
         assert_eq!(sent, [Command::SendFiles(vec![DEFAULT_TEMPLATE.into()])]);
@@ -719,7 +727,10 @@ mod tests {
         session.on_event(EvaluationEvent::Failed {
             error: "no luck".into(),
         });
-        assert_eq!(session.error, Some((Task::Shots, "No luck.".into())));
+        assert_eq!(
+            session.error,
+            Some((EvaluationTask::Shots, "No luck.".into()))
+        );
         session.learn(vec![None], 1);
         session.disconnected();
         assert!(session.error.is_some() && session.task.is_none());

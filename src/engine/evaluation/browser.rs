@@ -7,7 +7,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
-use super::job::Folder;
+use super::job::DataFolder;
 use crate::data::{DataError, DataFiles, Problem, ShardFolder, WebDataset, ZipFiles};
 use crate::zero_shot::parse_templates;
 
@@ -51,7 +51,7 @@ async fn bytes(path: &str, blob: &Blob) -> Result<Vec<u8>, DataError> {
     }
 }
 
-impl Folder for BrowserFolder {
+impl DataFolder for BrowserFolder {
     type File = File;
 
     async fn open(name: String, paths: Vec<String>, files: Vec<File>) -> Result<Self, DataError> {

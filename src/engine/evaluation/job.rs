@@ -40,7 +40,7 @@ const SEED: u64 = 0;
 
 /// Files of a data set, as they reach the worker.
 #[allow(async_fn_in_trait)] // one thread
-pub trait Folder: DataFiles + Sized {
+pub trait DataFolder: DataFiles + Sized {
     /// Handle of a file.
     type File;
 
@@ -58,7 +58,7 @@ pub trait Folder: DataFiles + Sized {
 }
 
 /// Sink of events.
-pub type EventSink = Rc<dyn Fn(EvaluationEvent)>;
+type EventSink = Rc<dyn Fn(EvaluationEvent)>;
 
 /// Evaluations of a worker: the open data set, and what is done with it.
 pub struct Evaluations<F> {
@@ -85,7 +85,7 @@ struct Opened<F> {
 
 /// How a job ends.
 enum Done<F> {
-    Opened(Opened<F>),
+    Opened(Rc<Opened<F>>),
     Found(EvaluationEvent),
 }
 
@@ -240,7 +240,7 @@ fn progress(stage: EvaluationStage, done: usize, total: usize) -> EvaluationEven
     }
 }
 
-impl<F: Folder + 'static> Evaluations<F>
+impl<F: DataFolder + 'static> Evaluations<F>
 where
     F::File: 'static,
 {
@@ -347,7 +347,7 @@ where
                     let files = Rc::new(F::open(name.clone(), paths, files).await?);
                     read(name, files, &templates, false, &mut encoder, &mut at)
                         .await
-                        .map(Done::Opened)
+                        .map(|opened| Done::Opened(Rc::new(opened)))
                 })
             }
             request => {
@@ -399,7 +399,7 @@ where
         let event = match done {
             Ok(Done::Opened(opened)) => {
                 let event = EvaluationEvent::Evaluated(Box::new(opened.outcome()));
-                self.open = Some(Rc::new(opened));
+                self.open = Some(opened);
                 event
             }
             Ok(Done::Found(event)) => event,
@@ -520,7 +520,7 @@ impl Serving {
 }
 
 /// Reads, encodes and evaluates a data set.
-async fn read<F: Folder>(
+async fn read<F: DataFolder>(
     name: String,
     files: Rc<F>,
     templates: &[String],
@@ -549,7 +549,7 @@ async fn read<F: Folder>(
     })
 }
 
-impl<F: Folder> Opened<F> {
+impl<F: DataFolder> Opened<F> {
     fn outcome(&self) -> EvaluationOutcome {
         let images = (self.set.paths())
             .zip(self.set.truth())
@@ -579,7 +579,7 @@ impl<F: Folder> Opened<F> {
         let templates = &self.evaluated.report.templates;
         let event = match request {
             EvaluationRequest::Evaluate { templates } => {
-                return Ok(Done::Opened(Opened {
+                return Ok(Done::Opened(Rc::new(Opened {
                     name: self.name.clone(),
                     files: self.files.clone(),
                     set: set.clone(),
@@ -587,7 +587,7 @@ impl<F: Folder> Opened<F> {
                     evaluated: set
                         .evaluate(encoder, features, &self.name, &templates)
                         .await?,
-                }));
+                })));
             }
             EvaluationRequest::Prompts { sets } => {
                 let (comparison, notes) = set

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use pollster::block_on;
 
-use super::job::{Evaluations, Folder};
+use super::job::{DataFolder, Evaluations};
 use super::*;
 use crate::data::InMemory;
 use crate::engine::Engine;
@@ -16,7 +16,7 @@ use crate::engine::testing::bundled_engine;
 use crate::eval::{FewShotMethod, Limit};
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
-impl Folder for InMemory {
+impl DataFolder for InMemory {
     type File = Vec<u8>;
 
     async fn open(

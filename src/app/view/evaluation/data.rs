@@ -5,7 +5,7 @@ use leptos::{html, prelude::*};
 use super::progress::Working;
 use crate::app::controller::App;
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{EvaluationSession, Task, TemplateChoice};
+use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, TemplateChoice};
 use crate::app::view::dropping::{files, with_paths};
 use crate::app::view::widgets::NoteList;
 use crate::data::LeftOut;
@@ -62,7 +62,7 @@ pub fn DataSection(app: App) -> impl IntoView {
             </div>
             <Choose app empty />
             <Templates evaluation />
-            <Working evaluation of=|task| task == Task::Evaluate />
+            <Working evaluation of=|task| task == EvaluationTask::Evaluate />
             {left_out}
             {move || {
                 again

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::progress::Working;
 use super::section::{Sections, html};
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{EvaluationSession, SHOTS, Task, parse_shots};
+use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, SHOTS, parse_shots};
 use crate::eval::Limit;
 
 /// Draws of each number of images.
@@ -38,7 +38,7 @@ pub fn Prompts(evaluation: EvaluationController, sections: Sections) -> impl Int
                     "Compare prompts"
                 </button>
             </p>
-            <Working evaluation of=|task| task == Task::Prompts />
+            <Working evaluation of=|task| task == EvaluationTask::Prompts />
             <div class="report" inner_html=move || html.get()></div>
         </section>
     }
@@ -104,7 +104,7 @@ pub fn FewImages(evaluation: EvaluationController, sections: Sections) -> impl I
                     "Learn from few images"
                 </button>
             </p>
-            <Working evaluation of=|task| task == Task::Shots />
+            <Working evaluation of=|task| task == EvaluationTask::Shots />
             <div class="report" inner_html=move || html.get()></div>
         </section>
     }
@@ -119,7 +119,7 @@ pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl Into
         <section class="train-part" aria-labelledby="evaluate-limits" data-testid="evaluate-limits">
             <h2 id="evaluate-limits">"Limits"</h2>
             <p class="help">
-                "Counting, left and right and digits are tried on generated images, written words and negation on yours."
+                "Some are tried on generated images, the others on yours."
             </p>
             <p class="ways">
                 {Limit::ALL
@@ -139,7 +139,7 @@ pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl Into
                     })
                     .collect_view()}
             </p>
-            <Working evaluation of=|task| matches!(task, Task::Limit(_)) />
+            <Working evaluation of=|task| matches!(task, EvaluationTask::Limit(_)) />
             <div class="report" inner_html=move || html.get()></div>
         </section>
     }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{EvaluationSession, Task, stage_text};
+use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, stage_text};
 use crate::app::view::widgets::{Failure, ProgressBar};
 
 fn text(session: &EvaluationSession) -> String {
@@ -27,7 +27,7 @@ fn spoken(session: &EvaluationSession) -> String {
 
 /// Progress of the tasks that `of` picks, with their errors.
 #[component]
-pub fn Working(evaluation: EvaluationController, of: fn(Task) -> bool) -> impl IntoView {
+pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool) -> impl IntoView {
     let session = evaluation.session;
     let active = Memo::new(move |_| session.with(|s| s.task.is_some_and(of)));
     let paused = Memo::new(move |_| session.with(|s| s.paused));
