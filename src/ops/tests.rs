@@ -34,6 +34,7 @@ const EPILOGUES: [fn(Tensor<3>) -> Epilogue<3>; 6] = [
     |_| Epilogue::None,
     |_| Epilogue::QuickGelu,
     |_| Epilogue::Gelu,
+    |_| Epilogue::GeluTanh,
     |_| Epilogue::Relu,
     Epilogue::Add,
     Epilogue::AddRelu,
