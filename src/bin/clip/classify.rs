@@ -60,6 +60,8 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
             classifier
         }
     };
+    // Of a head the classes exclude each other.
+    let independent = head.is_none() && engine.scoring().is_independent();
     let mut answers = Vec::new();
     let mut classified = 0;
     let done = all_image_features(&engine, &arguments.images, |path, features| {
@@ -86,6 +88,12 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
             }
             (false, Ok(ranking)) => {
                 say!("{}", path.display())?;
+                let likely = ranking
+                    .first()
+                    .is_some_and(|ranked| ranked.probability >= 0.5);
+                if independent && !likely {
+                    say!("  none of these: no label reaches 50 %")?;
+                }
                 for ranked in ranking {
                     let percent = ranked.probability * 100.0;
                     say!(
@@ -102,7 +110,10 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     })
     .await;
     match arguments.json {
-        true => say!("{}", json!({ "images": answers }))?,
+        true => say!(
+            "{}",
+            json!({ "images": answers, "independent": independent })
+        )?,
         false if classified > 0 => say!(
             "computed on {}, {} weights",
             engine.device_info().name,

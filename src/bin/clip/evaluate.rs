@@ -13,7 +13,7 @@ use clip::data::{DataError, DataFiles, Dataset, LeftOut, Problem, WebDataset, ho
 use clip::engine::Engine;
 use clip::eval::{
     AttackCounts, Calibration, Evaluation, FewShotMethod, IntervalEstimate, Judged, LimitResult,
-    McNemar, Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks, softmax,
+    McNemar, Metrics, ModelComparison, Predictions, PromptComparison, Report, limit_tasks,
     write_word,
 };
 use clip::preprocess::{DecodedImage, decode};
@@ -167,11 +167,19 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
         logits: &logits,
         truth: &truth,
     };
+    let scoring = main.engine.scoring();
+    if scoring.is_independent() {
+        dataset.notes.push(
+            "the model gives each label a probability of its own; losses and calibration are those of \
+             their softmax, since an image of the data has one label"
+                .into(),
+        );
+    }
     let judged: Vec<Judged> = (images.test.iter().zip(&logits))
         .map(|(image, logits)| Judged {
             path: &dataset.pictures[images.pictures[*image]],
             truth: images.labels[*image],
-            probabilities: softmax(logits),
+            probabilities: scoring.probabilities(logits),
         })
         .collect();
     let all: Vec<String> = (dataset.classes.iter())
@@ -530,12 +538,8 @@ impl Encoder {
     }
 
     fn row(&self, features: &[f32], classifier: &[Vec<f32>]) -> Vec<f32> {
-        let scale = self.engine.logit_scale().exp();
         let similarities = zero_shot::similarities(features, classifier);
-        similarities
-            .into_iter()
-            .map(|similarity| scale * similarity)
-            .collect()
+        self.engine.scoring().logits(&similarities)
     }
 
     /// Logits of the tested images.
@@ -615,7 +619,7 @@ async fn learn(
         pool,
         test,
         zero_shot: classifier,
-        scale: main.engine.logit_scale().exp(),
+        scale: main.engine.scoring().scale(),
     };
     let settings = FewShotSettings {
         shots: arguments.shots.iter().map(|shots| shots.0).collect(),
