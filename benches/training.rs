@@ -15,7 +15,9 @@ use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::open_device;
 use clip::hub::{self, Bundled};
-use clip::model::{Activation, Clip, ClipConfig, TextConfig, VisionConfig, VitConfig};
+use clip::model::{
+    Activation, Clip, ClipConfig, TextConfig, TextPooling, VisionConfig, VitConfig, VitPooling,
+};
 use clip::train::{
     Batch, Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine,
     estimate_memory,
@@ -169,6 +171,8 @@ fn vit_b_32() -> ClipConfig {
             mlp_width: 3072,
             activation,
             layer_norm_eps: 1e-5,
+            pooling: VitPooling::ClassToken,
+            layer_scale: false,
         }),
         text: TextConfig {
             vocab_size: 49_408,
@@ -180,7 +184,12 @@ fn vit_b_32() -> ClipConfig {
             activation,
             layer_norm_eps: 1e-5,
             eos_token_id: None,
+            causal: true,
+            pooling: TextPooling::EndOfText,
+            projection_bias: false,
+            layer_scale: false,
         },
+        logit_bias: false,
     }
 }
 

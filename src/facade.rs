@@ -8,7 +8,7 @@ use crate::engine::{DeviceError, Engine, EngineError, open_device};
 use crate::hub::{self, HubError, LoadProgress, NativeModelFiles};
 use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::{PreprocessError, decode};
-use crate::zero_shot::{self, Ranked};
+use crate::zero_shot::{self, Ranked, Scoring};
 
 /// Images per batch: large enough to keep a device busy.
 const BATCH: usize = 16;
@@ -125,6 +125,12 @@ impl ClipModel {
     /// `logit_scale`, the logarithm of the inverse temperature.
     pub fn logit_scale(&self) -> f32 {
         self.engine.logit_scale()
+    }
+
+    /// How similarities become probabilities: by a softmax over the labels, or for each label
+    /// by itself.
+    pub fn scoring(&self) -> Scoring {
+        self.engine.scoring()
     }
 
     /// Features of images, unit vectors `[images][embed_dim]`, from the bytes of PNG,

@@ -788,6 +788,67 @@ fn a_classifier_is_trained_written_and_used() {
     }
 }
 
+/// A tiny random SigLIP: probabilities by the sigmoid of each logit, heads on its features,
+/// and no fine-tuning.
+#[test]
+fn siglip_is_classified_with_and_trained_on() {
+    let model = file("tests/golden/models/siglip-f32");
+    let picture = file("tests/golden/pictures/rgb_61x40.png");
+    let labels = ["cat", "dog", "a house"];
+    let with = |arguments: &[&str]| {
+        let cpu = ["--model", &model, "--images", &picture, "--device", "cpu"];
+        let mut all = vec![arguments[0]];
+        all.extend(cpu);
+        all.extend(&arguments[1..]);
+        all.iter()
+            .map(|argument| argument.to_string())
+            .collect::<Vec<_>>()
+    };
+    let found = |arguments: &[&str]| {
+        let all = with(arguments);
+        json(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let answer = found(&["classify", "--labels", &labels.join(","), "--json"]);
+    assert_eq!(answer["independent"], true);
+    let embedded = found(&["embed", "--texts", "a cat", "--json"]);
+    let [scale, bias] = ["logit_scale", "logit_bias"].map(|key| embedded[key].as_f64().unwrap());
+    for ranked in answer["images"][0]["labels"].as_array().unwrap() {
+        let logit = scale.exp() * ranked["similarity"].as_f64().unwrap() + bias;
+        let expected = 1.0 / (1.0 + (-logit).exp());
+        assert!((ranked["probability"].as_f64().unwrap() - expected).abs() < 1e-4);
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza"], 4);
+    let data = data.display().to_string();
+    for method in ["probe", "adapter"] {
+        let out = folder.path().join(method).display().to_string();
+        let output = train(&[
+            "--method", method, "--data", &data, "--out", &out, "--model", &model,
+        ]);
+        assert!(output.status.success(), "{output:?}");
+        let head = format!("{out}/head.safetensors");
+        let answer = found(&["classify", "--head", &head, "--json"]);
+        assert_eq!(answer["independent"], false);
+        let ranked = answer["images"][0]["labels"].as_array().unwrap();
+        let sum: f64 = ranked
+            .iter()
+            .map(|r| r["probability"].as_f64().unwrap())
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+    let out = folder.path().join("lora").display().to_string();
+    let output = train(&[
+        "--method", "lora", "--data", &data, "--out", &out, "--model", &model,
+    ]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && error.contains("probe or an adapter"),
+        "{error}"
+    );
+}
+
 #[test]
 fn one_picture_of_each_class_is_enough_for_an_adapter() {
     let folder = tempfile::tempdir().unwrap();

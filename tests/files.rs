@@ -8,6 +8,8 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::LazyLock;
 
+mod common;
+
 use clip::data::{DataError, DataFiles, Dataset, InMemory, LeftOut, ZipFiles};
 use pollster::block_on;
 use serde::Deserialize;
@@ -381,9 +383,13 @@ mod models {
     use std::ops::ControlFlow;
     use std::path::Path;
 
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Tensor, TensorData};
     use clip::hub::{self, Chunk, ChunkSink, HubError, ModelFiles};
+    use clip::model::TokenBatch;
     use pollster::block_on;
+    use serde_json::{Value, json};
+
+    use super::common::pixels;
 
     /// A model's files in memory.
     #[derive(Default)]
@@ -426,6 +432,29 @@ mod models {
         fn named(mut self, weights: &str) -> Self {
             self.weights = Some(weights.into());
             self
+        }
+
+        /// Features of an image and of a text, by a model on the CPU.
+        fn features(&self) -> Result<[Vec<f32>; 2], String> {
+            let numbers = |features: Tensor<2>| features.into_data().try_into_vec::<f32>().unwrap();
+            block_on(async {
+                let bundle = hub::open(self, None).await?;
+                let device = Device::flex();
+                let loaded = hub::load(self, &bundle, &device, None, &mut |_| ()).await?;
+                let size = bundle.config.vision.image_size();
+                let pixels = TensorData::new(pixels(1, size).concat(), [1, 3, size, size]);
+                let image = loaded
+                    .model
+                    .image_features(Tensor::from_data(pixels, &device));
+                let text = &bundle.config.text;
+                let ids: Vec<u32> = (0..text.context_length as u32)
+                    .map(|i| 11 * i % 300)
+                    .collect();
+                let rows = [(ids.clone(), text.pool_index(&ids))];
+                let batch = TokenBatch::new(&rows, text.causal, &device);
+                Ok([image, loaded.model.text_features(batch)].map(numbers))
+            })
+            .map_err(|error: HubError| error.to_string())
         }
 
         /// Config and notes, or the error, after all of the weights.
@@ -477,6 +506,7 @@ mod models {
     const OPEN_CLIP: &str = "openclip-quick-f32";
     const WEIGHTS: &str = "open_clip_model.safetensors";
     const CONFIG: &str = "open_clip_config.json";
+    const INDEX: &str = "open_clip_model.safetensors.index.json";
 
     fn other(file: &str) -> Vec<u8> {
         Memory::golden("openclip-gelu-f16").files[file].clone()
@@ -519,6 +549,275 @@ mod models {
         let files = Memory::golden(OPEN_CLIP).with(CONFIG, other(CONFIG));
         let error = files.open().err().unwrap();
         assert!(error.contains("the model's config requires"), "{error}");
+    }
+
+    /// Splits a file of weights in two, each a file of its own.
+    fn halves(weights: &[u8]) -> [Vec<u8>; 2] {
+        let tensors = safetensors::SafeTensors::deserialize(weights).unwrap();
+        let mut names: Vec<String> = tensors.names().into_iter().map(String::from).collect();
+        names.sort_unstable();
+        let (first, second) = names.split_at(names.len() / 2);
+        [first, second].map(|names| {
+            let part = names
+                .iter()
+                .map(|name| (name, tensors.tensor(name).unwrap()));
+            safetensors::serialize(part, None).unwrap()
+        })
+    }
+
+    #[test]
+    fn weights_in_several_files_are_read_as_one() {
+        for model in ["openclip-quick-f32", "hf-gelu-f16", "siglip-f32"] {
+            let whole = Memory::golden(model);
+            let weights = match model.starts_with("openclip") {
+                true => WEIGHTS,
+                false => "model.safetensors",
+            };
+            let [first, second] = halves(&whole.files[weights]);
+            let index = json!({ "weight_map": {
+                "a": "part-00001-of-00002.safetensors", "b": "part-00002-of-00002.safetensors",
+            }});
+            let expected = whole.features().unwrap();
+            let files = whole
+                .without(weights)
+                .with(&format!("{weights}.index.json"), index.to_string())
+                .with("part-00001-of-00002.safetensors", first.clone())
+                .with("part-00002-of-00002.safetensors", second);
+            assert_eq!(files.features().unwrap(), expected, "{model}");
+            let twice = files.with("part-00002-of-00002.safetensors", first);
+            assert!(twice.features().unwrap_err().contains("in two files"));
+        }
+    }
+
+    #[test]
+    fn every_pair_of_a_folder_is_tried() {
+        let own = Memory::golden(OPEN_CLIP).features().unwrap();
+        let marqo =
+            r#"{"model_type":"clip","auto_map":{"AutoModel":"m.M"},"open_clip_model_name":"x"}"#;
+        let siglip = Memory::golden("siglip-f32").files;
+        for (config, weights) in [
+            // Somebody else's config, with or without their weights.
+            (marqo.as_bytes().to_vec(), None),
+            (br#"{"model_type":"bert"}"#.to_vec(), None),
+            (siglip["config.json"].clone(), None),
+            // Weights that do not fit their config, or are no model.
+            (
+                br#"{"model_type":"clip"}"#.to_vec(),
+                Some(&siglip["model.safetensors"]),
+            ),
+            (siglip["config.json"].clone(), Some(&b"<html>".to_vec())),
+        ] {
+            let mut files = Memory::golden(OPEN_CLIP).with("config.json", config);
+            if let Some(weights) = weights {
+                files = files.with("model.safetensors", weights.clone());
+            }
+            assert_eq!(files.features().unwrap(), own);
+            let told = &files.open().unwrap().notes[0];
+            assert!(told.starts_with("not used: "), "{told}");
+        }
+        // A good pair goes first, and none is told apart from the other.
+        let files = Memory::golden("siglip-f32")
+            .with(CONFIG, Memory::golden(OPEN_CLIP).files[CONFIG].clone());
+        let expected = Memory::golden("siglip-f32").features().unwrap();
+        assert_eq!(files.features().unwrap(), expected);
+        // Where none is good, each says why.
+        let files = Memory::golden(OPEN_CLIP)
+            .with("config.json", marqo)
+            .with(CONFIG, r#"{"embed_dim":8}"#);
+        let error = files.features().unwrap_err();
+        assert!(
+            error.contains("auto_map") && error.contains("vision_cfg"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn tensors_without_a_place_are_named() {
+        let config = |layers: u64| {
+            let mut files = Memory::golden(OPEN_CLIP);
+            let mut config: Value = serde_json::from_slice(&files.files[CONFIG]).unwrap();
+            config["model_cfg"]["vision_cfg"]["layers"] = layers.into();
+            files = files.with(CONFIG, config.to_string());
+            files.features()
+        };
+        let error = config(1).unwrap_err();
+        assert!(error.contains("visual.transformer.resblocks.1"), "{error}");
+        assert!(error.contains("11 more tensors"), "{error}");
+        assert!(
+            config(3)
+                .unwrap_err()
+                .contains("have no `visual.transformer.resblocks.2")
+        );
+        assert!(config(2).is_ok());
+    }
+
+    #[test]
+    fn a_lone_file_tells_its_assumptions() {
+        let files = Memory::golden(OPEN_CLIP).without(CONFIG);
+        let notes = files.open().unwrap().notes;
+        assert!(
+            notes[0].contains("1 heads for images and 1 for texts"),
+            "{notes:?}"
+        );
+    }
+
+    /// Keys that change what is computed, as they do in the reference, and are therefore
+    /// neither refused nor without effect.
+    const MEANT: &[&str] = &[
+        "act_kwargs",
+        "approximate",
+        "context_length",
+        "eos_id",
+        "eos_token_id",
+        "eps",
+        "head_width",
+        "heads",
+        "hidden_act",
+        "image_size",
+        "layer_norm_eps",
+        "max_position_embeddings",
+        "model_cfg",
+        "model_type",
+        "no_causal_mask",
+        "norm_kwargs",
+        "num_attention_heads",
+        "pool_type",
+        "quick_gelu",
+        "text_config",
+        "vision_config",
+        "text_cfg",
+        "vision_cfg",
+    ];
+
+    /// Paths of all keys in an object.
+    fn keys(value: &Value, at: &str, found: &mut Vec<String>) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            found.push(format!("{at}/{key}"));
+            keys(value, &format!("{at}/{key}"), found);
+        }
+    }
+
+    /// Opens what was changed: refused in words, or the same as before. Returns whether it
+    /// was refused.
+    fn refused_or_same(files: &Memory, expected: Option<&[Vec<f32>; 2]>, what: &str) -> bool {
+        match (files.features(), expected) {
+            (Err(error), _) => {
+                assert!(error.len() > 20, "{what}: {error}");
+                true
+            }
+            (Ok(found), Some(expected)) => {
+                for (found, expected) in found.iter().zip(expected) {
+                    assert_eq!(found.len(), expected.len(), "{what}");
+                    let off = (found.iter().zip(expected)).map(|(a, b)| (a - b).abs());
+                    assert!(off.fold(0.0, f32::max) < 1e-6, "{what}: other features");
+                }
+                false
+            }
+            (Ok(_), None) => false,
+        }
+    }
+
+    #[test]
+    fn changed_configs_are_obeyed_or_refused() {
+        let values = || {
+            [
+                json!(null),
+                json!(0),
+                json!(1),
+                json!(2),
+                json!(-1),
+                json!(7),
+                json!(0.5),
+                json!(1e300),
+                json!(u64::MAX),
+                json!(true),
+                json!(false),
+                json!("other"),
+                json!(""),
+                json!([]),
+                json!([1, 2]),
+                json!({}),
+                json!({ "unknown": 1 }),
+            ]
+        };
+        let (mut tried, mut refused) = (0, 0);
+        for (model, file) in [
+            ("openclip-variants-f32", CONFIG),
+            ("openclip-first-f16", CONFIG),
+            ("openclip-resnet-f16", CONFIG),
+            ("hf-gelu-f16", "config.json"),
+            ("siglip-f32", "config.json"),
+            ("metaclip2-f16", "config.json"),
+        ] {
+            let files = Memory::golden(model);
+            let expected = files.features().unwrap();
+            let config: Value = serde_json::from_slice(&files.files[file]).unwrap();
+            let mut all = Vec::new();
+            keys(&config, "", &mut all);
+            let mut files = files;
+            for path in &all {
+                let (parent, key) = path.rsplit_once('/').unwrap();
+                if parent.starts_with("/preprocess_cfg") || key == "preprocess_cfg" {
+                    continue;
+                }
+                let meant = MEANT.contains(&key);
+                let mut changes: Vec<(String, Value)> = (values().into_iter())
+                    .map(|value| (key.to_owned(), value))
+                    .collect();
+                changes.push((format!("{key}_"), json!(1)));
+                for (key, value) in changes {
+                    let what = format!("{model} {parent}/{key} = {value}");
+                    let mut changed = config.clone();
+                    let object = changed.pointer_mut(parent).unwrap();
+                    object.as_object_mut().unwrap().insert(key.clone(), value);
+                    files = files.with(file, changed.to_string());
+                    let known = !key.ends_with('_');
+                    let expected = (!(meant && known)).then_some(&expected);
+                    tried += 1;
+                    let was_refused = refused_or_same(&files, expected, &what);
+                    // Beside `model_cfg` anything may stand.
+                    assert!(known || was_refused || key == "model_cfg_", "{what}");
+                    refused += usize::from(was_refused);
+                }
+            }
+        }
+        assert!(tried > 1500 && refused > tried / 3, "{refused} of {tried}");
+    }
+
+    #[test]
+    fn changed_headers_are_refused_or_harmless() {
+        let mut state = 1u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        let mut refused = 0;
+        for (model, weights) in [
+            ("openclip-eos-f16", WEIGHTS),
+            ("hf-legacy-eos-f32", "model.safetensors"),
+            ("siglip-f32", "model.safetensors"),
+        ] {
+            let mut files = Memory::golden(model);
+            let expected = files.features().unwrap();
+            let original = files.files[weights].clone();
+            let length = u64::from_le_bytes(*original.first_chunk().unwrap()) as usize;
+            for _ in 0..1000 {
+                let mut changed = original.clone();
+                let place = random(8 + length);
+                let byte = match random(3) {
+                    0 => b"0123456789"[random(10)],
+                    1 => b"abnqkvwFIBTF_.\"[]{},:"[random(21)],
+                    _ => random(256) as u8,
+                };
+                let what = format!("{model}: byte {place} = {byte}");
+                changed[place] = byte;
+                files = files.with(weights, changed);
+                refused += usize::from(refused_or_same(&files, Some(&expected), &what));
+            }
+        }
+        assert!(refused > 1500, "{refused}");
     }
 
     #[test]
@@ -595,11 +894,17 @@ mod models {
                 "the weights are in several files",
             ),
             (
-                whole()
-                    .without(WEIGHTS)
-                    .with("open_clip_model.safetensors.index.json", "{}"),
-                "save_pretrained",
+                whole().without(WEIGHTS).with(INDEX, "{}"),
+                "index.json cannot be used",
             ),
+            (
+                whole().without(WEIGHTS).with(
+                    INDEX,
+                    r#"{"weight_map":{"a":"a-00001-of-00002.safetensors"}}"#,
+                ),
+                "which is not there",
+            ),
+            (whole().without("tokenizer.json"), "no tokenizer.json"),
             (
                 whole()
                     .moved(WEIGHTS, "model-00001-of-00002.safetensors")

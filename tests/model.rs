@@ -7,8 +7,12 @@ use std::path::Path;
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, VisionConfig, WeightPrecision};
+use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
 use clip::preprocess::decode;
+use clip::train::{
+    AdamWHyperParameters, TrainError, TrainMode, TrainOptions, TrainableParams, Trainer,
+    WarmupCosine,
+};
 use clip::weights::{HeaderReader, KeyMap, Loader, Precision, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
@@ -189,6 +193,102 @@ models! {
     hugging_face_legacy_eos_f32: "hf-legacy-eos-f32",
     hugging_face_gelu_f16: "hf-gelu-f16",
     hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
+    open_clip_variants_f32: "openclip-variants-f32",
+    open_clip_eos_f16: "openclip-eos-f16",
+    open_clip_first_f16: "openclip-first-f16",
+    siglip_f32: "siglip-f32",
+    siglip_2_f16: "siglip2-f16",
+    metaclip_2_f16: "metaclip2-f16",
+}
+
+/// timm has no model of this size by a name, so the config is that of the same model in
+/// transformers.
+#[test]
+fn siglip_in_the_names_of_timm() {
+    let twin = Folder::new(&golden("models/siglip-f32")).unwrap();
+    let config = block_on(hub::open(&twin, None)).unwrap().config;
+    let folder = golden("models/timm-siglip-f16");
+    let expected = Expected::read(&folder);
+    let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
+    let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+    assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
+    let inferred = infer(&header, Some(Activation::GeluTanh)).unwrap();
+    assert_eq!(
+        without_heads(inferred.config),
+        without_heads(config.clone())
+    );
+
+    let device = burn::tensor::Device::flex();
+    for packed in [false, true] {
+        let mut loader = Loader::new(&config, &device, 0);
+        if packed {
+            loader = loader.packed(WeightPrecision::AsStored);
+        }
+        loader.push(&weights).unwrap();
+        let model = loader.finish().unwrap();
+        let size = config.vision.image_size();
+        let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
+        let images = model.image_features(burn::tensor::Tensor::from_data(pixels, &device));
+        let ids: Vec<_> = (expected.tokens.iter())
+            .map(|ids| (ids.clone(), config.text.pool_index(ids)))
+            .collect();
+        let texts = model.text_features(TokenBatch::new(&ids, config.text.causal, &device));
+        for (found, expected) in [
+            (images, &expected.image_features),
+            (texts, &expected.text_features),
+        ] {
+            let found = found.into_data().try_into_vec::<f32>().unwrap();
+            let rows: Vec<_> = found
+                .chunks(config.embed_dim)
+                .map(<[f32]>::to_vec)
+                .collect();
+            let distance = farthest(&rows, expected);
+            assert!(distance < CPU, "packed: {packed}, {distance}");
+        }
+    }
+}
+
+/// "None of these" is an answer of its own: what a text is given does not depend on others.
+#[test]
+fn siglip_answers_each_label_by_itself() {
+    let engine = open(&golden("models/siglip-f32"), DeviceChoice::Cpu);
+    assert!(engine.scoring().is_independent() && engine.model_info().independent);
+    let expected = Expected::read(&golden("models/siglip-f32"));
+    let images = block_on(engine.image_features(&expected.images())).unwrap();
+    let texts = block_on(engine.token_features(&expected.tokens)).unwrap();
+    let labels: Vec<String> = (0..texts.len()).map(|i| i.to_string()).collect();
+    let all = engine.rank(&images[0], &labels, &texts);
+    let one = engine.rank(&images[0], &labels[..1], &texts[..1]);
+    let same = all.iter().find(|ranked| ranked.label == one[0].label);
+    assert_eq!(same, Some(&one[0]));
+}
+
+#[test]
+fn siglip_is_trained_by_its_features_only() {
+    let folder = golden("models/siglip-f32");
+    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
+    let weights = fs::read(folder.join("model.safetensors")).unwrap();
+    let model = load(&bundle.config, &weights, &burn::tensor::Device::flex()).unwrap();
+    let options = TrainOptions {
+        method: TrainMode::Full(TrainableParams::ALL),
+        schedule: WarmupCosine {
+            learning_rate: 1e-3,
+            warmup_steps: 1,
+            steps: 2,
+        },
+        optimizer: AdamWHyperParameters {
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-6,
+            weight_decay: 0.0,
+        },
+        clip_norm: None,
+        micro_batch: 2,
+        gradient_checkpointing: false,
+        seed: 0,
+    };
+    let refused = Trainer::new(model, bundle.config, options);
+    assert!(matches!(refused, Err(TrainError::NotClip)));
 }
 
 /// Saves a model of `folder` in `key_map` and opens that again.
@@ -264,6 +364,8 @@ fn the_architecture_is_read_from_names_and_shapes() {
         "openclip-resnet-f16",
         "hf-legacy-eos-f32",
         "hf-gelu-f16",
+        "siglip-f32",
+        "siglip2-f16",
     ] {
         let files = Folder::new(&golden("models").join(name)).unwrap();
         let bundle = block_on(hub::open(&files, None)).unwrap();

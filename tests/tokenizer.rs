@@ -6,7 +6,9 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
-use clip::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, TokenIds, Tokenizer, TokenizerError};
+use clip::tokenizer::{
+    CLIP_VOCABULARY_SIZE, Cleaning, SpecialIds, TokenIds, Tokenizer, TokenizerError,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -54,6 +56,57 @@ fn compare(tokenizer: &Tokenizer, texts: &[String], expected: &[Vec<u32>]) {
         assert!(!truncated || length == tokenizer.context_length());
         assert_eq!(ids[length - 1], tokenizer.end_of_text());
     }
+}
+
+#[derive(Deserialize)]
+struct SiglipGolden {
+    siglip_transformers: Vec<Vec<u32>>,
+    siglip_open_clip: Vec<Vec<u32>>,
+    siglip2_transformers: Vec<Vec<u32>>,
+    siglip2_open_clip: Vec<Vec<u32>>,
+}
+
+#[test]
+fn siglip_ids_are_cleaned_and_padded_as_by_the_references() {
+    let golden_ids: SiglipGolden = serde_json::from_slice(&read("tests/golden/tokens_siglip.json"))
+        .expect("tokens_siglip.json");
+    let texts = golden().texts;
+    let open_clip = Some(Cleaning::OpenClipCanonicalize);
+    for (file, cleaning, pad, expected) in [
+        ("tiny_unigram.json", None, 1, golden_ids.siglip_transformers),
+        (
+            "tiny_unigram.json",
+            open_clip,
+            1,
+            golden_ids.siglip_open_clip,
+        ),
+        ("tiny_gemma.json", None, 0, golden_ids.siglip2_transformers),
+        (
+            "tiny_gemma.json",
+            open_clip,
+            0,
+            golden_ids.siglip2_open_clip,
+        ),
+    ] {
+        let json = read(&format!("tests/golden/{file}"));
+        let tokenizer = Tokenizer::siglip(&json, 16, cleaning).expect("tokenizer");
+        assert_eq!((tokenizer.end_of_text(), tokenizer.pad()), (1, pad));
+        assert_eq!(texts.len(), expected.len());
+        let mut other = Vec::new();
+        for (text, expected) in texts.iter().zip(&expected) {
+            let found = tokenizer.encode(text).expect("ids");
+            // Of a run of one letter many splits are equally likely.
+            let first = text.chars().next();
+            let run = text.chars().count() > 20 && text.chars().all(|c| Some(c) == first);
+            if &found.ids != expected && !run {
+                other.push((text, found.ids, expected));
+            }
+        }
+        assert!(other.is_empty(), "{file} {cleaning:?}: {other:?}");
+    }
+    let clip = read("tests/golden/tiny_tokenizer.json");
+    let refused = Tokenizer::siglip(&clip, 16, None);
+    assert!(matches!(refused, Err(TokenizerError::NoEnd)));
 }
 
 #[test]

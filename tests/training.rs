@@ -129,7 +129,7 @@ fn features(model: &Clip, batch: &Batch, size: usize) -> [Vec<f32>; 2] {
     let device = model.logit_scale.val().device();
     let pixels = TensorData::new(batch.pixels.concat(), [batch.len(), 3, size, size]);
     let images = model.image_features(Tensor::from_data(pixels, &device));
-    let texts = model.text_features(TokenBatch::new(&batch.texts, &device));
+    let texts = model.text_features(TokenBatch::new(&batch.texts, true, &device));
     [values(images), values(texts)]
 }
 
@@ -190,7 +190,7 @@ mod reference {
         }
         let mut trainer = Trainer::new(start.clone(), config.clone(), options).unwrap();
         let all = pixels(8, config.vision.image_size());
-        let ends = |ids: &Vec<u32>| config.text.end_of_text(ids);
+        let ends = |ids: &Vec<u32>| config.text.pool_index(ids);
         let batch = Batch {
             pixels: expected.pictures.iter().map(|i| all[*i].clone()).collect(),
             texts: (expected.tokens.iter())
@@ -701,7 +701,7 @@ mod peft {
         let (plain, config) = model(&expected.model, &Device::flex());
         let model = load_peft(plain, &files()).unwrap();
         let size = config.vision.image_size();
-        let ends = |ids: &Vec<u32>| config.text.end_of_text(ids);
+        let ends = |ids: &Vec<u32>| config.text.pool_index(ids);
         let texts = (expected.tokens.iter()).map(|ids| (ids.clone(), ends(ids)));
         let batch = Batch {
             pixels: pixels(3, size),

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
-use crate::zero_shot::{self, QuestionError};
+use crate::zero_shot::{self, QuestionError, Scoring};
 
 /// Error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,8 @@ pub struct Engine {
     info: ModelInfo,
     /// Log of the inverse temperature, read back once.
     logit_scale: f32,
+    /// Of a model that was trained with a sigmoid loss.
+    logit_bias: Option<f32>,
     /// Features of every prompt so far: further questions with the same labels, and
     /// further pictures, need no text encoding.
     prompts: HashMap<String, TextFeatures>,
@@ -97,24 +99,33 @@ const TOKEN_BATCH: usize = 512;
 /// Prompts to encode, the longest first: batches of similar length waste little on
 /// padding.
 #[derive(Default)]
-pub struct PendingPrompts(Vec<(String, TokenIds)>);
+pub struct PendingPrompts {
+    prompts: Vec<(String, TokenIds)>,
+    /// Whether the model reads the padding, too.
+    padded: bool,
+}
 
 impl PendingPrompts {
     /// Number of prompts.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.prompts.len()
     }
 
     /// Whether no prompt is left.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.prompts.is_empty()
     }
 
     /// Removes and returns the next batch.
     fn next(&mut self) -> Vec<(String, TokenIds)> {
-        let longest = self.0.last().map_or(1, |(_, tokens)| tokens.length);
-        let count = (TOKEN_BATCH / longest).max(1).min(self.0.len());
-        self.0.split_off(self.0.len() - count)
+        let longest = (self.prompts.last()).map_or(1, |(_, tokens)| match self.padded {
+            true => tokens.ids.len(),
+            false => tokens.length,
+        });
+        let count = (TOKEN_BATCH / longest.max(1))
+            .max(1)
+            .min(self.prompts.len());
+        self.prompts.split_off(self.prompts.len() - count)
     }
 }
 
@@ -139,7 +150,7 @@ impl Engine {
         };
         let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
         let model = loaded.model;
-        let scale = read_back(model.logit_scale.val()).await?;
+        let (logit_scale, logit_bias) = scale_and_bias(&model).await?;
         let info = ModelInfo {
             name: bundle.name,
             parameters: loaded.parameters,
@@ -153,6 +164,7 @@ impl Engine {
                 (WeightPrecision::AsStored, false) => "f32",
             }
             .into(),
+            independent: logit_bias.is_some(),
             notes: bundle.notes,
         };
         Ok(Self {
@@ -163,7 +175,8 @@ impl Engine {
             opened,
             precision,
             info,
-            logit_scale: scale.first().copied().unwrap_or_default(),
+            logit_scale,
+            logit_bias,
             prompts: HashMap::new(),
         })
     }
@@ -191,8 +204,8 @@ impl Engine {
     /// Swaps the model. The new one may have another shape, but must have the same image
     /// size and vocabulary. Returns the old one.
     pub async fn swap(&mut self, other: ModelSlot) -> Result<ModelSlot, EngineError> {
-        let scale = read_back(other.model.logit_scale.val()).await?;
-        self.logit_scale = scale.first().copied().unwrap_or_default();
+        (self.logit_scale, self.logit_bias) = scale_and_bias(&other.model).await?;
+        self.info.independent = self.logit_bias.is_some();
         self.prompts.clear();
         self.info.embed_dim = other.config.embed_dim as u32;
         Ok(ModelSlot {
@@ -254,6 +267,20 @@ impl Engine {
         self.logit_scale
     }
 
+    /// Bias of the logits, of a model that was trained with a sigmoid loss.
+    pub fn logit_bias(&self) -> Option<f32> {
+        self.logit_bias
+    }
+
+    /// How the model's similarities become probabilities.
+    pub fn scoring(&self) -> Scoring {
+        let scale = self.logit_scale.exp();
+        match self.logit_bias {
+            None => Scoring::Softmax { scale },
+            Some(logit_bias) => Scoring::Sigmoid { scale, logit_bias },
+        }
+    }
+
     /// Preprocessed picture, `[3, image_size, image_size]`.
     pub fn pixels(&self, picture: &DecodedImage) -> Vec<f32> {
         preprocess(picture, &self.preprocess)
@@ -295,9 +322,9 @@ impl Engine {
             return Err(EngineError::Vocabulary { id, vocab_size });
         }
         let ends: Vec<(Vec<u32>, usize)> = (ids.iter())
-            .map(|ids| (ids.clone(), self.config.text.end_of_text(ids)))
+            .map(|ids| (ids.clone(), self.config.text.pool_index(ids)))
             .collect();
-        let tokens = TokenBatch::new(&ends, &self.opened.device);
+        let tokens = TokenBatch::new(&ends, self.config.text.causal, &self.opened.device);
         rows(self.model.text_features(tokens), self.config.embed_dim).await
     }
 
@@ -309,7 +336,10 @@ impl Engine {
             .map(|text| Ok((text.clone(), self.tokens(text)?)))
             .collect::<Result<Vec<_>, EngineError>>()?;
         pending_prompts.sort_by_key(|(_, tokens)| tokens.length);
-        Ok(PendingPrompts(pending_prompts))
+        Ok(PendingPrompts {
+            prompts: pending_prompts,
+            padded: !self.config.text.causal,
+        })
     }
 
     /// Encodes the next batch of prompts; returns its size. Called until it returns 0, so
@@ -414,8 +444,18 @@ impl Engine {
         labels: &[String],
         classifier: &[Vec<f32>],
     ) -> Vec<Ranked> {
-        zero_shot::rank(image_features, labels, classifier, self.logit_scale.exp())
+        zero_shot::rank(image_features, labels, classifier, self.scoring())
     }
+}
+
+/// Log of the logit scale, and the logit bias.
+async fn scale_and_bias(model: &Clip) -> Result<(f32, Option<f32>), ReadBackError> {
+    let scale = read_back(model.logit_scale.val()).await?;
+    let bias = match &model.logit_bias {
+        Some(bias) => read_back(bias.val()).await?.first().copied(),
+        None => None,
+    };
+    Ok((scale.first().copied().unwrap_or_default(), bias))
 }
 
 /// Reads a matrix back from the device, row by row.

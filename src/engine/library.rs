@@ -618,8 +618,8 @@ async fn sort(
     engine: &mut Engine,
 ) -> Result<Vec<(String, u32, f32)>, String> {
     let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_string())?;
-    let scale = engine.logit_scale().exp();
-    let best = index.best_labels(&classifier, scale).unwrap_or_default();
+    let scoring = engine.scoring();
+    let best = index.best_labels(&classifier, scoring).unwrap_or_default();
     Ok((index.entries().iter().zip(best))
         .filter(|(entry, _)| passes(filter, entry))
         .map(|(entry, (label, probability))| (entry.file.path.clone(), label as u32, probability))

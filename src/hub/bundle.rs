@@ -5,11 +5,14 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use super::{ModelLocation, ModelLocationError};
-use crate::model::{Activation, Clip, ClipConfig, ConfigError, WeightPrecision};
+use super::twins::twin;
+use super::{ModelLocation, ModelLocationError, shards};
+use crate::model::{
+    Activation, Clip, ClipConfig, ConfigError, VisionConfig, VitPooling, WeightPrecision,
+};
 use crate::preprocess::{PreprocessConfig, PreprocessError};
-use crate::tokenizer::{CLIP_VOCABULARY_SIZE, SpecialIds, Tokenizer, TokenizerError};
-use crate::weights::{self, Header, HeaderReader, Inferred, KeyMap, Loader, WeightsError};
+use crate::tokenizer::{CLIP_VOCABULARY_SIZE, Cleaning, SpecialIds, Tokenizer, TokenizerError};
+use crate::weights::{self, Header, HeaderReader, Inferred, Loader, WeightsError};
 
 /// Files of the bundled model (`assets/model`).
 pub const BUNDLED_FILES: &[&str] = &[
@@ -88,12 +91,35 @@ pub enum HubError {
         /// File names that the weights may have.
         weights: String,
     },
+    /// Repository whose weights are not safetensors, but which another has as such.
+    #[error(
+        "{name} has no safetensors, but its weights are also published as {twin}: open that model"
+    )]
+    Twin {
+        /// Name that was asked for.
+        name: String,
+        /// Name of the same model.
+        twin: &'static str,
+    },
     /// Weights in several files, by the name of their index or of one of them.
     #[error(
-        "the weights are in several files ({0}), which is not supported: save them as one, in \
-         Python with `save_pretrained(folder, max_shard_size=\"100GB\")`"
+        "the weights are in several files ({0}): open the folder that has all of them, with their \
+         index and their config"
     )]
     Shards(String),
+    /// Index of weights in several files that cannot be used.
+    #[error("{index} cannot be used: {why}")]
+    Index {
+        /// File name of the index.
+        index: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Model with a vocabulary of its own, without its tokenizer.
+    #[error(
+        "the model has a vocabulary of its own ({0} tokens), but there is no tokenizer.json beside it"
+    )]
+    NoTokenizer(usize),
     /// Weights that cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -165,9 +191,15 @@ pub async fn open(
         None => None,
     };
     let mut notes = Vec::new();
-    let mut found = None;
+    let mut fitting = Vec::new();
+    let mut refused = Vec::new();
     for kind in Kind::in_order(header.as_ref()) {
-        let Some(json) = reader.optional(kind.config_file()).await? else {
+        let json = match reader.optional(kind.config_file()).await {
+            // Offline, a second config may be out of reach.
+            Err(_) if !fitting.is_empty() => None,
+            json => json?,
+        };
+        let Some(json) = json else {
             continue;
         };
         // timm's repositories have a config.json of their own next to OpenCLIP's.
@@ -178,35 +210,56 @@ pub async fn open(
             Kind::HuggingFace => ClipConfig::from_hugging_face(&json),
             Kind::OpenClip => ClipConfig::from_open_clip(&json),
         };
-        let misfit = match (&header, &config) {
-            (None, _) => None,
-            (Some(_), Err(error)) => Some(error.to_string()),
-            (Some(header), Ok(config)) => weights::misfit(header, config),
+        let Some(header) = &header else {
+            match config {
+                Ok(config) => fitting.push((json, kind, config)),
+                Err(error) => refused.push(error.into()),
+            }
+            continue;
         };
-        match misfit {
-            Some(why) => notes.push(format!(
-                "{} beside the weights belongs to another model and was not used: {why}",
-                kind.config_file()
+        let misfit = match &config {
+            Err(error) => Some(error.to_string()),
+            Ok(config) => weights::misfit(header, config),
+        };
+        match (misfit, config) {
+            (None, Ok(config)) => {
+                fitting.push((json, kind, config));
+                break;
+            }
+            (why, _) => notes.push(format!(
+                "{} beside the weights belongs to another model and was not used: {}",
+                kind.config_file(),
+                why.unwrap_or_default()
             )),
-            None => {
-                found = Some((json, kind, config?));
+        }
+    }
+    // Of several configs, the first whose weights are there and fit.
+    if fitting.len() > 1 {
+        let mut pairs = Vec::new();
+        for (json, kind, config) in fitting {
+            match reader.misfit(kind, &config).await? {
+                None => pairs.push((json, kind, config)),
+                Some(error) => refused.push(error),
+            }
+            if !pairs.is_empty() {
                 break;
             }
         }
+        fitting = pairs;
     }
-    let Some((json, kind, config)) = found else {
+    let Some((json, kind, config)) = fitting.into_iter().next() else {
+        if let Some(error) = all_of(refused) {
+            return Err(missing_weights(files, error).await);
+        }
         let mut bundle = reader.lone_weights(activation).await?;
         bundle.notes.splice(0..0, notes);
         return Ok(bundle);
     };
-    let weights_files: &[&str] = match kind {
-        Kind::HuggingFace => &[HUGGING_FACE_WEIGHTS],
-        Kind::OpenClip => &OPEN_CLIP_WEIGHTS,
-    };
+    notes.extend((refused.iter()).map(|error| format!("not used: {error}")));
     let size = config.vision.image_size();
     let preprocess = match kind {
         Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
-        Kind::HuggingFace => reader.hugging_face_preprocess(size).await?,
+        Kind::HuggingFace => reader.hugging_face_preprocess(&config).await?,
     };
     if preprocess.image_size != size {
         return Err(HubError::ImageSize {
@@ -216,12 +269,18 @@ pub async fn open(
     }
     Ok(ModelBundle {
         name: named(&json).unwrap_or_else(|| files.name()),
-        tokenizer: reader.tokenizer(&config).await?,
+        tokenizer: match kind {
+            Kind::OpenClip => {
+                let cleaning = Cleaning::from_open_clip(&json)?;
+                reader.tokenizer(&config, cleaning).await?
+            }
+            Kind::HuggingFace => reader.tokenizer(&config, None).await?,
+        },
         config,
         preprocess,
         weights: match files.weights() {
             Some(named) => vec![named],
-            None => weights_files.iter().map(|name| (*name).into()).collect(),
+            None => kind.weights().iter().map(|name| (*name).into()).collect(),
         },
         config_file: Some(kind.config_file()),
         bytes: reader.bytes,
@@ -285,6 +344,9 @@ pub async fn load(
     for weights in &bundle.weights {
         found = found || files.stream(weights, &mut sink).await?;
     }
+    for weights in &bundle.weights {
+        found = found || shards::stream(files, weights, &mut sink).await?;
+    }
     match (found, loader) {
         (false, _) => {
             let error = match bundle.config_file {
@@ -325,8 +387,8 @@ impl Kind {
     /// The kind that names tensors as the file does first.
     fn in_order(header: Option<&Header>) -> [Self; 2] {
         match header.map(Header::key_map) {
-            None | Some(KeyMap::HuggingFace) => [Self::HuggingFace, Self::OpenClip],
-            Some(_) => [Self::OpenClip, Self::HuggingFace],
+            Some(key_map) if !key_map.is_hugging_face() => [Self::OpenClip, Self::HuggingFace],
+            _ => [Self::HuggingFace, Self::OpenClip],
         }
     }
 
@@ -334,6 +396,32 @@ impl Kind {
         match self {
             Self::HuggingFace => HUGGING_FACE_CONFIG,
             Self::OpenClip => OPEN_CLIP_CONFIG,
+        }
+    }
+
+    fn weights(self) -> &'static [&'static str] {
+        match self {
+            Self::HuggingFace => &[HUGGING_FACE_WEIGHTS],
+            Self::OpenClip => &OPEN_CLIP_WEIGHTS,
+        }
+    }
+
+    fn no_weights(self) -> HubError {
+        HubError::NoWeights {
+            config: self.config_file(),
+            weights: self.weights().join(" or "),
+        }
+    }
+}
+
+/// One error of several.
+fn all_of(mut errors: Vec<HubError>) -> Option<HubError> {
+    match errors.len() {
+        0 => None,
+        1 => errors.pop(),
+        _ => {
+            let texts: Vec<String> = errors.iter().map(HubError::to_string).collect();
+            Some(HubError::Refused(texts.join("; ")))
         }
     }
 }
@@ -357,13 +445,36 @@ fn is_shard(weights: &str) -> bool {
 
 /// The error for weights that are not there, or what there is in their place.
 async fn missing_weights(files: &impl ModelFiles, error: HubError) -> HubError {
-    for index in [HUGGING_FACE_WEIGHTS].iter().chain(&OPEN_CLIP_WEIGHTS) {
-        let index = format!("{index}.index.json");
+    if !matches!(error, HubError::NoWeights { .. } | HubError::NoModel(_)) {
+        return error;
+    }
+    let name = files.name();
+    if let Some(twin) = twin(&name) {
+        return HubError::Twin { name, twin };
+    }
+    for weights in [HUGGING_FACE_WEIGHTS].iter().chain(&OPEN_CLIP_WEIGHTS) {
+        let index = shards::index_of(weights);
         if let Ok(Some(_)) = files.read(&index).await {
             return HubError::Shards(index);
         }
     }
     error
+}
+
+fn is_siglip(config: &ClipConfig) -> bool {
+    match &config.vision {
+        VisionConfig::Vit(vision) => vision.pooling == VitPooling::Map,
+        VisionConfig::ResNet(_) => false,
+    }
+}
+
+/// Preprocessing of a model that says nothing about it.
+fn usual_preprocess(config: &ClipConfig) -> PreprocessConfig {
+    let size = config.vision.image_size();
+    match is_siglip(config) {
+        true => PreprocessConfig::siglip(size),
+        false => PreprocessConfig::openai(size),
+    }
 }
 
 /// The model's name in its config.
@@ -388,7 +499,10 @@ impl<F: ModelFiles> Reader<'_, F> {
 
     /// Preprocessing of a Hugging Face model. transformers 5 writes one file for the whole
     /// processor, and takes it before the older one.
-    async fn hugging_face_preprocess(&mut self, size: usize) -> Result<PreprocessConfig, HubError> {
+    async fn hugging_face_preprocess(
+        &mut self,
+        config: &ClipConfig,
+    ) -> Result<PreprocessConfig, HubError> {
         if let Some(json) = self.optional("processor_config.json").await?
             && let Some(config) = PreprocessConfig::from_processor(&json)?
         {
@@ -396,8 +510,37 @@ impl<F: ModelFiles> Reader<'_, F> {
         }
         match self.optional("preprocessor_config.json").await? {
             Some(json) => Ok(PreprocessConfig::from_hugging_face(&json)?),
-            None => Ok(PreprocessConfig::openai(size)),
+            None => Ok(usual_preprocess(config)),
         }
+    }
+
+    /// What keeps the weights of that kind from being used with `config`, if anything.
+    async fn misfit(
+        &mut self,
+        kind: Kind,
+        config: &ClipConfig,
+    ) -> Result<Option<HubError>, HubError> {
+        for weights in kind.weights() {
+            match self.header(weights).await {
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    return Ok(weights::misfit(&header, config).map(|why| {
+                        HubError::Refused(format!(
+                            "{} does not fit {weights}: {why}",
+                            kind.config_file()
+                        ))
+                    }));
+                }
+                Err(error @ HubError::Weights(_)) => return Ok(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        for weights in kind.weights() {
+            if self.files.read(&shards::index_of(weights)).await?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(kind.no_weights()))
     }
 
     /// Without a config: infers it from the weights.
@@ -418,8 +561,8 @@ impl<F: ModelFiles> Reader<'_, F> {
             let Inferred { config, note } = weights::infer(&header, activation)?;
             return Ok(ModelBundle {
                 name: self.files.name(),
-                preprocess: PreprocessConfig::openai(config.vision.image_size()),
-                tokenizer: self.tokenizer(&config).await?,
+                preprocess: usual_preprocess(&config),
+                tokenizer: self.tokenizer(&config, None).await?,
                 config,
                 weights: vec![weights],
                 config_file: None,
@@ -457,15 +600,27 @@ impl<F: ModelFiles> Reader<'_, F> {
         header.ok_or(cut.into()).map(Some)
     }
 
-    /// The model's own tokenizer if its folder has one, else CLIP's.
-    async fn tokenizer(&mut self, config: &ClipConfig) -> Result<Rc<Tokenizer>, HubError> {
+    /// The model's own tokenizer if its folder has one, else CLIP's. `cleaning`: what an
+    /// OpenCLIP config says of a tokenizer that is not CLIP's.
+    async fn tokenizer(
+        &mut self,
+        config: &ClipConfig,
+        cleaning: Option<Cleaning>,
+    ) -> Result<Rc<Tokenizer>, HubError> {
         let length = config.text.context_length;
         let special = SpecialIds {
             end_of_text: config.text.eos_token_id,
             pad: None,
         };
         if let Some(json) = self.optional("tokenizer.json").await? {
-            return Ok(Rc::new(Tokenizer::from_json(&json, length, special)?));
+            if is_siglip(config) {
+                return Ok(Rc::new(Tokenizer::siglip(&json, length, cleaning)?));
+            }
+            let tokenizer = Tokenizer::from_json(&json, length, special)?;
+            return Ok(Rc::new(tokenizer.cleaned(cleaning.unwrap_or_default())));
+        }
+        if is_siglip(config) || cleaning.is_some() {
+            return Err(HubError::NoTokenizer(config.text.vocab_size));
         }
         // A vocabulary of CLIP's size is CLIP's; only others need files of their own.
         if config.text.vocab_size != CLIP_VOCABULARY_SIZE {
@@ -476,6 +631,7 @@ impl<F: ModelFiles> Reader<'_, F> {
                 let tokenizer = Tokenizer::from_vocabulary(&vocabulary, &merges, length, special)?;
                 return Ok(Rc::new(tokenizer));
             }
+            return Err(HubError::NoTokenizer(config.text.vocab_size));
         }
         let vocabulary = self.files.clip_vocabulary().await?;
         Ok(Rc::new(Tokenizer::clip(&vocabulary, length)?))

@@ -21,6 +21,10 @@ mod model_location;
 mod native;
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 mod remote;
+#[cfg(feature = "compute")]
+mod shards;
+#[cfg(feature = "compute")]
+mod twins;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod web;
 

@@ -21,7 +21,7 @@ pub enum ModelLocation {
 /// Text that is no location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is neither a Hugging Face model name (such as openai/clip-vit-base-patch32, or \
+    "`{0}` is neither a Hugging Face model name (such as laion/CLIP-ViT-B-32-laion2B-s34B-b79K, or \
      owner/name@revision) nor the URL of a .safetensors file or of a folder that contains one"
 )]
 pub struct ModelLocationError(String);

@@ -106,6 +106,7 @@ impl SimdJob for Backward<'_> {
             ActivationFunction::Identity => self.map(|_| 1.0),
             ActivationFunction::QuickGelu => self.map(math::quick_gelu_grad),
             ActivationFunction::Gelu => self.map(math::gelu_grad),
+            ActivationFunction::GeluTanh => self.map(math::gelu_tanh_grad),
             ActivationFunction::Relu => self.map(|x| if x > 0.0 { 1.0 } else { 0.0 }),
         }
     }
@@ -143,6 +144,7 @@ mod tests {
             ActivationFunction::Identity,
             ActivationFunction::QuickGelu,
             ActivationFunction::Gelu,
+            ActivationFunction::GeluTanh,
         ] {
             at_every_level(|| {
                 let grad = backward(&grad_output, &x, &bias, activation);

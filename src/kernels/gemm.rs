@@ -277,7 +277,9 @@ impl Epilogue<'_> {
                         *sum = sum.max(V::zero());
                     }
                 }
-                ActivationFunction::QuickGelu | ActivationFunction::Gelu => {
+                ActivationFunction::QuickGelu
+                | ActivationFunction::Gelu
+                | ActivationFunction::GeluTanh => {
                     let mut row = [0.0f32; 32];
                     let row = &mut row[..N * V::LANES];
                     for (i, sum) in sums.into_iter().enumerate() {

@@ -46,6 +46,17 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
+/// `0.044715` in the tanh approximation of GELU.
+const CUBE: f32 = 0.044_715;
+/// `2 sqrt(2 / pi)`: `(1 + tanh(x)) / 2` is the sigmoid of `2 x`.
+const SLOPE: f32 = 1.595_769_1;
+
+/// GELU by its tanh approximation.
+#[inline(always)]
+pub fn gelu_tanh(x: f32) -> f32 {
+    x / (1.0 + exp(-SLOPE * (x + CUBE * x * x * x)))
+}
+
 /// Derivative of [`quick_gelu`].
 #[inline(always)]
 pub fn quick_gelu_grad(x: f32) -> f32 {
@@ -61,6 +72,14 @@ pub fn gelu_grad(x: f32) -> f32 {
     cdf + x * DENSITY * exp(-0.5 * x * x)
 }
 
+/// Derivative of [`gelu_tanh`].
+#[inline(always)]
+pub fn gelu_tanh_grad(x: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp(-SLOPE * (x + CUBE * x * x * x)));
+    let inner = SLOPE * (1.0 + 3.0 * CUBE * x * x);
+    sigmoid + x * sigmoid * (1.0 - sigmoid) * inner
+}
+
 /// Applies an activation to a row, in place.
 #[inline(always)]
 pub fn activate(activation: ActivationFunction, row: &mut [f32]) {
@@ -68,6 +87,7 @@ pub fn activate(activation: ActivationFunction, row: &mut [f32]) {
         ActivationFunction::Identity => {}
         ActivationFunction::QuickGelu => row.iter_mut().for_each(|x| *x = quick_gelu(*x)),
         ActivationFunction::Gelu => row.iter_mut().for_each(|x| *x = gelu(*x)),
+        ActivationFunction::GeluTanh => row.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
         ActivationFunction::Relu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
     }
 }

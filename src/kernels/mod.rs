@@ -64,5 +64,6 @@ pub enum ActivationFunction {
     Identity,
     QuickGelu,
     Gelu,
+    GeluTanh,
     Relu,
 }

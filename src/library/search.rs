@@ -2,6 +2,7 @@
 
 use super::similarities::{Rows, similarities};
 use super::{Index, Sign};
+use crate::zero_shot::Scoring;
 
 /// Image that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,8 +73,12 @@ impl Index {
     }
 
     /// Most probable label of every image and its probability, by a zero-shot classifier
-    /// `[labels][embed_dim]`; `scale` is `exp(logit_scale)`. `None` without labels.
-    pub fn best_labels(&self, classifier: &[Vec<f32>], scale: f32) -> Option<Vec<(usize, f32)>> {
+    /// `[labels][embed_dim]`. `None` without labels.
+    pub fn best_labels(
+        &self,
+        classifier: &[Vec<f32>],
+        scoring: Scoring,
+    ) -> Option<Vec<(usize, f32)>> {
         if classifier.is_empty() {
             return None;
         }
@@ -90,10 +95,7 @@ impl Index {
                         (label, most) = (index, *similarity);
                     }
                 }
-                let sum: f32 = (row.iter())
-                    .map(|similarity| (scale * (similarity - most)).exp())
-                    .sum();
-                (label, 1.0 / sum)
+                (label, scoring.of_similarities(row)[label])
             }));
         }
         Some(best)
@@ -170,11 +172,12 @@ mod tests {
             Vec::new(),
         );
         let classifier = [vec![1.0, 0.0], vec![0.0, 1.0]];
-        let best = index.best_labels(&classifier, 10.0).unwrap();
+        let softmax = Scoring::Softmax { scale: 10.0 };
+        let best = index.best_labels(&classifier, softmax).unwrap();
         assert_eq!([best[0].0, best[1].0], [1, 0]);
         // The softmax of 10 * [0.6, 0.8] and of 10 * [1, 0].
         assert!((best[0].1 - 1.0 / (1.0 + (-2.0f32).exp())).abs() < 1e-2);
         assert!(best[1].1 > 0.99);
-        assert_eq!(index.best_labels(&[], 10.0), None);
+        assert_eq!(index.best_labels(&[], softmax), None);
     }
 }

@@ -9,6 +9,8 @@ pub enum Activation {
     QuickGelu,
     /// Exact GELU: most of LAION's weights.
     Gelu,
+    /// GELU by its tanh approximation: SigLIP's weights.
+    GeluTanh,
 }
 
 impl Activation {
@@ -18,6 +20,7 @@ impl Activation {
         match self {
             Self::QuickGelu => "quick_gelu",
             Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_pytorch_tanh",
         }
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{
     ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
 };
-use crate::ops::normalize;
+use crate::ops::{Initializer, normalize};
 
 /// Contrastive Language-Image Pre-training: an image encoder and a text
 /// encoder whose outputs are compared by cosine.
@@ -18,6 +18,8 @@ pub struct Clip {
     pub text: TextTransformer,
     /// Log of the logit scale (inverse temperature), shape `[1]`.
     pub logit_scale: Param<Tensor<1>>,
+    /// Bias of the logits, shape `[1]`, of models that were trained with a sigmoid loss.
+    pub logit_bias: Option<Param<Tensor<1>>>,
 }
 
 impl Clip {
@@ -33,6 +35,7 @@ impl Clip {
             visual: ImageEncoder::init(config, device),
             text: TextTransformer::init(config, device),
             logit_scale: Param::from_data([Self::INITIAL_LOGIT_SCALE], device),
+            logit_bias: (config.logit_bias).then(|| Initializer::Zeros.init([1], device)),
         }
     }
 
@@ -47,10 +50,14 @@ impl Clip {
         normalize(self.text.forward(tokens))
     }
 
-    /// Logits `[images, texts]`: cosine similarities times the logit scale.
+    /// Logits `[images, texts]`: cosine similarities times the logit scale, plus the bias.
     pub fn logits(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
         let scale = self.logit_scale.val().exp().unsqueeze::<2>();
-        image_features.matmul(text_features.transpose()) * scale
+        let logits = image_features.matmul(text_features.transpose()) * scale;
+        match &self.logit_bias {
+            Some(bias) => logits + bias.val().unsqueeze::<2>(),
+            None => logits,
+        }
     }
 }
 

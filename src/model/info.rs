@@ -22,6 +22,8 @@ pub struct ModelInfo {
     pub embed_dim: u32,
     /// Precision of the matrices: `f16`, `f32` or `8-bit`.
     pub precision: String,
+    /// Whether each label has a probability of its own, so that none may apply.
+    pub independent: bool,
     /// Assumptions made to open the model, for display.
     pub notes: Vec<String>,
 }

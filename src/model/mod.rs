@@ -10,6 +10,8 @@ mod clip;
 mod config;
 mod info;
 #[cfg(feature = "compute")]
+mod map_head;
+#[cfg(feature = "compute")]
 mod pack;
 #[cfg(feature = "compute")]
 mod params;
@@ -27,7 +29,11 @@ mod vit;
 #[cfg(feature = "compute")]
 pub use self::{
     clip::{Clip, ImageEncoder},
-    config::{ClipConfig, ConfigError, ResNetConfig, TextConfig, VisionConfig, VitConfig},
+    config::{
+        ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
+        VitPooling,
+    },
+    map_head::MapHead,
     params::{ParamMapper, ParamVisitor, map_params, visit_params},
     resnet::{AttentionPool2d, Bottleneck, ModifiedResNet},
     text::{TextTransformer, TokenBatch},

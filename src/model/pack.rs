@@ -4,8 +4,8 @@
 use burn::tensor::Device;
 
 use super::{
-    AttentionPool2d, Clip, ClipConfig, ImageEncoder, ModifiedResNet, ResidualAttentionBlock,
-    TextTransformer, Transformer, VisionConfig, VisionTransformer,
+    AttentionPool2d, Clip, ClipConfig, ImageEncoder, MapHead, ModifiedResNet,
+    ResidualAttentionBlock, TextTransformer, Transformer, VisionConfig, VisionTransformer,
 };
 use crate::ops::{Linear, PackedPool, WeightPrecision, precompile_kernels};
 
@@ -51,7 +51,25 @@ impl VisionTransformer {
     fn pack(&mut self, packing: WeightPrecision) {
         self.conv1.pack(packing);
         self.transformer.pack(packing);
-        self.proj.pack(packing);
+        if let Some(head) = &mut self.head {
+            head.pack(packing);
+        }
+        if let Some(proj) = &mut self.proj {
+            proj.pack(packing);
+        }
+    }
+}
+
+impl MapHead {
+    fn pack(&mut self, packing: WeightPrecision) {
+        let mlp = &mut self.mlp;
+        let layers = [
+            &mut self.in_proj,
+            &mut self.out_proj,
+            &mut mlp.c_fc,
+            &mut mlp.c_proj,
+        ];
+        layers.into_iter().for_each(|layer| layer.pack(packing));
     }
 }
 

@@ -42,8 +42,7 @@ impl ResidualAttentionBlock {
         let attn = &self.attn;
         let mixed = attn.in_proj.forward(self.ln_1.forward(x.clone()));
         let mixed = rows.gather(attention(mixed, attn.heads, causal));
-        let x = attn.out_proj.forward_residual(mixed, rows.gather(x));
-        (self.mlp).forward_residual(self.ln_2.forward(x.clone()), x)
+        self.add_to_residual(mixed, rows.gather(x))
     }
 }
 
@@ -67,6 +66,7 @@ mod tests {
                 mlp_width: 128,
                 activation: Activation::QuickGelu,
                 layer_norm_eps: 1e-5,
+                layer_scale: true,
             };
             let transformer = Transformer::init(&config, &device);
             let x = Initializer::Normal(1.0).init([3, 7, 64], &device).val();

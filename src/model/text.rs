@@ -1,4 +1,4 @@
-//! Text encoder: a causal transformer, pooled at the end-of-text token.
+//! Text encoder: a transformer, causal and pooled at the end-of-text token in CLIP.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -14,28 +14,33 @@ pub struct TextTransformer {
     pub token_embedding: Embedding,
     /// `[context_length, width]`
     pub positional_embedding: Param<Tensor<2>>,
-    /// Causal transformer.
+    /// Transformer, with a causal mask if `causal`.
     pub transformer: Transformer,
     /// Layer norm of the pooled token.
     pub ln_final: LayerNorm,
-    /// `[width, embed_dim]`, no bias.
+    /// `[width, embed_dim]`; with a bias in SigLIP.
     pub text_projection: Linear,
+    causal: bool,
 }
 
-/// Batch of tokenised texts, truncated to the longest: with causal attention, padding
-/// cannot change a text's features.
+/// Batch of tokenised texts.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     /// `[batch, length]`
     pub ids: Tensor<2, Int>,
-    /// Index of the end-of-text token of each text, `[batch]`.
+    /// Index of the pooled token of each text, `[batch]`.
     pub ends: Vec<usize>,
 }
 
 impl TokenBatch {
-    /// From rows of ids padded to the context length, and the end-of-text index of each.
-    pub fn new(rows: &[(Vec<u32>, usize)], device: &Device) -> Self {
-        let length = rows.iter().map(|(_, end)| end + 1).max().unwrap_or(1);
+    /// From rows of ids padded to the context length, and the index of the pooled token of
+    /// each. If attention is `causal`, what comes after the last of these cannot change the
+    /// features, and is cut off.
+    pub fn new(rows: &[(Vec<u32>, usize)], causal: bool, device: &Device) -> Self {
+        let length = (rows.iter())
+            .map(|(ids, end)| if causal { end + 1 } else { ids.len() })
+            .max()
+            .unwrap_or(1);
         let mut ids = Vec::with_capacity(rows.len() * length);
         for (row, _) in rows {
             ids.extend((0..length).map(|i| row.get(i).copied().unwrap_or(0) as i32));
@@ -66,6 +71,7 @@ impl TextTransformer {
                     mlp_width: text.mlp_width,
                     activation: text.activation,
                     layer_norm_eps: text.layer_norm_eps,
+                    layer_scale: text.layer_scale,
                 },
                 device,
             ),
@@ -73,9 +79,10 @@ impl TextTransformer {
             text_projection: Linear::init(
                 [text.width, config.embed_dim],
                 Initializer::Normal((text.width as f64).powf(-0.5)),
-                false,
+                text.projection_bias,
                 device,
             ),
+            causal: text.causal,
         }
     }
 
@@ -84,7 +91,7 @@ impl TextTransformer {
         let [_, length] = tokens.ids.dims();
         let positions = self.positional_embedding.val().narrow(0, 0, length);
         let x = self.token_embedding.forward(tokens.ids, positions);
-        let x = self.transformer.forward_pooled(x, true, &tokens.ends);
+        let x = (self.transformer).forward_pooled(x, self.causal, &tokens.ends);
         let x = self.ln_final.forward(x);
         self.text_projection.forward(x)
     }

@@ -1,6 +1,6 @@
 //! Pre-norm transformer of both encoders.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
@@ -22,6 +22,7 @@ pub(super) struct TransformerConfig {
     pub mlp_width: usize,
     pub activation: Activation,
     pub layer_norm_eps: f64,
+    pub layer_scale: bool,
 }
 
 impl Transformer {
@@ -39,7 +40,7 @@ impl Transformer {
     }
 }
 
-/// `x = x + attn(ln_1(x))`, then `x = x + mlp(ln_2(x))`.
+/// `x = x + ls_1 attn(ln_1(x))`, then `x = x + ls_2 mlp(ln_2(x))`; most models have no `ls`.
 #[derive(Module, Debug)]
 pub struct ResidualAttentionBlock {
     /// Layer norm before attention.
@@ -50,23 +51,60 @@ pub struct ResidualAttentionBlock {
     pub ln_2: LayerNorm,
     /// MLP.
     pub mlp: Mlp,
+    /// `[width]`, LayerScale of the attention.
+    pub ls_1: Option<Param<Tensor<1>>>,
+    /// `[width]`, LayerScale of the MLP.
+    pub ls_2: Option<Param<Tensor<1>>>,
 }
 
 impl ResidualAttentionBlock {
     fn init(config: &TransformerConfig, device: &Device) -> Self {
         let layer_norm = || LayerNorm::init(config.width, config.layer_norm_eps, device);
+        let layer_scale =
+            || (config.layer_scale).then(|| Initializer::Ones.init([config.width], device));
         Self {
             ln_1: layer_norm(),
             attn: Attention::init(config, device),
             ln_2: layer_norm(),
             mlp: Mlp::init(config, device),
+            ls_1: layer_scale(),
+            ls_2: layer_scale(),
         }
     }
 
     /// `[batch, length, width]`, in and out.
     pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let x = (self.attn).forward_residual(self.ln_1.forward(x.clone()), causal, x);
-        (self.mlp).forward_residual(self.ln_2.forward(x.clone()), x)
+        let attn = &self.attn;
+        let y = attention(
+            attn.in_proj.forward(self.ln_1.forward(x.clone())),
+            attn.heads,
+            causal,
+        );
+        self.add_to_residual(y, x)
+    }
+
+    /// What follows the attention: its output projection and the MLP, `[…, width]`.
+    pub(super) fn add_to_residual<const D: usize>(
+        &self,
+        attended: Tensor<D>,
+        x: Tensor<D>,
+    ) -> Tensor<D> {
+        let x = add_scaled(&self.attn.out_proj, attended, &self.ls_1, x);
+        let y = self.mlp.hidden(self.ln_2.forward(x.clone()));
+        add_scaled(&self.mlp.c_proj, y, &self.ls_2, x)
+    }
+}
+
+/// `residual + scale * layer(x)`, `[…, width]`.
+fn add_scaled<const D: usize>(
+    layer: &Linear,
+    x: Tensor<D>,
+    scale: &Option<Param<Tensor<1>>>,
+    residual: Tensor<D>,
+) -> Tensor<D> {
+    match scale {
+        None => layer.forward_residual(x, residual),
+        Some(scale) => layer.forward(x) * scale.val().unsqueeze() + residual,
     }
 }
 
@@ -89,12 +127,6 @@ impl Attention {
             heads: config.heads,
         }
     }
-
-    /// `residual + attn(x)`, `[batch, length, width]`; with a causal mask if `causal`.
-    pub fn forward_residual(&self, x: Tensor<3>, causal: bool, residual: Tensor<3>) -> Tensor<3> {
-        let x = attention(self.in_proj.forward(x), self.heads, causal);
-        self.out_proj.forward_residual(x, residual)
-    }
 }
 
 /// MLP: two linear layers with an activation between them.
@@ -109,7 +141,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    fn init(config: &TransformerConfig, device: &Device) -> Self {
+    pub(super) fn init(config: &TransformerConfig, device: &Device) -> Self {
         let fc_std = (2.0 * config.width as f64).powf(-0.5);
         Self {
             c_fc: linear(config.width, config.mlp_width, fc_std, device),
@@ -120,11 +152,16 @@ impl Mlp {
 
     /// `residual + mlp(x)`, `[…, width]`.
     pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
-        let x = match self.activation {
+        self.c_proj.forward_residual(self.hidden(x), residual)
+    }
+
+    /// `[…, width]` to `[…, mlp_width]`.
+    fn hidden<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.activation {
             Activation::QuickGelu => self.c_fc.forward_quick_gelu(x),
             Activation::Gelu => self.c_fc.forward_gelu(x),
-        };
-        self.c_proj.forward_residual(x, residual)
+            Activation::GeluTanh => self.c_fc.forward_gelu_tanh(x),
+        }
     }
 }
 
@@ -134,6 +171,6 @@ fn residual_std(config: &TransformerConfig) -> f64 {
     (config.width as f64).powf(-0.5) * (2.0 * config.layers as f64).powf(-0.5)
 }
 
-fn linear(d_input: usize, d_output: usize, std: f64, device: &Device) -> Linear {
+pub(super) fn linear(d_input: usize, d_output: usize, std: f64, device: &Device) -> Linear {
     Linear::init([d_input, d_output], Initializer::Normal(std), true, device)
 }

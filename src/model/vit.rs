@@ -1,32 +1,37 @@
-//! Vision Transformer (Dosovitskiy et al. 2020) with CLIP's additional layer norm before
-//! the transformer.
+//! Vision Transformer (Dosovitskiy et al. 2020): CLIP's, with an additional layer norm before
+//! the transformer, and SigLIP's, which has no class token.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::VitConfig;
+use super::map_head::MapHead;
 use super::transformer::{Transformer, TransformerConfig};
+use super::{VitConfig, VitPooling};
 use crate::ops::{Initializer, LayerNorm, Linear, add_cls_and_position, into_contiguous};
 
 /// Image encoder: pixels to features.
 #[derive(Module, Debug)]
 pub struct VisionTransformer {
     /// Patch embedding, a convolution whose stride is its kernel, as a matmul over
-    /// flattened patches: `[3 * patch_size², width]`, no bias.
+    /// flattened patches: `[3 * patch_size², width]`; with a bias in SigLIP.
     pub conv1: Linear,
-    /// `[width]`
-    pub class_embedding: Param<Tensor<1>>,
-    /// `[patches + 1, width]`, the class token's first.
+    /// `[width]`; none in SigLIP.
+    pub class_embedding: Option<Param<Tensor<1>>>,
+    /// `[tokens, width]`, the class token's first.
     pub positional_embedding: Param<Tensor<2>>,
-    /// Layer norm of the embedded tokens.
-    pub ln_pre: LayerNorm,
+    /// Layer norm of the embedded tokens; none in SigLIP.
+    pub ln_pre: Option<LayerNorm>,
     /// Transformer without a mask.
     pub transformer: Transformer,
-    /// Layer norm of the class token.
+    /// Layer norm of the tokens that are pooled.
     pub ln_post: LayerNorm,
-    /// `[width, embed_dim]`, no bias.
-    pub proj: Linear,
+    /// Attention pooling of SigLIP.
+    pub head: Option<MapHead>,
+    /// `[width, embed_dim]`, no bias; none in SigLIP.
+    pub proj: Option<Linear>,
     patch_size: usize,
+    #[module(skip)]
+    pooling: VitPooling,
 }
 
 impl VisionTransformer {
@@ -34,32 +39,33 @@ impl VisionTransformer {
         let scale = (vision.width as f64).powf(-0.5);
         let normal = Initializer::Normal(scale);
         let layer_norm = || LayerNorm::init(vision.width, vision.layer_norm_eps, device);
-        let patches = vision.grid().pow(2);
+        let clip = vision.pooling != VitPooling::Map;
+        let transformer = TransformerConfig {
+            width: vision.width,
+            layers: vision.layers,
+            heads: vision.heads,
+            mlp_width: vision.mlp_width,
+            activation: vision.activation,
+            layer_norm_eps: vision.layer_norm_eps,
+            layer_scale: vision.layer_scale,
+        };
         let inputs = 3 * vision.patch_size.pow(2);
         Self {
             conv1: Linear::init(
                 [inputs, vision.width],
                 Initializer::fan_in_uniform(inputs),
-                false,
+                !clip,
                 device,
             ),
-            class_embedding: normal.init([vision.width], device),
-            positional_embedding: normal.init([patches + 1, vision.width], device),
-            ln_pre: layer_norm(),
-            transformer: Transformer::init(
-                &TransformerConfig {
-                    width: vision.width,
-                    layers: vision.layers,
-                    heads: vision.heads,
-                    mlp_width: vision.mlp_width,
-                    activation: vision.activation,
-                    layer_norm_eps: vision.layer_norm_eps,
-                },
-                device,
-            ),
+            class_embedding: clip.then(|| normal.init([vision.width], device)),
+            positional_embedding: normal.init([vision.tokens(), vision.width], device),
+            ln_pre: clip.then(layer_norm),
+            transformer: Transformer::init(&transformer, device),
             ln_post: layer_norm(),
-            proj: Linear::init([vision.width, embed_dim], normal, false, device),
+            head: (!clip).then(|| MapHead::init(&transformer, device)),
+            proj: clip.then(|| Linear::init([vision.width, embed_dim], normal, false, device)),
             patch_size: vision.patch_size,
+            pooling: vision.pooling,
         }
     }
 
@@ -67,15 +73,30 @@ impl VisionTransformer {
     /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let class_token = vec![0; images.dims()[0]];
-        let x = self.embed_patches(images);
-        let x = self.ln_pre.forward(x);
-        let x = self.transformer.forward_pooled(x, false, &class_token);
-        let x = self.ln_post.forward(x);
-        self.proj.forward(x)
+        let mut x = self.embed_patches(images);
+        if let Some(ln_pre) = &self.ln_pre {
+            x = ln_pre.forward(x);
+        }
+        let x = match (self.pooling, &self.head) {
+            (VitPooling::ClassToken, _) => {
+                let x = (self.transformer).forward_pooled(x, false, &class_token);
+                self.ln_post.forward(x)
+            }
+            (_, head) => {
+                let x = self.ln_post.forward(self.transformer.forward(x, false));
+                match head {
+                    Some(head) => head.forward(x),
+                    None => mean_of_patches(x),
+                }
+            }
+        };
+        match &self.proj {
+            Some(proj) => proj.forward(x),
+            None => x,
+        }
     }
 
-    /// Pixels to embedded tokens with positions, class token first: `[batch, patches + 1,
-    /// width]`.
+    /// Pixels to embedded tokens with positions, a class token first: `[batch, tokens, width]`.
     fn embed_patches(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, channels, height, width] = images.dims();
         let (p, rows, columns) = (
@@ -90,7 +111,16 @@ impl VisionTransformer {
             .permute([0, 2, 4, 1, 3, 5]);
         let patches = into_contiguous(patches).reshape([batch, rows * columns, channels * p * p]);
         let patches = self.conv1.forward(patches);
-        let class = Some(self.class_embedding.val());
-        add_cls_and_position(class, patches, self.positional_embedding.val())
+        let positions = self.positional_embedding.val();
+        match &self.class_embedding {
+            Some(class) => add_cls_and_position(Some(class.val()), patches, positions),
+            None => patches + positions.unsqueeze::<3>(),
+        }
     }
+}
+
+/// Mean of the tokens after the class token: `[batch, tokens, width]` to `[batch, width]`.
+fn mean_of_patches(x: Tensor<3>) -> Tensor<2> {
+    let [batch, tokens, width] = x.dims();
+    (x.narrow(1, 1, tokens - 1).mean_dim(1)).reshape([batch, width])
 }

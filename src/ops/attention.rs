@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Linear, cpu};
+use super::{Linear, cpu, into_contiguous};
 
 /// `softmax(q kᵀ / sqrt(head_dim)) v` per head: query, key and value concatenated,
 /// `[batch, length, 3 * width]`, to `[batch, length, width]`; with a causal mask if
@@ -43,7 +43,7 @@ pub fn pool_attention(
     }
     let key = key.forward(tokens.clone());
     let value = value.forward(tokens);
-    pool(query, key, value, heads)
+    multi_head(query, key, value, heads)
 }
 
 /// Key and value projections, packed for [`cpu::pool_attention`].
@@ -73,8 +73,10 @@ impl PackedPool {
     }
 }
 
-/// [`pool_attention`] on projected tokens.
-fn pool(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
+/// `softmax(q kᵀ / sqrt(head_dim)) v` per head: `query` and the result are `[batch, queries,
+/// width]`, `key` and `value` `[batch, length, width]`.
+pub fn multi_head(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [query, key, value] = [query, key, value].map(into_contiguous);
     #[cfg(feature = "gpu")]
     if let Some(output) =
         super::gpu::pool_attention(query.clone(), key.clone(), value.clone(), heads)

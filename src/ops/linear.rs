@@ -59,6 +59,11 @@ impl Linear {
         self.forward_fused(x, Epilogue::Gelu)
     }
 
+    /// [`Self::forward`] and the tanh approximation of GELU.
+    pub fn forward_gelu_tanh<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_fused(x, Epilogue::GeluTanh)
+    }
+
     /// `residual` plus [`Self::forward`].
     pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
         self.forward_fused(x, Epilogue::Add(residual))

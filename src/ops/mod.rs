@@ -22,7 +22,7 @@ mod norm;
 mod read_back;
 mod tokens;
 
-pub use attention::{PackedPool, attention, pool_attention};
+pub use attention::{PackedPool, attention, multi_head, pool_attention};
 pub use conv::{ConvNorm, average_pool};
 pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
@@ -75,6 +75,8 @@ enum Epilogue<const D: usize> {
     QuickGelu,
     /// Exact GELU.
     Gelu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
     Relu,
     /// Residual add.
     Add(Tensor<D>),
@@ -88,6 +90,7 @@ impl<const D: usize> Epilogue<D> {
             Self::None => x,
             Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
             Self::Gelu => gelu(x),
+            Self::GeluTanh => gelu_tanh(x),
             Self::Relu => relu(x),
             Self::Add(other) => x + other,
             Self::AddRelu(other) => relu(x + other),
@@ -100,11 +103,18 @@ impl<const D: usize> Epilogue<D> {
             Self::None => (None, ActivationFunction::Identity),
             Self::QuickGelu => (None, ActivationFunction::QuickGelu),
             Self::Gelu => (None, ActivationFunction::Gelu),
+            Self::GeluTanh => (None, ActivationFunction::GeluTanh),
             Self::Relu => (None, ActivationFunction::Relu),
             Self::Add(other) => (Some(other), ActivationFunction::Identity),
             Self::AddRelu(other) => (Some(other), ActivationFunction::Relu),
         }
     }
+}
+
+/// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³))) / 2`, by the sigmoid of twice the argument.
+fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let inner = x.clone() + x.clone().powi_scalar(3) * 0.044_715;
+    x * sigmoid(inner * 1.595_769_121_605_731)
 }
 
 #[cfg(test)]

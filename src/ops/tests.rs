@@ -30,10 +30,11 @@ fn same<const D: usize>(found: Tensor<D>, expected: Tensor<D>, what: &str) {
     assert!(distance < 2e-4, "{what}: {distance}");
 }
 
-const EPILOGUES: [fn(Tensor<3>) -> Epilogue<3>; 6] = [
+const EPILOGUES: [fn(Tensor<3>) -> Epilogue<3>; 7] = [
     |_| Epilogue::None,
     |_| Epilogue::QuickGelu,
     |_| Epilogue::Gelu,
+    |_| Epilogue::GeluTanh,
     |_| Epilogue::Relu,
     Epilogue::Add,
     Epilogue::AddRelu,

@@ -116,6 +116,16 @@ impl PreprocessConfig {
         }
     }
 
+    /// SigLIP's preprocessing: squashed to a square, bicubic, values from -1 to 1.
+    pub fn siglip(image_size: usize) -> Self {
+        Self {
+            resize: Resize::Squash(image_size),
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            ..Self::openai(image_size)
+        }
+    }
+
     /// From the bytes of an `open_clip_config.json`: `preprocess_cfg`, and the size in `model_cfg`.
     pub fn from_open_clip(json: &[u8]) -> Result<Self, PreprocessError> {
         let file = parse(json)?;

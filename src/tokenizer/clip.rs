@@ -7,9 +7,8 @@ use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{Model, SplitDelimiterBehavior};
 
-use super::entities::unescape;
-use super::ftfy::fix_text;
-use super::{TokenizerError, is_space};
+use super::TokenizerError;
+use super::cleaning::Cleaning;
 
 /// Merges in CLIP's vocabulary: 49,408 entries minus 2 x 256 bytes and two special
 /// tokens.
@@ -76,7 +75,7 @@ impl ClipBpe {
 
     /// Ids of a text, without start and end.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let text = clean(text);
+        let text = Cleaning::OpenClipLower.apply(text);
         let mut ids = Vec::new();
         for (start, end) in self.pieces.regex.find_iter(&text) {
             let piece = text.get(start..end).unwrap_or_default();
@@ -96,19 +95,6 @@ impl ClipBpe {
         }
         Ok(ids)
     }
-}
-
-/// Cleans a text: ftfy, HTML unescaping twice (web texts are often escaped twice), single
-/// spaces, lower case.
-fn clean(text: &str) -> String {
-    let fixed = fix_text(text);
-    let once = unescape(&fixed);
-    let twice = unescape(&once);
-    let words: Vec<&str> = twice
-        .split(is_space)
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ").to_lowercase()
 }
 
 /// Printable character for each byte: itself if printable, else one from U+0100 on.
@@ -170,6 +156,7 @@ mod tests {
 
     #[test]
     fn cleans() {
+        let clean = |text| Cleaning::OpenClipLower.apply(text);
         assert_eq!(clean("  A\t&amp;lt;B&amp;gt;\n ﬁne  "), "a <b> fine");
         assert_eq!(clean("don\u{e2}\u{20ac}\u{2122}t"), "don't");
         assert_eq!(clean(" \r\n "), "");

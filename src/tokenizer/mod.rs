@@ -1,16 +1,19 @@
 //! Tokenizers: text to token ids `[context_length]`.
 //!
-//! Two implementations, by the model's files:
+//! By the model's files:
 //! - [`Tokenizer::clip`]: the byte-pair encoding that OpenAI's and OpenCLIP's models were
 //!   trained with. Ids equal those of `open_clip.tokenize` 3.3.
 //! - [`Tokenizer::from_json`] and [`Tokenizer::from_vocabulary`]: those of a Hugging Face
 //!   folder. Ids equal those of `transformers.CLIPTokenizer` 5.23. For most texts they are
 //!   the same as CLIP's own, but Hugging Face applies neither ftfy nor HTML unescaping.
 //!
-//! Texts are wrapped in start and end-of-text tokens. One that is too long is truncated,
-//! with end-of-text as its last token, others are padded; the text encoder's causal mask
-//! hides the padding.
+//! - [`Tokenizer::siglip`]: SigLIP's, a SentencePiece model in a `tokenizer.json`.
+//!
+//! Texts are wrapped in start and end-of-text tokens; SigLIP's have no start. One that is
+//! too long is truncated, with end-of-text as its last token, others are padded; a causal
+//! mask of the text encoder hides the padding.
 
+mod cleaning;
 mod clip;
 mod code_pages;
 mod entities;
@@ -19,6 +22,7 @@ mod ftfy;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+pub use cleaning::Cleaning;
 use clip::ClipBpe;
 
 /// Number of entries in CLIP's own vocabulary.
@@ -39,6 +43,9 @@ pub enum TokenizerError {
     /// `vocab.json` that cannot be used.
     #[error("vocab.json cannot be used: {0}; use the file that belongs to the model")]
     Vocabulary(String),
+    /// Tokenizer of a config that is not supported.
+    #[error("the tokenizer that the model's config describes is not supported: {0}")]
+    Config(String),
     /// Context length that is not supported.
     #[error(
         "a context of {0} tokens is not supported: use at least 2, for start and end of text, and at most 65536"
@@ -77,6 +84,7 @@ pub struct SpecialIds {
 /// Text to ids `[context_length]`.
 pub struct Tokenizer {
     kind: Kind,
+    cleaning: Cleaning,
     context_length: usize,
     end_of_text: u32,
     pad: u32,
@@ -85,6 +93,7 @@ pub struct Tokenizer {
 enum Kind {
     Clip(Box<ClipBpe>),
     File(Box<tokenizers::Tokenizer>),
+    Siglip(Box<tokenizers::Tokenizer>),
 }
 
 impl Tokenizer {
@@ -95,6 +104,7 @@ impl Tokenizer {
     pub fn clip(merges_gz: &[u8], context_length: usize) -> Result<Self, TokenizerError> {
         Ok(Self {
             kind: Kind::Clip(Box::new(ClipBpe::new(merges_gz)?)),
+            cleaning: Cleaning::None,
             context_length: checked(context_length)?,
             end_of_text: clip::END_OF_TEXT,
             pad: 0,
@@ -109,15 +119,8 @@ impl Tokenizer {
         special: SpecialIds,
     ) -> Result<Self, TokenizerError> {
         let context_length = checked(context_length)?;
-        let json = |error: tokenizers::Error| TokenizerError::Json(error.to_string());
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(json)?;
-        let own_pad = tokenizer.get_padding().map(|padding| padding.pad_id);
-        tokenizer
-            .with_truncation(None)
-            .map_err(json)?
-            .with_padding(None);
-
-        let empty = tokenizer.encode_fast("", true).map_err(json)?;
+        let (tokenizer, own_pad) = read_json(bytes)?;
+        let empty = tokenizer.encode_fast("", true).map_err(json_error)?;
         let named = || {
             ["<|endoftext|>", "<end_of_text>", "</s>"]
                 .iter()
@@ -130,10 +133,42 @@ impl Tokenizer {
             .ok_or(TokenizerError::NoEnd)?;
         Ok(Self {
             kind: Kind::File(Box::new(tokenizer)),
+            cleaning: Cleaning::None,
             context_length,
             end_of_text,
             pad: special.pad.or(own_pad).unwrap_or(end_of_text),
         })
+    }
+
+    /// SigLIP's tokenizer from its `tokenizer.json`: no start, one token at the end, padding.
+    /// SigLIP's own vocabulary pads with the end of text, SigLIP 2's (Gemma's) has `<pad>`.
+    /// `cleaning` is by default what transformers does for the one or the other.
+    pub fn siglip(
+        bytes: &[u8],
+        context_length: usize,
+        cleaning: Option<Cleaning>,
+    ) -> Result<Self, TokenizerError> {
+        let context_length = checked(context_length)?;
+        let (tokenizer, _) = read_json(bytes)?;
+        let id = |name: &str| tokenizer.token_to_id(name);
+        let (end_of_text, pad, usual) = match (id("<eos>"), id("</s>")) {
+            (Some(end), _) => (end, id("<pad>").unwrap_or(end), Cleaning::Lower),
+            (None, Some(end)) => (end, end, Cleaning::Siglip),
+            (None, None) => return Err(TokenizerError::NoEnd),
+        };
+        Ok(Self {
+            kind: Kind::Siglip(Box::new(tokenizer)),
+            cleaning: cleaning.unwrap_or(usual),
+            context_length,
+            end_of_text,
+            pad,
+        })
+    }
+
+    /// With texts cleaned first.
+    pub fn cleaned(mut self, cleaning: Cleaning) -> Self {
+        self.cleaning = cleaning;
+        self
     }
 
     /// Tokenizer of a Hugging Face folder without `tokenizer.json`, assembled from
@@ -188,6 +223,19 @@ impl Tokenizer {
 
     /// Ids of a text, `[context_length]`.
     pub fn encode(&self, text: &str) -> Result<TokenIds, TokenizerError> {
+        let cleaned;
+        let text = match self.cleaning {
+            Cleaning::None => text,
+            cleaning => {
+                cleaned = cleaning.apply(text);
+                &cleaned
+            }
+        };
+        let tokens = |tokenizer: &tokenizers::Tokenizer, special| {
+            (tokenizer.encode_fast(text, special))
+                .map(|encoding| encoding.get_ids().to_vec())
+                .map_err(|error| TokenizerError::Encode(error.to_string()))
+        };
         let mut ids = match &self.kind {
             Kind::Clip(bpe) => {
                 let mut ids = vec![clip::START_OF_TEXT];
@@ -195,11 +243,12 @@ impl Tokenizer {
                 ids.push(clip::END_OF_TEXT);
                 ids
             }
-            Kind::File(tokenizer) => tokenizer
-                .encode_fast(text, true)
-                .map_err(|error| TokenizerError::Encode(error.to_string()))?
-                .get_ids()
-                .to_vec(),
+            Kind::File(tokenizer) => tokens(tokenizer, true)?,
+            Kind::Siglip(tokenizer) => {
+                let mut ids = tokens(tokenizer, false)?;
+                ids.push(self.end_of_text);
+                ids
+            }
         };
         let truncated = ids.len() > self.context_length;
         ids.truncate(self.context_length);
@@ -246,12 +295,28 @@ impl Tokenizer {
     pub fn vocabulary_size(&self) -> usize {
         match &self.kind {
             Kind::Clip(_) => CLIP_VOCABULARY_SIZE,
-            Kind::File(tokenizer) => {
+            Kind::File(tokenizer) | Kind::Siglip(tokenizer) => {
                 let ids = tokenizer.get_vocab(true).into_values();
                 ids.max().map_or(0, |id| id as usize + 1)
             }
         }
     }
+}
+
+/// Tokenizer of a `tokenizer.json` without truncation and padding, and the id that it pads
+/// with.
+fn read_json(bytes: &[u8]) -> Result<(tokenizers::Tokenizer, Option<u32>), TokenizerError> {
+    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(json_error)?;
+    let pad = tokenizer.get_padding().map(|padding| padding.pad_id);
+    tokenizer
+        .with_truncation(None)
+        .map_err(json_error)?
+        .with_padding(None);
+    Ok((tokenizer, pad))
+}
+
+fn json_error(error: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Json(error.to_string())
 }
 
 fn checked(context_length: usize) -> Result<usize, TokenizerError> {

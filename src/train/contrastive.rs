@@ -84,7 +84,8 @@ impl Batch {
     }
 
     fn tokens(&self, part: BatchRange, device: &Device) -> TokenBatch {
-        TokenBatch::new(&self.texts[part], device)
+        // A model that is trained has a causal text encoder, see `Trainer::new`.
+        TokenBatch::new(&self.texts[part], true, device)
     }
 }
 

@@ -11,6 +11,12 @@ pub enum TrainError {
         /// Value of the loss.
         loss: f32,
     },
+    /// Model of another architecture.
+    #[error(
+        "LoRA and fine-tuning are for CLIP models; on the features of this one (a SigLIP, or another \
+         variant) train a probe or an adapter"
+    )]
+    NotClip,
     /// Model without trainable parameters.
     #[error("nothing is left to train: every part of the model is frozen")]
     NothingToTrain,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::data::{Dataset, LeftOut, Split};
 use crate::eval::{Evaluation, Judged};
-use crate::zero_shot;
+use crate::zero_shot::{self, Scoring};
 
 /// Settings of the user.
 #[derive(Clone, Debug)]
@@ -123,7 +123,9 @@ pub async fn fit_head(
             .collect();
         (!judged.is_empty()).then(|| Evaluation::new(&dataset.classes, &judged))
     };
-    let words = |features: &[f32]| zero_shot::probabilities(features, zero_shot, scale);
+    // Classes exclude each other, as they do for the head.
+    let scoring = Scoring::Softmax { scale };
+    let words = |features: &[f32]| zero_shot::probabilities(features, zero_shot, scoring);
     let (before, after) = (
         evaluate(&words),
         evaluate(&|features| head.probabilities(features)),

@@ -316,6 +316,7 @@ mod tests {
             context_length: 1,
             embed_dim,
             precision: "f32".into(),
+            independent: false,
             notes: Vec::new(),
         }
     }

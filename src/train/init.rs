@@ -33,7 +33,9 @@ impl ModuleVisitor for MaterializeParams {
 /// residual stream starts small, so that what the blocks bring in from the
 /// patches outweighs it at once, and places are told apart from the first step.
 fn rescale_vit_init(mut visual: VisionTransformer) -> VisionTransformer {
-    visual.ln_pre.gamma = scaled(visual.ln_pre.gamma, 0.2);
+    if let Some(ln_pre) = &mut visual.ln_pre {
+        ln_pre.gamma = scaled(ln_pre.gamma.clone(), 0.2);
+    }
     visual.positional_embedding = scaled(visual.positional_embedding, 4.0);
     visual
 }

@@ -108,7 +108,7 @@ fn activation_count(tower: Unfreeze, layers: Vec<u64>) -> u64 {
 fn image_layers(config: &ClipConfig) -> Vec<u64> {
     match &config.vision {
         VisionConfig::Vit(vision) => {
-            let length = vision.grid().pow(2) + 1;
+            let length = vision.tokens();
             let block = block_activations(
                 [length, vision.width, vision.mlp_width, vision.heads],
                 vision.activation,
@@ -134,7 +134,7 @@ fn block_activations([length, width, mlp_width, heads]: [usize; 4], activation: 
     let residual_stream = 14 * width;
     let mlp = match activation {
         Activation::QuickGelu => 4 * mlp_width,
-        Activation::Gelu => 2 * mlp_width,
+        Activation::Gelu | Activation::GeluTanh => 2 * mlp_width,
     };
     // Scores, their exponentials, the softmax.
     let attention = 3 * heads * length;
@@ -184,7 +184,7 @@ impl ParamVisitor for ParamCounter<'_> {
 mod tests {
     use super::super::{Lora, TrainableParams};
     use super::*;
-    use crate::model::{TextConfig, VitConfig};
+    use crate::model::{TextConfig, TextPooling, VitConfig, VitPooling};
 
     fn vit_b_32() -> ClipConfig {
         ClipConfig {
@@ -198,6 +198,8 @@ mod tests {
                 mlp_width: 3072,
                 activation: Activation::Gelu,
                 layer_norm_eps: 1e-5,
+                pooling: VitPooling::ClassToken,
+                layer_scale: false,
             }),
             text: TextConfig {
                 vocab_size: 49_408,
@@ -209,7 +211,12 @@ mod tests {
                 activation: Activation::Gelu,
                 layer_norm_eps: 1e-5,
                 eos_token_id: None,
+                causal: true,
+                pooling: TextPooling::EndOfText,
+                projection_bias: false,
+                layer_scale: false,
             },
+            logit_bias: false,
         }
     }
 

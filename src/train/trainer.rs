@@ -74,6 +74,9 @@ impl Trainer {
     /// Prepares `model` for training. It may be on any device, with or without autodiff,
     /// but must not be packed.
     pub fn new(model: Clip, config: ClipConfig, options: TrainOptions) -> Result<Self, TrainError> {
+        if !config.is_clip() {
+            return Err(TrainError::NotClip);
+        }
         let model = match &options.method {
             TrainMode::Lora(lora) => lora.attach(model, options.seed)?,
             TrainMode::Full(_) => merge_lora(model),
@@ -88,6 +91,9 @@ impl Trainer {
         config: ClipConfig,
         options: TrainOptions,
     ) -> Result<Self, TrainError> {
+        if !config.is_clip() {
+            return Err(TrainError::NotClip);
+        }
         malloc::retain_freed_memory();
         let device = model.logit_scale.val().device().inner().autodiff();
         let device = match options.gradient_checkpointing {

@@ -9,7 +9,8 @@ pub enum WeightsError {
     Header(String),
     /// Safetensors of another kind of model.
     #[error(
-        "these weights are not a CLIP model: no `visual.conv1.weight` and no `vision_model.…` in the file"
+        "these weights are not a CLIP model, nor a SigLIP: no `visual.conv1.weight`, no \
+         `visual.trunk.attn_pool` and no `vision_model.…` in the file"
     )]
     NotClip,
     /// LoRA, as PEFT writes it.
@@ -45,6 +46,22 @@ pub enum WeightsError {
     /// Tensor that the model needs.
     #[error("the weights have no `{0}`, which the model's config requires")]
     Missing(String),
+    /// Tensors that the model has no place for.
+    #[error(
+        "the weights have `{name}`{}, for which the model's config has no place: the config \
+         belongs to another model, or the model is of a kind that is not supported",
+        match others {
+            0 => String::new(),
+            1 => " and one more tensor".into(),
+            others => format!(" and {others} more tensors"),
+        }
+    )]
+    Unused {
+        /// Name of the first.
+        name: String,
+        /// Number of the others.
+        others: usize,
+    },
     /// Tensor of another shape.
     #[error("`{name}` has shape {found:?}, but the model's config requires {expected:?}")]
     Shape {

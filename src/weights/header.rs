@@ -1,7 +1,9 @@
 //! Header of a safetensors file, parsed before any tensor data arrive.
 
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::{Map, Value};
 
+use super::key_map::Source;
 use super::{KeyMap, WeightsError};
 
 /// Size of the length field.
@@ -9,22 +11,27 @@ const LENGTH_BYTES: usize = 8;
 /// A CLIP's header has some 100 kB; the format allows 100 MB.
 const MAX_HEADER_BYTES: usize = 16 << 20;
 
+/// Prefixes of all names in a file, which wrappers of a model leave behind.
+const PREFIXES: &[&str] = &["module.", "_orig_mod.", "model.", "clip.", "clip_model."];
+
 /// Names, shapes, dtypes and offsets of a file's tensors, validated: contiguous without
 /// gap or overlap, and as long as their shapes say.
 #[derive(Clone, Debug)]
 pub struct Header {
     metadata: Metadata,
     key_map: KeyMap,
+    /// Prefix of all names, which is not part of them here.
+    prefix: String,
     /// Offset of the first tensor.
     pub(super) data_start: u64,
 }
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
-        let metadata: Metadata = serde_json::from_slice(&bytes[LENGTH_BYTES..])
-            .map_err(|error| WeightsError::Header(error.to_string()))?;
+        let metadata = parse_metadata(bytes)?;
         let names = metadata.offset_keys();
-        let key_map = KeyMap::detect(names.iter().map(String::as_str));
+        let prefix = common_prefix(&names);
+        let key_map = KeyMap::detect(names.iter().map(|name| &name[prefix.len()..]));
         let key_map = key_map.ok_or_else(|| {
             let is_head =
                 (metadata.metadata().as_ref()).is_some_and(|m| m.contains_key("clip_head"));
@@ -39,6 +46,7 @@ impl Header {
         Ok(Self {
             metadata,
             key_map,
+            prefix,
             data_start: bytes.len() as u64,
         })
     }
@@ -59,13 +67,104 @@ impl Header {
     }
 
     pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.metadata.info(name)
+        match self.prefix.is_empty() {
+            true => self.metadata.info(name),
+            false => self.metadata.info(&format!("{}{name}", self.prefix)),
+        }
     }
 
     /// In file order.
     pub fn names(&self) -> Vec<String> {
-        self.metadata.offset_keys()
+        let mut names = self.metadata.offset_keys();
+        names.iter_mut().for_each(|name| {
+            name.drain(..self.prefix.len());
+        });
+        names
     }
+
+    /// Source of the parameter at `path`: of those that the key map has, the one that is in
+    /// the file, or else the first.
+    pub(super) fn source(&self, path: &str) -> Option<Source> {
+        let mut sources = self.key_map.sources(path);
+        let here = |source: &Source| source.names.iter().all(|name| self.info(name).is_some());
+        let found = sources.iter().position(here).unwrap_or(0);
+        (found < sources.len()).then(|| sources.swap_remove(found))
+    }
+}
+
+/// Prefix of all names that is none of theirs.
+fn common_prefix(names: &[String]) -> String {
+    let mut prefix = String::new();
+    while let Some(next) = PREFIXES.iter().find(|next| {
+        (!names.is_empty()) && (names.iter()).all(|name| name[prefix.len()..].starts_with(**next))
+    }) {
+        prefix.push_str(next);
+    }
+    prefix
+}
+
+/// Header of one of several files that a model's weights are in. It is not known of which
+/// kind the model is.
+pub struct ShardHeader {
+    metadata: Metadata,
+    data_start: u64,
+}
+
+impl ShardHeader {
+    /// From the start of a file; `None` until the header is complete.
+    pub fn parse(start: &[u8]) -> Result<Option<Self>, WeightsError> {
+        let mut reader = HeaderReader::default();
+        let Some(rest) = reader.take(start)? else {
+            return Ok(None);
+        };
+        let metadata = parse_metadata(&reader.bytes)?;
+        Ok(Some(Self {
+            metadata,
+            data_start: (start.len() - rest.len()) as u64,
+        }))
+    }
+
+    /// Offset of the first tensor.
+    pub fn data_start(&self) -> u64 {
+        self.data_start
+    }
+
+    /// Length of all tensors.
+    pub fn data_bytes(&self) -> u64 {
+        self.metadata.data_len() as u64
+    }
+
+    /// Header of a file that has the tensors of all, one after the other.
+    pub fn join(headers: &[Self]) -> Result<Vec<u8>, WeightsError> {
+        let mut tensors = Map::new();
+        let mut base = 0;
+        for header in headers {
+            for name in header.metadata.offset_keys() {
+                let Some(info) = header.metadata.info(&name) else {
+                    continue;
+                };
+                let (start, end) = info.data_offsets;
+                let joined = TensorInfo {
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                    data_offsets: (base + start, base + end),
+                };
+                let joined = serde_json::to_value(joined)
+                    .map_err(|error| WeightsError::Header(error.to_string()))?;
+                if tensors.insert(name.clone(), joined).is_some() {
+                    return Err(WeightsError::Header(format!("`{name}` is in two files")));
+                }
+            }
+            base += header.metadata.data_len();
+        }
+        let json = Value::Object(tensors).to_string();
+        Ok([&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat())
+    }
+}
+
+fn parse_metadata(bytes: &[u8]) -> Result<Metadata, WeightsError> {
+    serde_json::from_slice(&bytes[LENGTH_BYTES..])
+        .map_err(|error| WeightsError::Header(error.to_string()))
 }
 
 /// Incremental header parser.
@@ -80,6 +179,14 @@ impl HeaderReader {
         &mut self,
         bytes: &'a [u8],
     ) -> Result<Option<(Header, &'a [u8])>, WeightsError> {
+        match self.take(bytes)? {
+            Some(rest) => Ok(Some((Header::parse(&self.bytes)?, rest))),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the next bytes. Returns those after the header once that is complete.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, WeightsError> {
         let bytes = self.fill(LENGTH_BYTES, bytes);
         let Some(length) = self.bytes.first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
@@ -89,10 +196,7 @@ impl HeaderReader {
             _ => return Err(WeightsError::NotSafetensors(looks_like(&self.bytes))),
         };
         let bytes = self.fill(LENGTH_BYTES + length, bytes);
-        match self.bytes.len() == LENGTH_BYTES + length {
-            true => Ok(Some((Header::parse(&self.bytes)?, bytes))),
-            false => Ok(None),
-        }
+        Ok((self.bytes.len() == LENGTH_BYTES + length).then_some(bytes))
     }
 
     /// Buffers bytes up to a total of `count`; returns the rest.

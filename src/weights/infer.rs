@@ -1,10 +1,14 @@
 //! Model configuration inferred from tensor names and shapes, like OpenAI's
 //! `build_model`.
 
+use super::key_map::Transform;
 use super::{Header, KeyMap, WeightsError};
-use crate::model::{Activation, ClipConfig, ResNetConfig, TextConfig, VisionConfig, VitConfig};
+use crate::model::{
+    Activation, ClipConfig, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
+    VitPooling,
+};
 
-/// Head width of every published model of this kind.
+/// Head width of the published models of this kind; SigLIP's larger ones have 16 heads.
 const HEAD_WIDTH: usize = 64;
 const FILE: &str = "the weights";
 
@@ -23,42 +27,62 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     let shapes = Shapes(header);
     let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
     let text_blocks = "text.transformer.resblocks.";
+    let siglip = header.key_map().is_siglip();
     let activation_used = activation.unwrap_or_else(|| likely_activation(header));
     let text = TextConfig {
         vocab_size: shapes.dimension("text.token_embedding.weight", 0)?,
         context_length: shapes.dimension("text.positional_embedding", 0)?,
         width: text_width,
         layers: shapes.blocks(text_blocks, ".ln_1.gamma"),
-        heads: (text_width / HEAD_WIDTH).max(1),
+        heads: heads(text_width),
         mlp_width: shapes.dimension(&format!("{text_blocks}0.mlp.c_fc.bias"), 0)?,
         activation: activation_used,
-        layer_norm_eps: 1e-5,
+        layer_norm_eps: epsilon(siglip),
         eos_token_id: None,
+        causal: !siglip,
+        pooling: match siglip {
+            true => TextPooling::Last,
+            false => TextPooling::EndOfText,
+        },
+        projection_bias: shapes.get("text.text_projection.bias").is_some(),
+        layer_scale: shapes.get(&format!("{text_blocks}0.ls_1")).is_some(),
     };
-    let projection = match header.key_map() {
-        KeyMap::HuggingFace => 0, // a linear layer: [out, in]
+    let projection = match header.source("text.text_projection.weight") {
+        Some(source) if source.transform == Transform::Transpose => 0, // [out, in]
         _ => 1,
     };
     let config = ClipConfig {
         embed_dim: shapes.dimension("text.text_projection.weight", projection)?,
         vision: match shapes.get("visual.Vit.class_embedding") {
-            Some(_) => VisionConfig::Vit(shapes.vit(activation_used)?),
+            Some(_) => VisionConfig::Vit(shapes.vit(activation_used, siglip)?),
+            None if siglip => VisionConfig::Vit(shapes.vit(activation_used, siglip)?),
             None => VisionConfig::ResNet(shapes.resnet()?),
         },
         text,
+        logit_bias: shapes.get("logit_bias").is_some(),
     };
     let config = (config.checked(FILE)).map_err(|e| WeightsError::NotInferred(e.to_string()))?;
     let name = match activation_used {
         Activation::QuickGelu => "QuickGELU",
         Activation::Gelu => "GELU",
+        Activation::GeluTanh => "GELU (tanh)",
     };
+    let heads = match &config.vision {
+        VisionConfig::Vit(vision) => vision.heads,
+        VisionConfig::ResNet(vision) => vision.heads,
+    };
+    let heads = format!(
+        "{heads} heads for images and {} for texts",
+        config.text.heads
+    );
     let note = match activation {
         Some(_) => format!(
-            "no config with the weights: architecture inferred from their shapes, with {name} as requested"
+            "no config with the weights: architecture inferred from their shapes, assuming {heads}, \
+             with {name} as requested"
         ),
         None => format!(
-            "no config with the weights: architecture inferred from their shapes, assuming {name} and \
-             CLIP's usual preprocessing; choose the other activation if results look wrong"
+            "no config with the weights: architecture inferred from their shapes, assuming {heads}, \
+             {name} and the usual preprocessing; choose the other activation if results look wrong"
         ),
     };
     Ok(Inferred { config, note })
@@ -109,9 +133,23 @@ pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
 fn likely_activation(header: &Header) -> Activation {
     match header.key_map() {
         KeyMap::HuggingFace => Activation::QuickGelu,
+        KeyMap::HuggingFaceSiglip => Activation::GeluTanh,
         _ if header.shape("input_resolution").is_some() => Activation::QuickGelu,
         _ => Activation::Gelu,
     }
+}
+
+/// Number of attention heads that is usual for a width.
+fn heads(width: usize) -> usize {
+    match width {
+        1152 | 1536 => 16, // SigLIP's So400m and giant
+        _ => (width / HEAD_WIDTH).max(1),
+    }
+}
+
+/// Epsilon of the layer norms.
+fn epsilon(siglip: bool) -> f64 {
+    if siglip { 1e-6 } else { 1e-5 }
 }
 
 /// Shapes by parameter path.
@@ -119,7 +157,7 @@ struct Shapes<'a>(&'a Header);
 
 impl Shapes<'_> {
     fn get(&self, path: &str) -> Option<&[usize]> {
-        let source = self.0.key_map().source(path)?;
+        let source = self.0.source(path)?;
         self.0.shape(source.names.first()?)
     }
 
@@ -135,31 +173,47 @@ impl Shapes<'_> {
             .count()
     }
 
-    /// Side of a square grid of positions, one more of which is the class or mean token.
-    fn grid(&self, path: &str) -> Result<usize, WeightsError> {
-        let positions = self.dimension(path, 0)?;
-        let side = positions.saturating_sub(1).isqrt();
-        match side * side + 1 == positions && side > 0 {
+    /// Side of a square grid of positions and of so many other `tokens`, the class or mean
+    /// token.
+    fn grid(&self, path: &str, tokens: usize) -> Result<usize, WeightsError> {
+        // timm has a leading axis of one.
+        let axis = self
+            .get(path)
+            .map_or(0, |shape| shape.len().saturating_sub(2));
+        let positions = self.dimension(path, axis)?;
+        let side = positions.saturating_sub(tokens).isqrt();
+        match side * side + tokens == positions && side > 0 {
             true => Ok(side),
             false => Err(WeightsError::NotInferred(format!(
-                "{positions} positions are not a square grid and a class token"
+                "{positions} positions are not a square grid{}",
+                if tokens == 0 {
+                    ""
+                } else {
+                    " and a class token"
+                }
             ))),
         }
     }
 
-    fn vit(&self, activation: Activation) -> Result<VitConfig, WeightsError> {
+    fn vit(&self, activation: Activation, siglip: bool) -> Result<VitConfig, WeightsError> {
         let blocks = "visual.Vit.transformer.resblocks.";
-        let width = self.dimension("visual.Vit.class_embedding", 0)?;
+        let width = self.dimension("visual.Vit.ln_post.gamma", 0)?;
         let patch_size = self.dimension("visual.Vit.conv1.weight", 3)?;
         Ok(VitConfig {
-            image_size: patch_size * self.grid("visual.Vit.positional_embedding")?,
+            image_size: patch_size
+                * self.grid("visual.Vit.positional_embedding", usize::from(!siglip))?,
             patch_size,
             width,
             layers: self.blocks(blocks, ".ln_1.gamma"),
-            heads: (width / HEAD_WIDTH).max(1),
+            heads: heads(width),
             mlp_width: self.dimension(&format!("{blocks}0.mlp.c_fc.bias"), 0)?,
             activation,
-            layer_norm_eps: 1e-5,
+            layer_norm_eps: epsilon(siglip),
+            pooling: match siglip {
+                true => VitPooling::Map,
+                false => VitPooling::ClassToken,
+            },
+            layer_scale: self.get(&format!("{blocks}0.ls_1")).is_some(),
         })
     }
 
@@ -171,7 +225,7 @@ impl Shapes<'_> {
             )
         };
         let width = self.dimension("visual.ResNet.layer1.0.conv1.norm.gamma", 0)?;
-        let grid = self.grid("visual.ResNet.attnpool.positional_embedding")?;
+        let grid = self.grid("visual.ResNet.attnpool.positional_embedding", 1)?;
         Ok(ResNetConfig {
             image_size: ResNetConfig::REDUCTION * grid,
             layers: [stage(1), stage(2), stage(3), stage(4)],

@@ -277,6 +277,12 @@ impl Body {
         if let Some(error) = planner.error {
             return Err(error);
         }
+        let mut unused = (header.names().into_iter())
+            .filter(|name| !planner.target.contains_key(name) && !is_useless(name));
+        if let Some(name) = unused.next() {
+            let others = unused.count();
+            return Err(WeightsError::Unused { name, others });
+        }
         let mut tensors: Vec<FileTensor> = (header.names().into_iter())
             .filter_map(|name| {
                 let info = header.info(&name)?;
@@ -403,6 +409,20 @@ fn append(
     }
 }
 
+/// Whether a tensor is a constant or a counter that files carry, and no model needs.
+fn is_useless(name: &str) -> bool {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    matches!(
+        name,
+        "position_ids"
+            | "attn_mask"
+            | "input_resolution"
+            | "context_length"
+            | "vocab_size"
+            | "num_batches_tracked"
+    )
+}
+
 /// Whether a parameter may stay f16: matrices, which the forward pass reads in either
 /// precision, and on the CPU convolutions, too.
 fn may_be_f16(path: &str, shape: &[usize], cpu: bool) -> bool {
@@ -423,7 +443,7 @@ struct LoadPlanner<'a> {
 
 impl LoadPlanner<'_> {
     fn add(&mut self, path: String, expected: &[usize]) -> Result<(), WeightsError> {
-        let Some(Source { names, transform }) = self.header.key_map().source(&path) else {
+        let Some(Source { names, transform }) = self.header.source(&path) else {
             return Err(WeightsError::Unknown(path));
         };
         let mut shape: Vec<usize> = Vec::new();
@@ -454,7 +474,8 @@ impl LoadPlanner<'_> {
         let columns: usize = shape.iter().skip(1).product();
         let (loaded_shape, rank_fits) = match transform {
             Transform::Identity => (shape.clone(), true),
-            Transform::Scalar => (vec![rows * columns], true),
+            Transform::Flatten => (vec![rows * columns], true),
+            Transform::Squeeze => (shape.iter().skip(1).copied().collect(), rows == 1),
             Transform::Transpose => (vec![columns, rows], shape.len() == 2),
             Transform::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
         };

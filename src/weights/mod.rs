@@ -1,4 +1,4 @@
-//! Safetensors weights, in the two naming schemes of CLIP checkpoints.
+//! Safetensors weights, in the naming schemes of CLIP and SigLIP checkpoints.
 //!
 //! [`Loader`] streams a file into a [`crate::model::Clip`], [`save()`] writes one. The
 //! mapping of tensor names to parameters is data, in [`key_map`].
@@ -11,7 +11,7 @@ mod load;
 mod save;
 
 pub use error::WeightsError;
-pub use header::{Header, HeaderReader};
+pub use header::{Header, HeaderReader, ShardHeader};
 pub use infer::{Inferred, infer, misfit};
 pub use key_map::KeyMap;
 pub use load::{Loader, load};

@@ -86,7 +86,7 @@ fn to_file_tensors(
             vec![columns, rows / (p * p), p, p],
             transpose(&values, rows, columns),
         ),
-        (Transform::Scalar, _) => (vec![], values),
+        (Transform::Flatten, _) => (vec![], values),
         _ => (shape, values),
     };
     let part = values.len() / names.len();

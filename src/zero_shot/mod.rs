@@ -2,23 +2,23 @@
 //! each label, features to ranked labels (paper, section 3.1).
 
 mod rejection;
+mod scoring;
 mod sets;
 mod templates;
 
 pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
+pub use scoring::Scoring;
 pub use sets::{TemplateSet, compared_sets, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
 
 use serde::{Deserialize, Serialize};
-
-use crate::eval::softmax;
 
 /// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {
     /// The label.
     pub label: String,
-    /// Softmax of `exp(logit_scale) * similarity` over the labels.
+    /// Probability by the model's [`Scoring`].
     pub probability: f32,
     /// Cosine of `image_features` and the label's `text_features`, -1 to 1.
     pub similarity: f32,
@@ -83,16 +83,15 @@ pub fn ensemble(features: &[&[f32]]) -> Vec<f32> {
     mean
 }
 
-/// Ranks labels for one image, most likely first. All features are of unit
-/// length; `scale` is `exp(logit_scale)`.
+/// Ranks labels for one image, most likely first. All features are of unit length.
 pub fn rank(
     image_features: &[f32],
     labels: &[String],
     text_features: &[Vec<f32>],
-    scale: f32,
+    scoring: Scoring,
 ) -> Vec<Ranked> {
     let similarities = similarities(image_features, text_features);
-    let probabilities = of_similarities(&similarities, scale);
+    let probabilities = scoring.of_similarities(&similarities);
     let mut ranking: Vec<Ranked> = (labels.iter())
         .zip(similarities.iter().zip(probabilities))
         .map(|(label, (similarity, probability))| Ranked {
@@ -105,10 +104,13 @@ pub fn rank(
     ranking
 }
 
-/// Probability of each label, in the order of `text_features`: the softmax of `scale` times the cosine
-/// similarities.
-pub fn probabilities(image_features: &[f32], text_features: &[Vec<f32>], scale: f32) -> Vec<f32> {
-    of_similarities(&similarities(image_features, text_features), scale)
+/// Probability of each label, in the order of `text_features`.
+pub fn probabilities(
+    image_features: &[f32],
+    text_features: &[Vec<f32>],
+    scoring: Scoring,
+) -> Vec<f32> {
+    scoring.of_similarities(&similarities(image_features, text_features))
 }
 
 /// Cosine similarities of an image and of texts, `[texts]`. All features are of unit
@@ -117,11 +119,6 @@ pub fn similarities(image_features: &[f32], text_features: &[Vec<f32>]) -> Vec<f
     (text_features.iter())
         .map(|text| text.iter().zip(image_features).map(|(a, b)| a * b).sum())
         .collect()
-}
-
-fn of_similarities(similarities: &[f32], scale: f32) -> Vec<f32> {
-    let logits: Vec<f32> = similarities.iter().map(|s| scale * s).collect();
-    softmax(&logits)
 }
 
 #[cfg(test)]
@@ -159,7 +156,12 @@ mod tests {
     #[test]
     fn probabilities_are_the_softmax_of_scaled_cosines() {
         let texts = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
-        let ranking = rank(&[0.6, 0.8], &strings(&["a", "b"]), &texts, 10.0);
+        let ranking = rank(
+            &[0.6, 0.8],
+            &strings(&["a", "b"]),
+            &texts,
+            Scoring::Softmax { scale: 10.0 },
+        );
         assert_eq!(ranking[0].label, "b");
         let expected = 1.0 / (1.0 + (-2.0f32).exp());
         assert!((ranking[0].probability - expected).abs() < 1e-6);

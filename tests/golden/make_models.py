@@ -139,7 +139,6 @@ HUGGING_FACE = {
         text=dict(HF_TEXT, eos_token_id=599, hidden_act="quick_gelu", layer_norm_eps=1e-3, max_position_embeddings=24),
         vision=dict(HF_VISION, hidden_act="gelu", layer_norm_eps=1e-2, num_hidden_layers=1),
         pad=599,
-        tokenizer=True,
         preprocessor=dict(
             do_center_crop=False,
             do_convert_rgb=True,
@@ -169,8 +168,10 @@ def randomise(model: torch.nn.Module, seed: int, dtype: torch.dtype) -> None:
             filled = torch.tensor(2.4) + 0.1 * noise
         elif name.endswith("running_var"):
             filled = 0.1 * torch.exp(0.3 * noise)  # small: else the biases drown the picture
-        elif "embedding" in name:  # token, position and class
+        elif "embedding" in name or "pos_embed" in name:  # token, position and class
             filled = 0.5 * noise
+        elif name.endswith((".probe", ".latent")):  # queries of attention pooling
+            filled = noise
         elif value.dim() >= 2:
             fan_in = value.shape[0] if name.endswith("proj") and value.dim() == 2 else value[0].numel()
             filled = noise / fan_in**0.5
@@ -253,6 +254,8 @@ def make_openclip(name: str, seed: int) -> None:
     if preprocess:
         written["preprocess_cfg"] = preprocess
     (folder / "open_clip_config.json").write_text(json.dumps(written, indent=2) + "\n")
+    # Its vocabulary is not CLIP's, which needs a tokenizer. The tokens below are made without.
+    shutil.copy(HERE / "tiny_tokenizer.json", folder / "tokenizer.json")
     tensors = {
         key: (value.to(DTYPES[dtype]) if value.dtype.is_floating_point else value).contiguous()
         for key, value in model.state_dict().items()
@@ -328,8 +331,7 @@ def make_hugging_face(name: str, seed: int) -> None:
     tokens = token_rows(
         text["max_position_embeddings"], text["vocab_size"], 598, 599, spec["pad"], spec.get("above_eos", False)
     )
-    if spec.get("tokenizer"):
-        shutil.copy(HERE / "tiny_tokenizer.json", folder / "tokenizer.json")
+    shutil.copy(HERE / "tiny_tokenizer.json", folder / "tokenizer.json")
 
     # What the library itself loads from the folder must be what we computed with.
     loaded = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -365,7 +367,8 @@ def upright(name: str):
 
 
 def make() -> None:
-    shutil.rmtree(MODELS, ignore_errors=True)
+    for name in [*OPENCLIP, *HUGGING_FACE]:
+        shutil.rmtree(MODELS / name, ignore_errors=True)
     for seed, name in enumerate(OPENCLIP):
         make_openclip(name, 100 + seed)
     for seed, name in enumerate(HUGGING_FACE):

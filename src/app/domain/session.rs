@@ -367,6 +367,7 @@ mod tests {
                 context_length: 32,
                 embed_dim: 8,
                 precision: "f32".into(),
+                independent: false,
                 notes: Vec::new(),
             },
             device: DeviceInfo {

@@ -144,7 +144,10 @@ fn model_text(model: &ModelInfo) -> String {
         model.precision,
         model.image_size,
         model.image_size,
-    )
+    ) + match model.independent {
+        true => " · a probability for each label by itself",
+        false => "",
+    }
 }
 
 /// Name, promise, theme.

@@ -6,6 +6,7 @@ use web_sys::{ClipboardEvent, KeyboardEvent};
 use super::widgets::CloseIcon;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::labels::{duplicates_hint, parse, split_typed};
+use crate::app::domain::session::Session;
 
 /// The panel with the chips.
 #[component]
@@ -67,6 +68,11 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
         }
     };
 
+    // Whether the model gives each label a probability of its own.
+    let independent = move || {
+        let model = |session: &Session| session.worker.model.as_ref().map(|m| m.independent);
+        classify.session.with(model).unwrap_or_default()
+    };
     let labels = classify.labels;
     let total = move || labels.with(Vec::len);
     view! {
@@ -127,7 +133,9 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                     }
                     match total() {
                         0 => "Add at least one label to classify images.".into(),
-                        1 => "With one label the probability is always 100 %. Add another to compare.".into(),
+                        1 if !independent() => {
+                            "With one label the probability is always 100 %. Add another to compare.".into()
+                        }
                         _ => String::new(),
                     }
                 }}

@@ -64,18 +64,21 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
             classifier
         }
     };
+    // Of a head the classes exclude each other.
+    let independent = head.is_none() && engine.scoring().is_independent();
     let least = (arguments.reject).map(|least| least.unwrap_or(DEFAULT_REJECTION.into()));
     let rejection = match least {
-        Some(_) => {
+        Some(_) if !independent => {
             let words = zero_shot::neutral_words(&labels, usize::MAX);
             // One template: all of an ensemble's would take a while, and change little.
             let templates = &arguments.templates[..arguments.templates.len().min(1)];
             let words = engine.classifier(&words, templates).await?;
             Some(Rejection::new(&words, &classifier))
         }
-        None => None,
+        // What has a probability of its own needs nothing to compare with.
+        _ => None,
     };
-    let scale = engine.logit_scale().exp();
+    let scale = engine.scoring().scale();
     let mut answers = Vec::new();
     let mut classified = 0;
     let done = all_image_features(&engine, &arguments.images, |path, features| {
@@ -113,6 +116,12 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
             }
             (false, Ok((ranking, fit))) => {
                 say!("{}", path.display())?;
+                let likely = ranking
+                    .first()
+                    .is_some_and(|ranked| ranked.probability >= 0.5);
+                if independent && !likely {
+                    say!("  none of these: no label reaches 50 %")?;
+                }
                 if let (Some(fit), Some(closest)) =
                     (fit.filter(|fit| rejected(*fit)), ranking.first())
                 {
@@ -138,7 +147,10 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     })
     .await;
     match arguments.json {
-        true => say!("{}", json!({ "images": answers }))?,
+        true => say!(
+            "{}",
+            json!({ "images": answers, "independent": independent })
+        )?,
         false if classified > 0 => say!(
             "computed on {}, {} weights",
             engine.device_info().name,

@@ -72,6 +72,7 @@ pub async fn run(arguments: &Embed) -> Result<(), Failure> {
         "images": images,
         "texts": texts,
         "logit_scale": number(engine.logit_scale()),
+        "logit_bias": engine.logit_bias().map(number),
     });
     say!("{answer}")?;
     done

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use clip::data::{DataError, DataFiles, Dataset, Problem, ShardDirectory, WebDataset};
 use clip::engine::Engine;
-use clip::engine::evaluation::{self, Encoder, EvaluationSet, Tried, thumbnail};
+use clip::engine::evaluation::{self, EvaluationSet, Tried, thumbnail};
 use clip::engine::messages::EvaluationStage;
 use clip::engine::reports;
 use clip::eval::{FewShotMethod, IntervalEstimate, Limit, McNemar, ModelComparison, Report};
@@ -158,7 +158,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
             .learn(
                 features,
                 &found.classifier,
-                engine.scale(),
+                engine.scoring().scale(),
                 &settings,
                 &mut on_progress,
             )

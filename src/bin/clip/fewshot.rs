@@ -281,7 +281,7 @@ async fn words(
         weight: vec![vec![0.0; model.embed_dim as usize]; classes.len()],
         bias: vec![0.0; classes.len()],
         zero_shot,
-        scale: engine.logit_scale().exp(),
+        scale: engine.scoring().scale(),
         alpha: 0.0,
         beta: 1.0,
     })

@@ -68,8 +68,8 @@ impl FilterOptions {
                 }
             }
             let classifier = (engine.classifier(&names, &[DEFAULT_TEMPLATE.to_owned()])).await?;
-            let scale = engine.logit_scale().exp();
-            best = index.best_labels(&classifier, scale).unwrap_or_default();
+            let scoring = engine.scoring();
+            best = index.best_labels(&classifier, scoring).unwrap_or_default();
         }
         Ok((index.entries().iter().enumerate())
             .map(|(place, entry)| {

@@ -10,8 +10,8 @@ use clap::Args;
 use clip::eval::{Accuracy, accuracy};
 use clip::hub::{self, Folder};
 use clip::model::{
-    Activation, BUNDLED_NAME, Clip, ClipConfig, ResNetConfig, TextConfig, TokenBatch, VisionConfig,
-    VitConfig, normalize,
+    Activation, BUNDLED_NAME, Clip, ClipConfig, ResNetConfig, TextConfig, TextPooling, TokenBatch,
+    VisionConfig, VitConfig, VitPooling, normalize,
 };
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::train::{
@@ -300,6 +300,8 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
             mlp_width: 4 * width,
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
+            pooling: VitPooling::ClassToken,
+            layer_scale: false,
         }),
         [a, b, c, d] => VisionConfig::ResNet(ResNetConfig {
             image_size,
@@ -322,7 +324,12 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
             eos_token_id: Some(vocab_size as u32 - 1),
+            causal: true,
+            pooling: TextPooling::EndOfText,
+            projection_bias: false,
+            layer_scale: false,
         },
+        logit_bias: false,
     };
     Ok(config.checked("the options")?)
 }
@@ -451,7 +458,7 @@ impl HeldOut {
                 .map(|label| encode(&self.template.replace("{label}", label)))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| -> Failure { error })?;
-            texts.push(model.text_features(TokenBatch::new(&tokens, &device)));
+            texts.push(model.text_features(TokenBatch::new(&tokens, true, &device)));
         }
         let texts = normalize(Tensor::cat(texts, 0)).transpose();
         let mut similarities = Vec::new();

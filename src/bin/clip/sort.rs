@@ -78,7 +78,7 @@ pub async fn run(arguments: &Sort) -> Result<(), Failure> {
     update.tell_unkept();
     let classifier = engine.classifier(&labels, &arguments.templates).await?;
     let best = index
-        .best_labels(&classifier, engine.logit_scale().exp())
+        .best_labels(&classifier, engine.scoring())
         .unwrap_or_default();
 
     let destination = Destination::new(

@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, EngineError};
 use crate::preprocess::DecodedImage;
-use crate::zero_shot;
+use crate::zero_shot::{self, Scoring};
 
 /// Zero-shot classifier.
 pub struct Classifier {
@@ -31,8 +31,8 @@ pub trait Encoder {
         templates: &[String],
     ) -> Result<Classifier, EngineError>;
 
-    /// The model's `exp(logit_scale)`.
-    fn scale(&self) -> f32;
+    /// How the model's similarities become probabilities.
+    fn scoring(&self) -> Scoring;
 
     /// Name of the model.
     fn name(&self) -> String;
@@ -70,8 +70,8 @@ impl Encoder for Engine {
         })
     }
 
-    fn scale(&self) -> f32 {
-        self.logit_scale().exp()
+    fn scoring(&self) -> Scoring {
+        Engine::scoring(self)
     }
 
     fn name(&self) -> String {

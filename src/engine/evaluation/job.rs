@@ -25,7 +25,7 @@ use crate::engine::{Engine, EngineError, PendingPrompts};
 use crate::eval::FewShotMethod;
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::train::FewShotSettings;
-use crate::zero_shot;
+use crate::zero_shot::{self, Scoring};
 
 /// Time slice between checks for requests.
 const SLICE_MS: f64 = 30.0;
@@ -134,7 +134,7 @@ enum Serving {
 struct RemoteEncoder {
     exchange: Rc<Exchange>,
     preprocess: PreprocessConfig,
-    scale: f32,
+    scoring: Scoring,
     name: String,
 }
 
@@ -184,8 +184,8 @@ impl Encoder for RemoteEncoder {
         }
     }
 
-    fn scale(&self) -> f32 {
-        self.scale
+    fn scoring(&self) -> Scoring {
+        self.scoring
     }
 
     fn name(&self) -> String {
@@ -324,7 +324,7 @@ where
         let mut encoder = RemoteEncoder {
             exchange: exchange.clone(),
             preprocess: engine.preprocess().clone(),
-            scale: engine.logit_scale().exp(),
+            scoring: engine.scoring(),
             name: match self.tuned {
                 true => format!("{}, trained here", engine.model_info().name),
                 false => engine.model_info().name.clone(),
@@ -621,7 +621,7 @@ impl<F: DataFolder> Opened<F> {
                     .learn(
                         &source.features,
                         &source.evaluated.classifier,
-                        encoder.scale(),
+                        encoder.scoring().scale(),
                         &settings,
                         &mut report,
                     )

@@ -89,7 +89,7 @@ impl<F: DataFiles> Tried<'_, F> {
             ];
             let features = encoder.images(pixels).await?;
             let answers: Vec<Option<usize>> = (features.iter())
-                .map(|features| highest(&logits(features, self.classifier, encoder.scale())))
+                .map(|features| highest(&logits(features, self.classifier, encoder.scoring())))
                 .collect();
             let count = |answer: usize, class: usize| {
                 usize::from(answers.get(answer).copied().flatten() == Some(class))
@@ -124,7 +124,7 @@ impl<F: DataFiles> Tried<'_, F> {
                 .collect::<Result<Vec<_>, EvaluationError>>()?;
             let features = encoder.images(pixels).await?;
             for (features, (_, count)) in features.iter().zip(&mut styles) {
-                let answer = highest(&logits(features, self.classifier, encoder.scale()));
+                let answer = highest(&logits(features, self.classifier, encoder.scoring()));
                 *count += usize::from(answer == Some(set.labels[image]));
             }
             images += 1;

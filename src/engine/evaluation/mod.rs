@@ -29,11 +29,10 @@ use super::messages::EvaluationStage;
 use crate::data::{DataError, DataFiles, Dataset, hold_out};
 use crate::eval::{
     Calibration, Evaluation, Judged, Metrics, Predictions, PromptComparison, Report, ShotsCurve,
-    softmax,
 };
 use crate::preprocess::PreprocessError;
 use crate::train::{Cancelled, FewShotData, FewShotSettings, few_shot_curve};
-use crate::zero_shot::{self, QuestionError};
+use crate::zero_shot::{self, QuestionError, Scoring};
 
 /// Images that go through the encoder together.
 const BATCH: usize = 16;
@@ -209,17 +208,16 @@ impl EvaluationSet {
         pictures.map(|picture| &self.dataset.pictures[picture])
     }
 
-    /// Logits of the images that are evaluated, `[images][classes]`. `scale` is
-    /// `exp(logit_scale)`.
+    /// Logits of the images that are evaluated, `[images][classes]`.
     pub fn logits(
         &self,
         features: &[Vec<f32>],
         classifier: &[Vec<f32>],
-        scale: f32,
+        scoring: Scoring,
     ) -> Vec<Vec<f32>> {
         let pictures = self.test.iter().map(|image| self.pictures[*image]);
         pictures
-            .map(|picture| logits(&features[picture], classifier, scale))
+            .map(|picture| logits(&features[picture], classifier, scoring))
             .collect()
     }
 
@@ -234,18 +232,28 @@ impl EvaluationSet {
     ) -> Result<Evaluated, EvaluationError> {
         let classes = &self.dataset.classes;
         let Classifier { weights, truncated } = encoder.classifier(classes, templates).await?;
-        let logits = self.logits(features, &weights, encoder.scale());
+        let logits = self.logits(features, &weights, encoder.scoring());
         let truth = self.truth();
         let predictions = Predictions {
             classes,
             logits: &logits,
             truth: &truth,
         };
+        let scoring = encoder.scoring();
+        let mut notes = self.dataset.notes.clone();
+        if scoring.is_independent() {
+            notes.push(
+                "the model gives each label a probability of its own; losses and calibration are those of \
+                 their softmax, since an image of the data has one label"
+                    .into(),
+            );
+        }
+        notes.extend(truncated);
         let judged: Vec<Judged> = (self.paths().zip(&truth).zip(&logits))
             .map(|((path, truth), logits)| Judged {
                 path,
                 truth: *truth,
-                probabilities: softmax(logits),
+                probabilities: scoring.probabilities(logits),
             })
             .collect();
         let report = Report {
@@ -255,7 +263,7 @@ impl EvaluationSet {
             evaluation: Evaluation::new(classes, &judged),
             metrics: Metrics::new(&predictions),
             calibration: Calibration::new(&predictions),
-            notes: [self.dataset.notes.clone(), truncated].concat(),
+            notes,
             ..Report::default()
         };
         Ok(Evaluated {
@@ -282,7 +290,7 @@ impl EvaluationSet {
         let mut first: Option<Vec<bool>> = None;
         for (name, templates) in sets {
             let Classifier { weights, truncated } = encoder.classifier(classes, templates).await?;
-            let logits = self.logits(features, &weights, encoder.scale());
+            let logits = self.logits(features, &weights, encoder.scoring());
             let predictions = Predictions {
                 classes,
                 logits: &logits,
@@ -357,12 +365,8 @@ impl Batch {
 }
 
 /// Logits of an image, `[classes]`.
-fn logits(features: &[f32], classifier: &[Vec<f32>], scale: f32) -> Vec<f32> {
-    let similarities = zero_shot::similarities(features, classifier);
-    similarities
-        .into_iter()
-        .map(|similarity| scale * similarity)
-        .collect()
+fn logits(features: &[f32], classifier: &[Vec<f32>], scoring: Scoring) -> Vec<f32> {
+    scoring.logits(&zero_shot::similarities(features, classifier))
 }
 
 /// Index of the highest score; the last of equal ones.

@@ -157,7 +157,7 @@ fn small_units_give_what_an_engine_at_hand_gives() {
     let curve = block_on(set.learn(
         &features[0],
         &evaluated.classifier,
-        Encoder::scale(&engine),
+        engine.scoring().scale(),
         &settings,
         &mut async |_, _, _| (),
     ))

@@ -18,14 +18,14 @@ use crate::engine::messages::{
 };
 use crate::eval::Evaluation;
 use crate::model::{
-    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back,
+    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, VitPooling, WeightPrecision, read_back,
 };
 use crate::train::{
     AdamWHyperParameters, Batch, Lora, MIXTURES, Method, MetricSeries, Sampler, Target, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
     interpolate, merge_lora,
 };
-use crate::zero_shot;
+use crate::zero_shot::{self, Scoring};
 
 /// Names of a checkpoint's metadata and of its state. Two slots alternate, so that one is
 /// intact while the other is written.
@@ -143,8 +143,7 @@ enum Stage {
     /// Evaluates the held-out part: the classifier, and the probabilities so far.
     Measuring {
         model: Box<Clip>,
-        /// The model's `exp(logit_scale)`.
-        scale: f32,
+        scoring: Scoring,
         classifier: Vec<Vec<f32>>,
         probabilities: Vec<Vec<f32>>,
         /// Time so far.
@@ -173,8 +172,11 @@ pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> Clip
             mlp_width: 4 * width,
             activation: text.activation,
             layer_norm_eps: 1e-5,
+            pooling: VitPooling::ClassToken,
+            layer_scale: false,
         }),
         text,
+        logit_bias: false,
     }
 }
 
@@ -489,10 +491,10 @@ impl FineTuneJob {
         }
         let templates = self.eval_templates();
         let classifier = (engine.classifier(&self.held_out.answers, &templates)).await?;
-        let scale = engine.logit_scale().exp();
+        let scoring = engine.scoring();
         let probabilities: Vec<Vec<f32>> = (self.held_out.samples.iter())
             .filter_map(|sample| samples.features(*sample))
-            .map(|features| zero_shot::probabilities(features, &classifier, scale))
+            .map(|features| zero_shot::probabilities(features, &classifier, scoring))
             .collect();
         let accuracy = self.held_out.evaluate(&probabilities).top_1;
         self.record_accuracy(host, accuracy);
@@ -582,7 +584,7 @@ impl FineTuneJob {
             return Ok(known.clone());
         }
         let ids = engine.tokens(&text)?.ids;
-        let end = engine.config().text.end_of_text(&ids);
+        let end = engine.config().text.pool_index(&ids);
         self.tokens.insert(text, (ids.clone(), end));
         Ok((ids, end))
     }
@@ -644,7 +646,7 @@ impl FineTuneJob {
                 for prompt in zero_shot::prompts(&answer, &templates) {
                     ids.push(self.tokens(engine, prompt)?);
                 }
-                let tokens = TokenBatch::new(&ids, engine.device());
+                let tokens = TokenBatch::new(&ids, engine.config().text.causal, engine.device());
                 let rows = rows(model.text_features(tokens)).await?;
                 let features: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 classifier.push(zero_shot::ensemble(&features));
@@ -654,7 +656,9 @@ impl FineTuneJob {
         let log_scale = log_scale.iter().flatten().next();
         self.stage = Stage::Measuring {
             model: Box::new(model),
-            scale: log_scale.copied().unwrap_or_default().exp(),
+            scoring: Scoring::Softmax {
+                scale: log_scale.copied().unwrap_or_default().exp(),
+            },
             classifier,
             probabilities: Vec::new(),
             ms: 0.0,
@@ -671,7 +675,7 @@ impl FineTuneJob {
     ) -> Result<StepResult, TrainingError> {
         let Stage::Measuring {
             model,
-            scale,
+            scoring,
             classifier,
             probabilities,
             ms,
@@ -700,7 +704,7 @@ impl FineTuneJob {
             let features = rows(model.image_features(images)).await?;
             let found = features
                 .iter()
-                .map(|features| zero_shot::probabilities(features, classifier, *scale));
+                .map(|features| zero_shot::probabilities(features, classifier, *scoring));
             probabilities.extend(found);
             let done = probabilities.len();
             *ms += host.now() - start;

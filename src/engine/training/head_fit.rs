@@ -18,7 +18,7 @@ use crate::engine::{Engine, PendingPrompts};
 use crate::train::{
     Cancelled, HeadData, HeadProgress, HeadSettings, TrainedHead, TrainingStage, fit_head,
 };
-use crate::zero_shot;
+use crate::zero_shot::{self, Scoring};
 
 /// Time slice of fitting between checks for requests.
 const SLICE_MS: f64 = 30.0;
@@ -242,7 +242,7 @@ impl HeadFitJob {
             features,
             split: Split { train, held_out },
             zero_shot,
-            scale: engine.logit_scale().exp(),
+            scale: engine.scoring().scale(),
             model: engine.model_info().name.clone(),
             device: engine.device_info().name.clone(),
         })
@@ -257,7 +257,9 @@ impl HeadFitJob {
             .filter(|(sample, _)| sample.held_out && sample.class.is_some());
         let (before, after): (Vec<_>, Vec<_>) = held_out
             .map(|(_, features)| {
-                let before = zero_shot::probabilities(features, &data.zero_shot, data.scale);
+                // Classes exclude each other, as they do for the head.
+                let scoring = Scoring::Softmax { scale: data.scale };
+                let before = zero_shot::probabilities(features, &data.zero_shot, scoring);
                 (before, head.probabilities(features))
             })
             .unzip();

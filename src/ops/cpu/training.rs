@@ -48,7 +48,9 @@ pub fn conv_norm(
     let relu = match activation {
         ActivationFunction::Identity => false,
         ActivationFunction::Relu => true,
-        ActivationFunction::QuickGelu | ActivationFunction::Gelu => return None,
+        ActivationFunction::QuickGelu | ActivationFunction::Gelu | ActivationFunction::GeluTanh => {
+            return None;
+        }
     };
     // Strided input gradients are left to the reference implementation.
     if params.stride > 1 && x.is_tracked() || x.shape().num_elements() == 0 {

@@ -151,6 +151,7 @@ fn matmul_conv(
             ActivationFunction::QuickGelu => 1,
             ActivationFunction::Gelu => 2,
             ActivationFunction::Relu => 3,
+            ActivationFunction::GeluTanh => 4,
         },
     ];
     let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];

@@ -82,6 +82,8 @@ fn epilogue(row: u32, column: u32, sum: vec4f) {
         case 1u: { v /= 1.0 + exp(min(-1.702 * v, vec4(80.0))); }
         case 2u: { v *= 0.5 + 0.5 * erf(v * 0.70710678); }
         case 3u: { v = max(v, vec4(0.0)); }
+        // The tanh approximation of GELU: the sigmoid of twice its argument.
+        case 4u: { v /= 1.0 + exp(clamp(-1.5957691 * v * (1.0 + 0.044715 * v * v), vec4(-80.0), vec4(80.0))); }
         default: {}
     }
     y[at] = v;

@@ -74,6 +74,10 @@ fn activated<const D: usize>(x: Tensor<D>, activation: ActivationFunction) -> Te
         ActivationFunction::Identity => x,
         ActivationFunction::QuickGelu => x.clone() * sigmoid(x * 1.702),
         ActivationFunction::Gelu => gelu(x),
+        ActivationFunction::GeluTanh => {
+            let inner = x.clone() + x.clone().powi_scalar(3) * 0.044_715;
+            x * sigmoid(inner * 1.595_769_1)
+        }
         ActivationFunction::Relu => relu(x),
     }
 }
@@ -85,6 +89,7 @@ fn linear() {
         ActivationFunction::Identity,
         ActivationFunction::QuickGelu,
         ActivationFunction::Gelu,
+        ActivationFunction::GeluTanh,
         ActivationFunction::Relu,
     ];
     let shapes = [

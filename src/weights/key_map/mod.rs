@@ -1,4 +1,8 @@
 //! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
+//! This file has those of CLIP; the others refer to it.
+
+mod siglip;
+mod timm;
 
 /// Naming scheme of a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,8 +11,12 @@ pub enum KeyMap {
     OpenClip,
     /// OpenCLIP's names with the text encoder under `text.` (`CustomTextCLIP`).
     OpenClipCustomText,
+    /// OpenCLIP's `CustomTextCLIP` with timm's image encoder: `visual.trunk.blocks.…`.
+    OpenClipTimm,
     /// transformers' names: `vision_model.…`, `q_proj`, `k_proj`, `v_proj`.
     HuggingFace,
+    /// transformers' names of SigLIP.
+    HuggingFaceSiglip,
 }
 
 /// Conversion of a tensor to a parameter.
@@ -20,8 +28,10 @@ pub enum Transform {
     Transpose,
     /// Patch convolution `[out, channels, p, p]` to `[channels * p * p, out]`.
     FlattenTranspose,
-    /// A scalar, or a single element, to `[1]`.
-    Scalar,
+    /// Any shape to one axis: a scalar to `[1]`.
+    Flatten,
+    /// `[1, rows, columns]` to `[rows, columns]`.
+    Squeeze,
 }
 
 /// Source of a parameter's values.
@@ -33,7 +43,8 @@ pub struct Source {
 }
 
 /// Parameter path, OpenCLIP's name, Hugging Face's names, and the conversion. `@` is the
-/// block prefix, up to and including the block's number.
+/// block prefix, up to and including the block's number. What a scheme does not have has no
+/// name there.
 type KeyMapping = (
     &'static str,
     &'static str,
@@ -41,10 +52,11 @@ type KeyMapping = (
     Transform,
 );
 
-use Transform::{FlattenTranspose, Identity, Scalar, Transpose};
+use Transform::{Flatten, FlattenTranspose, Identity, Transpose};
 
 const TOP: &[KeyMapping] = &[
-    ("logit_scale", "logit_scale", &["logit_scale"], Scalar),
+    ("logit_scale", "logit_scale", &["logit_scale"], Flatten),
+    ("logit_bias", "logit_bias", &["logit_bias"], Flatten),
     (
         "visual.Vit.conv1.weight",
         "visual.conv1.weight",
@@ -99,6 +111,19 @@ const TOP: &[KeyMapping] = &[
         "text.text_projection.weight",
         "text_projection",
         &["text_projection.weight"],
+        Identity,
+    ),
+    // With a bias it is a linear layer in OpenCLIP, too.
+    (
+        "text.text_projection.weight",
+        "text_projection.weight",
+        &[],
+        Transpose,
+    ),
+    (
+        "text.text_projection.bias",
+        "text_projection.bias",
+        &[],
         Identity,
     ),
     (
@@ -172,6 +197,8 @@ const BLOCK: &[KeyMapping] = &[
         &["@.self_attn.out_proj.bias"],
         Identity,
     ),
+    ("@.ls_1", "@.ls_1.gamma", &[], Identity),
+    ("@.ls_2", "@.ls_2.gamma", &[], Identity),
     (
         "@.ln_2.gamma",
         "@.ln_2.weight",
@@ -225,65 +252,101 @@ const TOWERS: &[[&str; 3]] = &[
 ];
 
 impl KeyMap {
-    /// Detects the naming scheme of a file; `None` if it is not a CLIP.
+    /// Detects the naming scheme of a file; `None` if it is not of a kind that is known.
     pub fn detect<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut open_clip, mut custom_text, mut hugging_face) = (false, false, false);
+        let (mut timm, mut siglip) = (false, false);
         for name in names {
             open_clip |= name == "visual.proj" || name == "visual.conv1.weight";
             custom_text |= name == "text.token_embedding.weight";
             hugging_face |= name == "vision_model.embeddings.class_embedding";
+            timm |= name == timm::MARK;
+            siglip |= name == siglip::MARK;
         }
-        match (open_clip, custom_text, hugging_face) {
-            (true, true, _) => Some(Self::OpenClipCustomText),
-            (true, false, _) => Some(Self::OpenClip),
-            (_, _, true) => Some(Self::HuggingFace),
+        match (open_clip, custom_text) {
+            (true, true) => Some(Self::OpenClipCustomText),
+            (true, false) => Some(Self::OpenClip),
+            _ if timm => Some(Self::OpenClipTimm),
+            _ if siglip => Some(Self::HuggingFaceSiglip),
+            _ if hugging_face => Some(Self::HuggingFace),
             _ => None,
         }
+    }
+
+    /// Whether the names are transformers'.
+    pub fn is_hugging_face(self) -> bool {
+        matches!(self, Self::HuggingFace | Self::HuggingFaceSiglip)
+    }
+
+    /// Whether the image encoder pools as SigLIP's does.
+    pub fn is_siglip(self) -> bool {
+        matches!(self, Self::HuggingFaceSiglip | Self::OpenClipTimm)
     }
 
     /// Source of the parameter at `path` (burn's path); `None` if the table does not have
     /// it.
     pub fn source(self, path: &str) -> Option<Source> {
+        self.sources(path).into_iter().next()
+    }
+
+    /// All sources that the parameter at `path` may have: a file has one of them.
+    pub fn sources(self, path: &str) -> Vec<Source> {
         if let Some(rest) = path.strip_prefix("visual.ResNet.") {
-            return (self != Self::HuggingFace).then(|| resnet(rest));
+            let found = !self.is_hugging_face() && self != Self::OpenClipTimm;
+            return found.then(|| resnet(rest)).into_iter().collect();
+        }
+        let family = match self {
+            Self::OpenClipTimm => timm::source(path),
+            Self::HuggingFaceSiglip => siglip::source(path),
+            _ => None,
+        };
+        if let Some(source) = family {
+            return vec![source];
         }
         for [path_pattern, open_clip, hugging_face] in TOWERS {
             let Some(rest) = path.strip_prefix(path_pattern) else {
                 continue;
             };
-            let (number, rest) = rest.split_once('.')?;
-            let mapping = BLOCK.iter().find(|mapping| &mapping.0[2..] == rest)?;
-            let prefix = match self {
-                Self::HuggingFace => hugging_face,
-                _ => open_clip,
+            let Some((number, rest)) = rest.split_once('.') else {
+                return Vec::new();
+            };
+            let prefix = match self.is_hugging_face() {
+                true => hugging_face,
+                false => open_clip,
             };
             let block = format!("{prefix}{number}");
-            return Some(self.source_of(mapping, &block));
+            return (BLOCK.iter().filter(|mapping| &mapping.0[2..] == rest))
+                .filter_map(|mapping| self.source_of(mapping, &block))
+                .collect();
         }
-        (TOP.iter().find(|mapping| mapping.0 == path)).map(|mapping| self.source_of(mapping, ""))
+        (TOP.iter().filter(|mapping| mapping.0 == path))
+            .filter_map(|mapping| self.source_of(mapping, ""))
+            .collect()
     }
 
     fn source_of(
         self,
         (path_pattern, open_clip, hugging_face, transform): &KeyMapping,
         block: &str,
-    ) -> Source {
-        let names: Vec<String> = match self {
-            Self::HuggingFace => hugging_face.iter().map(|n| n.replace('@', block)).collect(),
-            _ => vec![open_clip.replace('@', block)],
+    ) -> Option<Source> {
+        let mut names: Vec<String> = match self.is_hugging_face() {
+            true => hugging_face.iter().map(|n| n.replace('@', block)).collect(),
+            false => vec![open_clip.replace('@', block)],
         };
-        let is_text = !names[0].starts_with("visual") && names[0] != "logit_scale";
-        let names = match self {
-            Self::OpenClipCustomText if is_text => vec![format!("text.{}", names[0])],
-            _ => names,
-        };
+        let is_text = path_pattern.starts_with("text.") || block.starts_with("transformer.");
+        let custom_text = matches!(self, Self::OpenClipCustomText | Self::OpenClipTimm);
+        if custom_text && is_text {
+            names
+                .iter_mut()
+                .for_each(|name| name.insert_str(0, "text."));
+        }
         let projection = *path_pattern == "visual.Vit.proj.weight"
             || *path_pattern == "text.text_projection.weight";
-        let transform = match self {
-            Self::HuggingFace if projection => Transpose,
-            _ => *transform,
+        let transform = match self.is_hugging_face() && projection {
+            true => Transpose,
+            false => *transform,
         };
-        Source { names, transform }
+        (!names.is_empty()).then_some(Source { names, transform })
     }
 }
 

@@ -1,0 +1,589 @@
+//! Model configuration, read from and written to the formats of Hugging Face and
+//! OpenCLIP. A key that is unknown, or a value that is not implemented, is refused by name.
+
+mod clip;
+mod fields;
+mod hugging_face;
+mod open_clip;
+mod siglip;
+mod timm;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Activation;
+
+/// Configuration of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClipConfig {
+    /// Length of `image_features` and `text_features`.
+    pub embed_dim: usize,
+    /// Configuration of the image encoder.
+    pub vision: VisionConfig,
+    /// Configuration of the text encoder.
+    pub text: TextConfig,
+    /// Whether the logits have a learnt bias, as after training with a sigmoid loss: each
+    /// text is then answered by itself.
+    #[serde(default)]
+    pub logit_bias: bool,
+}
+
+/// Configuration of the image encoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum VisionConfig {
+    /// Vision Transformer.
+    Vit(VitConfig),
+    /// Modified ResNet.
+    ResNet(ResNetConfig),
+}
+
+impl VisionConfig {
+    /// Side of the square input, pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Vit(vision) => vision.image_size,
+            Self::ResNet(vision) => vision.image_size,
+        }
+    }
+}
+
+/// Configuration of a Vision Transformer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VitConfig {
+    /// Side of the square input, pixels.
+    pub image_size: usize,
+    /// Side of a patch, pixels. A remainder at the right and bottom, where it does not
+    /// divide `image_size`, is ignored.
+    pub patch_size: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Inner width of the MLPs.
+    pub mlp_width: usize,
+    /// Activation of the MLPs.
+    pub activation: Activation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+    /// Pooling of the tokens.
+    #[serde(default)]
+    pub pooling: VitPooling,
+    /// Whether the blocks scale their outputs (LayerScale).
+    #[serde(default)]
+    pub layer_scale: bool,
+}
+
+impl VitConfig {
+    /// Patches along one side.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+
+    /// Tokens of an image.
+    pub fn tokens(&self) -> usize {
+        self.grid().pow(2) + usize::from(self.pooling != VitPooling::Map)
+    }
+}
+
+/// Pooling of a Vision Transformer's tokens, and what comes with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VitPooling {
+    /// The class token, projected: CLIP's.
+    #[default]
+    ClassToken,
+    /// The mean of the patches, without the class token, projected.
+    Mean,
+    /// Multi-head attention pooling: SigLIP's, without a class token, a layer norm before
+    /// the transformer and a projection, but with a bias of the patch embedding.
+    Map,
+}
+
+/// Position of a text's features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextPooling {
+    /// The end-of-text token.
+    #[default]
+    EndOfText,
+    /// The first position.
+    First,
+    /// The last position, padding or not.
+    Last,
+}
+
+/// Configuration of a modified ResNet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResNetConfig {
+    /// Side of the square input, pixels; a multiple of [`Self::REDUCTION`].
+    pub image_size: usize,
+    /// Bottlenecks per stage.
+    pub layers: [usize; 4],
+    /// Output channels of the stem.
+    pub width: usize,
+    /// Heads of the attention pool.
+    pub heads: usize,
+}
+
+impl ResNetConfig {
+    /// Downsampling factor before the attention pool.
+    pub const REDUCTION: usize = 32;
+
+    /// Side of the feature map before the attention pool.
+    pub fn grid(&self) -> usize {
+        self.image_size / Self::REDUCTION
+    }
+
+    /// Channels before the attention pool.
+    pub fn channels(&self) -> usize {
+        self.width.saturating_mul(32)
+    }
+}
+
+/// Configuration of the text encoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Maximum length of a text, in tokens.
+    pub context_length: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Inner width of the MLPs.
+    pub mlp_width: usize,
+    /// Activation of the MLPs.
+    pub activation: Activation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+    /// Token id whose position is pooled; `None`: the highest id.
+    pub eos_token_id: Option<u32>,
+    /// Whether a token attends to those before it only.
+    #[serde(default = "causal")]
+    pub causal: bool,
+    /// Position that is pooled.
+    #[serde(default)]
+    pub pooling: TextPooling,
+    /// Whether the projection has a bias.
+    #[serde(default)]
+    pub projection_bias: bool,
+    /// Whether the blocks scale their outputs (LayerScale).
+    #[serde(default)]
+    pub layer_scale: bool,
+}
+
+/// [`TextConfig::causal`] in configs that were stored before it was a choice.
+fn causal() -> bool {
+    true
+}
+
+impl TextConfig {
+    /// Index of the pooled token of a row of ids, padded to the context length.
+    pub fn pool_index(&self, ids: &[u32]) -> usize {
+        match self.pooling {
+            TextPooling::EndOfText => self.end_of_text(ids),
+            TextPooling::First => 0,
+            TextPooling::Last => ids.len().saturating_sub(1),
+        }
+    }
+
+    /// Index of the first end-of-text token, or of the highest id if the config names none
+    /// that occurs (OpenAI's rule).
+    fn end_of_text(&self, ids: &[u32]) -> usize {
+        let named = self.eos_token_id;
+        let highest = ids.iter().max();
+        (ids.iter().position(|id| Some(*id) == named))
+            .or_else(|| ids.iter().position(|id| Some(id) == highest))
+            .unwrap_or(0)
+    }
+}
+
+/// Error in a config file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// File that is not JSON.
+    #[error("{file} is not valid JSON: {source}")]
+    Json {
+        /// File name.
+        file: &'static str,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// Field that is missing or of another type.
+    #[error("{file}: `{field}` is missing or not {expected}")]
+    Field {
+        /// File name.
+        file: &'static str,
+        /// Path of the field.
+        field: String,
+        /// What the field must be.
+        expected: &'static str,
+    },
+    /// Key that is not known.
+    #[error(
+        "{file}: the key `{key}` is not known, so that the model might be computed in another \
+         way than it was made for"
+    )]
+    UnknownKey {
+        /// File name.
+        file: &'static str,
+        /// Path of the key.
+        key: String,
+    },
+    /// Model of another kind.
+    #[error("{file}: {what}, which is not supported")]
+    Unsupported {
+        /// File name.
+        file: &'static str,
+        /// What is not supported.
+        what: String,
+    },
+    /// Fields that contradict each other.
+    #[error("{file}: {what}")]
+    Inconsistent {
+        /// File name.
+        file: &'static str,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+impl ClipConfig {
+    /// Reads Hugging Face's `config.json` of a `CLIPModel`, `MetaClip2Model` or
+    /// `SiglipModel`. Missing fields have transformers' defaults.
+    pub fn from_hugging_face(json: &[u8]) -> Result<Self, ConfigError> {
+        hugging_face::read(json)
+    }
+
+    /// Reads OpenCLIP's `open_clip_config.json` (or the bare `model_cfg`).
+    pub fn from_open_clip(json: &[u8]) -> Result<Self, ConfigError> {
+        open_clip::read(json)
+    }
+
+    /// Whether this is the paper's architecture, which can be trained and saved: one of its
+    /// image encoders, a causal text encoder pooled at its end, and a softmax over the texts.
+    pub fn is_clip(&self) -> bool {
+        let image = match &self.vision {
+            VisionConfig::Vit(vit) => {
+                vit.pooling == VitPooling::ClassToken
+                    && !vit.layer_scale
+                    && vit.activation != Activation::GeluTanh
+            }
+            VisionConfig::ResNet(_) => true,
+        };
+        let text = &self.text;
+        image
+            && text.causal
+            && text.pooling == TextPooling::EndOfText
+            && !text.projection_bias
+            && !text.layer_scale
+            && text.activation != Activation::GeluTanh
+            && !self.logit_bias
+    }
+
+    /// Hugging Face's `config.json` of this model, which [`Self::is_clip`]; `None` for a
+    /// ResNet, which transformers does not support.
+    pub fn to_hugging_face(&self) -> Option<Value> {
+        let VisionConfig::Vit(vision) = &self.vision else {
+            return None;
+        };
+        let end = self.text.eos_token_id.unwrap_or(2);
+        Some(serde_json::json!({
+            "architectures": ["CLIPModel"],
+            "model_type": "clip",
+            "projection_dim": self.embed_dim,
+            "logit_scale_init_value": 2.6592,
+            "text_config": {
+                "model_type": "clip_text_model",
+                "vocab_size": self.text.vocab_size,
+                "max_position_embeddings": self.text.context_length,
+                "hidden_size": self.text.width,
+                "num_hidden_layers": self.text.layers,
+                "num_attention_heads": self.text.heads,
+                "intermediate_size": self.text.mlp_width,
+                "projection_dim": self.embed_dim,
+                "hidden_act": self.text.activation.name(),
+                "layer_norm_eps": self.text.layer_norm_eps,
+                "bos_token_id": end.saturating_sub(1),
+                "eos_token_id": end,
+                "pad_token_id": 0,
+            },
+            "vision_config": {
+                "model_type": "clip_vision_model",
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                "hidden_size": vision.width,
+                "num_hidden_layers": vision.layers,
+                "num_attention_heads": vision.heads,
+                "intermediate_size": vision.mlp_width,
+                "projection_dim": self.embed_dim,
+                "hidden_act": vision.activation.name(),
+                "layer_norm_eps": vision.layer_norm_eps,
+            },
+        }))
+    }
+
+    /// OpenCLIP's `model_cfg` of this model. It has one activation for both towers and
+    /// the default epsilon.
+    pub fn to_open_clip(&self) -> Value {
+        let vision = match &self.vision {
+            VisionConfig::Vit(vision) => serde_json::json!({
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                "width": vision.width,
+                "layers": vision.layers,
+                "head_width": vision.width / vision.heads,
+                "mlp_ratio": vision.mlp_width as f64 / vision.width as f64,
+            }),
+            VisionConfig::ResNet(vision) => serde_json::json!({
+                "image_size": vision.image_size,
+                "layers": vision.layers,
+                "width": vision.width,
+                "head_width": vision.channels() / vision.heads,
+            }),
+        };
+        serde_json::json!({
+            "embed_dim": self.embed_dim,
+            "quick_gelu": self.text.activation == Activation::QuickGelu,
+            "vision_cfg": vision,
+            "text_cfg": {
+                "context_length": self.text.context_length,
+                "vocab_size": self.text.vocab_size,
+                "width": self.text.width,
+                "heads": self.text.heads,
+                "layers": self.text.layers,
+                "mlp_ratio": self.text.mlp_width as f64 / self.text.width as f64,
+            },
+        })
+    }
+
+    /// Validates shapes before anything is allocated.
+    pub fn checked(self, file: &'static str) -> Result<Self, ConfigError> {
+        let inconsistent = |what: String| Err(ConfigError::Inconsistent { file, what });
+        let mut numbers = vec![
+            ("embed_dim", self.embed_dim, 1 << 14),
+            ("image_size", self.vision.image_size(), 1 << 12),
+            ("vocab_size", self.text.vocab_size, 1 << 22),
+            ("context_length", self.text.context_length, 1 << 14),
+            ("text width", self.text.width, 1 << 14),
+            ("text layers", self.text.layers, 1 << 8),
+            ("text heads", self.text.heads, 1 << 10),
+            ("text mlp width", self.text.mlp_width, 1 << 16),
+        ];
+        // Name, size, and divisor.
+        let mut divides = vec![("text width", self.text.width, "heads", self.text.heads)];
+        match &self.vision {
+            VisionConfig::Vit(vision) => {
+                numbers.extend([
+                    ("patch_size", vision.patch_size, vision.image_size),
+                    ("image width", vision.width, 1 << 14),
+                    ("image layers", vision.layers, 1 << 8),
+                    ("image heads", vision.heads, 1 << 10),
+                    ("image mlp width", vision.mlp_width, 1 << 16),
+                ]);
+                divides.push(("image width", vision.width, "heads", vision.heads));
+            }
+            VisionConfig::ResNet(vision) => {
+                numbers.extend([
+                    ("image width", vision.width, 1 << 10),
+                    ("image heads", vision.heads, 1 << 10),
+                ]);
+                numbers.extend(vision.layers.map(|blocks| ("image layers", blocks, 1 << 8)));
+                divides.extend([
+                    ("image width", vision.width, "halves", 2),
+                    ("image channels", vision.channels(), "heads", vision.heads),
+                    (
+                        "image_size",
+                        vision.image_size,
+                        "places",
+                        ResNetConfig::REDUCTION,
+                    ),
+                ]);
+            }
+        }
+        for (name, value, most) in numbers {
+            if value == 0 || value > most {
+                return inconsistent(format!("{name} is {value}; expected 1 to {most}"));
+            }
+        }
+        let text_eps = ("text", self.text.layer_norm_eps);
+        let image_eps = match &self.vision {
+            VisionConfig::Vit(vision) => Some(("image", vision.layer_norm_eps)),
+            VisionConfig::ResNet(_) => None,
+        };
+        for (tower, eps) in [text_eps].into_iter().chain(image_eps) {
+            if !(0.0..1.0).contains(&eps) {
+                return inconsistent(format!(
+                    "the epsilon of the {tower} layer norms is {eps}; expected 0 to 1"
+                ));
+            }
+        }
+        for (name, value, by, divisor) in divides {
+            if value % divisor != 0 {
+                return inconsistent(format!(
+                    "{name} ({value}) cannot be divided into {divisor} {by}"
+                ));
+            }
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hugging_face(json: &str) -> Result<ClipConfig, String> {
+        ClipConfig::from_hugging_face(json.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn open_clip(json: &str) -> Result<ClipConfig, String> {
+        ClipConfig::from_open_clip(json.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn vit(config: ClipConfig) -> VitConfig {
+        match config.vision {
+            VisionConfig::Vit(vision) => vision,
+            VisionConfig::ResNet(_) => panic!("a ResNet"),
+        }
+    }
+
+    #[test]
+    fn what_a_config_lacks_has_the_defaults_of_its_family() {
+        let clip = hugging_face(r#"{"model_type":"clip"}"#).unwrap();
+        assert_eq!((clip.embed_dim, clip.text.vocab_size), (512, 49_408));
+        assert!(clip.is_clip());
+        // google/siglip2-base-patch16-512.
+        let json = r#"{"architectures":["SiglipModel"],"initializer_factor":1.0,"model_type":"siglip",
+            "text_config":{"model_type":"siglip_text_model","vocab_size":256000},"torch_dtype":"float32",
+            "transformers_version":"4.49.0.dev0",
+            "vision_config":{"image_size":512,"model_type":"siglip_vision_model"}}"#;
+        let siglip = hugging_face(json).unwrap();
+        assert!(siglip.logit_bias && !siglip.text.causal && !siglip.is_clip());
+        assert_eq!((siglip.embed_dim, siglip.text.context_length), (768, 64));
+        let vision = vit(siglip);
+        assert_eq!(
+            (vision.image_size, vision.patch_size, vision.tokens()),
+            (512, 16, 1024)
+        );
+        assert_eq!(vision.layer_norm_eps, 1e-6);
+        assert_eq!(vision.activation, Activation::GeluTanh);
+    }
+
+    #[test]
+    fn an_old_key_overrides_the_new_one() {
+        let json = r#"{"model_type":"clip","text_config":{"hidden_size":64},
+            "text_config_dict":{"num_hidden_layers":3},"vision_config_dict":null}"#;
+        let config = hugging_face(json).unwrap();
+        assert_eq!((config.text.width, config.text.layers), (512, 3));
+    }
+
+    #[test]
+    fn only_clip_takes_an_end_of_2_for_none() {
+        let read = |kind: &str| {
+            let json = format!(r#"{{"model_type":"{kind}","text_config":{{"eos_token_id":2}}}}"#);
+            hugging_face(&json).unwrap().text.eos_token_id
+        };
+        assert_eq!((read("clip"), read("metaclip_2")), (None, Some(2)));
+    }
+
+    #[test]
+    fn siglip_by_the_name_of_its_image_encoder() {
+        // open_clip's ViT-B-32-SigLIP2-256 and ViT-SO400M-14-SigLIP-384.
+        let config = |name: &str, size: usize, dim: usize, text: &str| {
+            open_clip(&format!(
+                r#"{{"embed_dim":{dim},"init_logit_bias":-10,"custom_text":true,"vision_cfg":{{
+                "image_size":{size},"timm_model_name":"{name}","timm_model_pretrained":false,
+                "timm_pool":"map","timm_proj":"none"}},"text_cfg":{{"context_length":64,
+                "vocab_size":256000,"hf_tokenizer_name":"timm/ViT-B-32-SigLIP2-256",
+                "tokenizer_kwargs":{{"clean":"canonicalize"}},{text}"no_causal_mask":true,
+                "proj_bias":true,"pool_type":"last","norm_kwargs":{{"eps":1e-6}}}}}}"#
+            ))
+        };
+        let base = r#""width":768,"heads":12,"layers":12,"act_kwargs":{"approximate":"tanh"},"#;
+        let found = config("vit_base_patch32_siglip_256", 256, 768, base).unwrap();
+        let json = r#"{"model_type":"siglip","text_config":{"vocab_size":256000},
+            "vision_config":{"image_size":256,"patch_size":32}}"#;
+        assert_eq!(found, hugging_face(json).unwrap());
+        let large = r#""width":1152,"heads":16,"layers":27,"mlp_ratio":3.7362,"#;
+        let found = config("vit_so400m_patch14_siglip_384", 384, 1152, large).unwrap();
+        assert_eq!(
+            (found.text.mlp_width, found.text.activation),
+            (4304, Activation::Gelu)
+        );
+        let vision = vit(found);
+        assert_eq!(
+            (vision.mlp_width, vision.activation),
+            (4304, Activation::Gelu)
+        );
+        assert_eq!(vision.tokens(), 27 * 27);
+        for (name, size, dim, words) in [
+            ("vit_base_patch16_siglip_gap_224", 224, 768, "siglip_gap"),
+            ("fastvit_mci0", 256, 512, "fastvit_mci0"),
+            ("vit_base_patch16_siglip_224", 256, 768, "image_size"),
+            ("vit_base_patch16_siglip_224", 224, 512, "embed_dim"),
+        ] {
+            let error = config(name, size, dim, base).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_refused_by_name() {
+        for (key, value) in [
+            ("qk_norm", "true"),
+            ("scale_fc", "true"),
+            ("block_type", r#""custom""#),
+            ("attentional_pool", r#""parallel""#),
+            ("no_ln_pre", "true"),
+            ("pool_type", r#""none""#),
+            ("patch_size", "[16,14]"),
+            ("a_new_key", "1"),
+        ] {
+            let json =
+                format!(r#"{{"embed_dim":8,"vision_cfg":{{"{key}":{value}}},"text_cfg":{{}}}}"#);
+            let error = open_clip(&json).unwrap_err();
+            assert!(error.contains(&format!("`vision_cfg.{key}`")), "{error}");
+        }
+        for (key, value) in [
+            ("embed_cls", "true"),
+            ("proj_type", r#""none""#),
+            ("pool_type", r#""none""#),
+            ("hf_model_name", r#""xlm-roberta-base""#),
+        ] {
+            let json =
+                format!(r#"{{"embed_dim":8,"vision_cfg":{{}},"text_cfg":{{"{key}":{value}}}}}"#);
+            let error = open_clip(&json).unwrap_err();
+            assert!(error.contains(value.trim_matches('"')), "{error}");
+        }
+        for (json, words) in [
+            (r#"{"model_type":"siglip2"}"#, "siglip2"),
+            (r#"{"auto_map":{}}"#, "auto_map"),
+            (
+                r#"{"quantization_config":{"bits":4}}"#,
+                "quantization_config",
+            ),
+            (
+                r#"{"vision_config":{"num_channels":1}}"#,
+                "vision_config.num_channels",
+            ),
+            (
+                r#"{"vision_config":{"hidden_act":"relu"}}"#,
+                "vision_config.hidden_act",
+            ),
+            (
+                r#"{"text_config":{"rope_theta":1e4}}"#,
+                "text_config.rope_theta",
+            ),
+            (r#"{"text_config":{"layer_norm_eps":-1}}"#, "epsilon"),
+        ] {
+            let error = hugging_face(json).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let coca = r#"{"embed_dim":8,"vision_cfg":{},"text_cfg":{},"multimodal_cfg":{}}"#;
+        assert!(open_clip(coca).unwrap_err().contains("CoCa"));
+    }
+}
