@@ -63,7 +63,7 @@ impl MatrixChart {
             svg.add(format_args!("<g font-size=\"{font:.1}\">"));
             for (index, name) in self.names.iter().enumerate() {
                 let at = side * (index as f64 + 0.5);
-                let name = fitted(name, (margin - AXIS) * 13.0 / font);
+                let name = fitted(name, (margin - AXIS + 0.5) * 13.0 / font);
                 svg.text(
                     (margin - 5.0, top + at + font * 0.35),
                     Anchor::End,
@@ -147,11 +147,15 @@ mod tests {
         assert!(svg.contains("data-cell=\"0,1\"") && !svg.contains("data-cell=\"1,0\""));
         assert!(!MatrixChart::default().svg().contains("NaN"));
         // Names for which there is room are whole.
-        let named = MatrixChart {
-            names: vec!["building".into(), "telephone box".into()],
-            ..matrix.clone()
-        };
-        assert_eq!(named.svg().matches(">telephone box<").count(), 2);
+        for length in 1..16 {
+            let name = "x".repeat(length);
+            let named = MatrixChart {
+                names: vec![name.clone(), "y".into()],
+                ..matrix.clone()
+            };
+            let whole = format!(">{name}<");
+            assert_eq!(named.svg().matches(&whole).count(), 2, "{name}");
+        }
         let large = MatrixChart {
             names: (0..300).map(|i| i.to_string()).collect(),
             counts: vec![vec![0; 300]; 300],
