@@ -49,7 +49,7 @@ pub fn gelu(x: f32) -> f32 {
 /// `0.044715` in the tanh approximation of GELU.
 const CUBE: f32 = 0.044_715;
 /// `2 sqrt(2 / pi)`: `(1 + tanh(x)) / 2` is the sigmoid of `2 x`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 
 /// GELU by its tanh approximation.
 #[inline(always)]

@@ -76,7 +76,7 @@ fn activated<const D: usize>(x: Tensor<D>, activation: ActivationFunction) -> Te
         ActivationFunction::Gelu => gelu(x),
         ActivationFunction::GeluTanh => {
             let inner = x.clone() + x.clone().powi_scalar(3) * 0.044_715;
-            x * sigmoid(inner * 1.595_769_1)
+            x * sigmoid(inner * 1.595_769)
         }
         ActivationFunction::Relu => relu(x),
     }
