@@ -19,11 +19,14 @@ const MISTAKES: usize = 20;
 const SHOWN: usize = 24;
 /// Limits that are tried with templates of their own; the others take those of the
 /// classifier.
-const TEMPLATES_OF_THEIR_OWN: [Limit; 4] = [
+const TEMPLATES_OF_THEIR_OWN: [Limit; 7] = [
     Limit::Counting,
     Limit::LeftAndRight,
+    Limit::Distance,
     Limit::Digits,
+    Limit::Handwriting,
     Limit::Negation,
+    Limit::Bias,
 ];
 /// Numbers of images per class to learn from.
 pub const SHOTS: &str = "1, 2, 4, 8, 16, all";
