@@ -60,7 +60,7 @@ DRAWINGS = [
     ("1f3b8", "guitar", ["guitar", "drum", "piano", "cello"]),
     ("2602", "umbrella", ["umbrella", "hat", "tent", "snowman"]),
     ("26bd", "soccer", ["soccer ball", "basketball", "tennis", "bowling"]),
-    ("1f98b", "butterfly", ["butterfly", "bee", "bird", "fish"]),
+    ("1f98b", "butterfly", ["butterfly", "airplane", "bird", "fish"]),
     ("1f408", "cat", []),
     ("1f680", "rocket", []),
     ("1f347", "grapes", []),
