@@ -53,7 +53,9 @@ def main():
         return sum(score >= threshold for score in rejected) / len(rejected)
 
     print("# None of these\n")
-    print(f"Written by `benches/rejection.py` with the bundled model; up to {IMAGES} images of each kind.\n")
+    print(f"Written by `benches/rejection.py` with the bundled model; up to {IMAGES} images of each kind, held out from the")
+    print("sets that it was trained on. On photographs from elsewhere it is too weak to tell: of the page's six it rejects")
+    print("five, though it ranks the right label first. Take a published model for those.\n")
     print("| labels | others | AUROC | FPR95 | AUROC of softmax | FPR95 of softmax | right ones kept | others kept |")
     print("| --- | --- | --: | --: | --: | --: | --: | --: |")
     sums = [0.0] * 6

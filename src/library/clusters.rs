@@ -325,11 +325,11 @@ mod tests {
 
     #[test]
     fn images_without_clear_groups_are_parted_finely() {
-        // Evenly spread over 100 degrees, the best silhouette is that of two halves.
-        let degrees: Vec<f32> = (0..400).map(|i| (i * 7 % 400) as f32 * 0.25).collect();
+        // Evenly spread over the circle, all numbers of groups are nearly as good.
+        let degrees: Vec<f32> = (0..400).map(|i| (i * 7 % 400) as f32 * 0.9).collect();
         let index = index(&degrees);
         let found = clusters(&index, &all(&index), None);
-        assert!((3..=8).contains(&found.len()), "{}", found.len());
+        assert!(found.len() >= 12, "{}", found.len());
     }
 
     #[test]
