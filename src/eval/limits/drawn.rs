@@ -180,7 +180,7 @@ fn distance() -> Result<LimitTask, PreprocessError> {
 fn handwritten() -> Result<LimitTask, PreprocessError> {
     let mut random = SplitMix::new(19);
     let mut pictures = Vec::new();
-    for digit in 0..10 {
+    for (digit, strokes) in STROKES.iter().enumerate() {
         for _ in 0..9 {
             let mut canvas = Canvas::new(SIDE, SIDE, WHITE);
             let colour = [BLACK, COLOURS[1].1][random.below(2)];
@@ -191,7 +191,7 @@ fn handwritten() -> Result<LimitTask, PreprocessError> {
                 (SIDE as f64 - height) / 2.0 + shaken(12.0),
             );
             let radius = (5.0 + shaken(2.5)).round() as usize;
-            for stroke in STROKES[digit] {
+            for stroke in *strokes {
                 let points: Vec<(f64, f64)> = (stroke.iter())
                     .map(|(x, y)| {
                         let (x, y) = (x + shaken(0.03), y + shaken(0.03));
