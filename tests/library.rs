@@ -499,7 +499,10 @@ fn filters_choose_by_folder_date_and_label() {
 #[test]
 fn clusters_are_named_and_copied() {
     let library = Library::new();
-    for (copy, sample) in ["coffee.jpg", "bicycle.png", "soccer.png"].iter().enumerate() {
+    for (copy, sample) in ["coffee.jpg", "bicycle.png", "soccer.png"]
+        .iter()
+        .enumerate()
+    {
         for more in 0..3 {
             // Other bytes, the same picture: nothing reads what follows its end.
             let mut bytes = fs::read(sample_file(sample)).unwrap();

@@ -55,7 +55,8 @@ pub struct Evaluate {
     /// Another model to compare on the same images: as --model, or "bundled"
     #[arg(long, value_name = "MODEL")]
     compare: Option<String>,
-    /// Try known limits too: counting, left and right, digits, written words, negation
+    /// Try known limits too: counting, left and right, distance, digits, written words, styles, negation,
+    /// bias
     #[arg(long)]
     limits: bool,
     /// Write a report with charts: one HTML file
