@@ -1,6 +1,8 @@
 //! Layout of the pictures on the page: few are all there, of many only the blocks near the
-//! viewport.
+//! viewport; a list that changes does so in steps.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::Range;
 
 /// Pictures up to this number are all on the page.
@@ -30,6 +32,28 @@ pub fn near(top: f64, screen: f64, pitch: f64, blocks: usize) -> Range<usize> {
     }
     let place = |y: f64| ((y - top) / pitch).floor().clamp(0.0, last) as usize;
     place(-screen)..(place(2.0 * screen) + 1).min(blocks)
+}
+
+/// The next list on the way from the one that is `drawn` to the `wanted` one, with at most
+/// `most` new items. What is not wanted any more goes last, so that the page keeps its height.
+pub fn step<T: Clone, K: Eq + Hash>(
+    drawn: &[T],
+    wanted: &[T],
+    key: impl Fn(&T) -> K,
+    most: usize,
+) -> Vec<T> {
+    let known: HashSet<K> = drawn.iter().map(&key).collect();
+    let mut new = 0;
+    let reached = wanted.iter().take_while(|item| {
+        new += usize::from(!known.contains(&key(item)));
+        new <= most
+    });
+    let mut next: Vec<T> = reached.cloned().collect();
+    let placed: HashSet<K> = next.iter().map(&key).collect();
+    let left = wanted.len() - next.len();
+    let waiting = drawn.iter().filter(|item| !placed.contains(&key(item)));
+    next.extend(waiting.take(left).cloned());
+    next
 }
 
 #[cfg(test)]
@@ -63,6 +87,21 @@ mod tests {
         assert_eq!(places, (0..pictures).collect::<Vec<_>>());
         // While pictures are removed a block may be left without any.
         assert!(super::places(9, pictures).is_empty());
+    }
+
+    #[test]
+    fn a_list_changes_in_steps_and_keeps_its_height() {
+        let wanted: Vec<u32> = (0..10).collect();
+        let next = |drawn: &[u32]| step(drawn, &wanted, |item| *item, 4);
+        assert_eq!(next(&[]), [0, 1, 2, 3]);
+        assert_eq!(next(&[0, 1, 2, 3]), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(next(&next(&next(&[]))), wanted);
+        assert_eq!(next(&wanted), wanted);
+        // Others give way from the first on; what stays is not drawn again.
+        let others: Vec<u32> = (20..30).collect();
+        assert_eq!(next(&others), [0, 1, 2, 3, 20, 21, 22, 23, 24, 25]);
+        assert_eq!(next(&[9, 1, 20, 0]), [0, 1, 2, 3, 4, 5, 9, 20]);
+        assert!(step(&others, &[], |item| *item, 4).is_empty());
     }
 
     #[test]

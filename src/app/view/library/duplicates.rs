@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::picture::{PAGE, Picture};
 use crate::app::controller::library::LibraryController;
+use crate::app::view::widgets::PacedFor;
 
 /// Images of a group that are shown.
 const OF_A_GROUP: usize = 12;
@@ -21,10 +22,11 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
         view! {
             <section class="duplicate-kind" data-testid=test>
                 <h3>{title} <span class="count">{groups.len().to_string()}</span></h3>
-                {groups
-                    .into_iter()
-                    .take(PAGE)
-                    .map(|group| {
+                <PacedFor
+                    items=Signal::stored(groups.into_iter().take(PAGE).collect::<Vec<_>>())
+                    key=|group| group.first().cloned()
+                    per_frame=1
+                    children=move |group| {
                         let more = group.len().saturating_sub(OF_A_GROUP);
                         view! {
                             <ul class="tiles group">
@@ -46,8 +48,8 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                                     .then(|| view! { <li class="tile-more">{format!("and {more} more")}</li> })}
                             </ul>
                         }
-                    })
-                    .collect_view()}
+                    }
+                />
             </section>
         }
     };

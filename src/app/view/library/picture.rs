@@ -8,6 +8,9 @@ use crate::app::domain::library::QueryImage;
 /// Images that are shown at once; more on demand.
 pub const PAGE: usize = 60;
 
+/// Images that are drawn anew in one frame.
+pub const PER_FRAME: usize = 12;
+
 /// Image of the folder, small, with its name and the folder that it is in.
 #[component]
 pub fn Picture(library: LibraryController, path: String) -> impl IntoView {

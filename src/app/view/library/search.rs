@@ -1,14 +1,12 @@
 //! Search by words and by images.
 
-use std::sync::Arc;
-
 use leptos::{ev, html, prelude::*};
 use web_sys::KeyboardEvent;
 
-use super::picture::{PAGE, Picture};
+use super::picture::{PAGE, PER_FRAME, Picture};
 use crate::app::controller::library::LibraryController;
 use crate::app::view::dropping::{ACCEPT, QUERY, files};
-use crate::app::view::widgets::CloseIcon;
+use crate::app::view::widgets::{CloseIcon, PacedFor};
 use crate::library::Sign;
 
 /// Search by words and by images.
@@ -44,8 +42,8 @@ pub fn Search(library: LibraryController) -> impl IntoView {
     let like = Memo::new(move |_| session.with(|s| s.like.clone()));
     let shown = Memo::new(move |_| {
         session.with(|s| {
-            let shown = s.shown().take(limit.get()).cloned();
-            Arc::new(shown.collect::<Vec<_>>())
+            let hit = |(path, score): &(String, f32)| (path.clone(), s.scored.then_some(*score));
+            s.shown().take(limit.get()).map(hit).collect::<Vec<_>>()
         })
     });
     let counts = Memo::new(move |_| {
@@ -180,17 +178,17 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                 }}
             </div>
             <ul class="tiles" data-testid="hits">
-                <For
-                    each=move || shown.get().to_vec()
-                    key=move |(path, score)| (path.clone(), score.to_bits(), scored.get_untracked())
+                <PacedFor
+                    items=shown
+                    key=|(path, score)| (path.clone(), score.map(f32::to_bits))
+                    per_frame=PER_FRAME
                     children=move |(path, score)| {
                         view! {
                             <li class="tile" data-testid="hit" data-path=path.clone()>
                                 <Picture library path=path.clone() />
                                 <p class="tile-foot">
-                                    {scored
-                                        .get_untracked()
-                                        .then(|| {
+                                    {score
+                                        .map(|score| {
                                             view! {
                                                 <span class="score" title="Cosine similarity">
                                                     {format!("{score:.3}")}

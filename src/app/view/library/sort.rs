@@ -2,12 +2,13 @@
 
 use leptos::{ev, prelude::*, task::spawn_local};
 
-use super::picture::{PAGE, Picture};
+use super::picture::{PAGE, PER_FRAME, Picture};
 use crate::app::controller::App;
 use crate::app::controller::folders;
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::labels;
 use crate::app::domain::tab::Tab;
+use crate::app::view::widgets::PacedFor;
 
 /// Images by label.
 #[component]
@@ -115,16 +116,19 @@ pub fn Sort(app: App) -> impl IntoView {
                 </p>
             </Show>
             {move || {
-                titles
-                    .get()
+                let titles_now = titles.get();
+                // All groups are drawn at the same time.
+                let per_frame = (PER_FRAME / titles_now.len().max(1)).max(1);
+                titles_now
                     .into_iter()
                     .enumerate()
                     .map(|(label, title)| {
                         let images = Memo::new(move |_| group(label));
                         let limit = RwSignal::new(PAGE / 3);
-                        let first = move || -> Vec<_> {
-                            images.get().into_iter().take(limit.get()).collect()
-                        };
+                        let first = Memo::new(move |_| {
+                            let limit = limit.get();
+                            images.with(|images| images.iter().take(limit).cloned().collect::<Vec<_>>())
+                        });
                         view! {
                             <section class="sorted-group" data-testid="sorted-group" data-label=title.clone()>
                                 <h3>
@@ -146,9 +150,10 @@ pub fn Sort(app: App) -> impl IntoView {
                                     <span class="count">{move || images.with(Vec::len).to_string()}</span>
                                 </h3>
                                 <ul class="tiles">
-                                    <For
-                                        each=first
+                                    <PacedFor
+                                        items=first
                                         key=|image| image.path.clone()
+                                        per_frame
                                         children=move |image| {
                                             view! { <SortedTile library path=image.path probability=image.probability label titles /> }
                                         }

@@ -4,6 +4,7 @@ mod close_icon;
 mod failure;
 mod line_chart;
 mod notes;
+mod paced_for;
 mod progress_bar;
 mod step_title;
 
@@ -11,5 +12,6 @@ pub use close_icon::{CloseIcon, RemoveButton};
 pub use failure::Failure;
 pub use line_chart::{LineChart, figures, percent, small};
 pub use notes::NoteList;
+pub use paced_for::PacedFor;
 pub use progress_bar::ProgressBar;
 pub use step_title::StepTitle;
