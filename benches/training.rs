@@ -188,6 +188,8 @@ fn vit_b_32() -> ClipConfig {
             pooling: TextPooling::EndOfText,
             projection_bias: false,
             layer_scale: false,
+            bert: None,
+            projection_width: None,
         },
         logit_bias: false,
     }

@@ -748,6 +748,7 @@ mod models {
             ("hf-gelu-f16", "config.json"),
             ("siglip-f32", "config.json"),
             ("metaclip2-f16", "config.json"),
+            ("chinese-clip-f32", "config.json"),
         ] {
             let files = Memory::golden(model);
             let expected = files.features().unwrap();
@@ -798,6 +799,7 @@ mod models {
             ("openclip-eos-f16", WEIGHTS),
             ("hf-legacy-eos-f32", "model.safetensors"),
             ("siglip-f32", "model.safetensors"),
+            ("chinese-clip-f32", "model.safetensors"),
         ] {
             let mut files = Memory::golden(model);
             let expected = files.features().unwrap();

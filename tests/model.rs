@@ -9,6 +9,7 @@ use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
 use clip::preprocess::decode;
+use clip::tokenizer::{SpecialIds, Tokenizer};
 use clip::train::{
     AdamWHyperParameters, TrainError, TrainMode, TrainOptions, TrainableParams, Trainer,
     WarmupCosine,
@@ -30,6 +31,9 @@ const GPU: f32 = 1e-3;
 #[derive(Deserialize)]
 struct Expected {
     image_shape: Vec<usize>,
+    /// What the tokens are of, if they are of a text.
+    #[serde(default)]
+    texts: Vec<String>,
     tokens: Vec<Vec<u32>>,
     image_features: Vec<Vec<f32>>,
     text_features: Vec<Vec<f32>>,
@@ -199,6 +203,7 @@ models! {
     siglip_f32: "siglip-f32",
     siglip_2_f16: "siglip2-f16",
     metaclip_2_f16: "metaclip2-f16",
+    chinese_clip_f32: "chinese-clip-f32",
 }
 
 /// timm has no model of this size by a name, so the config is that of the same model in
@@ -218,21 +223,75 @@ fn siglip_in_the_names_of_timm() {
         without_heads(config.clone())
     );
 
+    computes(&config, &weights, &expected);
+}
+
+/// XLM-RoBERTa's sizes come from its name, so the config is that of the name, made small.
+#[test]
+fn xlm_roberta_as_a_text_encoder() {
+    let folder = golden("models/openclip-xlm-roberta-f16");
+    let expected = Expected::read(&folder);
+    let json = fs::read(folder.join("open_clip_config.json")).unwrap();
+    let mut config = ClipConfig::from_open_clip(&json).unwrap();
+    let text = &mut config.text;
+    assert_eq!(
+        (text.vocab_size, text.width, text.layers),
+        (250_002, 768, 12)
+    );
+    assert_eq!(text.projection_width, Some((768 + 12) / 2));
+    let bert = text.bert.as_mut().unwrap();
+    assert_eq!(bert.positions, 514);
+    bert.positions = 16 + 2;
+    let tokenizer = fs::read(folder.join("tokenizer.json")).unwrap();
+    let special = SpecialIds {
+        end_of_text: None,
+        pad: Some(bert.pad),
+    };
+    let tokenizer = Tokenizer::from_json(&tokenizer, 16, special).unwrap();
+    for (text, ids) in expected.texts.iter().zip(&expected.tokens) {
+        assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text}");
+    }
+    text.vocab_size = tokenizer.vocabulary_size();
+    (text.width, text.layers, text.heads, text.mlp_width) = (16, 2, 2, 64);
+    text.projection_width = Some((16 + 12) / 2);
+    let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
+    let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+    assert_eq!(header.key_map(), KeyMap::OpenClipBert);
+    let error = infer(&header, None).unwrap_err().to_string();
+    assert!(error.contains("config"), "{error}");
+    computes(&config, &weights, &expected);
+}
+
+#[test]
+fn chinese_clip_reads_chinese() {
+    let folder = golden("models/chinese-clip-f32");
+    let expected = Expected::read(&folder);
+    let engine = open(&folder, DeviceChoice::Cpu);
+    for (text, ids) in expected.texts.iter().zip(&expected.tokens) {
+        assert_eq!(&engine.tokens(text).unwrap().ids, ids, "{text}");
+    }
+}
+
+/// The features of a model and of its packed twin are those that are expected.
+fn computes(config: &ClipConfig, weights: &[u8], expected: &Expected) {
     let device = burn::tensor::Device::flex();
     for packed in [false, true] {
-        let mut loader = Loader::new(&config, &device, 0);
+        let mut loader = Loader::new(config, &device, 0);
         if packed {
             loader = loader.packed(WeightPrecision::AsStored);
         }
-        loader.push(&weights).unwrap();
+        loader.push(weights).unwrap();
         let model = loader.finish().unwrap();
         let size = config.vision.image_size();
         let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
         let images = model.image_features(burn::tensor::Tensor::from_data(pixels, &device));
-        let ids: Vec<_> = (expected.tokens.iter())
-            .map(|ids| (ids.clone(), config.text.pool_index(ids)))
-            .collect();
-        let texts = model.text_features(TokenBatch::new(&ids, config.text.causal, &device));
+        // Each by itself, without its padding where that is masked.
+        let texts = expected.tokens.iter().map(|ids| {
+            let ids = config.text.unmasked(ids);
+            let row = [(ids.to_vec(), config.text.pool_index(ids))];
+            model.text_features(TokenBatch::new(&row, config.text.causal, &device))
+        });
+        let texts = burn::tensor::Tensor::cat(texts.collect(), 0);
         for (found, expected) in [
             (images, &expected.image_features),
             (texts, &expected.text_features),

@@ -1,6 +1,6 @@
 //! Inference engine: a device, a model, and a cache of text features.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -321,11 +321,28 @@ impl Engine {
         if let Some(&id) = (ids.iter().flatten()).find(|id| **id as usize >= vocab_size) {
             return Err(EngineError::Vocabulary { id, vocab_size });
         }
-        let ends: Vec<(Vec<u32>, usize)> = (ids.iter())
-            .map(|ids| (ids.clone(), self.config.text.pool_index(ids)))
-            .collect();
-        let tokens = TokenBatch::new(&ends, self.config.text.causal, &self.opened.device);
-        rows(self.model.text_features(tokens), self.config.embed_dim).await
+        let text = &self.config.text;
+        // Where padding is masked, texts of one length are encoded together, without it.
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, ids) in ids.iter().enumerate() {
+            let length = text.unmasked(ids).len();
+            groups.entry(length).or_default().push(index);
+        }
+        let mut features = vec![Vec::new(); ids.len()];
+        for group in groups.into_values() {
+            let ends: Vec<(Vec<u32>, usize)> = (group.iter())
+                .map(|index| {
+                    let ids = text.unmasked(&ids[*index]);
+                    (ids.to_vec(), text.pool_index(ids))
+                })
+                .collect();
+            let tokens = TokenBatch::new(&ends, text.causal, &self.opened.device);
+            let found = rows(self.model.text_features(tokens), self.config.embed_dim).await?;
+            for (index, row) in group.into_iter().zip(found) {
+                features[index] = row;
+            }
+        }
+        Ok(features)
     }
 
     /// Those of `texts` that are not cached.
@@ -338,7 +355,7 @@ impl Engine {
         pending_prompts.sort_by_key(|(_, tokens)| tokens.length);
         Ok(PendingPrompts {
             prompts: pending_prompts,
-            padded: !self.config.text.causal,
+            padded: !self.config.text.causal && self.config.text.bert.is_none(),
         })
     }
 

@@ -611,13 +611,16 @@ impl<F: ModelFiles> Reader<'_, F> {
         let special = SpecialIds {
             end_of_text: config.text.eos_token_id,
             // A text encoder without a mask reads the padding, which is 0 in OpenCLIP.
-            pad: (!config.text.causal).then_some(0),
+            pad: match config.text.bert {
+                Some(bert) => Some(bert.pad),
+                None => (!config.text.causal).then_some(0),
+            },
         };
         if let Some(json) = self.optional("tokenizer.json").await? {
             if is_siglip(config) {
                 return Ok(Rc::new(Tokenizer::siglip(&json, length, cleaning)?));
             }
-            if !config.text.causal && cleaning.is_some() {
+            if !config.text.causal && config.text.bert.is_none() && cleaning.is_some() {
                 return Err(HubError::Refused(
                     "a text encoder without a causal mask and with a tokenizer of transformers is \
                      supported for SigLIP only: its padding is not known"

@@ -30,8 +30,8 @@ mod vit;
 pub use self::{
     clip::{Clip, ImageEncoder},
     config::{
-        ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
-        VitPooling,
+        BertConfig, ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig,
+        VitConfig, VitPooling,
     },
     map_head::MapHead,
     params::{ParamMapper, ParamVisitor, map_params, visit_params},

@@ -76,6 +76,9 @@ impl MapHead {
 impl TextTransformer {
     fn pack(&mut self, packing: WeightPrecision) {
         self.transformer.pack(packing);
+        if let Some(hidden) = &mut self.projection_hidden {
+            hidden.pack(packing);
+        }
         self.text_projection.pack(packing);
     }
 }

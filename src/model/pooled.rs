@@ -39,9 +39,8 @@ impl Transformer {
 
 impl ResidualAttentionBlock {
     fn forward_pooled(&self, x: Tensor<3>, causal: bool, rows: &PooledRows) -> Tensor<2> {
-        let attn = &self.attn;
-        let mixed = attn.in_proj.forward(self.ln_1.forward(x.clone()));
-        let mixed = rows.gather(attention(mixed, attn.heads, causal));
+        let mixed = attention(self.qkv(x.clone()), self.attn.heads, causal);
+        let mixed = rows.gather(mixed);
         self.add_to_residual(mixed, rows.gather(x))
     }
 }
@@ -66,7 +65,8 @@ mod tests {
                 mlp_width: 128,
                 activation: Activation::QuickGelu,
                 layer_norm_eps: 1e-5,
-                layer_scale: true,
+                layer_scale: layers == 1,
+                post_norm: layers == 3,
             };
             let transformer = Transformer::init(&config, &device);
             let x = Initializer::Normal(1.0).init([3, 7, 64], &device).val();

@@ -1,10 +1,11 @@
-//! Text encoder: a transformer, causal and pooled at the end-of-text token in CLIP.
+//! Text encoder: a transformer, causal and pooled at the end-of-text token in CLIP,
+//! bidirectional in SigLIP and BERT.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::ClipConfig;
 use super::transformer::{Transformer, TransformerConfig};
+use super::{ClipConfig, TextPooling};
 use crate::ops::{Embedding, Initializer, LayerNorm, Linear};
 
 /// Text encoder: token ids to features.
@@ -12,15 +13,24 @@ use crate::ops::{Embedding, Initializer, LayerNorm, Linear};
 pub struct TextTransformer {
     /// `[vocab_size, width]`
     pub token_embedding: Embedding,
-    /// `[context_length, width]`
+    /// `[context_length, width]`; the rows of BERT's table are the config's `positions`.
     pub positional_embedding: Param<Tensor<2>>,
+    /// `[types, width]`, of which BERT adds the first row to every token.
+    pub token_type_embedding: Option<Param<Tensor<2>>>,
+    /// Layer norm of BERT's embeddings.
+    pub ln_pre: Option<LayerNorm>,
     /// Transformer, with a causal mask if `causal`.
     pub transformer: Transformer,
-    /// Layer norm of the pooled token.
-    pub ln_final: LayerNorm,
+    /// Layer norm of the pooled token; BERT's last block has it.
+    pub ln_final: Option<LayerNorm>,
+    /// `[width, hidden]`, before a GELU, if the projection has two layers.
+    pub projection_hidden: Option<Linear>,
     /// `[width, embed_dim]`; with a bias in SigLIP.
     pub text_projection: Linear,
     causal: bool,
+    first_position: usize,
+    #[module(skip)]
+    pooling: TextPooling,
 }
 
 /// Batch of tokenised texts.
@@ -35,7 +45,10 @@ pub struct TokenBatch {
 impl TokenBatch {
     /// From rows of ids padded to the context length, and the index of the pooled token of
     /// each. If attention is `causal`, what comes after the last of these cannot change the
-    /// features, and is cut off.
+    /// features, and is cut off. Where padding is masked ([`TextConfig::unmasked`]), rows are
+    /// without it, and of one length.
+    ///
+    /// [`TextConfig::unmasked`]: super::TextConfig::unmasked
     pub fn new(rows: &[(Vec<u32>, usize)], causal: bool, device: &Device) -> Self {
         let length = (rows.iter())
             .map(|(ids, end)| if causal { end + 1 } else { ids.len() })
@@ -55,14 +68,23 @@ impl TokenBatch {
 impl TextTransformer {
     pub(super) fn init(config: &ClipConfig, device: &Device) -> Self {
         let text = &config.text;
+        let bert = text.bert.as_ref();
+        let embedding = |rows| Initializer::Normal(0.01).init([rows, text.width], device);
+        let layer_norm = || LayerNorm::init(text.width, text.layer_norm_eps, device);
+        let projection = |d_input: usize, d_output, bias| {
+            let std = Initializer::Normal((d_input as f64).powf(-0.5));
+            Linear::init([d_input, d_output], std, bias, device)
+        };
+        let hidden = text.projection_width;
         Self {
             token_embedding: Embedding::init(
                 [text.vocab_size, text.width],
                 Initializer::Normal(0.02),
                 device,
             ),
-            positional_embedding: Initializer::Normal(0.01)
-                .init([text.context_length, text.width], device),
+            positional_embedding: embedding(bert.map_or(text.context_length, |b| b.positions)),
+            token_type_embedding: bert.map(|bert| embedding(bert.token_types)),
+            ln_pre: bert.map(|_| layer_norm()),
             transformer: Transformer::init(
                 &TransformerConfig {
                     width: text.width,
@@ -72,27 +94,56 @@ impl TextTransformer {
                     activation: text.activation,
                     layer_norm_eps: text.layer_norm_eps,
                     layer_scale: text.layer_scale,
+                    post_norm: bert.is_some(),
                 },
                 device,
             ),
-            ln_final: LayerNorm::init(text.width, text.layer_norm_eps, device),
-            text_projection: Linear::init(
-                [text.width, config.embed_dim],
-                Initializer::Normal((text.width as f64).powf(-0.5)),
+            ln_final: bert.is_none().then(layer_norm),
+            projection_hidden: hidden.map(|hidden| projection(text.width, hidden, false)),
+            text_projection: projection(
+                hidden.unwrap_or(text.width),
+                config.embed_dim,
                 text.projection_bias,
-                device,
             ),
             causal: text.causal,
+            first_position: bert.map_or(0, |bert| bert.first_position),
+            pooling: text.pooling,
         }
     }
 
     /// Token ids `[batch, length]` to `[batch, embed_dim]`, before normalisation.
     pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
-        let [_, length] = tokens.ids.dims();
-        let positions = self.positional_embedding.val().narrow(0, 0, length);
-        let x = self.token_embedding.forward(tokens.ids, positions);
-        let x = (self.transformer).forward_pooled(x, self.causal, &tokens.ends);
-        let x = self.ln_final.forward(x);
+        let x = self.embed(tokens.ids);
+        let x = match self.pooling {
+            TextPooling::Mean => {
+                let x = self.transformer.forward(x, self.causal);
+                x.mean_dim(1).squeeze_dim(1)
+            }
+            _ => (self.transformer).forward_pooled(x, self.causal, &tokens.ends),
+        };
+        let x = match &self.ln_final {
+            Some(ln_final) => ln_final.forward(x),
+            None => x,
+        };
+        let x = match &self.projection_hidden {
+            Some(hidden) => hidden.forward_gelu(x),
+            None => x,
+        };
         self.text_projection.forward(x)
+    }
+
+    /// Token ids `[batch, length]` to embeddings `[batch, length, width]`.
+    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [_, length] = ids.dims();
+        let positions = (self.positional_embedding.val()).narrow(0, self.first_position, length);
+        let positions = match &self.token_type_embedding {
+            Some(types) => positions + types.val().narrow(0, 0, 1),
+            None => positions,
+        };
+        let x = self.token_embedding.forward(ids, positions);
+        match &self.ln_pre {
+            Some(ln_pre) => ln_pre.forward(x),
+            None => x,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Pre-norm transformer of both encoders.
+//! Transformer of both encoders: pre-norm, or post-norm in BERT.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -23,6 +23,7 @@ pub(super) struct TransformerConfig {
     pub activation: Activation,
     pub layer_norm_eps: f64,
     pub layer_scale: bool,
+    pub post_norm: bool,
 }
 
 impl Transformer {
@@ -41,13 +42,14 @@ impl Transformer {
 }
 
 /// `x = x + ls_1 attn(ln_1(x))`, then `x = x + ls_2 mlp(ln_2(x))`; most models have no `ls`.
+/// Post-norm: `x = ln_1(x + attn(x))`, then `x = ln_2(x + mlp(x))`.
 #[derive(Module, Debug)]
 pub struct ResidualAttentionBlock {
-    /// Layer norm before attention.
+    /// Layer norm before attention, or after it.
     pub ln_1: LayerNorm,
     /// Self-attention.
     pub attn: Attention,
-    /// Layer norm before the MLP.
+    /// Layer norm before the MLP, or after it.
     pub ln_2: LayerNorm,
     /// MLP.
     pub mlp: Mlp,
@@ -55,6 +57,7 @@ pub struct ResidualAttentionBlock {
     pub ls_1: Option<Param<Tensor<1>>>,
     /// `[width]`, LayerScale of the MLP.
     pub ls_2: Option<Param<Tensor<1>>>,
+    post_norm: bool,
 }
 
 impl ResidualAttentionBlock {
@@ -69,18 +72,23 @@ impl ResidualAttentionBlock {
             mlp: Mlp::init(config, device),
             ls_1: layer_scale(),
             ls_2: layer_scale(),
+            post_norm: config.post_norm,
         }
     }
 
     /// `[batch, length, width]`, in and out.
     pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let attn = &self.attn;
-        let y = attention(
-            attn.in_proj.forward(self.ln_1.forward(x.clone())),
-            attn.heads,
-            causal,
-        );
+        let y = attention(self.qkv(x.clone()), self.attn.heads, causal);
         self.add_to_residual(y, x)
+    }
+
+    /// Query, key and value: `[…, width]` to `[…, 3 * width]`.
+    pub(super) fn qkv<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let x = match self.post_norm {
+            true => x,
+            false => self.ln_1.forward(x),
+        };
+        self.attn.in_proj.forward(x)
     }
 
     /// What follows the attention: its output projection and the MLP, `[…, width]`.
@@ -90,6 +98,10 @@ impl ResidualAttentionBlock {
         x: Tensor<D>,
     ) -> Tensor<D> {
         let x = add_scaled(&self.attn.out_proj, attended, &self.ls_1, x);
+        if self.post_norm {
+            let x = self.ln_1.forward(x);
+            return self.ln_2.forward(self.mlp.forward_residual(x.clone(), x));
+        }
         let y = self.mlp.hidden(self.ln_2.forward(x.clone()));
         add_scaled(&self.mlp.c_proj, y, &self.ls_2, x)
     }

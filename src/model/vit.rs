@@ -48,6 +48,7 @@ impl VisionTransformer {
             activation: vision.activation,
             layer_norm_eps: vision.layer_norm_eps,
             layer_scale: vision.layer_scale,
+            post_norm: false,
         };
         let inputs = 3 * vision.patch_size.pow(2);
         Self {

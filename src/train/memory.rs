@@ -215,6 +215,8 @@ mod tests {
                 pooling: TextPooling::EndOfText,
                 projection_bias: false,
                 layer_scale: false,
+                bert: None,
+                projection_width: None,
             },
             logit_bias: false,
         }

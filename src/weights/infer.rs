@@ -24,6 +24,11 @@ pub struct Inferred {
 /// Infers the configuration from `header`. The activation cannot be inferred: it is
 /// `activation`, or else the likely one for the file's naming.
 pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred, WeightsError> {
+    if header.key_map().is_bert() {
+        return Err(WeightsError::NotInferred(
+            "the file that describes its text encoder is missing: add the model's config".into(),
+        ));
+    }
     let shapes = Shapes(header);
     let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
     let text_blocks = "text.transformer.resblocks.";
@@ -46,6 +51,8 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         },
         projection_bias: shapes.get("text.text_projection.bias").is_some(),
         layer_scale: shapes.get(&format!("{text_blocks}0.ls_1")).is_some(),
+        bert: None,
+        projection_width: None,
     };
     let projection = match header.source("text.text_projection.weight") {
         Some(source) if source.transform == Transform::Transpose => 0, // [out, in]

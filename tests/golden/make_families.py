@@ -295,7 +295,7 @@ def make_siglip(name: str, seed: int, dtype: str, tokenizer: str, ids: str) -> N
     write_hugging_face(folder, model, dtype, "siglip", text, vision, {}, preprocessor, tokens)
 
 
-def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocessor, tokens) -> None:
+def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocessor, tokens, **mask) -> None:
     written = {
         "architectures": [type(model).__name__],
         "model_type": kind,
@@ -321,9 +321,9 @@ def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocess
 
     def from_picture(file: str) -> torch.Tensor:
         pixels = processor(upright(file), return_tensors="pt").pixel_values
-        return loaded(pixel_values=pixels, input_ids=tokens).image_embeds[0]
+        return loaded(pixel_values=pixels, input_ids=tokens, **mask).image_embeds[0]
 
-    outputs = loaded(input_ids=tokens, pixel_values=image)
+    outputs = loaded(input_ids=tokens, pixel_values=image, **mask)
     bias = getattr(loaded, "logit_bias", None)
     expected = features(
         f"transformers {transformers.__version__}",

@@ -328,6 +328,8 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
             pooling: TextPooling::EndOfText,
             projection_bias: false,
             layer_scale: false,
+            bert: None,
+            projection_width: None,
         },
         logit_bias: false,
     };

@@ -32,7 +32,7 @@ pub(super) fn read(root: &mut Fields, kind: &str) -> Result<ClipConfig, ConfigEr
 }
 
 /// transformers' defaults.
-const VIT_B_32: VitConfig = VitConfig {
+pub(super) const VIT_B_32: VitConfig = VitConfig {
     image_size: 224,
     patch_size: 32,
     width: 768,
@@ -60,4 +60,6 @@ const TEXT: TextConfig = TextConfig {
     pooling: TextPooling::EndOfText,
     projection_bias: false,
     layer_scale: false,
+    bert: None,
+    projection_width: None,
 };

@@ -1,7 +1,7 @@
 //! Hugging Face's `config.json`: what the families have in common.
 
 use super::fields::Fields;
-use super::{ClipConfig, ConfigError, TextConfig, VitConfig, clip, siglip};
+use super::{ClipConfig, ConfigError, TextConfig, VitConfig, bert, clip, siglip};
 
 const FILE: &str = "config.json";
 
@@ -12,9 +12,10 @@ pub(super) fn read(json: &[u8]) -> Result<ClipConfig, ConfigError> {
     let config = match kind {
         "clip" | "metaclip_2" => clip::read(&mut root, kind)?,
         "siglip" => siglip::read(&mut root)?,
+        "chinese_clip" => bert::read_chinese_clip(&mut root)?,
         other => {
             return Err(root.refuse(format!(
-                "the model is of type `{other}`, not `clip`, `metaclip_2` or `siglip`"
+                "the model is of type `{other}`, not `clip`, `chinese_clip`, `metaclip_2` or `siglip`"
             )));
         }
     };

@@ -1,6 +1,7 @@
 //! Model configuration, read from and written to the formats of Hugging Face and
 //! OpenCLIP. A key that is unknown, or a value that is not implemented, is refused by name.
 
+mod bert;
 mod clip;
 mod fields;
 mod hugging_face;
@@ -110,6 +111,8 @@ pub enum TextPooling {
     First,
     /// The last position, padding or not.
     Last,
+    /// The mean of all positions, without padding.
+    Mean,
 }
 
 /// Configuration of a modified ResNet.
@@ -173,6 +176,26 @@ pub struct TextConfig {
     /// Whether the blocks scale their outputs (LayerScale).
     #[serde(default)]
     pub layer_scale: bool,
+    /// What makes the encoder a BERT, if it is one.
+    #[serde(default)]
+    pub bert: Option<BertConfig>,
+    /// Inner width of a projection of two layers with a GELU between them.
+    #[serde(default)]
+    pub projection_width: Option<usize>,
+}
+
+/// Configuration of BERT (Devlin et al. 2018) and RoBERTa as text encoders. Embeddings have a
+/// type and are normalised, layer norms follow what CLIP's precede, and padding is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BertConfig {
+    /// Rows of the table of positions.
+    pub positions: usize,
+    /// Row of the first token's position.
+    pub first_position: usize,
+    /// Rows of the table of token types; all tokens have the first one.
+    pub token_types: usize,
+    /// Id of the padding.
+    pub pad: u32,
 }
 
 /// [`TextConfig::causal`] in configs that were stored before it was a choice.
@@ -181,11 +204,20 @@ fn causal() -> bool {
 }
 
 impl TextConfig {
+    /// Ids that the encoder reads: a row without its padding, if that is masked.
+    pub fn unmasked<'a>(&self, ids: &'a [u32]) -> &'a [u32] {
+        let Some(BertConfig { pad, .. }) = self.bert else {
+            return ids;
+        };
+        let length = ids.iter().rposition(|id| *id != pad).map_or(1, |i| i + 1);
+        &ids[..length.min(ids.len())]
+    }
+
     /// Index of the pooled token of a row of ids, padded to the context length.
     pub fn pool_index(&self, ids: &[u32]) -> usize {
         match self.pooling {
             TextPooling::EndOfText => self.end_of_text(ids),
-            TextPooling::First => 0,
+            TextPooling::First | TextPooling::Mean => 0,
             TextPooling::Last => ids.len().saturating_sub(1),
         }
     }
@@ -252,8 +284,8 @@ pub enum ConfigError {
 }
 
 impl ClipConfig {
-    /// Reads Hugging Face's `config.json` of a `CLIPModel`, `MetaClip2Model` or
-    /// `SiglipModel`. Missing fields have transformers' defaults.
+    /// Reads Hugging Face's `config.json` of a `CLIPModel`, `ChineseCLIPModel`,
+    /// `MetaClip2Model` or `SiglipModel`. Missing fields have transformers' defaults.
     pub fn from_hugging_face(json: &[u8]) -> Result<Self, ConfigError> {
         hugging_face::read(json)
     }
@@ -280,6 +312,7 @@ impl ClipConfig {
             && text.pooling == TextPooling::EndOfText
             && !text.projection_bias
             && !text.layer_scale
+            && text.bert.is_none()
             && text.activation != Activation::GeluTanh
             && !self.logit_bias
     }
@@ -373,6 +406,22 @@ impl ClipConfig {
             ("text heads", self.text.heads, 1 << 10),
             ("text mlp width", self.text.mlp_width, 1 << 16),
         ];
+        if let Some(width) = self.text.projection_width {
+            numbers.push(("text projection width", width, 1 << 14));
+        }
+        if let Some(bert) = &self.text.bert {
+            numbers.extend([
+                ("token types", bert.token_types, 1 << 10),
+                ("positions", bert.positions, 1 << 14),
+            ]);
+            let positions = bert.positions.saturating_sub(bert.first_position);
+            if self.text.context_length > positions {
+                return inconsistent(format!(
+                    "context_length is {}, but there are {positions} positions",
+                    self.text.context_length
+                ));
+            }
+        }
         // Name, size, and divisor.
         let mut divides = vec![("text width", self.text.width, "heads", self.text.heads)];
         match &self.vision {
@@ -552,7 +601,7 @@ mod tests {
             ("embed_cls", "true"),
             ("proj_type", r#""none""#),
             ("pool_type", r#""none""#),
-            ("hf_model_name", r#""xlm-roberta-base""#),
+            ("hf_model_name", r#""google/mt5-base""#),
         ] {
             let json =
                 format!(r#"{{"embed_dim":8,"vision_cfg":{{}},"text_cfg":{{"{key}":{value}}}}}"#);

@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::{
     ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
-    VitPooling, timm,
+    VitPooling, bert, timm,
 };
 use crate::model::Activation;
 
@@ -60,7 +60,7 @@ pub(super) fn read(json: &[u8]) -> Result<ClipConfig, ConfigError> {
     let config = ClipConfig {
         embed_dim,
         vision: image_encoder(vision, quick_gelu, embed_dim)?,
-        text: text_encoder(text, quick_gelu)?,
+        text: text_encoder(text, quick_gelu, embed_dim)?,
         logit_bias,
     };
     root.finish()?;
@@ -135,9 +135,13 @@ fn image_encoder(
     Ok(encoder)
 }
 
-fn text_encoder(mut text: Fields, quick_gelu: bool) -> Result<TextConfig, ConfigError> {
+fn text_encoder(
+    mut text: Fields,
+    quick_gelu: bool,
+    embed_dim: usize,
+) -> Result<TextConfig, ConfigError> {
     if let Some(name) = text.text("hf_model_name")? {
-        return Err(text.refuse(format!("the text encoder is from transformers (`{name}`)")));
+        return bert::by_name(&name, text, embed_dim);
     }
     text.ignore(&["hf_model_pretrained", "hf_proj_type", "hf_pooler_type"]);
     // Of the tokenizer, which reads them itself.
@@ -171,6 +175,8 @@ fn text_encoder(mut text: Fields, quick_gelu: bool) -> Result<TextConfig, Config
         pooling,
         projection_bias: text.flag_or("proj_bias", false)?,
         layer_scale: layer_scale(&mut text)?,
+        bert: None,
+        projection_width: None,
     };
     text.finish()?;
     Ok(config)

@@ -62,4 +62,6 @@ const TEXT: TextConfig = TextConfig {
     pooling: TextPooling::Last,
     projection_bias: true,
     layer_scale: false,
+    bert: None,
+    projection_width: None,
 };

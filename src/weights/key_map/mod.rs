@@ -1,6 +1,7 @@
 //! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
 //! This file has those of CLIP; the others refer to it.
 
+mod bert;
 mod siglip;
 mod timm;
 
@@ -17,6 +18,10 @@ pub enum KeyMap {
     HuggingFace,
     /// transformers' names of SigLIP.
     HuggingFaceSiglip,
+    /// transformers' names of Chinese-CLIP, whose text encoder is a BERT.
+    HuggingFaceBert,
+    /// OpenCLIP's names with a BERT of transformers under `text.transformer.`.
+    OpenClipBert,
 }
 
 /// Conversion of a tensor to a parameter.
@@ -255,15 +260,18 @@ impl KeyMap {
     /// Detects the naming scheme of a file; `None` if it is not of a kind that is known.
     pub fn detect<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut open_clip, mut custom_text, mut hugging_face) = (false, false, false);
-        let (mut timm, mut siglip) = (false, false);
+        let (mut timm, mut siglip, mut bert) = (false, false, false);
         for name in names {
             open_clip |= name == "visual.proj" || name == "visual.conv1.weight";
             custom_text |= name == "text.token_embedding.weight";
             hugging_face |= name == "vision_model.embeddings.class_embedding";
             timm |= name == timm::MARK;
             siglip |= name == siglip::MARK;
+            bert |= name.ends_with(bert::MARK);
         }
         match (open_clip, custom_text) {
+            (true, _) if bert => Some(Self::OpenClipBert),
+            _ if hugging_face && bert => Some(Self::HuggingFaceBert),
             (true, true) => Some(Self::OpenClipCustomText),
             (true, false) => Some(Self::OpenClip),
             _ if timm => Some(Self::OpenClipTimm),
@@ -275,7 +283,15 @@ impl KeyMap {
 
     /// Whether the names are transformers'.
     pub fn is_hugging_face(self) -> bool {
-        matches!(self, Self::HuggingFace | Self::HuggingFaceSiglip)
+        matches!(
+            self,
+            Self::HuggingFace | Self::HuggingFaceSiglip | Self::HuggingFaceBert
+        )
+    }
+
+    /// Whether the text encoder is a BERT.
+    pub fn is_bert(self) -> bool {
+        matches!(self, Self::HuggingFaceBert | Self::OpenClipBert)
     }
 
     /// Whether the image encoder pools as SigLIP's does.
@@ -295,13 +311,16 @@ impl KeyMap {
             let found = !self.is_hugging_face() && self != Self::OpenClipTimm;
             return found.then(|| resnet(rest)).into_iter().collect();
         }
+        let one = |source: Option<Source>| source.map(|source| vec![source]);
         let family = match self {
-            Self::OpenClipTimm => timm::source(path),
-            Self::HuggingFaceSiglip => siglip::source(path),
+            Self::OpenClipTimm => one(timm::source(path)),
+            Self::HuggingFaceSiglip => one(siglip::source(path)),
+            Self::HuggingFaceBert => bert::sources(path, "text_model."),
+            Self::OpenClipBert => bert::sources(path, "text.transformer."),
             _ => None,
         };
-        if let Some(source) = family {
-            return vec![source];
+        if let Some(sources) = family {
+            return sources;
         }
         for [path_pattern, open_clip, hugging_face] in TOWERS {
             let Some(rest) = path.strip_prefix(path_pattern) else {
