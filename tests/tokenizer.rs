@@ -246,3 +246,71 @@ fn broken_files_are_refused_with_a_reason() {
     };
     assert!(Tokenizer::from_json(bare.as_bytes(), 77, special).is_ok());
 }
+
+/// A file that was damaged or made up is refused, or tokenises; it never ends the program.
+/// In a browser a panic could not even be caught.
+#[test]
+fn changed_tokenizer_files_are_refused_or_harmless() {
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let texts = [
+        "",
+        "a photo of a cat",
+        "一只猫 Ünïcödé 👩‍🚀\u{0}\u{feff}",
+        "  <|endoftext|> </s>",
+    ];
+    let (mut refused, mut taken) = (0, 0);
+    for file in [
+        "tests/golden/tiny_tokenizer.json",
+        "tests/golden/tiny_unigram.json",
+        "tests/golden/tiny_gemma.json",
+        "tests/golden/models/chinese-clip-f32/tokenizer.json",
+        "assets/model/tokenizer.json",
+    ] {
+        let original = read(file);
+        // What is before the vocabulary decides what is done; most of a file is vocabulary.
+        let model = original
+            .windows(8)
+            .position(|part| part == b"\"model\":")
+            .unwrap();
+        for round in 0..1500 {
+            let mut changed = original.clone();
+            for _ in 0..1 + random(3) {
+                let place = match round % 3 {
+                    0 => random(changed.len()),
+                    _ => random(model.min(changed.len())),
+                };
+                match random(4) {
+                    0 => changed[place] = b"0123456789"[random(10)],
+                    1 => changed[place] = b"abnqkvwFIBTF_.\"[]{},:\\(*+?"[random(26)],
+                    2 => changed[place] = random(256) as u8,
+                    _ => drop(changed.drain(
+                        place..(place + 1 + random(40)).min(original.len().min(changed.len())),
+                    )),
+                }
+            }
+            let tried = std::panic::catch_unwind(|| {
+                let tokenizer = Tokenizer::from_json(&changed, 16, SpecialIds::default())?;
+                for text in texts {
+                    let _ = tokenizer.encode(text)?;
+                }
+                Ok::<_, TokenizerError>(())
+            });
+            match tried {
+                Ok(Ok(())) => taken += 1,
+                Ok(Err(_)) => refused += 1,
+                Err(_) => {
+                    let kept = std::env::temp_dir().join("changed_tokenizer.json");
+                    fs::write(&kept, &changed).unwrap();
+                    panic!("{file}, round {round}: a panic ({})", kept.display());
+                }
+            }
+        }
+    }
+    assert!(refused > 1000 && taken > 200, "{refused} {taken}");
+}

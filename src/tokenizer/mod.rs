@@ -17,6 +17,7 @@ mod cleaning;
 mod clip;
 mod code_pages;
 mod entities;
+mod file;
 mod ftfy;
 
 use serde_json::{Value, json};
@@ -59,6 +60,13 @@ pub enum TokenizerError {
     /// Text that cannot be tokenised.
     #[error("the text cannot be tokenised: {0}")]
     Encode(String),
+}
+
+impl TokenizerError {
+    /// What the crate says of a file.
+    fn from_crate(error: tokenizers::Error) -> Self {
+        Self::Json(error.to_string())
+    }
 }
 
 /// Token ids of one text.
@@ -119,8 +127,10 @@ impl Tokenizer {
         special: SpecialIds,
     ) -> Result<Self, TokenizerError> {
         let context_length = checked(context_length)?;
-        let (tokenizer, own_pad) = read_json(bytes)?;
-        let empty = tokenizer.encode_fast("", true).map_err(json_error)?;
+        let (tokenizer, own_pad) = file::read(bytes)?;
+        let empty = tokenizer
+            .encode_fast("", true)
+            .map_err(TokenizerError::from_crate)?;
         let named = || {
             ["<|endoftext|>", "<end_of_text>", "</s>"]
                 .iter()
@@ -149,7 +159,7 @@ impl Tokenizer {
         cleaning: Option<Cleaning>,
     ) -> Result<Self, TokenizerError> {
         let context_length = checked(context_length)?;
-        let (tokenizer, _) = read_json(bytes)?;
+        let (tokenizer, _) = file::read(bytes)?;
         let id = |name: &str| tokenizer.token_to_id(name);
         let (end_of_text, pad, usual) = match (id("<eos>"), id("</s>")) {
             (Some(end), _) => (end, id("<pad>").unwrap_or(end), Cleaning::Lower),
@@ -301,22 +311,6 @@ impl Tokenizer {
             }
         }
     }
-}
-
-/// Tokenizer of a `tokenizer.json` without truncation and padding, and the id that it pads
-/// with.
-fn read_json(bytes: &[u8]) -> Result<(tokenizers::Tokenizer, Option<u32>), TokenizerError> {
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(json_error)?;
-    let pad = tokenizer.get_padding().map(|padding| padding.pad_id);
-    tokenizer
-        .with_truncation(None)
-        .map_err(json_error)?
-        .with_padding(None);
-    Ok((tokenizer, pad))
-}
-
-fn json_error(error: tokenizers::Error) -> TokenizerError {
-    TokenizerError::Json(error.to_string())
 }
 
 fn checked(context_length: usize) -> Result<usize, TokenizerError> {
