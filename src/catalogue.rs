@@ -24,10 +24,15 @@ pub struct Published {
     pub bytes: u64,
     /// Side of the square it sees, pixels.
     pub image_size: u32,
-    /// Zero-shot accuracy on ImageNet, 0 to 1, as published.
-    pub imagenet_top_1: f32,
+    /// Zero-shot accuracy on ImageNet, 0 to 1, as published; not of models for one purpose.
+    #[serde(default)]
+    pub imagenet_top_1: Option<f32>,
     /// Where that is published.
+    #[serde(default)]
     pub imagenet_source: String,
+    /// What it is for, if it was trained for one purpose.
+    #[serde(default)]
+    pub purpose: Option<String>,
     /// License, as its authors name it.
     pub license: String,
     /// Remark to show, or empty.
@@ -49,6 +54,15 @@ pub enum Recommended {
 }
 
 impl Published {
+    /// What it is good at: its accuracy on ImageNet, or its purpose.
+    pub fn merit(&self) -> String {
+        match (&self.purpose, self.imagenet_top_1) {
+            (Some(purpose), _) => format!("for {purpose}"),
+            (None, Some(accuracy)) => format!("ImageNet {:.1} %", accuracy * 100.0),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Location of its files, at the fixed revision.
     pub fn place(&self) -> ModelLocation {
         ModelLocation::Hub {
@@ -88,7 +102,10 @@ mod tests {
             let place = model.place();
             assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
-            assert!((0.2..0.9).contains(&model.imagenet_top_1), "{}", model.name);
+            match model.imagenet_top_1 {
+                Some(accuracy) => assert!((0.2..0.9).contains(&accuracy), "{}", model.name),
+                None => assert!(model.merit().starts_with("for "), "{}", model.name),
+            }
         }
         let bytes: Vec<u64> = recommended().map(|model| model.bytes).collect();
         assert_eq!(bytes, [93_812_468, 605_189_364]);
@@ -98,11 +115,11 @@ mod tests {
     fn the_documentation_lists_them_all() {
         let readme = include_str!("../docs/models.md");
         for model in published() {
-            let row = format!(
-                "{:.1} % | `{}`",
-                model.imagenet_top_1 * 100.0,
-                model.place()
-            );
+            let merit = match (&model.purpose, model.imagenet_top_1) {
+                (None, Some(accuracy)) => format!("{:.1} %", accuracy * 100.0),
+                (purpose, _) => purpose.clone().unwrap_or_default(),
+            };
+            let row = format!("{merit} | `{}`", model.place());
             assert!(readme.contains(&row), "{row}");
         }
     }

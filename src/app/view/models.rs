@@ -38,10 +38,10 @@ pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
                                 on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
                                 {format!(
-                                    "{}: {} download, ImageNet {:.0} %",
+                                    "{}: {} download, {}",
                                     short_name(model),
                                     format::bytes(model.bytes),
-                                    model.imagenet_top_1 * 100.0,
+                                    model.merit(),
                                 )}
                             </button>
                         }
@@ -135,6 +135,12 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             model.parameters as f64 / 1e6,
             model.image_size,
         );
+        let source = (model.imagenet_top_1).map(|_| {
+            format!(
+                "Zero-shot top-1 accuracy on ImageNet, from {}",
+                model.imagenet_source
+            )
+        });
         view! {
             <li class:recommended=model.recommended.is_some() title=about>
                 <p class="published-name">
@@ -148,9 +154,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                         .map(|why| view! { <em>{why}</em> })}
                 </p>
                 <p class="published-facts">
-                    <span title=format!("Zero-shot top-1 accuracy on ImageNet, from {}", model.imagenet_source)>
-                        {format!("ImageNet {:.1} %", model.imagenet_top_1 * 100.0)}
-                    </span>
+                    <span title=source>{model.merit()}</span>
                     " · "
                     {facts}
                 </p>
@@ -168,13 +172,21 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             </li>
         }
     };
-    let mut all: Vec<&Published> = published().iter().collect();
-    all.sort_by_key(|model| model.recommended.is_none());
+    let (special, mut general): (Vec<_>, Vec<_>) = published()
+        .iter()
+        .partition(|model| model.purpose.is_some());
+    general.sort_by_key(|model| model.recommended.is_none());
+    let list = move |title: &'static str, models: Vec<&Published>| {
+        view! {
+            <h3>{title}</h3>
+            <ul class="published" tabindex="0" aria-label=title>
+                {models.into_iter().map(row).collect_view()}
+            </ul>
+        }
+    };
     view! {
-        <h3>"Published models"</h3>
-        <ul class="published" tabindex="0" aria-label="Published models">
-            {all.into_iter().map(row).collect_view()}
-        </ul>
+        {list("Published models", general)}
+        {list("Models for one purpose", special)}
     }
 }
 
