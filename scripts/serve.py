@@ -17,6 +17,8 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+import csp
+
 # Python's own table depends on the system's, which may lack or misname these.
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -81,6 +83,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Last-Modified", email.utils.formatdate(stat.st_mtime, usegmt=True))
             self.send_header("Cache-Control", "no-cache")
             self.send_header("Vary", "Accept-Encoding")
+            if path.suffix in (".js", ".mjs"):
+                # Of a script that runs as a worker; a page has its own in a meta tag.
+                self.send_header("Content-Security-Policy", csp.policy([]))
             self.isolate()
             self.end_headers()
             if body and not fresh:

@@ -568,7 +568,11 @@ fn a_pretraining_goes_on_with_its_own_data_only() {
         assert!(output.status.success(), "{errors}");
         errors
     };
-    succeeds(pretrain(&data, &["--steps", "1"]));
+    let line = refused_at_last(&pretrain(&data, &["--steps", "1", "--resume"]));
+    assert!(line.contains("is not there"), "{line}");
+    std::fs::write(out.join("curve.csv"), "step,minutes").unwrap();
+    let line = refused_at_last(&pretrain(&data, &["--steps", "1", "--resume"]));
+    assert!(line.contains("before its first state"), "{line}");
     // Over an existing run only when asked.
     let line = refused_at_last(&pretrain(&data, &["--steps", "2"]));
     assert!(line.contains("add --resume"), "{line}");
@@ -1093,6 +1097,23 @@ fn training_that_cannot_be_is_one_line() {
     assert!(refused("probe", &path("one"), &["--resume"]).contains("--resume"));
     let samples = file("assets/samples/training.zip");
     assert!(refused("lora", &samples, &["--resume"]).contains("start it again"));
+    // Killed before its first checkpoint: there is but the folder, and it begins again.
+    std::fs::create_dir_all(path("out/state")).unwrap();
+    let again = train(&[
+        "--method",
+        "lora",
+        "--data",
+        &path("empty"),
+        "--out",
+        &out,
+        "--resume",
+    ]);
+    let again = String::from_utf8(again.stderr).unwrap();
+    assert!(
+        again.contains("it begins again") && again.contains("no usable images"),
+        "{again}"
+    );
+    let _ = std::fs::remove_dir_all(path("out"));
     for (option, value, words) in [
         ("--batch-size", "1", "batch size must be at least 2, not 1"),
         (

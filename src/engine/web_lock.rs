@@ -17,15 +17,15 @@ extern "C" {
 /// browser when the tab is closed.
 pub struct WebLock {
     held: Rc<Cell<bool>>,
-    release: Function,
+    release: Option<Function>,
 }
 
 impl WebLock {
     /// Requests the lock. In a browser without locks every tab holds it.
     pub fn request(name: &str) -> Self {
-        let mut release = Function::default();
+        let mut release = None;
         // The browser holds the lock for as long as this promise is open.
-        let open = Promise::new(&mut |resolve, _| release = resolve);
+        let open = Promise::new(&mut |resolve, _| release = Some(resolve));
         let held = Rc::new(Cell::new(false));
         let granted = {
             let held = held.clone();
@@ -62,7 +62,9 @@ impl WebLock {
 
 impl Drop for WebLock {
     fn drop(&mut self) {
-        // A promise's resolver does not throw.
-        let _ = self.release.call0(&JsValue::NULL);
+        if let Some(release) = &self.release {
+            // A promise's resolver does not throw.
+            let _ = release.call0(&JsValue::NULL);
+        }
     }
 }

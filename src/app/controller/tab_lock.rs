@@ -53,7 +53,9 @@ pub async fn take(wait: bool) -> Option<TrainingLock> {
     let (answered, answer) = promise();
     // The lock is held for as long as the promise that this returns is open.
     let granted = Closure::once_into_js(move |lock: JsValue| {
-        let _ = answer.call1(&JsValue::NULL, &lock);
+        if let Some(answer) = answer {
+            let _ = answer.call1(&JsValue::NULL, &lock);
+        }
         match lock.is_object() {
             true => JsValue::from(held),
             false => JsValue::UNDEFINED,
@@ -67,7 +69,7 @@ pub async fn take(wait: bool) -> Option<TrainingLock> {
     // Where locks are forbidden there is no answer, but an error.
     let first = Promise::race(&Array::of2(&answered, &ended));
     match JsFuture::from(first).await {
-        Ok(lock) if lock.is_object() => Some(TrainingLock(Some(release))),
+        Ok(lock) if lock.is_object() => Some(TrainingLock(release)),
         Ok(_) => None,
         Err(_) => Some(TrainingLock(None)),
     }
@@ -80,9 +82,9 @@ fn locks() -> Option<LockManager> {
 }
 
 /// A promise and what resolves it.
-fn promise() -> (Promise, Function) {
-    let mut resolver = Function::default();
-    let promise = Promise::new(&mut |resolve, _| resolver = resolve);
+fn promise() -> (Promise, Option<Function>) {
+    let mut resolver = None;
+    let promise = Promise::new(&mut |resolve, _| resolver = Some(resolve));
     (promise, resolver)
 }
 

@@ -35,19 +35,30 @@ impl Kept {
     }
 }
 
+/// Whether there is a checkpoint to resume from.
+pub fn is_kept(arguments: &Train) -> bool {
+    Kept::find(&folder(arguments)).is_some()
+}
+
 /// Refuses to resume what is not there, and to discard a run without being asked.
 pub fn check_request(arguments: &Train) -> Result<(), Failure> {
     let out = arguments.out.display();
-    if folder(arguments).exists() {
+    let begun = folder(arguments).exists();
+    if begun {
         // While another process trains, its run is none to go on with.
         lock(arguments)?;
     }
     match Kept::find(&folder(arguments)) {
-        None if arguments.resume => Err(format!(
-            "{out} holds no interrupted training run: start it again without --resume (the \
-             first checkpoint is saved after about 5 seconds)"
+        None if arguments.resume && !begun => Err(format!(
+            "{out} holds no interrupted training run: start it again without --resume"
         )
         .into()),
+        None if arguments.resume => {
+            tell!(
+                "note: the run in {out} was interrupted before its first checkpoint; it begins again"
+            );
+            Ok(())
+        }
         Some(kept) if !arguments.resume && !arguments.restart => Err(format!(
             "{out} holds an interrupted run ({}, step {} of {}): add --resume to continue it, or \
              --restart to discard it",

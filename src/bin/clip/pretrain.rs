@@ -14,6 +14,7 @@ use clip::model::{
     VisionConfig, VitConfig, VitPooling, normalize,
 };
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
+use clip::tokenizer::{SpecialIds, Tokenizer};
 use clip::train::{
     AdamWHyperParameters, Augment, Encode, EncodeError, ImageKind, LabelledImage, PretrainData,
     PretrainOptions, PretrainOrigin, SharedName, WarmupCosine, init_from_seed, pretrain,
@@ -103,6 +104,15 @@ const STATE: &str = "state.safetensors";
 pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.out)?;
     let state_file = arguments.out.join(STATE);
+    let curve_file = arguments.out.join("curve.csv");
+    if arguments.resume && !state_file.exists() {
+        let out = arguments.out.display();
+        let why = match curve_file.exists() {
+            true => "was interrupted before its first state was kept (--every)",
+            false => "is not there",
+        };
+        return Err(format!("the run in {out} {why}: start it again without --resume").into());
+    }
     if state_file.exists() && !arguments.resume && !arguments.restart {
         return Err(format!(
             "{} holds the state of a run: add --resume to continue it, or --restart to discard it",
@@ -116,18 +126,13 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     };
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", tokenizer.display());
     let tokenizer_json = fs::read(&tokenizer).map_err(|error| named(&error))?;
-    let tokenizer = tokenizers::Tokenizer::from_bytes(&tokenizer_json).map_err(|e| named(&e))?;
-    let config = config(arguments, tokenizer.get_vocab_size(true))?;
+    let tokenizer = Tokenizer::from_json(&tokenizer_json, CONTEXT_LENGTH, SpecialIds::default())
+        .map_err(|error| named(&error))?;
+    let config = config(arguments, tokenizer.vocabulary_size())?;
     let encode = |text: &str| -> Result<_, EncodeError> {
-        let encoding = tokenizer.encode(text, true)?;
-        let mut ids = encoding.get_ids().to_vec();
-        let end = ids.last().copied().unwrap_or(0);
-        ids.truncate(CONTEXT_LENGTH);
-        if let Some(last) = ids.last_mut() {
-            *last = end;
-        }
-        let last = ids.len() - 1;
-        Ok((ids, last))
+        let mut tokens = tokenizer.encode(text)?;
+        tokens.ids.truncate(tokens.length);
+        Ok((tokens.ids, tokens.length.saturating_sub(1)))
     };
     let train = PretrainData::open(&arguments.data, arguments.image_size)?;
     let held_out = HeldOut::open(&arguments.data, arguments.image_size)?;
@@ -168,7 +173,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         beginner: arguments.from.is_none(),
         seed: arguments.seed,
     };
-    let curve_file = arguments.out.join("curve.csv");
     let mut curve = fs::OpenOptions::new()
         .create(true)
         .write(true)
@@ -186,10 +190,8 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     }
     let state = match arguments.resume {
         true => Some(fs::read(&state_file).map_err(|error| {
-            format!(
-                "{}: {error}; there is no run to resume",
-                state_file.display()
-            )
+            let file = state_file.display();
+            format!("{file}: {error}")
         })?),
         false => None,
     };

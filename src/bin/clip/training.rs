@@ -60,6 +60,8 @@ async fn train(
     dataset: Dataset,
     state: Option<PathBuf>,
 ) -> Result<(), Failure> {
+    // A run that was killed before its first checkpoint begins again.
+    let resumed = arguments.resume && kept::is_kept(arguments);
     let mut engine = arguments.session.open_exact().await?;
     let host = CommandHost::new(&arguments.session, &files, state.clone());
     let mut training = Training::new(host);
@@ -96,7 +98,7 @@ async fn train(
             weights: arguments.session.weights_checksum().await?,
             images: crc.sum(),
         };
-        match arguments.resume {
+        match resumed {
             true => kept::check_same(arguments, &plan, origin)?,
             false => {
                 kept::discard(arguments);
@@ -107,7 +109,7 @@ async fn train(
     training.host().pictures.replace(dataset.pictures);
     // Finds the pictures, and what an earlier run left.
     training.begin(&engine).await;
-    let request = match arguments.resume {
+    let request = match resumed {
         true => TrainingRequest::Resume,
         false => TrainingRequest::Start { plan },
     };
