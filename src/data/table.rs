@@ -342,7 +342,7 @@ fn records(text: &str, delimiter: u8, most: usize) -> Vec<(usize, Vec<String>)> 
         length += written;
         match result {
             ReadFieldResult::Field { record_end } => {
-                fields.push(String::from_utf8_lossy(&field[..length]).into_owned());
+                fields.push(unmarked(&String::from_utf8_lossy(&field[..length])).to_owned());
                 length = 0;
                 if record_end {
                     records.push((line, std::mem::take(&mut fields)));
@@ -430,11 +430,24 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// Field of a CSV file to write, quoted where it has to be.
+/// Characters that begin a formula in a spreadsheet.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// Field of a CSV file to write, quoted where it has to be. What a spreadsheet would compute gets
+/// an apostrophe before it, which marks a text there; reading a table takes it away again.
 pub fn csv_field(text: &str) -> String {
+    let mark = if text.starts_with(FORMULA) { "'" } else { "" };
     match text.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
+        true => format!("\"{mark}{}\"", text.replace('"', "\"\"")),
+        false => format!("{mark}{text}"),
+    }
+}
+
+/// A field without the apostrophe of [`csv_field`].
+fn unmarked(field: &str) -> &str {
+    match field.strip_prefix('\'') {
+        Some(text) if text.starts_with(FORMULA) => text,
+        _ => field,
     }
 }
 
@@ -465,6 +478,17 @@ mod tests {
         assert_eq!(rows("x.TSV", tsv), expected);
         let jsonl = "{\"image\": \"a.png\", \"caption\": \"a dog\", \"tags\": [1]}\n\n";
         assert_eq!(rows("x.jsonl", jsonl), [row(1, "a.png", "a dog")]);
+    }
+
+    #[test]
+    fn a_formula_is_written_as_a_text_and_read_as_it_was() {
+        let formula = "=HYPERLINK(\"http://a\",\"b\")";
+        let field = csv_field(formula);
+        assert!(field.starts_with("\"'="), "{field}");
+        assert_eq!(csv_field("-1"), "'-1");
+        let table = format!("image,text\na.png,{field}\nb.png,{}\n", csv_field("'tis"));
+        let found = rows("x.csv", table);
+        assert_eq!(found, [row(2, "a.png", formula), row(3, "b.png", "'tis")]);
     }
 
     #[test]

@@ -1,0 +1,119 @@
+// What the page refuses to run or to ask, and texts of others that must stay texts; in a real
+// Chromium, without WebGPU (nothing of it depends on the device).
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import * as h from "./harness.mjs";
+
+const { hook, FIXTURES, SLOW } = h;
+const options = { timeout: 2 * SLOW, skip: h.WEBGPU && "the same on every device" };
+
+/** Runs if it is taken for markup or for a script anywhere. */
+const HOSTILE = `<img src=x onerror="window.ran = true"><script>window.ran = true</script>`;
+
+describe("the page's own and nothing else", { timeout: 6 * SLOW }, () => {
+  let server, browser, page, problems, close;
+  before(async () => {
+    if (options.skip) return;
+    server = await h.startServer();
+    browser = await h.launchBrowser({ webgpu: false });
+    ({ page, problems, close } = await h.openPage(browser, server.url));
+    await h.waitReady(page);
+  });
+  after(async () => {
+    await close?.();
+    await browser?.close();
+    server?.stop();
+    await h.cleanUp();
+  });
+
+  test("no script, frame or address that is not allowed", options, async () => {
+    // Its own scripts ran without a complaint, or nothing would be ready.
+    assert.deepEqual(problems.splice(0), []);
+    const refused = await page.evaluate(async () => {
+      const violations = [];
+      document.addEventListener("securitypolicyviolation", (event) => violations.push(event.effectiveDirective));
+      const script = document.createElement("script");
+      script.textContent = "window.ran = true";
+      document.head.append(script);
+      const elsewhere = document.createElement("script");
+      elsewhere.src = "https://127.0.0.1:9/x.js";
+      document.head.append(elsewhere);
+      const frame = document.createElement("iframe");
+      frame.src = "https://127.0.0.1:9/";
+      document.body.append(frame);
+      await fetch("http://example.invalid/").catch(() => {});
+      let evaluated = true;
+      try {
+        Function("return 1")();
+      } catch {
+        evaluated = false;
+      }
+      await new Promise((done) => setTimeout(done, 500));
+      frame.remove();
+      return { violations, evaluated, ran: window.ran };
+    });
+    assert.equal(refused.ran, undefined);
+    assert.equal(refused.evaluated, false);
+    for (const directive of ["script-src-elem", "frame-src", "connect-src"]) {
+      assert.ok(refused.violations.includes(directive), `${directive} in ${refused.violations}`);
+    }
+    problems.splice(0);
+  });
+
+  test("a worker evaluates no strings either", options, async () => {
+    const evaluated = await page.workers()[0].evaluate(async () => {
+      const answer = await fetch(self.location.href);
+      return answer.headers.get("content-security-policy");
+    });
+    assert.match(evaluated, /script-src 'self' 'wasm-unsafe-eval'/);
+  });
+
+  test("labels, templates, names of files and classes are texts", options, async () => {
+    const scene = await readFile(join(FIXTURES, "scene.png"));
+    await h.setLabels(page, [HOSTILE.replaceAll(",", ""), "a house"]);
+    const name = `${HOSTILE.replaceAll("/", "")}.png`;
+    await page.evaluate(
+      async ({ bytes, name }) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: "image/png" }));
+        document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
+      },
+      { bytes: scene.toString("base64"), name },
+    );
+    const card = page.locator(hook("image-card")).first();
+    await card.locator(hook("ranking-row")).first().waitFor({ timeout: SLOW });
+    assert.ok((await card.innerText()).includes("onerror"), "it is shown as it is");
+
+    // The same words as classes of labelled images, and in the report.
+    const path = (folder, file) => ({ folder, file });
+    await page.goto(`${server.url}#evaluate`);
+    await h.waitReady(page);
+    const files = [path(HOSTILE.replaceAll("/", ""), name), path("house", "b.png")];
+    await page.evaluate(
+      ({ bytes, files }) => {
+        const input = document.querySelector('[data-testid="evaluate-folder"]');
+        const transfer = new DataTransfer();
+        for (const { folder, file } of files) {
+          const made = new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], file, { type: "image/png" });
+          Object.defineProperty(made, "webkitRelativePath", { value: `data/${folder}/${file}` });
+          transfer.items.add(made);
+        }
+        Object.defineProperty(input, "files", { value: transfer.files, configurable: true });
+        // The list makes copies, which have no path.
+        for (const [place, { folder, file }] of files.entries()) {
+          Object.defineProperty(transfer.files[place], "webkitRelativePath", { value: `data/${folder}/${file}` });
+        }
+        input.dispatchEvent(new Event("change", { bubbles: true }));
+      },
+      { bytes: scene.toString("base64"), files },
+    );
+    await page.locator(hook("evaluate-data")).filter({ hasText: "data" }).waitFor();
+    await page.getByText("onerror").first().waitFor({ timeout: SLOW });
+    assert.equal(await page.evaluate(() => window.ran), undefined);
+    assert.equal(await page.locator('img[src="x"]').count(), 0);
+    assert.deepEqual(problems.splice(0), []);
+  });
+});
