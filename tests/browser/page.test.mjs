@@ -271,6 +271,39 @@ describe(`one visit (${MODE})`, suite, () => {
     for (const [i, label] of LABELS.entries()) assert.ok(chips[i].includes(label), `${chips[i]} is ${label}`);
   });
 
+  test("a link has labels and templates, and leaves one's own alone", options, async () => {
+    needsPage();
+    const opened = await h.openPage(browser, server.url, { permissions: ["clipboard-read", "clipboard-write"] });
+    try {
+      const { page } = opened;
+      const chips = () => page.locator(hook("label-chip")).allInnerTexts();
+      await h.waitReady(page);
+      await h.setLabels(page, ["my own", "another"]);
+      const hash = "#label=a+cat+%26+dog&label=%E7%8C%AB&template=a+sketch+of+%7Blabel%7D&model=wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M";
+      await page.goto(`${server.url}/${hash}`);
+      await page.locator(hook("label-chip")).filter({ hasText: "猫" }).waitFor();
+      assert.deepEqual(await chips(), ["a cat & dog", "猫"]);
+      assert.match(await page.locator(hook("load-linked")).innerText(), /TinyCLIP ViT-8M.*93.8 MB/);
+      await page.reload();
+      await h.waitReady(page);
+      assert.deepEqual(await chips(), ["a cat & dog", "猫"]);
+      assert.match(await page.locator("details").filter({ hasText: "Prompt templates" }).innerText(), /a sketch of \{label\}/);
+      await h.addLabels(page, ["a fish"]);
+      await page.locator(hook("copy-link")).click();
+      await page.getByText("Link copied").waitFor();
+      const copied = await page.evaluate(() => navigator.clipboard.readText());
+      assert.ok(copied.startsWith(`${server.url}/#label=a+cat+%26+dog&label=`) && copied.includes("label=a+fish&template=a+sketch"), copied);
+      // Without the link, what was there before.
+      await page.goto("about:blank");
+      await page.goto(server.url);
+      await h.waitReady(page);
+      assert.deepEqual(await chips(), ["my own", "another"]);
+      assertQuiet(opened.problems);
+    } finally {
+      await opened.close();
+    }
+  });
+
   test("the samples work, with the labels that the page suggests for them", options, async () => {
     const samples = JSON.parse(await readFile(join(h.ROOT, "assets/samples/samples.json"), "utf8"));
     const opened = await h.openPage(browser, server.url);

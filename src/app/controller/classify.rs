@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use js_sys::{Array, ArrayBuffer};
-use leptos::{prelude::*, task::spawn_local};
-use wasm_bindgen::JsCast;
+use js_sys::{Array, ArrayBuffer, Promise, Reflect};
+use leptos::{ev, prelude::*, task::spawn_local};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
@@ -15,6 +15,7 @@ use super::files::fetch;
 use super::notices::Notices;
 use super::thumbnails::Thumbnails;
 use super::{download, storage};
+use crate::app::domain::link::ClassifierLink;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::pictures::Picture;
 use crate::app::domain::sample::Sample;
@@ -57,6 +58,9 @@ pub struct ClassifyController {
     labels_own: RwSignal<bool>,
     /// Labels of the samples that were added.
     sample_labels: RwSignal<Vec<Vec<String>>>,
+    /// The link that the page was opened with. What it brings is not kept, so that the visitor's
+    /// own settings are there again without it.
+    pub link: RwSignal<Option<ClassifierLink>>,
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
     files: StoredValue<HashMap<ImageId, Blob>, LocalStorage>,
@@ -74,10 +78,17 @@ pub struct ClassifyController {
 impl ClassifyController {
     /// With the settings that were stored.
     pub fn new(engine: EngineHandle, notices: Notices) -> Self {
-        let kept_labels = storage::load::<Vec<String>>(storage::LABELS);
+        let link = link_of_address();
+        let kept_labels = match &link {
+            Some(link) => Some(link.labels.clone()),
+            None => storage::load::<Vec<String>>(storage::LABELS),
+        };
         let labels_own = kept_labels.is_some();
         let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
-        let templates = storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default();
+        let templates = match &link {
+            Some(link) => link.selection(),
+            None => storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default(),
+        };
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
         session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
@@ -93,6 +104,7 @@ impl ClassifyController {
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
+            link: RwSignal::new(link),
             own_images: RwSignal::new(false),
             files: StoredValue::new_local(HashMap::new()),
             thumbnails: Thumbnails::new(),
@@ -107,6 +119,8 @@ impl ClassifyController {
     /// Starts the worker, and keeps it and the storage up with the page.
     pub fn start(self) {
         self.run(Session::start);
+        // As long as the page.
+        let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
         Effect::new(move |_| {
             let labels = self.labels.get();
             let templates = self.templates.with(TemplateSelection::active);
@@ -114,7 +128,7 @@ impl ClassifyController {
         });
         Effect::new(move |before: Option<()>| {
             let book = self.templates.get();
-            if before.is_some() {
+            if before.is_some() && self.link.with_untracked(Option::is_none) {
                 storage::save(storage::TEMPLATES, &book);
             }
         });
@@ -375,10 +389,66 @@ impl ClassifyController {
     pub fn set_labels(self, labels: Vec<String>) {
         // Classes that were lent to the list are not the visitor's to keep.
         if self.labels_before.with_untracked(Option::is_none) {
-            storage::save(storage::LABELS, &labels);
+            if self.link.with_untracked(Option::is_none) {
+                storage::save(storage::LABELS, &labels);
+            }
             self.labels_own.set(true);
         }
         self.labels.set(labels);
+    }
+
+    /// The page's address has changed; if it holds a classifier, takes that.
+    pub fn follow_address(self) {
+        let Some(link) = link_of_address() else {
+            return;
+        };
+        self.labels_own.set(true);
+        self.link.set(Some(link.clone()));
+        self.templates.set(link.selection());
+        self.labels.set(link.labels);
+    }
+
+    /// Puts a link to the labels, templates and model into the page's address and into the
+    /// clipboard.
+    pub fn copy_link(self) {
+        let source = self
+            .session
+            .with_untracked(|session| session.worker.source.clone());
+        let link = ClassifierLink {
+            labels: self.labels.get_untracked(),
+            templates: self.templates.with_untracked(TemplateSelection::active),
+            model: match &source {
+                ModelSource::Place(place) => Some(place.clone()),
+                ModelSource::Bundled | ModelSource::Files => None,
+            },
+        };
+        let without_model = match source {
+            ModelSource::Files => " Your model is not in it: whoever opens it has to bring it.",
+            _ => "",
+        };
+        spawn_local(async move {
+            let (text, error) = match link_address(&link).await {
+                Ok(()) => (
+                    "Link copied. It opens this page with these labels, templates and model; images are not part of it.",
+                    false,
+                ),
+                Err(Some(address)) => {
+                    // The browser forbids the clipboard: the link is there to be copied by hand.
+                    self.notices.notify(Notice::info(format!(
+                        "Copy this link: {address}{without_model}"
+                    )));
+                    return;
+                }
+                Err(None) => (
+                    "The link could not be made: the browser does not tell the page its address.",
+                    true,
+                ),
+            };
+            self.notices.notify(Notice {
+                text: format!("{text}{without_model}"),
+                error,
+            });
+        });
     }
 
     /// Fills the list with suggestions for the images at hand.
@@ -495,4 +565,32 @@ async fn fetch_samples() -> Option<Vec<Sample>> {
     let blob = fetch(SAMPLES).await.ok()?;
     let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
     serde_json::from_str(&text).ok()
+}
+
+fn link_of_address() -> Option<ClassifierLink> {
+    let hash = web_sys::window()?.location().hash().ok()?;
+    ClassifierLink::of_hash(&hash)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type Clipboard;
+    #[wasm_bindgen(method, catch, js_name = writeText)]
+    fn write_text(this: &Clipboard, text: &str) -> Result<Promise, JsValue>;
+}
+
+/// Copies the address of a link; `Err` with the address where that is not allowed, and without
+/// where there is none.
+async fn link_address(link: &ClassifierLink) -> Result<(), Option<String>> {
+    let window = web_sys::window().ok_or(None)?;
+    let href = window.location().href().map_err(|_| None)?;
+    let page = href.split('#').next().unwrap_or(&href);
+    let address = format!("{page}{}", link.to_hash());
+    let clipboard = Reflect::get(&window.navigator(), &"clipboard".into());
+    let copied = async {
+        let clipboard = clipboard.ok().filter(JsValue::is_object)?;
+        let written = clipboard.unchecked_into::<Clipboard>().write_text(&address);
+        JsFuture::from(written.ok()?).await.ok()
+    };
+    copied.await.map(|_| ()).ok_or(Some(address))
 }

@@ -8,7 +8,7 @@
 //! | [`pictures`] | the pictures and their queue, with a [`ranking`] for each |
 //! | [`grid`] | which of the pictures are on the page |
 //! | [`question`] | labels, templates and their prompts |
-//! | [`labels`], [`templates`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
+//! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`export`], [`format`] | results as files, numbers as text |
 
@@ -18,6 +18,7 @@ pub mod format;
 pub mod grid;
 pub mod labels;
 pub mod library;
+pub mod link;
 pub mod meter;
 pub mod notice;
 pub mod pictures;

@@ -51,6 +51,19 @@ impl Default for TemplateSelection {
 }
 
 impl TemplateSelection {
+    /// With these templates and no others; those that are none are left out.
+    pub fn of(templates: &[String]) -> Self {
+        let mut selection = Self {
+            ticked: Vec::new(),
+            custom: Vec::new(),
+            next: 0,
+        };
+        for template in templates {
+            let _ = selection.add(template);
+        }
+        selection
+    }
+
     /// Numbers the rows after they were read back.
     pub fn restored(mut self) -> Self {
         for custom in &mut self.custom {

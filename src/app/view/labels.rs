@@ -85,6 +85,15 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                     <button
                         type="button"
                         class="quiet"
+                        data-testid="copy-link"
+                        title="A link that opens this page with these labels, prompt templates and model"
+                        on:click=move |_| classify.copy_link()
+                    >
+                        "Copy link"
+                    </button>
+                    <button
+                        type="button"
+                        class="quiet"
                         data-testid="labels-clear"
                         on:click=move |_| {
                             classify.set_labels(Vec::new());

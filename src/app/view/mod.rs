@@ -39,7 +39,7 @@ use evaluation::Evaluation;
 use header::{EngineBar, Header};
 use labels::LabelPanel;
 use library::Library;
-use models::{ModelPanel, ModelScopeNote};
+use models::{LinkedModel, ModelPanel, ModelScopeNote};
 use notices::{Notes, NoticeList};
 use tabs::Tabs;
 use templates::TemplatePanel;
@@ -88,6 +88,7 @@ pub fn Page() -> impl IntoView {
                     </Show>
                     <ModelPanel classify />
                     <div class="remarks">
+                        <LinkedModel classify />
                         <Notes classify />
                         <ModelScopeNote classify />
                     </div>

@@ -14,6 +14,38 @@ use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSourc
 /// What the bundled model covers.
 const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
 
+/// Offer of the model that the page's link was made with.
+#[component]
+pub fn LinkedModel(classify: ClassifyController) -> impl IntoView {
+    let wanted = Memo::new(move |_| {
+        let model = classify.link.with(|link| link.as_ref()?.model.clone())?;
+        let used = classify.session.with(|session| {
+            matches!(&session.worker.source, ModelSource::Place(place) if *place == model)
+        });
+        (!used).then_some(model)
+    });
+    move || {
+        wanted.get().map(|place| {
+            let known = published().iter().find(|model| model.place() == place);
+            let name = known.map_or_else(|| place.to_string(), |model| model.name.clone());
+            let size = known.map(|model| format!(", {} download", format::bytes(model.bytes)));
+            view! {
+                <aside class="knows" aria-label="Model of the link">
+                    <p>"The link was made with another model. With this one the answers may differ."</p>
+                    <button
+                        type="button"
+                        class="button small"
+                        data-testid="load-linked"
+                        on:click=move |_| classify.open_place(Some(place.clone()), None)
+                    >
+                        {format!("Load {name}{}", size.unwrap_or_default())}
+                    </button>
+                </aside>
+            }
+        })
+    }
+}
+
 /// What the bundled model covers, and larger models.
 #[component]
 pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
