@@ -1,13 +1,12 @@
 //! The choice of labelled images, and of the templates to evaluate with.
 
-use leptos::{html, prelude::*};
+use leptos::prelude::*;
 
 use super::progress::Working;
 use crate::app::controller::App;
 use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, TemplateChoice};
-use crate::app::view::dropping::{files, with_paths};
-use crate::app::view::widgets::NoteList;
+use crate::app::view::widgets::{ChooseFiles, NoteList};
 use crate::data::LeftOut;
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
@@ -93,22 +92,6 @@ pub fn DataSection(app: App) -> impl IntoView {
 #[component]
 fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
     let evaluation = app.evaluation;
-    let any = NodeRef::<html::Input>::new();
-    let folder = NodeRef::<html::Input>::new();
-    let take = move |input: NodeRef<html::Input>| {
-        if let Some(input) = input.get_untracked() {
-            let found = with_paths(files(input.files()));
-            input.set_value("");
-            if !found.is_empty() {
-                evaluation.open(found);
-            }
-        }
-    };
-    Effect::new(move |_| {
-        if let Some(input) = folder.get() {
-            let _ = input.set_attribute("webkitdirectory", "");
-        }
-    });
     view! {
         <div class="bring" class:first=move || empty.get()>
             <Show when=move || empty.get()>
@@ -121,30 +104,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                 </p>
             </Show>
             <p class="ways">
-                <label class="button secondary" for="evaluate-folder">
-                    "Choose a folder"
-                </label>
-                <input
-                    node_ref=folder
-                    id="evaluate-folder"
-                    data-testid="evaluate-folder"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(folder)
-                />
-                <label class="button secondary" for="evaluate-files">
-                    "Choose files or a zip"
-                </label>
-                <input
-                    node_ref=any
-                    id="evaluate-files"
-                    data-testid="evaluate-files"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(any)
-                />
+                <ChooseFiles side="evaluate" take=move |found| evaluation.open(found) />
                 <button
                     type="button"
                     class="button secondary"

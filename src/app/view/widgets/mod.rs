@@ -2,6 +2,7 @@
 
 mod close_icon;
 mod failure;
+mod file_input;
 mod line_chart;
 mod notes;
 mod progress_bar;
@@ -9,6 +10,7 @@ mod step_title;
 
 pub use close_icon::{CloseIcon, RemoveButton};
 pub use failure::Failure;
+pub use file_input::{ChooseFiles, FileInput};
 pub use line_chart::{LineChart, figures, percent, small};
 pub use notes::NoteList;
 pub use progress_bar::ProgressBar;
