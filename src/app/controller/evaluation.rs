@@ -12,7 +12,7 @@ use super::shards::download_shards;
 use super::storage;
 use super::training::{SAMPLE_DATA, TrainingController, folder_name};
 use crate::app::domain::evaluation::{
-    Command, DatasetAddress, Download, EvaluationSession, Results, Source,
+    Command, DataSource, DatasetAddress, Download, EvaluationSession, Results,
 };
 use crate::app::domain::notice::Notice;
 use crate::data::file_safe;
@@ -56,10 +56,10 @@ impl EvaluationController {
                 .to_owned(),
             _ => folder_name(&found).to_owned(),
         };
-        self.open_as(name, Source::Disk, found);
+        self.open_as(name, DataSource::Disk, found);
     }
 
-    fn open_as(self, name: String, source: Source, found: Found) {
+    fn open_as(self, name: String, source: DataSource, found: Found) {
         if found.iter().all(|(_, file)| file.is_none()) {
             self.notices.notify(Notice::error(
                 "There are no files in this folder. Choose a folder with one subfolder of images per class.",
@@ -82,7 +82,7 @@ impl EvaluationController {
             match file {
                 Ok(file) => {
                     let found = vec![("samples.zip".into(), Some(file))];
-                    self.open_as("sample images".into(), Source::Samples, found);
+                    self.open_as("sample images".into(), DataSource::Samples, found);
                 }
                 Err(error) => self.notices.notify(Notice::error(format!(
                     "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
@@ -100,7 +100,7 @@ impl EvaluationController {
             ));
             return;
         }
-        self.open_as(name, Source::Training, found);
+        self.open_as(name, DataSource::Training, found);
     }
 
     /// Downloads shards; an error if `text` is no address.
@@ -113,7 +113,7 @@ impl EvaluationController {
         Ok(())
     }
 
-    fn download(self, address: DatasetAddress, source: Source) {
+    fn download(self, address: DatasetAddress, source: DataSource) {
         let number = self.stop_download();
         spawn_local(async move {
             let on_progress = |at: Download| {
@@ -142,12 +142,12 @@ impl EvaluationController {
         self.download.get_value()
     }
 
-    fn reopen(self, source: Source) {
+    fn reopen(self, source: DataSource) {
         match source {
-            Source::Disk => {}
-            Source::Samples => self.open_samples(),
-            Source::Training => self.open_training_images(),
-            Source::Address(address) => {
+            DataSource::Disk => {}
+            DataSource::Samples => self.open_samples(),
+            DataSource::Training => self.open_training_images(),
+            DataSource::Address(address) => {
                 if let Err(error) = self.open_address(&address) {
                     self.notices.notify(Notice::error(error));
                 }

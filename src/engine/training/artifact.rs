@@ -52,7 +52,7 @@ pub enum InUse {
 }
 
 /// Named files.
-pub type Files = Vec<(String, Vec<u8>)>;
+pub type NamedFiles = Vec<(String, Vec<u8>)>;
 
 impl TrainedArtifact {
     pub async fn from_trainer(
@@ -265,7 +265,7 @@ impl TrainedArtifact {
         host: &H,
         engine: &Engine,
         share: f64,
-    ) -> Result<Files, TrainingError> {
+    ) -> Result<NamedFiles, TrainingError> {
         match (what, self) {
             (Export::Head, Self::Head(head)) => {
                 let name = format!("{}.safetensors", head.method.name());
@@ -291,7 +291,7 @@ impl TrainedArtifact {
         host: &H,
         engine: &Engine,
         share: f64,
-    ) -> Result<Files, TrainingError> {
+    ) -> Result<NamedFiles, TrainingError> {
         let model = self.model(host, engine, share).await?;
         let config = self
             .info()
@@ -329,7 +329,7 @@ pub async fn open_clip_files(
     config: &ClipConfig,
     preprocess: &PreprocessConfig,
     tokenizer: Option<Vec<u8>>,
-) -> Result<Files, TrainingError> {
+) -> Result<NamedFiles, TrainingError> {
     let described = json!({
         "model_cfg": config.to_open_clip(),
         "preprocess_cfg": preprocess.to_open_clip(),

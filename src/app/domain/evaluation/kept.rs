@@ -11,7 +11,7 @@ const VERSION: u32 = 1;
 
 /// Where labelled images come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
+pub enum DataSource {
     /// The visitor's disk: only the visitor can give them again.
     #[default]
     Disk,
@@ -25,11 +25,12 @@ pub enum Source {
 
 /// State of the page: choices and figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KeptState {
     version: u32,
     /// Name of the data set.
     pub name: String,
-    pub source: Source,
+    pub source: DataSource,
     /// Values of the chosen options, and the visitor's own templates and class names.
     pub templates: String,
     pub written: String,
@@ -43,7 +44,7 @@ pub struct KeptState {
 
 impl KeptState {
     /// State in today's version.
-    pub fn new(name: String, source: Source) -> Self {
+    pub fn new(name: String, source: DataSource) -> Self {
         Self {
             version: VERSION,
             name,

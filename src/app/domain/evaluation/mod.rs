@@ -15,7 +15,7 @@ mod results;
 
 pub use address::{DatasetAddress, Download};
 pub use choices::{NameChoice, TemplateChoice};
-pub use kept::{KeptState, Source};
+pub use kept::{DataSource, KeptState};
 pub use results::Results;
 
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct StageProgress {
 pub struct EvaluationSession {
     /// Name of the chosen data set.
     pub data: Option<String>,
-    pub source: Source,
+    pub source: DataSource,
     /// Download of the data set, while it lasts.
     pub download: Option<Download>,
     /// Evaluation of an earlier visit that can be continued.
@@ -103,7 +103,7 @@ impl Default for EvaluationSession {
     fn default() -> Self {
         Self {
             data: None,
-            source: Source::Disk,
+            source: DataSource::Disk,
             download: None,
             kept: None,
             restored: false,
@@ -143,15 +143,15 @@ pub enum Command {
     /// Keeps the state for a later visit.
     Keep,
     /// Opens images once more.
-    Reopen(Source),
+    Reopen(DataSource),
     /// Downloads a data set.
-    Download(DatasetAddress, Source),
+    Download(DatasetAddress, DataSource),
 }
 
 impl EvaluationSession {
     /// Takes a data set, in place of another. The same images as those of an earlier visit go
     /// on with its figures.
-    pub fn open(&mut self, name: String, source: Source) -> Vec<Command> {
+    pub fn open(&mut self, name: String, source: DataSource) -> Vec<Command> {
         let same = std::mem::take(&mut self.restored) && self.data.as_ref() == Some(&name);
         self.download = None;
         if let Some(kept) = self.kept.take().filter(|kept| kept.name == name) {
@@ -184,7 +184,7 @@ impl EvaluationSession {
         }
         self.start(EvaluationTask::Evaluate);
         self.download = Some(Download::default());
-        let source = Source::Address(text.trim().into());
+        let source = DataSource::Address(text.trim().into());
         Ok(vec![Command::Download(address, source)])
     }
 
@@ -267,7 +267,7 @@ impl EvaluationSession {
     pub fn evaluate(&mut self) -> Vec<Command> {
         if self.restored {
             return match &self.source {
-                Source::Disk => {
+                DataSource::Disk => {
                     let name = self.data.as_deref().unwrap_or_default();
                     let error =
                         format!("Choose “{name}” again: images are not kept from visit to visit.");
@@ -704,7 +704,7 @@ mod tests {
     fn evaluated(model: &str, answers: &[u32]) -> EvaluationSession {
         let mut session = EvaluationSession::default();
         session.opened();
-        session.open("pets".into(), Source::Disk);
+        session.open("pets".into(), DataSource::Disk);
         session.on_event(outcome(model, answers));
         session
     }
@@ -712,7 +712,10 @@ mod tests {
     #[test]
     fn images_wait_for_the_model_and_mistakes_are_shown() {
         let mut session = EvaluationSession::default();
-        assert_eq!(session.open("pets".into(), Source::Disk), [Command::Keep]);
+        assert_eq!(
+            session.open("pets".into(), DataSource::Disk),
+            [Command::Keep]
+        );
         assert_eq!(session.task, Some(EvaluationTask::Evaluate));
         assert!(session.waits() && session.pause(true).is_empty());
         let sent = session.opened();
@@ -951,12 +954,12 @@ mod tests {
         assert!(later.evaluate().is_empty());
         assert!(later.error.as_ref().unwrap().1.contains("“pets” again"));
         // The same images go on with the figures, others do not.
-        later.open("pets".into(), Source::Disk);
+        later.open("pets".into(), DataSource::Disk);
         later.on_event(outcome("a", &[0, 0]));
         let mut prompts = session.results.clone().unwrap();
         prompts.report.templates = vec![DEFAULT_TEMPLATE.into()];
         assert_eq!(later.results, Some(prompts));
-        later.open("others".into(), Source::Disk);
+        later.open("others".into(), DataSource::Disk);
         assert_eq!(later.results, None);
     }
 
@@ -965,13 +968,13 @@ mod tests {
         let mut session = EvaluationSession::default();
         session.opened();
         session.templates = TemplateChoice::Set("cifar10".into());
-        session.open("samples".into(), Source::Samples);
+        session.open("samples".into(), DataSource::Samples);
         let mut again = later(&session);
-        assert_eq!(again.restore(), [Command::Reopen(Source::Samples)]);
-        again.open("samples".into(), Source::Samples);
+        assert_eq!(again.restore(), [Command::Reopen(DataSource::Samples)]);
+        again.open("samples".into(), DataSource::Samples);
         assert_eq!(again.templates, TemplateChoice::Set("cifar10".into()));
         let mut other = later(&session);
-        other.open("others".into(), Source::Disk);
+        other.open("others".into(), DataSource::Disk);
         assert_eq!(other.templates, TemplateChoice::Default);
         let mut gone = later(&session);
         assert_eq!(gone.forget(), [Command::Send(EvaluationRequest::Close)]);

@@ -6,7 +6,7 @@ use super::progress::Working;
 use crate::app::controller::App;
 use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::{
-    EvaluationSession, EvaluationTask, NameChoice, Source, TemplateChoice,
+    DataSource, EvaluationSession, EvaluationTask, NameChoice, TemplateChoice,
 };
 use crate::app::domain::format;
 use crate::app::view::widgets::{ChooseFiles, FileInput, NoteList};
@@ -104,7 +104,7 @@ fn Kept(evaluation: EvaluationController) -> impl IntoView {
             let kept = s.kept.as_ref().filter(|_| free)?;
             let report = kept.results.as_ref().map(|found| &found.report);
             let images = report.map(|report| (report.evaluation.images, report.model.clone()));
-            Some((kept.name.clone(), kept.source == Source::Disk, images))
+            Some((kept.name.clone(), kept.source == DataSource::Disk, images))
         })
     });
     let text = move |name: &str, on_disk: bool, images: Option<(usize, String)>| {
@@ -164,7 +164,7 @@ fn Visits(evaluation: EvaluationController) -> impl IntoView {
         session.with(|s| {
             let name = s.data.clone().filter(|_| s.restored && s.held)?;
             Some(match s.source {
-                Source::Disk => format!(
+                DataSource::Disk => format!(
                     "These figures are from an earlier visit. To see images, or try limits on them, choose “{name}” again."
                 ),
                 _ => "These figures are from an earlier visit. To see images, or try limits on them, open them again.".into(),
