@@ -39,7 +39,7 @@ def growth(options, folder):
         found, alone = clip(options, *data)
         assert found["evaluation"]["images"] == count, found["evaluation"]["images"]
         _, prompts = clip(options, *data, "--templates", "imagenet")
-        _, shots = clip(options, *data, "--shots", "1,2,4,8,16", "--draws", "2")
+        _, shots = clip(options, *data, "--shots", "1,2,4", "--draws", "1")
         each = 1000 * alone.cpu / count
         first = first or each
         rows.append(f"| {count:,} | {alone} | {each:.2f} ms | {each / first:.2f} x | {prompts} | {shots} |")
@@ -79,7 +79,7 @@ the load of the machine was {load:.1f} when it began and {os.getloadavg()[0]:.1f
 ratios. Images are generated JPEGs of {SIZE[0]} x {SIZE[1]} in {len(CLASSES)} classes. Elapsed time, in parentheses the
 CPU time of all threads, and peak memory.
 
-| images | `clip evaluate` | CPU time of an image | against the first row | with `--templates imagenet` | with `--shots 1,2,4,8,16 --draws 2` |
+| images | `clip evaluate` | CPU time of an image | against the first row | with `--templates imagenet` | with `--shots 1,2,4 --draws 1` |
 | --: | --: | --: | --: | --: | --: |
 {chr(10).join(evaluated)}
 

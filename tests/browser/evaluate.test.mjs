@@ -459,9 +459,12 @@ describe(`evaluation on labelled images (${MODE})`, { timeout: 20 * SLOW }, () =
       await page.locator(hook("evaluate-folder")).setInputFiles(data);
       await title(page, "on colours");
       await idle(page);
+      // What is chosen meanwhile is used afterwards.
       await page.locator(hook("evaluate-templates")).selectOption("label");
-      await page.locator(hook("evaluate-method")).filter({ hasText: "{label}" }).waitFor();
+      await page.locator(hook("evaluate-templates")).selectOption("set imagenet-simple");
+      await page.locator(hook("evaluate-method")).filter({ hasText: "itap of a {label}." }).waitFor();
       await page.locator(hook("evaluate-templates")).selectOption("default");
+      await page.locator(hook("evaluate-method")).filter({ hasNotText: "itap of a {label}." }).waitFor();
       await idle(page);
       await page.locator(hook("prompts-start")).click();
       await page.locator(`${hook("evaluate-prompts")} svg`).first().waitFor();

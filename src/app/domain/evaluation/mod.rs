@@ -97,6 +97,8 @@ pub struct EvaluationSession {
     waiting: bool,
     /// Whether an earlier visit was asked about.
     asked: bool,
+    /// Whether templates or class names were chosen while something else went on.
+    chosen_meanwhile: bool,
 }
 
 impl Default for EvaluationSession {
@@ -127,6 +129,7 @@ impl Default for EvaluationSession {
             ready: false,
             waiting: false,
             asked: false,
+            chosen_meanwhile: false,
         }
     }
 }
@@ -218,13 +221,16 @@ impl EvaluationSession {
         self.choose_as(&kept);
         self.data = Some(kept.name);
         self.source = kept.source;
+        // What was evaluated, whatever was chosen since.
+        let templates =
+            (kept.results.as_ref()).map_or_else(Vec::new, |found| found.report.templates.clone());
         self.results = kept.results;
         self.pictures = kept.pictures;
         self.restored = true;
         self.revision += 1;
         self.start(EvaluationTask::Evaluate);
         vec![Command::Send(EvaluationRequest::Restore {
-            templates: self.chosen(),
+            templates,
             class_names: self.chosen_names(),
         })]
     }
@@ -368,8 +374,10 @@ impl EvaluationSession {
             .collect()
     }
 
-    /// Evaluates with the chosen templates and class names, if there is something to evaluate.
+    /// Evaluates with the chosen templates and class names, if there is something to evaluate;
+    /// after what is going on.
     pub fn use_choices(&mut self) -> Vec<Command> {
+        self.chosen_meanwhile = self.task.is_some();
         if self.problem().is_some() || self.names_problem().is_some() || !self.can_start() {
             return Vec::new();
         }
@@ -541,6 +549,17 @@ impl EvaluationSession {
     }
 
     pub fn on_event(&mut self, event: EvaluationEvent) -> Vec<Command> {
+        if event == EvaluationEvent::Cancelled {
+            self.chosen_meanwhile = false;
+        }
+        let mut commands = self.take_event(event);
+        if self.chosen_meanwhile && self.can_start() {
+            commands.extend(self.use_choices());
+        }
+        commands
+    }
+
+    fn take_event(&mut self, event: EvaluationEvent) -> Vec<Command> {
         match event {
             EvaluationEvent::Progress { stage, done, total } => {
                 // One that was on its way may come after the end.
@@ -813,6 +832,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_chosen_meanwhile_is_used_afterwards() {
+        let mut session = evaluated("a", &[0]);
+        session.try_limit(Limit::Counting);
+        session.templates = TemplateChoice::LabelOnly;
+        assert!(session.use_choices().is_empty());
+        let sent = session.on_event(EvaluationEvent::Limit(LimitResult::default()));
+        let templates = vec![LABEL_ONLY.to_owned()];
+        let class_names = Vec::new();
+        assert_eq!(
+            sent,
+            [
+                Command::Keep,
+                Command::Send(EvaluationRequest::Evaluate {
+                    templates,
+                    class_names
+                })
+            ]
+        );
+        session.templates = TemplateChoice::Default;
+        session.use_choices();
+        assert!(session.on_event(EvaluationEvent::Cancelled).is_empty());
+        assert!(session.can_start());
+    }
+
+    #[test]
     fn templates_are_checked_and_compared() {
         let mut session = evaluated("a", &[0]);
         session.templates = TemplateChoice::Written;
@@ -941,7 +985,7 @@ mod tests {
         assert_eq!(
             sent,
             [Command::Send(EvaluationRequest::Restore {
-                templates: vec![LABEL_ONLY.into()],
+                templates: vec![DEFAULT_TEMPLATE.into()],
                 class_names: vec!["cat".into(), "dog".into()],
             })]
         );
