@@ -52,7 +52,7 @@ def rejection(options, folder):
     rows = []
     files = sorted((folder / "images").rglob("*.jpg"))
     for count in [10, 100, 1000]:
-        command = [options.clip, "classify", *files[:count], "--labels", ",".join(CLASSES), "--device", "cpu", "--json"]
+        command = [options.clip, "classify", "--images", *files[:count], "--labels", ",".join(CLASSES), "--device", "cpu", "--json"]
         _, plain = run(command)
         _, reject = run([*command, "--reject"])
         more = reject.cpu - plain.cpu
