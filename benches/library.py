@@ -270,4 +270,5 @@ and its peak memory.
         (HERE / "library.md").write_text(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -262,6 +262,16 @@ fn shards_in_the_layout_of_clip_benchmark_are_evaluated() {
         "a drawing of {label}"
     );
 
+    // Mixtures of a model with itself are measured on them, too.
+    let path = data.display().to_string();
+    let mut wise_ft = Command::new(env!("CARGO_BIN_EXE_clip"));
+    wise_ft.args(["wise-ft", "--data", &path, "--device", "cpu"]);
+    wise_ft.args(["--alphas", "0,1", "--json"]);
+    let mixed: Value = serde_json::from_str(&text(wise_ft.output().unwrap())).unwrap();
+    for mixture in mixed["mixtures"].as_array().unwrap() {
+        assert_eq!(mixture["top_1"][0], found["metrics"]["top_1"], "{mixed}");
+    }
+
     // Without their names the classes are numbers, which a list may name.
     fs::remove_file(data.join("classnames.txt")).unwrap();
     let names = folder.path().join("names.txt");

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 #[cfg(feature = "training")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::{Deserialize, Serialize};
+
 use super::listing::{Found, Listing, unusable};
 use super::names::{clean_path, folded, is_absolute};
 use super::subset::Subset;
@@ -13,7 +15,7 @@ use super::{DataError, DataFiles, LeftOut, Problem, is_image_name};
 use crate::preprocess::{DecodedImage, decode};
 
 /// Labelled pictures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Display name.
     pub name: String,
@@ -33,7 +35,7 @@ pub struct Dataset {
 }
 
 /// A picture with one label or caption. A picture may have several.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Example {
     /// Index into [`Dataset::pictures`].
     pub picture: usize,
@@ -423,6 +425,61 @@ impl Dataset {
         self.classes = sorted.into_iter().map(|(name, _)| name).collect();
     }
 
+    /// Gives classes that are numbers their names; those of one name become one class. An
+    /// error if a class is no number of a name; then nothing changes.
+    pub fn name_classes(&mut self, names: &[String]) -> Result<(), DataError> {
+        let name_of = |class: &str| {
+            let name = class
+                .parse()
+                .ok()
+                .and_then(|number: usize| names.get(number));
+            name.filter(|name| !name.is_empty())
+        };
+        let named: Vec<&String> = (self.classes.iter())
+            .map(|class| {
+                name_of(class).ok_or_else(|| DataError::Unnamed {
+                    names: format!(
+                        "there are {} class names, for classes 0 to {}",
+                        names.len(),
+                        names.len().saturating_sub(1)
+                    ),
+                    class: class.clone(),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let mut spellings: BTreeMap<String, &String> = BTreeMap::new();
+        for name in &named {
+            spellings.entry(folded(name)).or_insert(name);
+        }
+        let mut sorted: Vec<(&String, &String)> =
+            spellings.iter().map(|(key, name)| (*name, key)).collect();
+        sorted.sort();
+        let places: HashMap<&str, usize> = (sorted.iter().enumerate())
+            .map(|(place, (_, key))| (key.as_str(), place))
+            .collect();
+        let place_of: Vec<Option<usize>> = (named.iter())
+            .map(|name| places.get(folded(name).as_str()).copied())
+            .collect();
+        for example in &mut self.examples {
+            example.class = example.class.and_then(|class| place_of[class]);
+        }
+        for problem in &mut self.problems {
+            if let Problem::EmptyClass { class } = problem
+                && let Some(name) = name_of(class)
+            {
+                *class = name.clone();
+            }
+        }
+        if sorted.len() < named.len() {
+            self.notes.push(format!(
+                "{} names stand for several classes, which are taken as one",
+                named.len() - sorted.len()
+            ));
+        }
+        self.classes = sorted.into_iter().map(|(name, _)| name.clone()).collect();
+        Ok(())
+    }
+
     /// The error of a data set without examples, with the reasons.
     pub fn no_examples(&self) -> DataError {
         let reasons: Vec<String> = (LeftOut::count(&self.problems).iter())
@@ -790,6 +847,41 @@ mod tests {
         assert_eq!(dataset.classes, ["cat", "dog"]);
         let classes: Vec<_> = dataset.examples.iter().map(|e| e.class).collect();
         assert_eq!(classes, [Some(0), Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn numbers_get_the_names_of_a_list() {
+        let files = memory(&[
+            ("0/a.png", png(1)),
+            ("2/b.png", png(2)),
+            ("10/c.png", png(3)),
+            ("10/d.png", png(4)),
+            ("3/", vec![]),
+        ]);
+        let (mut dataset, _) = open(&files).unwrap();
+        assert_eq!(dataset.classes, ["0", "10", "2", "3"]);
+        let mut names: Vec<String> = (0..11).map(|number| format!("thing {number}")).collect();
+        names[0] = "zebra".into();
+        names[2] = "Zebra".into();
+        names[10] = "ant".into();
+        let before = dataset.clone();
+        let short = dataset.name_classes(&names[..3]).unwrap_err().to_string();
+        assert!(
+            short.contains("3 class names, for classes 0 to 2") && short.contains("\"10\""),
+            "{short}"
+        );
+        assert_eq!(dataset, before);
+        dataset.name_classes(&names).unwrap();
+        assert_eq!(dataset.classes, ["ant", "thing 3", "zebra"]);
+        let classes: Vec<_> = dataset.examples.iter().map(|e| e.class).collect();
+        assert_eq!(classes, [Some(2), Some(0), Some(0), Some(2)]);
+        assert!(dataset.notes[0].contains("1 names"), "{:?}", dataset.notes);
+        let empty = Problem::EmptyClass {
+            class: "thing 3".into(),
+        };
+        assert!(dataset.problems.contains(&empty), "{:?}", dataset.problems);
+        let again = dataset.name_classes(&names).unwrap_err().to_string();
+        assert!(again.contains("\"ant\" is none"), "{again}");
     }
 
     #[test]

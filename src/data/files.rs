@@ -24,6 +24,17 @@ pub trait DataFiles {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The data set's own prompt templates, as written; none if it has none.
+    fn templates(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Names of the classes by their number, in a layout that calls classes by numbers; none
+    /// if the list is missing.
+    fn class_names(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// Files in memory, such as pictures of a webcam.

@@ -75,6 +75,14 @@ pub enum DataError {
         /// What is wrong with it.
         why: String,
     },
+    /// Class without a name in a list of them.
+    #[error("{names}: \"{class}\" is none of these numbers")]
+    Unnamed {
+        /// What the list has, in words.
+        names: String,
+        /// The class.
+        class: String,
+    },
     /// Data set without a usable picture.
     #[error(
         "{name} contains no usable images: expected one folder of images per class, or a table (CSV, \

@@ -10,7 +10,7 @@
 //!
 //! Shards are read through once for an index; images are read from their places.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{self, Read, Seek};
 
@@ -44,15 +44,15 @@ pub trait ShardFolder {
 }
 
 /// Folder of shards as files: every image of `test/0.tar` is `test/0.tar/NAME`, and
-/// `test.csv` is a table of them with their classes.
+/// `test.csv` is a table of them with the numbers of their classes.
 #[derive(Debug)]
 pub struct WebDataset<S> {
     folder: S,
     templates: Vec<String>,
+    classes: Vec<String>,
     images: BTreeMap<String, Place>,
     tables: BTreeMap<String, String>,
     problems: Vec<Problem>,
-    notes: Vec<String>,
 }
 
 /// Bytes of a shard.
@@ -88,16 +88,15 @@ impl<S: ShardFolder> WebDataset<S> {
         PARTS.iter().any(|part| folder.has(&shard_path(part, 0)))
     }
 
-    /// Indexes the shards of a folder. `classes` are names to use in place of
-    /// `classnames.txt`.
-    pub async fn open(folder: S, classes: Option<&[String]>) -> Result<Self, DataError> {
+    /// Indexes the shards of a folder.
+    pub async fn open(folder: S) -> Result<Self, DataError> {
         let mut found = Self {
             folder,
             templates: Vec::new(),
+            classes: Vec::new(),
             images: BTreeMap::new(),
             tables: BTreeMap::new(),
             problems: Vec::new(),
-            notes: Vec::new(),
         };
         let lines = async |name: &str| -> Result<Vec<String>, DataError> {
             let text = found.folder.text(name).await?.unwrap_or_default();
@@ -106,34 +105,15 @@ impl<S: ShardFolder> WebDataset<S> {
         };
         let mut templates = lines("zeroshot_classification_templates.txt").await?;
         templates.retain(|template| !template.is_empty());
-        let classes = match classes {
-            Some(classes) => classes.to_vec(),
-            None => lines("classnames.txt").await?,
-        };
+        found.classes = lines("classnames.txt").await?;
         found.templates = templates;
-        if classes.is_empty() {
-            let note = "there is no classnames.txt: the classes are called by their numbers";
-            found.notes.push(note.into());
-        }
-        let unique: BTreeSet<&String> = classes.iter().collect();
-        if unique.len() < classes.len() {
-            let double = classes.len() - unique.len();
-            found.notes.push(format!(
-                "{double} names stand for several classes, which are taken as one"
-            ));
-        }
         for part in PARTS {
-            found.add_part(part, &classes).await?;
+            found.add_part(part).await?;
         }
         Ok(found)
     }
 
-    /// The data set's own templates, as in the file; none if it has none.
-    pub fn templates(&self) -> &[String] {
-        &self.templates
-    }
-
-    async fn add_part(&mut self, part: &'static str, classes: &[String]) -> Result<(), DataError> {
+    async fn add_part(&mut self, part: &'static str) -> Result<(), DataError> {
         let counted = format!("{part}/nshards.txt");
         let shards = match self.folder.text(&counted).await? {
             Some(text) => (text.trim().parse())
@@ -157,12 +137,9 @@ impl<S: ShardFolder> WebDataset<S> {
                     self.problems.push(Problem::Ignored { path, why });
                     continue;
                 };
-                let number: Option<usize> = class.trim().parse().ok();
-                let label = match number {
-                    Some(number) if classes.is_empty() => Some(number.to_string()),
-                    Some(number) => classes.get(number).cloned(),
-                    None => None,
-                };
+                let known =
+                    |number: &usize| self.classes.is_empty() || *number < self.classes.len();
+                let label: Option<usize> = class.trim().parse().ok().filter(known);
                 let Some(label) = label else {
                     let why = format!("its class \"{}\" is not the number of one", class.trim());
                     self.problems.push(Problem::Ignored { path, why });
@@ -170,7 +147,7 @@ impl<S: ShardFolder> WebDataset<S> {
                 };
                 let path = format!("{part}/{shard}.tar/{file}");
                 // Writing to a String does not fail.
-                let _ = writeln!(table, "{},{}", csv_field(&path), csv_field(&label));
+                let _ = writeln!(table, "{},{}", csv_field(&path), label);
                 self.images.insert(path, place);
             }
         }
@@ -251,8 +228,12 @@ impl<S: ShardFolder> DataFiles for WebDataset<S> {
         self.problems.clone()
     }
 
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+    fn templates(&self) -> Vec<String> {
+        self.templates.clone()
+    }
+
+    fn class_names(&self) -> Option<Vec<String>> {
+        Some(self.classes.clone())
     }
 }
 
@@ -331,7 +312,7 @@ mod tests {
     use crate::data::Dataset;
 
     fn opened(root: &Path) -> Result<WebDataset<ShardDirectory>, DataError> {
-        pollster::block_on(WebDataset::open(ShardDirectory::new(root), None))
+        pollster::block_on(WebDataset::open(ShardDirectory::new(root)))
     }
 
     fn shard(path: &Path, files: &[(&str, &[u8])]) {
@@ -395,7 +376,9 @@ mod tests {
         // A class that is none, and an image without one; a key ends at its first dot.
         assert_eq!(files.unusable().len(), 2, "{:?}", files.unusable());
 
-        let found = dataset(root);
+        let mut found = dataset(root);
+        assert_eq!(found.classes, ["0", "1"]);
+        found.name_classes(&files.class_names().unwrap()).unwrap();
         assert_eq!(found.classes, ["cat, \"tame\"", "dog"]);
         assert_eq!(found.pictures.len(), 4);
         assert_eq!(
@@ -419,11 +402,7 @@ mod tests {
         );
         let found = dataset(root);
         assert_eq!(found.classes, ["3", "4"]);
-        assert!(
-            found.notes[0].contains("classnames.txt"),
-            "{:?}",
-            found.notes
-        );
+        assert_eq!(opened(root).unwrap().class_names(), Some(Vec::new()));
 
         fs::write(root.join("test/nshards.txt"), "2").unwrap();
         let error = opened(root).unwrap_err().to_string();

@@ -19,7 +19,7 @@ use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
 pub use crate::data::Problem;
-pub use crate::hub::{CachedModel, ModelLocation};
+pub use crate::hub::{CachedModel, ModelLocation, hub_dataset};
 pub use crate::model::{Activation, ModelInfo};
 pub use crate::zero_shot::Ranked;
 
@@ -130,11 +130,27 @@ pub enum EvaluationRequest {
         paths: Vec<String>,
         /// Templates to evaluate with, each with `{label}`.
         templates: Vec<String>,
+        /// Names for classes that are numbers; without any, the data set's own.
+        class_names: Vec<String>,
     },
-    /// Evaluates with other templates.
+    /// Evaluates with other templates or class names.
     Evaluate {
         /// Each contains `{label}`.
         templates: Vec<String>,
+        /// As in [`Open`](Self::Open).
+        class_names: Vec<String>,
+    },
+    /// Asks for the page's state of an earlier visit. Answered by [`EvaluationEvent::Kept`].
+    Kept,
+    /// Keeps the page's state for a later visit.
+    Keep(String),
+    /// Brings the data set of an earlier visit back, without its images. Answered by
+    /// [`EvaluationEvent::Restored`].
+    Restore {
+        /// Templates of its last evaluation.
+        templates: Vec<String>,
+        /// As in [`Open`](Self::Open).
+        class_names: Vec<String>,
     },
     /// Compares sets of templates, by name, with the first one.
     Prompts {
@@ -159,7 +175,7 @@ pub enum EvaluationRequest {
     Pause(bool),
     /// Ends what is going on. Images that were encoded stay known.
     Cancel,
-    /// Releases the data set.
+    /// Releases the data set, and what is kept of it.
     Close,
 }
 
@@ -191,6 +207,15 @@ pub enum EvaluationEvent {
     /// Response to [`EvaluationRequest::Pictures`]: paths and `data:` addresses, without
     /// images that cannot be read any more.
     Pictures(Vec<(String, String)>),
+    /// Response to [`EvaluationRequest::Kept`].
+    Kept(Option<String>),
+    /// Response to [`EvaluationRequest::Restore`].
+    Restored,
+    /// Something could not be kept for a later visit.
+    NotKept {
+        /// Error message, in lower case and without a full stop.
+        error: String,
+    },
     /// Response to [`EvaluationRequest::Cancel`].
     Cancelled,
     /// The data set was released, since features of another model are computed from here on.

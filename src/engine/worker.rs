@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use crate::engine::decoder::{DecodeError, decode_file};
-use crate::engine::evaluation::browser::BrowserFolder;
+use crate::engine::evaluation::browser::{BrowserFolder, BrowserStorage};
 use crate::engine::evaluation::job::Evaluations;
 use crate::engine::library::Library;
 use crate::engine::messages::{
@@ -96,7 +96,7 @@ struct State {
     engine: Option<Engine>,
     training: Training<Browser<WebModelFiles>>,
     library: Library,
-    evaluations: Evaluations<BrowserFolder>,
+    evaluations: Evaluations<BrowserFolder, BrowserStorage>,
     /// Pictures to encode: id and file.
     waiting: VecDeque<(ImageId, Vec<u8>)>,
     /// Features of encoded pictures.
@@ -137,7 +137,11 @@ impl State {
             engine: None,
             training: Training::new(Browser::new(notify)),
             library: Library::new(Box::new(|event| post(&Event::Library(event))), now),
-            evaluations: Evaluations::new(Rc::new(|event| post(&Event::Evaluation(event))), now),
+            evaluations: Evaluations::new(
+                Rc::new(|event| post(&Event::Evaluation(event))),
+                now,
+                BrowserStorage::default(),
+            ),
             waiting: VecDeque::new(),
             encoded: Vec::new(),
             question: None,
@@ -260,7 +264,7 @@ impl State {
                 self.library.handle(request, message.files, engine).await;
             }
             Request::Evaluation(request) => {
-                let engine = self.engine.as_ref();
+                let engine = self.engine.as_mut();
                 self.evaluations
                     .handle(request, message.files, engine)
                     .await;

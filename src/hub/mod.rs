@@ -40,10 +40,10 @@ pub use files::BrowserFiles;
 pub use http::{HttpFiles, page_file};
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub use local::{Bundled, Folder};
-pub use model_location::{ModelLocation, ModelLocationError};
+pub use model_location::{ModelLocation, ModelLocationError, hub_dataset, is_hub_dataset};
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 pub use native::NativeModelFiles;
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
-pub use remote::{Remote, fetch_shards, is_hub_dataset};
+pub use remote::{Remote, fetch_shards};
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub use web::WebModelFiles;

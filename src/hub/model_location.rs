@@ -93,6 +93,26 @@ impl fmt::Display for ModelLocation {
     }
 }
 
+/// Prefixes of the address of a data set on the hub.
+const DATA_SETS: [&str; 2] = ["hf://datasets/", "https://huggingface.co/datasets/"];
+
+/// Whether `text` is the address of a data set on the hub: `hf://datasets/owner/name[@revision]`,
+/// or its page.
+pub fn is_hub_dataset(text: &str) -> bool {
+    DATA_SETS.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// `owner/name` and revision of a data set's address on the hub; `None` if it is none.
+pub fn hub_dataset(address: &str) -> Option<(String, String)> {
+    let named = (DATA_SETS.iter()).find_map(|prefix| address.strip_prefix(prefix))?;
+    let named = named.trim_end_matches('/').replacen("/tree/", "@", 1);
+    let (id, revision) = named.split_once('@').unwrap_or((&named, "main"));
+    match ModelLocation::hub(id, revision)? {
+        ModelLocation::Hub { id, revision } => Some((id, revision)),
+        ModelLocation::Url(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +158,24 @@ mod tests {
             assert!(ModelLocation::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse("a/b@v1").to_string(), "a/b@v1");
+    }
+
+    #[test]
+    fn data_sets_of_the_hub() {
+        let found = |revision: &str| Some(("a/b".to_owned(), revision.to_owned()));
+        assert_eq!(hub_dataset("hf://datasets/a/b/"), found("main"));
+        assert_eq!(hub_dataset("hf://datasets/a/b@v1"), found("v1"));
+        assert_eq!(
+            hub_dataset("https://huggingface.co/datasets/a/b/tree/v2"),
+            found("v2")
+        );
+        for wrong in [
+            "hf://datasets/a",
+            "hf://datasets/a/b/c",
+            "a/b",
+            "https://x.org/datasets/a/b",
+        ] {
+            assert_eq!(hub_dataset(wrong), None, "{wrong}");
+        }
     }
 }

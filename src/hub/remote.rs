@@ -6,7 +6,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
-use super::{ChunkSink, HubError, ModelFiles, ModelLocation};
+use super::{ChunkSink, HubError, ModelFiles, ModelLocation, hub_dataset};
 
 /// Repository of a hub. A cached file is used unless the hub has a newer one; offline,
 /// the cache has to do.
@@ -104,22 +104,10 @@ impl Remote {
     }
 }
 
-/// Prefixes of a data set's address.
-const DATA_SETS: [&str; 2] = ["hf://datasets/", "https://huggingface.co/datasets/"];
-
-/// Whether `text` is the address of a data set on the hub: `hf://datasets/owner/name[@revision]`, or
-/// its page.
-pub fn is_hub_dataset(text: &str) -> bool {
-    DATA_SETS.iter().any(|prefix| text.starts_with(prefix))
-}
-
 /// Downloads the test part of a data set in CLIP_benchmark's layout, as far as the cache does not
 /// have it, and gives its folder: `test/N.tar`, class names and templates.
 pub fn fetch_shards(address: &str) -> Result<PathBuf, HubError> {
-    let named = (DATA_SETS.iter()).find_map(|prefix| address.strip_prefix(prefix));
-    let named = named.unwrap_or(address).trim_end_matches('/');
-    let named = named.replacen("/tree/", "@", 1);
-    let Ok(ModelLocation::Hub { id, revision }) = ModelLocation::parse(&named) else {
+    let Some((id, revision)) = hub_dataset(address) else {
         return Err(HubError::Refused(format!(
             "{address} is no data set of the hub: its address is hf://datasets/owner/name"
         )));

@@ -8,7 +8,7 @@ mod templates;
 
 pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
 pub use scoring::Scoring;
-pub use sets::{TemplateSet, compared_sets, parse_templates, template_sets};
+pub use sets::{TemplateSet, compared_sets, parse_class_names, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
 
 use serde::{Deserialize, Serialize};

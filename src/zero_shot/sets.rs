@@ -62,6 +62,12 @@ pub fn parse_templates(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Class names of a text with one a line, by their number from 0 on.
+pub fn parse_class_names(text: &str) -> Vec<String> {
+    let lines = text.trim_start_matches('\u{feff}').trim_end().lines();
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ import open_clip
 import tokenizers
 import torch
 from make_families import CONTEXT, TEXTS, write_hugging_face, write_open_clip
-from make_models import DTYPES, MODELS, OPENAI_MEAN, OPENAI_STD, VISION, randomise, write_expected
+from make_models import DTYPES, MODELS, OPENAI_MEAN, OPENAI_STD, VISION, preprocessor, randomise, write_expected
 from open_clip.hf_model import HFTextEncoder
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -97,22 +97,12 @@ def make_chinese_clip(name: str, seed: int, dtype: str) -> None:
     randomise(model, seed, DTYPES[dtype])
     # transformers itself sets it to zero when it loads a file; it is masked anyway.
     model.text_model.embeddings.word_embeddings.weight[text["pad_token_id"]] = 0
-    preprocessor = dict(
-        do_center_crop=False,
-        do_convert_rgb=True,
-        do_normalize=True,
-        do_rescale=True,
-        do_resize=True,
-        image_mean=OPENAI_MEAN,
-        image_std=OPENAI_STD,
-        image_processor_type="ChineseCLIPImageProcessor",
-        resample=3,
-        rescale_factor=1 / 255,
-        size=dict(height=32, width=32),
-    )
+    more = dict(do_center_crop=False, do_convert_rgb=True)
+    size = dict(height=32, width=32)
+    settings = preprocessor("ChineseCLIPImageProcessor", size, OPENAI_MEAN, OPENAI_STD, **more)
     tokens, mask = encode(tokenizer, "[PAD]")
     write_hugging_face(
-        folder, model, dtype, "chinese_clip", text, vision, top, preprocessor, tokens, attention_mask=mask
+        folder, model, dtype, "chinese_clip", text, vision, top, settings, tokens, attention_mask=mask
     )
 
 

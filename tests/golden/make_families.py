@@ -14,14 +14,17 @@ import torch
 import transformers
 from make_models import (
     DTYPES,
+    HALF,
     HERE,
     MODELS,
     OPENAI_MEAN,
     OPENAI_STD,
     TEXT,
     VISION,
+    clip_preprocessor,
     formula,
     pictures,
+    preprocessor,
     randomise,
     rounded,
     token_rows,
@@ -39,7 +42,6 @@ from transformers.models.siglip.tokenization_siglip import SiglipTokenizer  # no
 
 TEXTS = json.loads((HERE / "texts.json").read_text())
 CONTEXT = 16
-HALF = [0.5, 0.5, 0.5]
 
 
 def unigram() -> tokenizers.Tokenizer:
@@ -279,23 +281,13 @@ def make_siglip(name: str, seed: int, dtype: str, tokenizer: str, ids: str) -> N
     )
     model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).eval()
     randomise(model, seed, DTYPES[dtype])
-    preprocessor = dict(
-        do_normalize=True,
-        do_rescale=True,
-        do_resize=True,
-        image_mean=HALF,
-        image_std=HALF,
-        image_processor_type="SiglipImageProcessor",
-        resample=3,
-        rescale_factor=1 / 255,
-        size=dict(height=32, width=32),
-    )
     shutil.copy(HERE / tokenizer, folder / "tokenizer.json")
     tokens = torch.tensor(json.loads((HERE / "tokens_siglip.json").read_text())[ids][:4])
-    write_hugging_face(folder, model, dtype, "siglip", text, vision, {}, preprocessor, tokens)
+    settings = preprocessor("SiglipImageProcessor", dict(height=32, width=32), HALF, HALF)
+    write_hugging_face(folder, model, dtype, "siglip", text, vision, {}, settings, tokens)
 
 
-def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocessor, tokens, **mask) -> None:
+def write_hugging_face(folder, model, dtype, kind, text, vision, top, settings, tokens, **mask) -> None:
     written = {
         "architectures": [type(model).__name__],
         "model_type": kind,
@@ -304,7 +296,7 @@ def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocess
         "vision_config": dict(vision, model_type=f"{kind}_vision_model"),
     }
     (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
     tensors = {
         key: value.to(DTYPES[dtype]).contiguous()
         for key, value in model.state_dict().items()
@@ -316,7 +308,7 @@ def write_hugging_face(folder, model, dtype, kind, text, vision, top, preprocess
     for key, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[key]), key
     image = formula(3, 3, 32, 32)
-    processor_type = preprocessor["image_processor_type"] + "Pil"
+    processor_type = settings["image_processor_type"] + "Pil"
     processor = getattr(transformers, processor_type).from_pretrained(folder)
 
     def from_picture(file: str) -> torch.Tensor:
@@ -371,23 +363,10 @@ def make_metaclip_2(name: str, seed: int, dtype: str) -> None:
     )
     model = MetaClip2Model(config).eval()
     randomise(model, seed, DTYPES[dtype])
-    preprocessor = dict(
-        crop_size=dict(height=32, width=32),
-        do_center_crop=True,
-        do_convert_rgb=True,
-        do_normalize=True,
-        do_rescale=True,
-        do_resize=True,
-        image_mean=OPENAI_MEAN,
-        image_std=OPENAI_STD,
-        image_processor_type="CLIPImageProcessor",
-        resample=3,
-        rescale_factor=1 / 255,
-        size=dict(shortest_edge=32),
-    )
     shutil.copy(HERE / "tiny_tokenizer.json", folder / "tokenizer.json")
     tokens = token_rows(CONTEXT, 600, 598, 2, 1)
-    write_hugging_face(folder, model, dtype, "metaclip_2", text, vision, top, preprocessor, tokens)
+    settings = clip_preprocessor(32)
+    write_hugging_face(folder, model, dtype, "metaclip_2", text, vision, top, settings, tokens)
 
 
 def make() -> None:

@@ -87,6 +87,31 @@ HF_VISION = dict(
     patch_size=8,
 )
 
+HALF = [0.5, 0.5, 0.5]
+
+
+def preprocessor(kind: str, size: dict, mean: list[float], std: list[float], resample=3, **crop) -> dict:
+    """Settings of an image processor of transformers; `crop` is what it does besides."""
+    return dict(
+        **crop,
+        do_normalize=True,
+        do_rescale=True,
+        do_resize=True,
+        image_mean=mean,
+        image_std=std,
+        image_processor_type=kind,
+        resample=resample,
+        rescale_factor=1 / 255,
+        size=size,
+    )
+
+
+def clip_preprocessor(side: int) -> dict:
+    """CLIP's own: the shorter side to `side`, and the middle."""
+    crop = dict(crop_size=dict(height=side, width=side), do_center_crop=True, do_convert_rgb=True)
+    return preprocessor("CLIPImageProcessor", dict(shortest_edge=side), OPENAI_MEAN, OPENAI_STD, **crop)
+
+
 HUGGING_FACE = {
     # OpenAI's own conversions say eos 2, which is not the id of their end-of-text token: the highest
     # id counts then. Old files also carry the position ids as a tensor.
@@ -117,20 +142,7 @@ HUGGING_FACE = {
         vision=dict(HF_VISION, hidden_act="gelu", image_size=28, patch_size=7, num_attention_heads=4),
         pad=599,
         above_eos=True,
-        preprocessor=dict(
-            crop_size=dict(height=28, width=28),
-            do_center_crop=True,
-            do_convert_rgb=True,
-            do_normalize=True,
-            do_rescale=True,
-            do_resize=True,
-            image_mean=OPENAI_MEAN,
-            image_std=OPENAI_STD,
-            image_processor_type="CLIPImageProcessor",
-            resample=3,
-            rescale_factor=1 / 255,
-            size=dict(shortest_edge=28),
-        ),
+        preprocessor=clip_preprocessor(28),
     ),
     # With a tokenizer, other activations in the two towers, a large epsilon (it shows), and squashing.
     "hf-tokenizer-bf16": dict(
@@ -139,18 +151,8 @@ HUGGING_FACE = {
         text=dict(HF_TEXT, eos_token_id=599, hidden_act="quick_gelu", layer_norm_eps=1e-3, max_position_embeddings=24),
         vision=dict(HF_VISION, hidden_act="gelu", layer_norm_eps=1e-2, num_hidden_layers=1),
         pad=599,
-        preprocessor=dict(
-            do_center_crop=False,
-            do_convert_rgb=True,
-            do_normalize=True,
-            do_rescale=True,
-            do_resize=True,
-            image_mean=[0.5, 0.5, 0.5],
-            image_std=[0.5, 0.5, 0.5],
-            image_processor_type="CLIPImageProcessor",
-            resample=2,
-            rescale_factor=1 / 255,
-            size=dict(height=32, width=32),
+        preprocessor=preprocessor(
+            "CLIPImageProcessor", dict(height=32, width=32), HALF, HALF, 2, do_center_crop=False, do_convert_rgb=True
         ),
     ),
 }

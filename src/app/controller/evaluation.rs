@@ -6,13 +6,17 @@ use web_sys::File;
 
 use super::download;
 use super::engine::{Attachments, EngineHandle, describe};
-use super::files::fetch;
+use super::files::{fetch, text_of};
 use super::notices::Notices;
+use super::shards::download_shards;
+use super::storage;
 use super::training::{SAMPLE_DATA, TrainingController, folder_name};
-use crate::app::domain::evaluation::{Command, EvaluationSession, Results};
+use crate::app::domain::evaluation::{
+    Command, DataSource, DatasetAddress, Download, EvaluationSession, Results,
+};
 use crate::app::domain::notice::Notice;
 use crate::data::file_safe;
-use crate::engine::messages::{EvaluationEvent, EvaluationRequest, Request};
+use crate::engine::messages::{EvaluationEvent, EvaluationRequest, ModelLocation, Request};
 use crate::engine::reports;
 
 /// Files of a data set, by path; folders are listed without a file.
@@ -24,6 +28,8 @@ pub struct EvaluationController {
     pub session: RwSignal<EvaluationSession>,
     training: TrainingController,
     files: StoredValue<Found, LocalStorage>,
+    /// Number of the latest download: an earlier one ends.
+    download: StoredValue<u32>,
     engine: EngineHandle,
     notices: Notices,
 }
@@ -35,6 +41,7 @@ impl EvaluationController {
             session: RwSignal::new(EvaluationSession::default()),
             training,
             files: StoredValue::new_local(Vec::new()),
+            download: StoredValue::new(0),
             engine,
             notices,
         }
@@ -49,10 +56,10 @@ impl EvaluationController {
                 .to_owned(),
             _ => folder_name(&found).to_owned(),
         };
-        self.open_as(name, found);
+        self.open_as(name, DataSource::Disk, found);
     }
 
-    fn open_as(self, name: String, found: Found) {
+    fn open_as(self, name: String, source: DataSource, found: Found) {
         if found.iter().all(|(_, file)| file.is_none()) {
             self.notices.notify(Notice::error(
                 "There are no files in this folder. Choose a folder with one subfolder of images per class.",
@@ -60,7 +67,8 @@ impl EvaluationController {
             return;
         }
         self.files.set_value(found);
-        self.run(|session| session.open(name));
+        self.stop_download();
+        self.run(|session| session.open(name, source));
     }
 
     /// Images that ship with the page.
@@ -74,7 +82,7 @@ impl EvaluationController {
             match file {
                 Ok(file) => {
                     let found = vec![("samples.zip".into(), Some(file))];
-                    self.open_as("sample images".into(), found);
+                    self.open_as("sample images".into(), DataSource::Samples, found);
                 }
                 Err(error) => self.notices.notify(Notice::error(format!(
                     "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
@@ -92,17 +100,106 @@ impl EvaluationController {
             ));
             return;
         }
-        self.open_as(name, found);
+        self.open_as(name, DataSource::Training, found);
+    }
+
+    /// Downloads shards; an error if `text` is no address.
+    pub fn open_address(self, text: &str) -> Result<(), String> {
+        let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
+        let commands = self.session.try_update(|s| s.open_address(text, &hub));
+        for command in commands.unwrap_or_else(|| Ok(Vec::new()))? {
+            self.carry_out(command);
+        }
+        Ok(())
+    }
+
+    fn download(self, address: DatasetAddress, source: DataSource) {
+        let number = self.stop_download();
+        spawn_local(async move {
+            let on_progress = |at: Download| {
+                let goes_on = self.download.get_value() == number;
+                if goes_on {
+                    self.session.update(|session| session.downloading(at));
+                }
+                goes_on
+            };
+            let found = download_shards(&address.base, on_progress).await;
+            if self.download.get_value() != number {
+                return;
+            }
+            match found {
+                Ok(found) => self.open_as(address.name, source, found),
+                Err(error) => self
+                    .session
+                    .update(|session| session.download_failed(&error)),
+            }
+        });
+    }
+
+    /// Ends a download, if there is one, and gives the next its number.
+    fn stop_download(self) -> u32 {
+        self.download.update_value(|number| *number += 1);
+        self.download.get_value()
+    }
+
+    fn reopen(self, source: DataSource) {
+        match source {
+            DataSource::Disk => {}
+            DataSource::Samples => self.open_samples(),
+            DataSource::Training => self.open_training_images(),
+            DataSource::Address(address) => {
+                if let Err(error) = self.open_address(&address) {
+                    self.notices.notify(Notice::error(error));
+                }
+            }
+        }
+    }
+
+    /// Takes class names from a file with one a line.
+    pub fn read_names(self, file: File) {
+        spawn_local(async move {
+            match text_of(&file).await {
+                Ok(text) => self.run(|session| {
+                    session.written_names = text;
+                    session.use_choices()
+                }),
+                Err(error) => self.notices.notify(Notice::error(format!(
+                    "{} could not be read ({error}).",
+                    file.name()
+                ))),
+            }
+        });
+    }
+
+    /// Ends what is going on.
+    pub fn cancel(self) {
+        self.stop_download();
+        self.run(EvaluationSession::cancel);
     }
 
     /// Takes one step of the session and does what follows from it.
     pub fn run(self, step: impl FnOnce(&mut EvaluationSession) -> Vec<Command>) {
         let commands = self.session.try_update(step).unwrap_or_default();
         for command in commands {
-            match command {
-                Command::Send(request) => self.send(request, Vec::new()),
-                Command::SendFiles(templates) => self.send_files(templates),
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(self, command: Command) {
+        match command {
+            Command::Send(request) => self.send(request, Vec::new()),
+            Command::SendFiles {
+                templates,
+                class_names,
+            } => self.send_files(templates, class_names),
+            Command::Keep => {
+                let kept = self.session.with_untracked(EvaluationSession::to_keep);
+                if let Some(Ok(state)) = kept.map(|kept| serde_json::to_string(&kept)) {
+                    self.send(EvaluationRequest::Keep(state), Vec::new());
+                }
             }
+            Command::Reopen(source) => self.reopen(source),
+            Command::Download(address, source) => self.download(address, source),
         }
     }
 
@@ -114,7 +211,7 @@ impl EvaluationController {
         self.engine.send(&Request::Evaluation(request), attachments);
     }
 
-    fn send_files(self, templates: Vec<String>) {
+    fn send_files(self, templates: Vec<String>, class_names: Vec<String>) {
         let name = (self.session).with_untracked(|session| session.data.clone());
         let (paths, files) = self.files.with_value(|found| {
             let paths: Vec<String> = found.iter().map(|(path, _)| path.clone()).collect();
@@ -125,12 +222,14 @@ impl EvaluationController {
             name: name.unwrap_or_default(),
             paths,
             templates,
+            class_names,
         };
         self.send(request, files);
     }
 
     /// Forgets the data set.
     pub fn close(self) {
+        self.stop_download();
         self.files.set_value(Vec::new());
         self.run(EvaluationSession::close);
     }

@@ -41,3 +41,10 @@ pub async fn fetch(url: &str) -> Result<Blob, String> {
         .map_err(|error| describe(&error))?;
     blob.dyn_into().map_err(|other| describe(&other))
 }
+
+/// Text of a file.
+pub async fn text_of(blob: &Blob) -> Result<String, String> {
+    let text = JsFuture::from(blob.text()).await;
+    let text = text.map_err(|error| describe(&error))?;
+    text.as_string().ok_or_else(|| "it is no text".into())
+}

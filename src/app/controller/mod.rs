@@ -9,6 +9,7 @@
 //! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
+//! | [`shards`] | data sets at an address |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
 //! | [`thumbnails`] | small copies of the pictures in sight |
 
@@ -21,6 +22,7 @@ pub mod files;
 pub mod folders;
 pub mod library;
 pub mod notices;
+mod shards;
 pub mod storage;
 pub mod tab_lock;
 pub mod thumbnails;

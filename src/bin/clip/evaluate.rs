@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use clip::data::{DataError, DataFiles, Dataset, Problem, ShardDirectory, WebDataset};
+use clip::data::{DataError, DataFiles, Problem, ShardDirectory, WebDataset};
 use clip::engine::Engine;
-use clip::engine::evaluation::{self, EvaluationSet, Tried, thumbnail};
+use clip::engine::evaluation::{
+    self, EvaluationSet, Tried, name_classes, own_templates, thumbnail,
+};
 use clip::engine::messages::EvaluationStage;
 use clip::engine::reports;
 use clip::eval::{FewShotMethod, IntervalEstimate, Limit, McNemar, ModelComparison, Report};
 use clip::hub::{fetch_shards, is_hub_dataset};
 use clip::train::FewShotSettings;
 use clip::zero_shot::{
-    self, DEFAULT_TEMPLATE, PLACEHOLDER, TemplateSet, compared_sets, parse_templates, template_sets,
+    self, DEFAULT_TEMPLATE, PLACEHOLDER, TemplateSet, compared_sets, parse_class_names,
+    parse_templates, template_sets,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -96,16 +99,19 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     }
     let sets = template_sets()?;
     let class_names = match &arguments.class_names {
-        Some(name) => Some(class_names(name, &sets)?),
-        None => None,
+        Some(name) => class_names(name, &sets)?,
+        None => Vec::new(),
     };
-    let (files, table) = Data::open(&arguments.data, class_names.as_deref()).await?;
+    let (files, table) = Data::open(&arguments.data).await?;
     let with_training = !arguments.shots.is_empty();
     let mut dataset = evaluation::open(&files, table.as_deref(), with_training).await?;
-    if let (Data::Files(_), Some(names)) = (&files, &class_names) {
-        rename(&mut dataset, names)?;
-    }
-    let prompts = PromptSets::new(arguments, &sets, files.templates())?;
+    name_classes(&mut dataset, &class_names, files.class_names().as_deref()).map_err(|error| {
+        match class_names.is_empty() {
+            true => error.to_string(),
+            false => format!("--class-names: {error}"),
+        }
+    })?;
+    let prompts = PromptSets::new(arguments, &sets, own_templates(&files))?;
     zero_shot::check(&dataset.classes, &prompts.main)?;
     let mut engines = vec![arguments.session.open().await?];
     if let Some(other) = &arguments.compare {
@@ -169,7 +175,7 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
     if arguments.limits {
         let tried = Tried {
             set: &set,
-            files: &files,
+            files: Some(&files),
             features,
             classifier: &found.classifier,
             right: &found.right,
@@ -218,36 +224,25 @@ pub async fn run(arguments: &Evaluate) -> Result<(), Failure> {
 }
 
 /// Files of the data set.
-enum Data {
+pub enum Data {
     Files(Source),
     Shards(WebDataset<ShardDirectory>),
 }
 
 impl Data {
     /// The files, and the table where `path` is one.
-    async fn open(
-        path: &Path,
-        classes: Option<&[String]>,
-    ) -> Result<(Self, Option<String>), Failure> {
+    pub async fn open(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let path = match path.to_str().filter(|path| is_hub_dataset(path)) {
             Some(address) => &fetch_shards(address)?,
             None => path,
         };
         let folder = ShardDirectory::new(path);
         if WebDataset::is_at(&folder) {
-            let shards = WebDataset::open(folder, classes).await?;
+            let shards = WebDataset::open(folder).await?;
             return Ok((Self::Shards(shards), None));
         }
         let (files, table) = Source::open(path)?;
         Ok((Self::Files(files), table))
-    }
-
-    /// The data set's own templates.
-    fn templates(&self) -> Vec<String> {
-        match self {
-            Self::Files(_) => Vec::new(),
-            Self::Shards(shards) => parse_templates(&shards.templates().join("\n")),
-        }
     }
 }
 
@@ -286,6 +281,20 @@ impl DataFiles for Data {
             Self::Shards(files) => files.notes(),
         }
     }
+
+    fn templates(&self) -> Vec<String> {
+        match self {
+            Self::Files(files) => files.templates(),
+            Self::Shards(files) => files.templates(),
+        }
+    }
+
+    fn class_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Files(files) => files.class_names(),
+            Self::Shards(files) => files.class_names(),
+        }
+    }
 }
 
 /// Last part of a path, for headings.
@@ -316,30 +325,12 @@ fn class_names(name: &str, sets: &BTreeMap<String, TemplateSet>) -> Result<Vec<S
                 name,
                 known.map(|(name, _)| name.as_str()).collect(),
             )?;
-            let lines = text.trim_start_matches('\u{feff}').trim_end().lines();
-            Ok(lines.map(|line| line.trim().to_owned()).collect())
+            match parse_class_names(&text) {
+                names if names.is_empty() => Err(format!("--class-names: {name} is empty").into()),
+                names => Ok(names),
+            }
         }
     }
-}
-
-/// Gives classes that are numbers their names.
-fn rename(dataset: &mut Dataset, names: &[String]) -> Result<(), Failure> {
-    for class in &mut dataset.classes {
-        let name = class
-            .parse()
-            .ok()
-            .and_then(|number: usize| names.get(number));
-        let Some(name) = name else {
-            return Err(format!(
-                "--class-names has {} names, for classes 0 to {}: \"{class}\" is none of these numbers",
-                names.len(),
-                names.len().saturating_sub(1)
-            )
-            .into());
-        };
-        *class = name.clone();
-    }
-    Ok(())
 }
 
 /// Sets of templates by their name.

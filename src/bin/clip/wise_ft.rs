@@ -1,23 +1,26 @@
 //! `clip wise-ft`: weights between those before and after fine-tuning.
 
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use clip::data::Dataset;
+use clip::data::{DataFiles, Dataset};
+use clip::engine::evaluation::{self, EvaluationSet};
+use clip::engine::training::open_clip_files;
 use clip::engine::{Engine, ModelSlot};
-use clip::eval::{IntervalEstimate, Metrics, Predictions};
+use clip::eval::IntervalEstimate;
 use clip::hub::ModelFiles;
-use clip::model::Clip;
 use clip::train::interpolate;
-use clip::weights::{KeyMap, Precision, save};
 use clip::zero_shot::{self, DEFAULT_TEMPLATE};
 use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::classify::share;
+use crate::evaluate::Data;
 use crate::output::write_file;
 use crate::session::Session;
-use crate::train::{Source, tell_left_out};
+use crate::train::tell_left_out;
 
 #[derive(Args)]
 pub struct WiseFt {
@@ -45,20 +48,24 @@ pub struct WiseFt {
     json: bool,
 }
 
+/// Labelled images, decoded: their pixels wait in a file for each of the mixtures.
+struct Images {
+    set: EvaluationSet,
+    name: String,
+    pixels: File,
+    /// Values of an image, `3 * image_size * image_size`.
+    length: usize,
+}
+
+/// Images that go through the encoder together.
+const BATCH: usize = 16;
+
 pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
     let mut data = Vec::new();
     for path in &arguments.data {
-        let (files, table) = Source::open(path)?;
-        let dataset = Dataset::open(&files, table.as_deref())
-            .await?
-            .only_held_out();
-        if dataset.classes.len() < 2 {
-            return Err(format!(
-                "{}: labelled images of at least two classes are needed",
-                dataset.name
-            )
-            .into());
-        }
+        let (files, table) = Data::open(path).await?;
+        let mut dataset = evaluation::open(&files, table.as_deref(), false).await?;
+        evaluation::name_classes(&mut dataset, &[], files.class_names().as_deref())?;
         zero_shot::check(&dataset.classes, &arguments.template)?;
         data.push((files, dataset));
     }
@@ -71,6 +78,10 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
         .await?;
     // Tells at once that the two do not fit.
     interpolate(&base, tuned.clone(), 0.5)?;
+    let mut sets = Vec::new();
+    for (files, dataset) in data {
+        sets.push(Images::read(&files, dataset, &engine).await?);
+    }
 
     let mut measured: Vec<(f64, Vec<IntervalEstimate>)> = Vec::new();
     for alpha in &arguments.alphas {
@@ -83,15 +94,15 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
             })
             .await?;
         let mut found = Vec::new();
-        for (files, dataset) in &data {
-            found.push(top_1(&mut engine, files, dataset.clone(), &arguments.template).await?);
+        for images in &mut sets {
+            found.push(images.top_1(&mut engine, &arguments.template).await?);
         }
         if !arguments.json {
-            let shares: Vec<String> = (found.iter().zip(&data))
-                .map(|(top_1, (_, dataset))| {
+            let shares: Vec<String> = (found.iter().zip(&sets))
+                .map(|(top_1, images)| {
                     format!(
                         "{} {:.1} % ({:.1} to {:.1})",
-                        dataset.name,
+                        images.name,
                         100.0 * top_1.value,
                         100.0 * top_1.low,
                         100.0 * top_1.high
@@ -111,13 +122,14 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
     .map_or(1.0, |(alpha, _)| *alpha);
     if let Some(out) = &arguments.out {
         let mixed = interpolate(&base, tuned, best)?;
-        write(out, &mixed, &engine, &arguments.session).await?;
+        let tokenizer = arguments.session.files()?.read("tokenizer.json").await?;
+        let (config, preprocess) = (engine.config(), engine.preprocess());
+        for (name, bytes) in open_clip_files(&mixed, config, preprocess, tokenizer).await? {
+            write_file(&out.join(name), &bytes)?;
+        }
     }
     if arguments.json {
-        let names: Vec<&str> = data
-            .iter()
-            .map(|(_, dataset)| dataset.name.as_str())
-            .collect();
+        let names: Vec<&str> = sets.iter().map(|images| images.name.as_str()).collect();
         let rows: Vec<Value> = (measured.iter())
             .map(|(alpha, top_1)| json!({ "alpha": alpha, "top_1": top_1 }))
             .collect();
@@ -133,63 +145,60 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
     }
 }
 
-/// Zero-shot top-1 accuracy on the labelled images.
-async fn top_1(
-    engine: &mut Engine,
-    files: &Source,
-    dataset: Dataset,
-    templates: &[String],
-) -> Result<IntervalEstimate, Failure> {
-    let mut features = Vec::new();
-    let dataset = dataset
-        .read(files, async |_, picture| {
+impl Images {
+    async fn read(files: &Data, dataset: Dataset, engine: &Engine) -> Result<Self, Failure> {
+        let name = dataset.name.clone();
+        let unwritable = |error: io::Error| Failure::from(format!("a temporary file: {error}"));
+        let file = tempfile::tempfile().map_err(unwritable)?;
+        let mut writer = BufWriter::new(&file);
+        let mut written = Ok(());
+        let mut length = 0;
+        let set = EvaluationSet::read(files, dataset, 0, async |_, picture| {
             let pixels = engine.pixels(&picture);
-            features.extend(engine.image_features(&[pixels]).await?);
-            Ok::<_, Failure>(())
+            length = pixels.len();
+            for value in pixels {
+                if written.is_ok() {
+                    written = writer.write_all(&value.to_le_bytes());
+                }
+            }
+            Ok(())
         })
         .await?;
-    tell_left_out(&dataset.problems, 5);
-    let classifier = engine.classifier(&dataset.classes, templates).await?;
-    let (mut logits, mut truth) = (Vec::new(), Vec::new());
-    for example in &dataset.examples {
-        if let Some(class) = example.class {
-            truth.push(class);
-            logits.push(zero_shot::similarities(
-                &features[example.picture],
-                &classifier,
-            ));
-        }
+        written.and_then(|()| writer.flush()).map_err(unwritable)?;
+        drop(writer);
+        tell_left_out(&set.dataset.problems, 5);
+        Ok(Self {
+            set,
+            name,
+            pixels: file,
+            length,
+        })
     }
-    if truth.is_empty() {
-        return Err(dataset.no_examples().into());
-    }
-    let predictions = Predictions {
-        classes: &dataset.classes,
-        logits: &logits,
-        truth: &truth,
-    };
-    Ok(Metrics::new(&predictions).top_1)
-}
 
-/// Writes a model as OpenCLIP opens it, with the tokenizer of the fine-tuned one.
-async fn write(
-    out: &std::path::Path,
-    model: &Clip,
-    engine: &Engine,
-    session: &Session,
-) -> Result<(), Failure> {
-    let config = engine.config();
-    let described = json!({
-        "model_cfg": config.to_open_clip(),
-        "preprocess_cfg": engine.preprocess().to_open_clip(),
-    });
-    write_file(
-        &out.join("open_clip_config.json"),
-        &serde_json::to_vec_pretty(&described)?,
-    )?;
-    if let Some(tokenizer) = session.files()?.read("tokenizer.json").await? {
-        write_file(&out.join("tokenizer.json"), &tokenizer)?;
+    /// Zero-shot top-1 accuracy of the engine's present model.
+    async fn top_1(
+        &mut self,
+        engine: &mut Engine,
+        templates: &[String],
+    ) -> Result<IntervalEstimate, Failure> {
+        self.pixels.rewind()?;
+        let mut reader = BufReader::new(&self.pixels);
+        let mut features = Vec::new();
+        let mut bytes = vec![0; 4 * self.length];
+        let mut left = self.set.dataset.pictures.len();
+        while left > 0 {
+            let mut batch = Vec::new();
+            for _ in 0..left.min(BATCH) {
+                reader.read_exact(&mut bytes)?;
+                let values = bytes.as_chunks::<4>().0;
+                batch.push(values.iter().map(|v| f32::from_le_bytes(*v)).collect());
+            }
+            left -= batch.len();
+            features.extend(engine.image_features(&batch).await?);
+        }
+        let found = (self.set)
+            .evaluate(engine, &features, &self.name, templates)
+            .await?;
+        Ok(found.report.metrics.top_1)
     }
-    let weights = save(model, config, KeyMap::OpenClip, Precision::F32).await?;
-    write_file(&out.join("open_clip_model.safetensors"), &weights)
 }

@@ -1,15 +1,20 @@
-//! Files of a data set in a browser: a folder, a zip, or a folder of shards.
+//! Files of a data set in a browser: a folder, a zip, or a folder of shards; and the storage
+//! in which an evaluation is kept.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::job::DataFolder;
+use super::kept::Storage;
 use crate::data::{DataError, DataFiles, Problem, ShardFolder, WebDataset, ZipFiles};
-use crate::zero_shot::parse_templates;
+use crate::engine::web_lock::WebLock;
+use crate::hub::cache::{CacheError, ModelCache};
 
 /// Data set of a visitor.
 pub enum BrowserFolder {
@@ -74,15 +79,8 @@ impl DataFolder for BrowserFolder {
         }
         let shards = Shards::find(&name, &files);
         match WebDataset::is_at(&shards) {
-            true => Ok(Self::Shards(WebDataset::open(shards, None).await?)),
+            true => Ok(Self::Shards(WebDataset::open(shards).await?)),
             false => Ok(Self::Files(Files { name, files })),
-        }
-    }
-
-    fn templates(&self) -> Vec<String> {
-        match self {
-            Self::Shards(shards) => parse_templates(&shards.templates().join("\n")),
-            Self::Files(_) | Self::Zip(_) => Vec::new(),
         }
     }
 }
@@ -128,6 +126,20 @@ impl DataFiles for BrowserFolder {
             Self::Files(_) => Vec::new(),
             Self::Zip(files) => files.notes(),
             Self::Shards(files) => files.notes(),
+        }
+    }
+
+    fn templates(&self) -> Vec<String> {
+        match self {
+            Self::Files(_) | Self::Zip(_) => Vec::new(),
+            Self::Shards(files) => files.templates(),
+        }
+    }
+
+    fn class_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Files(_) | Self::Zip(_) => None,
+            Self::Shards(files) => files.class_names(),
         }
     }
 }
@@ -198,6 +210,77 @@ impl ShardFolder for Shards {
         match part {
             Ok(part) => bytes(path, &part).await,
             Err(_) => Err(failed(path, "the browser cannot read a part of it")),
+        }
+    }
+}
+
+/// Name of the storage, and of the lock on it.
+const STORAGE: &str = "evaluation";
+const LOCK: &str = "clip.evaluation";
+/// The browser grants a free lock long before.
+const GRANTED_AFTER_MS: u32 = 500;
+const LOOK_EVERY_MS: u32 = 20;
+
+/// Storage of the browser, in which one tab at a time writes.
+#[derive(Default)]
+pub struct BrowserStorage {
+    lock: RefCell<Option<WebLock>>,
+}
+
+impl BrowserStorage {
+    fn is_held(&self) -> Option<bool> {
+        self.lock.borrow().as_ref().map(WebLock::is_held)
+    }
+
+    async fn cache() -> Result<ModelCache, String> {
+        let cache = ModelCache::named(STORAGE).await;
+        cache.ok_or_else(|| "this browser stores nothing, as in a private window".into())
+    }
+}
+
+impl Storage for BrowserStorage {
+    async fn hold(&self) -> bool {
+        if let Some(held) = self.is_held() {
+            return held;
+        }
+        self.lock.replace(Some(WebLock::request(LOCK)));
+        for _ in 0..GRANTED_AFTER_MS / LOOK_EVERY_MS {
+            if self.is_held() == Some(true) {
+                return true;
+            }
+            TimeoutFuture::new(LOOK_EVERY_MS).await;
+        }
+        false
+    }
+
+    fn release(&self) {
+        self.lock.replace(None);
+    }
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        let written = Self::cache().await?.put(name, bytes).await;
+        written.map_err(|error| match error {
+            CacheError::Full => {
+                "the browser\u{2019}s storage is full: delete models or indexes that you do not need".into()
+            }
+            CacheError::Other(why) => why,
+        })
+    }
+
+    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        Self::cache().await.ok()?.get(name).await
+    }
+
+    async fn delete(&self, name: &str) {
+        if let Ok(cache) = Self::cache().await {
+            cache.delete(name).await;
+        }
+    }
+
+    async fn names(&self) -> Vec<String> {
+        match Self::cache().await {
+            Ok(cache) => cache.names().await,
+            Err(_) => Vec::new(),
         }
     }
 }

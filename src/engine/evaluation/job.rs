@@ -6,7 +6,7 @@
 //! [`Exchange`] and waits, and [`Evaluations::work`] has the engine do it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
@@ -14,8 +14,10 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::encoder::prompts;
+use super::kept::{Kept, KeptDataset, KnownFeatures, PixelHash, Storage, VERSION};
 use super::{
-    Classifier, Encoder, Evaluated, EvaluationError, EvaluationSet, Tried, open, thumbnail,
+    Classifier, Encoder, Evaluated, EvaluationError, EvaluationSet, Tried, name_classes, open,
+    own_templates, thumbnail,
 };
 use crate::data::{DataError, DataFiles};
 use crate::engine::messages::{
@@ -35,6 +37,10 @@ const REPORT_EVERY_MS: f64 = 100.0;
 const BATCH: usize = 4;
 /// Features of images that are kept, also of other data sets: at 512 dimensions 100 MB.
 const MAX_KNOWN: usize = 50_000;
+/// Least time between two writes of new features, and the share of the time that they may
+/// take.
+const SAVE_EVERY_MS: f64 = 3_000.0;
+const SAVE_SHARE: f64 = 0.05;
 /// Seed of everything random, as the command's default.
 const SEED: u64 = 0;
 
@@ -50,22 +56,21 @@ pub trait DataFolder: DataFiles + Sized {
         paths: Vec<String>,
         files: Vec<Self::File>,
     ) -> Result<Self, DataError>;
-
-    /// The data set's own templates.
-    fn templates(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// Sink of events.
 type EventSink = Rc<dyn Fn(EvaluationEvent)>;
 
 /// Evaluations of a worker: the open data set, and what is done with it.
-pub struct Evaluations<F> {
+pub struct Evaluations<F, S> {
     emit: EventSink,
     now: fn() -> f64,
-    /// Features by a hash of the pixels, of the engine's present model.
-    known: HashMap<[u64; 2], Vec<f32>>,
+    /// Features of the engine's present model.
+    known: KnownFeatures,
+    kept: Kept<S>,
+    /// When features were written last, and how long it took.
+    saved_ms: f64,
+    save_took_ms: f64,
     open: Option<Rc<Opened<F>>>,
     job: Option<Job<F>>,
     paused: bool,
@@ -75,9 +80,13 @@ pub struct Evaluations<F> {
 
 /// Open data set with its latest result.
 struct Opened<F> {
-    name: String,
-    files: Rc<F>,
-    set: Rc<EvaluationSet>,
+    /// `None` after a reload.
+    files: Option<Rc<F>>,
+    /// The data set as it was read.
+    read: Rc<KeptDataset>,
+    /// The same with named classes.
+    set: EvaluationSet,
+    class_names: Vec<String>,
     /// `[pictures][embed_dim]`
     features: Rc<Vec<Vec<f32>>>,
     evaluated: Evaluated,
@@ -85,7 +94,12 @@ struct Opened<F> {
 
 /// How a job ends.
 enum Done<F> {
+    /// The images were read.
     Opened(Rc<Opened<F>>),
+    /// They were evaluated anew.
+    Evaluated(Rc<Opened<F>>),
+    /// What an earlier visit found is there again.
+    Restored(Rc<Opened<F>>),
     Found(EvaluationEvent),
 }
 
@@ -106,7 +120,7 @@ struct Exchange {
 
 /// What a job wants of the engine.
 enum Wanted {
-    Images(Vec<Vec<f32>>),
+    Images(Vec<(PixelHash, Vec<f32>)>),
     Texts(Vec<String>),
     Classifier(Vec<String>, Vec<String>),
 }
@@ -120,7 +134,7 @@ enum Made {
 /// Work of the engine for a job.
 enum Serving {
     Images {
-        waiting: VecDeque<Vec<f32>>,
+        waiting: VecDeque<(PixelHash, Vec<f32>)>,
         features: Vec<Vec<f32>>,
     },
     Prompts {
@@ -136,6 +150,8 @@ struct RemoteEncoder {
     preprocess: PreprocessConfig,
     scoring: Scoring,
     name: String,
+    /// Pixels of the images so far.
+    seen: Vec<PixelHash>,
 }
 
 impl RemoteEncoder {
@@ -162,6 +178,11 @@ impl Encoder for RemoteEncoder {
     }
 
     async fn images(&mut self, pixels: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, EngineError> {
+        let pixels = pixels
+            .into_iter()
+            .map(|pixels| (fingerprint(&pixels), pixels));
+        let pixels: Vec<_> = pixels.collect();
+        self.seen.extend(pixels.iter().map(|(hash, _)| *hash));
         self.features(Wanted::Images(pixels)).await
     }
 
@@ -240,16 +261,19 @@ fn progress(stage: EvaluationStage, done: usize, total: usize) -> EvaluationEven
     }
 }
 
-impl<F: DataFolder + 'static> Evaluations<F>
+impl<F: DataFolder + 'static, S: Storage> Evaluations<F, S>
 where
     F::File: 'static,
 {
     /// Without an open data set. `now` is in milliseconds.
-    pub fn new(emit: EventSink, now: fn() -> f64) -> Self {
+    pub fn new(emit: EventSink, now: fn() -> f64, storage: S) -> Self {
         Self {
             emit,
             now,
-            known: HashMap::new(),
+            known: KnownFeatures::new(),
+            kept: Kept::new(storage),
+            saved_ms: f64::NEG_INFINITY,
+            save_took_ms: 0.0,
             open: None,
             job: None,
             paused: false,
@@ -262,24 +286,37 @@ where
         &mut self,
         request: EvaluationRequest,
         files: Vec<F::File>,
-        engine: Option<&Engine>,
+        engine: Option<&mut Engine>,
     ) {
         match request {
             EvaluationRequest::Pause(paused) => self.paused = paused,
             EvaluationRequest::Cancel => {
                 self.job = None;
                 self.paused = false;
+                self.save().await;
                 (self.emit)(EvaluationEvent::Cancelled);
             }
             EvaluationRequest::Close => {
                 self.job = None;
                 self.paused = false;
                 self.open = None;
+                self.kept.delete().await;
             }
             EvaluationRequest::Pictures { paths } => self.pictures(paths).await,
+            EvaluationRequest::Kept => {
+                let state = self.kept.page().await;
+                (self.emit)(EvaluationEvent::Kept(state));
+            }
+            EvaluationRequest::Keep(state) => {
+                let written = self.kept.put_page(&state).await;
+                self.tell(written);
+            }
             request => {
                 let started = match engine {
-                    Some(engine) => self.start(request, files, engine),
+                    Some(engine) => {
+                        self.read_kept(engine).await;
+                        self.start(request, files, engine).await
+                    }
                     None => Err("no model is loaded".into()),
                 };
                 if let Err(error) = started {
@@ -293,6 +330,7 @@ where
     pub fn model_changed(&mut self, tuned: bool) {
         self.tuned = tuned;
         self.known.clear();
+        self.kept.model_changed();
         self.paused = false;
         if self.open.take().is_some() || self.job.take().is_some() {
             (self.emit)(EvaluationEvent::Closed);
@@ -300,13 +338,41 @@ where
         self.job = None;
     }
 
+    /// Takes over features of earlier visits, if they are the model's. Those of a model that
+    /// was trained here are not kept.
+    async fn read_kept(&mut self, engine: &mut Engine) {
+        if self.tuned || self.kept.is_read() {
+            return;
+        }
+        if let Ok(model) = engine.fingerprint().await {
+            let found = self.kept.read(model).await;
+            self.known.extend(found);
+        }
+    }
+
+    /// Writes new features.
+    async fn save(&mut self) {
+        let start = (self.now)();
+        let written = self.kept.save(&self.known).await;
+        self.saved_ms = (self.now)();
+        self.save_took_ms = self.saved_ms - start;
+        self.tell(written);
+    }
+
+    fn tell(&self, written: Result<(), String>) {
+        if let Err(error) = written {
+            (self.emit)(EvaluationEvent::NotKept { error });
+        }
+    }
+
     async fn pictures(&self, paths: Vec<String>) {
-        let Some(open) = &self.open else {
+        let Some(files) = self.open.as_ref().and_then(|open| open.files.clone()) else {
+            (self.emit)(EvaluationEvent::Pictures(Vec::new()));
             return;
         };
         let mut found = Vec::with_capacity(paths.len());
         for path in paths {
-            let bytes = open.files.read(&path).await.ok();
+            let bytes = files.read(&path).await.ok();
             if let Some(address) = bytes.and_then(|bytes| thumbnail(&bytes)) {
                 found.push((path, address));
             }
@@ -314,7 +380,7 @@ where
         (self.emit)(EvaluationEvent::Pictures(found));
     }
 
-    fn start(
+    async fn start(
         &mut self,
         request: EvaluationRequest,
         files: Vec<F::File>,
@@ -329,6 +395,7 @@ where
                 true => format!("{}, trained here", engine.model_info().name),
                 false => engine.model_info().name.clone(),
             },
+            seen: Vec::new(),
         };
         let mut at = Progress {
             emit: self.emit.clone(),
@@ -341,13 +408,27 @@ where
                 name,
                 paths,
                 templates,
+                class_names,
             } => {
                 self.open = None;
+                // An earlier one: a reload must not bring it back in place of this one.
+                self.kept.delete_dataset().await;
                 Box::pin(async move {
                     let files = Rc::new(F::open(name.clone(), paths, files).await?);
-                    read(name, files, &templates, false, &mut encoder, &mut at)
-                        .await
-                        .map(|opened| Done::Opened(Rc::new(opened)))
+                    let read = read(name, files, false, &class_names, &mut encoder, &mut at);
+                    let opened = read.await?.evaluate(&templates, class_names, &mut encoder);
+                    Ok(Done::Opened(Rc::new(opened.await?)))
+                })
+            }
+            EvaluationRequest::Restore {
+                templates,
+                class_names,
+            } => {
+                self.open = None;
+                let read = self.restored().await.map_err(|error| error.to_string())?;
+                Box::pin(async move {
+                    let opened = read.evaluate(&templates, class_names, &mut encoder);
+                    Ok(Done::Restored(Rc::new(opened.await?)))
                 })
             }
             request => {
@@ -365,6 +446,27 @@ where
         Ok(())
     }
 
+    /// Data set of an earlier visit, without its images.
+    async fn restored(&self) -> Result<ReadImages<F>, EvaluationError> {
+        let kept = self.kept.dataset().await;
+        let features = kept.as_ref().and_then(|kept| {
+            let known = kept.pixels.iter().map(|hash| self.known.get(hash).cloned());
+            let known: Option<Vec<Vec<f32>>> = known.collect();
+            known.filter(|known| known.len() == kept.dataset.pictures.len())
+        });
+        match (kept, features) {
+            (Some(kept), Some(features)) => Ok(ReadImages {
+                files: None,
+                read: Rc::new(kept),
+                features: Rc::new(features),
+            }),
+            _ => Err(match self.kept.other_model() {
+                Some(other) => EvaluationError::OtherModel(other),
+                None => EvaluationError::NotRestored,
+            }),
+        }
+    }
+
     /// One unit of work; `false` if there is none.
     pub async fn work(&mut self, engine: &mut Engine) -> bool {
         let Some(job) = self.job.as_mut().filter(|_| !self.paused) else {
@@ -378,8 +480,15 @@ where
             }
         }
         if let Some(serving) = &mut job.serving {
-            match serving.advance(engine, &mut self.known, &self.emit).await {
-                Ok(None) => return true,
+            let (known, kept) = (&mut self.known, &mut self.kept);
+            match serving.advance(engine, known, kept, &self.emit).await {
+                Ok(None) => {
+                    let every = SAVE_EVERY_MS.max(self.save_took_ms / SAVE_SHARE);
+                    if self.kept.is_unsaved() && (self.now)() - self.saved_ms > every {
+                        self.save().await;
+                    }
+                    return true;
+                }
                 Ok(Some(made)) => job.finish(Ok(made)),
                 Err(error) => job.finish(Err(error)),
             }
@@ -396,11 +505,25 @@ where
             return true;
         };
         self.job = None;
+        self.save().await;
         let event = match done {
             Ok(Done::Opened(opened)) => {
+                if self.kept.is_read() && !self.tuned {
+                    let written = self.kept.put_dataset(&opened.read).await;
+                    self.tell(written);
+                }
                 let event = EvaluationEvent::Evaluated(Box::new(opened.outcome()));
                 self.open = Some(opened);
                 event
+            }
+            Ok(Done::Evaluated(opened)) => {
+                let event = EvaluationEvent::Evaluated(Box::new(opened.outcome()));
+                self.open = Some(opened);
+                event
+            }
+            Ok(Done::Restored(opened)) => {
+                self.open = Some(opened);
+                EvaluationEvent::Restored
             }
             Ok(Done::Found(event)) => event,
             Err(error) => EvaluationEvent::Failed {
@@ -461,15 +584,16 @@ impl Serving {
     async fn advance(
         &mut self,
         engine: &mut Engine,
-        known: &mut HashMap<[u64; 2], Vec<f32>>,
+        known: &mut KnownFeatures,
+        kept: &mut Kept<impl Storage>,
         emit: &EventSink,
     ) -> Result<Option<Made>, EngineError> {
         match self {
             Self::Images { waiting, features } => {
                 let mut batch = Vec::new();
                 let mut hashes = Vec::new();
-                while let Some(pixels) = waiting.front() {
-                    let hash = fingerprint(pixels);
+                while let Some((hash, _)) = waiting.front() {
+                    let hash = *hash;
                     match known.get(&hash) {
                         Some(found) if batch.is_empty() => {
                             features.push(found.clone());
@@ -481,7 +605,7 @@ impl Serving {
                         None if batch.len() == BATCH => break,
                         None => {}
                     }
-                    batch.extend(waiting.pop_front());
+                    batch.extend(waiting.pop_front().map(|(_, pixels)| pixels));
                     hashes.push(hash);
                 }
                 let made = match batch.is_empty() {
@@ -490,7 +614,9 @@ impl Serving {
                 };
                 if known.len() + made.len() > MAX_KNOWN {
                     known.clear();
+                    kept.delete_features().await;
                 }
+                kept.add(&hashes);
                 known.extend(hashes.into_iter().zip(made.iter().cloned()));
                 features.extend(made);
                 Ok(waiting
@@ -519,17 +645,34 @@ impl Serving {
     }
 }
 
-/// Reads, encodes and evaluates a data set.
+/// Images that were read and encoded.
+struct ReadImages<F> {
+    files: Option<Rc<F>>,
+    read: Rc<KeptDataset>,
+    /// `[pictures][embed_dim]`
+    features: Rc<Vec<Vec<f32>>>,
+}
+
+/// Reads and encodes a data set.
 async fn read<F: DataFolder>(
     name: String,
     files: Rc<F>,
-    templates: &[String],
     with_training: bool,
+    class_names: &[String],
     encoder: &mut RemoteEncoder,
     at: &mut Progress,
-) -> Result<Opened<F>, EvaluationError> {
-    let dataset = open(&*files, None, with_training).await?;
+) -> Result<ReadImages<F>, EvaluationError> {
+    let whole = open(&*files, None, true).await?;
+    let has_training = !whole.held_out.is_empty();
+    let dataset = match with_training {
+        true => whole,
+        false => whole.only_held_out(),
+    };
+    let own = files.class_names();
+    // Names that do not fit are told before the images are read.
+    name_classes(&mut dataset.clone(), class_names, own.as_deref())?;
     let mut report = async |stage, done, total| at.report(stage, done, total).await;
+    encoder.seen.clear();
     let (set, mut features) = EvaluationSet::encode(
         &*files,
         dataset,
@@ -538,15 +681,49 @@ async fn read<F: DataFolder>(
         &mut report,
     )
     .await?;
-    let features = features.pop().unwrap_or_default();
-    let evaluated = set.evaluate(encoder, &features, &name, templates).await?;
-    Ok(Opened {
+    let read = KeptDataset {
+        version: VERSION,
         name,
-        files,
-        set: Rc::new(set),
-        features: Rc::new(features),
-        evaluated,
+        dataset: set.dataset,
+        pixels: std::mem::take(&mut encoder.seen),
+        has_training,
+        templates: own_templates(&*files),
+        class_names: own,
+    };
+    Ok(ReadImages {
+        files: Some(files),
+        read: Rc::new(read),
+        features: Rc::new(features.pop().unwrap_or_default()),
     })
+}
+
+impl<F> ReadImages<F> {
+    async fn evaluate(
+        self,
+        templates: &[String],
+        class_names: Vec<String>,
+        encoder: &mut RemoteEncoder,
+    ) -> Result<Opened<F>, EvaluationError> {
+        let Self {
+            files,
+            read,
+            features,
+        } = self;
+        let mut dataset = read.dataset.clone();
+        name_classes(&mut dataset, &class_names, read.class_names.as_deref())?;
+        let set = EvaluationSet::new(dataset, SEED);
+        let evaluated = set
+            .evaluate(encoder, &features, &read.name, templates)
+            .await?;
+        Ok(Opened {
+            files,
+            read,
+            set,
+            class_names,
+            features,
+            evaluated,
+        })
+    }
 }
 
 impl<F: DataFolder> Opened<F> {
@@ -564,8 +741,13 @@ impl<F: DataFolder> Opened<F> {
                 })
                 .collect(),
             problems: self.set.dataset.problems.clone(),
-            own_templates: self.files.templates(),
+            own_templates: self.read.templates.clone(),
         }
+    }
+
+    /// The images' files, which a reload takes away.
+    fn files(&self) -> Result<&Rc<F>, EvaluationError> {
+        self.files.as_ref().ok_or(EvaluationError::ImagesGone)
     }
 
     /// Answers a request about the open data set.
@@ -578,16 +760,17 @@ impl<F: DataFolder> Opened<F> {
         let (set, features) = (&self.set, &self.features);
         let templates = &self.evaluated.report.templates;
         let event = match request {
-            EvaluationRequest::Evaluate { templates } => {
-                return Ok(Done::Opened(Rc::new(Opened {
-                    name: self.name.clone(),
+            EvaluationRequest::Evaluate {
+                templates,
+                class_names,
+            } => {
+                let read = ReadImages {
                     files: self.files.clone(),
-                    set: set.clone(),
+                    read: self.read.clone(),
                     features: features.clone(),
-                    evaluated: set
-                        .evaluate(encoder, features, &self.name, &templates)
-                        .await?,
-                })));
+                };
+                let opened = read.evaluate(&templates, class_names, encoder).await?;
+                return Ok(Done::Evaluated(Rc::new(opened)));
             }
             EvaluationRequest::Prompts { sets } => {
                 let (comparison, notes) = set
@@ -605,14 +788,14 @@ impl<F: DataFolder> Opened<F> {
                     methods: FewShotMethod::ALL.to_vec(),
                 };
                 // With a part to learn from, where the data set has one.
-                let whole = open(&*self.files, None, true).await?;
                 let read_again;
-                let source = match whole.held_out.is_empty() {
-                    true => &*self,
-                    false => {
-                        let files = self.files.clone();
-                        read_again =
-                            read(String::new(), files, templates, true, encoder, at).await?;
+                let source = match self.read.has_training {
+                    false => &*self,
+                    true => {
+                        let (files, names) = (self.files()?.clone(), &self.class_names);
+                        let read = read(String::new(), files, true, names, encoder, at).await?;
+                        let opened = read.evaluate(templates, names.clone(), encoder);
+                        read_again = opened.await?;
                         &read_again
                     }
                 };
@@ -631,7 +814,7 @@ impl<F: DataFolder> Opened<F> {
             EvaluationRequest::Limit(limit) => {
                 let tried = Tried {
                     set,
-                    files: &*self.files,
+                    files: self.files.as_deref(),
                     features,
                     classifier: &self.evaluated.classifier,
                     right: &self.evaluated.right,

@@ -22,8 +22,8 @@ const IMAGES: usize = 100;
 pub struct Tried<'a, F> {
     /// Images of the data set.
     pub set: &'a EvaluationSet,
-    /// Their files.
-    pub files: &'a F,
+    /// Their files, if they are at hand.
+    pub files: Option<&'a F>,
     /// Their features, `[pictures][embed_dim]`.
     pub features: &'a [Vec<f32>],
     /// Classifier that was evaluated, `[classes][embed_dim]`.
@@ -76,11 +76,12 @@ impl<F: DataFiles> Tried<'_, F> {
         if !(classes.iter()).all(|class| class.contains(|c: char| c.is_ascii_alphanumeric())) {
             return Ok(None);
         }
+        let files = self.files.ok_or(EvaluationError::ImagesGone)?;
         let total = self.some().len();
         let (mut images, mut counts) = (0, AttackCounts::default());
         for (index, image, other) in self.some() {
             let path = &set.dataset.pictures[set.pictures[image]];
-            let picture = decode(&self.files.read(path).await?)?;
+            let picture = decode(&files.read(path).await?)?;
             let word = &classes[other];
             let empty = " ".repeat(word.chars().count());
             let pixels = vec![
@@ -113,12 +114,13 @@ impl<F: DataFiles> Tried<'_, F> {
         on_progress: &mut impl AsyncFnMut(EvaluationStage, usize, usize),
     ) -> Result<LimitResult, EvaluationError> {
         let set = self.set;
+        let files = self.files.ok_or(EvaluationError::ImagesGone)?;
         let total = self.some().len();
         let (mut images, mut right) = (0, 0);
         let mut styles = Style::ALL.map(|style| (style.name(), 0));
         for (index, image, _) in self.some() {
             let path = &set.dataset.pictures[set.pictures[image]];
-            let picture = decode(&self.files.read(path).await?)?;
+            let picture = decode(&files.read(path).await?)?;
             let pixels = (Style::ALL.iter())
                 .map(|style| Ok(encoder.pixels(&style.redraw(&picture)?)))
                 .collect::<Result<Vec<_>, EvaluationError>>()?;

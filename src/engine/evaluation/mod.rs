@@ -7,12 +7,16 @@
 //! | [`limits`] | known limits of CLIP, tried |
 //! | [`thumbnail`] | images for reports |
 //! | [`job`] | evaluation in small units of work, for a worker |
-//! | [`browser`] | files of a browser |
+//! | [`kept`] | what is kept of it from visit to visit |
+//! | [`browser`] | files and storage of a browser |
 
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod browser;
 mod encoder;
+#[cfg(feature = "library")]
 pub mod job;
+#[cfg(feature = "library")]
+pub mod kept;
 mod limits;
 #[cfg(all(test, feature = "command"))]
 mod tests;
@@ -30,7 +34,7 @@ use crate::data::{DataError, DataFiles, Dataset, hold_out};
 use crate::eval::{
     Calibration, Evaluation, Judged, Metrics, Predictions, PromptComparison, Report, ShotsCurve,
 };
-use crate::preprocess::PreprocessError;
+use crate::preprocess::{DecodedImage, PreprocessError};
 use crate::train::{Cancelled, FewShotData, FewShotSettings, few_shot_curve};
 use crate::zero_shot::{self, QuestionError, Scoring};
 
@@ -83,26 +87,64 @@ pub enum EvaluationError {
         "words cannot be written over these images: a class has a name without Latin letters or digits"
     )]
     NothingToWrite,
+    /// The images of an earlier visit.
+    #[error("the images themselves are not kept from visit to visit: choose them again")]
+    ImagesGone,
+    /// What an earlier visit kept is of another model, by name.
+    #[error("the images were encoded by {0}, which is not the loaded model: choose them again")]
+    OtherModel(String),
+    /// What an earlier visit kept is incomplete or damaged.
+    #[error(
+        "what was kept of the images is incomplete: choose them again. The figures below still hold"
+    )]
+    NotRestored,
     /// Nothing is open.
     #[error("no labelled images are open: choose some first")]
     NothingOpen,
 }
 
-/// Indexes a data set, which must have at least two classes. `with_training`: keep the part
-/// that it trains on, if it has parts; that says nothing about a model that may have seen
-/// it.
+/// Indexes a data set; [`name_classes`] comes next. `with_training`: keep the part that it
+/// trains on, if it has parts; that says nothing about a model that may have seen it.
 pub async fn open(
     files: &impl DataFiles,
     table: Option<&str>,
     with_training: bool,
 ) -> Result<Dataset, EvaluationError> {
     let dataset = Dataset::open(files, table).await?;
-    match dataset.classes.as_slice() {
-        [] => Err(EvaluationError::NoClasses(dataset.name)),
-        [only] => Err(EvaluationError::OneClass(dataset.name, only.clone())),
-        _ if with_training => Ok(dataset),
-        _ => Ok(dataset.only_held_out()),
+    match with_training {
+        true => Ok(dataset),
+        false => Ok(dataset.only_held_out()),
     }
+}
+
+/// Names the classes of a data set, of which there must be at least two: by `names` if there
+/// are any, or by those that the data set has itself, [`DataFiles::class_names`].
+pub fn name_classes(
+    dataset: &mut Dataset,
+    names: &[String],
+    own: Option<&[String]>,
+) -> Result<(), EvaluationError> {
+    match (names, own) {
+        ([], None) => {}
+        ([], Some([])) => dataset
+            .notes
+            .push("there is no classnames.txt: the classes are called by their numbers".into()),
+        ([], Some(own)) => dataset.name_classes(own)?,
+        (names, _) => dataset.name_classes(names)?,
+    }
+    match dataset.classes.as_slice() {
+        [] => Err(EvaluationError::NoClasses(dataset.name.clone())),
+        [only] => Err(EvaluationError::OneClass(
+            dataset.name.clone(),
+            only.clone(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The data set's own templates, with `{label}`.
+pub fn own_templates(files: &impl DataFiles) -> Vec<String> {
+    zero_shot::parse_templates(&files.templates().join("\n"))
 }
 
 /// Labelled images that were read, with their parts.
@@ -144,29 +186,40 @@ impl EvaluationSet {
     ) -> Result<(Self, Vec<Vec<Vec<f32>>>), EvaluationError> {
         let total = dataset.pictures.len();
         let mut batches: Vec<Batch> = encoders.iter().map(|_| Batch::default()).collect();
-        let dataset = dataset
-            .read(files, async |index, picture| {
-                for (encoder, batch) in encoders.iter_mut().zip(&mut batches) {
-                    batch.pixels.push(encoder.pixels(&picture));
-                    if batch.pixels.len() == BATCH {
-                        batch.flush(encoder).await?;
-                    }
+        let set = Self::read(files, dataset, seed, async |index, picture| {
+            for (encoder, batch) in encoders.iter_mut().zip(&mut batches) {
+                batch.pixels.push(encoder.pixels(&picture));
+                if batch.pixels.len() == BATCH {
+                    batch.flush(encoder).await?;
                 }
-                on_progress(EvaluationStage::Images, index + 1, total).await;
-                Ok::<_, EvaluationError>(())
-            })
-            .await?;
+            }
+            on_progress(EvaluationStage::Images, index + 1, total).await;
+            Ok(())
+        })
+        .await?;
         for (encoder, batch) in encoders.iter_mut().zip(&mut batches) {
             batch.flush(encoder).await?;
         }
-        let set = Self::new(dataset, seed);
+        Ok((set, batches.into_iter().map(|b| b.features).collect()))
+    }
+
+    /// Reads all images of a data set once and passes them to `take`, with their index into
+    /// the features. `seed` splits images to learn from off.
+    pub async fn read(
+        files: &impl DataFiles,
+        dataset: Dataset,
+        seed: u64,
+        take: impl AsyncFnMut(usize, DecodedImage) -> Result<(), EvaluationError>,
+    ) -> Result<Self, EvaluationError> {
+        let set = Self::new(dataset.read(files, take).await?, seed);
         match set.test.is_empty() {
             true => Err(set.dataset.no_examples().into()),
-            false => Ok((set, batches.into_iter().map(|b| b.features).collect())),
+            false => Ok(set),
         }
     }
 
-    fn new(dataset: Dataset, seed: u64) -> Self {
+    /// Set of a data set that was read.
+    pub fn new(dataset: Dataset, seed: u64) -> Self {
         let mut set = Self {
             pictures: Vec::new(),
             labels: Vec::new(),

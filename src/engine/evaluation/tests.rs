@@ -1,13 +1,15 @@
 //! An evaluation in small units of work, as a worker does it, against the same with an
 //! engine at hand.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::rc::Rc;
 
 use pollster::block_on;
 
 use super::job::{DataFolder, Evaluations};
+use super::kept::Storage;
 use super::*;
 use crate::data::InMemory;
 use crate::engine::Engine;
@@ -52,15 +54,57 @@ fn pictures(parts: bool) -> (Vec<String>, Vec<Vec<u8>>) {
     all.into_iter().unzip()
 }
 
+/// Storage that outlives a worker.
+#[derive(Clone, Default)]
+struct Disk {
+    files: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    full: Rc<Cell<bool>>,
+    /// Another tab has the lock.
+    taken: Rc<Cell<bool>>,
+}
+
+impl Storage for Disk {
+    async fn hold(&self) -> bool {
+        !self.taken.get()
+    }
+
+    fn release(&self) {}
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        if self.full.get() {
+            return Err("full".into());
+        }
+        self.files.borrow_mut().insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    async fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.files.borrow().get(name).cloned()
+    }
+
+    async fn delete(&self, name: &str) {
+        self.files.borrow_mut().remove(name);
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.files.borrow().keys().cloned().collect()
+    }
+}
+
 /// A worker that has nothing else to do.
 struct Worker {
     engine: Engine,
-    evaluations: Evaluations<InMemory>,
+    evaluations: Evaluations<InMemory, Disk>,
     said: Rc<RefCell<Vec<EvaluationEvent>>>,
 }
 
 impl Worker {
     fn new() -> Self {
+        Self::with(Disk::default())
+    }
+
+    /// A worker of a later visit.
+    fn with(disk: Disk) -> Self {
         let said: Rc<RefCell<Vec<EvaluationEvent>>> = Rc::default();
         let sink = said.clone();
         Self {
@@ -68,13 +112,17 @@ impl Worker {
             evaluations: Evaluations::new(
                 Rc::new(move |event| sink.borrow_mut().push(event)),
                 || 0.0,
+                disk,
             ),
             said,
         }
     }
 
     fn ask(&mut self, request: EvaluationRequest, files: Vec<Vec<u8>>) {
-        block_on(self.evaluations.handle(request, files, Some(&self.engine)));
+        block_on(
+            self.evaluations
+                .handle(request, files, Some(&mut self.engine)),
+        );
     }
 
     fn open(&mut self, (paths, files): (Vec<String>, Vec<Vec<u8>>)) {
@@ -82,6 +130,7 @@ impl Worker {
             name: "colours".into(),
             paths,
             templates: vec![DEFAULT_TEMPLATE.into()],
+            class_names: Vec::new(),
         };
         self.ask(request, files);
     }
@@ -166,7 +215,7 @@ fn small_units_give_what_an_engine_at_hand_gives() {
 
     let tried = Tried {
         set: &set,
-        files: &files,
+        files: Some(&files),
         features: &features[0],
         classifier: &evaluated.classifier,
         right: &evaluated.right,
@@ -259,8 +308,212 @@ fn work_is_paused_and_ended_and_failures_are_told() {
         name: "colours".into(),
         paths: pictures(false).0,
         templates: vec!["a colour".into()],
+        class_names: Vec::new(),
     };
     worker.ask(request, pictures(false).1);
     worker.work();
     assert!(failure(&worker).contains("{label}"), "{}", failure(&worker));
+}
+
+fn restore() -> EvaluationRequest {
+    EvaluationRequest::Restore {
+        templates: vec![DEFAULT_TEMPLATE.into()],
+        class_names: Vec::new(),
+    }
+}
+
+#[test]
+fn a_later_visit_goes_on_where_an_earlier_one_ended() {
+    let disk = Disk::default();
+    let mut worker = Worker::with(disk.clone());
+    worker.open(pictures(false));
+    let found = worker.outcome();
+    worker.ask(EvaluationRequest::Keep("state".into()), Vec::new());
+    let sets = vec![("label only".to_owned(), vec!["{label}".to_owned()])];
+    let prompts = EvaluationRequest::Prompts { sets };
+    worker.ask(prompts.clone(), Vec::new());
+    let (_, compared) = worker.work();
+    let shots = EvaluationRequest::Shots {
+        shots: vec![Some(1)],
+        draws: 1,
+    };
+    worker.ask(shots.clone(), Vec::new());
+    let (_, learnt) = worker.work();
+
+    let mut later = Worker::with(disk.clone());
+    later.ask(EvaluationRequest::Kept, Vec::new());
+    let said = later.said.borrow().last().cloned();
+    assert_eq!(said, Some(EvaluationEvent::Kept(Some("state".into()))));
+    later.ask(restore(), Vec::new());
+    assert_eq!(later.work().1, EvaluationEvent::Restored);
+    later.ask(prompts, Vec::new());
+    assert_eq!(later.work().1, compared);
+    later.ask(shots, Vec::new());
+    assert_eq!(later.work().1, learnt);
+    let templates = vec!["{label}".to_owned()];
+    later.ask(
+        EvaluationRequest::Evaluate {
+            templates,
+            class_names: Vec::new(),
+        },
+        Vec::new(),
+    );
+    assert_eq!(later.outcome().images.len(), found.images.len());
+    // What needs the images says so.
+    later.ask(EvaluationRequest::Limit(Limit::WrittenWords), Vec::new());
+    let EvaluationEvent::Failed { error } = later.work().1 else {
+        panic!("tried without images");
+    };
+    assert!(error.contains("choose them again"), "{error}");
+    let paths = vec![found.images[0].path.clone()];
+    later.ask(EvaluationRequest::Pictures { paths }, Vec::new());
+    assert_eq!(later.work().1, EvaluationEvent::Pictures(Vec::new()));
+    // The same images are not encoded again.
+    later.open(pictures(false));
+    let (known, event) = later.work();
+    let EvaluationEvent::Evaluated(again) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(again.report.metrics, found.report.metrics);
+    let mut fresh = Worker::new();
+    fresh.open(pictures(false));
+    assert!(fresh.work().0 > known);
+
+    later.ask(EvaluationRequest::Close, Vec::new());
+    assert!(disk.files.borrow().is_empty());
+}
+
+#[test]
+fn an_interrupted_evaluation_keeps_what_was_encoded() {
+    let disk = Disk::default();
+    let mut worker = Worker::with(disk.clone());
+    worker.open(pictures(false));
+    let chunks = || {
+        disk.files
+            .borrow()
+            .keys()
+            .filter(|name| name.starts_with("features"))
+            .count()
+    };
+    while chunks() == 0 {
+        assert!(block_on(worker.evaluations.work(&mut worker.engine)));
+    }
+    drop(worker);
+    let mut later = Worker::with(disk.clone());
+    later.ask(restore(), Vec::new());
+    let failure = |worker: &Worker| match worker.said.borrow().last() {
+        Some(EvaluationEvent::Failed { error }) => error.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        failure(&later).contains("incomplete"),
+        "{}",
+        failure(&later)
+    );
+    later.open(pictures(false));
+    let (rest, event) = later.work();
+    let EvaluationEvent::Evaluated(found) = event else {
+        panic!("{event:?}");
+    };
+    let mut fresh = Worker::new();
+    fresh.open(pictures(false));
+    let (all, event) = fresh.work();
+    let EvaluationEvent::Evaluated(whole) = event else {
+        panic!("{event:?}");
+    };
+    assert!(rest < all, "{rest} units of {all}");
+    assert_eq!(found.report.metrics, whole.report.metrics);
+    assert_eq!(found.images, whole.images);
+}
+
+#[test]
+fn damage_a_full_storage_and_another_tab_lose_nothing_else() {
+    let disk = Disk::default();
+    let mut worker = Worker::with(disk.clone());
+    worker.open(pictures(false));
+    let found = worker.outcome();
+    for bytes in disk.files.borrow_mut().values_mut() {
+        let half = bytes.len() / 2;
+        bytes.truncate(half);
+    }
+    let mut later = Worker::with(disk.clone());
+    later.ask(restore(), Vec::new());
+    assert!(matches!(
+        later.said.borrow().last(),
+        Some(EvaluationEvent::Failed { .. })
+    ));
+    later.open(pictures(false));
+    assert_eq!(later.outcome().report.metrics, found.report.metrics);
+    // Written anew.
+    let mut after = Worker::with(disk.clone());
+    after.ask(restore(), Vec::new());
+    assert_eq!(after.work().1, EvaluationEvent::Restored);
+
+    let not_kept = |worker: &Worker| {
+        let said = worker.said.borrow();
+        let told = said.iter().filter_map(|event| match event {
+            EvaluationEvent::NotKept { error } => Some(error.clone()),
+            _ => None,
+        });
+        told.collect::<Vec<String>>()
+    };
+    let full = Disk::default();
+    full.full.set(true);
+    let mut worker = Worker::with(full);
+    worker.open(pictures(false));
+    assert_eq!(worker.outcome().report.metrics, found.report.metrics);
+    assert!(not_kept(&worker).contains(&"full".to_owned()));
+
+    let before = disk.files.borrow().clone();
+    disk.taken.set(true);
+    let mut second = Worker::with(disk.clone());
+    second.open(pictures(true));
+    second.outcome();
+    second.ask(EvaluationRequest::Keep("mine".into()), Vec::new());
+    assert!(
+        not_kept(&second)
+            .iter()
+            .all(|why| why.contains("another tab"))
+    );
+    assert!(!not_kept(&second).is_empty());
+    second.ask(EvaluationRequest::Close, Vec::new());
+    assert_eq!(*disk.files.borrow(), before, "the first tab's");
+}
+
+#[test]
+fn classes_get_other_names_without_encoding_images() {
+    let mut worker = Worker::new();
+    let (paths, files) = pictures(false);
+    let number = |path: &String| path.replace("red", "0").replace("green", "1");
+    worker.open((paths.iter().map(number).collect(), files));
+    let numbers = worker.outcome();
+    let class = |outcome: &EvaluationOutcome, index: usize| {
+        outcome.report.evaluation.classes[index].name.clone()
+    };
+    assert_eq!(
+        (class(&numbers, 0), class(&numbers, 1)),
+        ("0".into(), "1".into())
+    );
+    let evaluate = |names: &[&str]| EvaluationRequest::Evaluate {
+        templates: vec![DEFAULT_TEMPLATE.into()],
+        class_names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    worker.ask(evaluate(&["red", "green"]), Vec::new());
+    let named = worker.outcome();
+    assert_eq!(
+        (class(&named, 0), class(&named, 1)),
+        ("green".into(), "red".into())
+    );
+    assert_eq!(named.report.metrics.top_1.value, 1.0);
+    let mut fresh = Worker::new();
+    fresh.open(pictures(false));
+    assert_eq!(fresh.outcome().report.metrics, named.report.metrics);
+
+    worker.ask(evaluate(&["red"]), Vec::new());
+    let EvaluationEvent::Failed { error } = worker.work().1 else {
+        panic!("one name for two classes");
+    };
+    assert!(error.contains("\"1\" is none of these numbers"), "{error}");
+    worker.ask(evaluate(&[]), Vec::new());
+    assert_eq!(worker.outcome().report.metrics, numbers.report.metrics);
 }

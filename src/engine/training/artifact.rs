@@ -7,6 +7,7 @@ use super::{Host, TrainingError};
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
+use crate::preprocess::PreprocessConfig;
 use crate::train::{
     Head, Method, PeftFiles, TrainMode, Trainer, interpolate, load_peft, merge_lora, save_peft,
 };
@@ -51,7 +52,7 @@ pub enum InUse {
 }
 
 /// Named files.
-type Files = Vec<(String, Vec<u8>)>;
+pub type NamedFiles = Vec<(String, Vec<u8>)>;
 
 impl TrainedArtifact {
     pub async fn from_trainer(
@@ -264,7 +265,7 @@ impl TrainedArtifact {
         host: &H,
         engine: &Engine,
         share: f64,
-    ) -> Result<Files, TrainingError> {
+    ) -> Result<NamedFiles, TrainingError> {
         match (what, self) {
             (Export::Head, Self::Head(head)) => {
                 let name = format!("{}.safetensors", head.method.name());
@@ -290,47 +291,53 @@ impl TrainedArtifact {
         host: &H,
         engine: &Engine,
         share: f64,
-    ) -> Result<Files, TrainingError> {
+    ) -> Result<NamedFiles, TrainingError> {
         let model = self.model(host, engine, share).await?;
         let config = self
             .info()
             .config
             .unwrap_or_else(|| engine.config().clone());
-        let pretty = |value: &Value| serde_json::to_vec_pretty(value);
-        let mut files = Vec::new();
-        let key_map = match what {
-            Export::HuggingFace => {
-                let described = config.to_hugging_face();
-                let described = described.ok_or(TrainingError::ResNetInTransformers)?;
-                files.push(("config.json".into(), pretty(&described)?));
-                // A newer file goes before the model's own, which may then say otherwise.
-                let newer = host.model_file("processor_config.json").await;
-                let own = host.model_file("preprocessor_config.json").await;
-                let preprocessor = match own.filter(|_| newer.is_none()) {
-                    Some(own) => own,
-                    None => pretty(&engine.preprocess().to_hugging_face())?,
-                };
-                files.push(("preprocessor_config.json".into(), preprocessor));
-                KeyMap::HuggingFace
-            }
-            _ => {
-                let described = json!({
-                    "model_cfg": config.to_open_clip(),
-                    "preprocess_cfg": engine.preprocess().to_open_clip(),
-                });
-                files.push(("open_clip_config.json".into(), pretty(&described)?));
-                KeyMap::OpenClip
-            }
-        };
-        if let Some(tokenizer) = host.model_file("tokenizer.json").await {
-            files.push(("tokenizer.json".into(), tokenizer));
+        let tokenizer = host.model_file("tokenizer.json").await;
+        if what != Export::HuggingFace {
+            return open_clip_files(&model, &config, engine.preprocess(), tokenizer).await;
         }
-        let name = match key_map {
-            KeyMap::HuggingFace => "model.safetensors",
-            _ => "open_clip_model.safetensors",
+        let pretty = |value: &Value| serde_json::to_vec_pretty(value);
+        let described = config.to_hugging_face();
+        let described = described.ok_or(TrainingError::ResNetInTransformers)?;
+        // A newer file goes before the model's own, which may then say otherwise.
+        let newer = host.model_file("processor_config.json").await;
+        let own = host.model_file("preprocessor_config.json").await;
+        let preprocessor = match own.filter(|_| newer.is_none()) {
+            Some(own) => own,
+            None => pretty(&engine.preprocess().to_hugging_face())?,
         };
-        let weights = save(&model, &config, key_map, Precision::F32).await?;
-        files.push((name.into(), weights));
+        let mut files = vec![
+            ("config.json".into(), pretty(&described)?),
+            ("preprocessor_config.json".into(), preprocessor),
+        ];
+        files.extend(tokenizer.map(|tokenizer| ("tokenizer.json".into(), tokenizer)));
+        let weights = save(&model, &config, KeyMap::HuggingFace, Precision::F32).await?;
+        files.push(("model.safetensors".into(), weights));
         Ok(files)
     }
+}
+
+/// Files of a model as OpenCLIP opens it, in f32. The model must not be packed; `tokenizer` is
+/// its `tokenizer.json`, if it has one.
+pub async fn open_clip_files(
+    model: &Clip,
+    config: &ClipConfig,
+    preprocess: &PreprocessConfig,
+    tokenizer: Option<Vec<u8>>,
+) -> Result<NamedFiles, TrainingError> {
+    let described = json!({
+        "model_cfg": config.to_open_clip(),
+        "preprocess_cfg": preprocess.to_open_clip(),
+    });
+    let described = serde_json::to_vec_pretty(&described)?;
+    let mut files = vec![("open_clip_config.json".into(), described)];
+    files.extend(tokenizer.map(|tokenizer| ("tokenizer.json".into(), tokenizer)));
+    let weights = save(model, config, KeyMap::OpenClip, Precision::F32).await?;
+    files.push(("open_clip_model.safetensors".into(), weights));
+    Ok(files)
 }

@@ -130,6 +130,8 @@ pub struct FineTuneJob {
     stopping: bool,
     /// Probabilities of the held-out part after training.
     after: Vec<Vec<f32>>,
+    /// Weights before training, read once there are mixtures to measure.
+    original: Option<Clip>,
     /// Shares of the trained weights that are still to be measured.
     shares: Vec<f64>,
     /// Shares and their accuracies.
@@ -437,6 +439,7 @@ impl FineTuneJob {
             eval_ms: 0.0,
             stopping: false,
             after: Vec::new(),
+            original: None,
             shares: Vec::new(),
             mixtures: Vec::new(),
             run,
@@ -757,10 +760,15 @@ impl FineTuneJob {
         engine: &Engine,
     ) -> Result<StepResult, TrainingError> {
         let Some(share) = self.shares.pop() else {
+            self.original = None;
             return self.finish(host, engine).await;
         };
-        let original = host.model(engine).await?;
+        let original = match self.original.take() {
+            Some(original) => original,
+            None => host.model(engine).await?,
+        };
         let mixed = interpolate(&original, merge_lora(self.trainer.model()), share)?;
+        self.original = Some(original);
         self.evaluate(mixed, Some(share), engine).await
     }
 

@@ -25,6 +25,7 @@ mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
 
+pub use artifact::open_clip_files;
 pub use error::{HostError, TrainingError};
 pub use host::{EventAttachments, Host};
 

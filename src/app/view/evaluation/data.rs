@@ -1,13 +1,15 @@
 //! The choice of labelled images, and of the templates to evaluate with.
 
-use leptos::{html, prelude::*};
+use leptos::{ev::SubmitEvent, prelude::*};
 
 use super::progress::Working;
 use crate::app::controller::App;
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, TemplateChoice};
-use crate::app::view::dropping::{files, with_paths};
-use crate::app::view::widgets::NoteList;
+use crate::app::domain::evaluation::{
+    DataSource, EvaluationSession, EvaluationTask, NameChoice, TemplateChoice,
+};
+use crate::app::domain::format;
+use crate::app::view::widgets::{ChooseFiles, FileInput, NoteList};
 use crate::data::LeftOut;
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
@@ -60,10 +62,13 @@ pub fn DataSection(app: App) -> impl IntoView {
                     </div>
                 </Show>
             </div>
+            <Kept evaluation />
             <Choose app empty />
             <Templates evaluation />
+            <ClassNames evaluation />
             <Working evaluation of=|task| task == EvaluationTask::Evaluate />
             {left_out}
+            <Visits evaluation />
             {move || {
                 again
                     .get()
@@ -89,26 +94,104 @@ pub fn DataSection(app: App) -> impl IntoView {
     }
 }
 
+/// The evaluation of an earlier visit.
+#[component]
+fn Kept(evaluation: EvaluationController) -> impl IntoView {
+    let session = evaluation.session;
+    let kept = Memo::new(move |_| {
+        session.with(|s| {
+            let free = s.data.is_none() && s.task.is_none();
+            let kept = s.kept.as_ref().filter(|_| free)?;
+            let report = kept.results.as_ref().map(|found| &found.report);
+            let images = report.map(|report| (report.evaluation.images, report.model.clone()));
+            Some((kept.name.clone(), kept.source == DataSource::Disk, images))
+        })
+    });
+    let text = move |name: &str, on_disk: bool, images: Option<(usize, String)>| {
+        match images {
+        Some((images, model)) => format!("{}, evaluated with {model}", format::count(images, "image")),
+        None if on_disk => format!(
+            "This evaluation was interrupted. Choose “{name}” again: only images that were not encoded by then are encoded."
+        ),
+        None => "This evaluation was interrupted. Only images that were not encoded by then are encoded."
+            .into(),
+    }
+    };
+    move || {
+        let (name, on_disk, images) = kept.get()?;
+        let goes_on = images.is_some() || !on_disk;
+        let text = text(&name, on_disk, images);
+        Some(view! {
+            <div class="kept-evaluation" data-testid="evaluate-kept">
+                <p>
+                    <strong>{name}</strong>
+                    " "
+                    <span class="help">{text}</span>
+                </p>
+                <p class="ways">
+                    {goes_on
+                        .then(|| {
+                            view! {
+                                <button
+                                    type="button"
+                                    class="button small"
+                                    data-testid="evaluate-continue"
+                                    on:click=move |_| evaluation.run(EvaluationSession::restore)
+                                >
+                                    "Continue"
+                                </button>
+                            }
+                        })}
+                    <button
+                        type="button"
+                        class="quiet"
+                        data-testid="evaluate-forget"
+                        on:click=move |_| evaluation.run(EvaluationSession::forget)
+                    >
+                        "Forget"
+                    </button>
+                </p>
+            </div>
+        })
+    }
+}
+
+/// What a reload took away, and what it will.
+#[component]
+fn Visits(evaluation: EvaluationController) -> impl IntoView {
+    let session = evaluation.session;
+    let gone = Memo::new(move |_| {
+        session.with(|s| {
+            let name = s.data.clone().filter(|_| s.restored && s.held)?;
+            Some(match s.source {
+                DataSource::Disk => format!(
+                    "These figures are from an earlier visit. To see images, or try limits on them, choose “{name}” again."
+                ),
+                _ => "These figures are from an earlier visit. To see images, or try limits on them, open them again.".into(),
+            })
+        })
+    });
+    let not_kept = Memo::new(move |_| session.with(|s| s.not_kept.clone()));
+    view! {
+        {move || gone.get().map(|text| view! { <p class="help" data-testid="evaluate-restored">{text}</p> })}
+        {move || {
+            not_kept
+                .get()
+                .map(|why| {
+                    view! {
+                        <p class="help" role="status" data-testid="evaluate-not-kept">
+                            {format!("After a reload this evaluation has to be made again: {why}.")}
+                        </p>
+                    }
+                })
+        }}
+    }
+}
+
 /// Ways to bring images.
 #[component]
 fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
     let evaluation = app.evaluation;
-    let any = NodeRef::<html::Input>::new();
-    let folder = NodeRef::<html::Input>::new();
-    let take = move |input: NodeRef<html::Input>| {
-        if let Some(input) = input.get_untracked() {
-            let found = with_paths(files(input.files()));
-            input.set_value("");
-            if !found.is_empty() {
-                evaluation.open(found);
-            }
-        }
-    };
-    Effect::new(move |_| {
-        if let Some(input) = folder.get() {
-            let _ = input.set_attribute("webkitdirectory", "");
-        }
-    });
     view! {
         <div class="bring" class:first=move || empty.get()>
             <Show when=move || empty.get()>
@@ -121,30 +204,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                 </p>
             </Show>
             <p class="ways">
-                <label class="button secondary" for="evaluate-folder">
-                    "Choose a folder"
-                </label>
-                <input
-                    node_ref=folder
-                    id="evaluate-folder"
-                    data-testid="evaluate-folder"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(folder)
-                />
-                <label class="button secondary" for="evaluate-files">
-                    "Choose files or a zip"
-                </label>
-                <input
-                    node_ref=any
-                    id="evaluate-files"
-                    data-testid="evaluate-files"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(any)
-                />
+                <ChooseFiles side="evaluate" take=move |found| evaluation.open(found) />
                 <button
                     type="button"
                     class="button secondary"
@@ -161,6 +221,139 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                 >
                     "Try sample images"
                 </button>
+            </p>
+            <Address evaluation />
+        </div>
+    }
+}
+
+/// Shards at an address.
+#[component]
+fn Address(evaluation: EvaluationController) -> impl IntoView {
+    let text = RwSignal::new(String::new());
+    let problem = RwSignal::new(None::<String>);
+    let open = move |event: SubmitEvent| {
+        event.prevent_default();
+        problem.set(
+            text.with_untracked(|text| evaluation.open_address(text))
+                .err(),
+        );
+    };
+    view! {
+        <details class="address">
+            <summary data-testid="evaluate-address-open">"Open an address"</summary>
+            <form class="ways" on:submit=open>
+                <label class="sr-only" for="evaluate-address">
+                    "Address of a data set in CLIP_benchmark’s layout"
+                </label>
+                <input
+                    id="evaluate-address"
+                    data-testid="evaluate-address"
+                    type="text"
+                    inputmode="url"
+                    autocomplete="off"
+                    spellcheck="false"
+                    placeholder="hf://datasets/clip-benchmark/wds_cifar10"
+                    aria-describedby="evaluate-address-help"
+                    prop:value=move || text.get()
+                    on:input=move |event| text.set(event_target_value(&event))
+                />
+                <button type="submit" class="button secondary" data-testid="evaluate-download">
+                    "Download"
+                </button>
+            </form>
+            <p id="evaluate-address-help" class="help" class:problem=move || problem.with(Option::is_some)>
+                {move || {
+                    problem
+                        .get()
+                        .unwrap_or_else(|| {
+                            "Shards in CLIP_benchmark’s layout, of the Hugging Face hub or at https://host/folder. The test part is downloaded.".into()
+                        })
+                }}
+            </p>
+        </details>
+    }
+}
+
+/// Names for classes that are numbers.
+#[component]
+fn ClassNames(evaluation: EvaluationController) -> impl IntoView {
+    let session = evaluation.session;
+    let choice = Memo::new(move |_| session.with(|s| s.names.clone()));
+    let written = Memo::new(move |_| choice.with(|choice| *choice == NameChoice::Written));
+    let text = Memo::new(move |_| session.with(|s| s.written_names.clone()));
+    let problem = Memo::new(move |_| session.with(EvaluationSession::names_problem));
+    let option = move |this: NameChoice, text: String| {
+        let value = this.value();
+        view! {
+            <option value=value prop:selected=move || choice.with(|choice| *choice == this)>
+                {text}
+            </option>
+        }
+    };
+    let sets = session.with_untracked(EvaluationSession::names_sets);
+    view! {
+        <div class="setting">
+            <label for="evaluate-names">"Class names"</label>
+            <select
+                id="evaluate-names"
+                data-testid="evaluate-names"
+                aria-describedby="evaluate-names-help"
+                on:change=move |event| {
+                    let value = event_target_value(&event);
+                    evaluation
+                        .run(|s| {
+                            s.names = NameChoice::of_value(&value);
+                            s.use_choices()
+                        });
+                }
+            >
+                {option(NameChoice::Own, "The data’s own".into())}
+                {option(NameChoice::Written, "Your own, for classes that are numbers".into())}
+                {sets
+                    .into_iter()
+                    .map(|(name, count)| {
+                        let text = format!("{name} ({count} names)");
+                        option(NameChoice::Set(name), text)
+                    })
+                    .collect_view()}
+            </select>
+            <Show when=move || written.get()>
+                <label class="sr-only" for="evaluate-written-names">
+                    "Your own class names, one a line"
+                </label>
+                <textarea
+                    id="evaluate-written-names"
+                    data-testid="evaluate-written-names"
+                    rows="3"
+                    placeholder="name of class 0"
+                    aria-describedby="evaluate-names-help"
+                    prop:value=move || text.get()
+                    on:change=move |event| {
+                        let text = event_target_value(&event);
+                        evaluation
+                            .run(|s| {
+                                s.written_names = text;
+                                s.use_choices()
+                            });
+                    }
+                ></textarea>
+                <p class="ways import">
+                    <label class="button secondary small" for="evaluate-names-file">
+                        "Choose a file with one name a line"
+                    </label>
+                    <FileInput
+                        id="evaluate-names-file"
+                        take=move |found| {
+                            if let Some((_, Some(file))) = found.into_iter().next() {
+                                evaluation.read_names(file);
+                            }
+                        }
+                    />
+                </p>
+            </Show>
+            <p id="evaluate-names-help" class="help" class:problem=move || problem.with(Option::is_some)>
+                {move || problem.get()}
             </p>
         </div>
     }
@@ -187,7 +380,7 @@ fn Templates(evaluation: EvaluationController) -> impl IntoView {
     let chosen = move |value: String| {
         evaluation.run(|s| {
             s.templates = TemplateChoice::of_value(&value);
-            s.use_templates()
+            s.use_choices()
         });
     };
     let sets = session.with_untracked(EvaluationSession::set_names);
@@ -224,13 +417,13 @@ fn Templates(evaluation: EvaluationController) -> impl IntoView {
                     rows="3"
                     placeholder="A sketch of a {label}."
                     aria-describedby="evaluate-written-problem"
-                    prop:value=move || session.with_untracked(|s| s.written.clone())
+                    prop:value=move || session.with(|s| s.written.clone())
                     on:change=move |event| {
                         let text = event_target_value(&event);
                         evaluation
                             .run(|s| {
                                 s.written = text;
-                                s.use_templates()
+                                s.use_choices()
                             });
                     }
                 ></textarea>

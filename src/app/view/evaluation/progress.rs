@@ -3,10 +3,14 @@
 use leptos::prelude::*;
 
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, stage_text};
+use crate::app::domain::evaluation::{Download, EvaluationSession, EvaluationTask, stage_text};
+use crate::app::domain::format;
 use crate::app::view::widgets::{Failure, ProgressBar};
 
 fn text(session: &EvaluationSession) -> String {
+    if let Some(download) = &session.download {
+        return download_text(download);
+    }
     match (&session.progress, session.paused) {
         (_, true) => "Paused".into(),
         (Some(progress), false) => stage_text(progress),
@@ -15,8 +19,21 @@ fn text(session: &EvaluationSession) -> String {
     }
 }
 
+fn download_text(at: &Download) -> String {
+    let bytes = format::bytes(at.bytes);
+    match at.total_shards {
+        Some(total) if at.shards < total => {
+            format!("Downloading: shard {} of {total}, {bytes}", at.shards + 1)
+        }
+        _ => format!("Downloading: shard {}, {bytes}", at.shards + 1),
+    }
+}
+
 /// For a screen reader: what begins, and every tenth of the way.
 fn spoken(session: &EvaluationSession) -> String {
+    if session.download.is_some() {
+        return "Downloading".into();
+    }
     match &session.progress {
         Some(progress) if progress.total > 0 && !session.paused => {
             format!("{} % done", 10 * (10 * progress.done / progress.total))
@@ -30,9 +47,13 @@ fn spoken(session: &EvaluationSession) -> String {
 pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool) -> impl IntoView {
     let session = evaluation.session;
     let active = Memo::new(move |_| session.with(|s| s.task.is_some_and(of)));
+    let can_pause = Memo::new(move |_| session.with(EvaluationSession::can_pause));
     let paused = Memo::new(move |_| session.with(|s| s.paused));
     let share = Memo::new(move |_| {
         session.with(|s| {
+            if let Some(download) = &s.download {
+                return download.share();
+            }
             let progress = s.progress.filter(|progress| progress.total > 0)?;
             Some(f64::from(progress.done) / f64::from(progress.total))
         })
@@ -52,19 +73,21 @@ pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool)
                 <p class="sr-only" role="status">{move || spoken.get()}</p>
                 <ProgressBar class="progress" label="Evaluation" share text=line />
                 <p class="ways">
-                    <button
-                        type="button"
-                        class="button secondary small"
-                        data-testid="evaluate-pause"
-                        on:click=move |_| evaluation.run(|s| s.pause(!s.paused))
-                    >
-                        {move || if paused.get() { "Continue" } else { "Pause" }}
-                    </button>
+                    <Show when=move || can_pause.get()>
+                        <button
+                            type="button"
+                            class="button secondary small"
+                            data-testid="evaluate-pause"
+                            on:click=move |_| evaluation.run(|s| s.pause(!s.paused))
+                        >
+                            {move || if paused.get() { "Continue" } else { "Pause" }}
+                        </button>
+                    </Show>
                     <button
                         type="button"
                         class="button secondary small"
                         data-testid="evaluate-cancel"
-                        on:click=move |_| evaluation.run(EvaluationSession::cancel)
+                        on:click=move |_| evaluation.cancel()
                     >
                         "Cancel"
                     </button>

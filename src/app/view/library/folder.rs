@@ -1,33 +1,17 @@
 //! The choice of a folder, and how far its index is.
 
-use leptos::{html, prelude::*};
+use leptos::prelude::*;
 
 use crate::app::controller::folders;
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::format;
 use crate::app::domain::library::{KnownFolder, LibrarySession};
-use crate::app::view::dropping::{files, with_paths};
-use crate::app::view::widgets::ProgressBar;
+use crate::app::view::widgets::{FileInput, ProgressBar};
 
 /// The place where a folder is chosen, with those of earlier visits; once one is open, how far
 /// its index is, and the way to another.
 #[component]
 pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoView {
-    let input = NodeRef::<html::Input>::new();
-    Effect::new(move |_| {
-        if let Some(input) = input.get() {
-            let _ = input.set_attribute("webkitdirectory", "");
-        }
-    });
-    let picked = move |_| {
-        if let Some(input) = input.get_untracked() {
-            let found = with_paths(files(input.files()));
-            input.set_value("");
-            if !found.is_empty() {
-                library.open_folder(found);
-            }
-        }
-    };
     let kept = Memo::new(move |_| library.session.with(LibrarySession::known_folders));
     let reading = Memo::new(move |_| library.session.with(|s| s.reading));
     let choose = |open: bool| match open {
@@ -72,18 +56,12 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
                         {move || format!("Reading the folder: {} images", reading.get().unwrap_or_default())}
                     </span>
                 </Show>
-                <input
-                    node_ref=input
+                // The button does it, where it can.
+                <FileInput
                     id="folder-input"
-                    data-testid="folder-input"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    aria-label="Choose a folder"
-                    // The button does it, where it can.
-                    aria-hidden=folders::supported().then_some("true")
-                    tabindex=folders::supported().then_some("-1")
-                    on:change=picked
+                    folder=true
+                    replaced=folders::supported()
+                    take=move |found| library.open_folder(found)
                 />
             </p>
             <Show when=move || !open.get() && !kept.with(Vec::is_empty)>

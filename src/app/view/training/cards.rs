@@ -11,8 +11,8 @@ use super::camera::Camera;
 use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::format;
 use crate::app::domain::training::project::{Class, ClassId, Role, TrainingSample};
-use crate::app::view::dropping::{ACCEPT, files, with_paths};
-use crate::app::view::widgets::{CloseIcon, RemoveButton, StepTitle};
+use crate::app::view::dropping::{ACCEPT, files};
+use crate::app::view::widgets::{ChooseFiles, CloseIcon, RemoveButton, StepTitle};
 use crate::engine::messages::SampleId;
 
 /// Thumbnails of a card at first, and more with each click: a thousand pictures
@@ -156,20 +156,7 @@ fn focus_name(id: ClassId) {
 /// Buttons and drop zone for training data.
 #[component]
 fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
-    let any = NodeRef::<html::Input>::new();
-    let folder = NodeRef::<html::Input>::new();
-    let take = move |input: NodeRef<html::Input>| {
-        if let Some(input) = input.get_untracked() {
-            let found = with_paths(files(input.files()));
-            input.set_value("");
-            spawn_local(async move { trainer.add_data(found, None).await });
-        }
-    };
-    Effect::new(move |_| {
-        if let Some(input) = folder.get() {
-            let _ = input.set_attribute("webkitdirectory", "");
-        }
-    });
+    let take = move |found| spawn_local(async move { trainer.add_data(found, None).await });
     view! {
         <div class="bring" class:first=move || empty.get() data-testid="bring">
             <Show when=move || empty.get()>
@@ -204,30 +191,7 @@ fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
                         "Create classes"
                     </button>
                 </Show>
-                <label class="button secondary" for="train-folder">
-                    "Choose a folder"
-                </label>
-                <input
-                    node_ref=folder
-                    id="train-folder"
-                    data-testid="train-folder"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(folder)
-                />
-                <label class="button secondary" for="train-files">
-                    "Choose files or a zip"
-                </label>
-                <input
-                    node_ref=any
-                    id="train-files"
-                    data-testid="train-files"
-                    class="sr-only"
-                    type="file"
-                    multiple
-                    on:change=move |_| take(any)
-                />
+                <ChooseFiles side="train" take />
                 <button
                     type="button"
                     class="button secondary"

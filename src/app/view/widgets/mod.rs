@@ -2,6 +2,7 @@
 
 mod close_icon;
 mod failure;
+mod file_input;
 mod line_chart;
 mod notes;
 mod paced_for;
@@ -10,6 +11,7 @@ mod step_title;
 
 pub use close_icon::{CloseIcon, RemoveButton};
 pub use failure::Failure;
+pub use file_input::{ChooseFiles, FileInput};
 pub use line_chart::{LineChart, figures, percent, small};
 pub use notes::NoteList;
 pub use paced_for::PacedFor;

@@ -1,15 +1,32 @@
 //! Evaluation on labelled images, as plain data: the data set, what is going on with it, and
 //! what was found.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`choices`] | templates and class names |
+//! | [`results`] | what was found |
+//! | [`kept`] | what is kept for a later visit |
+//! | [`address`] | addresses of data sets, and their download |
+
+mod address;
+mod choices;
+mod kept;
+mod results;
+
+pub use address::{DatasetAddress, Download};
+pub use choices::{NameChoice, TemplateChoice};
+pub use kept::{DataSource, KeptState};
+pub use results::Results;
 
 use std::collections::BTreeMap;
 
 use crate::engine::messages::{
-    EvaluatedImage, EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage, Problem,
+    EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage,
 };
-use crate::eval::{Limit, McNemar, ModelComparison, Report};
+use crate::eval::Limit;
 use crate::zero_shot::{
-    DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, TemplateSet, compared_sets, parse_templates,
-    template_sets,
+    DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, TemplateSet, compared_sets, parse_class_names,
+    parse_templates, template_sets,
 };
 
 /// Mistakes that are shown with their image.
@@ -17,17 +34,6 @@ const MISTAKES: usize = 20;
 /// Images of a cell of the confusion matrix that are shown at first, and more with each
 /// click.
 const SHOWN: usize = 24;
-/// Limits that are tried with templates of their own; the others take those of the
-/// classifier.
-const TEMPLATES_OF_THEIR_OWN: [Limit; 7] = [
-    Limit::Counting,
-    Limit::LeftAndRight,
-    Limit::Distance,
-    Limit::Digits,
-    Limit::Handwriting,
-    Limit::Negation,
-    Limit::Bias,
-];
 /// Numbers of images per class to learn from.
 pub const SHOTS: &str = "1, 2, 4, 8, 16, all";
 
@@ -48,59 +54,20 @@ pub struct StageProgress {
     pub total: u32,
 }
 
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Results {
-    pub report: Report,
-    pub images: Vec<EvaluatedImage>,
-    pub problems: Vec<Problem>,
-    pub own_templates: Vec<String>,
-}
-
-/// Templates that are chosen to evaluate with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplateChoice {
-    Default,
-    LabelOnly,
-    /// Of the data set.
-    Own,
-    /// Of a published data set, by name.
-    Set(String),
-    /// The visitor's.
-    Written,
-}
-
-impl TemplateChoice {
-    /// Value of an option.
-    pub fn value(&self) -> String {
-        match self {
-            Self::Default => "default".into(),
-            Self::LabelOnly => "label".into(),
-            Self::Own => "own".into(),
-            Self::Written => "written".into(),
-            Self::Set(name) => format!("set {name}"),
-        }
-    }
-
-    /// The choice of an option's value.
-    pub fn of_value(value: &str) -> Self {
-        match value {
-            "label" => Self::LabelOnly,
-            "own" => Self::Own,
-            "written" => Self::Written,
-            value => match value.strip_prefix("set ") {
-                Some(name) => Self::Set(name.into()),
-                None => Self::Default,
-            },
-        }
-    }
-}
-
 /// State of the evaluation.
 #[derive(Clone, Debug)]
 pub struct EvaluationSession {
     /// Name of the chosen data set.
     pub data: Option<String>,
+    pub source: DataSource,
+    /// Download of the data set, while it lasts.
+    pub download: Option<Download>,
+    /// Evaluation of an earlier visit that can be continued.
+    pub kept: Option<KeptState>,
+    /// Whether the images are from an earlier visit, and not at hand.
+    pub restored: bool,
+    /// Why the evaluation is not kept for a later visit.
+    pub not_kept: Option<String>,
     pub task: Option<EvaluationTask>,
     pub progress: Option<StageProgress>,
     pub paused: bool,
@@ -114,6 +81,9 @@ pub struct EvaluationSession {
     pub templates: TemplateChoice,
     /// Templates that the visitor wrote, one a line.
     pub written: String,
+    pub names: NameChoice,
+    /// Class names that the visitor wrote, one a line.
+    pub written_names: String,
     /// Cell of the confusion matrix whose images are shown: true class and answer.
     pub cell: Option<(usize, usize)>,
     /// Images of the cell that are shown.
@@ -125,12 +95,21 @@ pub struct EvaluationSession {
     ready: bool,
     /// Whether the images wait for it.
     waiting: bool,
+    /// Whether an earlier visit was asked about.
+    asked: bool,
+    /// Whether templates or class names were chosen while something else went on.
+    chosen_meanwhile: bool,
 }
 
 impl Default for EvaluationSession {
     fn default() -> Self {
         Self {
             data: None,
+            source: DataSource::Disk,
+            download: None,
+            kept: None,
+            restored: false,
+            not_kept: None,
             task: None,
             progress: None,
             paused: false,
@@ -140,6 +119,8 @@ impl Default for EvaluationSession {
             held: false,
             templates: TemplateChoice::Default,
             written: String::new(),
+            names: NameChoice::Own,
+            written_names: String::new(),
             cell: None,
             shown: SHOWN,
             pictures: BTreeMap::new(),
@@ -147,6 +128,8 @@ impl Default for EvaluationSession {
             sets: template_sets().unwrap_or_default(),
             ready: false,
             waiting: false,
+            asked: false,
+            chosen_meanwhile: false,
         }
     }
 }
@@ -154,28 +137,152 @@ impl Default for EvaluationSession {
 /// What the controller does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Sends the data set's files, with these templates.
-    SendFiles(Vec<String>),
+    /// Sends the data set's files, with these templates and class names.
+    SendFiles {
+        templates: Vec<String>,
+        class_names: Vec<String>,
+    },
     Send(EvaluationRequest),
+    /// Keeps the state for a later visit.
+    Keep,
+    /// Opens images once more.
+    Reopen(DataSource),
+    /// Downloads a data set.
+    Download(DatasetAddress, DataSource),
 }
 
 impl EvaluationSession {
-    /// Takes a data set, in place of another.
-    pub fn open(&mut self, name: String) -> Vec<Command> {
+    /// Takes a data set, in place of another. The same images as those of an earlier visit go
+    /// on with its figures.
+    pub fn open(&mut self, name: String, source: DataSource) -> Vec<Command> {
+        let same = std::mem::take(&mut self.restored) && self.data.as_ref() == Some(&name);
+        self.download = None;
+        if let Some(kept) = self.kept.take().filter(|kept| kept.name == name) {
+            self.choose_as(&kept);
+        }
         self.data = Some(name);
-        self.results = None;
-        self.pictures.clear();
+        self.source = source;
+        self.not_kept = None;
         self.cell = None;
         self.held = false;
         self.revision += 1;
-        if self.templates == TemplateChoice::Own {
-            self.templates = TemplateChoice::Default;
+        if !same {
+            self.results = None;
+            self.pictures.clear();
+            if self.templates == TemplateChoice::Own {
+                self.templates = TemplateChoice::Default;
+            }
         }
-        self.evaluate()
+        let mut commands = self.evaluate();
+        commands.push(Command::Keep);
+        commands
+    }
+
+    /// Downloads a data set, to be opened then; an error if that is no address. `hub` is the
+    /// URL of the hub.
+    pub fn open_address(&mut self, text: &str, hub: &str) -> Result<Vec<Command>, String> {
+        let address = DatasetAddress::parse(text, hub)?;
+        if self.task.is_some() {
+            return Ok(Vec::new());
+        }
+        self.start(EvaluationTask::Evaluate);
+        self.download = Some(Download::default());
+        let source = DataSource::Address(text.trim().into());
+        Ok(vec![Command::Download(address, source)])
+    }
+
+    /// A download has come further.
+    pub fn downloading(&mut self, at: Download) {
+        if let Some(download) = &mut self.download {
+            *download = at;
+        }
+    }
+
+    /// A download has failed.
+    pub fn download_failed(&mut self, error: &str) {
+        if self.download.take().is_some() {
+            self.end();
+            self.error = Some((EvaluationTask::Evaluate, sentence(error)));
+        }
+    }
+
+    /// Goes on with the evaluation of an earlier visit.
+    pub fn restore(&mut self) -> Vec<Command> {
+        let Some(kept) = self.kept.take() else {
+            return Vec::new();
+        };
+        self.error = None;
+        if kept.results.is_none() {
+            // It was interrupted: the images are needed, but not encoded twice.
+            let source = kept.source.clone();
+            self.kept = Some(kept);
+            return vec![Command::Reopen(source)];
+        }
+        self.choose_as(&kept);
+        self.data = Some(kept.name);
+        self.source = kept.source;
+        // What was evaluated, whatever was chosen since.
+        let templates =
+            (kept.results.as_ref()).map_or_else(Vec::new, |found| found.report.templates.clone());
+        self.results = kept.results;
+        self.pictures = kept.pictures;
+        self.restored = true;
+        self.revision += 1;
+        self.start(EvaluationTask::Evaluate);
+        vec![Command::Send(EvaluationRequest::Restore {
+            templates,
+            class_names: self.chosen_names(),
+        })]
+    }
+
+    fn choose_as(&mut self, kept: &KeptState) {
+        self.templates = TemplateChoice::of_value(&kept.templates);
+        self.written = kept.written.clone();
+        self.names = NameChoice::of_value(&kept.names);
+        self.written_names = kept.written_names.clone();
+    }
+
+    /// Deletes the evaluation of an earlier visit.
+    pub fn forget(&mut self) -> Vec<Command> {
+        self.kept = None;
+        self.error = None;
+        vec![Command::Send(EvaluationRequest::Close)]
+    }
+
+    /// What a later visit needs; `None` without a data set.
+    pub fn to_keep(&self) -> Option<KeptState> {
+        let mut kept = KeptState::new(self.data.clone()?, self.source.clone());
+        kept.templates = self.templates.value();
+        kept.written = self.written.clone();
+        kept.names = self.names.value();
+        kept.written_names = self.written_names.clone();
+        kept.results = self.results.clone();
+        let shown = kept
+            .results
+            .iter()
+            .flat_map(|found| &found.report.evaluation.mistakes);
+        kept.pictures = shown
+            .take(MISTAKES)
+            .filter_map(|mistake| self.pictures.get_key_value(&mistake.path))
+            .map(|(path, address)| (path.clone(), address.clone()))
+            .collect();
+        Some(kept)
     }
 
     /// Reads the images and evaluates the model on them.
     pub fn evaluate(&mut self) -> Vec<Command> {
+        if self.restored {
+            return match &self.source {
+                DataSource::Disk => {
+                    let name = self.data.as_deref().unwrap_or_default();
+                    let error =
+                        format!("Choose “{name}” again: images are not kept from visit to visit.");
+                    self.error = Some((EvaluationTask::Evaluate, error));
+                    Vec::new()
+                }
+                source => vec![Command::Reopen(source.clone())],
+            };
+        }
         self.start(EvaluationTask::Evaluate);
         match self.ready {
             true => self.send_files(),
@@ -188,7 +295,10 @@ impl EvaluationSession {
 
     fn send_files(&mut self) -> Vec<Command> {
         self.waiting = false;
-        vec![Command::SendFiles(self.chosen())]
+        vec![Command::SendFiles {
+            templates: self.chosen(),
+            class_names: self.chosen_names(),
+        }]
     }
 
     fn start(&mut self, task: EvaluationTask) {
@@ -217,6 +327,31 @@ impl EvaluationSession {
         }
     }
 
+    /// Names for classes that are numbers; none for the data set's own.
+    pub fn chosen_names(&self) -> Vec<String> {
+        match &self.names {
+            NameChoice::Own => Vec::new(),
+            NameChoice::Set(name) => {
+                (self.sets.get(name)).map_or_else(Vec::new, |set| set.classes.clone())
+            }
+            NameChoice::Written => parse_class_names(&self.written_names),
+        }
+    }
+
+    /// What is wrong with the visitor's class names.
+    pub fn names_problem(&self) -> Option<&'static str> {
+        let empty = self.names == NameChoice::Written && self.chosen_names().is_empty();
+        empty.then_some("Write one class name a line, that of class 0 first, or choose a file.")
+    }
+
+    /// Names of the sets of class names to choose from, with their numbers of classes.
+    pub fn names_sets(&self) -> Vec<(String, usize)> {
+        (self.sets.iter())
+            .filter(|(_, set)| !set.classes.is_empty())
+            .map(|(name, set)| (name.clone(), set.classes.len()))
+            .collect()
+    }
+
     /// What is wrong with the visitor's templates.
     pub fn problem(&self) -> Option<String> {
         if self.templates != TemplateChoice::Written {
@@ -239,14 +374,18 @@ impl EvaluationSession {
             .collect()
     }
 
-    /// Evaluates with the chosen templates, if there is something to evaluate.
-    pub fn use_templates(&mut self) -> Vec<Command> {
-        if self.problem().is_some() || !self.can_start() {
+    /// Evaluates with the chosen templates and class names, if there is something to evaluate;
+    /// after what is going on.
+    pub fn use_choices(&mut self) -> Vec<Command> {
+        self.chosen_meanwhile = self.task.is_some();
+        if self.problem().is_some() || self.names_problem().is_some() || !self.can_start() {
             return Vec::new();
         }
         self.start(EvaluationTask::Evaluate);
-        let templates = self.chosen();
-        vec![Command::Send(EvaluationRequest::Evaluate { templates })]
+        vec![Command::Send(EvaluationRequest::Evaluate {
+            templates: self.chosen(),
+            class_names: self.chosen_names(),
+        })]
     }
 
     /// Whether a task on the images can be started.
@@ -291,8 +430,13 @@ impl EvaluationSession {
         vec![Command::Send(EvaluationRequest::Limit(limit))]
     }
 
+    /// Whether what is going on can be paused.
+    pub fn can_pause(&self) -> bool {
+        self.task.is_some() && !self.waiting && self.download.is_none()
+    }
+
     pub fn pause(&mut self, paused: bool) -> Vec<Command> {
-        if self.task.is_none() || self.waiting {
+        if !self.can_pause() {
             return Vec::new();
         }
         self.paused = paused;
@@ -306,6 +450,10 @@ impl EvaluationSession {
 
     /// Ends what is going on.
     pub fn cancel(&mut self) -> Vec<Command> {
+        if self.download.take().is_some() {
+            self.end();
+            return Vec::new();
+        }
         if std::mem::take(&mut self.waiting) {
             self.end();
             return Vec::new();
@@ -323,6 +471,10 @@ impl EvaluationSession {
     pub fn close(&mut self) -> Vec<Command> {
         self.end();
         self.waiting = false;
+        self.download = None;
+        self.kept = None;
+        self.restored = false;
+        self.not_kept = None;
         self.data = None;
         self.error = None;
         self.results = None;
@@ -370,17 +522,24 @@ impl EvaluationSession {
     /// A model was loaded by a fresh worker.
     pub fn opened(&mut self) -> Vec<Command> {
         self.ready = true;
-        match self.waiting {
+        let mut commands = match self.waiting {
             true => self.send_files(),
             false => Vec::new(),
+        };
+        if !std::mem::replace(&mut self.asked, true) && self.data.is_none() {
+            commands.push(Command::Send(EvaluationRequest::Kept));
         }
+        commands
     }
 
     /// A fresh worker starts: it knows nothing yet.
     pub fn disconnected(&mut self) {
         self.ready = false;
         self.held = false;
-        if let Some(task) = self.task.filter(|_| !self.waiting) {
+        if let Some(task) = self
+            .task
+            .filter(|_| !self.waiting && self.download.is_none())
+        {
             self.end();
             self.error = Some((
                 task,
@@ -390,6 +549,17 @@ impl EvaluationSession {
     }
 
     pub fn on_event(&mut self, event: EvaluationEvent) -> Vec<Command> {
+        if event == EvaluationEvent::Cancelled {
+            self.chosen_meanwhile = false;
+        }
+        let mut commands = self.take_event(event);
+        if self.chosen_meanwhile && self.can_start() {
+            commands.extend(self.use_choices());
+        }
+        commands
+    }
+
+    fn take_event(&mut self, event: EvaluationEvent) -> Vec<Command> {
         match event {
             EvaluationEvent::Progress { stage, done, total } => {
                 // One that was on its way may come after the end.
@@ -403,12 +573,29 @@ impl EvaluationSession {
                     (results.report.evaluation.mistakes.iter())
                         .any(|mistake| found.iter().any(|(path, _)| *path == mistake.path))
                 };
-                if self.results.as_ref().is_some_and(mistaken) {
-                    self.revision += 1;
-                }
+                let mistaken = self.results.as_ref().is_some_and(mistaken);
                 self.pictures.extend(found);
+                if mistaken {
+                    self.revision += 1;
+                    return vec![Command::Keep];
+                }
                 return Vec::new();
             }
+            EvaluationEvent::Kept(state) => {
+                if let Some(state) = state.filter(|_| self.data.is_none()) {
+                    self.kept = KeptState::parse(&state);
+                    if self.kept.is_none() {
+                        let error = "What an earlier visit kept of an evaluation cannot be read any more. Choose the images again.";
+                        self.error = Some((EvaluationTask::Evaluate, error.into()));
+                    }
+                }
+                return Vec::new();
+            }
+            EvaluationEvent::NotKept { error } => {
+                self.not_kept = Some(error);
+                return Vec::new();
+            }
+            EvaluationEvent::Restored => self.held = true,
             EvaluationEvent::Failed { error } => {
                 let task = self.task.unwrap_or(EvaluationTask::Evaluate);
                 self.error = Some((task, sentence(&error)));
@@ -420,10 +607,13 @@ impl EvaluationSession {
                 return self.evaluated(*outcome);
             }
             event => {
-                if let Some(results) = &mut self.results {
-                    results.add(event);
-                    self.revision += 1;
-                }
+                self.end();
+                let Some(results) = &mut self.results else {
+                    return Vec::new();
+                };
+                results.add(event);
+                self.revision += 1;
+                return vec![Command::Keep];
             }
         }
         self.end();
@@ -450,63 +640,11 @@ impl EvaluationSession {
             .filter(|path| !self.pictures.contains_key(path))
             .collect();
         self.results = Some(results);
-        match paths.is_empty() {
-            true => Vec::new(),
-            false => vec![Command::Send(EvaluationRequest::Pictures { paths })],
+        let mut commands = vec![Command::Keep];
+        if !paths.is_empty() {
+            commands.push(Command::Send(EvaluationRequest::Pictures { paths }));
         }
-    }
-}
-
-impl Results {
-    fn right(&self) -> Vec<bool> {
-        (self.images.iter())
-            .map(|image| image.truth == image.answer)
-            .collect()
-    }
-
-    fn add(&mut self, event: EvaluationEvent) {
-        match event {
-            EvaluationEvent::Prompts { comparison, notes } => {
-                self.report.prompts = Some(comparison);
-                let new = notes.into_iter().filter(|n| !self.report.notes.contains(n));
-                let new: Vec<String> = new.collect();
-                self.report.notes.extend(new);
-            }
-            EvaluationEvent::Shots(curve) => self.report.shots = Some(curve),
-            EvaluationEvent::Limit(result) => {
-                let limits = &mut self.report.limits;
-                limits.retain(|known| known.name != result.name);
-                limits.push(result);
-                let place = |name: &str| Limit::ALL.iter().position(|limit| limit.name() == name);
-                limits.sort_by_key(|limit| place(&limit.name));
-            }
-            _ => {}
-        }
-    }
-
-    /// Keeps what still holds of earlier results on the same images: of the same model with
-    /// other templates, or of another model, with which this one is then compared.
-    fn carry_over(&mut self, before: Results) {
-        let same = |(a, b): (&EvaluatedImage, &EvaluatedImage)| a.path == b.path;
-        if self.images.len() != before.images.len()
-            || !self.images.iter().zip(&before.images).all(same)
-        {
-            return;
-        }
-        let right = before.right();
-        let report = &mut self.report;
-        if report.model == before.report.model {
-            report.prompts = before.report.prompts;
-            report.limits = before.report.limits;
-            let kept = TEMPLATES_OF_THEIR_OWN.map(Limit::name);
-            (report.limits).retain(|limit| kept.contains(&limit.name.as_str()));
-        } else if report.templates == before.report.templates {
-            self.report.comparison = Some(ModelComparison {
-                model: before.report.model,
-                metrics: before.report.metrics,
-                test: McNemar::new(&self.right(), &right),
-            });
-        }
+        commands
     }
 }
 
@@ -552,7 +690,8 @@ pub fn stage_text(progress: &StageProgress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{LimitResult, PromptComparison};
+    use crate::engine::messages::EvaluatedImage;
+    use crate::eval::{LimitResult, PromptComparison, Report};
 
     fn outcome(model: &str, answers: &[u32]) -> EvaluationEvent {
         let mut report = Report {
@@ -584,7 +723,7 @@ mod tests {
     fn evaluated(model: &str, answers: &[u32]) -> EvaluationSession {
         let mut session = EvaluationSession::default();
         session.opened();
-        session.open("pets".into());
+        session.open("pets".into(), DataSource::Disk);
         session.on_event(outcome(model, answers));
         session
     }
@@ -592,17 +731,31 @@ mod tests {
     #[test]
     fn images_wait_for_the_model_and_mistakes_are_shown() {
         let mut session = EvaluationSession::default();
-        assert!(session.open("pets".into()).is_empty());
+        assert_eq!(
+            session.open("pets".into(), DataSource::Disk),
+            [Command::Keep]
+        );
         assert_eq!(session.task, Some(EvaluationTask::Evaluate));
         assert!(session.waits() && session.pause(true).is_empty());
         let sent = session.opened();
-        assert_eq!(sent, [Command::SendFiles(vec![DEFAULT_TEMPLATE.into()])]);
+        let templates = vec![DEFAULT_TEMPLATE.into()];
+        let class_names = Vec::new();
+        assert_eq!(
+            sent,
+            [Command::SendFiles {
+                templates,
+                class_names
+            }]
+        );
         assert!(session.opened().is_empty(), "once");
         let asked = session.on_event(outcome("a", &[1, 0]));
         let paths = vec!["0.png".to_owned()];
         assert_eq!(
             asked,
-            [Command::Send(EvaluationRequest::Pictures { paths })]
+            [
+                Command::Keep,
+                Command::Send(EvaluationRequest::Pictures { paths })
+            ]
         );
         assert!(session.can_start());
         let before = session.revision;
@@ -659,16 +812,48 @@ mod tests {
             session.on_event(EvaluationEvent::Limit(result));
         }
         session.templates = TemplateChoice::LabelOnly;
-        let sent = session.use_templates();
+        let sent = session.use_choices();
         let templates = vec!["{label}".to_owned()];
         assert_eq!(
             sent,
-            [Command::Send(EvaluationRequest::Evaluate { templates })]
+            [Command::Send(EvaluationRequest::Evaluate {
+                templates,
+                class_names: Vec::new()
+            })]
         );
-        session.on_event(outcome("a", &[0, 0]));
+        let EvaluationEvent::Evaluated(mut other) = outcome("a", &[0, 0]) else {
+            panic!("no outcome");
+        };
+        other.report.templates = vec![LABEL_ONLY.into()];
+        session.on_event(EvaluationEvent::Evaluated(other));
         let limits = &session.results.as_ref().unwrap().report.limits;
         let names: Vec<&str> = limits.iter().map(|limit| limit.name.as_str()).collect();
         assert_eq!(names, ["Counting", "Negation"]);
+    }
+
+    #[test]
+    fn what_is_chosen_meanwhile_is_used_afterwards() {
+        let mut session = evaluated("a", &[0]);
+        session.try_limit(Limit::Counting);
+        session.templates = TemplateChoice::LabelOnly;
+        assert!(session.use_choices().is_empty());
+        let sent = session.on_event(EvaluationEvent::Limit(LimitResult::default()));
+        let templates = vec![LABEL_ONLY.to_owned()];
+        let class_names = Vec::new();
+        assert_eq!(
+            sent,
+            [
+                Command::Keep,
+                Command::Send(EvaluationRequest::Evaluate {
+                    templates,
+                    class_names
+                })
+            ]
+        );
+        session.templates = TemplateChoice::Default;
+        session.use_choices();
+        assert!(session.on_event(EvaluationEvent::Cancelled).is_empty());
+        assert!(session.can_start());
     }
 
     #[test]
@@ -762,6 +947,183 @@ mod tests {
         };
         assert_eq!(paths.len(), 6);
         assert!(session.show_cell(1, 0).is_empty());
+    }
+
+    /// What a session keeps, as a later visit reads it.
+    fn later(session: &EvaluationSession) -> EvaluationSession {
+        let state = serde_json::to_string(&session.to_keep().unwrap()).unwrap();
+        let mut later = EvaluationSession::default();
+        let asked = later.opened();
+        assert_eq!(asked, [Command::Send(EvaluationRequest::Kept)]);
+        assert!(
+            later
+                .on_event(EvaluationEvent::Kept(Some(state)))
+                .is_empty()
+        );
+        later
+    }
+
+    #[test]
+    fn a_later_visit_shows_what_an_earlier_one_found() {
+        let mut session = evaluated("a", &[0, 1]);
+        session.templates = TemplateChoice::LabelOnly;
+        session.names = NameChoice::Written;
+        session.written_names = "cat\n dog ".into();
+        session.use_choices();
+        session.on_event(outcome("a", &[0, 0]));
+        let pictures = vec![
+            ("0.png".into(), "data:0".into()),
+            ("1.png".into(), "data:1".into()),
+        ];
+        session.on_event(EvaluationEvent::Pictures(pictures));
+        session.on_event(EvaluationEvent::Prompts {
+            comparison: PromptComparison::default(),
+            notes: Vec::new(),
+        });
+        let mut later = later(&session);
+        let sent = later.restore();
+        assert_eq!(
+            sent,
+            [Command::Send(EvaluationRequest::Restore {
+                templates: vec![DEFAULT_TEMPLATE.into()],
+                class_names: vec!["cat".into(), "dog".into()],
+            })]
+        );
+        assert_eq!(later.results, session.results);
+        assert_eq!(later.pictures.len(), 1, "that of the mistake");
+        assert!(!later.can_start());
+        later.on_event(EvaluationEvent::Restored);
+        assert!(later.can_start() && later.kept.is_none());
+        // The images are wanted for another model.
+        assert!(later.evaluate().is_empty());
+        assert!(later.error.as_ref().unwrap().1.contains("“pets” again"));
+        // The same images go on with the figures, others do not.
+        later.open("pets".into(), DataSource::Disk);
+        later.on_event(outcome("a", &[0, 0]));
+        let mut prompts = session.results.clone().unwrap();
+        prompts.report.templates = vec![DEFAULT_TEMPLATE.into()];
+        assert_eq!(later.results, Some(prompts));
+        later.open("others".into(), DataSource::Disk);
+        assert_eq!(later.results, None);
+    }
+
+    #[test]
+    fn an_interrupted_evaluation_is_offered_again() {
+        let mut session = EvaluationSession::default();
+        session.opened();
+        session.templates = TemplateChoice::Set("cifar10".into());
+        session.open("samples".into(), DataSource::Samples);
+        let mut again = later(&session);
+        assert_eq!(again.restore(), [Command::Reopen(DataSource::Samples)]);
+        again.open("samples".into(), DataSource::Samples);
+        assert_eq!(again.templates, TemplateChoice::Set("cifar10".into()));
+        let mut other = later(&session);
+        other.open("others".into(), DataSource::Disk);
+        assert_eq!(other.templates, TemplateChoice::Default);
+        let mut gone = later(&session);
+        assert_eq!(gone.forget(), [Command::Send(EvaluationRequest::Close)]);
+        assert!(gone.kept.is_none());
+
+        let mut broken = EvaluationSession::default();
+        broken.on_event(EvaluationEvent::Kept(Some("{".into())));
+        assert!(broken.error.unwrap().1.contains("cannot be read"));
+        let mut none = EvaluationSession::default();
+        none.on_event(EvaluationEvent::Kept(None));
+        assert!(none.error.is_none() && none.kept.is_none());
+    }
+
+    #[test]
+    fn a_data_set_is_downloaded() {
+        let mut session = EvaluationSession::default();
+        session.opened();
+        assert!(session.open_address("nowhere", "https://hub").is_err());
+        assert!(session.task.is_none());
+        let sent = session
+            .open_address("https://x.org/pets", "https://hub")
+            .unwrap();
+        let Some(Command::Download(address, source)) = sent.last() else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(address.base, "https://x.org/pets/");
+        session.downloading(Download {
+            bytes: 5,
+            ..Download::default()
+        });
+        assert_eq!(session.download.unwrap().bytes, 5);
+        assert!(session.pause(true).is_empty());
+        assert!(session.cancel().is_empty());
+        assert!(session.task.is_none() && session.download.is_none());
+        session.download_failed("late");
+        assert!(session.error.is_none(), "it was cancelled");
+        session.open_address("https://x.org/pets", "").unwrap();
+        session.download_failed("no such file");
+        assert_eq!(session.error.as_ref().unwrap().1, "No such file.");
+        session.open_address("https://x.org/pets", "").unwrap();
+        assert!(
+            session
+                .open_address("https://x.org/b", "")
+                .unwrap()
+                .is_empty()
+        );
+        session.open("pets".into(), source.clone());
+        assert!(session.download.is_none() && session.error.is_none());
+        // What was open stays until then.
+        session.on_event(outcome("a", &[0]));
+        session.open_address("https://x.org/b", "").unwrap();
+        session.download_failed("no such file");
+        assert!(session.results.is_some() && session.can_start());
+    }
+
+    #[test]
+    fn other_class_names_drop_what_depends_on_them() {
+        let named = |name: &str| {
+            let EvaluationEvent::Evaluated(mut outcome) = outcome("a", &[0]) else {
+                panic!("no outcome");
+            };
+            outcome
+                .report
+                .evaluation
+                .classes
+                .push(crate::eval::ClassResult {
+                    name: name.into(),
+                    images: 1,
+                    right: 0,
+                });
+            EvaluationEvent::Evaluated(outcome)
+        };
+        let mut session = evaluated("a", &[0]);
+        session.on_event(named("0"));
+        session.on_event(EvaluationEvent::Prompts {
+            comparison: PromptComparison::default(),
+            notes: Vec::new(),
+        });
+        for limit in [Limit::Negation, Limit::Counting] {
+            let name = limit.name().into();
+            let result = LimitResult {
+                name,
+                ..LimitResult::default()
+            };
+            session.on_event(EvaluationEvent::Limit(result));
+        }
+        assert_eq!(session.names_problem(), None);
+        session.names = NameChoice::Written;
+        assert!(session.names_problem().is_some() && session.use_choices().is_empty());
+        session.names = NameChoice::Set("mnist".into());
+        let sent = session.use_choices();
+        assert!(
+            matches!(&sent[..], [Command::Send(EvaluationRequest::Evaluate { class_names, .. })]
+                if class_names.len() == 10)
+        );
+        session.on_event(named("airplane"));
+        let report = &session.results.as_ref().unwrap().report;
+        assert_eq!((report.prompts.as_ref(), report.limits.len()), (None, 1));
+        for choice in [
+            NameChoice::Own,
+            NameChoice::Written,
+            NameChoice::Set("x".into()),
+        ] {
+            assert_eq!(NameChoice::of_value(&choice.value()), choice);
+        }
     }
 
     #[test]
