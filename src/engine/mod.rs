@@ -13,6 +13,8 @@ mod device;
 #[cfg(feature = "training")]
 pub mod evaluation;
 #[cfg(feature = "compute")]
+pub mod heat_map;
+#[cfg(feature = "compute")]
 mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod library;
