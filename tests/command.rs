@@ -1182,7 +1182,14 @@ fn labels_are_located() {
     let out = folder.path().join("maps");
     let scene = scene.display().to_string();
     let out = out.display().to_string();
-    let locate = ["locate", &scene, "--labels", "pizza,guitar", "--device", "cpu"];
+    let locate = [
+        "locate",
+        &scene,
+        "--labels",
+        "pizza,guitar",
+        "--device",
+        "cpu",
+    ];
 
     let found = json(&[&locate[..], &["--json", "--out", &out]].concat());
     let image = &found["images"][0];
@@ -1190,10 +1197,16 @@ fn labels_are_located() {
     let inside = |label: &Value, from: f64| {
         let [x, y] = ["x", "y"].map(|key| label[key].as_f64().unwrap());
         let (x, y) = (x * 480.0, y * 320.0);
-        assert!((from..from + 180.0).contains(&x) && (70.0..250.0).contains(&y), "{label}");
+        assert!(
+            (from..from + 180.0).contains(&x) && (70.0..250.0).contains(&y),
+            "{label}"
+        );
     };
     let labels = image["labels"].as_array().unwrap();
-    assert_eq!([&labels[0]["label"], &labels[1]["label"]], ["pizza", "guitar"]);
+    assert_eq!(
+        [&labels[0]["label"], &labels[1]["label"]],
+        ["pizza", "guitar"]
+    );
     inside(&labels[0], 30.0);
     inside(&labels[1], 270.0);
     for label in labels {
@@ -1211,7 +1224,10 @@ fn labels_are_located() {
 
     let shown = clip(&locate);
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("% from the left") && shown.contains("pizza"), "{shown}");
+    assert!(
+        shown.contains("% from the left") && shown.contains("pizza"),
+        "{shown}"
+    );
 
     let none = failure(&["locate", &scene, "--labels", " , "]);
     assert!(none.contains("enter at least one"), "{none}");

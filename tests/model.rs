@@ -9,9 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{
-    Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision, read_back,
-};
+use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision, read_back};
 use clip::preprocess::decode;
 use clip::train::{
     AdamWHyperParameters, TrainError, TrainMode, TrainOptions, TrainableParams, Trainer,
@@ -529,10 +527,7 @@ fn dense_features_equal_the_reference() {
             let step = if name.contains("resnet") { 32 } else { 8 };
             for DensePlaces { grid, features } in &cases {
                 let [height, width] = grid.map(|places| places * step);
-                let image = TensorData::new(
-                    formula(3 * height * width),
-                    [1, 3, height, width],
-                );
+                let image = TensorData::new(formula(3 * height * width), [1, 3, height, width]);
                 let image = Tensor::<4>::from_data(image, &Device::flex());
                 let places = model.dense_image_features(image);
                 let [_, rows, columns, embed_dim] = places.dims();

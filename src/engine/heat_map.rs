@@ -36,7 +36,9 @@ impl Engine {
         let [height, width] = [rows * step, columns * step];
         let pixels = preprocess_whole(picture, self.preprocess(), [height, width]);
         let pixels = TensorData::new(pixels, [1, 3, height, width]);
-        let features = self.model.dense_image_features(Tensor::from_data(pixels, self.device()));
+        let features = self
+            .model
+            .dense_image_features(Tensor::from_data(pixels, self.device()));
         let features = read_back(features).await?;
         if features.iter().any(|value| !value.is_finite()) {
             return Err(EngineError::NotFinite);
@@ -62,10 +64,10 @@ fn grid_of(grid: usize, [height, width]: [u32; 2]) -> [usize; 2] {
     }
 }
 
-/// PNG file of a heat map alone, transparent, in the proportions of a picture. `side` is its longer side,
-/// in pixels.
-pub fn overlay_png(map: &HeatMap, picture: &DecodedImage, side: u32) -> Result<Vec<u8>, ImageError> {
-    let [width, height] = fitted([picture.width(), picture.height()], side);
+/// PNG file of a heat map alone, transparent, for a picture of `size`, width and height. Its own longer
+/// side has at most `side` pixels.
+pub fn overlay_png(map: &HeatMap, size: [u32; 2], side: u32) -> Result<Vec<u8>, ImageError> {
+    let [width, height] = fitted(size, side);
     let pixels = map.overlay(width as usize, height as usize);
     png(&pixels, [width, height], ExtendedColorType::Rgba8)
 }
@@ -138,7 +140,7 @@ mod tests {
             pixel.iter().map(|value| u32::from(*value)).sum::<u32>()
         };
         assert!(brightness(100, 100) + 150 < brightness(1200, 600));
-        let overlay = decode(&overlay_png(&map, &picture, 100).unwrap()).unwrap();
+        let overlay = decode(&overlay_png(&map, [2000, 1000], 100).unwrap()).unwrap();
         assert_eq!([overlay.width(), overlay.height()], [100, 50]);
         assert_eq!(overlay.channels(), 4);
         // What is smaller keeps its size.

@@ -18,7 +18,11 @@ pub mod heat_map;
 mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod library;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod locator;
 pub mod messages;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod neutral_words;
 pub mod rankings;
 pub mod reports;
 #[cfg(all(test, feature = "command"))]

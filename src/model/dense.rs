@@ -89,10 +89,7 @@ impl MapHead {
     /// attention is then 1.
     fn forward_dense(&self, tokens: Tensor<3>) -> Tensor<3> {
         let width = tokens.dims()[2];
-        let value = self
-            .in_proj
-            .forward(tokens)
-            .narrow(2, 2 * width, width);
+        let value = self.in_proj.forward(tokens).narrow(2, 2 * width, width);
         let x = self.out_proj.forward(value);
         (self.mlp).forward_residual(self.ln.forward(x.clone()), x)
     }

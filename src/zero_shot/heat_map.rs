@@ -58,18 +58,10 @@ pub struct Peak {
 }
 
 impl HeatMap {
-    /// Lowest and highest similarity.
-    pub fn range(&self) -> (f32, f32) {
-        (self.similarities.iter()).fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), s| {
-            (low.min(*s), high.max(*s))
-        })
-    }
-
     /// Centre of the place with the highest similarity.
     pub fn peak(&self) -> Peak {
-        let (_, similarity) = self.range();
-        let place = (self.similarities.iter()).position(|s| *s == similarity);
-        let place = place.unwrap_or_default();
+        let places = self.similarities.iter().copied().enumerate();
+        let (place, similarity) = (places.max_by(|a, b| a.1.total_cmp(&b.1))).unwrap_or_default();
         let centre = |index: usize, count: usize| (index as f64 + 0.5) / count as f64;
         Peak {
             x: centre(place % self.columns, self.columns),
@@ -79,9 +71,13 @@ impl HeatMap {
     }
 
     /// Colours that cover the picture: `[height, width, 4]`, red, green, blue and alpha, with a ring
-    /// around the [`Self::peak`].
+    /// around the [`Self::peak`]. They run from the median to the highest similarity, so that the
+    /// lower half of the places is dark.
     pub fn overlay(&self, width: usize, height: usize) -> Vec<u8> {
-        let (low, high) = self.range();
+        let mut sorted = self.similarities.clone();
+        sorted.sort_by(f32::total_cmp);
+        let low = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        let high = sorted.last().copied().unwrap_or_default();
         let span = (high - low).max(f32::MIN_POSITIVE);
         let peak = self.peak();
         let (peak_x, peak_y) = (peak.x * width as f64, peak.y * height as f64);
@@ -108,7 +104,11 @@ impl HeatMap {
         let around = |share: f64, count: usize| {
             let at = (share * count as f64 - 0.5).clamp(0.0, (count - 1) as f64);
             let before = at as usize;
-            (before, (before + 1).min(count - 1), (at - before as f64) as f32)
+            (
+                before,
+                (before + 1).min(count - 1),
+                (at - before as f64) as f32,
+            )
         };
         let (left, right, across) = around(x, self.columns);
         let (upper, lower, down) = around(y, self.rows);
@@ -160,15 +160,20 @@ mod tests {
         };
         assert!((map.at(0.5, 0.9) - 0.2).abs() < 1e-6);
         assert_eq!([map.at(0.0, 0.0), map.at(1.0, 1.0)], [0.1, 0.3]);
+        let map = HeatMap {
+            columns: 4,
+            similarities: vec![0.1, 0.2, 0.1, 0.3],
+            ..map
+        };
         let pixels = map.overlay(400, 100);
         assert_eq!(pixels.len(), 400 * 100 * 4);
         let at = |x: usize, y: usize| &pixels[(y * 400 + x) * 4..][..3];
-        assert_eq!(at(300, 50), HEAT_COLOURS[3].0);
+        assert_eq!(at(350, 50), HEAT_COLOURS[3].0);
         assert_eq!(at(10, 50), HEAT_COLOURS[0].0);
         // The ring.
-        assert_eq!(at(303, 50), [255; 3]);
+        assert_eq!(at(353, 50), [255; 3]);
         let even = HeatMap {
-            similarities: vec![0.2; 2],
+            similarities: vec![0.2; 4],
             ..map
         };
         assert!(even.overlay(3, 3).chunks(4).all(|pixel| pixel[3] > 100));

@@ -8,7 +8,7 @@ mod sets;
 mod templates;
 
 pub use heat_map::{DenseFeatures, HEAT_COLOURS, HeatMap, Peak};
-pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
+pub use rejection::{DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection, neutral_words};
 pub use scoring::Scoring;
 pub use sets::{TemplateSet, compared_sets, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};

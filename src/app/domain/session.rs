@@ -3,11 +3,14 @@
 //! It combines the reducers of the [`Worker`], the [`Pictures`] and the [`Question`].
 
 use super::notice::Notice;
-use super::pictures::{Picture, PictureState, Pictures, Timing};
+use super::pictures::{HeatState, Picture, PictureState, Pictures, Timing};
 use super::question::Question;
 use super::ranking::SharedLabels;
+use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
-use crate::engine::messages::{Activation, DeviceChoice, Event, ImageId, ModelSource, Request};
+use crate::engine::messages::{
+    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, Request,
+};
 
 /// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Session {
     pub worker: Worker,
     pub pictures: Pictures,
     pub question: Question,
+    /// When to say that no label fits.
+    pub rejection: RejectionSettings,
     /// Set while a cancel is under way.
     pub cancelling: bool,
     cancels: u32,
@@ -45,6 +50,7 @@ impl Session {
             worker: Worker::new(choice),
             pictures: Pictures::new(),
             question: Question::new(),
+            rejection: RejectionSettings::default(),
             cancelling: false,
             cancels: 0,
             labels: SharedLabels::default(),
@@ -123,6 +129,58 @@ impl Session {
             // To be heard of on the CPU.
             true => Vec::new(),
             false => self.start_over(),
+        }
+    }
+
+    /// The visitor sets when to say that no label fits.
+    pub fn reject_by(&mut self, settings: RejectionSettings) -> Vec<Command> {
+        let asked = settings.on != self.rejection.on;
+        self.rejection = settings;
+        match asked && self.worker.ready() {
+            true => vec![Command::Send(Request::Reject(settings.on))],
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether no label fits a picture well, and how well they do, 0 to 1; `None` where that is not
+    /// known or not wanted.
+    pub fn fit(&self, picture: &Picture) -> Option<(bool, f32)> {
+        let ranking = self.pictures.answer_of(picture)?;
+        if !self.rejection.on {
+            return None;
+        }
+        let (fit, least) = match self.independent() {
+            true => (
+                ranking.iter().next()?.probability,
+                self.rejection.probability,
+            ),
+            false => (self.pictures.fit_of(picture)?, self.rejection.share),
+        };
+        Some((fit < least, fit))
+    }
+
+    /// Whether the model gives each label a probability of its own.
+    pub fn independent(&self) -> bool {
+        self.worker
+            .model
+            .as_ref()
+            .is_some_and(|model| model.independent)
+    }
+
+    /// Shows where in a picture a label fits, or takes that away again.
+    pub fn toggle_heat(&mut self, id: ImageId, label: String) -> Vec<Command> {
+        match self.worker.ready() && self.pictures.toggle_heat(id, &label) {
+            true => vec![locate(id, label, HeatMapDrawing::Overlay)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Asks for the picture under its heat map, to be saved.
+    pub fn save_heat(&self, id: ImageId) -> Vec<Command> {
+        let picture = self.pictures.get(id).filter(|_| self.worker.ready());
+        match picture.and_then(|picture| self.pictures.heat_of(picture)) {
+            Some(heat) => vec![locate(id, heat.label.clone(), HeatMapDrawing::Picture)],
+            None => Vec::new(),
         }
     }
 
@@ -264,6 +322,9 @@ impl Session {
                     .map(|note| Command::Notify(Notice::info(note.clone())))
                     .collect();
                 self.worker.opened(model, device);
+                if self.rejection.on {
+                    commands.push(Command::Send(Request::Reject(true)));
+                }
                 commands.extend(self.classify());
                 commands.extend(self.send_pending());
                 return commands;
@@ -310,6 +371,22 @@ impl Session {
                     }
                 }
             }
+            Event::Fits { question, fits } => {
+                if question == self.question.number {
+                    for (image, fit) in fits {
+                        self.pictures.fits(image, fit);
+                    }
+                }
+            }
+            Event::Located {
+                image, label, peak, ..
+            } => self.pictures.heat(image, &label, HeatState::Shown(peak)),
+            Event::LocateFailed {
+                image,
+                label,
+                error,
+                ..
+            } => self.pictures.heat(image, &label, HeatState::Failed(error)),
             Event::Cancelled { images } => {
                 self.cancelling = false;
                 self.pictures.dropped(images);
@@ -347,6 +424,14 @@ impl Session {
         let notice = notice.map(Command::Notify);
         notice.into_iter().chain(self.start()).collect()
     }
+}
+
+fn locate(image: ImageId, label: String, drawing: HeatMapDrawing) -> Command {
+    Command::Send(Request::Locate {
+        image,
+        label,
+        drawing,
+    })
 }
 
 #[cfg(test)]

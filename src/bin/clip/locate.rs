@@ -132,7 +132,9 @@ fn line(label: &str, map: &HeatMap, file: Option<&Path>) -> String {
 
 fn described(label: &str, map: &HeatMap, file: Option<&Path>) -> Value {
     let peak = map.peak();
-    let rows: Vec<Value> = (map.similarities.chunks(map.columns)).map(numbers).collect();
+    let rows: Vec<Value> = (map.similarities.chunks(map.columns))
+        .map(numbers)
+        .collect();
     let mut described = json!({
         "label": label,
         "x": peak.x,
