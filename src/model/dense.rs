@@ -15,7 +15,7 @@ use super::{
     AttentionPool2d, Clip, ImageEncoder, MapHead, ModifiedResNet, ResidualAttentionBlock,
     Transformer, VisionTransformer,
 };
-use crate::ops::{multi_head, normalize, pool_value};
+use crate::ops::{into_contiguous, multi_head, normalize, pool_value};
 
 impl Clip {
     /// `[batch, 3, height, width]`, normalised pixels, to unit vectors `[batch, rows, columns,
@@ -44,7 +44,7 @@ impl VisionTransformer {
             }
             None => {
                 let x = self.ln_post.forward(self.transformer.forward_dense(x));
-                x.narrow(1, 1, rows * columns)
+                into_contiguous(x.narrow(1, 1, rows * columns))
             }
         };
         let x = match &self.proj {
@@ -90,7 +90,7 @@ impl MapHead {
     fn forward_dense(&self, tokens: Tensor<3>) -> Tensor<3> {
         let width = tokens.dims()[2];
         let value = self.in_proj.forward(tokens).narrow(2, 2 * width, width);
-        let x = self.out_proj.forward(value);
+        let x = self.out_proj.forward(into_contiguous(value));
         (self.mlp).forward_residual(self.ln.forward(x.clone()), x)
     }
 }

@@ -348,6 +348,29 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_picture_is_seen_at_any_size() {
+        // Left half red, right half blue; the crop of a wide picture would see neither end.
+        let row = [[255, 0, 0], [0, 0, 255]]
+            .map(|colour| colour.repeat(8))
+            .concat();
+        let picture = DecodedImage::new(16, 4, 3, row.repeat(4)).expect("picture");
+        let config = PreprocessConfig {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            interpolation: Interpolation::Nearest,
+            ..PreprocessConfig::openai(4)
+        };
+        let values = preprocess_whole(&picture, &config, [2, 6]);
+        let plane = [[1.0, 1.0, 1.0, 0.0, 0.0, 0.0].repeat(2), [0.0; 12].to_vec()];
+        assert_eq!(values[..24], plane.concat());
+        assert_eq!(values[24..27], [0.0; 3]);
+        assert_eq!(values[27..30], [1.0; 3]);
+        let clear = DecodedImage::new(1, 1, 4, vec![9, 9, 9, 0]).expect("picture");
+        assert_eq!(to_rgb(&clear, [255; 3]), [255; 3]);
+        assert_eq!(to_rgb(&picture, [255; 3])[..3], [255, 0, 0]);
+    }
+
+    #[test]
     fn extreme_shapes_and_sizes_do_not_fail() {
         for (width, height) in [(1, 1), (1, 5000), (70_000, 1), (3, 2)] {
             let picture = DecodedImage::new(width, height, 1, vec![9; (width * height) as usize])

@@ -51,3 +51,19 @@ impl RejectionSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_model_has_its_threshold_and_what_was_stored_is_read() {
+        let settings = RejectionSettings::default().with_threshold(true, 0.75);
+        assert_eq!(
+            [true, false].map(|kind| settings.threshold(kind)),
+            [0.75, 0.3]
+        );
+        let stored: RejectionSettings = serde_json::from_str(r#"{"on":true}"#).unwrap_or_default();
+        assert_eq!((stored.on, stored.share), (true, DEFAULT_REJECTION));
+    }
+}

@@ -439,7 +439,7 @@ mod tests {
     use super::super::pictures::work;
     use super::super::worker::WorkerState;
     use super::*;
-    use crate::engine::messages::{DeviceInfo, LoadStage, ModelInfo};
+    use crate::engine::messages::{DeviceInfo, LoadStage, ModelInfo, Peak};
     use crate::engine::rankings::Rankings;
 
     fn ready(gpu: bool) -> Event {
@@ -505,6 +505,98 @@ mod tests {
                 .is_empty()
         );
         session
+    }
+
+    #[test]
+    fn a_heat_map_is_asked_for_shown_and_taken_away() {
+        let mut session = session(1);
+        session.on_event(ready(false), 0.0);
+        assert!(
+            session.toggle_heat(1, "cat".into()).is_empty(),
+            "not encoded yet"
+        );
+        session.on_event(encoded(1), 0.0);
+        session.on_event(answer(session.question.number, 1), 0.0);
+        let asked = |drawing| locate(1, "cat".into(), drawing);
+        let overlay = session.toggle_heat(1, "cat".into());
+        assert_eq!(overlay, [asked(HeatMapDrawing::Overlay)]);
+        let peak = Peak {
+            x: 0.25,
+            y: 0.5,
+            similarity: 0.3,
+        };
+        let located = |label: &str| Event::Located {
+            image: 1,
+            label: label.into(),
+            drawing: HeatMapDrawing::Overlay,
+            peak,
+        };
+        let state = |session: &Session| {
+            let picture = session.pictures.get(1).expect("it is there");
+            let heat = session.pictures.heat_of(picture);
+            heat.map(|heat| heat.state.clone())
+        };
+        session.on_event(located("dog"), 0.0);
+        assert_eq!(
+            state(&session),
+            Some(HeatState::Asked),
+            "that was another label"
+        );
+        session.on_event(located("cat"), 0.0);
+        assert_eq!(state(&session), Some(HeatState::Shown(peak)));
+        assert_eq!(session.save_heat(1), [asked(HeatMapDrawing::Picture)]);
+        // The same label once more, and other labels.
+        assert!(session.toggle_heat(1, "cat".into()).is_empty());
+        assert_eq!(state(&session), None);
+        session.toggle_heat(1, "cat".into());
+        session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        assert_eq!(state(&session), None);
+        assert!(session.save_heat(1).is_empty());
+        // A fresh worker will not answer.
+        session.toggle_heat(1, "dog".into());
+        session.start();
+        assert_eq!(state(&session), None);
+    }
+
+    #[test]
+    fn a_picture_is_rejected_below_the_threshold_of_its_kind_of_model() {
+        let mut session = session(1);
+        session.on_event(ready(false), 0.0);
+        session.on_event(encoded(1), 0.0);
+        let question = session.question.number;
+        session.on_event(answer(question, 1), 0.0);
+        let fit = |session: &Session| session.fit(session.pictures.get(1).expect("it is there"));
+        let fits = |question| Event::Fits {
+            question,
+            fits: vec![(1, 0.25)],
+        };
+        session.on_event(fits(question), 0.0);
+        assert_eq!(fit(&session), None, "off");
+        let on = RejectionSettings {
+            on: true,
+            ..RejectionSettings::default()
+        };
+        assert_eq!(
+            session.reject_by(on),
+            [Command::Send(Request::Reject(true))]
+        );
+        assert_eq!(fit(&session), Some((true, 0.25)));
+        assert!(session.reject_by(on.with_threshold(false, 0.2)).is_empty());
+        assert_eq!(fit(&session), Some((false, 0.25)));
+        // Of an older question.
+        session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        session.on_event(answer(question + 1, 1), 0.0);
+        session.on_event(fits(question), 0.0);
+        assert_eq!(fit(&session), None);
+        // A sigmoid model: the highest probability, which is 1.
+        if let Some(model) = &mut session.worker.model {
+            model.independent = true;
+        }
+        assert_eq!(fit(&session), Some((false, 1.0)));
+        // A worker that is ready is told.
+        session.start();
+        let commands = session.on_event(ready(false), 0.0);
+        assert_eq!(commands[0], Command::Send(Request::Reject(true)));
     }
 
     #[test]

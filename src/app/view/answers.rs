@@ -147,7 +147,7 @@ fn Threshold(
     let meaning = move || match independent.get() {
         true => "An image fits if the probability of a label reaches this.",
         false => {
-            "An image fits if the labels get this share of its probability among 1,400 everyday words."
+            "An image fits if the labels get this share of the probability, against some 1,400 everyday words."
         }
     };
     view! {

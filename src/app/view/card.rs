@@ -492,5 +492,16 @@ mod tests {
         rankings.push(image, [("cat".into(), 1.0, 0.2)]);
         session.on_event(Event::Answers { question, rankings }, 0.0);
         assert_eq!(status(&session), "");
+        let fits = vec![(image, 0.125)];
+        session.on_event(Event::Fits { question, fits }, 0.0);
+        let before = CardContext::of(&session);
+        session.reject_by(RejectionSettings {
+            on: true,
+            ..RejectionSettings::default()
+        });
+        assert_ne!(CardContext::of(&session), before);
+        let picture = session.pictures.get(image).expect("it is there");
+        let said = none_fits(&session, picture).unwrap_or_default();
+        assert_eq!(said, "None of these fits well (12.5 %); closest: cat.");
     }
 }
