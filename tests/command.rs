@@ -1185,3 +1185,73 @@ fn images_that_no_label_fits_are_rejected() {
     ]);
     assert!(error.contains("no number from 0 to 1"), "{error}");
 }
+
+/// Two drawings on white, far from each other: each label's place is in its own.
+#[test]
+fn labels_are_located() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = folder.path().join("scene.png");
+    let mut canvas = image::RgbImage::from_pixel(480, 320, image::Rgb([255; 3]));
+    for (name, x) in [("pizza", 30), ("guitar", 270)] {
+        let drawing = image::open(file(&format!("assets/samples/{name}.png"))).unwrap();
+        let drawing = drawing.resize_exact(180, 180, image::imageops::FilterType::Triangle);
+        let mut layer = image::DynamicImage::ImageRgb8(canvas);
+        image::imageops::overlay(&mut layer, &drawing, x, 70);
+        canvas = layer.into_rgb8();
+    }
+    canvas.save(&scene).unwrap();
+    let out = folder.path().join("maps");
+    let scene = scene.display().to_string();
+    let out = out.display().to_string();
+    let locate = [
+        "locate",
+        &scene,
+        "--labels",
+        "pizza,guitar",
+        "--device",
+        "cpu",
+    ];
+
+    let found = json(&[&locate[..], &["--json", "--out", &out]].concat());
+    let image = &found["images"][0];
+    assert_eq!([&image["width"], &image["height"]], [480, 320]);
+    let inside = |label: &Value, from: f64| {
+        let [x, y] = ["x", "y"].map(|key| label[key].as_f64().unwrap());
+        let (x, y) = (x * 480.0, y * 320.0);
+        assert!(
+            (from..from + 180.0).contains(&x) && (70.0..250.0).contains(&y),
+            "{label}"
+        );
+    };
+    let labels = image["labels"].as_array().unwrap();
+    assert_eq!(
+        [&labels[0]["label"], &labels[1]["label"]],
+        ["pizza", "guitar"]
+    );
+    inside(&labels[0], 30.0);
+    inside(&labels[1], 270.0);
+    for label in labels {
+        let rows = label["map"].as_array().unwrap();
+        assert_eq!(rows.len(), 12);
+        assert!(rows.iter().all(|row| row.as_array().unwrap().len() == 18));
+        let highest = (rows.iter().flat_map(|row| row.as_array().unwrap()))
+            .map(|similarity| similarity.as_f64().unwrap())
+            .fold(-1.0, f64::max);
+        assert_eq!(label["similarity"].as_f64().unwrap(), highest);
+        let picture = image::open(label["file"].as_str().unwrap()).unwrap();
+        assert_eq!([picture.width(), picture.height()], [480, 320]);
+    }
+    assert_ne!(labels[0]["file"], labels[1]["file"]);
+
+    let shown = clip(&locate);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("% from the left") && shown.contains("pizza"),
+        "{shown}"
+    );
+
+    let none = failure(&["locate", &scene, "--labels", " , "]);
+    assert!(none.contains("enter at least one"), "{none}");
+    let bad = failure(&["locate", "no-such-image.png", "--labels", "cat"]);
+    assert!(bad.contains("no-such-image.png"), "{bad}");
+}

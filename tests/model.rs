@@ -1,13 +1,15 @@
 //! The whole way from a model's folder to features and probabilities, against
 //! what open_clip and transformers computed (`tests/golden/`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision};
+use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision, read_back};
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
 use clip::train::{
@@ -19,7 +21,7 @@ use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
 
-use common::{golden, pixels};
+use common::{formula, golden, pixels};
 
 mod common;
 
@@ -558,4 +560,42 @@ fn damaged_models_are_refused_in_words() {
     assert!(refusal(&files).contains("token_embedding"));
     let missing = Folder::new(Path::new("no/such/folder"));
     assert!(matches!(missing, Err(HubError::Read { .. })));
+}
+
+#[derive(Deserialize)]
+struct DensePlaces {
+    grid: [usize; 2],
+    features: Vec<Vec<f32>>,
+}
+
+/// Features of places, at the model's size and at another one.
+#[test]
+fn dense_features_equal_the_reference() {
+    let file = fs::read(golden("dense.json")).unwrap();
+    let expected: BTreeMap<String, Vec<DensePlaces>> = serde_json::from_slice(&file).unwrap();
+    assert_eq!(expected.len(), 4);
+    for (name, cases) in expected {
+        for packing in [None, Some(WeightPrecision::AsStored)] {
+            let folder = Folder::new(&golden("models").join(&name)).unwrap();
+            let model = block_on(async {
+                let bundle = hub::open(&folder, None).await.unwrap();
+                let device = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap().device;
+                let loaded = hub::load(&folder, &bundle, &device, packing, &mut |_| ()).await;
+                loaded.unwrap().model
+            });
+            let step = if name.contains("resnet") { 32 } else { 8 };
+            for DensePlaces { grid, features } in &cases {
+                let [height, width] = grid.map(|places| places * step);
+                let image = TensorData::new(formula(3 * height * width), [1, 3, height, width]);
+                let image = Tensor::<4>::from_data(image, &Device::flex());
+                let places = model.dense_image_features(image);
+                let [_, rows, columns, embed_dim] = places.dims();
+                assert_eq!([rows, columns], *grid, "{name}");
+                let found = block_on(read_back(places)).unwrap();
+                let found: Vec<_> = found.chunks(embed_dim).map(<[f32]>::to_vec).collect();
+                let distance = farthest(&found, features);
+                assert!(distance < CPU, "{name} {grid:?}: {distance}");
+            }
+        }
+    }
 }

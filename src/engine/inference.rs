@@ -59,7 +59,7 @@ impl From<ReadBackError> for EngineError {
 
 /// Model on a device.
 pub struct Engine {
-    model: Clip,
+    pub(super) model: Clip,
     config: ClipConfig,
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,

@@ -21,7 +21,7 @@ use crate::train::{Method, MetricSeries, TrainingReport};
 pub use crate::data::Problem;
 pub use crate::hub::{CachedModel, ModelLocation, hub_dataset};
 pub use crate::model::{Activation, ModelInfo};
-pub use crate::zero_shot::Ranked;
+pub use crate::zero_shot::{Peak, Ranked};
 
 /// Requested device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,19 @@ pub enum Request {
         /// normalised.
         templates: Vec<String>,
     },
+    /// Asks where in a picture, whose file is attached, a label fits. Answered by
+    /// [`Event::Located`] or [`Event::LocateFailed`].
+    Locate {
+        /// Id of an encoded picture.
+        image: ImageId,
+        /// Label of the current question, or class of the trained head in use.
+        label: String,
+        /// What to draw.
+        drawing: HeatMapDrawing,
+    },
+    /// Whether to tell how well the labels fit, by [`Event::Fits`]. The neutral words are
+    /// encoded when nothing else is to be done.
+    Reject(bool),
     /// Cancels all pending work: pictures and prompts not yet encoded.
     Cancel,
     /// Benchmarks the encoders on synthetic input: batches of `images` and of `texts` (of
@@ -516,6 +529,36 @@ pub enum Event {
         /// Labels by probability, for each picture.
         rankings: Rankings,
     },
+    /// How well the labels fit some pictures: their share among everyday words, 0 to 1. Only of
+    /// models whose labels compete.
+    Fits {
+        /// Counter from [`Request::Classify`].
+        question: u32,
+        /// Share of each picture.
+        fits: Vec<(ImageId, f32)>,
+    },
+    /// Response to [`Request::Locate`]. A PNG file is attached.
+    Located {
+        /// Id of the picture.
+        image: ImageId,
+        /// The label.
+        label: String,
+        /// What was drawn.
+        drawing: HeatMapDrawing,
+        /// Where the label fits best.
+        peak: Peak,
+    },
+    /// A label could not be located.
+    LocateFailed {
+        /// Id of the picture.
+        image: ImageId,
+        /// The label.
+        label: String,
+        /// What was to be drawn.
+        drawing: HeatMapDrawing,
+        /// Text to show.
+        error: String,
+    },
     /// Response to [`Request::Cancel`], with the dropped pictures.
     Cancelled {
         /// Ids of the dropped pictures.
@@ -541,6 +584,15 @@ pub enum Event {
         /// Whether the GPU was lost.
         gpu: bool,
     },
+}
+
+/// Drawing of a heat map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeatMapDrawing {
+    /// Its colours alone, transparent.
+    Overlay,
+    /// The picture under its colours.
+    Picture,
 }
 
 /// Id of a picture, assigned by the page.

@@ -13,10 +13,16 @@ mod device;
 #[cfg(feature = "training")]
 pub mod evaluation;
 #[cfg(feature = "compute")]
+pub mod heat_map;
+#[cfg(feature = "compute")]
 mod inference;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod library;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod locator;
 pub mod messages;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod neutral_words;
 pub mod rankings;
 pub mod reports;
 #[cfg(all(test, feature = "command"))]

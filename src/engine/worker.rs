@@ -9,9 +9,12 @@ use crate::engine::decoder::{DecodeError, decode_file};
 use crate::engine::evaluation::browser::{BrowserFolder, BrowserStorage};
 use crate::engine::evaluation::job::Evaluations;
 use crate::engine::library::Library;
+use crate::engine::locator::{LocateError, Locator};
 use crate::engine::messages::{
-    DeviceChoice, DeviceInfo, Event, ImageId, LoadStage, ModelSource, Request, TrainingEvent,
+    DeviceChoice, DeviceInfo, Event, HeatMapDrawing, ImageId, LoadStage, ModelSource, Peak,
+    Request, TrainingEvent,
 };
+use crate::engine::neutral_words::NeutralWords;
 use crate::engine::rankings::Rankings;
 use crate::engine::training::browser::Browser;
 use crate::engine::training::{EventAttachments, Training};
@@ -19,7 +22,7 @@ use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_nam
 use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
-use crate::zero_shot;
+use crate::zero_shot::{self, Rejection};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -102,6 +105,8 @@ struct State {
     /// Features of encoded pictures.
     encoded: Vec<(ImageId, Vec<f32>)>,
     question: Option<Question>,
+    locator: Locator,
+    words: NeutralWords,
 }
 
 struct Question {
@@ -116,6 +121,8 @@ struct Question {
     encode_ms: f64,
     /// Zero-shot classifier, once all prompts are encoded.
     classifier: Option<Vec<Vec<f32>>>,
+    /// Neutral words that compete with the labels, if the page wants to know and they are encoded.
+    rejection: Option<Rejection>,
 }
 
 impl State {
@@ -145,6 +152,8 @@ impl State {
             waiting: VecDeque::new(),
             encoded: Vec::new(),
             question: None,
+            locator: Locator::default(),
+            words: NeutralWords::new(now),
         }
     }
 }
@@ -240,7 +249,38 @@ impl State {
                     encoded: 0,
                     encode_ms: 0.0,
                     classifier: None,
+                    rejection: None,
                 });
+            }
+            Request::Locate {
+                image,
+                label,
+                drawing,
+            } => {
+                let file = message.bytes.unwrap_or_default();
+                match self.locate(image, &file, &label, drawing).await {
+                    Ok((peak, png)) => {
+                        let located = Event::Located {
+                            image,
+                            label,
+                            drawing,
+                            peak,
+                        };
+                        post_bytes(&located, &[png]);
+                    }
+                    Err(error) => post(&Event::LocateFailed {
+                        image,
+                        label,
+                        drawing,
+                        error: error.to_string(),
+                    }),
+                }
+            }
+            Request::Reject(wanted) => {
+                self.words.want(wanted);
+                if let (false, Some(question)) = (wanted, &mut self.question) {
+                    question.rejection = None;
+                }
             }
             Request::Measure {
                 images,
@@ -255,6 +295,8 @@ impl State {
                     // The page sends them again.
                     self.encoded.clear();
                     self.question = None;
+                    self.locator.forget();
+                    self.words.forget();
                     self.library.model_changed().await;
                     self.evaluations.model_changed(self.training.is_tuned());
                 }
@@ -277,6 +319,31 @@ impl State {
                 post(&Event::Cancelled { images });
             }
         }
+    }
+
+    /// Where in a picture a label fits, and a drawing of it as a PNG file.
+    async fn locate(
+        &mut self,
+        image: ImageId,
+        file: &[u8],
+        label: &str,
+        drawing: HeatMapDrawing,
+    ) -> Result<(Peak, Vec<u8>), LocateError> {
+        let engine = self.engine.as_ref().ok_or(LocateError::NoLabel)?;
+        let text = self.question.as_ref().and_then(|question| {
+            let index = question.labels.iter().position(|known| known == label)?;
+            question.classifier.as_ref()?.get(index)
+        });
+        let training = &self.training;
+        let similarity = |place: &[f32]| match training.rank(place) {
+            Some(ranking) => (ranking.iter().find(|ranked| ranked.label == label))
+                .map(|ranked| ranked.similarity),
+            None => zero_shot::similarities(place, std::slice::from_ref(text?)).pop(),
+        };
+        (self
+            .locator
+            .locate(engine, image, file, drawing, similarity))
+        .await
     }
 
     async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
@@ -309,6 +376,7 @@ impl State {
                 self.question = None;
                 return true;
             }
+            question.reject_by(&self.words);
             for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
                 question.answer(engine, &self.training, pictures);
             }
@@ -316,6 +384,24 @@ impl State {
         }
         // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
+            if let Some(question) = &mut self.question {
+                match question.compare_with_words(engine, &mut self.words).await {
+                    Ok(None) => {}
+                    Ok(Some(false)) => return true,
+                    Ok(Some(true)) => {
+                        for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
+                            question.post_fits(engine, &self.training, pictures);
+                        }
+                        return true;
+                    }
+                    Err(error) => {
+                        self.words.want(false);
+                        post(&Event::Remark {
+                            text: format!("How well the labels fit cannot be told: {error}."),
+                        });
+                    }
+                }
+            }
             return self.library.work(engine).await
                 || self.evaluations.work(engine).await
                 || self.training.work(engine).await;
@@ -391,6 +477,64 @@ impl Question {
         post(&Event::Answers {
             question: self.number,
             rankings,
+        });
+        self.post_fits(engine, training, pictures);
+    }
+
+    /// One unit of work towards [`Self::rejection`]: whether it is there now, `None` if nothing is
+    /// to be done.
+    async fn compare_with_words(
+        &mut self,
+        engine: &mut Engine,
+        words: &mut NeutralWords,
+    ) -> Result<Option<bool>, EngineError> {
+        if self.classifier.is_none() || self.rejection.is_some() {
+            return Ok(None);
+        }
+        if words.work(engine, self.template_of_words()).await? {
+            return Ok(Some(false));
+        }
+        self.reject_by(words);
+        Ok(self.rejection.is_some().then_some(true))
+    }
+
+    /// Lets the neutral words compete with the labels, if both are encoded.
+    fn reject_by(&mut self, words: &NeutralWords) {
+        if let Some(classifier) = &self.classifier {
+            let template = self.template_of_words();
+            self.rejection = words.rejection(template, &self.labels, classifier);
+        }
+    }
+
+    /// One template: all of an ensemble's would take a while, and change little.
+    fn template_of_words(&self) -> &str {
+        self.templates.first().map_or("", String::as_str)
+    }
+
+    /// Posts how well the labels fit pictures, once the neutral words are encoded. Of a trained
+    /// head's classes it is not known.
+    fn post_fits(
+        &self,
+        engine: &Engine,
+        training: &Training<Browser<WebModelFiles>>,
+        pictures: &[(ImageId, Vec<f32>)],
+    ) {
+        let (Some(classifier), Some(rejection)) = (&self.classifier, &self.rejection) else {
+            return;
+        };
+        if training.uses_head() {
+            return;
+        }
+        let scale = engine.scoring().scale();
+        let fit = |(image, features): &(ImageId, Vec<f32>)| {
+            (
+                *image,
+                rejection.share_of_labels(features, classifier, scale),
+            )
+        };
+        post(&Event::Fits {
+            question: self.number,
+            fits: pictures.iter().map(fit).collect(),
         });
     }
 }

@@ -8,6 +8,8 @@ mod activation;
 mod clip;
 #[cfg(feature = "compute")]
 mod config;
+#[cfg(feature = "compute")]
+mod dense;
 mod info;
 #[cfg(feature = "compute")]
 mod map_head;
@@ -17,6 +19,8 @@ mod pack;
 mod params;
 #[cfg(feature = "compute")]
 mod pooled;
+#[cfg(feature = "compute")]
+mod positions;
 #[cfg(feature = "compute")]
 mod resnet;
 #[cfg(feature = "compute")]

@@ -6,6 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::ResNetConfig;
+use super::positions::resize_positions;
 use crate::ops::{
     ConvNorm, Initializer, Linear, PackedPool, add_cls_and_position, average_pool, map_samples,
     pool_attention,
@@ -67,6 +68,12 @@ impl ModifiedResNet {
     /// `[batch, 3, image_size, image_size]` to `[batch, embed_dim]`, before
     /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.attnpool.forward(self.feature_map(images))
+    }
+
+    /// Output of the last stage: `[batch, 3, height, width]` to `[batch, height / 32, width / 32,
+    /// channels]`.
+    pub(super) fn feature_map(&self, images: Tensor<4>) -> Tensor<4> {
         let x = images.permute([0, 2, 3, 1]);
         let x = map_samples(x, |x| {
             let x = self.stem(x);
@@ -74,8 +81,7 @@ impl ModifiedResNet {
             stage(&self.layer2, x)
         });
         let x = stage(&self.layer3, x);
-        let x = stage(&self.layer4, x);
-        self.attnpool.forward(x)
+        stage(&self.layer4, x)
     }
 
     fn stem(&self, x: Tensor<4>) -> Tensor<4> {
@@ -172,11 +178,16 @@ impl AttentionPool2d {
     fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let [batch, height, width, channels] = x.dims();
         let pixels = x.reshape([batch, height * width, channels]);
-        let tokens = add_cls_and_position(None, pixels, self.positional_embedding.val());
+        let tokens = add_cls_and_position(None, pixels, self.positions(height, width));
         let query = tokens.clone().narrow(1, 0, 1);
         let query = self.q_proj.forward(query);
         let projections = [&self.k_proj, &self.v_proj];
         let pooled = pool_attention(tokens, query, projections, &self.packed, self.heads);
         self.c_proj.forward(pooled.reshape([batch, channels]))
+    }
+
+    /// Position embedding of the mean token and `rows * columns` places, `[…, channels]`.
+    pub(super) fn positions(&self, rows: usize, columns: usize) -> Tensor<2> {
+        resize_positions(self.positional_embedding.val(), 1, [rows, columns])
     }
 }

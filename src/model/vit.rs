@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::map_head::MapHead;
+use super::positions::resize_positions;
 use super::transformer::{Transformer, TransformerConfig};
 use super::{VitConfig, VitPooling};
 use crate::ops::{Initializer, LayerNorm, Linear, add_cls_and_position, into_contiguous};
@@ -29,7 +30,7 @@ pub struct VisionTransformer {
     pub head: Option<MapHead>,
     /// `[width, embed_dim]`, no bias; none in SigLIP.
     pub proj: Option<Linear>,
-    patch_size: usize,
+    pub(super) patch_size: usize,
     #[module(skip)]
     pooling: VitPooling,
 }
@@ -74,10 +75,7 @@ impl VisionTransformer {
     /// normalisation.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let class_token = vec![0; images.dims()[0]];
-        let mut x = self.embed_patches(images);
-        if let Some(ln_pre) = &self.ln_pre {
-            x = ln_pre.forward(x);
-        }
+        let x = self.embed(images);
         let x = match (self.pooling, &self.head) {
             (VitPooling::ClassToken, _) => {
                 let x = (self.transformer).forward_pooled(x, false, &class_token);
@@ -97,6 +95,15 @@ impl VisionTransformer {
         }
     }
 
+    /// Pixels to the input of the transformer, `[batch, tokens, width]`.
+    pub(super) fn embed(&self, images: Tensor<4>) -> Tensor<3> {
+        let x = self.embed_patches(images);
+        match &self.ln_pre {
+            Some(ln_pre) => ln_pre.forward(x),
+            None => x,
+        }
+    }
+
     /// Pixels to embedded tokens with positions, a class token first: `[batch, tokens, width]`.
     fn embed_patches(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, channels, height, width] = images.dims();
@@ -112,7 +119,9 @@ impl VisionTransformer {
             .permute([0, 2, 4, 1, 3, 5]);
         let patches = into_contiguous(patches).reshape([batch, rows * columns, channels * p * p]);
         let patches = self.conv1.forward(patches);
+        let first = usize::from(self.class_embedding.is_some());
         let positions = self.positional_embedding.val();
+        let positions = resize_positions(positions, first, [rows, columns]);
         match &self.class_embedding {
             Some(class) => add_cls_and_position(Some(class.val()), patches, positions),
             None => patches + positions.unsqueeze::<3>(),

@@ -5,6 +5,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Linear, cpu, into_contiguous};
+use crate::kernels::ActivationFunction;
 
 /// `softmax(q kᵀ / sqrt(head_dim)) v` per head: query, key and value concatenated,
 /// `[batch, length, 3 * width]`, to `[batch, length, width]`; with a causal mask if
@@ -44,6 +45,20 @@ pub fn pool_attention(
     let key = key.forward(tokens.clone());
     let value = value.forward(tokens);
     multi_head(query, key, value, heads)
+}
+
+/// Value projection of [`pool_attention`] alone, `[batch, length, width]`, in and out.
+pub fn pool_value(tokens: Tensor<3>, value: &Linear, packed: &Option<PackedPool>) -> Tensor<3> {
+    let fast = packed.as_ref().and_then(|packed| {
+        let [batch, length, width] = tokens.dims();
+        let bias = value.bias.as_ref().map(|bias| bias.val());
+        let x = tokens.clone().reshape([batch * length, width]);
+        let weights = cpu::PackedMatrix::exact(packed.value.val(), &None)?;
+        let activation = ActivationFunction::Identity;
+        let y = cpu::linear(x, weights, width, [None, bias], None, activation)?;
+        Some(y.reshape([batch, length, width]))
+    });
+    fast.unwrap_or_else(|| value.forward(tokens))
 }
 
 /// Key and value projections, packed for [`cpu::pool_attention`].

@@ -97,7 +97,38 @@ pub enum PreprocessError {
 /// Input of the image encoder: `[3, image_size, image_size]`, red, green and blue planes,
 /// normalised.
 pub fn preprocess(picture: &DecodedImage, config: &PreprocessConfig) -> Vec<f32> {
-    let pixels = preprocess_pixels(picture, config);
+    normalize(&preprocess_pixels(picture, config), config)
+}
+
+/// The whole picture at another size than the model's: `[3, height, width]`, red, green and blue
+/// planes, normalised. Nothing is cropped; the sides are resized each by itself.
+pub fn preprocess_whole(
+    picture: &DecodedImage,
+    config: &PreprocessConfig,
+    [height, width]: [usize; 2],
+) -> Vec<f32> {
+    let region = Region {
+        left: 0,
+        top: 0,
+        width,
+        height,
+    };
+    let (samples, channels) = resized(picture, config, (width as u64, height as u64), region);
+    let pixels: Vec<u8> = samples.chunks_exact(channels).flat_map(rgb).collect();
+    normalize(&pixels, config)
+}
+
+/// Picture as RGB, `[height, width, 3]`, composited on `background` where it is transparent.
+pub fn to_rgb(picture: &DecodedImage, background: [u8; 3]) -> Vec<u8> {
+    let pixels = picture.samples().chunks_exact(picture.channels());
+    match picture.alpha {
+        Alpha::None => pixels.flat_map(rgb).collect(),
+        _ => pixels.flat_map(|pixel| over(pixel, background)).collect(),
+    }
+}
+
+/// `[height, width, 3]`, RGB from 0 to 255, to normalised planes `[3, height, width]`.
+fn normalize(pixels: &[u8], config: &PreprocessConfig) -> Vec<f32> {
     let planes = [0, 1, 2].into_iter().flat_map(|channel| {
         let (mean, std) = (config.mean[channel], config.std[channel]);
         let plane = pixels.iter().skip(channel).step_by(3);
@@ -119,7 +150,27 @@ pub fn preprocess_pixels(picture: &DecodedImage, config: &PreprocessConfig) -> V
         width: columns.length,
         height: rows.length,
     };
+    let (cropped, channels) = resized(picture, config, (new_width, new_height), region);
+    let mut out = vec![config.fill; side * side * 3];
+    let cropped_rows = cropped.chunks_exact((region.width * channels).max(1));
+    let out_rows = out.chunks_exact_mut((side * 3).max(1)).skip(rows.offset);
+    for (from, to) in cropped_rows.zip(out_rows) {
+        let pixels = to.as_chunks_mut::<3>().0.iter_mut().skip(columns.offset);
+        for (pixel, samples) in pixels.zip(from.chunks_exact(channels)) {
+            *pixel = rgb(samples);
+        }
+    }
+    out
+}
 
+/// Region of the resized picture, `[height, width, channels]`, and its channels (at least 1).
+fn resized(
+    picture: &DecodedImage,
+    config: &PreprocessConfig,
+    (new_width, new_height): (u64, u64),
+    region: Region,
+) -> (Vec<u8>, usize) {
+    let (width, height) = (picture.width(), picture.height());
     let source = Source::new(picture, config);
     let interpolation = if source.stepped {
         Interpolation::Nearest
@@ -144,17 +195,7 @@ pub fn preprocess_pixels(picture: &DecodedImage, config: &PreprocessConfig) -> V
         resize::resample(&source, (new_width, new_height), region, interpolation)
     };
 
-    let mut out = vec![config.fill; side * side * 3];
-    let channels = source.channels.max(1);
-    let cropped_rows = cropped.chunks_exact((region.width * channels).max(1));
-    let out_rows = out.chunks_exact_mut((side * 3).max(1)).skip(rows.offset);
-    for (from, to) in cropped_rows.zip(out_rows) {
-        let pixels = to.as_chunks_mut::<3>().0.iter_mut().skip(columns.offset);
-        for (pixel, samples) in pixels.zip(from.chunks_exact(channels)) {
-            *pixel = rgb(samples);
-        }
-    }
-    out
+    (cropped, source.channels.max(1))
 }
 
 /// Converts a pixel to RGB; alpha is dropped.
@@ -304,6 +345,29 @@ mod tests {
         assert!(values[..9].iter().all(|&v| v == 1.0));
         assert!(values[9..18].iter().all(|&v| v == -2.0));
         assert!(values[18..].iter().all(|&v| v == 0.2));
+    }
+
+    #[test]
+    fn the_whole_picture_is_seen_at_any_size() {
+        // Left half red, right half blue; the crop of a wide picture would see neither end.
+        let row = [[255, 0, 0], [0, 0, 255]]
+            .map(|colour| colour.repeat(8))
+            .concat();
+        let picture = DecodedImage::new(16, 4, 3, row.repeat(4)).expect("picture");
+        let config = PreprocessConfig {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            interpolation: Interpolation::Nearest,
+            ..PreprocessConfig::openai(4)
+        };
+        let values = preprocess_whole(&picture, &config, [2, 6]);
+        let plane = [[1.0, 1.0, 1.0, 0.0, 0.0, 0.0].repeat(2), [0.0; 12].to_vec()];
+        assert_eq!(values[..24], plane.concat());
+        assert_eq!(values[24..27], [0.0; 3]);
+        assert_eq!(values[27..30], [1.0; 3]);
+        let clear = DecodedImage::new(1, 1, 4, vec![9, 9, 9, 0]).expect("picture");
+        assert_eq!(to_rgb(&clear, [255; 3]), [255; 3]);
+        assert_eq!(to_rgb(&picture, [255; 3])[..3], [255, 0, 0]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Zero-shot classification: labels to prompts, prompts to one feature for
 //! each label, features to ranked labels (paper, section 3.1).
 
+mod heat_map;
 mod rejection;
 mod scoring;
 mod sets;
 mod templates;
 
-pub use rejection::{DEFAULT_REJECTION, Rejection, neutral_words};
+pub use heat_map::{DenseFeatures, HEAT_COLOURS, HeatMap, Peak};
+pub use rejection::{DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection, neutral_words};
 pub use scoring::Scoring;
 pub use sets::{TemplateSet, compared_sets, parse_class_names, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};

@@ -12,6 +12,9 @@ const SYNONYM: f32 = 0.8;
 /// Share below which none of the labels fits, as measured by `benches/rejection.py`.
 pub const DEFAULT_REJECTION: f32 = 0.3;
 
+/// Probability below which a label does not fit, of a model that gives each label one of its own.
+pub const DEFAULT_PROBABILITY: f32 = 0.5;
+
 /// At most `count` neutral words, spread over the alphabet, without those that are labels.
 pub fn neutral_words(labels: &[String], count: usize) -> Vec<String> {
     let labels: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();

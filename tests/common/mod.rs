@@ -15,10 +15,14 @@ pub fn golden(name: &str) -> PathBuf {
 /// each.
 pub fn pixels(count: usize, image_size: usize) -> Vec<Vec<f32>> {
     let size = 3 * image_size * image_size;
+    let values = formula(count * size);
+    values.chunks(size).map(<[f32]>::to_vec).collect()
+}
+
+/// Values of the golden scripts' images, row by row.
+pub fn formula(count: usize) -> Vec<f32> {
     let value = |i: usize| (((i / 29) * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
-    (0..count)
-        .map(|n| (0..size).map(|i| value(n * size + i)).collect())
-        .collect()
+    (0..count).map(value).collect()
 }
 
 /// Path of a file of the repository.

@@ -13,17 +13,19 @@ use web_sys::{Blob, File};
 use super::engine::{Attachments, EngineHandle, Heard};
 use super::files::fetch;
 use super::notices::Notices;
-use super::thumbnails::Thumbnails;
+use super::thumbnails::{ObjectUrl, Thumbnails};
 use super::{download, storage};
 use crate::app::domain::link::ClassifierLink;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::pictures::Picture;
+use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::{export, labels};
+use crate::data::file_safe;
 use crate::engine::messages::{
-    Activation, DeviceChoice, Event, ImageId, ModelLocation, ModelSource, Request,
+    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource, Request,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -65,6 +67,8 @@ pub struct ClassifyController {
     own_images: RwSignal<bool>,
     files: StoredValue<HashMap<ImageId, Blob>, LocalStorage>,
     thumbnails: Thumbnails,
+    /// Colours of the heat maps.
+    heat_maps: StoredValue<HashMap<ImageId, ObjectUrl>, LocalStorage>,
     /// Signals of the cards, each of its picture.
     cards: StoredValue<HashMap<ImageId, ArcTrigger>>,
     /// Whether changes wait for the next frame.
@@ -92,6 +96,7 @@ impl ClassifyController {
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
         session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
+        session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
         if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
             session.worker.source = ModelSource::Place(place);
         }
@@ -108,6 +113,7 @@ impl ClassifyController {
             own_images: RwSignal::new(false),
             files: StoredValue::new_local(HashMap::new()),
             thumbnails: Thumbnails::new(),
+            heat_maps: StoredValue::new_local(HashMap::new()),
             cards: StoredValue::new(HashMap::new()),
             show_awaited: StoredValue::new(false),
             model_files: StoredValue::new_local(Vec::new()),
@@ -237,11 +243,13 @@ impl ClassifyController {
             Command::Start(device) => self.start_worker(device),
             Command::Stop => self.engine.stop(),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
+            Command::Send(request @ Request::Locate { .. }) => self.send_locate(request),
             Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
             Command::Release(images) => {
                 for image in &images {
                     self.files.update_value(|files| drop(files.remove(image)));
                     self.cards.update_value(|cards| drop(cards.remove(image)));
+                    self.heat_maps.update_value(|maps| drop(maps.remove(image)));
                 }
             }
             Command::Notify(notice) => self.notices.notify(notice),
@@ -317,6 +325,99 @@ impl ClassifyController {
                 }),
             }
         });
+    }
+
+    /// Asks for a heat map, with the picture's file.
+    fn send_locate(self, request: Request) {
+        let Request::Locate {
+            image,
+            label,
+            drawing,
+        } = &request
+        else {
+            return;
+        };
+        let blob = (self.files)
+            .try_with_value(|files| files.get(image).cloned())
+            .flatten();
+        let (image, label, drawing) = (*image, label.clone(), *drawing);
+        spawn_local(async move {
+            let read = match blob {
+                Some(blob) => JsFuture::from(blob.array_buffer()).await,
+                None => return,
+            };
+            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
+                Ok(Ok(bytes)) => self.engine.send(&request, Attachments::Bytes(bytes)),
+                _ => self.on_heat_map(
+                    Event::LocateFailed {
+                        image,
+                        label,
+                        drawing,
+                        error: "this file could not be read: it has been moved or changed, add it again".into(),
+                    },
+                    &[],
+                ),
+            }
+        });
+    }
+
+    /// The worker has drawn a heat map, or could not. The PNG file is in `files`.
+    pub fn on_heat_map(self, event: Event, files: &[ArrayBuffer]) {
+        match (&event, files) {
+            (
+                Event::Located {
+                    image,
+                    label,
+                    drawing: HeatMapDrawing::Picture,
+                    ..
+                },
+                [png],
+            ) => {
+                let name = self.session.with_untracked(|session| {
+                    let picture = session.pictures.get(*image);
+                    picture
+                        .map(|picture| picture.name.clone())
+                        .unwrap_or_default()
+                });
+                let name = file_safe(&format!("{} - {label}", stem(&name)));
+                download::save(
+                    self.notices,
+                    &format!("{name}.png"),
+                    "image/png",
+                    &Array::of1(png),
+                );
+            }
+            (
+                Event::LocateFailed {
+                    drawing: HeatMapDrawing::Picture,
+                    error,
+                    ..
+                },
+                _,
+            ) => {
+                let text = format!("The heat map could not be saved: {error}.");
+                self.notices.notify(Notice::error(text));
+            }
+            (Event::Located { image, .. }, [png]) => {
+                if let Ok(blob) = Blob::new_with_buffer_source_sequence(&Array::of1(png)) {
+                    self.heat_maps
+                        .update_value(|maps| drop(maps.insert(*image, ObjectUrl::new(&blob))));
+                }
+                self.on_event(event);
+            }
+            _ => self.on_event(event),
+        }
+    }
+
+    /// URL of the colours of a picture's heat map.
+    pub fn heat_map(self, id: ImageId) -> Option<String> {
+        (self.heat_maps).try_with_value(|maps| maps.get(&id).map(|url| url.0.clone()))?
+    }
+
+    /// The visitor sets when to say that no label fits.
+    pub fn set_rejection(self, settings: RejectionSettings) {
+        storage::save(storage::REJECTION, &settings);
+        self.run(|session| session.reject_by(settings));
     }
 
     /// Adds picture files. What they really hold is found out by the worker.
@@ -543,6 +644,11 @@ impl ClassifyController {
             self.labels.set(labels);
         }
     }
+}
+
+/// Name of a file without its extension.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// Asks the browser not to clear kept models away when room gets scarce. It

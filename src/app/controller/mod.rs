@@ -106,6 +106,9 @@ impl App {
                     library.opened();
                     evaluation.opened();
                 }
+                event @ (Event::Located { .. } | Event::LocateFailed { .. }) => {
+                    classify.on_heat_map(event, &incoming.bytes);
+                }
                 event => classify.on_event(event),
             },
         }

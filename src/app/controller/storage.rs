@@ -19,6 +19,8 @@ pub const MODEL: &str = "clip.model";
 pub const HUB: &str = "clip.hub";
 /// Whether cosine similarities are shown.
 pub const SIMILARITY: &str = "clip.similarity";
+/// When to say that none of the labels fits.
+pub const REJECTION: &str = "clip.reject";
 /// `"light"` or `"dark"`, without quotes: the page's head reads it before the first paint.
 pub const THEME: &str = "clip.theme";
 

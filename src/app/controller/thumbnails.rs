@@ -52,10 +52,10 @@ extern "C" {
 }
 
 /// Object URL of a thumbnail, revoked when it is dropped.
-struct ObjectUrl(String);
+pub(super) struct ObjectUrl(pub String);
 
 impl ObjectUrl {
-    fn new(blob: &Blob) -> Self {
+    pub fn new(blob: &Blob) -> Self {
         Self(Url::create_object_url_with_blob(blob).unwrap_or_default())
     }
 }

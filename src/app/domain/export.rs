@@ -38,6 +38,8 @@ pub fn json(session: &Session) -> String {
                 "size": picture.size,
                 "preprocess_ms": picture.timing.as_ref().map(|timing| timing.preprocess_ms),
                 "encode_ms": picture.timing.as_ref().map(|timing| timing.encode_ms),
+                "fit": session.fit(picture).map(|(_, fit)| fit),
+                "rejected": session.fit(picture).map(|(rejected, _)| rejected),
                 "ranking": ranking.iter().collect::<Vec<_>>(),
             }))
         })

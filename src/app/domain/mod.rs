@@ -7,6 +7,7 @@
 //! | [`worker`] | life of the worker, with [`restart`] after a crash and [`meter`] of a download |
 //! | [`pictures`] | the pictures and their queue, with a [`ranking`] for each |
 //! | [`grid`] | which of the pictures are on the page |
+//! | [`rejection`] | when to say that no label fits |
 //! | [`question`] | labels, templates and their prompts |
 //! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
@@ -24,6 +25,7 @@ pub mod notice;
 pub mod pictures;
 pub mod question;
 pub mod ranking;
+pub mod rejection;
 pub mod restart;
 pub mod sample;
 pub mod session;

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::ranking::Ranking;
-use crate::engine::messages::ImageId;
+use crate::engine::messages::{ImageId, Peak};
 
 /// Pictures that are with the worker at once: one being encoded and the next.
 /// More would only fill the memory with files that wait.
@@ -34,6 +34,27 @@ pub enum PictureState {
         /// Whether another try makes sense.
         retry: bool,
     },
+}
+
+/// Heat map that the visitor asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heat {
+    /// Question of the label.
+    question: u32,
+    /// Label that it is of.
+    pub label: String,
+    pub state: HeatState,
+}
+
+/// State of a heat map.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeatState {
+    /// The worker is at it.
+    Asked,
+    /// It lies over the picture; its colours are kept by the controller.
+    Shown(Peak),
+    /// There is none, and why.
+    Failed(String),
 }
 
 /// How long a picture took, and where.
@@ -64,6 +85,10 @@ pub struct Picture {
     pub timing: Option<Timing>,
     /// The latest answer and the question it belongs to.
     pub answer: Option<(u32, Ranking)>,
+    /// How well the labels of a question fit: their share among everyday words, 0 to 1.
+    pub fit: Option<(u32, f32)>,
+    /// Heat map over the picture.
+    pub heat: Option<Heat>,
 }
 
 impl Picture {
@@ -231,6 +256,8 @@ impl Pictures {
                 size: None,
                 timing: None,
                 answer: None,
+                fit: None,
+                heat: None,
             };
             self.lists.add(&picture);
             self.slots.push(Some(picture));
@@ -353,7 +380,12 @@ impl Pictures {
     pub fn restart(&mut self) {
         let known = self.iter().filter(|picture| picture.known_to_worker());
         let known: Vec<ImageId> = known.map(|picture| picture.id).collect();
-        self.change_all(known, &PictureState::Waiting);
+        for id in known {
+            self.change(id, |picture| {
+                picture.state = PictureState::Waiting;
+                picture.heat = None;
+            });
+        }
     }
 
     /// Cancels those that wait.
@@ -397,6 +429,50 @@ impl Pictures {
     pub fn answer(&mut self, id: ImageId, ranking: Ranking) {
         let question = self.lists.question;
         self.change(id, |picture| picture.answer = Some((question, ranking)));
+    }
+
+    /// How well the labels of the current question fit.
+    pub fn fits(&mut self, id: ImageId, fit: f32) {
+        let question = self.lists.question;
+        self.change(id, |picture| picture.fit = Some((question, fit)));
+    }
+
+    /// How well the labels fit a picture, as far as it is known for the current question.
+    pub fn fit_of(&self, picture: &Picture) -> Option<f32> {
+        let (question, fit) = picture.fit?;
+        (question == self.lists.question).then_some(fit)
+    }
+
+    /// Shows a label's heat map over a picture, or takes it away; returns whether it has to be
+    /// asked for.
+    pub fn toggle_heat(&mut self, id: ImageId, label: &str) -> bool {
+        let mut asked = false;
+        let question = self.lists.question;
+        self.change(id, |picture| {
+            let heat = picture.heat.as_ref();
+            let shown = heat.is_some_and(|heat| heat.question == question && heat.label == label);
+            asked = !shown && picture.state == PictureState::Encoded;
+            picture.heat = asked.then(|| Heat {
+                question,
+                label: label.into(),
+                state: HeatState::Asked,
+            });
+        });
+        asked
+    }
+
+    /// The worker has answered for a heat map, unless another one is wanted by now.
+    pub fn heat(&mut self, id: ImageId, label: &str, found: HeatState) {
+        self.change(id, |picture| {
+            if let Some(heat) = picture.heat.as_mut().filter(|heat| heat.label == label) {
+                heat.state = found;
+            }
+        });
+    }
+
+    /// A picture's heat map, when it is one of the current question.
+    pub fn heat_of<'a>(&self, picture: &'a Picture) -> Option<&'a Heat> {
+        (picture.heat.as_ref()).filter(|heat| heat.question == self.lists.question)
     }
 
     /// Forgets all answers.

@@ -3,11 +3,14 @@
 //! It combines the reducers of the [`Worker`], the [`Pictures`] and the [`Question`].
 
 use super::notice::Notice;
-use super::pictures::{Picture, PictureState, Pictures, Timing};
+use super::pictures::{HeatState, Picture, PictureState, Pictures, Timing};
 use super::question::Question;
 use super::ranking::SharedLabels;
+use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
-use crate::engine::messages::{Activation, DeviceChoice, Event, ImageId, ModelSource, Request};
+use crate::engine::messages::{
+    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, Request,
+};
 
 /// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Session {
     pub worker: Worker,
     pub pictures: Pictures,
     pub question: Question,
+    /// When to say that no label fits.
+    pub rejection: RejectionSettings,
     /// Set while a cancel is under way.
     pub cancelling: bool,
     cancels: u32,
@@ -45,6 +50,7 @@ impl Session {
             worker: Worker::new(choice),
             pictures: Pictures::new(),
             question: Question::new(),
+            rejection: RejectionSettings::default(),
             cancelling: false,
             cancels: 0,
             labels: SharedLabels::default(),
@@ -123,6 +129,58 @@ impl Session {
             // To be heard of on the CPU.
             true => Vec::new(),
             false => self.start_over(),
+        }
+    }
+
+    /// The visitor sets when to say that no label fits.
+    pub fn reject_by(&mut self, settings: RejectionSettings) -> Vec<Command> {
+        let asked = settings.on != self.rejection.on;
+        self.rejection = settings;
+        match asked && self.worker.ready() {
+            true => vec![Command::Send(Request::Reject(settings.on))],
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether no label fits a picture well, and how well they do, 0 to 1; `None` where that is not
+    /// known or not wanted.
+    pub fn fit(&self, picture: &Picture) -> Option<(bool, f32)> {
+        let ranking = self.pictures.answer_of(picture)?;
+        if !self.rejection.on {
+            return None;
+        }
+        let (fit, least) = match self.independent() {
+            true => (
+                ranking.iter().next()?.probability,
+                self.rejection.probability,
+            ),
+            false => (self.pictures.fit_of(picture)?, self.rejection.share),
+        };
+        Some((fit < least, fit))
+    }
+
+    /// Whether the model gives each label a probability of its own.
+    pub fn independent(&self) -> bool {
+        self.worker
+            .model
+            .as_ref()
+            .is_some_and(|model| model.independent)
+    }
+
+    /// Shows where in a picture a label fits, or takes that away again.
+    pub fn toggle_heat(&mut self, id: ImageId, label: String) -> Vec<Command> {
+        match self.worker.ready() && self.pictures.toggle_heat(id, &label) {
+            true => vec![locate(id, label, HeatMapDrawing::Overlay)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Asks for the picture under its heat map, to be saved.
+    pub fn save_heat(&self, id: ImageId) -> Vec<Command> {
+        let picture = self.pictures.get(id).filter(|_| self.worker.ready());
+        match picture.and_then(|picture| self.pictures.heat_of(picture)) {
+            Some(heat) => vec![locate(id, heat.label.clone(), HeatMapDrawing::Picture)],
+            None => Vec::new(),
         }
     }
 
@@ -264,6 +322,9 @@ impl Session {
                     .map(|note| Command::Notify(Notice::info(note.clone())))
                     .collect();
                 self.worker.opened(model, device);
+                if self.rejection.on {
+                    commands.push(Command::Send(Request::Reject(true)));
+                }
                 commands.extend(self.classify());
                 commands.extend(self.send_pending());
                 return commands;
@@ -310,6 +371,22 @@ impl Session {
                     }
                 }
             }
+            Event::Fits { question, fits } => {
+                if question == self.question.number {
+                    for (image, fit) in fits {
+                        self.pictures.fits(image, fit);
+                    }
+                }
+            }
+            Event::Located {
+                image, label, peak, ..
+            } => self.pictures.heat(image, &label, HeatState::Shown(peak)),
+            Event::LocateFailed {
+                image,
+                label,
+                error,
+                ..
+            } => self.pictures.heat(image, &label, HeatState::Failed(error)),
             Event::Cancelled { images } => {
                 self.cancelling = false;
                 self.pictures.dropped(images);
@@ -349,12 +426,20 @@ impl Session {
     }
 }
 
+fn locate(image: ImageId, label: String, drawing: HeatMapDrawing) -> Command {
+    Command::Send(Request::Locate {
+        image,
+        label,
+        drawing,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::pictures::work;
     use super::super::worker::WorkerState;
     use super::*;
-    use crate::engine::messages::{DeviceInfo, LoadStage, ModelInfo};
+    use crate::engine::messages::{DeviceInfo, LoadStage, ModelInfo, Peak};
     use crate::engine::rankings::Rankings;
 
     fn ready(gpu: bool) -> Event {
@@ -420,6 +505,98 @@ mod tests {
                 .is_empty()
         );
         session
+    }
+
+    #[test]
+    fn a_heat_map_is_asked_for_shown_and_taken_away() {
+        let mut session = session(1);
+        session.on_event(ready(false), 0.0);
+        assert!(
+            session.toggle_heat(1, "cat".into()).is_empty(),
+            "not encoded yet"
+        );
+        session.on_event(encoded(1), 0.0);
+        session.on_event(answer(session.question.number, 1), 0.0);
+        let asked = |drawing| locate(1, "cat".into(), drawing);
+        let overlay = session.toggle_heat(1, "cat".into());
+        assert_eq!(overlay, [asked(HeatMapDrawing::Overlay)]);
+        let peak = Peak {
+            x: 0.25,
+            y: 0.5,
+            similarity: 0.3,
+        };
+        let located = |label: &str| Event::Located {
+            image: 1,
+            label: label.into(),
+            drawing: HeatMapDrawing::Overlay,
+            peak,
+        };
+        let state = |session: &Session| {
+            let picture = session.pictures.get(1).expect("it is there");
+            let heat = session.pictures.heat_of(picture);
+            heat.map(|heat| heat.state.clone())
+        };
+        session.on_event(located("dog"), 0.0);
+        assert_eq!(
+            state(&session),
+            Some(HeatState::Asked),
+            "that was another label"
+        );
+        session.on_event(located("cat"), 0.0);
+        assert_eq!(state(&session), Some(HeatState::Shown(peak)));
+        assert_eq!(session.save_heat(1), [asked(HeatMapDrawing::Picture)]);
+        // The same label once more, and other labels.
+        assert!(session.toggle_heat(1, "cat".into()).is_empty());
+        assert_eq!(state(&session), None);
+        session.toggle_heat(1, "cat".into());
+        session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        assert_eq!(state(&session), None);
+        assert!(session.save_heat(1).is_empty());
+        // A fresh worker will not answer.
+        session.toggle_heat(1, "dog".into());
+        session.start();
+        assert_eq!(state(&session), None);
+    }
+
+    #[test]
+    fn a_picture_is_rejected_below_the_threshold_of_its_kind_of_model() {
+        let mut session = session(1);
+        session.on_event(ready(false), 0.0);
+        session.on_event(encoded(1), 0.0);
+        let question = session.question.number;
+        session.on_event(answer(question, 1), 0.0);
+        let fit = |session: &Session| session.fit(session.pictures.get(1).expect("it is there"));
+        let fits = |question| Event::Fits {
+            question,
+            fits: vec![(1, 0.25)],
+        };
+        session.on_event(fits(question), 0.0);
+        assert_eq!(fit(&session), None, "off");
+        let on = RejectionSettings {
+            on: true,
+            ..RejectionSettings::default()
+        };
+        assert_eq!(
+            session.reject_by(on),
+            [Command::Send(Request::Reject(true))]
+        );
+        assert_eq!(fit(&session), Some((true, 0.25)));
+        assert!(session.reject_by(on.with_threshold(false, 0.2)).is_empty());
+        assert_eq!(fit(&session), Some((false, 0.25)));
+        // Of an older question.
+        session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        session.on_event(answer(question + 1, 1), 0.0);
+        session.on_event(fits(question), 0.0);
+        assert_eq!(fit(&session), None);
+        // A sigmoid model: the highest probability, which is 1.
+        if let Some(model) = &mut session.worker.model {
+            model.independent = true;
+        }
+        assert_eq!(fit(&session), Some((false, 1.0)));
+        // A worker that is ready is told.
+        session.start();
+        let commands = session.on_event(ready(false), 0.0);
+        assert_eq!(commands[0], Command::Send(Request::Reject(true)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::picture_grid::PictureGrid;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::format;
+use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::session::Session;
 
 /// What a screen reader is told when answers have come in.
@@ -19,6 +20,9 @@ fn announcement(session: &Session) -> String {
         .iter()
         .filter_map(|picture| {
             let top = session.pictures.answer_of(picture)?.iter().next()?;
+            if session.fit(picture).is_some_and(|(rejected, _)| rejected) {
+                return Some(format!("{}: none fits well.", picture.name));
+            }
             Some(format!(
                 "{}: {}, {}.",
                 picture.name,
@@ -39,6 +43,8 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
     let total = Memo::new(move |_| session.with(|s| s.pictures.len()));
     let any_answer = Memo::new(move |_| session.with(|s| s.pictures.answered() > 0));
     let said = Memo::new(move |_| session.with(announcement));
+    let rejection = Memo::new(move |_| session.with(|s| s.rejection));
+    let independent = Memo::new(move |_| session.with(Session::independent));
 
     view! {
         <section class="answers" aria-labelledby="answers-title">
@@ -64,6 +70,21 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                                 }
                             />
                             <span>"Show cosine similarity"</span>
+                        </label>
+                        <label class="tick">
+                            <input
+                                type="checkbox"
+                                data-testid="reject-toggle"
+                                prop:checked=move || rejection.get().on
+                                on:change=move |event| {
+                                    let on = event_target_checked(&event);
+                                    classify.set_rejection(RejectionSettings {
+                                        on,
+                                        ..rejection.get_untracked()
+                                    });
+                                }
+                            />
+                            <span>"Say when none fits"</span>
                         </label>
                         <Show when=move || any_answer.get()>
                             <button
@@ -94,9 +115,65 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                         </button>
                     </div>
                 </div>
+                <Show when=move || rejection.get().on>
+                    <Threshold classify rejection independent />
+                </Show>
+                <Show when=move || any_answer.get()>
+                    <p class="help" data-testid="answers-help">
+                        "Click a label to see where in the image it fits."
+                        {move || {
+                            independent
+                                .get()
+                                .then_some(
+                                    " This model gives each label a probability of its own: they do not add up to 100 %.",
+                                )
+                        }}
+                    </p>
+                </Show>
             </Show>
             <PictureGrid classify tab />
         </section>
+    }
+}
+
+/// Slider of the threshold below which no label fits.
+#[component]
+fn Threshold(
+    classify: ClassifyController,
+    rejection: Memo<RejectionSettings>,
+    independent: Memo<bool>,
+) -> impl IntoView {
+    let percent = move || (100.0 * rejection.get().threshold(independent.get())).round();
+    let meaning = move || match independent.get() {
+        true => "An image fits if the probability of a label reaches this.",
+        false => {
+            "An image fits if the labels get this share of the probability, against some 1,400 everyday words."
+        }
+    };
+    view! {
+        <div class="threshold">
+            <label for="reject-threshold">"Least fit"</label>
+            <input
+                id="reject-threshold"
+                data-testid="reject-threshold"
+                type="range"
+                min="0"
+                max="100"
+                step="1"
+                aria-describedby="reject-meaning"
+                aria-valuetext=move || format!("{} %", percent())
+                prop:value=move || percent().to_string()
+                on:input=move |event| {
+                    if let Ok(percent) = event_target_value(&event).parse::<f32>() {
+                        let settings = rejection.get_untracked();
+                        let independent = independent.get_untracked();
+                        classify.set_rejection(settings.with_threshold(independent, percent / 100.0));
+                    }
+                }
+            />
+            <output for="reject-threshold">{move || format!("{} %", percent())}</output>
+            <p id="reject-meaning" class="help">{meaning}</p>
+        </div>
     }
 }
 

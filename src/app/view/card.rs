@@ -5,11 +5,13 @@ use leptos::prelude::*;
 use super::widgets::RemoveButton;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::format;
-use crate::app::domain::pictures::{Picture, PictureState};
+use crate::app::domain::pictures::{Heat, HeatState, Picture, PictureState};
 use crate::app::domain::ranking::{RankedLabel, Ranking};
+use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::session::Session;
 use crate::app::domain::worker::WorkerState;
 use crate::engine::messages::ImageId;
+use crate::zero_shot::HEAT_COLOURS;
 
 /// More labels than this are folded away…
 const FOLD_ABOVE: usize = 8;
@@ -60,6 +62,8 @@ pub struct CardContext {
     asked: bool,
     refused: bool,
     cancelled: bool,
+    rejection: RejectionSettings,
+    independent: bool,
 }
 
 impl CardContext {
@@ -71,8 +75,18 @@ impl CardContext {
             asked: session.question.asked.is_some(),
             refused: session.question.error.is_some(),
             cancelled: session.question.cancelled(),
+            rejection: session.rejection,
+            independent: session.independent(),
         }
     }
+}
+
+/// What a card says when no label fits its picture.
+fn none_fits(session: &Session, picture: &Picture) -> Option<String> {
+    let (rejected, fit) = session.fit(picture)?;
+    let closest = session.pictures.answer_of(picture)?.iter().next()?.label;
+    let fit = format::percent(fit);
+    rejected.then(|| format!("None of these fits well ({fit}); closest: {closest}."))
 }
 
 /// One picture: thumbnail, facts, answer.
@@ -103,6 +117,16 @@ pub fn Card(
             p.as_ref()
                 .and_then(|p| p.answer.as_ref().map(|(_, r)| r.clone()))
         })
+    });
+    let heat = Memo::new(move |_| {
+        context.track();
+        let picture = picture.get()?;
+        session.with_untracked(|session| session.pictures.heat_of(&picture).cloned())
+    });
+    let unfit = Memo::new(move |_| {
+        context.track();
+        let picture = picture.get()?;
+        session.with_untracked(|session| none_fits(session, &picture))
     });
     let failure = Memo::new(move |_| {
         picture.with(|p| match p.as_ref().map(|p| &p.state) {
@@ -169,7 +193,13 @@ pub fn Card(
     };
 
     view! {
-        <li class="card" data-testid="image-card" data-state=state_name data-name=name.clone()>
+        <li
+            class="card"
+            class:heated=move || heat.with(Option::is_some)
+            data-testid="image-card"
+            data-state=state_name
+            data-name=name.clone()
+        >
             <div class="thumb">
                 <Show
                     when=move || !broken.get()
@@ -190,6 +220,14 @@ pub fn Card(
                             })
                     }}
                 </Show>
+                {move || {
+                    heat.with(|heat| matches!(heat, Some(Heat { state: HeatState::Shown(_), .. })))
+                        .then(|| classify.heat_map(id))
+                        .flatten()
+                        .map(|url| {
+                            view! { <img class="heat" data-testid="heat-map" src=url alt="" /> }
+                        })
+                }}
             </div>
             <div class="card-body">
                 <div class="card-head">
@@ -225,13 +263,22 @@ pub fn Card(
                 </Show>
                 {move || cancelled.get().then(retry)}
                 {move || {
+                    unfit.get().map(|text| view! { <p class="unfit" data-testid="none-fits">{text}</p> })
+                }}
+                {move || {
                     ranking
                         .get()
                         .map(|ranking| {
                             view! {
-                                <RankingList ranking name=shared_name.get_value() stale similarity=classify.similarity />
+                                <RankingList classify id heat ranking name=shared_name.get_value() stale />
                             }
                         })
+                }}
+                <p class="sr-only" aria-live="polite">
+                    {move || heat.with(|heat| heat.as_ref().map_or(String::new(), heat_text))}
+                </p>
+                {move || {
+                    heat.get().map(|heat| view! { <HeatLegend classify id heat /> })
                 }}
                 {timing}
             </div>
@@ -242,10 +289,12 @@ pub fn Card(
 /// The labels of one answer, most likely first.
 #[component]
 fn RankingList(
+    classify: ClassifyController,
+    id: ImageId,
+    heat: Memo<Option<Heat>>,
     ranking: Ranking,
     name: String,
     stale: Memo<bool>,
-    similarity: RwSignal<bool>,
 ) -> impl IntoView {
     let unfolded = RwSignal::new(false);
     let total = ranking.len();
@@ -253,7 +302,7 @@ fn RankingList(
         ranking
             .iter()
             .take(visible_rows(total, unfolded.get()))
-            .map(|ranked| row(ranked, similarity))
+            .map(|ranked| row(ranked, classify, id, heat))
             .collect_view()
     };
     view! {
@@ -287,13 +336,78 @@ fn RankingList(
     }
 }
 
-fn row(ranked: RankedLabel<'_>, similarity: RwSignal<bool>) -> impl IntoView + use<> {
+/// What a heat map shows, in words.
+fn heat_text(heat: &Heat) -> String {
+    let label = &heat.label;
+    match &heat.state {
+        HeatState::Asked => format!("Looking for “{label}”…"),
+        HeatState::Shown(peak) => {
+            let percent = |share: f64| (100.0 * share).round();
+            format!(
+                "Where “{label}” fits. Best at {} % from the left and {} % from the top.",
+                percent(peak.x),
+                percent(peak.y)
+            )
+        }
+        HeatState::Failed(error) => format!("“{label}” could not be located: {error}."),
+    }
+}
+
+/// Legend of a heat map, and a button to save it.
+#[component]
+fn HeatLegend(classify: ClassifyController, id: ImageId, heat: Heat) -> impl IntoView {
+    let stops = HEAT_COLOURS.map(|([red, green, blue], _)| format!("rgb({red} {green} {blue})"));
+    let scale = format!(
+        "background: linear-gradient(to right, {})",
+        stops.join(", ")
+    );
+    let shown = matches!(heat.state, HeatState::Shown(_));
+    let failed = matches!(heat.state, HeatState::Failed(_));
+    view! {
+        <div class="heat-legend" class:failed=failed data-testid="heat-legend">
+            // Read aloud by the line before.
+            <p aria-hidden="true">{heat_text(&heat)}</p>
+            {shown
+                .then(|| {
+                    view! {
+                        <p class="heat-scale" aria-hidden="true">
+                            <span>"less"</span>
+                            <span class="heat-colours" style=scale></span>
+                            <span>"more"</span>
+                        </p>
+                        <button
+                            type="button"
+                            class="quiet"
+                            data-testid="heat-save"
+                            on:click=move |_| classify.run(|session| session.save_heat(id))
+                        >
+                            "Save PNG"
+                        </button>
+                    }
+                })}
+        </div>
+    }
+}
+
+fn row(
+    ranked: RankedLabel<'_>,
+    classify: ClassifyController,
+    id: ImageId,
+    heat: Memo<Option<Heat>>,
+) -> impl IntoView + use<> {
     let RankedLabel {
         label,
         probability,
         similarity: cosine,
     } = ranked;
     let label = label.to_owned();
+    let located = label.clone();
+    let toggle = {
+        let label = label.clone();
+        move |_| classify.run(|session| session.toggle_heat(id, label.clone()))
+    };
+    let pressed = move || heat.with(|heat| heat.as_ref().is_some_and(|heat| heat.label == located));
+    let similarity = classify.similarity;
     let percent = format::percent(probability);
     let width = format!("{:.2}%", (probability * 100.0).clamp(0.0, 100.0));
     view! {
@@ -302,8 +416,17 @@ fn row(ranked: RankedLabel<'_>, similarity: RwSignal<bool>) -> impl IntoView + u
             data-label=label.clone()
             data-probability=format!("{probability:.6}")
             data-similarity=format!("{cosine:.6}")
+            // The whole row for the mouse; the button in it for the keyboard.
+            on:click=toggle
         >
-            <span class="row-label">{label.clone()}</span>
+            <button
+                type="button"
+                class="row-label"
+                title="Show where in the image"
+                aria-pressed=move || pressed().to_string()
+            >
+                {label.clone()}
+            </button>
             <Show when=move || similarity.get()>
                 <span class="row-cosine" title="Cosine similarity of image and label">
                     <span class="sr-only">"cosine similarity "</span>
@@ -369,5 +492,16 @@ mod tests {
         rankings.push(image, [("cat".into(), 1.0, 0.2)]);
         session.on_event(Event::Answers { question, rankings }, 0.0);
         assert_eq!(status(&session), "");
+        let fits = vec![(image, 0.125)];
+        session.on_event(Event::Fits { question, fits }, 0.0);
+        let before = CardContext::of(&session);
+        session.reject_by(RejectionSettings {
+            on: true,
+            ..RejectionSettings::default()
+        });
+        assert_ne!(CardContext::of(&session), before);
+        let picture = session.pictures.get(image).expect("it is there");
+        let said = none_fits(&session, picture).unwrap_or_default();
+        assert_eq!(said, "None of these fits well (12.5 %); closest: cat.");
     }
 }

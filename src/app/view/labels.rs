@@ -69,10 +69,7 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
     };
 
     // Whether the model gives each label a probability of its own.
-    let independent = move || {
-        let model = |session: &Session| session.worker.model.as_ref().map(|m| m.independent);
-        classify.session.with(model).unwrap_or_default()
-    };
+    let independent = move || classify.session.with(Session::independent);
     let labels = classify.labels;
     let total = move || labels.with(Vec::len);
     view! {

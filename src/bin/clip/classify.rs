@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::train::Head;
-use clip::zero_shot::{self, DEFAULT_REJECTION, Rejection};
+use clip::zero_shot::{self, DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection};
 use serde_json::json;
 
 use crate::Failure;
@@ -27,7 +27,7 @@ pub struct Classify {
     #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
     /// Say where none of the labels fits: where their share among everyday words is below this, 0.3
-    /// unless told
+    /// unless told; of a sigmoid model, where every probability is below this, 0.5 unless told
     #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "head")]
     reject: Option<Option<f64>>,
     /// Print JSON
@@ -66,7 +66,11 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     };
     // Of a head the classes exclude each other.
     let independent = head.is_none() && engine.scoring().is_independent();
-    let least = (arguments.reject).map(|least| least.unwrap_or(DEFAULT_REJECTION.into()));
+    let default = match independent {
+        true => DEFAULT_PROBABILITY,
+        false => DEFAULT_REJECTION,
+    };
+    let least = (arguments.reject).map(|least| least.unwrap_or(default.into()));
     let rejection = match least {
         Some(_) if !independent => {
             let words = zero_shot::neutral_words(&labels, usize::MAX);
@@ -83,11 +87,14 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     let mut classified = 0;
     let done = all_image_features(&engine, &arguments.images, |path, features| {
         let ranking = features.map(|features| {
-            let fit = (rejection.as_ref())
-                .map(|rejection| rejection.share_of_labels(&features, &classifier, scale));
             let ranking = match &head {
                 Some(head) => head.rank(&features),
                 None => engine.rank(&features, &labels, &classifier),
+            };
+            let fit = match &rejection {
+                Some(rejection) => Some(rejection.share_of_labels(&features, &classifier, scale)),
+                // `--reject` is not for heads.
+                None => (ranking.first().filter(|_| least.is_some())).map(|top| top.probability),
             };
             (ranking, fit)
         });
@@ -119,7 +126,7 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
                 let likely = ranking
                     .first()
                     .is_some_and(|ranked| ranked.probability >= 0.5);
-                if independent && !likely {
+                if independent && !likely && least.is_none() {
                     say!("  none of these: no label reaches 50 %")?;
                 }
                 if let (Some(fit), Some(closest)) =

@@ -14,6 +14,7 @@ mod fewshot;
 mod filter;
 mod index;
 mod index_file;
+mod locate;
 mod models;
 mod pretrain;
 mod search;
@@ -42,6 +43,8 @@ struct Arguments {
 enum Command {
     /// Classify images with your own labels, zero-shot
     Classify(classify::Classify),
+    /// Find where in images labels fit, and draw heat maps
+    Locate(locate::Locate),
     /// Compute the features of images and texts
     Embed(embed::Embed),
     /// Index the images of a folder for search, duplicates, sorting and clusters
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
     quiet_graphics_drivers();
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
+        Command::Locate(arguments) => pollster::block_on(locate::run(&arguments)),
         Command::Embed(arguments) => pollster::block_on(embed::run(&arguments)),
         Command::Index(arguments) => pollster::block_on(index::run(&arguments)),
         Command::Search(arguments) => pollster::block_on(search::run(&arguments)),

@@ -8,7 +8,7 @@ use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, HubError, ModelFiles, NativeModelFiles};
 use clip::model::{Activation, Clip, WeightPrecision};
-use clip::preprocess::decode;
+use clip::preprocess::{DecodedImage, decode};
 
 use crate::{AlreadyReported, Failure};
 
@@ -128,11 +128,16 @@ impl Session {
     }
 }
 
-/// Features of an image file.
-pub async fn image_features(engine: &Engine, path: &Path) -> Result<Vec<f32>, Failure> {
+/// Picture of an image file.
+pub fn read_image(path: &Path) -> Result<DecodedImage, Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = fs::read(path).map_err(|error| named(&error))?;
-    let picture = decode(&file).map_err(|error| named(&error))?;
+    Ok(decode(&file).map_err(|error| named(&error))?)
+}
+
+/// Features of an image file.
+pub async fn image_features(engine: &Engine, path: &Path) -> Result<Vec<f32>, Failure> {
+    let picture = read_image(path)?;
     let features = engine.image_features(&[engine.pixels(&picture)]).await?;
     Ok(features.into_iter().next().unwrap_or_default())
 }

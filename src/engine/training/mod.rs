@@ -367,6 +367,11 @@ impl<H: Host> Training<H> {
         self.head.as_ref().map(|head| head.rank(features))
     }
 
+    /// Whether a probe or adapter is in use.
+    pub fn uses_head(&self) -> bool {
+        self.head.is_some()
+    }
+
     async fn set_active(&mut self, trained: bool, engine: &mut Engine) {
         let encode_again = self.restore_model(engine).await;
         let mut in_use = None;
