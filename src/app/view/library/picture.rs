@@ -9,7 +9,7 @@ use crate::app::domain::library::QueryImage;
 pub const PAGE: usize = 60;
 
 /// Images that are drawn anew in one frame.
-pub const PER_FRAME: usize = 12;
+pub const PER_FRAME: usize = 8;
 
 /// Image of the folder, small, with its name and the folder that it is in.
 #[component]
