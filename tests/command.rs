@@ -573,6 +573,7 @@ fn a_pretraining_goes_on_with_its_own_data_only() {
     std::fs::write(out.join("curve.csv"), "step,minutes").unwrap();
     let line = refused_at_last(&pretrain(&data, &["--steps", "1", "--resume"]));
     assert!(line.contains("before its first state"), "{line}");
+    succeeds(pretrain(&data, &["--steps", "1"]));
     // Over an existing run only when asked.
     let line = refused_at_last(&pretrain(&data, &["--steps", "2"]));
     assert!(line.contains("add --resume"), "{line}");

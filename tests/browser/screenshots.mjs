@@ -1,17 +1,19 @@
 // Pictures of the page for people to look at:
 //
-//   node tests/browser/screenshots.mjs OUTDIR
+//   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from the built page in dist/, on the CPU, with
-// the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
+// empty, answers, where, none, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from
+// the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those
+// in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as h from "./harness.mjs";
 
-const out = process.argv[2];
+const [out, report] = process.argv.slice(2);
 if (!out) {
-  console.error("node tests/browser/screenshots.mjs OUTDIR");
+  console.error("node tests/browser/screenshots.mjs OUTDIR [REPORT.html]");
   process.exit(2);
 }
 await mkdir(out, { recursive: true });
@@ -28,6 +30,17 @@ try {
     await h.waitReady(page);
   });
   await shoot("answers", {}, answers);
+  await shoot("where", {}, async (page) => {
+    await answers(page);
+    await h.card(page, "soccer.png").locator(h.hook("ranking-row")).first().click();
+    await page.locator(h.hook("heat-map")).waitFor();
+  });
+  await shoot("none", {}, async (page) => {
+    await answers(page);
+    await page.locator(h.hook("reject-toggle")).check();
+    await h.setLabels(page, ["pizza", "umbrella"]);
+    await page.locator(h.hook("none-fits")).first().waitFor();
+  });
   await shoot("error", {}, async (page) => {
     await answers(page);
     await h.drop(page, [{ name: "broken.png", bytes: h.noise(4096) }]);
@@ -41,6 +54,13 @@ try {
   await shoot("trained-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, trained, "#train");
   await shoot("evaluate", {}, evaluated, "#evaluate");
   await shoot("evaluate-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, evaluated, "#evaluate");
+  if (report) {
+    const context = await browser.newContext({ viewport: { width: 1180, height: 3200 } });
+    const page = await context.newPage();
+    await page.goto(pathToFileURL(report).href);
+    await page.screenshot({ path: join(out, "report.png") });
+    await context.close();
+  }
 } finally {
   await browser.close();
   server.stop();
