@@ -46,6 +46,10 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn data(this: &Pixels) -> Uint8ClampedArray;
 
+    type FrameVideo;
+    #[wasm_bindgen(method, js_name = requestVideoFrameCallback)]
+    fn request_frame(this: &FrameVideo, call: &JsValue) -> f64;
+
     type CameraTrack;
     #[wasm_bindgen(method, catch, js_name = getSettings)]
     fn settings(this: &CameraTrack) -> Result<Object, JsValue>;
@@ -109,6 +113,22 @@ fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> {
 /// Whether a video shows something yet.
 pub fn has_image(video: &HtmlVideoElement) -> bool {
     video.ready_state() >= web_sys::HtmlMediaElement::HAVE_CURRENT_DATA && video.video_width() > 0
+}
+
+/// Calls `seen` for each new frame of a video, while that returns `true`; `false` where the browser
+/// does not tell.
+pub fn on_new_frames(video: &HtmlVideoElement, mut seen: impl FnMut() -> bool + 'static) -> bool {
+    let tells = Reflect::has(video, &"requestVideoFrameCallback".into()).unwrap_or(false);
+    if tells {
+        let same = video.clone();
+        let call = Closure::once_into_js(move || {
+            if seen() {
+                on_new_frames(&same, seen);
+            }
+        });
+        video.unchecked_ref::<FrameVideo>().request_frame(&call);
+    }
+    tells
 }
 
 /// A canvas to draw images on.

@@ -65,12 +65,12 @@ impl LiveController {
         self.live.update(Live::restart);
     }
 
-    /// Sends what a video shows, if it is new and no frame is with the worker.
-    pub fn send_frame(self, video: &HtmlVideoElement) {
+    /// Sends what a video shows, if it is new and no frame is with the worker. `position` tells the
+    /// video's frames apart.
+    pub fn send_frame(self, video: &HtmlVideoElement, position: f64) {
         if !camera::has_image(video) {
             return;
         }
-        let position = video.current_time();
         let session = self.classify.session;
         let next = self.live.try_update_untracked(|live| {
             session.with_untracked(|session| live.next(session, position))

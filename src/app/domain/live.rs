@@ -40,7 +40,7 @@ pub struct Live {
     frames: u32,
     /// Frame that is with the worker.
     in_flight: Option<u32>,
-    /// Position in the video, in seconds, and question of the latest frame: it is not sent twice.
+    /// Position in the video and question of the latest frame: it is not sent twice.
     latest: Option<(f64, u32)>,
     /// When the latest frames were answered.
     answered_ms: VecDeque<f64>,
@@ -69,8 +69,8 @@ impl Live {
         self.error = None;
     }
 
-    /// Number of the frame to send now, if one is to be sent: the one at `position` in the video,
-    /// in seconds.
+    /// Number of the frame to send now, if one is to be sent: the one at `position`, which tells the
+    /// video's frames apart.
     pub fn next(&mut self, session: &Session, position: f64) -> Option<u32> {
         let question = &session.question;
         let answerable = session.worker.ready()

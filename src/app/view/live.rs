@@ -50,7 +50,20 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
     let gone = StoredValue::new(false);
     let here = move || gone.try_get_value() == Some(false);
 
+    // Frames of the video so far, where the browser tells: the screen has more than a camera.
+    let frames = StoredValue::new(None::<u32>);
+    let count = move || {
+        let counted = frames.try_update_value(|frames| *frames = frames.map(|count| count + 1));
+        counted.is_some()
+    };
+
     controller.begin();
+    Effect::new(move |_| {
+        let video = video.get_untracked();
+        if video.is_some_and(|video| camera::on_new_frames(&video, count)) {
+            frames.set_value(Some(0));
+        }
+    });
     Effect::new(move |_| match &source {
         LiveSource::Camera => spawn_local(async move {
             match camera::open().await {
@@ -87,8 +100,12 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         if !here() {
             return false;
         }
-        if let Some(video) = video.get_untracked() {
-            controller.send_frame(&video);
+        let position = frames.get_value();
+        if let Some(video) = video.get_untracked()
+            && position != Some(0)
+        {
+            let position = position.map_or_else(|| video.current_time(), f64::from);
+            controller.send_frame(&video, position);
         }
         if unplugged() && problem.with_untracked(String::is_empty) {
             running.set(false);
