@@ -81,6 +81,17 @@ pub enum Request {
         /// File name, for display.
         name: String,
     },
+    /// Ranks the labels for a frame of a video, whose pixels `[height, width, 4]` (red, green,
+    /// blue and alpha) are attached. Nothing of it is kept; a frame that still waits is replaced.
+    /// Answered by [`Event::FrameClassified`] or [`Event::FrameFailed`].
+    ClassifyFrame {
+        /// Counter of the page.
+        frame: u32,
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
     /// Drops pictures, encoded or pending.
     RemoveImages {
         /// Ids of the pictures.
@@ -492,6 +503,24 @@ pub enum Event {
     ImageFailed {
         /// Id of the picture.
         image: ImageId,
+        /// Text to show.
+        error: String,
+    },
+    /// Response to [`Request::ClassifyFrame`].
+    FrameClassified {
+        /// Counter of the page.
+        frame: u32,
+        /// Counter from [`Request::Classify`].
+        question: u32,
+        /// Ranking of the frame; empty if there is no question that can be answered.
+        rankings: Rankings,
+        /// How well the labels fit, as in [`Event::Fits`], if it is known.
+        fit: Option<f32>,
+    },
+    /// A frame could not be classified.
+    FrameFailed {
+        /// Counter of the page.
+        frame: u32,
         /// Text to show.
         error: String,
     },

@@ -22,6 +22,7 @@ use crate::engine::{Engine, EngineError, PendingPrompts, compute_worker, cpu_nam
 use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
+use crate::preprocess::DecodedImage;
 use crate::zero_shot::{self, Rejection};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
@@ -104,9 +105,22 @@ struct State {
     waiting: VecDeque<(ImageId, Vec<u8>)>,
     /// Features of encoded pictures.
     encoded: Vec<(ImageId, Vec<f32>)>,
+    /// Frame of a video to classify, the newest one.
+    frame: Option<Frame>,
+    /// Whether a frame is next: frames and all other work take turns.
+    frames_turn: bool,
     question: Option<Question>,
     locator: Locator,
     words: NeutralWords,
+}
+
+/// Frame of a video.
+struct Frame {
+    number: u32,
+    width: u32,
+    height: u32,
+    /// `[height, width, 4]`.
+    pixels: Vec<u8>,
 }
 
 struct Question {
@@ -151,6 +165,8 @@ impl State {
             ),
             waiting: VecDeque::new(),
             encoded: Vec::new(),
+            frame: None,
+            frames_turn: false,
             question: None,
             locator: Locator::default(),
             words: NeutralWords::new(now),
@@ -219,6 +235,18 @@ impl State {
                     error: format!("the file {name} did not reach the worker: add it again"),
                 }),
             },
+            Request::ClassifyFrame {
+                frame: number,
+                width,
+                height,
+            } => {
+                self.frame = Some(Frame {
+                    number,
+                    width,
+                    height,
+                    pixels: message.bytes.unwrap_or_default(),
+                });
+            }
             Request::RemoveImages { images } => {
                 let gone: HashSet<ImageId> = images.into_iter().collect();
                 self.waiting.retain(|(id, _)| !gone.contains(id));
@@ -362,6 +390,50 @@ impl State {
 
     /// One unit of work; `false` if there is none.
     async fn work(&mut self) -> bool {
+        if self.encode_prompts().await {
+            return true;
+        }
+        self.frames_turn = !self.frames_turn;
+        match self.frames_turn {
+            true => self.classify_frame().await || self.work_on_others().await,
+            false => self.work_on_others().await || self.classify_frame().await,
+        }
+    }
+
+    /// Ranks the labels for the frame that waits; `false` if there is none.
+    async fn classify_frame(&mut self) -> bool {
+        let Some(engine) = &self.engine else {
+            return false;
+        };
+        let Some(frame) = self.frame.take() else {
+            return false;
+        };
+        let number = frame.number;
+        let event = match frame.features(engine).await {
+            Ok(features) => {
+                let pictures = [(number, features)];
+                let training = &self.training;
+                let question = self.question.as_ref();
+                let rankings = question.and_then(|q| q.rankings(engine, training, &pictures));
+                let fits = question.and_then(|q| q.fits(engine, training, &pictures));
+                Event::FrameClassified {
+                    frame: number,
+                    question: question.map_or(0, |q| q.number),
+                    rankings: rankings.unwrap_or_default(),
+                    fit: fits.and_then(|fits| fits.first().map(|(_, fit)| *fit)),
+                }
+            }
+            Err(error) => Event::FrameFailed {
+                frame: number,
+                error: error.to_string(),
+            },
+        };
+        post(&event);
+        true
+    }
+
+    /// Encodes prompts of the question; `false` if all are encoded.
+    async fn encode_prompts(&mut self) -> bool {
         let Some(engine) = &mut self.engine else {
             return false;
         };
@@ -382,6 +454,15 @@ impl State {
             }
             return true;
         }
+        false
+    }
+
+    /// One unit of work on pictures, neutral words, library, evaluation or training; `false` if
+    /// there is none.
+    async fn work_on_others(&mut self) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return false;
+        };
         // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
             if let Some(question) = &mut self.question {
@@ -461,9 +542,24 @@ impl Question {
         training: &Training<Browser<WebModelFiles>>,
         pictures: &[(ImageId, Vec<f32>)],
     ) {
-        let Some(classifier) = &self.classifier else {
+        let Some(rankings) = self.rankings(engine, training, pictures) else {
             return;
         };
+        post(&Event::Answers {
+            question: self.number,
+            rankings,
+        });
+        self.post_fits(engine, training, pictures);
+    }
+
+    /// Rankings of pictures, once the prompts are encoded.
+    fn rankings(
+        &self,
+        engine: &Engine,
+        training: &Training<Browser<WebModelFiles>>,
+        pictures: &[(ImageId, Vec<f32>)],
+    ) -> Option<Rankings> {
+        let classifier = self.classifier.as_ref()?;
         let mut rankings = Rankings::default();
         for (image, features) in pictures {
             let ranking = (training.rank(features))
@@ -474,11 +570,7 @@ impl Question {
                 scores.map(|r| (r.label, r.probability, r.similarity)),
             );
         }
-        post(&Event::Answers {
-            question: self.number,
-            rankings,
-        });
-        self.post_fits(engine, training, pictures);
+        Some(rankings)
     }
 
     /// One unit of work towards [`Self::rejection`]: whether it is there now, `None` if nothing is
@@ -511,19 +603,32 @@ impl Question {
         self.templates.first().map_or("", String::as_str)
     }
 
-    /// Posts how well the labels fit pictures, once the neutral words are encoded. Of a trained
-    /// head's classes it is not known.
+    /// Posts how well the labels fit pictures, if that is known.
     fn post_fits(
         &self,
         engine: &Engine,
         training: &Training<Browser<WebModelFiles>>,
         pictures: &[(ImageId, Vec<f32>)],
     ) {
-        let (Some(classifier), Some(rejection)) = (&self.classifier, &self.rejection) else {
-            return;
-        };
+        if let Some(fits) = self.fits(engine, training, pictures) {
+            post(&Event::Fits {
+                question: self.number,
+                fits,
+            });
+        }
+    }
+
+    /// How well the labels fit pictures, once the neutral words are encoded. Of a trained head's
+    /// classes it is not known.
+    fn fits(
+        &self,
+        engine: &Engine,
+        training: &Training<Browser<WebModelFiles>>,
+        pictures: &[(ImageId, Vec<f32>)],
+    ) -> Option<Vec<(ImageId, f32)>> {
+        let (classifier, rejection) = (self.classifier.as_ref()?, self.rejection.as_ref()?);
         if training.uses_head() {
-            return;
+            return None;
         }
         let scale = engine.scoring().scale();
         let fit = |(image, features): &(ImageId, Vec<f32>)| {
@@ -532,10 +637,17 @@ impl Question {
                 rejection.share_of_labels(features, classifier, scale),
             )
         };
-        post(&Event::Fits {
-            question: self.number,
-            fits: pictures.iter().map(fit).collect(),
-        });
+        Some(pictures.iter().map(fit).collect())
+    }
+}
+
+impl Frame {
+    /// Features of the frame, as those of a file with these pixels.
+    async fn features(self, engine: &Engine) -> Result<Vec<f32>, ImageError> {
+        let picture = DecodedImage::new(self.width, self.height, 4, self.pixels)
+            .map_err(DecodeError::from)?;
+        let features = engine.image_features(&[engine.pixels(&picture)]).await?;
+        features.into_iter().next().ok_or(ImageError::NoFeatures)
     }
 }
 

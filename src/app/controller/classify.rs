@@ -422,12 +422,17 @@ impl ClassifyController {
 
     /// Adds picture files. What they really hold is found out by the worker.
     pub fn add_files(self, files: impl IntoIterator<Item = File>) {
+        self.expect_own_images();
+        let named = |file: File| (file.name(), Blob::from(file));
+        self.add_pictures(files.into_iter().map(named));
+    }
+
+    /// The visitor has images that are no samples: labels are suggested for those.
+    pub fn expect_own_images(self) {
         self.own_images.set(true);
         if self.labels_suggested() {
             self.labels.set(self.suggestions());
         }
-        let named = |file: File| (file.name(), Blob::from(file));
-        self.add_pictures(files.into_iter().map(named));
     }
 
     /// Adds pictures that came together, with their names.

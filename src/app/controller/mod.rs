@@ -11,8 +11,10 @@
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
 //! | [`shards`] | data sets at an address |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
+//! | [`live`], [`camera`] | frames of a video; the camera |
 //! | [`thumbnails`] | small copies of the pictures in sight |
 
+pub mod camera;
 pub mod classify;
 pub mod current_tab;
 pub mod download;
@@ -21,6 +23,7 @@ pub mod evaluation;
 pub mod files;
 pub mod folders;
 pub mod library;
+pub mod live;
 pub mod notices;
 mod shards;
 pub mod storage;
@@ -35,6 +38,7 @@ use current_tab::CurrentTab;
 use engine::{EngineHandle, Heard};
 use evaluation::EvaluationController;
 use library::LibraryController;
+use live::LiveController;
 use notices::Notices;
 use training::TrainingController;
 
@@ -47,6 +51,7 @@ pub struct App {
     pub training: TrainingController,
     pub library: LibraryController,
     pub evaluation: EvaluationController,
+    pub live: LiveController,
     pub tab: CurrentTab,
 }
 
@@ -64,6 +69,7 @@ impl App {
             training,
             library: LibraryController::new(engine, notices),
             evaluation: EvaluationController::new(engine, notices, training),
+            live: LiveController::new(engine, classify, training),
             tab: CurrentTab::new(),
         }
     }
@@ -82,6 +88,7 @@ impl App {
             training,
             library,
             evaluation,
+            live,
             ..
         } = self;
         match heard {
@@ -89,6 +96,7 @@ impl App {
                 training.disconnected();
                 library.disconnected();
                 evaluation.disconnected();
+                live.restart();
             }
             Heard::ModelChosen => training.forget_trained(),
             Heard::Unreachable(error) => classify.unreachable(&error),
@@ -105,6 +113,9 @@ impl App {
                     training.opened();
                     library.opened();
                     evaluation.opened();
+                }
+                event @ (Event::FrameClassified { .. } | Event::FrameFailed { .. }) => {
+                    live.on_event(event);
                 }
                 event @ (Event::Located { .. } | Event::LocateFailed { .. }) => {
                     classify.on_heat_map(event, &incoming.bytes);

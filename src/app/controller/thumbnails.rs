@@ -51,8 +51,8 @@ extern "C" {
     ) -> Result<(), JsValue>;
 }
 
-/// Object URL of a thumbnail, revoked when it is dropped.
-pub(super) struct ObjectUrl(pub String);
+/// Object URL of a file, revoked when it is dropped.
+pub struct ObjectUrl(pub String);
 
 impl ObjectUrl {
     pub fn new(blob: &Blob) -> Self {
@@ -215,7 +215,8 @@ async fn small_copy(picture: &Blob, size: Option<(u32, u32)>) -> Result<Blob, Js
     let bitmap: ImageBitmap = bitmap.unchecked_into();
     let copy = draw(&bitmap, fitting(bitmap.width(), bitmap.height()));
     bitmap.close();
-    encode(&copy?).await
+    // WebP keeps what is transparent; a browser that cannot write it writes PNG.
+    encode(&copy?, "image/webp").await
 }
 
 fn draw(bitmap: &ImageBitmap, [width, height]: [f64; 2]) -> Result<HtmlCanvasElement, JsValue> {
@@ -231,11 +232,12 @@ fn draw(bitmap: &ImageBitmap, [width, height]: [f64; 2]) -> Result<HtmlCanvasEle
     Ok(canvas)
 }
 
-/// WebP keeps what is transparent; a browser that cannot write it writes PNG.
-async fn encode(canvas: &HtmlCanvasElement) -> Result<Blob, JsValue> {
+/// What is on a canvas as a file of this MIME type, or as PNG where the browser cannot write it. The
+/// canvas is empty after that.
+pub(super) async fn encode(canvas: &HtmlCanvasElement, kind: &str) -> Result<Blob, JsValue> {
     let mut asked = Ok(());
     let made = Promise::new(&mut |resolve, _| {
-        asked = canvas.to_blob_with_type(&resolve, "image/webp");
+        asked = canvas.to_blob_with_type(&resolve, kind);
     });
     asked?;
     let made = JsFuture::from(made).await;

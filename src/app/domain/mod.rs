@@ -6,6 +6,7 @@
 //! | [`session`] | classification: combines the next three |
 //! | [`worker`] | life of the worker, with [`restart`] after a crash and [`meter`] of a download |
 //! | [`pictures`] | the pictures and their queue, with a [`ranking`] for each |
+//! | [`live`] | frames of a video, one after the other |
 //! | [`grid`] | which of the pictures are on the page |
 //! | [`rejection`] | when to say that no label fits |
 //! | [`question`] | labels, templates and their prompts |
@@ -20,6 +21,7 @@ pub mod grid;
 pub mod labels;
 pub mod library;
 pub mod link;
+pub mod live;
 pub mod meter;
 pub mod notice;
 pub mod pictures;

@@ -2,10 +2,11 @@
 //! the [`Session`] and returns [`Command`]s for the controller around it to carry out.
 //! It combines the reducers of the [`Worker`], the [`Pictures`] and the [`Question`].
 
+use super::format;
 use super::notice::Notice;
 use super::pictures::{HeatState, Picture, PictureState, Pictures, Timing};
 use super::question::Question;
-use super::ranking::SharedLabels;
+use super::ranking::{Ranking, SharedLabels};
 use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
 use crate::engine::messages::{
@@ -146,6 +147,11 @@ impl Session {
     /// known or not wanted.
     pub fn fit(&self, picture: &Picture) -> Option<(bool, f32)> {
         let ranking = self.pictures.answer_of(picture)?;
+        self.fit_of(ranking, self.pictures.fit_of(picture))
+    }
+
+    /// The same of a ranking; `share` is that of its labels among everyday words.
+    fn fit_of(&self, ranking: &Ranking, share: Option<f32>) -> Option<(bool, f32)> {
         if !self.rejection.on {
             return None;
         }
@@ -154,9 +160,18 @@ impl Session {
                 ranking.iter().next()?.probability,
                 self.rejection.probability,
             ),
-            false => (self.pictures.fit_of(picture)?, self.rejection.share),
+            false => (share?, self.rejection.share),
         };
         Some((fit < least, fit))
+    }
+
+    /// What is said of a ranking whose labels do not fit; `share` is that of its labels among
+    /// everyday words.
+    pub fn none_fits(&self, ranking: &Ranking, share: Option<f32>) -> Option<String> {
+        let (rejected, fit) = self.fit_of(ranking, share)?;
+        let closest = ranking.iter().next()?.label;
+        let fit = format::percent(fit);
+        rejected.then(|| format!("None of these fits well ({fit}); closest: {closest}."))
     }
 
     /// Whether the model gives each label a probability of its own.
@@ -396,6 +411,7 @@ impl Session {
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
             // Heard by sessions of their own.
             Event::Training(_) | Event::Library(_) | Event::Evaluation(_) => {}
+            Event::FrameClassified { .. } | Event::FrameFailed { .. } => {}
             Event::Died { error, .. } => return self.died(&error, now_ms),
         }
         Vec::new()

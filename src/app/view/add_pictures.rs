@@ -1,16 +1,40 @@
-//! The place where pictures are added: chosen, or from the samples.
+//! The place where pictures are added: chosen, from the samples, or live from a camera or a video.
 
 use leptos::{html, prelude::*};
 
 use super::dropping::{ACCEPT, files};
+use super::live::{LiveCard, LiveSource};
+use crate::app::controller::App;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::sample::Sample;
 
 /// The place that says what to do: a large one on an empty page.
 #[component]
-pub fn AddPictures(classify: ClassifyController) -> impl IntoView {
+pub fn AddPictures(app: App) -> impl IntoView {
+    let classify = app.classify;
     let input = NodeRef::<html::Input>::new();
-    let empty = Memo::new(move |_| classify.session.with(|session| session.pictures.is_empty()));
+    let video_input = NodeRef::<html::Input>::new();
+    let camera_button = NodeRef::<html::Button>::new();
+    let source = RwSignal::new_local(None::<LiveSource>);
+    let empty = Memo::new(move |_| {
+        let none = classify.session.with(|session| session.pictures.is_empty());
+        none && source.with(Option::is_none)
+    });
+    let close = Callback::new(move |()| {
+        source.set(None);
+        // Where the visitor was before.
+        if let Some(button) = camera_button.get_untracked() {
+            let _ = button.focus();
+        }
+    });
+    let picked_video = move |_| {
+        if let Some(input) = video_input.get_untracked() {
+            if let Some(file) = files(input.files()).into_iter().next() {
+                source.set(Some(LiveSource::Video(file)));
+            }
+            input.set_value("");
+        }
+    };
     let picked = move |_| {
         if let Some(input) = input.get_untracked() {
             classify.add_files(files(input.files()));
@@ -45,6 +69,28 @@ pub fn AddPictures(classify: ClassifyController) -> impl IntoView {
                         aria-label="Choose images"
                         on:change=picked
                     />
+                    <button
+                        node_ref=camera_button
+                        type="button"
+                        class="button secondary"
+                        data-testid="live-camera"
+                        on:click=move |_| source.set(Some(LiveSource::Camera))
+                    >
+                        "Use the camera"
+                    </button>
+                    <label class="button secondary" for="video-input">
+                        "Choose a video"
+                    </label>
+                    <input
+                        node_ref=video_input
+                        id="video-input"
+                        data-testid="video-input"
+                        class="sr-only"
+                        type="file"
+                        accept="video/*"
+                        aria-label="Choose a video"
+                        on:change=picked_video
+                    />
                     <span class="if-mouse">
                         {move || if empty.get() { "or paste with " } else { "drop them, or paste with " }}
                         <kbd>"Ctrl"</kbd>
@@ -56,6 +102,7 @@ pub fn AddPictures(classify: ClassifyController) -> impl IntoView {
                     <p class="help">"PNG, JPEG, WebP, GIF, BMP or TIFF, and AVIF or HEIC where this browser reads them. Images never leave this device."</p>
                 </Show>
             </div>
+            {move || source.get().map(|source| view! { <LiveCard app source close /> })}
             <Samples classify empty />
         </section>
     }

@@ -83,10 +83,8 @@ impl CardContext {
 
 /// What a card says when no label fits its picture.
 fn none_fits(session: &Session, picture: &Picture) -> Option<String> {
-    let (rejected, fit) = session.fit(picture)?;
-    let closest = session.pictures.answer_of(picture)?.iter().next()?.label;
-    let fit = format::percent(fit);
-    rejected.then(|| format!("None of these fits well ({fit}); closest: {closest}."))
+    let ranking = session.pictures.answer_of(picture)?;
+    session.none_fits(ranking, session.pictures.fit_of(picture))
 }
 
 /// One picture: thumbnail, facts, answer.

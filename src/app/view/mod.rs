@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`header`], [`tabs`], [`notices`] | top of the page |
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
+//! | [`live`] | a camera or a video with its answers |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
 //! | [`answers`], [`picture_grid`], [`card`] | pictures with their answers |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
@@ -17,6 +18,7 @@ pub mod evaluation;
 pub mod header;
 pub mod labels;
 pub mod library;
+pub mod live;
 pub mod models;
 pub mod notices;
 pub mod picture_grid;
@@ -78,7 +80,7 @@ pub fn Page() -> impl IntoView {
                 aria-labelledby="tab-classify"
                 hidden=move || tab.get() != Tab::Classify
             >
-                <AddPictures classify />
+                <AddPictures app />
                 <div class="side">
                     <ActiveModelNote trainer=training />
                     // A classifier of one's own knows its classes only.

@@ -3,20 +3,15 @@
 use std::time::Duration;
 
 use leptos::{html, prelude::*, task::spawn_local};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    Blob, CanvasRenderingContext2d, Element, File, HtmlCanvasElement, HtmlVideoElement,
-    MediaStream, MediaStreamConstraints, MediaStreamTrack,
-};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, MediaStream};
 
+use crate::app::controller::camera;
 use crate::app::controller::engine::describe;
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::format;
 use crate::app::domain::training::project::ClassId;
 
-/// Side of a picture, in pixels: no published model sees more than 448.
-const SIDE: u32 = 448;
 /// Between two pictures while the button is held.
 const PACE: Duration = Duration::from_millis(250);
 
@@ -35,7 +30,7 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
 
     Effect::new(move |_| {
         spawn_local(async move {
-            match open().await {
+            match camera::open().await {
                 Ok(opened) if gone.try_get_value() == Some(false) => {
                     if let Some(video) = video.get_untracked() {
                         video.set_src_object(Some(&opened));
@@ -45,7 +40,7 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
                     running.set(true);
                 }
                 // Closed while the browser still asked.
-                Ok(opened) => stop(&opened),
+                Ok(opened) => camera::stop(&opened),
                 Err(error) => {
                     problem.try_set(error);
                 }
@@ -55,7 +50,7 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
     on_cleanup(move || {
         gone.set_value(true);
         if let Some(stream) = stream.try_update_value(Option::take).flatten() {
-            stop(&stream);
+            camera::stop(&stream);
         }
     });
 
@@ -63,18 +58,25 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
         let Some(video) = video.get_untracked() else {
             return;
         };
-        let number = taken.get_untracked() + 1;
-        match capture(&video, move |blob| {
-            if let Some(file) = named(&blob, number) {
-                trainer.add_samples(Some(class), vec![file]);
-            }
-        }) {
-            Ok(()) => taken.set(number),
-            Err(error) => problem.set(format!(
+        let failed = move |error| {
+            problem.try_set(format!(
                 "The image could not be captured ({}). Close the camera and open it again.",
                 describe(&error)
-            )),
-        }
+            ));
+        };
+        let canvas = match camera::square(&video) {
+            Ok(canvas) => canvas,
+            Err(error) => return failed(error),
+        };
+        let number = taken.get_untracked() + 1;
+        taken.set(number);
+        spawn_local(async move {
+            let name = format!("camera-{number:03}.jpg");
+            match camera::file(&canvas, &name, "image/jpeg").await {
+                Ok(file) => trainer.add_samples(Some(class), vec![file]),
+                Err(error) => failed(error),
+            }
+        });
     };
     let begin = move || {
         if held.get_untracked() {
@@ -168,91 +170,4 @@ fn go_on(held: RwSignal<bool>, press: RwSignal<u32>, which: u32, take: Callback<
         },
         PACE,
     );
-}
-
-async fn open() -> Result<MediaStream, String> {
-    const NONE: &str = "This browser offers no camera here. It requires https or localhost.";
-    let navigator = web_sys::window().ok_or(NONE)?.navigator();
-    let devices = navigator.media_devices().map_err(|_| NONE.to_owned())?;
-    if !devices.is_object() {
-        return Err(NONE.into());
-    }
-    let wishes = MediaStreamConstraints::new();
-    let video = js_sys::Object::new();
-    for (key, value) in [
-        ("width", 1280.0.into()),
-        ("facingMode", "environment".into()),
-    ] {
-        let _ = js_sys::Reflect::set(&video, &key.into(), &value);
-    }
-    wishes.set_video(&video);
-    let opened = devices.get_user_media_with_constraints(&wishes);
-    let opened = JsFuture::from(opened.map_err(|error| describe(&error))?).await;
-    let stream = opened.map_err(|error| {
-        let name = js_sys::Reflect::get(&error, &"name".into()).ok();
-        match name.and_then(|name| name.as_string()).as_deref() {
-            Some("NotAllowedError") => {
-                "Camera access was denied. Allow it in the browser's settings for this page, then close this and try again.".into()
-            }
-            Some("NotFoundError" | "OverconstrainedError") => "No camera was found. Connect one and try again.".into(),
-            Some("NotReadableError") => "The camera is in use by another program. Close it and try again.".into(),
-            _ => format!("The camera could not be opened ({}).", describe(&error)),
-        }
-    })?;
-    stream.dyn_into().map_err(|_| NONE.into())
-}
-
-fn stop(stream: &MediaStream) {
-    for track in stream.get_tracks().iter() {
-        if let Ok(track) = track.dyn_into::<MediaStreamTrack>() {
-            track.stop();
-        }
-    }
-}
-
-/// The middle square of what the video shows, as a JPEG.
-fn capture(video: &HtmlVideoElement, give: impl Fn(Blob) + 'static) -> Result<(), JsValue> {
-    let (width, height) = (
-        f64::from(video.video_width()),
-        f64::from(video.video_height()),
-    );
-    let square = width.min(height);
-    if square < 1.0 {
-        return Err("there is no video yet".into());
-    }
-    let document = web_sys::window()
-        .and_then(|w| w.document())
-        .ok_or(JsValue::NULL)?;
-    let canvas: HtmlCanvasElement = document.create_element("canvas")?.dyn_into()?;
-    let side = f64::from(SIDE).min(square);
-    canvas.set_width(side as u32);
-    canvas.set_height(side as u32);
-    let context: CanvasRenderingContext2d =
-        canvas.get_context("2d")?.ok_or(JsValue::NULL)?.dyn_into()?;
-    context.draw_image_with_html_video_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
-        video,
-        (width - square) / 2.0,
-        (height - square) / 2.0,
-        square,
-        square,
-        0.0,
-        0.0,
-        side,
-        side,
-    )?;
-    let made = Closure::once_into_js(move |blob: Option<Blob>| {
-        if let Some(blob) = blob {
-            give(blob);
-        }
-    });
-    canvas.to_blob_with_type_and_encoder_options(
-        made.unchecked_ref(),
-        "image/jpeg",
-        &JsValue::from(0.92),
-    )
-}
-
-fn named(blob: &Blob, number: usize) -> Option<File> {
-    let parts = js_sys::Array::of1(blob);
-    File::new_with_blob_sequence(&parts, &format!("camera-{number:03}.jpg")).ok()
 }
