@@ -2,11 +2,12 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR
 //
-// empty, answers, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from the built page in dist/, on the CPU, with
+// empty, answers, live, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from the built page in dist/, on the CPU, with
 // the sample pictures. Those in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { cameraOf } from "./camera.mjs";
 import * as h from "./harness.mjs";
 
 const out = process.argv[2];
@@ -22,12 +23,13 @@ const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbre
 );
 
 const server = await h.startServer();
-const browser = await h.launchBrowser({ webgpu: false });
+const browser = await h.launchBrowser({ webgpu: false, flags: await cameraOf("raccoon.jpg") });
 try {
   await shoot("empty", {}, async (page) => {
     await h.waitReady(page);
   });
   await shoot("answers", {}, answers);
+  await shoot("live", {}, live);
   await shoot("error", {}, async (page) => {
     await answers(page);
     await h.drop(page, [{ name: "broken.png", bytes: h.noise(4096) }]);
@@ -44,6 +46,7 @@ try {
 } finally {
   await browser.close();
   server.stop();
+  await h.cleanUp();
 }
 
 async function answers(page) {
@@ -51,6 +54,15 @@ async function answers(page) {
   await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
   await h.setLabels(page, LABELS);
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
+}
+
+async function live(page) {
+  await h.waitReady(page);
+  await h.setLabels(page, LABELS);
+  await page.locator(h.hook("live-camera")).click();
+  const raccoon = page.locator(`${h.hook("live-row")}.top[data-label="raccoon"]`);
+  await raccoon.waitFor();
+  await page.waitForTimeout(3000); // until the rate is a steady one
 }
 
 async function library(page) {
