@@ -2,13 +2,14 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, where, none, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from
+// empty, answers, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from
 // the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those
 // in docs/ are made like this, reduced to 256 colours.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { cameraOf } from "./camera.mjs";
 import * as h from "./harness.mjs";
 
 const [out, report] = process.argv.slice(2);
@@ -24,7 +25,7 @@ const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbre
 );
 
 const server = await h.startServer();
-const browser = await h.launchBrowser({ webgpu: false });
+const browser = await h.launchBrowser({ webgpu: false, flags: await cameraOf("raccoon.jpg") });
 try {
   await shoot("empty", {}, async (page) => {
     await h.waitReady(page);
@@ -41,6 +42,7 @@ try {
     await h.setLabels(page, ["pizza", "umbrella"]);
     await page.locator(h.hook("none-fits")).first().waitFor();
   });
+  await shoot("live", {}, live);
   await shoot("error", {}, async (page) => {
     await answers(page);
     await h.drop(page, [{ name: "broken.png", bytes: h.noise(4096) }]);
@@ -64,6 +66,7 @@ try {
 } finally {
   await browser.close();
   server.stop();
+  await h.cleanUp();
 }
 
 async function answers(page) {
@@ -71,6 +74,15 @@ async function answers(page) {
   await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
   await h.setLabels(page, LABELS);
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
+}
+
+async function live(page) {
+  await h.waitReady(page);
+  await h.setLabels(page, LABELS);
+  await page.locator(h.hook("live-camera")).click();
+  const raccoon = page.locator(`${h.hook("live-row")}.top[data-label="raccoon"]`);
+  await raccoon.waitFor();
+  await page.waitForTimeout(3000); // until the rate is a steady one
 }
 
 async function library(page) {
