@@ -45,30 +45,22 @@ describe("the page's own and nothing else", { timeout: 6 * SLOW }, () => {
       frame.src = "https://127.0.0.1:9/";
       document.body.append(frame);
       await fetch("http://example.invalid/").catch(() => {});
-      let evaluated = true;
-      try {
-        Function("return 1")();
-      } catch {
-        evaluated = false;
-      }
+      // Not by `eval`: what a test calls directly may do more than the page.
+      setTimeout("window.ran = true");
       await new Promise((done) => setTimeout(done, 500));
       frame.remove();
-      return { violations, evaluated, ran: window.ran };
+      return { violations, ran: window.ran };
     });
     assert.equal(refused.ran, undefined);
-    assert.equal(refused.evaluated, false);
-    for (const directive of ["script-src-elem", "frame-src", "connect-src"]) {
+    for (const directive of ["script-src", "script-src-elem", "frame-src", "connect-src"]) {
       assert.ok(refused.violations.includes(directive), `${directive} in ${refused.violations}`);
     }
     problems.splice(0);
   });
 
   test("a worker evaluates no strings either", options, async () => {
-    const evaluated = await page.workers()[0].evaluate(async () => {
-      const answer = await fetch(self.location.href);
-      return answer.headers.get("content-security-policy");
-    });
-    assert.match(evaluated, /script-src 'self' 'wasm-unsafe-eval'/);
+    const policy = await page.workers()[0].evaluate(async () => (await fetch(self.location.href)).headers.get("content-security-policy"));
+    assert.match(policy, /script-src 'self' 'wasm-unsafe-eval';/);
   });
 
   test("labels, templates, names of files and classes are texts", options, async () => {
@@ -111,7 +103,7 @@ describe("the page's own and nothing else", { timeout: 6 * SLOW }, () => {
       { bytes: scene.toString("base64"), files },
     );
     await page.locator(hook("evaluate-data")).filter({ hasText: "data" }).waitFor();
-    await page.getByText("onerror").first().waitFor({ timeout: SLOW });
+    await page.locator("#panel-evaluate").getByText("onerror").first().waitFor({ timeout: SLOW });
     assert.equal(await page.evaluate(() => window.ran), undefined);
     assert.equal(await page.locator('img[src="x"]').count(), 0);
     assert.deepEqual(problems.splice(0), []);
