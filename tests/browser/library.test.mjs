@@ -43,7 +43,20 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
   });
 
   const status = (page, text) => page.locator(hook("index-status")).filter({ hasText: text }).waitFor();
-  const paths = (page) => page.locator(hook("hit")).evaluateAll((hits) => hits.map((hit) => hit.dataset.path));
+  /** Waits until the tiles, which come some in a frame, are all there. */
+  const drawn = (page) =>
+    page.evaluate(async () => {
+      const tiles = () => [...document.querySelectorAll(".tile")].map((tile) => tile.dataset.path).join("|");
+      for (let before = tiles(), same = 0; same < 6; ) {
+        await new Promise(requestAnimationFrame);
+        same = tiles() === before ? same + 1 : 0;
+        before = tiles();
+      }
+    });
+  const paths = async (page) => {
+    await drawn(page);
+    return page.locator(hook("hit")).evaluateAll((hits) => hits.map((hit) => hit.dataset.path));
+  };
   /** Waits for the answer to a query: without one all images are shown. */
   const ranked = (page) => page.locator(hook("search-count")).filter({ hasText: /best first|1 image$/ }).waitFor();
   const choose = (page) => page.locator(hook("folder-input")).setInputFiles(folder);
@@ -76,6 +89,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await page.locator(hook("find-duplicates")).click();
       const identical = page.locator(hook("identical"));
       await identical.filter({ hasText: "cat.jpg" }).waitFor();
+      await drawn(page);
       assert.equal(await identical.locator(".tile").count(), 2);
 
       await page.locator(hook("task-sort")).click();
@@ -83,6 +97,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await page.locator(hook("sort-images")).click();
       const rockets = page.locator(`${hook("sorted-group")}[data-label="rocket"]`);
       await rockets.locator(`${hook("sorted-image")}[data-path="rocket.jpg"]`).waitFor();
+      await drawn(page);
       const all = await page.locator(hook("sorted-image")).count();
       assert.equal(all, 6);
       // By hand into another group.
@@ -164,6 +179,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await status(page, `Many: ${samples.length + 1} images`);
       await page.locator(hook("search-input")).fill("a photo of a rocket");
       await ranked(page);
+      await drawn(page);
       const found = await page.locator(hook("hit")).evaluateAll((hits) =>
         hits.map((hit) => [hit.dataset.path, Number(hit.querySelector(".score").textContent)]),
       );
@@ -205,6 +221,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       // The same scene, also the one that was stored on its side.
       await page.locator(hook("query-image")).setInputFiles(join(h.FIXTURES, "scene.png"));
       await ranked(page);
+      await drawn(page);
       const scores = new Map(
         await page.locator(hook("hit")).evaluateAll((hits) =>
           hits.map((hit) => [hit.dataset.path, Number(hit.querySelector(".score").textContent)]),
@@ -295,6 +312,7 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
       await groups.nth(4).waitFor();
       await page.waitForFunction((q) => ![...document.querySelectorAll(q)].some((i) => i.value.startsWith("Group ")), hook("group-name"));
       const both = groups.filter({ has: page.locator('[data-path="animals/cat.jpg"]') });
+      await drawn(page);
       assert.equal(await both.locator(hook("sorted-image")).count(), 2);
       await both.locator(hook("group-name")).fill("my cats");
       await both.locator(hook("group-name")).press("Enter");
