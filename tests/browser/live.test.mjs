@@ -187,6 +187,8 @@ describe(`live (${h.MODE})`, { timeout: 40 * SLOW }, () => {
       const first = await photograph(page, LABELS);
       const before = await page.evaluate(() => workers.length);
       await h.order(page, "trap");
+      // A frame may be waiting for the GPU just then: a trap needs code to run in.
+      await h.drop(page, [join(SAMPLES, "coffee.jpg")]);
       await page.waitForFunction((n) => workers.length > n, before, { timeout: SLOW });
       await h.waitReady(page);
       await moreFrames(page);
