@@ -9,7 +9,7 @@ import open_clip
 import tokenizers
 import torch
 from make_families import CONTEXT, TEXTS, write_hugging_face, write_open_clip
-from make_models import DTYPES, MODELS, OPENAI_MEAN, OPENAI_STD, VISION, preprocessor, randomise, write_expected
+from make_models import DTYPES, HF_VISION, MODELS, OPENAI_MEAN, OPENAI_STD, VISION, preprocessor, randomise, write_expected
 from open_clip.hf_model import HFTextEncoder
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -84,16 +84,8 @@ def make_chinese_clip(name: str, seed: int, dtype: str) -> None:
         type_vocab_size=2,
         pad_token_id=0,
     )
-    vision = dict(
-        hidden_size=24,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        image_size=32,
-        patch_size=8,
-    )
     top = dict(projection_dim=12)
-    model = ChineseCLIPModel(ChineseCLIPConfig(text_config=text, vision_config=vision, **top)).eval()
+    model = ChineseCLIPModel(ChineseCLIPConfig(text_config=text, vision_config=HF_VISION, **top)).eval()
     randomise(model, seed, DTYPES[dtype])
     # transformers itself sets it to zero when it loads a file; it is masked anyway.
     model.text_model.embeddings.word_embeddings.weight[text["pad_token_id"]] = 0
@@ -102,7 +94,7 @@ def make_chinese_clip(name: str, seed: int, dtype: str) -> None:
     settings = preprocessor("ChineseCLIPImageProcessor", size, OPENAI_MEAN, OPENAI_STD, **more)
     tokens, mask = encode(tokenizer, "[PAD]")
     write_hugging_face(
-        folder, model, dtype, "chinese_clip", text, vision, top, settings, tokens, attention_mask=mask
+        folder, model, dtype, "chinese_clip", text, HF_VISION, top, settings, tokens, attention_mask=mask
     )
 
 
