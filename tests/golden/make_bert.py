@@ -8,7 +8,7 @@ from pathlib import Path
 import open_clip
 import tokenizers
 import torch
-from make_families import CONTEXT, TEXTS, write_hugging_face, write_open_clip
+from make_families import CONTEXT, TEXTS, unigram, write_hugging_face, write_open_clip
 from make_models import DTYPES, HF_VISION, MODELS, OPENAI_MEAN, OPENAI_STD, VISION, preprocessor, randomise, write_expected
 from open_clip.hf_model import HFTextEncoder
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
@@ -36,21 +36,6 @@ def word_piece() -> tokenizers.Tokenizer:
     tokenizer.train_from_iterator([*TEXTS, *CHINESE], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return tokenizer
-
-
-def unigram() -> tokenizers.Tokenizer:
-    """XLM-RoBERTa's special tokens and places."""
-    tokenizer = tokenizers.Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator([*TEXTS, *CHINESE], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     return tokenizer
 
@@ -102,7 +87,8 @@ def make_chinese_clip(name: str, seed: int, dtype: str) -> None:
 def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
     folder = MODELS / name
     folder.mkdir(parents=True)
-    tokenizer = unigram()
+    # XLM-RoBERTa's special tokens and places.
+    tokenizer = unigram([*TEXTS, *CHINESE], ["<s>", "<pad>", "</s>", "<unk>"], "<s> $A </s>")
     tokenizer.save(str(folder / "tokenizer.json"))
     config = XLMRobertaConfig(
         vocab_size=tokenizer.get_vocab_size(),

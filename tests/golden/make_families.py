@@ -44,17 +44,18 @@ TEXTS = json.loads((HERE / "texts.json").read_text())
 CONTEXT = 16
 
 
-def unigram() -> tokenizers.Tokenizer:
-    """SentencePiece as in SigLIP: T5's special tokens, `</s>` at the end."""
+def unigram(texts: list[str], special: list[str], template: str) -> tokenizers.Tokenizer:
+    """SentencePiece; `special` are the first ids, and the template puts some of them around a text."""
     tokenizer = tokenizers.Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+        vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False
     )
-    tokenizer.train_from_iterator([text.lower() for text in TEXTS], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.train_from_iterator(texts, trainer)
+    used = [(token, id) for id, token in enumerate(special) if token in template.split()]
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=used)
     return tokenizer
 
 
@@ -85,7 +86,9 @@ def transformers_canonical(text: str) -> str:
 
 
 def make_tokens() -> None:
-    one, two = unigram(), gemma()
+    # T5's special tokens, as in SigLIP.
+    lower = [text.lower() for text in TEXTS]
+    one, two = unigram(lower, ["<pad>", "</s>", "<unk>"], "$A </s>"), gemma()
     one.save(str(HERE / "tiny_unigram.json"))
     two.save(str(HERE / "tiny_gemma.json"))
     golden = {
