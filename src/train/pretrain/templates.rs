@@ -1,34 +1,66 @@
 //! Prompt templates for pre-training. What a visitor types around a label says little about an image, so
-//! the model sees many wordings of it, and learns which kind of image each one names.
+//! the model sees many wordings of it, and learns which kind of image each one names. The words are in
+//! `wordings.json`, which `scripts/pretrain` reads, too.
+
+use std::sync::LazyLock;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use serde::Deserialize;
 
 use super::ImageKind;
 
+/// What templates are put together from.
+#[derive(Debug, Default, Deserialize)]
+struct Wordings {
+    /// The default of page and command, and the plain forms of the other kinds.
+    default: ByKind,
+    articles: Vec<String>,
+    nouns: ByKind,
+    images_are: Vec<String>,
+    things_are: Vec<String>,
+    /// Wordings that name something else than the image's kind.
+    other: Vec<String>,
+    /// Whole templates in Chinese.
+    chinese: ByKind,
+}
+
+/// Words that name a kind of images or none.
+#[derive(Debug, Default, Deserialize)]
+struct ByKind {
+    none: Vec<String>,
+    photo: Vec<String>,
+    drawing: Vec<String>,
+}
+
+impl ByKind {
+    fn of(&self, kind: Option<ImageKind>) -> &[String] {
+        match kind {
+            None => &self.none,
+            Some(ImageKind::Photo) => &self.photo,
+            Some(ImageKind::Drawing) => &self.drawing,
+        }
+    }
+}
+
+/// A test reads the file, so it is never the default in a program that was built from tested code.
+static WORDINGS: LazyLock<Wordings> =
+    LazyLock::new(|| serde_json::from_str(include_str!("wordings.json")).unwrap_or_default());
+
 /// A prompt template in English, with `{label}`, that names `kind` or none.
 pub(super) fn english(kind: Option<ImageKind>, rng: &mut StdRng) -> String {
-    // The default of page and command, and the plain forms of the other kinds.
+    let words = &*WORDINGS;
     if rng.random_bool(0.3) {
-        return match kind {
-            None => *pick(&["{label}.", "A {label}.", "A picture of a {label}."], rng),
-            Some(ImageKind::Photo) => "A photo of a {label}.",
-            Some(ImageKind::Drawing) => "A drawing of a {label}.",
-        }
-        .into();
+        return pick(words.default.of(kind), rng).into();
     }
-    let article = pick(&["a ", "a ", "a ", "the ", "the ", "my ", "one ", ""], rng);
+    let article = pick(&words.articles, rng);
     let mut template = match kind {
-        None if rng.random_bool(0.5) => pick(OTHER_EN, rng).to_string(),
+        None if rng.random_bool(0.5) => pick(&words.other, rng).to_string(),
         _ => {
-            let noun = match kind {
-                None => pick(&["picture", "image", "depiction", "rendition"], rng),
-                Some(ImageKind::Photo) => pick(&["photo", "photo", "photo", "photograph"], rng),
-                Some(ImageKind::Drawing) => pick(DRAWINGS_EN, rng),
-            };
-            let of_image = sometimes(0.4, IMAGES_ARE_EN, rng);
-            let of_label = sometimes(0.12, THINGS_ARE_EN, rng);
+            let noun = pick(words.nouns.of(kind), rng);
+            let of_image = sometimes(0.4, &words.images_are, rng);
+            let of_label = sometimes(0.12, &words.things_are, rng);
             format!("a {of_image}{noun} of {article}{of_label}{{label}}")
         }
     };
@@ -46,12 +78,7 @@ pub(super) fn english(kind: Option<ImageKind>, rng: &mut StdRng) -> String {
 
 /// The same in Chinese.
 pub(super) fn chinese(kind: Option<ImageKind>, rng: &mut StdRng) -> String {
-    let templates = match kind {
-        None => NO_KIND_ZH,
-        Some(ImageKind::Photo) => PHOTOS_ZH,
-        Some(ImageKind::Drawing) => DRAWINGS_ZH,
-    };
-    let mut template = pick(templates, rng).to_string();
+    let mut template = pick(WORDINGS.chinese.of(kind), rng).to_string();
     if rng.random_bool(0.4) {
         template.push('。');
     }
@@ -59,102 +86,17 @@ pub(super) fn chinese(kind: Option<ImageKind>, rng: &mut StdRng) -> String {
 }
 
 /// One of `texts`, which are not empty.
-fn pick<'a>(texts: &'a [&'a str], rng: &mut StdRng) -> &'a &'a str {
-    texts.choose(rng).unwrap_or(&"")
+fn pick<'a>(texts: &'a [String], rng: &mut StdRng) -> &'a str {
+    texts.choose(rng).map_or("", String::as_str)
 }
 
 /// One of `words` and a space, or nothing.
-fn sometimes(probability: f64, words: &[&str], rng: &mut StdRng) -> String {
+fn sometimes(probability: f64, words: &[String], rng: &mut StdRng) -> String {
     match rng.random_bool(probability) {
         true => format!("{} ", pick(words, rng)),
         false => String::new(),
     }
 }
-
-const DRAWINGS_EN: &[&str] = &[
-    "drawing",
-    "drawing",
-    "icon",
-    "emoji",
-    "illustration",
-    "cartoon",
-    "sketch",
-    "doodle",
-    "painting",
-];
-const IMAGES_ARE_EN: &[&str] = &[
-    "bad",
-    "good",
-    "blurry",
-    "low resolution",
-    "pixelated",
-    "jpeg corrupted",
-    "low contrast",
-    "high contrast",
-    "black and white",
-    "bright",
-    "dark",
-    "cropped",
-    "close-up",
-];
-const THINGS_ARE_EN: &[&str] = &[
-    "big",
-    "large",
-    "small",
-    "nice",
-    "cool",
-    "weird",
-    "clean",
-    "dirty",
-    "hard to see",
-];
-/// Wordings that name something else than the image's kind.
-const OTHER_EN: &[&str] = &[
-    "a {label}",
-    "the {label}",
-    "{label}",
-    "this is a {label}",
-    "there is a {label} in the scene",
-    "itap of a {label}",
-    "itap of my {label}",
-    "art of the {label}",
-    "a plastic {label}",
-    "a toy {label}",
-    "a plushie {label}",
-    "an origami {label}",
-    "an embroidered {label}",
-    "a sculpture of a {label}",
-    "a rendering of a {label}",
-    "a tattoo of the {label}",
-    "graffiti of a {label}",
-    "a {label} in a video game",
-    "a close-up of a {label}",
-];
-const NO_KIND_ZH: &[&str] = &[
-    "一张{label}的图片",
-    "{label}的图片",
-    "{label}",
-    "一个{label}",
-    "这是{label}",
-];
-const PHOTOS_ZH: &[&str] = &[
-    "一张{label}的照片",
-    "一张{label}的照片",
-    "{label}的照片",
-    "一张{label}的模糊照片",
-    "一张{label}的黑白照片",
-    "一张{label}的特写照片",
-    "一张{label}的低分辨率照片",
-];
-const DRAWINGS_ZH: &[&str] = &[
-    "一幅{label}的画",
-    "一幅{label}的画",
-    "{label}的图标",
-    "{label}的表情符号",
-    "{label}的插图",
-    "{label}的卡通画",
-    "{label}的素描",
-];
 
 #[cfg(test)]
 mod tests {
