@@ -57,7 +57,7 @@ RACCOON = (1024, 768)  # scipy keeps its pixels alone, RGB, in bzip2
 DRAWINGS = [
     ("1f355", "pizza", ["pizza", "hamburger", "banana", "fish"]),
     ("1f6b2", "bicycle", ["bicycle", "car", "train", "airplane"]),
-    ("1f3b8", "guitar", ["guitar", "drum", "piano", "cello"]),
+    ("1f3b8", "guitar", ["guitar", "trumpet", "piano", "saxophone"]),
     ("2602", "umbrella", ["umbrella", "hat", "tent", "snowman"]),
     ("26bd", "soccer", ["soccer ball", "basketball", "tennis", "bowling"]),
     ("1f98b", "butterfly", ["butterfly", "airplane", "bird", "fish"]),
