@@ -9,7 +9,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision, read_back};
+use clip::model::{
+    Activation, ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back,
+};
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
 use clip::train::{
@@ -226,6 +228,59 @@ fn siglip_in_the_names_of_timm() {
     );
 
     computes(&config, &weights, &expected);
+}
+
+/// Config of a folder that names an image encoder of timm, whose sizes are made small.
+fn with_tiny_vit(folder: &Path, sizes: impl Fn(VitConfig) -> VitConfig) -> ClipConfig {
+    let json = fs::read(folder.join("open_clip_config.json")).unwrap();
+    let config = ClipConfig::from_open_clip(&json).unwrap();
+    let VisionConfig::Vit(vision) = config.vision else {
+        panic!("no ViT")
+    };
+    ClipConfig {
+        vision: VisionConfig::Vit(sizes(vision)),
+        ..config
+    }
+}
+
+fn agrees_with_tiny_vit(name: &str, sizes: impl Fn(VitConfig) -> VitConfig) {
+    for dtype in ["f32", "f16"] {
+        let folder = golden("models").join(format!("{name}-{dtype}"));
+        let config = with_tiny_vit(&folder, &sizes);
+        assert!(!config.is_clip());
+        let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
+        let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+        assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
+        let error = infer(&header, None).unwrap_err().to_string();
+        assert!(error.contains("image encoder"), "{error}");
+        computes(&config, &weights, &Expected::read(&folder));
+    }
+}
+
+#[test]
+fn eva02_has_rotary_positions_and_gated_mlps() {
+    agrees_with_tiny_vit("eva02", |vision| VitConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 24,
+        layers: 2,
+        heads: 3,
+        mlp_width: 64,
+        ..vision
+    });
+}
+
+#[test]
+fn perception_encoder_pools_its_class_token_too() {
+    agrees_with_tiny_vit("pe-core", |vision| VitConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 32,
+        layers: 2,
+        heads: 4,
+        mlp_width: 128,
+        ..vision
+    });
 }
 
 /// XLM-RoBERTa's sizes come from its name, so the config is that of the name, made small.

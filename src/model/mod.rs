@@ -24,6 +24,8 @@ mod positions;
 #[cfg(feature = "compute")]
 mod resnet;
 #[cfg(feature = "compute")]
+mod rotary;
+#[cfg(feature = "compute")]
 mod text;
 #[cfg(feature = "compute")]
 mod transformer;
@@ -34,8 +36,8 @@ mod vit;
 pub use self::{
     clip::{Clip, ImageEncoder},
     config::{
-        BertConfig, ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig,
-        VitConfig, VitPooling,
+        BertConfig, ClipConfig, ConfigError, ResNetConfig, RotaryConfig, TextConfig, TextPooling,
+        VisionConfig, VitConfig, VitPooling,
     },
     map_head::MapHead,
     params::{ParamMapper, ParamVisitor, map_params, visit_params},

@@ -357,8 +357,13 @@ impl Body {
         if parameter.parts.iter().any(Option::is_none) {
             return;
         }
-        let parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
-        let Some(mut values) = parts.reduce(Values::join) else {
+        let mut parts: Vec<Values> = (std::mem::take(&mut parameter.parts).into_iter())
+            .flatten()
+            .collect();
+        if parameter.transform == Transform::WithoutKeyBias {
+            parts.insert(1, Values::F32(vec![0.0; parameter.rows / 2]));
+        }
+        let Some(mut values) = parts.into_iter().reduce(Values::join) else {
             return;
         };
         if matches!(
@@ -478,6 +483,10 @@ impl LoadPlanner<'_> {
             Transform::Squeeze => (shape.iter().skip(1).copied().collect(), rows == 1),
             Transform::Transpose => (vec![columns, rows], shape.len() == 2),
             Transform::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
+            Transform::WithoutKeyBias => {
+                let query = names.first().and_then(|name| self.header.shape(name));
+                (vec![rows / 2 * 3], query == Some(&[rows / 2]))
+            }
         };
         if loaded_shape != expected || !rank_fits {
             return Err(WeightsError::Shape {

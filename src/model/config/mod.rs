@@ -74,9 +74,40 @@ pub struct VitConfig {
     /// Whether the blocks scale their outputs (LayerScale).
     #[serde(default)]
     pub layer_scale: bool,
+    /// Whether the patch embedding has a bias, in place of the layer norm before the blocks.
+    #[serde(default)]
+    pub patch_bias: bool,
+    /// Whether the projection has a bias.
+    #[serde(default)]
+    pub projection_bias: bool,
+    /// Rotary positions, beside the learnt ones.
+    #[serde(default)]
+    pub rotary: Option<RotaryConfig>,
+    /// Whether the blocks are EVA02's: a gated MLP (SwiGLU), a layer norm before the output
+    /// layer of attention and MLP, no bias of the keys.
+    #[serde(default)]
+    pub swiglu: bool,
 }
 
 impl VitConfig {
+    /// ViT-B/32 of the paper.
+    pub const VIT_B_32: Self = Self {
+        image_size: 224,
+        patch_size: 32,
+        width: 768,
+        layers: 12,
+        heads: 12,
+        mlp_width: 3072,
+        activation: Activation::QuickGelu,
+        layer_norm_eps: 1e-5,
+        pooling: VitPooling::ClassToken,
+        layer_scale: false,
+        patch_bias: false,
+        projection_bias: false,
+        rotary: None,
+        swiglu: false,
+    };
+
     /// Patches along one side.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
@@ -86,6 +117,19 @@ impl VitConfig {
     pub fn tokens(&self) -> usize {
         self.grid().pow(2) + usize::from(self.pooling != VitPooling::Map)
     }
+}
+
+/// Configuration of rotary positions (Su et al. 2021) of two axes: half of a head's pairs are
+/// turned by the row, half by the column. The class token is not turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotaryConfig {
+    /// Patches along one side for which the angles are meant: those of another grid are
+    /// stretched to it.
+    pub grid: usize,
+    /// Coordinate of the first row and column.
+    pub first: usize,
+    /// Whether the first half is turned by the column.
+    pub column_first: bool,
 }
 
 /// Pooling of a Vision Transformer's tokens, and what comes with it.
@@ -99,6 +143,12 @@ pub enum VitPooling {
     /// Multi-head attention pooling: SigLIP's, without a class token, a layer norm before
     /// the transformer and a projection, but with a bias of the patch embedding.
     Map,
+    /// Multi-head attention pooling of class token and patches, projected: Perception
+    /// Encoder's.
+    MapWithClassToken {
+        /// Heads of the attention pool.
+        heads: usize,
+    },
 }
 
 /// Position of a text's features.
@@ -302,6 +352,10 @@ impl ClipConfig {
             VisionConfig::Vit(vit) => {
                 vit.pooling == VitPooling::ClassToken
                     && !vit.layer_scale
+                    && !vit.patch_bias
+                    && !vit.projection_bias
+                    && !vit.swiglu
+                    && vit.rotary.is_none()
                     && vit.activation != Activation::GeluTanh
             }
             VisionConfig::ResNet(_) => true,
@@ -434,6 +488,20 @@ impl ClipConfig {
                     ("image mlp width", vision.mlp_width, 1 << 16),
                 ]);
                 divides.push(("image width", vision.width, "heads", vision.heads));
+                if let VitPooling::MapWithClassToken { heads } = vision.pooling {
+                    numbers.push(("heads of the pool", heads, 1 << 10));
+                    divides.push(("image width", vision.width, "heads of the pool", heads));
+                }
+                if let Some(rotary) = vision.rotary {
+                    numbers.push(("rotary grid", rotary.grid, 1 << 12));
+                    // Two axes, and pairs of numbers.
+                    divides.push((
+                        "image width",
+                        vision.width,
+                        "quarters of heads",
+                        vision.heads.saturating_mul(4),
+                    ));
+                }
             }
             VisionConfig::ResNet(vision) => {
                 numbers.extend([
@@ -537,6 +605,126 @@ mod tests {
             hugging_face(&json).unwrap().text.eos_token_id
         };
         assert_eq!((read("clip"), read("metaclip_2")), (None, Some(2)));
+    }
+
+    /// open_clip's EVA02-B-16 and PE-Core-B-16, with keys of `vision_cfg` in other words.
+    fn named(name: &str, size: usize, pool: &str, more: &str) -> Result<ClipConfig, String> {
+        open_clip(&format!(
+            r#"{{"embed_dim":1024,"vision_cfg":{{"image_size":{size},"timm_model_name":"{name}",
+            "timm_model_pretrained":false,"timm_pool":"{pool}"{more}}},"text_cfg":{{
+            "context_length":32,"vocab_size":49408,"width":1024,"heads":16,"layers":24}},
+            "custom_text":true}}"#
+        ))
+    }
+
+    #[test]
+    fn encoders_of_timm_by_their_names() {
+        let null = r#","timm_proj":null"#;
+        let eva = named("eva02_large_patch14_clip_336", 336, "token", null).unwrap();
+        assert!(!eva.is_clip() && eva.text.causal && !eva.logit_bias);
+        let vision = vit(eva);
+        assert_eq!((vision.tokens(), vision.mlp_width), (577, 2730));
+        assert!(vision.swiglu && vision.patch_bias && vision.projection_bias);
+        // A picture of 24 x 24 patches is stretched to the 16 x 16 of the training.
+        assert_eq!(vision.rotary.map(|rotary| rotary.grid), Some(16));
+        let pe = vit(named("vit_pe_core_small_patch16_384", 384, "map", null).unwrap());
+        assert_eq!(pe.pooling, VitPooling::MapWithClassToken { heads: 8 });
+        assert_eq!((pe.tokens(), pe.width), (577, 384));
+        assert_eq!(pe.rotary.map(|rotary| rotary.grid), Some(24));
+        for (name, size, pool, more, words) in [
+            (
+                "vit_pe_core_gigantic_patch14_448",
+                448,
+                "map",
+                null,
+                "gigantic",
+            ),
+            (
+                "eva02_enormous_patch14_clip_224",
+                224,
+                "token",
+                null,
+                "enormous",
+            ),
+            (
+                "vit_pe_core_base_patch16_224",
+                224,
+                "token",
+                null,
+                "timm_pool",
+            ),
+            ("eva02_base_patch16_clip_224", 224, "avg", null, "timm_pool"),
+            (
+                "eva02_base_patch16_clip_224",
+                336,
+                "token",
+                null,
+                "image_size",
+            ),
+            // Left out it is another projection than with null.
+            ("eva02_base_patch16_clip_224", 224, "token", "", "linear"),
+            (
+                "eva02_base_patch16_clip_224",
+                224,
+                "token",
+                r#","timm_proj":"mlp""#,
+                "mlp",
+            ),
+            (
+                "eva02_base_patch16_clip_224",
+                224,
+                "token",
+                r#","timm_proj":null,"patch_dropout_x":1"#,
+                "patch_dropout_x",
+            ),
+        ] {
+            let error = named(name, size, pool, more).unwrap_err();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_key_beside_the_name_of_an_encoder_changes_it_unnoticed() {
+        let published = r#"{"embed_dim":512,"vision_cfg":{"timm_model_name":
+            "eva02_base_patch16_clip_224","timm_model_pretrained":false,"timm_pool":"token",
+            "timm_proj":null,"timm_drop":0.0,"timm_drop_path":0.0,"image_size":224},
+            "text_cfg":{},"custom_text":true}"#;
+        let expected = open_clip(published).unwrap();
+        let published: Value = serde_json::from_str(published).unwrap();
+        let known = published["vision_cfg"].as_object().unwrap();
+        let others = [
+            "timm_proj_bias",
+            "width",
+            "pool_type",
+            "no_ln_pre",
+            "act_kwargs",
+        ];
+        let mut refused = 0;
+        for key in known.keys().map(String::as_str).chain(others) {
+            for value in [
+                "null",
+                "0",
+                "7",
+                "-1",
+                "true",
+                "\"other\"",
+                "[1,2]",
+                "{\"a\":1}",
+            ] {
+                let mut changed = published.clone();
+                changed["vision_cfg"][key] = serde_json::from_str(value).unwrap();
+                match open_clip(&changed.to_string()) {
+                    Ok(config) => assert_eq!(config, expected, "{key} {value}"),
+                    Err(_) => refused += 1,
+                }
+            }
+            let mut without = published.clone();
+            without["vision_cfg"].as_object_mut().unwrap().remove(key);
+            if let Ok(config) = open_clip(&without.to_string()) {
+                assert_eq!(config, expected, "without {key}");
+            }
+        }
+        assert!(refused > 40, "{refused}");
     }
 
     #[test]

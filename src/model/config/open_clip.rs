@@ -128,6 +128,7 @@ fn image_encoder(
                 layer_norm_eps: epsilon(&mut vision)?,
                 pooling,
                 layer_scale: layer_scale(&mut vision)?,
+                ..VitConfig::VIT_B_32
             })
         }
     };

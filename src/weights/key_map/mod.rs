@@ -3,7 +3,7 @@
 
 mod bert;
 mod siglip;
-mod timm;
+pub(super) mod timm;
 
 /// Naming scheme of a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Transform {
     Flatten,
     /// `[1, rows, columns]` to `[rows, columns]`.
     Squeeze,
+    /// Biases of queries and of values, `[width]` each, to `[3 * width]`: keys have none.
+    WithoutKeyBias,
 }
 
 /// Source of a parameter's values.
@@ -265,7 +267,7 @@ impl KeyMap {
             open_clip |= name == "visual.proj" || name == "visual.conv1.weight";
             custom_text |= name == "text.token_embedding.weight";
             hugging_face |= name == "vision_model.embeddings.class_embedding";
-            timm |= name == timm::MARK;
+            timm |= name.starts_with(timm::MARK);
             siglip |= name == siglip::MARK;
             bert |= name.ends_with(bert::MARK);
         }
@@ -294,11 +296,6 @@ impl KeyMap {
         matches!(self, Self::HuggingFaceBert | Self::OpenClipBert)
     }
 
-    /// Whether the image encoder pools as SigLIP's does.
-    pub fn is_siglip(self) -> bool {
-        matches!(self, Self::HuggingFaceSiglip | Self::OpenClipTimm)
-    }
-
     /// Source of the parameter at `path` (burn's path); `None` if the table does not have
     /// it.
     pub fn source(self, path: &str) -> Option<Source> {
@@ -313,7 +310,7 @@ impl KeyMap {
         }
         let one = |source: Option<Source>| source.map(|source| vec![source]);
         let family = match self {
-            Self::OpenClipTimm => one(timm::source(path)),
+            Self::OpenClipTimm => timm::sources(path),
             Self::HuggingFaceSiglip => one(siglip::source(path)),
             Self::HuggingFaceBert => bert::sources(path, "text_model."),
             Self::OpenClipBert => bert::sources(path, "text.transformer."),
