@@ -3,7 +3,8 @@
 //!
 //! - A ViT with a class token: the last block without residual and MLP, its queries attending to queries (ClearCLIP,
 //!   [arXiv 2407.12442](https://arxiv.org/abs/2407.12442)).
-//! - SigLIP: each patch pooled by itself.
+//! - SigLIP and Perception Encoder: each patch pooled by itself.
+//! - A FastViT: each place projected by itself, since the image's features are their mean.
 //! - A ResNet: value and output projection of the attention pool at each place (MaskCLIP,
 //!   [arXiv 2112.01071](https://arxiv.org/abs/2112.01071)).
 //!
@@ -20,11 +21,12 @@ use crate::ops::{into_contiguous, multi_head, normalize, pool_value};
 
 impl Clip {
     /// `[batch, 3, height, width]`, normalised pixels, to unit vectors `[batch, rows, columns,
-    /// embed_dim]`, one for each patch of a ViT or each 32 x 32 pixels of a ResNet.
+    /// embed_dim]`, one for each patch of a ViT or each 32 x 32 pixels of a ResNet or FastViT.
     pub fn dense_image_features(&self, images: Tensor<4>) -> Tensor<4> {
         let places = match &self.visual {
             ImageEncoder::Vit(encoder) => encoder.forward_dense(images),
             ImageEncoder::ResNet(encoder) => encoder.forward_dense(images),
+            ImageEncoder::FastVit(encoder) => encoder.forward_dense(images),
         };
         let [batch, rows, columns, embed_dim] = places.dims();
         normalize(places.reshape([batch * rows * columns, embed_dim]))

@@ -15,12 +15,15 @@ use crate::ops::{Initializer, LayerNorm, Linear, add_cls_and_position, into_cont
 /// Image encoder: pixels to features.
 #[derive(Module, Debug)]
 pub struct VisionTransformer {
+    /// Layers of MobileCLIP's stem before `conv1`, each over patches of what the one before
+    /// gave, with a GELU after it; none in the others.
+    pub stem: Vec<Linear>,
     /// Patch embedding, a convolution whose stride is its kernel, as a matmul over
     /// flattened patches: `[3 * patch_size², width]`; with a bias where `ln_pre` is missing.
     pub conv1: Linear,
     /// `[width]`; none in SigLIP.
     pub class_embedding: Option<Param<Tensor<1>>>,
-    /// `[tokens, width]`, the class token's first.
+    /// `[tokens, width]`, the class token's first, which MobileCLIP's has not.
     pub positional_embedding: Param<Tensor<2>>,
     /// Layer norm of the embedded tokens; none in SigLIP and EVA02.
     pub ln_pre: Option<LayerNorm>,
@@ -46,7 +49,7 @@ impl VisionTransformer {
         let normal = Initializer::Normal(scale);
         let layer_norm = || LayerNorm::init(vision.width, vision.layer_norm_eps, device);
         let siglip = vision.pooling == VitPooling::Map;
-        let patch_bias = siglip || vision.patch_bias;
+        let patch_bias = siglip || vision.patch_bias || vision.conv_stem;
         let transformer = TransformerConfig {
             width: vision.width,
             layers: vision.layers,
@@ -71,16 +74,27 @@ impl VisionTransformer {
                 device,
             )
         };
-        let inputs = 3 * vision.patch_size.pow(2);
+        let layer = |inputs, outputs, bias| {
+            let uniform = Initializer::fan_in_uniform(inputs);
+            Linear::init([inputs, outputs], uniform, bias, device)
+        };
+        let [first, second, third] = VitConfig::STEM.map(|side| side * side);
+        let narrow = vision.width / 4;
+        let positions = vision.tokens() - usize::from(vision.conv_stem);
         Self {
-            conv1: Linear::init(
-                [inputs, vision.width],
-                Initializer::fan_in_uniform(inputs),
-                patch_bias,
-                device,
-            ),
+            stem: match vision.conv_stem {
+                true => vec![
+                    layer(3 * first, narrow, true),
+                    layer(narrow * second, narrow, true),
+                ],
+                false => Vec::new(),
+            },
+            conv1: match vision.conv_stem {
+                true => layer(narrow * third, vision.width, true),
+                false => layer(3 * vision.patch_size.pow(2), vision.width, patch_bias),
+            },
             class_embedding: (!siglip).then(|| normal.init([vision.width], device)),
-            positional_embedding: normal.init([vision.tokens(), vision.width], device),
+            positional_embedding: normal.init([positions, vision.width], device),
             ln_pre: (!patch_bias).then(layer_norm),
             transformer: Transformer::init(&transformer, device),
             ln_post: layer_norm(),
@@ -140,24 +154,57 @@ impl VisionTransformer {
     }
 
     /// Pixels to embedded tokens with positions, a class token first: `[batch, tokens, width]`.
-    fn embed_patches(&self, images: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<3> {
-        let [batch, channels, _, _] = images.dims();
-        let p = self.patch_size;
-        let patches = images
-            .narrow(2, 0, rows * p)
-            .narrow(3, 0, columns * p)
-            .reshape([batch, channels, rows, p, columns, p])
-            .permute([0, 2, 4, 1, 3, 5]);
-        let patches = into_contiguous(patches).reshape([batch, rows * columns, channels * p * p]);
-        let patches = self.conv1.forward(patches);
-        let first = usize::from(self.class_embedding.is_some());
+    fn embed_patches(&self, images: Tensor<4>, grid: [usize; 2]) -> Tensor<3> {
+        let patches = match self.stem.is_empty() {
+            true => self.conv1.forward(patches(images, self.patch_size, grid)),
+            false => self.convolve(images, grid),
+        };
         let positions = self.positional_embedding.val();
-        let positions = resize_positions(positions, first, [rows, columns]);
         match &self.class_embedding {
-            Some(class) => add_cls_and_position(Some(class.val()), patches, positions),
-            None => patches + positions.unsqueeze::<3>(),
+            Some(class) if self.stem.is_empty() => {
+                let positions = resize_positions(positions, 1, grid);
+                add_cls_and_position(Some(class.val()), patches, positions)
+            }
+            class => {
+                let patches = patches + resize_positions(positions, 0, grid).unsqueeze::<3>();
+                match class {
+                    Some(class) => {
+                        let class = class.val().unsqueeze::<3>();
+                        let batch = patches.dims()[0];
+                        Tensor::cat(vec![class.repeat_dim(0, batch), patches], 1)
+                    }
+                    None => patches,
+                }
+            }
         }
     }
+
+    /// Patch embedding by convolutions without overlap, from finer patches to those of `grid`.
+    fn convolve(&self, images: Tensor<4>, grid: [usize; 2]) -> Tensor<3> {
+        let [first, coarser @ ..] = VitConfig::STEM;
+        let mut grid = grid.map(|side| side * self.patch_size / first);
+        let mut x = patches(images, first, grid);
+        for (layer, side) in self.stem.iter().zip(coarser) {
+            let y = layer.forward_gelu(x);
+            let [batch, _, channels] = y.dims();
+            let y = y.reshape([batch, grid[0], grid[1], channels]);
+            grid = grid.map(|places| places / side);
+            x = patches(y.permute([0, 3, 1, 2]), side, grid);
+        }
+        self.conv1.forward(x)
+    }
+}
+
+/// Patches of side `p`: `[batch, channels, height, width]` to `[batch, rows * columns, channels *
+/// p²]`. A remainder at the right and bottom is left out.
+fn patches(x: Tensor<4>, p: usize, [rows, columns]: [usize; 2]) -> Tensor<3> {
+    let [batch, channels, _, _] = x.dims();
+    let patches = x
+        .narrow(2, 0, rows * p)
+        .narrow(3, 0, columns * p)
+        .reshape([batch, channels, rows, p, columns, p])
+        .permute([0, 2, 4, 1, 3, 5]);
+    into_contiguous(patches).reshape([batch, rows * columns, channels * p * p])
 }
 
 /// Mean of the tokens after the class token: `[batch, tokens, width]` to `[batch, width]`.

@@ -116,6 +116,8 @@ fn image_layers(config: &ClipConfig) -> Vec<u64> {
             vec![block; vision.layers]
         }
         VisionConfig::ResNet(vision) => resnet_stages(vision),
+        // Trained by its features only.
+        VisionConfig::FastVit(_) => Vec::new(),
     }
 }
 

@@ -82,6 +82,8 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     let heads = match &config.vision {
         VisionConfig::Vit(vision) => vision.heads,
         VisionConfig::ResNet(vision) => vision.heads,
+        // None is inferred.
+        VisionConfig::FastVit(_) => 0,
     };
     let heads = format!(
         "{heads} heads for images and {} for texts",
@@ -117,6 +119,7 @@ pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
             ("vision layers", resnet.layers.iter().sum()),
             ("image_size", resnet.image_size),
         ],
+        VisionConfig::FastVit(_) => Vec::new(),
     };
     let text = |config: &ClipConfig| {
         [

@@ -339,7 +339,7 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
 fn weights_file(config: &ClipConfig) -> &'static str {
     match config.vision {
         VisionConfig::Vit(_) => "model.safetensors",
-        VisionConfig::ResNet(_) => "open_clip_model.safetensors",
+        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => "open_clip_model.safetensors",
     }
 }
 

@@ -36,6 +36,8 @@ pub enum VisionConfig {
     Vit(VitConfig),
     /// Modified ResNet.
     ResNet(ResNetConfig),
+    /// FastViT.
+    FastVit(FastVitConfig),
 }
 
 impl VisionConfig {
@@ -44,6 +46,7 @@ impl VisionConfig {
         match self {
             Self::Vit(vision) => vision.image_size,
             Self::ResNet(vision) => vision.image_size,
+            Self::FastVit(vision) => vision.image_size,
         }
     }
 }
@@ -87,6 +90,10 @@ pub struct VitConfig {
     /// layer of attention and MLP, no bias of the keys.
     #[serde(default)]
     pub swiglu: bool,
+    /// Whether the patch embedding is MobileCLIP's: three convolutions without overlap, the
+    /// first one's patches four times smaller, and no learnt position of the class token.
+    #[serde(default)]
+    pub conv_stem: bool,
 }
 
 impl VitConfig {
@@ -106,7 +113,11 @@ impl VitConfig {
         projection_bias: false,
         rotary: None,
         swiglu: false,
+        conv_stem: false,
     };
+
+    /// Sides of the patches of a stem's convolutions.
+    pub const STEM: [usize; 3] = [4, 2, 2];
 
     /// Patches along one side.
     pub fn grid(&self) -> usize {
@@ -190,6 +201,40 @@ impl ResNetConfig {
     /// Channels before the attention pool.
     pub fn channels(&self) -> usize {
         self.width.saturating_mul(32)
+    }
+}
+
+/// Configuration of a FastViT, as MobileCLIP's S0 to S2 have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FastVitConfig {
+    /// Side of the square input, pixels.
+    pub image_size: usize,
+    /// Channels of the first stage; each stage has twice as many as the one before.
+    pub width: usize,
+    /// Blocks per stage.
+    pub layers: [usize; Self::STAGES],
+}
+
+impl FastVitConfig {
+    /// Number of stages, the last one with attention.
+    pub const STAGES: usize = 4;
+    /// First stage whose channels are gated.
+    pub const FIRST_GATED_STAGE: usize = 2;
+    /// Downsampling factor before pooling.
+    pub const REDUCTION: usize = 32;
+    /// Inner width of an MLP by its width.
+    pub const MLP_RATIO: usize = 3;
+    /// Width of a head of the attention.
+    pub const HEAD_WIDTH: usize = 32;
+
+    /// Channels of a stage; of the stage after the last, those that are pooled.
+    pub fn channels(&self, stage: usize) -> usize {
+        self.width.saturating_mul(1 << stage)
+    }
+
+    /// Side of the feature map before pooling.
+    pub fn grid(&self) -> usize {
+        self.image_size / Self::REDUCTION
     }
 }
 
@@ -355,10 +400,12 @@ impl ClipConfig {
                     && !vit.patch_bias
                     && !vit.projection_bias
                     && !vit.swiglu
+                    && !vit.conv_stem
                     && vit.rotary.is_none()
                     && vit.activation != Activation::GeluTanh
             }
             VisionConfig::ResNet(_) => true,
+            VisionConfig::FastVit(_) => false,
         };
         let text = &self.text;
         image
@@ -413,7 +460,7 @@ impl ClipConfig {
         }))
     }
 
-    /// OpenCLIP's `model_cfg` of this model. It has one activation for both towers and
+    /// OpenCLIP's `model_cfg` of this model, which [`Self::is_clip`]. It has one activation for both towers and
     /// the default epsilon.
     pub fn to_open_clip(&self) -> Value {
         let vision = match &self.vision {
@@ -430,6 +477,10 @@ impl ClipConfig {
                 "layers": vision.layers,
                 "width": vision.width,
                 "head_width": vision.channels() / vision.heads,
+            }),
+            // Not of a name that it was given.
+            VisionConfig::FastVit(vision) => serde_json::json!({
+                "image_size": vision.image_size,
             }),
         };
         serde_json::json!({
@@ -488,6 +539,16 @@ impl ClipConfig {
                     ("image mlp width", vision.mlp_width, 1 << 16),
                 ]);
                 divides.push(("image width", vision.width, "heads", vision.heads));
+                if vision.conv_stem {
+                    let side: usize = VitConfig::STEM.iter().product();
+                    if vision.patch_size != side {
+                        return inconsistent(format!(
+                            "patch_size is {}, but {side} with convolutions before it",
+                            vision.patch_size
+                        ));
+                    }
+                    divides.push(("image width", vision.width, "quarters", 4));
+                }
                 if let VitPooling::MapWithClassToken { heads } = vision.pooling {
                     numbers.push(("heads of the pool", heads, 1 << 10));
                     divides.push(("image width", vision.width, "heads of the pool", heads));
@@ -520,6 +581,19 @@ impl ClipConfig {
                     ),
                 ]);
             }
+            VisionConfig::FastVit(vision) => {
+                numbers.push(("image width", vision.width, 1 << 10));
+                numbers.extend(vision.layers.map(|blocks| ("image layers", blocks, 1 << 8)));
+                divides.extend([
+                    ("image width", vision.width, "eighths", 8),
+                    (
+                        "image_size",
+                        vision.image_size,
+                        "places",
+                        FastVitConfig::REDUCTION,
+                    ),
+                ]);
+            }
         }
         for (name, value, most) in numbers {
             if value == 0 || value > most {
@@ -529,7 +603,7 @@ impl ClipConfig {
         let text_eps = ("text", self.text.layer_norm_eps);
         let image_eps = match &self.vision {
             VisionConfig::Vit(vision) => Some(("image", vision.layer_norm_eps)),
-            VisionConfig::ResNet(_) => None,
+            VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => None,
         };
         for (tower, eps) in [text_eps].into_iter().chain(image_eps) {
             if !(0.0..1.0).contains(&eps) {
@@ -564,7 +638,7 @@ mod tests {
     fn vit(config: ClipConfig) -> VitConfig {
         match config.vision {
             VisionConfig::Vit(vision) => vision,
-            VisionConfig::ResNet(_) => panic!("a ResNet"),
+            _ => panic!("no ViT"),
         }
     }
 
@@ -631,7 +705,18 @@ mod tests {
         assert_eq!(pe.pooling, VitPooling::MapWithClassToken { heads: 8 });
         assert_eq!((pe.tokens(), pe.width), (577, 384));
         assert_eq!(pe.rotary.map(|rotary| rotary.grid), Some(24));
+        let mobile = vit(named("vit_base_mci_224", 224, "token", null).unwrap());
+        assert!(mobile.conv_stem && mobile.rotary.is_none());
+        let mobile = named("fastvit_mci2", 256, "avg", null).unwrap();
+        assert!(!mobile.is_clip());
+        let VisionConfig::FastVit(mobile) = mobile.vision else {
+            panic!("no FastViT")
+        };
+        assert_eq!((mobile.channels(3), mobile.layers), (640, [4, 12, 24, 4]));
         for (name, size, pool, more, words) in [
+            ("fastvit_mci4", 256, "avg", null, "fastvit_mci4"),
+            ("fastvit_mci0", 224, "avg", null, "image_size"),
+            ("fastvit_mci0", 256, "map", null, "timm_pool"),
             (
                 "vit_pe_core_gigantic_patch14_448",
                 448,
@@ -700,7 +785,8 @@ mod tests {
             "act_kwargs",
         ];
         let mut refused = 0;
-        for key in known.keys().map(String::as_str).chain(others) {
+        let keys = known.keys().map(String::as_str).chain(others);
+        for key in keys.filter(|key| *key != "timm_model_name") {
             for value in [
                 "null",
                 "0",
@@ -759,7 +845,7 @@ mod tests {
         assert_eq!(vision.tokens(), 27 * 27);
         for (name, size, dim, words) in [
             ("vit_base_patch16_siglip_gap_224", 224, 768, "siglip_gap"),
-            ("fastvit_mci0", 256, 512, "fastvit_mci0"),
+            ("fastvit_mci3", 256, 768, "fastvit_mci3"),
             ("vit_base_patch16_siglip_224", 256, 768, "image_size"),
             ("vit_base_patch16_siglip_224", 224, 512, "embed_dim"),
         ] {

@@ -1,8 +1,8 @@
-//! Image encoders of timm in OpenCLIP's configs by their names: SigLIP's, EVA02's and Perception
-//! Encoder's.
+//! Image encoders of timm in OpenCLIP's configs by their names: SigLIP's, EVA02's, Perception
+//! Encoder's and MobileCLIP's.
 
 use super::fields::Fields;
-use super::{ConfigError, RotaryConfig, VitConfig, VitPooling};
+use super::{ConfigError, FastVitConfig, RotaryConfig, VisionConfig, VitConfig, VitPooling};
 use crate::model::Activation;
 
 /// Width, layers, heads, width of the MLPs.
@@ -58,26 +58,42 @@ const PE_CORE: &[(&str, Sizes, usize, usize)] = &[
     ("vit_pe_core_large_patch14_336", LARGE, 14, 336),
 ];
 
+/// Name, channels of the first stage and blocks per stage.
+const FAST_VIT: &[(&str, usize, [usize; FastVitConfig::STAGES])] = &[
+    ("fastvit_mci0", 64, [2, 6, 10, 2]),
+    ("fastvit_mci1", 64, [4, 12, 20, 4]),
+    ("fastvit_mci2", 80, [4, 12, 24, 4]),
+];
+
 pub(super) fn image_encoder(
     name: &str,
     mut vision: Fields,
     embed_dim: usize,
-) -> Result<VitConfig, ConfigError> {
-    let known = siglip(name)
+) -> Result<VisionConfig, ConfigError> {
+    let vit = siglip(name)
         .or_else(|| eva02(name))
-        .or_else(|| pe_core(name));
+        .or_else(|| pe_core(name))
+        .or_else(|| mobile_clip_b(name));
+    let known = vit.map(VisionConfig::Vit).or_else(|| fast_vit(name));
     let config =
         known.ok_or_else(|| vision.refuse(format!("the image encoder is timm's `{name}`")))?;
-    let width = config.width;
-    if config.pooling == VitPooling::Map && width != embed_dim {
+    let pooling = match &config {
+        VisionConfig::Vit(vit) => vit.pooling,
+        _ => VitPooling::Mean,
+    };
+    if let VisionConfig::Vit(vit) = &config
+        && pooling == VitPooling::Map
+        && vit.width != embed_dim
+    {
         return Err(vision.refuse(format!(
-            "`embed_dim` is {embed_dim}, but `{name}` gives {width} features"
+            "`embed_dim` is {embed_dim}, but `{name}` gives {} features",
+            vit.width
         )));
     }
     vision.ignore(&["timm_model_pretrained", "timm_drop", "timm_drop_path"]);
     // The bias of a projection that is not there: timm's own always has one.
     vision.ignore(&["timm_proj_bias"]);
-    let pool = match config.pooling {
+    let pool = match pooling {
         VitPooling::Map | VitPooling::MapWithClassToken { .. } => "map",
         VitPooling::ClassToken => "token",
         VitPooling::Mean => "avg",
@@ -89,7 +105,7 @@ pub(super) fn image_encoder(
     }
     // `null` is a projection within timm's encoder, and the default one after it.
     let within = vision.is_null("timm_proj");
-    match (vision.text("timm_proj")?.as_deref(), config.pooling) {
+    match (vision.text("timm_proj")?.as_deref(), pooling) {
         (Some("none"), VitPooling::Map) => {}
         (None, pooling) if within && pooling != VitPooling::Map => {}
         (found, _) => {
@@ -98,8 +114,8 @@ pub(super) fn image_encoder(
         }
     }
     // A name overrides what else describes an image encoder, but for the size of the image.
-    let given = vision.square_or("image_size", config.image_size)?;
-    if given != config.image_size {
+    let given = vision.square_or("image_size", config.image_size())?;
+    if given != config.image_size() {
         return Err(vision.refuse(format!("`image_size` is {given} with `{name}`")));
     }
     vision.ignore(&["layers", "width", "head_width", "mlp_ratio", "patch_size"]);
@@ -181,4 +197,24 @@ fn pe_core(name: &str) -> Option<VitConfig> {
         }),
         ..config
     })
+}
+
+/// MobileCLIP B and MobileCLIP 2 B (Faghri et al. 2025).
+fn mobile_clip_b(name: &str) -> Option<VitConfig> {
+    (name == "vit_base_mci_224").then(|| VitConfig {
+        patch_bias: true,
+        projection_bias: true,
+        conv_stem: true,
+        ..sized(BASE, 16, 224)
+    })
+}
+
+/// MobileCLIP S1 and S2, MobileCLIP 2 S0 and S2.
+fn fast_vit(name: &str) -> Option<VisionConfig> {
+    let (_, width, layers) = FAST_VIT.iter().find(|(known, ..)| *known == name)?;
+    Some(VisionConfig::FastVit(FastVitConfig {
+        image_size: 256,
+        width: *width,
+        layers: *layers,
+    }))
 }

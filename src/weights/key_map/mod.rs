@@ -1,7 +1,10 @@
 //! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
 //! This file has those of CLIP; the others refer to it.
 
+use super::fold::Fold;
+
 mod bert;
+mod fast_vit;
 mod siglip;
 pub(super) mod timm;
 
@@ -44,9 +47,30 @@ pub enum Transform {
 /// Source of a parameter's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// One tensor, or several to be concatenated along their first axis.
+    /// One tensor, several to be concatenated along their first axis, or those of `fold`.
     pub names: Vec<String>,
     pub transform: Transform,
+    /// How they become one.
+    pub fold: Option<Fold>,
+}
+
+impl Source {
+    /// One tensor, or several to be concatenated along their first axis.
+    fn new(names: Vec<String>, transform: Transform) -> Self {
+        Self {
+            names,
+            transform,
+            fold: None,
+        }
+    }
+
+    fn folded(fold: Fold, transform: Transform) -> Self {
+        Self {
+            names: fold.names(),
+            transform,
+            fold: Some(fold),
+        }
+    }
 }
 
 /// Parameter path, OpenCLIP's name, Hugging Face's names, and the conversion. `@` is the
@@ -310,7 +334,7 @@ impl KeyMap {
         }
         let one = |source: Option<Source>| source.map(|source| vec![source]);
         let family = match self {
-            Self::OpenClipTimm => timm::sources(path),
+            Self::OpenClipTimm => timm::sources(path).or_else(|| fast_vit::sources(path)),
             Self::HuggingFaceSiglip => one(siglip::source(path)),
             Self::HuggingFaceBert => bert::sources(path, "text_model."),
             Self::OpenClipBert => bert::sources(path, "text.transformer."),
@@ -362,7 +386,7 @@ impl KeyMap {
             true => Transpose,
             false => *transform,
         };
-        (!names.is_empty()).then_some(Source { names, transform })
+        (!names.is_empty()).then_some(Source::new(names, transform))
     }
 }
 
@@ -382,13 +406,11 @@ fn resnet(path: &str) -> Source {
         }
         None => name,
     };
-    Source {
-        transform: match name.ends_with("_proj.weight") {
-            true => Transpose,
-            false => Identity,
-        },
-        names: vec![format!("visual.{name}")],
-    }
+    let transform = match name.ends_with("_proj.weight") {
+        true => Transpose,
+        false => Identity,
+    };
+    Source::new(vec![format!("visual.{name}")], transform)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::Source;
 use super::Transform::{
     self, Flatten, FlattenTranspose, Identity, Squeeze, Transpose, WithoutKeyBias,
 };
+use super::fast_vit::conv_norm;
+use crate::weights::fold::Fold;
 
 /// What the names of such a file begin with, and of no other.
 pub(super) const MARK: &str = "visual.trunk.";
@@ -26,6 +28,17 @@ const TRUNK: &[(&str, &[&str], Transform)] = &[
         FlattenTranspose,
     ),
     ("conv1.bias", &["patch_embed.proj.bias"], Identity),
+    // The last layer of a stem of convolutions.
+    (
+        "conv1.weight",
+        &["patch_embed.backbone.2.conv.weight"],
+        FlattenTranspose,
+    ),
+    (
+        "conv1.bias",
+        &["patch_embed.backbone.2.conv.bias"],
+        Identity,
+    ),
     ("class_embedding", &["cls_token"], Flatten),
     ("ln_pre.gamma", &["norm_pre.weight"], Identity),
     ("ln_pre.beta", &["norm_pre.bias"], Identity),
@@ -117,9 +130,27 @@ const BLOCK: &[(&str, &[&str], Transform)] = &[
     ("mlp.c_proj.bias", &["mlp.fc2.bias"], Identity),
 ];
 
+/// Sources of a layer of a stem of convolutions, whose batch normalisation is folded.
+fn stem(layer: &str) -> Option<Vec<Source>> {
+    let (number, parameter) = layer.split_once('.')?;
+    let (bias, transform) = match parameter {
+        "bias" => (true, Identity),
+        _ => (false, FlattenTranspose),
+    };
+    let fold = Fold {
+        bias,
+        branches: vec![conv_norm(&format!("{MARK}patch_embed.backbone.{number}"))],
+        ..Fold::default()
+    };
+    Some(vec![Source::folded(fold, transform)])
+}
+
 /// Sources of a parameter of the image encoder; `None` for one of another.
 pub(super) fn sources(path: &str) -> Option<Vec<Source>> {
     let path = path.strip_prefix("visual.Vit.")?;
+    if let Some(layer) = path.strip_prefix("stem.") {
+        return stem(layer);
+    }
     let (prefix, path, table) = match path.strip_prefix("transformer.resblocks.") {
         Some(block) => {
             let (number, path) = block.split_once('.')?;
@@ -128,11 +159,9 @@ pub(super) fn sources(path: &str) -> Option<Vec<Source>> {
         None => (MARK.to_owned(), path, TRUNK),
     };
     let found = table.iter().filter(|(known, ..)| *known == path);
-    let sources = found.map(|(_, names, transform)| Source {
-        names: (names.iter())
-            .map(|name| format!("{prefix}{name}"))
-            .collect(),
-        transform: *transform,
+    let sources = found.map(|(_, names, transform)| {
+        let names = names.iter().map(|name| format!("{prefix}{name}"));
+        Source::new(names.collect(), *transform)
     });
     Some(sources.collect())
 }
