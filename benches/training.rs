@@ -15,9 +15,7 @@ use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::open_device;
 use clip::hub::{self, Bundled};
-use clip::model::{
-    Activation, Clip, ClipConfig, TextConfig, TextPooling, VisionConfig, VitConfig, VitPooling,
-};
+use clip::model::{Activation, Clip, ClipConfig, TextConfig, TextPooling, VisionConfig, VitConfig};
 use clip::train::{
     Batch, Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine,
     estimate_memory,
@@ -163,16 +161,8 @@ fn vit_b_32() -> ClipConfig {
     ClipConfig {
         embed_dim: 512,
         vision: VisionConfig::Vit(VitConfig {
-            image_size: 224,
-            patch_size: 32,
-            width: 768,
-            layers: 12,
-            heads: 12,
-            mlp_width: 3072,
             activation,
-            layer_norm_eps: 1e-5,
-            pooling: VitPooling::ClassToken,
-            layer_scale: false,
+            ..VitConfig::VIT_B_32
         }),
         text: TextConfig {
             vocab_size: 49_408,

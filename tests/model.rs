@@ -9,7 +9,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
 use clip::hub::{self, Folder, HubError};
-use clip::model::{Activation, ClipConfig, TokenBatch, VisionConfig, WeightPrecision, read_back};
+use clip::model::{
+    Activation, ClipConfig, FastVitConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision,
+    read_back,
+};
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
 use clip::train::{
@@ -230,6 +233,144 @@ fn siglip_in_the_names_of_timm() {
     computes(&config, &weights, &expected);
 }
 
+/// Config of a folder that names an image encoder of timm, whose sizes are made small.
+fn made_small(folder: &Path, sizes: impl Fn(VisionConfig) -> VisionConfig) -> ClipConfig {
+    let json = fs::read(folder.join("open_clip_config.json")).unwrap();
+    let config = ClipConfig::from_open_clip(&json).unwrap();
+    ClipConfig {
+        vision: sizes(config.vision),
+        ..config
+    }
+}
+
+fn agrees_when_small(name: &str, sizes: impl Fn(VisionConfig) -> VisionConfig) {
+    for dtype in ["f32", "f16"] {
+        let folder = golden("models").join(format!("{name}-{dtype}"));
+        let config = made_small(&folder, &sizes);
+        assert!(!config.is_clip());
+        let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
+        let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+        assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
+        let error = infer(&header, None).unwrap_err().to_string();
+        assert!(error.contains("image encoder"), "{error}");
+        computes(&config, &weights, &Expected::read(&folder));
+    }
+}
+
+fn agrees_as_small_vit(name: &str, sizes: impl Fn(VitConfig) -> VitConfig) {
+    agrees_when_small(name, |vision| match vision {
+        VisionConfig::Vit(vision) => VisionConfig::Vit(sizes(vision)),
+        _ => panic!("no ViT"),
+    });
+}
+
+#[test]
+fn eva02_has_rotary_positions_and_gated_mlps() {
+    agrees_as_small_vit("eva02", |vision| VitConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 24,
+        layers: 2,
+        heads: 3,
+        mlp_width: 64,
+        ..vision
+    });
+}
+
+#[test]
+fn perception_encoder_pools_its_class_token_too() {
+    agrees_as_small_vit("pe-core", |vision| VitConfig {
+        image_size: 32,
+        patch_size: 8,
+        width: 32,
+        layers: 2,
+        heads: 4,
+        mlp_width: 128,
+        ..vision
+    });
+}
+
+#[test]
+fn mobile_clip_b_has_a_stem_of_convolutions() {
+    agrees_as_small_vit("mobileclip-b", |vision| VitConfig {
+        image_size: 48,
+        width: 24,
+        layers: 2,
+        heads: 3,
+        mlp_width: 96,
+        ..vision
+    });
+}
+
+#[test]
+fn mobile_clip_s0_is_folded_as_it_is_loaded() {
+    agrees_when_small("mobileclip-s0", |vision| {
+        assert!(matches!(vision, VisionConfig::FastVit(_)));
+        VisionConfig::FastVit(FastVitConfig {
+            image_size: 64,
+            width: 8,
+            layers: [1, 2, 1, 2],
+        })
+    });
+}
+
+/// Each tensor of a folded layer is needed, and must have its shape.
+#[test]
+fn what_is_folded_is_not_guessed() {
+    let folder = golden("models/mobileclip-s0-f32");
+    let config = made_small(&folder, |_| {
+        VisionConfig::FastVit(FastVitConfig {
+            image_size: 64,
+            width: 8,
+            layers: [1, 2, 1, 2],
+        })
+    });
+    let file = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
+    let device = burn::tensor::Device::flex();
+    let names: Vec<String> = (HeaderReader::default()
+        .push(&file)
+        .unwrap()
+        .unwrap()
+        .0
+        .names())
+    .into_iter()
+    .filter(|name| name.starts_with("visual.") && !name.ends_with("num_batches_tracked"))
+    .collect();
+    assert!(names.len() > 150);
+    for name in &names {
+        // Of the same length, so that the header stays as long as it is.
+        let other = format!("{}_", &name[..name.len() - 1]);
+        let start = file.windows(name.len() + 2);
+        let quoted = format!("\"{name}\"");
+        let at = start
+            .into_iter()
+            .position(|w| w == quoted.as_bytes())
+            .unwrap();
+        let mut renamed = file.clone();
+        renamed[at + 1..at + 1 + name.len()].copy_from_slice(other.as_bytes());
+        let error = load(&config, &renamed, &device).unwrap_err().to_string();
+        let stem = name.rsplit_once('.').unwrap().0;
+        assert!(error.contains("the weights have no"), "{name}: {error}");
+        assert!(error.contains(stem.split('.').next().unwrap()), "{error}");
+    }
+    let shape = |name: &str, from: &str, to: &str| {
+        let text = String::from_utf8_lossy(&file[8..]).into_owned();
+        let at = 8 + text.find(&format!("\"{name}\"")).unwrap();
+        let from_at = at + text[at - 8..].find(from).unwrap();
+        let mut changed = file.clone();
+        changed[from_at..from_at + from.len()].copy_from_slice(to.as_bytes());
+        load(&config, &changed, &device).unwrap_err().to_string()
+    };
+    let stem = "visual.trunk.stem.1";
+    for (name, from, to) in [
+        ("conv_scale.conv.weight", "[8,1,1,1]", "[4,2,1,1]"),
+        ("conv_kxk.0.conv.weight", "[8,1,3,3]", "[8,1,1,9]"),
+    ] {
+        let error = shape(&format!("{stem}.{name}"), from, to);
+        assert!(error.contains("has shape"), "{name}: {error}");
+    }
+}
+
 /// XLM-RoBERTa's sizes come from its name, so the config is that of the name, made small.
 #[test]
 fn xlm_roberta_as_a_text_encoder() {
@@ -412,6 +553,7 @@ fn without_heads(mut config: ClipConfig) -> ClipConfig {
     match &mut config.vision {
         VisionConfig::Vit(vision) => vision.heads = 0,
         VisionConfig::ResNet(vision) => vision.heads = 0,
+        VisionConfig::FastVit(_) => {}
     }
     config.text.heads = 0;
     config.text.eos_token_id = None;

@@ -7,7 +7,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage, imageops};
 
 use super::{Engine, EngineError};
-use crate::model::{ResNetConfig, VisionConfig, read_back};
+use crate::model::{FastVitConfig, ResNetConfig, VisionConfig, read_back};
 use crate::preprocess::{DecodedImage, preprocess_whole, to_rgb};
 use crate::zero_shot::{DenseFeatures, HeatMap};
 
@@ -31,6 +31,7 @@ impl Engine {
         let (step, grid) = match &self.config().vision {
             VisionConfig::Vit(vit) => (vit.patch_size, vit.grid()),
             VisionConfig::ResNet(resnet) => (ResNetConfig::REDUCTION, resnet.grid()),
+            VisionConfig::FastVit(vit) => (FastVitConfig::REDUCTION, vit.grid()),
         };
         let [rows, columns] = grid_of(grid, [picture.height(), picture.width()]);
         let [height, width] = [rows * step, columns * step];

@@ -464,7 +464,7 @@ async fn missing_weights(files: &impl ModelFiles, error: HubError) -> HubError {
 fn is_siglip(config: &ClipConfig) -> bool {
     match &config.vision {
         VisionConfig::Vit(vision) => vision.pooling == VitPooling::Map,
-        VisionConfig::ResNet(_) => false,
+        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => false,
     }
 }
 

@@ -4,7 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    ClipConfig, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig, VisionTransformer,
+    ClipConfig, FastVit, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig,
+    VisionTransformer,
 };
 use crate::ops::{Initializer, normalize};
 
@@ -61,7 +62,7 @@ impl Clip {
     }
 }
 
-/// One of the paper's two kinds of image encoder.
+/// One of the paper's two kinds of image encoder, or MobileCLIP's.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // a model has one of them
 pub enum ImageEncoder {
@@ -69,6 +70,8 @@ pub enum ImageEncoder {
     Vit(VisionTransformer),
     /// Modified ResNet.
     ResNet(ModifiedResNet),
+    /// FastViT.
+    FastVit(FastVit),
 }
 
 impl ImageEncoder {
@@ -80,6 +83,9 @@ impl ImageEncoder {
             VisionConfig::ResNet(vision) => {
                 Self::ResNet(ModifiedResNet::init(vision, config.embed_dim, device))
             }
+            VisionConfig::FastVit(vision) => {
+                Self::FastVit(FastVit::init(vision, config.embed_dim, device))
+            }
         }
     }
 
@@ -89,6 +95,7 @@ impl ImageEncoder {
         match self {
             Self::Vit(encoder) => encoder.forward(images),
             Self::ResNet(encoder) => encoder.forward(images),
+            Self::FastVit(encoder) => encoder.forward(images),
         }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! - A ViT with a class token: the last block without residual and MLP, its queries attending to queries (ClearCLIP,
 //!   [arXiv 2407.12442](https://arxiv.org/abs/2407.12442)).
-//! - SigLIP: each patch pooled by itself.
+//! - SigLIP and Perception Encoder: each patch pooled by itself.
+//! - A FastViT: each place projected by itself, since the image's features are their mean.
 //! - A ResNet: value and output projection of the attention pool at each place (MaskCLIP,
 //!   [arXiv 2112.01071](https://arxiv.org/abs/2112.01071)).
 //!
@@ -11,6 +12,7 @@
 
 use burn::tensor::Tensor;
 
+use super::transformer::Attend;
 use super::{
     AttentionPool2d, Clip, ImageEncoder, MapHead, ModifiedResNet, ResidualAttentionBlock,
     Transformer, VisionTransformer,
@@ -19,11 +21,12 @@ use crate::ops::{into_contiguous, multi_head, normalize, pool_value};
 
 impl Clip {
     /// `[batch, 3, height, width]`, normalised pixels, to unit vectors `[batch, rows, columns,
-    /// embed_dim]`, one for each patch of a ViT or each 32 x 32 pixels of a ResNet.
+    /// embed_dim]`, one for each patch of a ViT or each 32 x 32 pixels of a ResNet or FastViT.
     pub fn dense_image_features(&self, images: Tensor<4>) -> Tensor<4> {
         let places = match &self.visual {
             ImageEncoder::Vit(encoder) => encoder.forward_dense(images),
             ImageEncoder::ResNet(encoder) => encoder.forward_dense(images),
+            ImageEncoder::FastVit(encoder) => encoder.forward_dense(images),
         };
         let [batch, rows, columns, embed_dim] = places.dims();
         normalize(places.reshape([batch * rows * columns, embed_dim]))
@@ -36,16 +39,20 @@ impl VisionTransformer {
     fn forward_dense(&self, images: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = images.dims();
         let [rows, columns] = [height, width].map(|side| side / self.patch_size);
-        let x = self.embed(images);
+        let (x, rotation) = self.embed(images);
+        let attend = Attend {
+            causal: false,
+            rotation: rotation.as_ref(),
+        };
         let x = match &self.head {
-            Some(head) => {
-                let x = self.ln_post.forward(self.transformer.forward(x, false));
-                head.forward_dense(x)
-            }
-            None => {
-                let x = self.ln_post.forward(self.transformer.forward_dense(x));
-                into_contiguous(x.narrow(1, 1, rows * columns))
-            }
+            Some(_) => self.transformer.forward(x, attend),
+            None => self.transformer.forward_dense(x, attend),
+        };
+        let first = x.dims()[1] - rows * columns;
+        let x = into_contiguous((self.ln_post.forward(x)).narrow(1, first, rows * columns));
+        let x = match &self.head {
+            Some(head) => head.forward_dense(x),
+            None => x,
         };
         let x = match &self.proj {
             Some(proj) => proj.forward(x),
@@ -59,23 +66,27 @@ impl VisionTransformer {
 impl Transformer {
     /// `[batch, length, width]`, in and out: all blocks, the last of which does not mix what is at
     /// different places.
-    fn forward_dense(&self, x: Tensor<3>) -> Tensor<3> {
+    fn forward_dense(&self, x: Tensor<3>, attend: Attend) -> Tensor<3> {
         let Some((last, blocks)) = self.resblocks.split_last() else {
             return x;
         };
-        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, false));
-        last.forward_dense(x)
+        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, attend));
+        last.forward_dense(x, attend)
     }
 }
 
 impl ResidualAttentionBlock {
     /// `[batch, length, width]`, in and out: attention by similar queries, without residual and MLP.
-    fn forward_dense(&self, x: Tensor<3>) -> Tensor<3> {
+    fn forward_dense(&self, x: Tensor<3>, attend: Attend) -> Tensor<3> {
         let width = x.dims()[2];
-        let qkv = self.attn.in_proj.forward(self.ln_1.forward(x));
+        let qkv = self.qkv(x, attend.rotation);
         let query = qkv.clone().narrow(2, 0, width);
         let value = qkv.narrow(2, 2 * width, width);
         let x = multi_head(query.clone(), query, value, self.attn.heads);
+        let x = match &self.attn.ln {
+            Some(ln) => ln.forward(x),
+            None => x,
+        };
         let x = self.attn.out_proj.forward(x);
         match &self.ls_1 {
             Some(scale) => x * scale.val().unsqueeze(),

@@ -1,4 +1,5 @@
-//! Multi-head attention pooling (MAP) of SigLIP: a learnt query attends to all tokens.
+//! Multi-head attention pooling (MAP) of SigLIP and Perception Encoder: a learnt query attends
+//! to all tokens.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -23,7 +24,7 @@ pub struct MapHead {
 }
 
 impl MapHead {
-    pub(super) fn init(config: &TransformerConfig, device: &Device) -> Self {
+    pub(super) fn init(config: &TransformerConfig, heads: usize, device: &Device) -> Self {
         let width = config.width;
         let std = (width as f64).powf(-0.5);
         Self {
@@ -32,7 +33,7 @@ impl MapHead {
             out_proj: linear(width, width, std, device),
             ln: LayerNorm::init(width, config.layer_norm_eps, device),
             mlp: Mlp::init(config, device),
-            heads: config.heads,
+            heads,
         }
     }
 

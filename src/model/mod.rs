@@ -10,6 +10,8 @@ mod clip;
 mod config;
 #[cfg(feature = "compute")]
 mod dense;
+#[cfg(feature = "compute")]
+mod fast_vit;
 mod info;
 #[cfg(feature = "compute")]
 mod map_head;
@@ -24,6 +26,8 @@ mod positions;
 #[cfg(feature = "compute")]
 mod resnet;
 #[cfg(feature = "compute")]
+mod rotary;
+#[cfg(feature = "compute")]
 mod text;
 #[cfg(feature = "compute")]
 mod transformer;
@@ -34,8 +38,12 @@ mod vit;
 pub use self::{
     clip::{Clip, ImageEncoder},
     config::{
-        BertConfig, ClipConfig, ConfigError, ResNetConfig, TextConfig, TextPooling, VisionConfig,
-        VitConfig, VitPooling,
+        BertConfig, ClipConfig, ConfigError, FastVitConfig, ResNetConfig, RotaryConfig, TextConfig,
+        TextPooling, VisionConfig, VitConfig, VitPooling,
+    },
+    fast_vit::{
+        ChannelScale, ConvMlp, Downsample, FastVit, FastVitBlock, FastVitStage, FastVitStem,
+        PlaceAttention, SqueezeExcite, TokenMixer,
     },
     map_head::MapHead,
     params::{ParamMapper, ParamVisitor, map_params, visit_params},

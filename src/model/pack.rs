@@ -4,8 +4,9 @@
 use burn::tensor::Device;
 
 use super::{
-    AttentionPool2d, Clip, ClipConfig, ImageEncoder, MapHead, ModifiedResNet,
-    ResidualAttentionBlock, TextTransformer, Transformer, VisionConfig, VisionTransformer,
+    AttentionPool2d, Clip, ClipConfig, FastVit, FastVitConfig, ImageEncoder, MapHead,
+    ModifiedResNet, ResidualAttentionBlock, SqueezeExcite, TextTransformer, TokenMixer,
+    Transformer, VisionConfig, VisionTransformer,
 };
 use crate::ops::{Linear, PackedPool, WeightPrecision, precompile_kernels};
 
@@ -17,6 +18,7 @@ impl Clip {
         let (image, convolutions) = match &config.vision {
             VisionConfig::Vit(vision) => (vision.width / vision.heads, false),
             VisionConfig::ResNet(vision) => (vision.channels() / vision.heads, true),
+            VisionConfig::FastVit(_) => (FastVitConfig::HEAD_WIDTH, false),
         };
         precompile_kernels(&[image, text], convolutions, device);
     }
@@ -27,6 +29,7 @@ impl Clip {
         match &mut self.visual {
             ImageEncoder::Vit(encoder) => encoder.pack(packing),
             ImageEncoder::ResNet(encoder) => encoder.pack(packing),
+            ImageEncoder::FastVit(encoder) => encoder.pack(packing),
         }
         self.text.pack(packing);
         self
@@ -42,14 +45,15 @@ impl Clip {
                 let path = path.strip_prefix("visual.Vit.transformer.")?;
                 encoder.transformer.linear(path)
             }
-            (None, ImageEncoder::ResNet(_)) => None,
+            (None, ImageEncoder::ResNet(_) | ImageEncoder::FastVit(_)) => None,
         }
     }
 }
 
 impl VisionTransformer {
     fn pack(&mut self, packing: WeightPrecision) {
-        self.conv1.pack(packing);
+        let layers = self.stem.iter_mut().chain([&mut self.conv1]);
+        layers.for_each(|layer| layer.pack(packing));
         self.transformer.pack(packing);
         if let Some(head) = &mut self.head {
             head.pack(packing);
@@ -125,6 +129,32 @@ impl ModifiedResNet {
             path.for_each(|layer| layer.pack(packing));
         }
         self.attnpool.pack(packing);
+    }
+}
+
+impl FastVit {
+    fn pack(&mut self, packing: WeightPrecision) {
+        let mut layers = vec![&mut self.stem.conv3, &mut self.head];
+        layers.extend(self.se.linears());
+        for stage in &mut self.stages {
+            if let Some(downsample) = &mut stage.downsample {
+                layers.push(&mut downsample.proj);
+                layers.extend(downsample.se.iter_mut().flat_map(SqueezeExcite::linears));
+            }
+            for block in &mut stage.blocks {
+                layers.extend([&mut block.mlp.c_fc, &mut block.mlp.c_proj]);
+                if let TokenMixer::Attention(mixer) = &mut block.token_mixer {
+                    layers.extend([&mut mixer.in_proj, &mut mixer.out_proj]);
+                }
+            }
+        }
+        layers.into_iter().for_each(|layer| layer.pack(packing));
+    }
+}
+
+impl SqueezeExcite {
+    fn linears(&mut self) -> [&mut Linear; 2] {
+        [&mut self.fc1, &mut self.fc2]
     }
 }
 

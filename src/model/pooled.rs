@@ -5,8 +5,9 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::transformer::Attend;
 use super::{ResidualAttentionBlock, Transformer};
-use crate::ops::{attention, select_rows};
+use crate::ops::select_rows;
 
 /// Rows of `[batch * length, width]`, `[batch]`.
 struct PooledRows(Tensor<1, Int>);
@@ -22,7 +23,7 @@ impl PooledRows {
 impl Transformer {
     /// `[batch, length, width]` to `[batch, width]`: the output at position `pool_index`
     /// of each sample.
-    pub fn forward_pooled(&self, x: Tensor<3>, causal: bool, pool_index: &[usize]) -> Tensor<2> {
+    pub fn forward_pooled(&self, x: Tensor<3>, attend: Attend, pool_index: &[usize]) -> Tensor<2> {
         let [batch, length, _] = x.dims();
         let rows: Vec<i32> = (pool_index.iter().enumerate())
             .map(|(row, position)| (row * length + position) as i32)
@@ -32,15 +33,14 @@ impl Transformer {
         let Some((last, blocks)) = self.resblocks.split_last() else {
             return rows.gather(x);
         };
-        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, causal));
-        last.forward_pooled(x, causal, &rows)
+        let x = (blocks.iter()).fold(x, |x, block| block.forward(x, attend));
+        last.forward_pooled(x, attend, &rows)
     }
 }
 
 impl ResidualAttentionBlock {
-    fn forward_pooled(&self, x: Tensor<3>, causal: bool, rows: &PooledRows) -> Tensor<2> {
-        let mixed = attention(self.qkv(x.clone()), self.attn.heads, causal);
-        let mixed = rows.gather(mixed);
+    fn forward_pooled(&self, x: Tensor<3>, attend: Attend, rows: &PooledRows) -> Tensor<2> {
+        let mixed = rows.gather(self.mixed(x.clone(), attend));
         self.add_to_residual(mixed, rows.gather(x))
     }
 }
@@ -67,19 +67,21 @@ mod tests {
                 layer_norm_eps: 1e-5,
                 layer_scale: layers == 1,
                 post_norm: layers == 3,
+                swiglu: layers == 1,
             };
             let transformer = Transformer::init(&config, &device);
             let x = Initializer::Normal(1.0).init([3, 7, 64], &device).val();
             for causal in [false, true] {
                 let pool_index = [0, 6, 2];
-                let whole = transformer.forward(x.clone(), causal);
+                let attend = Attend::masked(causal);
+                let whole = transformer.forward(x.clone(), attend);
                 let expected = (pool_index.iter().enumerate())
                     .map(|(sample, position)| {
                         let row = whole.clone().narrow(0, sample, 1).narrow(1, *position, 1);
                         row.reshape([1, 64])
                     })
                     .collect();
-                let found = transformer.forward_pooled(x.clone(), causal, &pool_index);
+                let found = transformer.forward_pooled(x.clone(), attend, &pool_index);
                 let off = (found - Tensor::cat(expected, 0)).abs().max();
                 assert!(off.into_scalar::<f32>() < 1e-5, "{layers} layers");
             }

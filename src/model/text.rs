@@ -4,7 +4,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::transformer::{Transformer, TransformerConfig};
+use super::transformer::{Attend, Transformer, TransformerConfig};
 use super::{ClipConfig, TextPooling};
 use crate::ops::{Embedding, Initializer, LayerNorm, Linear};
 
@@ -95,6 +95,7 @@ impl TextTransformer {
                     layer_norm_eps: text.layer_norm_eps,
                     layer_scale: text.layer_scale,
                     post_norm: bert.is_some(),
+                    swiglu: false,
                 },
                 device,
             ),
@@ -114,12 +115,13 @@ impl TextTransformer {
     /// Token ids `[batch, length]` to `[batch, embed_dim]`, before normalisation.
     pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
         let x = self.embed(tokens.ids);
+        let attend = Attend::masked(self.causal);
         let x = match self.pooling {
             TextPooling::Mean => {
-                let x = self.transformer.forward(x, self.causal);
+                let x = self.transformer.forward(x, attend);
                 x.mean_dim(1).squeeze_dim(1)
             }
-            _ => (self.transformer).forward_pooled(x, self.causal, &tokens.ends),
+            _ => (self.transformer).forward_pooled(x, attend, &tokens.ends),
         };
         let x = match &self.ln_final {
             Some(ln_final) => ln_final.forward(x),

@@ -1,9 +1,11 @@
 //! Transformer of both encoders: pre-norm, or post-norm in BERT.
 
 use burn::module::{Module, Param};
+use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
+use super::rotary::Rotation;
 use crate::ops::{Initializer, LayerNorm, Linear, attention};
 
 /// Stack of [`ResidualAttentionBlock`]s over `[batch, length, width]`.
@@ -24,6 +26,26 @@ pub(super) struct TransformerConfig {
     pub layer_norm_eps: f64,
     pub layer_scale: bool,
     pub post_norm: bool,
+    pub swiglu: bool,
+}
+
+/// How the tokens of a sequence attend to each other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attend<'a> {
+    /// Whether each token attends to those before it only.
+    pub causal: bool,
+    /// Rotary positions.
+    pub rotation: Option<&'a Rotation>,
+}
+
+impl Attend<'_> {
+    /// Without rotary positions.
+    pub fn masked(causal: bool) -> Self {
+        Self {
+            causal,
+            rotation: None,
+        }
+    }
 }
 
 impl Transformer {
@@ -35,9 +57,9 @@ impl Transformer {
         }
     }
 
-    /// `[batch, length, width]`, in and out; with a causal mask if `causal`.
-    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        (self.resblocks.iter()).fold(x, |x, block| block.forward(x, causal))
+    /// `[batch, length, width]`, in and out.
+    pub fn forward(&self, x: Tensor<3>, attend: Attend) -> Tensor<3> {
+        (self.resblocks.iter()).fold(x, |x, block| block.forward(x, attend))
     }
 }
 
@@ -77,18 +99,26 @@ impl ResidualAttentionBlock {
     }
 
     /// `[batch, length, width]`, in and out.
-    pub fn forward(&self, x: Tensor<3>, causal: bool) -> Tensor<3> {
-        let y = attention(self.qkv(x.clone()), self.attn.heads, causal);
-        self.add_to_residual(y, x)
+    pub fn forward(&self, x: Tensor<3>, attend: Attend) -> Tensor<3> {
+        self.add_to_residual(self.mixed(x.clone(), attend), x)
     }
 
-    /// Query, key and value: `[…, width]` to `[…, 3 * width]`.
-    pub(super) fn qkv<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    /// Attention before its output projection, `[batch, length, width]`, in and out.
+    pub(super) fn mixed(&self, x: Tensor<3>, attend: Attend) -> Tensor<3> {
+        attention(self.qkv(x, attend.rotation), self.attn.heads, attend.causal)
+    }
+
+    /// Query, key and value: `[batch, length, width]` to `[batch, length, 3 * width]`.
+    pub(super) fn qkv(&self, x: Tensor<3>, rotation: Option<&Rotation>) -> Tensor<3> {
         let x = match self.post_norm {
             true => x,
             false => self.ln_1.forward(x),
         };
-        self.attn.in_proj.forward(x)
+        let qkv = self.attn.in_proj.forward(x);
+        match rotation {
+            Some(rotation) => rotation.apply(qkv),
+            None => qkv,
+        }
     }
 
     /// What follows the attention: its output projection and the MLP, `[…, width]`.
@@ -97,6 +127,10 @@ impl ResidualAttentionBlock {
         attended: Tensor<D>,
         x: Tensor<D>,
     ) -> Tensor<D> {
+        let attended = match &self.attn.ln {
+            Some(ln) => ln.forward(attended),
+            None => attended,
+        };
         let x = add_scaled(&self.attn.out_proj, attended, &self.ls_1, x);
         if self.post_norm {
             let x = self.ln_1.forward(x);
@@ -125,6 +159,8 @@ fn add_scaled<const D: usize>(
 pub struct Attention {
     /// `[width, 3 * width]`: query, key and value concatenated.
     pub in_proj: Linear,
+    /// Layer norm before the output projection, in EVA02.
+    pub ln: Option<LayerNorm>,
     /// `[width, width]`
     pub out_proj: Linear,
     pub(super) heads: usize,
@@ -135,17 +171,21 @@ impl Attention {
         let width = config.width;
         Self {
             in_proj: linear(width, 3 * width, (width as f64).powf(-0.5), device),
+            ln: (config.swiglu).then(|| LayerNorm::init(width, config.layer_norm_eps, device)),
             out_proj: linear(width, width, residual_std(config), device),
             heads: config.heads,
         }
     }
 }
 
-/// MLP: two linear layers with an activation between them.
+/// MLP: two linear layers with an activation between them. In EVA02 half of the inner numbers
+/// gate the others (SwiGLU, Shazeer 2020), and a layer norm follows.
 #[derive(Module, Debug)]
 pub struct Mlp {
-    /// `[width, mlp_width]`
+    /// `[width, mlp_width]`, or `[width, 2 * mlp_width]`, those that gate first.
     pub c_fc: Linear,
+    /// Layer norm after the gate.
+    pub ln: Option<LayerNorm>,
     /// `[mlp_width, width]`
     pub c_proj: Linear,
     #[module(skip)]
@@ -155,8 +195,11 @@ pub struct Mlp {
 impl Mlp {
     pub(super) fn init(config: &TransformerConfig, device: &Device) -> Self {
         let fc_std = (2.0 * config.width as f64).powf(-0.5);
+        let inner = config.mlp_width * if config.swiglu { 2 } else { 1 };
+        let layer_norm = || LayerNorm::init(config.mlp_width, config.layer_norm_eps, device);
         Self {
-            c_fc: linear(config.width, config.mlp_width, fc_std, device),
+            c_fc: linear(config.width, inner, fc_std, device),
+            ln: (config.swiglu).then(layer_norm),
             c_proj: linear(config.mlp_width, config.width, residual_std(config), device),
             activation: config.activation,
         }
@@ -169,6 +212,12 @@ impl Mlp {
 
     /// `[…, width]` to `[…, mlp_width]`.
     fn hidden<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if let Some(ln) = &self.ln {
+            let x = self.c_fc.forward(x);
+            let width = x.dims()[D - 1] / 2;
+            let gate = silu(x.clone().narrow(D - 1, 0, width));
+            return ln.forward(gate * x.narrow(D - 1, width, width));
+        }
         match self.activation {
             Activation::QuickGelu => self.c_fc.forward_quick_gelu(x),
             Activation::Gelu => self.c_fc.forward_gelu(x),

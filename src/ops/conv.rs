@@ -217,6 +217,43 @@ impl ConvNorm {
     }
 }
 
+/// Square convolution with a bias, padded by `kernel / 2`, channels last.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// Weights `[out, in / groups, kernel, kernel]`.
+    pub conv: Conv2d,
+}
+
+impl Conv {
+    /// Convolution of `channels` `[in, out]` in `groups` of them, initialised as in PyTorch.
+    pub fn init(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        device: &Device,
+    ) -> Self {
+        let padding = kernel / 2;
+        let mut conv = Conv2dConfig::new(channels, [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(
+                padding, padding, padding, padding,
+            ))
+            .with_groups(groups)
+            .init(device);
+        let [inputs, outputs] = [channels[0] / groups, channels[1]];
+        conv.weight = Initializer::fan_in_uniform(inputs * kernel * kernel)
+            .init([outputs, inputs, kernel, kernel], device);
+        conv.bias = Some(Initializer::Zeros.init([outputs], device));
+        Self { conv }
+    }
+
+    /// `[batch, height, width, in]` to `[batch, height / stride, width / stride, out]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        (self.conv.forward(x.permute([0, 3, 1, 2]))).permute([0, 2, 3, 1])
+    }
+}
+
 /// burn's initialisation, except for the statistics: burn's would run GPU kernels that
 /// nothing else needs.
 fn batch_norm(channels: usize, device: &Device) -> BatchNorm {

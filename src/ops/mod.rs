@@ -23,7 +23,7 @@ mod read_back;
 mod tokens;
 
 pub use attention::{PackedPool, attention, multi_head, pool_attention, pool_value};
-pub use conv::{ConvNorm, average_pool};
+pub use conv::{Conv, ConvNorm, average_pool};
 pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
 pub use init::{Initializer, seed};

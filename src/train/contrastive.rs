@@ -140,7 +140,7 @@ pub fn loss_and_gradients(
     // pass updates are restored, since the second pass updates them again.
     let statistics = RunningStats::of(model);
     let no_grad_model = match model.visual {
-        ImageEncoder::Vit(_) => model.valid(),
+        ImageEncoder::Vit(_) | ImageEncoder::FastVit(_) => model.valid(),
         // burn normalises by the batch only with autodiff.
         ImageEncoder::ResNet(_) => model.clone().no_grad(),
     };

@@ -72,6 +72,8 @@ fn image_distance(path: &str, config: &ClipConfig) -> usize {
                 None => 5,
             }
         }
+        // Trained by its features only.
+        VisionConfig::FastVit(_) => 0,
     }
 }
 

@@ -12,7 +12,7 @@ pub fn init_from_seed(config: &ClipConfig, seed: u64, device: &Device) -> Clip {
     let mut model = Clip::init(config, device);
     model.visual = match model.visual {
         ImageEncoder::Vit(visual) => ImageEncoder::Vit(rescale_vit_init(visual)),
-        resnet => resnet,
+        other => other,
     };
     model.visit(&mut MaterializeParams);
     model

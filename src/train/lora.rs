@@ -159,6 +159,8 @@ pub(super) fn sites(model: &mut Clip) -> Vec<Site<'_>> {
                 names: vec![format!("visual.attnpool.{name}")],
             }));
         }
+        // Trained by its features only.
+        ImageEncoder::FastVit(_) => {}
     }
     blocks(&mut model.text.transformer, "text_model", false, &mut found);
     found

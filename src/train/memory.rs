@@ -116,6 +116,8 @@ fn image_layers(config: &ClipConfig) -> Vec<u64> {
             vec![block; vision.layers]
         }
         VisionConfig::ResNet(vision) => resnet_stages(vision),
+        // Trained by its features only.
+        VisionConfig::FastVit(_) => Vec::new(),
     }
 }
 
@@ -184,22 +186,14 @@ impl ParamVisitor for ParamCounter<'_> {
 mod tests {
     use super::super::{Lora, TrainableParams};
     use super::*;
-    use crate::model::{TextConfig, TextPooling, VitConfig, VitPooling};
+    use crate::model::{TextConfig, TextPooling, VitConfig};
 
     fn vit_b_32() -> ClipConfig {
         ClipConfig {
             embed_dim: 512,
             vision: VisionConfig::Vit(VitConfig {
-                image_size: 224,
-                patch_size: 32,
-                width: 768,
-                layers: 12,
-                heads: 12,
-                mlp_width: 3072,
                 activation: Activation::Gelu,
-                layer_norm_eps: 1e-5,
-                pooling: VitPooling::ClassToken,
-                layer_scale: false,
+                ..VitConfig::VIT_B_32
             }),
             text: TextConfig {
                 vocab_size: 49_408,

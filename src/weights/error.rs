@@ -9,8 +9,8 @@ pub enum WeightsError {
     Header(String),
     /// Safetensors of another kind of model.
     #[error(
-        "these weights are not a CLIP model, nor a SigLIP: no `visual.conv1.weight`, no \
-         `visual.trunk.attn_pool` and no `vision_model.…` in the file"
+        "these weights are not a CLIP model, nor one of its kin: no `visual.conv1.weight`, no \
+         `visual.trunk.…` and no `vision_model.…` in the file"
     )]
     NotClip,
     /// LoRA, as PEFT writes it.

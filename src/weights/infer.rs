@@ -1,7 +1,7 @@
 //! Model configuration inferred from tensor names and shapes, like OpenAI's
 //! `build_model`.
 
-use super::key_map::Transform;
+use super::key_map::{Transform, timm};
 use super::{Header, KeyMap, WeightsError};
 use crate::model::{
     Activation, ClipConfig, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
@@ -24,15 +24,20 @@ pub struct Inferred {
 /// Infers the configuration from `header`. The activation cannot be inferred: it is
 /// `activation`, or else the likely one for the file's naming.
 pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred, WeightsError> {
-    if header.key_map().is_bert() {
-        return Err(WeightsError::NotInferred(
-            "the file that describes its text encoder is missing: add the model's config".into(),
-        ));
+    let siglip = is_siglip(header);
+    let described_elsewhere = match header.key_map() {
+        KeyMap::OpenClipTimm if !siglip => Some("image encoder"),
+        key_map if key_map.is_bert() => Some("text encoder"),
+        _ => None,
+    };
+    if let Some(encoder) = described_elsewhere {
+        return Err(WeightsError::NotInferred(format!(
+            "the file that describes its {encoder} is missing: add the model's config"
+        )));
     }
     let shapes = Shapes(header);
     let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
     let text_blocks = "text.transformer.resblocks.";
-    let siglip = header.key_map().is_siglip();
     let activation_used = activation.unwrap_or_else(|| likely_activation(header));
     let text = TextConfig {
         vocab_size: shapes.dimension("text.token_embedding.weight", 0)?,
@@ -77,6 +82,8 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
     let heads = match &config.vision {
         VisionConfig::Vit(vision) => vision.heads,
         VisionConfig::ResNet(vision) => vision.heads,
+        // None is inferred.
+        VisionConfig::FastVit(_) => 0,
     };
     let heads = format!(
         "{heads} heads for images and {} for texts",
@@ -112,6 +119,7 @@ pub fn misfit(header: &Header, config: &ClipConfig) -> Option<String> {
             ("vision layers", resnet.layers.iter().sum()),
             ("image_size", resnet.image_size),
         ],
+        VisionConfig::FastVit(_) => Vec::new(),
     };
     let text = |config: &ClipConfig| {
         [
@@ -143,6 +151,14 @@ fn likely_activation(header: &Header) -> Activation {
         KeyMap::HuggingFaceSiglip => Activation::GeluTanh,
         _ if header.shape("input_resolution").is_some() => Activation::QuickGelu,
         _ => Activation::Gelu,
+    }
+}
+
+fn is_siglip(header: &Header) -> bool {
+    match header.key_map() {
+        KeyMap::HuggingFaceSiglip => true,
+        KeyMap::OpenClipTimm => timm::is_siglip(|name| header.shape(name).is_some()),
+        _ => false,
     }
 }
 
@@ -221,6 +237,7 @@ impl Shapes<'_> {
                 false => VitPooling::ClassToken,
             },
             layer_scale: self.get(&format!("{blocks}0.ls_1")).is_some(),
+            ..VitConfig::VIT_B_32
         })
     }
 

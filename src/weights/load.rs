@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 use safetensors::Dtype;
 
+use super::fold::{Fold, Part};
 use super::header::{Header, HeaderReader};
 use super::key_map::{Source, Transform};
 use super::{WeightsError, transpose};
@@ -132,6 +133,29 @@ struct Parameter {
     columns: usize,
     /// Values by part; parts arrive in any order.
     parts: Vec<Option<Values>>,
+    folding: Option<Folding>,
+}
+
+/// How the parts of a parameter become one.
+struct Folding {
+    fold: Fold,
+    /// Names and shapes of the parts.
+    parts: Vec<(String, Vec<usize>)>,
+    /// Shape before the parameter's transform.
+    shape: Vec<usize>,
+}
+
+impl Folding {
+    /// From the parts in their order; f32 all.
+    fn values(&self, parts: &[Values]) -> Values {
+        let parts = (self.parts.iter().zip(parts))
+            .filter_map(|((name, shape), values)| match values {
+                Values::F32(values) => Some((name.as_str(), Part { shape, values })),
+                Values::F16(_) => None,
+            })
+            .collect();
+        Values::F32(self.fold.values(&self.shape, &parts))
+    }
 }
 
 impl Parameter {
@@ -141,6 +165,7 @@ impl Parameter {
 }
 
 /// Values in their storage precision.
+#[derive(Clone)]
 enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
@@ -237,9 +262,12 @@ struct FileTensor {
     /// End offset in the file.
     end: u64,
     values: usize,
-    /// Index of the parameter and of its part; `None` if the model does not use it.
-    target: Option<(usize, usize)>,
+    /// Indices of the parameters and of their parts; none if the model does not use it.
+    targets: Vec<Target>,
 }
+
+/// Index of a parameter and of its part.
+type Target = (usize, usize);
 
 struct Body {
     file_bytes: u64,
@@ -270,7 +298,7 @@ impl Body {
             f16: precision.is_some(),
             cpu: ops::is_cpu(device),
             parameters: Vec::new(),
-            target: HashMap::new(),
+            targets: HashMap::new(),
             error: None,
         };
         visit_params(model, &mut planner);
@@ -278,7 +306,7 @@ impl Body {
             return Err(error);
         }
         let mut unused = (header.names().into_iter())
-            .filter(|name| !planner.target.contains_key(name) && !is_useless(name));
+            .filter(|name| !planner.targets.contains_key(name) && !is_useless(name));
         if let Some(name) = unused.next() {
             let others = unused.count();
             return Err(WeightsError::Unused { name, others });
@@ -290,7 +318,7 @@ impl Body {
                     dtype: info.dtype,
                     end: header.data_start + info.data_offsets.1 as u64,
                     values: info.shape.iter().product(),
-                    target: planner.target.get(&name).copied(),
+                    targets: planner.targets.get(&name).cloned().unwrap_or_default(),
                     name,
                 })
             })
@@ -316,7 +344,7 @@ impl Body {
         device: &Device,
     ) -> Result<(), WeightsError> {
         loop {
-            let Some(tensor) = self.tensors.last() else {
+            let Some(tensor) = self.tensors.last_mut() else {
                 if bytes.is_empty() {
                     return Ok(());
                 }
@@ -330,8 +358,8 @@ impl Body {
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
             let (now, later) = bytes.split_at(count);
-            if let Some((parameter, _)) = tensor.target {
-                let f16 = self.parameters[parameter].f16;
+            if let Some((parameter, _)) = tensor.targets.first() {
+                let f16 = self.parameters[*parameter].f16;
                 let empty = || Values::with_capacity(f16, tensor.values);
                 let values = self.values.get_or_insert_with(empty);
                 append(tensor, now, &mut self.partial, values)?;
@@ -341,13 +369,19 @@ impl Body {
             if self.position < tensor.end {
                 return Ok(()); // all bytes are consumed
             }
-            if let Some((parameter, part)) = tensor.target {
-                let none = || Values::F32(Vec::new());
-                let values = self.values.take().unwrap_or_else(none);
-                self.parameters[parameter].parts[part] = Some(values);
+            let mut targets = std::mem::take(&mut tensor.targets);
+            self.tensors.pop();
+            let Some((parameter, part)) = targets.pop() else {
+                continue;
+            };
+            let none = || Values::F32(Vec::new());
+            let values = self.values.take().unwrap_or_else(none);
+            for (parameter, part) in targets {
+                self.parameters[parameter].parts[part] = Some(values.clone());
                 self.send(parameter, model, device);
             }
-            self.tensors.pop();
+            self.parameters[parameter].parts[part] = Some(values);
+            self.send(parameter, model, device);
         }
     }
 
@@ -357,8 +391,15 @@ impl Body {
         if parameter.parts.iter().any(Option::is_none) {
             return;
         }
-        let parts = std::mem::take(&mut parameter.parts).into_iter().flatten();
-        let Some(mut values) = parts.reduce(Values::join) else {
+        let mut parts: Vec<Values> = (std::mem::take(&mut parameter.parts).into_iter())
+            .flatten()
+            .collect();
+        if parameter.transform == Transform::WithoutKeyBias {
+            parts.insert(1, Values::F32(vec![0.0; parameter.rows / 2]));
+        }
+        let folded = (parameter.folding.as_ref()).map(|folding| folding.values(&parts));
+        let joined = || parts.into_iter().reduce(Values::join);
+        let Some(mut values) = folded.or_else(joined) else {
             return;
         };
         if matches!(
@@ -436,16 +477,21 @@ struct LoadPlanner<'a> {
     f16: bool,
     cpu: bool,
     parameters: Vec<Parameter>,
-    /// Index of the parameter and of its part, by tensor name.
-    target: HashMap<String, (usize, usize)>,
+    /// By tensor name.
+    targets: HashMap<String, Vec<Target>>,
     error: Option<WeightsError>,
 }
 
 impl LoadPlanner<'_> {
     fn add(&mut self, path: String, expected: &[usize]) -> Result<(), WeightsError> {
-        let Some(Source { names, transform }) = self.header.source(&path) else {
+        let Some(source) = self.header.source(&path) else {
             return Err(WeightsError::Unknown(path));
         };
+        let Source {
+            names,
+            transform,
+            fold,
+        } = source;
         let mut shape: Vec<usize> = Vec::new();
         for (part, name) in names.iter().enumerate() {
             let info =
@@ -458,6 +504,8 @@ impl LoadPlanner<'_> {
             }
             if part == 0 {
                 shape = info.shape.clone();
+            } else if fold.is_some() {
+                // All shapes are compared below.
             } else if info.shape.get(1..) == shape.get(1..) && !shape.is_empty() {
                 shape[0] += info.shape[0];
             } else {
@@ -467,8 +515,20 @@ impl LoadPlanner<'_> {
                     expected: shape,
                 });
             }
-            let target = (self.parameters.len(), part);
-            self.target.insert(name.clone(), target);
+            let targets = self.targets.entry(name.clone()).or_default();
+            targets.push((self.parameters.len(), part));
+        }
+        let shape_of = |name: &str| self.header.shape(name).map(<[usize]>::to_vec);
+        let folding = fold.map(|fold| Folding {
+            parts: (names.iter())
+                .map(|name| (name.clone(), shape_of(name).unwrap_or_default()))
+                .collect(),
+            shape: fold.shape(shape_of).unwrap_or_default(),
+            fold,
+        });
+        if let Some(folding) = &folding {
+            // Empty where they do not fit together, which is no parameter's.
+            shape = folding.shape.clone();
         }
         let rows = shape.first().copied().unwrap_or(1);
         let columns: usize = shape.iter().skip(1).product();
@@ -478,6 +538,10 @@ impl LoadPlanner<'_> {
             Transform::Squeeze => (shape.iter().skip(1).copied().collect(), rows == 1),
             Transform::Transpose => (vec![columns, rows], shape.len() == 2),
             Transform::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
+            Transform::WithoutKeyBias => {
+                let query = names.first().and_then(|name| self.header.shape(name));
+                (vec![rows / 2 * 3], query == Some(&[rows / 2]))
+            }
         };
         if loaded_shape != expected || !rank_fits {
             return Err(WeightsError::Shape {
@@ -489,12 +553,16 @@ impl LoadPlanner<'_> {
         let dtype = names.first().and_then(|name| self.header.info(name));
         let stored_as_half = dtype.is_some_and(|info| info.dtype != Dtype::F32);
         self.parameters.push(Parameter {
-            f16: self.f16 && stored_as_half && may_be_f16(&path, expected, self.cpu),
+            f16: self.f16
+                && stored_as_half
+                && folding.is_none()
+                && may_be_f16(&path, expected, self.cpu),
             path,
             transform,
             rows,
             columns,
             parts: names.iter().map(|_| None).collect(),
+            folding,
         });
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! mapping of tensor names to parameters is data, in [`key_map`].
 
 mod error;
+mod fold;
 mod header;
 mod infer;
 mod key_map;

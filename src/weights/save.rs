@@ -34,7 +34,7 @@ pub async fn save(
     visit_params(model, &mut collector);
     let patch_size = match &config.vision {
         VisionConfig::Vit(vision) => vision.patch_size,
-        VisionConfig::ResNet(_) => 1,
+        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => 1,
     };
     let mut encoded: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (path, shape, tensor) in collector.params {
@@ -76,7 +76,9 @@ fn to_file_tensors(
     shape: Vec<usize>,
     values: Vec<f32>,
 ) -> Result<Vec<Named>, WeightsError> {
-    let Source { names, transform } = (key_map.source(&path)).ok_or(WeightsError::Unknown(path))?;
+    let Source {
+        names, transform, ..
+    } = (key_map.source(&path)).ok_or(WeightsError::Unknown(path))?;
     let p = patch_size;
     let (mut shape, values) = match (transform, shape.as_slice()) {
         (Transform::Transpose, &[rows, columns]) => {

@@ -11,7 +11,7 @@ use clip::eval::{Accuracy, accuracy};
 use clip::hub::{self, Folder};
 use clip::model::{
     Activation, BUNDLED_NAME, Clip, ClipConfig, ResNetConfig, TextConfig, TextPooling, TokenBatch,
-    VisionConfig, VitConfig, VitPooling, normalize,
+    VisionConfig, VitConfig, normalize,
 };
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::tokenizer::{SpecialIds, Tokenizer};
@@ -300,10 +300,7 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
             layers,
             heads: width / HEAD_WIDTH,
             mlp_width: 4 * width,
-            activation: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-            pooling: VitPooling::ClassToken,
-            layer_scale: false,
+            ..VitConfig::VIT_B_32
         }),
         [a, b, c, d] => VisionConfig::ResNet(ResNetConfig {
             image_size,
@@ -342,7 +339,7 @@ fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure
 fn weights_file(config: &ClipConfig) -> &'static str {
     match config.vision {
         VisionConfig::Vit(_) => "model.safetensors",
-        VisionConfig::ResNet(_) => "open_clip_model.safetensors",
+        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => "open_clip_model.safetensors",
     }
 }
 

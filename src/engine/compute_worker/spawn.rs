@@ -10,7 +10,7 @@ use web_sys::{MessageEvent, WorkerOptions, WorkerType};
 
 use super::{DATA, INPUT_CAPACITY, OUTPUT_CAPACITY, WasmSharedMemory};
 use crate::kernels::pool;
-use crate::model::{ClipConfig, VisionConfig};
+use crate::model::{ClipConfig, FastVitConfig, VisionConfig};
 
 /// Script that loads a worker's WebAssembly.
 const LOADER: &str = "compute-worker-loader.js";
@@ -57,6 +57,9 @@ fn largest_matrix(config: &ClipConfig) -> usize {
         VisionConfig::Vit(vision) => vision.width * vision.mlp_width,
         // The last stage's 3 x 3 convolutions.
         VisionConfig::ResNet(vision) => 9 * (8 * vision.width).pow(2),
+        VisionConfig::FastVit(vision) => {
+            FastVitConfig::MLP_RATIO * vision.channels(FastVitConfig::STAGES - 1).pow(2)
+        }
     };
     image.max(config.text.width * config.text.mlp_width)
 }

@@ -18,7 +18,7 @@ use crate::engine::messages::{
 };
 use crate::eval::Evaluation;
 use crate::model::{
-    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, VitPooling, WeightPrecision, read_back,
+    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back,
 };
 use crate::train::{
     AdamWHyperParameters, Batch, Lora, MIXTURES, Method, MetricSeries, Sampler, Target, TrainMode,
@@ -173,9 +173,7 @@ pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> Clip
             heads,
             mlp_width: 4 * width,
             activation: text.activation,
-            layer_norm_eps: 1e-5,
-            pooling: VitPooling::ClassToken,
-            layer_scale: false,
+            ..VitConfig::VIT_B_32
         }),
         text,
         logit_bias: false,

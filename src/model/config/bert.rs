@@ -1,10 +1,11 @@
 //! BERT and RoBERTa as text encoders: Chinese-CLIP in transformers (`ChineseCLIPConfig`), and
 //! transformers' encoders by their names in OpenCLIP's configs.
 
-use super::clip::VIT_B_32;
 use super::fields::Fields;
 use super::hugging_face::{text, tower, vit};
-use super::{BertConfig, ClipConfig, ConfigError, TextConfig, TextPooling, VisionConfig};
+use super::{
+    BertConfig, ClipConfig, ConfigError, TextConfig, TextPooling, VisionConfig, VitConfig,
+};
 use crate::model::Activation;
 
 pub(super) fn read_chinese_clip(root: &mut Fields) -> Result<ClipConfig, ConfigError> {
@@ -32,7 +33,7 @@ pub(super) fn read_chinese_clip(root: &mut Fields) -> Result<ClipConfig, ConfigE
     let text = text(text_fields, TEXT)?;
     Ok(ClipConfig {
         embed_dim,
-        vision: VisionConfig::Vit(vit(vision, VIT_B_32)?),
+        vision: VisionConfig::Vit(vit(vision, VitConfig::VIT_B_32)?),
         text: TextConfig {
             bert: Some(BertConfig {
                 positions: text.context_length,

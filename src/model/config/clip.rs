@@ -3,9 +3,7 @@
 
 use super::fields::Fields;
 use super::hugging_face::{text, tower, vit};
-use super::{
-    ClipConfig, ConfigError, TextConfig, TextPooling, VisionConfig, VitConfig, VitPooling,
-};
+use super::{ClipConfig, ConfigError, TextConfig, TextPooling, VisionConfig, VitConfig};
 use crate::model::Activation;
 
 pub(super) fn read(root: &mut Fields, kind: &str) -> Result<ClipConfig, ConfigError> {
@@ -22,7 +20,7 @@ pub(super) fn read(root: &mut Fields, kind: &str) -> Result<ClipConfig, ConfigEr
     };
     Ok(ClipConfig {
         embed_dim,
-        vision: VisionConfig::Vit(vit(vision, VIT_B_32)?),
+        vision: VisionConfig::Vit(vit(vision, VitConfig::VIT_B_32)?),
         text: TextConfig {
             eos_token_id,
             ..text(text_fields, TEXT)?
@@ -30,20 +28,6 @@ pub(super) fn read(root: &mut Fields, kind: &str) -> Result<ClipConfig, ConfigEr
         logit_bias: false,
     })
 }
-
-/// transformers' defaults.
-pub(super) const VIT_B_32: VitConfig = VitConfig {
-    image_size: 224,
-    patch_size: 32,
-    width: 768,
-    layers: 12,
-    heads: 12,
-    mlp_width: 3072,
-    activation: Activation::QuickGelu,
-    layer_norm_eps: 1e-5,
-    pooling: VitPooling::ClassToken,
-    layer_scale: false,
-};
 
 /// transformers' defaults.
 const TEXT: TextConfig = TextConfig {

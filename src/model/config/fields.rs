@@ -43,6 +43,12 @@ impl Fields {
         self.values.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a value is written as `null`, which is not the same as leaving it out where
+    /// that has a default.
+    pub fn is_null(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(Value::is_null)
+    }
+
     pub fn object(&mut self, key: &str) -> Result<Option<Self>, ConfigError> {
         match self.take(key) {
             None => Ok(None),

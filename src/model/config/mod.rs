@@ -36,6 +36,8 @@ pub enum VisionConfig {
     Vit(VitConfig),
     /// Modified ResNet.
     ResNet(ResNetConfig),
+    /// FastViT.
+    FastVit(FastVitConfig),
 }
 
 impl VisionConfig {
@@ -44,6 +46,7 @@ impl VisionConfig {
         match self {
             Self::Vit(vision) => vision.image_size,
             Self::ResNet(vision) => vision.image_size,
+            Self::FastVit(vision) => vision.image_size,
         }
     }
 }
@@ -74,9 +77,48 @@ pub struct VitConfig {
     /// Whether the blocks scale their outputs (LayerScale).
     #[serde(default)]
     pub layer_scale: bool,
+    /// Whether the patch embedding has a bias, in place of the layer norm before the blocks.
+    #[serde(default)]
+    pub patch_bias: bool,
+    /// Whether the projection has a bias.
+    #[serde(default)]
+    pub projection_bias: bool,
+    /// Rotary positions, beside the learnt ones.
+    #[serde(default)]
+    pub rotary: Option<RotaryConfig>,
+    /// Whether the blocks are EVA02's: a gated MLP (SwiGLU), a layer norm before the output
+    /// layer of attention and MLP, no bias of the keys.
+    #[serde(default)]
+    pub swiglu: bool,
+    /// Whether the patch embedding is MobileCLIP's: three convolutions without overlap, the
+    /// first one's patches four times smaller, and no learnt position of the class token.
+    #[serde(default)]
+    pub conv_stem: bool,
 }
 
 impl VitConfig {
+    /// ViT-B/32 of the paper.
+    pub const VIT_B_32: Self = Self {
+        image_size: 224,
+        patch_size: 32,
+        width: 768,
+        layers: 12,
+        heads: 12,
+        mlp_width: 3072,
+        activation: Activation::QuickGelu,
+        layer_norm_eps: 1e-5,
+        pooling: VitPooling::ClassToken,
+        layer_scale: false,
+        patch_bias: false,
+        projection_bias: false,
+        rotary: None,
+        swiglu: false,
+        conv_stem: false,
+    };
+
+    /// Sides of the patches of a stem's convolutions.
+    pub const STEM: [usize; 3] = [4, 2, 2];
+
     /// Patches along one side.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
@@ -86,6 +128,19 @@ impl VitConfig {
     pub fn tokens(&self) -> usize {
         self.grid().pow(2) + usize::from(self.pooling != VitPooling::Map)
     }
+}
+
+/// Configuration of rotary positions (Su et al. 2021) of two axes: half of a head's pairs are
+/// turned by the row, half by the column. The class token is not turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotaryConfig {
+    /// Patches along one side for which the angles are meant: those of another grid are
+    /// stretched to it.
+    pub grid: usize,
+    /// Coordinate of the first row and column.
+    pub first: usize,
+    /// Whether the first half is turned by the column.
+    pub column_first: bool,
 }
 
 /// Pooling of a Vision Transformer's tokens, and what comes with it.
@@ -99,6 +154,12 @@ pub enum VitPooling {
     /// Multi-head attention pooling: SigLIP's, without a class token, a layer norm before
     /// the transformer and a projection, but with a bias of the patch embedding.
     Map,
+    /// Multi-head attention pooling of class token and patches, projected: Perception
+    /// Encoder's.
+    MapWithClassToken {
+        /// Heads of the attention pool.
+        heads: usize,
+    },
 }
 
 /// Position of a text's features.
@@ -140,6 +201,40 @@ impl ResNetConfig {
     /// Channels before the attention pool.
     pub fn channels(&self) -> usize {
         self.width.saturating_mul(32)
+    }
+}
+
+/// Configuration of a FastViT, as MobileCLIP's S0 to S2 have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FastVitConfig {
+    /// Side of the square input, pixels.
+    pub image_size: usize,
+    /// Channels of the first stage; each stage has twice as many as the one before.
+    pub width: usize,
+    /// Blocks per stage.
+    pub layers: [usize; Self::STAGES],
+}
+
+impl FastVitConfig {
+    /// Number of stages, the last one with attention.
+    pub const STAGES: usize = 4;
+    /// First stage whose channels are gated.
+    pub const FIRST_GATED_STAGE: usize = 2;
+    /// Downsampling factor before pooling.
+    pub const REDUCTION: usize = 32;
+    /// Inner width of an MLP by its width.
+    pub const MLP_RATIO: usize = 3;
+    /// Width of a head of the attention.
+    pub const HEAD_WIDTH: usize = 32;
+
+    /// Channels of a stage; of the stage after the last, those that are pooled.
+    pub fn channels(&self, stage: usize) -> usize {
+        self.width.saturating_mul(1 << stage)
+    }
+
+    /// Side of the feature map before pooling.
+    pub fn grid(&self) -> usize {
+        self.image_size / Self::REDUCTION
     }
 }
 
@@ -302,9 +397,15 @@ impl ClipConfig {
             VisionConfig::Vit(vit) => {
                 vit.pooling == VitPooling::ClassToken
                     && !vit.layer_scale
+                    && !vit.patch_bias
+                    && !vit.projection_bias
+                    && !vit.swiglu
+                    && !vit.conv_stem
+                    && vit.rotary.is_none()
                     && vit.activation != Activation::GeluTanh
             }
             VisionConfig::ResNet(_) => true,
+            VisionConfig::FastVit(_) => false,
         };
         let text = &self.text;
         image
@@ -359,7 +460,7 @@ impl ClipConfig {
         }))
     }
 
-    /// OpenCLIP's `model_cfg` of this model. It has one activation for both towers and
+    /// OpenCLIP's `model_cfg` of this model, which [`Self::is_clip`]. It has one activation for both towers and
     /// the default epsilon.
     pub fn to_open_clip(&self) -> Value {
         let vision = match &self.vision {
@@ -376,6 +477,10 @@ impl ClipConfig {
                 "layers": vision.layers,
                 "width": vision.width,
                 "head_width": vision.channels() / vision.heads,
+            }),
+            // Not of a name that it was given.
+            VisionConfig::FastVit(vision) => serde_json::json!({
+                "image_size": vision.image_size,
             }),
         };
         serde_json::json!({
@@ -434,6 +539,30 @@ impl ClipConfig {
                     ("image mlp width", vision.mlp_width, 1 << 16),
                 ]);
                 divides.push(("image width", vision.width, "heads", vision.heads));
+                if vision.conv_stem {
+                    let side: usize = VitConfig::STEM.iter().product();
+                    if vision.patch_size != side {
+                        return inconsistent(format!(
+                            "patch_size is {}, but {side} with convolutions before it",
+                            vision.patch_size
+                        ));
+                    }
+                    divides.push(("image width", vision.width, "quarters", 4));
+                }
+                if let VitPooling::MapWithClassToken { heads } = vision.pooling {
+                    numbers.push(("heads of the pool", heads, 1 << 10));
+                    divides.push(("image width", vision.width, "heads of the pool", heads));
+                }
+                if let Some(rotary) = vision.rotary {
+                    numbers.push(("rotary grid", rotary.grid, 1 << 12));
+                    // Two axes, and pairs of numbers.
+                    divides.push((
+                        "image width",
+                        vision.width,
+                        "quarters of heads",
+                        vision.heads.saturating_mul(4),
+                    ));
+                }
             }
             VisionConfig::ResNet(vision) => {
                 numbers.extend([
@@ -452,6 +581,19 @@ impl ClipConfig {
                     ),
                 ]);
             }
+            VisionConfig::FastVit(vision) => {
+                numbers.push(("image width", vision.width, 1 << 10));
+                numbers.extend(vision.layers.map(|blocks| ("image layers", blocks, 1 << 8)));
+                divides.extend([
+                    ("image width", vision.width, "eighths", 8),
+                    (
+                        "image_size",
+                        vision.image_size,
+                        "places",
+                        FastVitConfig::REDUCTION,
+                    ),
+                ]);
+            }
         }
         for (name, value, most) in numbers {
             if value == 0 || value > most {
@@ -461,7 +603,7 @@ impl ClipConfig {
         let text_eps = ("text", self.text.layer_norm_eps);
         let image_eps = match &self.vision {
             VisionConfig::Vit(vision) => Some(("image", vision.layer_norm_eps)),
-            VisionConfig::ResNet(_) => None,
+            VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => None,
         };
         for (tower, eps) in [text_eps].into_iter().chain(image_eps) {
             if !(0.0..1.0).contains(&eps) {
@@ -496,7 +638,7 @@ mod tests {
     fn vit(config: ClipConfig) -> VitConfig {
         match config.vision {
             VisionConfig::Vit(vision) => vision,
-            VisionConfig::ResNet(_) => panic!("a ResNet"),
+            _ => panic!("no ViT"),
         }
     }
 
@@ -539,6 +681,138 @@ mod tests {
         assert_eq!((read("clip"), read("metaclip_2")), (None, Some(2)));
     }
 
+    /// open_clip's EVA02-B-16 and PE-Core-B-16, with keys of `vision_cfg` in other words.
+    fn named(name: &str, size: usize, pool: &str, more: &str) -> Result<ClipConfig, String> {
+        open_clip(&format!(
+            r#"{{"embed_dim":1024,"vision_cfg":{{"image_size":{size},"timm_model_name":"{name}",
+            "timm_model_pretrained":false,"timm_pool":"{pool}"{more}}},"text_cfg":{{
+            "context_length":32,"vocab_size":49408,"width":1024,"heads":16,"layers":24}},
+            "custom_text":true}}"#
+        ))
+    }
+
+    #[test]
+    fn encoders_of_timm_by_their_names() {
+        let null = r#","timm_proj":null"#;
+        let eva = named("eva02_large_patch14_clip_336", 336, "token", null).unwrap();
+        assert!(!eva.is_clip() && eva.text.causal && !eva.logit_bias);
+        let vision = vit(eva);
+        assert_eq!((vision.tokens(), vision.mlp_width), (577, 2730));
+        assert!(vision.swiglu && vision.patch_bias && vision.projection_bias);
+        // A picture of 24 x 24 patches is stretched to the 16 x 16 of the training.
+        assert_eq!(vision.rotary.map(|rotary| rotary.grid), Some(16));
+        let pe = vit(named("vit_pe_core_small_patch16_384", 384, "map", null).unwrap());
+        assert_eq!(pe.pooling, VitPooling::MapWithClassToken { heads: 8 });
+        assert_eq!((pe.tokens(), pe.width), (577, 384));
+        assert_eq!(pe.rotary.map(|rotary| rotary.grid), Some(24));
+        let mobile = vit(named("vit_base_mci_224", 224, "token", null).unwrap());
+        assert!(mobile.conv_stem && mobile.rotary.is_none());
+        let mobile = named("fastvit_mci2", 256, "avg", null).unwrap();
+        assert!(!mobile.is_clip());
+        let VisionConfig::FastVit(mobile) = mobile.vision else {
+            panic!("no FastViT")
+        };
+        assert_eq!((mobile.channels(3), mobile.layers), (640, [4, 12, 24, 4]));
+        for (name, size, pool, more, words) in [
+            ("fastvit_mci4", 256, "avg", null, "fastvit_mci4"),
+            ("fastvit_mci0", 224, "avg", null, "image_size"),
+            ("fastvit_mci0", 256, "map", null, "timm_pool"),
+            (
+                "vit_pe_core_gigantic_patch14_448",
+                448,
+                "map",
+                null,
+                "gigantic",
+            ),
+            (
+                "eva02_enormous_patch14_clip_224",
+                224,
+                "token",
+                null,
+                "enormous",
+            ),
+            (
+                "vit_pe_core_base_patch16_224",
+                224,
+                "token",
+                null,
+                "timm_pool",
+            ),
+            ("eva02_base_patch16_clip_224", 224, "avg", null, "timm_pool"),
+            (
+                "eva02_base_patch16_clip_224",
+                336,
+                "token",
+                null,
+                "image_size",
+            ),
+            // Left out it is another projection than with null.
+            ("eva02_base_patch16_clip_224", 224, "token", "", "linear"),
+            (
+                "eva02_base_patch16_clip_224",
+                224,
+                "token",
+                r#","timm_proj":"mlp""#,
+                "mlp",
+            ),
+            (
+                "eva02_base_patch16_clip_224",
+                224,
+                "token",
+                r#","timm_proj":null,"patch_dropout_x":1"#,
+                "patch_dropout_x",
+            ),
+        ] {
+            let error = named(name, size, pool, more).unwrap_err();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_key_beside_the_name_of_an_encoder_changes_it_unnoticed() {
+        let published = r#"{"embed_dim":512,"vision_cfg":{"timm_model_name":
+            "eva02_base_patch16_clip_224","timm_model_pretrained":false,"timm_pool":"token",
+            "timm_proj":null,"timm_drop":0.0,"timm_drop_path":0.0,"image_size":224},
+            "text_cfg":{},"custom_text":true}"#;
+        let expected = open_clip(published).unwrap();
+        let published: Value = serde_json::from_str(published).unwrap();
+        let known = published["vision_cfg"].as_object().unwrap();
+        let others = [
+            "timm_proj_bias",
+            "width",
+            "pool_type",
+            "no_ln_pre",
+            "act_kwargs",
+        ];
+        let mut refused = 0;
+        let keys = known.keys().map(String::as_str).chain(others);
+        for key in keys.filter(|key| *key != "timm_model_name") {
+            for value in [
+                "null",
+                "0",
+                "7",
+                "-1",
+                "true",
+                "\"other\"",
+                "[1,2]",
+                "{\"a\":1}",
+            ] {
+                let mut changed = published.clone();
+                changed["vision_cfg"][key] = serde_json::from_str(value).unwrap();
+                match open_clip(&changed.to_string()) {
+                    Ok(config) => assert_eq!(config, expected, "{key} {value}"),
+                    Err(_) => refused += 1,
+                }
+            }
+            let mut without = published.clone();
+            without["vision_cfg"].as_object_mut().unwrap().remove(key);
+            if let Ok(config) = open_clip(&without.to_string()) {
+                assert_eq!(config, expected, "without {key}");
+            }
+        }
+        assert!(refused > 40, "{refused}");
+    }
+
     #[test]
     fn siglip_by_the_name_of_its_image_encoder() {
         // open_clip's ViT-B-32-SigLIP2-256 and ViT-SO400M-14-SigLIP-384.
@@ -571,7 +845,7 @@ mod tests {
         assert_eq!(vision.tokens(), 27 * 27);
         for (name, size, dim, words) in [
             ("vit_base_patch16_siglip_gap_224", 224, 768, "siglip_gap"),
-            ("fastvit_mci0", 256, 512, "fastvit_mci0"),
+            ("fastvit_mci3", 256, 768, "fastvit_mci3"),
             ("vit_base_patch16_siglip_224", 256, 768, "image_size"),
             ("vit_base_patch16_siglip_224", 224, 512, "embed_dim"),
         ] {

@@ -76,7 +76,7 @@ fn image_encoder(
     // Dropout acts in training only.
     vision.ignore(&["patch_dropout"]);
     if let Some(name) = vision.text("timm_model_name")? {
-        return timm::image_encoder(&name, vision, embed_dim).map(VisionConfig::Vit);
+        return timm::image_encoder(&name, vision, embed_dim);
     }
     vision.ignore(TIMM);
     let image_size = vision.square_or("image_size", 224)?;
@@ -128,6 +128,7 @@ fn image_encoder(
                 layer_norm_eps: epsilon(&mut vision)?,
                 pooling,
                 layer_scale: layer_scale(&mut vision)?,
+                ..VitConfig::VIT_B_32
             })
         }
     };

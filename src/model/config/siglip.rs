@@ -35,16 +35,11 @@ pub(super) fn read(root: &mut Fields) -> Result<ClipConfig, ConfigError> {
 
 /// transformers' defaults.
 const VIT_B_16: VitConfig = VitConfig {
-    image_size: 224,
     patch_size: 16,
-    width: 768,
-    layers: 12,
-    heads: 12,
-    mlp_width: 3072,
     activation: Activation::GeluTanh,
     layer_norm_eps: 1e-6,
     pooling: VitPooling::Map,
-    layer_scale: false,
+    ..VitConfig::VIT_B_32
 };
 
 /// transformers' defaults.

@@ -78,21 +78,23 @@ const PROJECTION: &[(&str, &str)] = &[
 /// `encoder`: what precedes the encoder's names in the file.
 pub(super) fn sources(path: &str, encoder: &str) -> Option<Vec<Source>> {
     let path = path.strip_prefix("text.")?;
-    let source = |names: Vec<String>, transform: Transform| Source { names, transform };
     if let Some(block) = path.strip_prefix("transformer.resblocks.") {
         let (number, rest) = block.split_once('.')?;
         let (_, names, transform) = BLOCK.iter().find(|(path, ..)| *path == rest)?;
         let names = (names.iter())
             .map(|name| format!("{encoder}encoder.layer.{number}.{name}"))
             .collect();
-        return Some(vec![source(names, *transform)]);
+        return Some(vec![Source::new(names, *transform)]);
     }
     if let Some((_, name, transform)) = NAMES.iter().find(|(known, ..)| *known == path) {
-        return Some(vec![source(vec![format!("{encoder}{name}")], *transform)]);
+        return Some(vec![Source::new(
+            vec![format!("{encoder}{name}")],
+            *transform,
+        )]);
     }
     let projection = (PROJECTION.iter())
         .filter(|(known, _)| *known == path && encoder.starts_with("text."))
-        .map(|(_, name)| source(vec![(*name).into()], Transpose))
+        .map(|(_, name)| Source::new(vec![(*name).into()], Transpose))
         .collect::<Vec<_>>();
     (!projection.is_empty()).then_some(projection)
 }

@@ -1,9 +1,12 @@
 //! Checkpoint key map: tensor names of a file to parameters of [`crate::model::Clip`].
 //! This file has those of CLIP; the others refer to it.
 
+use super::fold::Fold;
+
 mod bert;
+mod fast_vit;
 mod siglip;
-mod timm;
+pub(super) mod timm;
 
 /// Naming scheme of a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +40,37 @@ pub enum Transform {
     Flatten,
     /// `[1, rows, columns]` to `[rows, columns]`.
     Squeeze,
+    /// Biases of queries and of values, `[width]` each, to `[3 * width]`: keys have none.
+    WithoutKeyBias,
 }
 
 /// Source of a parameter's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// One tensor, or several to be concatenated along their first axis.
+    /// One tensor, several to be concatenated along their first axis, or those of `fold`.
     pub names: Vec<String>,
     pub transform: Transform,
+    /// How they become one.
+    pub fold: Option<Fold>,
+}
+
+impl Source {
+    /// One tensor, or several to be concatenated along their first axis.
+    fn new(names: Vec<String>, transform: Transform) -> Self {
+        Self {
+            names,
+            transform,
+            fold: None,
+        }
+    }
+
+    fn folded(fold: Fold, transform: Transform) -> Self {
+        Self {
+            names: fold.names(),
+            transform,
+            fold: Some(fold),
+        }
+    }
 }
 
 /// Parameter path, OpenCLIP's name, Hugging Face's names, and the conversion. `@` is the
@@ -265,7 +291,7 @@ impl KeyMap {
             open_clip |= name == "visual.proj" || name == "visual.conv1.weight";
             custom_text |= name == "text.token_embedding.weight";
             hugging_face |= name == "vision_model.embeddings.class_embedding";
-            timm |= name == timm::MARK;
+            timm |= name.starts_with(timm::MARK);
             siglip |= name == siglip::MARK;
             bert |= name.ends_with(bert::MARK);
         }
@@ -294,11 +320,6 @@ impl KeyMap {
         matches!(self, Self::HuggingFaceBert | Self::OpenClipBert)
     }
 
-    /// Whether the image encoder pools as SigLIP's does.
-    pub fn is_siglip(self) -> bool {
-        matches!(self, Self::HuggingFaceSiglip | Self::OpenClipTimm)
-    }
-
     /// Source of the parameter at `path` (burn's path); `None` if the table does not have
     /// it.
     pub fn source(self, path: &str) -> Option<Source> {
@@ -313,7 +334,7 @@ impl KeyMap {
         }
         let one = |source: Option<Source>| source.map(|source| vec![source]);
         let family = match self {
-            Self::OpenClipTimm => one(timm::source(path)),
+            Self::OpenClipTimm => timm::sources(path).or_else(|| fast_vit::sources(path)),
             Self::HuggingFaceSiglip => one(siglip::source(path)),
             Self::HuggingFaceBert => bert::sources(path, "text_model."),
             Self::OpenClipBert => bert::sources(path, "text.transformer."),
@@ -365,7 +386,7 @@ impl KeyMap {
             true => Transpose,
             false => *transform,
         };
-        (!names.is_empty()).then_some(Source { names, transform })
+        (!names.is_empty()).then_some(Source::new(names, transform))
     }
 }
 
@@ -385,13 +406,11 @@ fn resnet(path: &str) -> Source {
         }
         None => name,
     };
-    Source {
-        transform: match name.ends_with("_proj.weight") {
-            true => Transpose,
-            false => Identity,
-        },
-        names: vec![format!("visual.{name}")],
-    }
+    let transform = match name.ends_with("_proj.weight") {
+        true => Transpose,
+        false => Identity,
+    };
+    Source::new(vec![format!("visual.{name}")], transform)
 }
 
 #[cfg(test)]

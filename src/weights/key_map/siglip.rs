@@ -79,8 +79,5 @@ const NAMES: &[(&str, &str, Transform)] = &[
 /// Source of a parameter that CLIP has not, or under another name.
 pub(super) fn source(path: &str) -> Option<Source> {
     let (_, name, transform) = NAMES.iter().find(|(known, ..)| *known == path)?;
-    Some(Source {
-        names: vec![(*name).into()],
-        transform: *transform,
-    })
+    Some(Source::new(vec![(*name).into()], *transform))
 }
