@@ -5,12 +5,13 @@ use leptos::prelude::*;
 use super::widgets::{NoteList, RemoveButton};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::notices::Notices;
+use crate::app::i18n::t;
 
 /// The region with the notices; each can be dismissed.
 #[component]
 pub fn NoticeList(notices: Notices) -> impl IntoView {
     view! {
-        <div class="notices" role="region" aria-label="Messages" aria-live="polite">
+        <div class="notices" role="region" aria-label=t!("messages") aria-live="polite">
             <For
                 each=move || notices.posted.get()
                 key=|posted| posted.id
@@ -23,8 +24,8 @@ pub fn NoticeList(notices: Notices) -> impl IntoView {
                                 {posted.notice.text}
                             </p>
                             <RemoveButton
-                                label="Dismiss this message"
-                                title="Dismiss"
+                                label=t!("dismiss-message")
+                                title=t!("dismiss")
                                 remove=move || notices.dismiss(id)
                             />
                         </div>
