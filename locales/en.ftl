@@ -194,6 +194,7 @@ images-from = Images from { $number }
 messages = Messages
 dismiss-message = Dismiss this message
 dismiss = Dismiss
+error-in-english = { $error }
 heat-map-not-saved = The heat map could not be saved: { $error }.
 link-without-model = {" "}Your model is not in it: whoever opens it has to bring it.
 link-copied = Link copied. It opens this page with these labels, templates and model; images are not part of it.
@@ -255,3 +256,274 @@ foreign-purpose-clothes = clothes, shoes and accessories
 foreign-purpose-species = species of animals, plants and fungi
 foreign-purpose-street = where a street photograph was taken
 foreign-purpose = for { $purpose }
+
+## Training: several tabs, import
+
+open-elsewhere = Training is open in another tab
+open-elsewhere-help = Your images and the current run are in that tab. Close it to continue here, or take over now: the other tab saves everything and stops.
+train-here = Train in this tab
+waiting-for-other-tab = Waiting for the other tab. If it does not respond, close it.
+import-trained = Import a trained classifier or LoRA
+import-help = Choose the exported file or zip; for a LoRA, adapter_model.safetensors with adapter_config.json works too. Open full models under “Model” on the Classify tab.
+trained-model = Trained model
+using-trained = Using your trained model:{" "}
+use-original = Use the original model
+
+## Training: images
+
+none-held-out = none held out for testing
+training-amount = { $count ->
+    [one] 1 image to train on, { $held }
+   *[other] { $count } images to train on, { $held }
+}
+held-out-for-testing = { $held } held out for testing
+training-images = Training images
+save-as-zip = Save as zip
+reading-images = Reading images…
+reading-images-left = Reading images: { $count } left
+add-class = Add class
+drop-class-folders = Drop a folder with one subfolder per class
+add-class-images = Add images of two or more classes
+captions-help = or images with a table of captions (CSV, TSV, JSONL), or a zip of either. Nothing leaves this device.
+create-classes = Create classes
+try-sample-data = Try sample data
+class-name = Class name
+remove-class-name = Remove class { $name }
+remove-class = Remove class
+add-images = Add images
+use-camera-here = Use camera
+drop-images-here = Drop images here.
+show-more-count = Show { $count } more
+role-held-out = held out for testing
+role-left-out = left out: { $problem }
+role-waiting = not read yet
+captioned-images = Captioned images
+caption-of = Caption of { $name }
+show-more = Show more
+and-more = and { $count } more
+problems = { $count ->
+    [one] 1 problem; everything else is used
+   *[other] { $count } problems; everything else is used
+}
+held-out-share = Held out for testing
+held-out-help = Never trained on, only used to evaluate the result. At least one image of each class that has three or more.
+not-captured-close = The image could not be captured ({ $error }). Close the camera and open it again.
+camera-preview = Camera preview
+allow-camera = Allow access to the camera.
+hold-to-capture = Hold to capture images
+close = Close
+tap-to-capture = Tap to capture one image, hold to capture four per second.
+captured = { $images } captured.
+class-number = Class { $number }
+worker-crashed-on-file = the worker crashed on this file
+imported = { $what } imported. You can now classify with it.
+interrupted-too-early = Training was interrupted before the first checkpoint. Start it again.
+stage-pictures = Encoding images:{ $of }
+stage-prompts = Encoding class prompts:{ $of }
+stage-cross-validating = Cross-validating:{ $of }
+stage-fitting = Fitting the classifier
+stage-step = Step{ $of }
+stage-evaluating = Evaluating on held-out images:{ $of }
+of-total = {" "}{ $done } of { $total }
+zip-too-large = There are too many files, or they are too large, for one zip (4 GB, 65,535 files). Remove some and try again.
+
+## Training: methods
+
+probe = Linear probe
+adapter = Few-shot adapter
+lora = LoRA
+full = Full fine-tuning
+pretrain = Pre-training from scratch
+probe-about = A linear classifier on frozen image features. Works best with 16 or more images per class.
+adapter-about = Starts from the zero-shot classifier and corrects it. Works even with one image per class.
+lora-about = Low-rank updates to the attention layers, saved as a small file. For captions, or for images unlike the training data of the model.
+full-about = Trains the whole model or parts of it. For thousands of images; the model may forget what it knew.
+pretrain-about = Trains a small model from random weights, to see how it works. A useful model needs millions of images.
+takes-seconds = seconds
+takes-minutes = minutes
+takes-minutes-to-hours = minutes to hours
+takes-hours = hours
+produces-classifier = a classifier of a few kB
+produces-lora = a LoRA of a few MB or less
+produces-model = a full model
+why-lora-captions = captions train both encoders, and LoRA is less likely to overfit a small data set
+why-full = { $train } captioned images are enough to train the whole model
+why-adapter = with { $each } in the smallest class, starting from the zero-shot classifier is safest
+why-probe = { $each } or more per class are enough for a classifier on frozen features
+why-lora = { $each } or more per class are enough to adapt the encoders
+no-training-images = Add images first: there is nothing to train on yet.
+needs-classes = This method needs classes. For captions, use LoRA, full fine-tuning or pre-training.
+needs-second-class = Add images of a second class: training needs at least two.
+needs-second-image = Add a second captioned image: training needs at least two.
+fault-held-out = Choose a value from 0 to 90 %.
+fault-epochs = At least 1.
+fault-batch = At least 2: the loss compares the images of a batch.
+fault-micro-batch = Between 1 and the batch size.
+fault-learning-rate = More than 0 and at most 1, such as 0.001 or 1e-3.
+fault-weight-decay = Between 0 and 1.
+fault-rank = Between 1 and 256.
+fault-alpha = More than 0.
+fault-frozen = Train at least one of the encoders.
+fault-all-frozen = Train at least one encoder or the temperature.
+fault-width = A multiple of 32 from 32 to 512.
+fault-layers = Between 1 and 12.
+recommended = recommended
+method-facts = { $duration } · produces { $output }
+needs-classes-short = Needs classes. Captions are not enough.
+method = Method
+method-recommended = { $method } is recommended: { $why }.
+epochs = Epochs
+epochs-help = Passes over the training images.
+batch-size = Batch size
+batch-size-help = Image-text pairs compared with each other in one step. Larger batches give more negatives.
+micro-batch = Micro-batch size
+micro-batch-help = Pairs processed at once. Smaller values use less memory and give the same result.
+learning-rate = Learning rate
+learning-rate-help = Peak value. If the loss jumps or grows, try a tenth of it.
+weight-decay = Weight decay
+weight-decay-help = Pulls weights towards zero to reduce overfitting. Not applied to gains and biases.
+warmup = Warm-up steps
+warmup-help = The learning rate rises over these steps, then follows a cosine decay.
+rank = Rank
+rank-help = Rank of the LoRA update, usually 4 to 16.
+alpha = Alpha
+alpha-help = The update is scaled by alpha / rank.
+width = Width
+width-help = Width of both transformers. 128 is small; the smallest in the paper is 512.
+layers = Layers
+layers-help = Blocks in each transformer.
+image-encoder = Image encoder
+text-encoder = Text encoder
+seed = Seed
+seed-help = Determines which images are held out and the order of the others. The same seed gives the same result.
+advanced-settings = Advanced settings
+tuned-automatically = regularisation is tuned automatically
+steps = { $steps } steps
+lora-mlp = Apply LoRA to the MLPs too
+lora-mlp-help = About twice as many parameters: adapts more, but also forgets more.
+train-temperature = Train the temperature
+train-temperature-help = Divides the similarities before the softmax: lower is sharper.
+gradient-checkpointing = Gradient checkpointing
+gradient-checkpointing-help = Recomputes activations instead of storing them: less memory, more time.
+restore-defaults = Restore defaults
+frozen-help = Frozen parts are not trained and need less memory.
+train-all = Train all of it
+train-output-layers = Train the output layers only
+train-last-block = Train the last block
+train-last-blocks = Train the last { $blocks } blocks
+frozen = Frozen
+
+## Training: run
+
+stopping = Stopping…
+paused = Paused
+pausing = Pausing after this step…
+images-per-second-short = { $speed } images/s
+checkpoint-at = checkpoint at step { $step }
+training-percent = Training, { $percent } % of this stage
+training-finished = Training is finished.
+a-second = a second
+about-seconds = { $seconds } seconds
+about-minutes = { $minutes } minutes
+about-hours = { $hours } hours
+takes-memory = Takes about { $memory } of memory.
+takes-time-and-memory = Takes about { $time } and { $memory } of memory.
+a-minute-ago = a minute ago
+minutes-ago = { $minutes } minutes ago
+hours-ago = { $hours } hours ago
+days-ago = { $days } days ago
+model-still-loading = The model is still loading.
+no-model-see-top = No model is loaded: see the top of the page.
+invalid-settings = Some settings are invalid: see “Advanced settings”.
+class-without-name = A class has no name yet.
+images-being-read = { $count ->
+    [one] An image is still being read.
+   *[other] { $count } images are still being read.
+}
+start-training = Start training
+training = Training
+pause = Pause
+finish-help = End training and keep the current result
+finish-now = Finish now
+cancel-training-help = End training and discard the result
+cancel-training = Cancel training
+more-than-available = That is more than the { $bytes } available.
+more-than-likely = That is more than this device is likely to have.
+use-micro-batch = Use a micro-batch size of { $smaller }
+run-interrupted = A training run ({ $what }) was interrupted { $when }.
+run-interrupted-at = A training run ({ $what }) was interrupted at step { $step } of { $steps }, { $when }.
+uses-another-model = It uses the model { $of }: load that model to resume.
+resume-training = Resume training
+discard = Discard
+loss = Loss
+loss-help = Contrastive loss of the batch; lower is better
+held-out-accuracy = Held-out accuracy
+held-out-accuracy-help = Share of the held-out images whose class is ranked first
+temperature = Temperature
+temperature-help = Similarities are divided by it before the softmax; at least 0.01
+learning-rate-about = Step size of the optimiser
+step = step
+step-number = step { $step }
+chart-at = { $title }: { $value } at { $axis } { $x }
+chart-empty = { $title }: no data yet
+
+## Training: result
+
+not-evaluated = No images were held out, so the result was not evaluated.
+held-out-images = { $count ->
+    [one] 1 held-out image
+   *[other] { $count } held-out images
+}
+accuracy-before-after = Accuracy on { $of }: { $before } before training, { $after } after.
+accuracy-after = Accuracy on { $of }: { $after }.
+result = Result
+trained-on = { $method } of { $model }
+classes = { $count ->
+    [one] 1 class
+   *[other] { $count } classes
+}
+trained-for = { $method } for { $classes } on { $model }
+classify-with-trained = Classify with the trained model
+export = Export
+export-colon = Export:
+report-json = Report (JSON)
+exporting = Exporting…
+share-of-trained = Share of the trained weights:{" "}
+wise-ft-help = Mixing with the original weights (WiSE-FT) often keeps what the model knew before. It applies to classifying and to exports.
+accuracy-by-share = Held-out accuracy by share
+accuracy-by-share-help = Accuracy on the held-out images by share of the trained weights, in percent
+share-axis = a share in percent of
+share = Share
+accuracy = Accuracy
+export-head = Classifier (safetensors)
+export-lora = LoRA (PEFT)
+export-transformers = Model (transformers)
+export-open-clip = Model (OpenCLIP)
+before = Before
+after = After
+points = { $points } points
+speed = {" "}· { $speed } images/s
+tested-on = , tested on { $held_out }
+trained-facts = Trained on { $images }{ $tested } · { $seconds }{ $speed } · { $device }
+accuracy-by-class = Accuracy by class
+class = Class
+images-column = Images
+confusion-cell = { $images }: actual { $truth }, predicted { $answer }
+confusion-matrix = Confusion matrix
+actual-predicted = actual ↓ predicted →
+correct = { $name } (correct)
+predicted-as = { $truth } predicted as { $answer }
+click-a-number = Click a number to see its images.
+worst-mistakes = Most confident mistakes
+show-all = Show all
+actual = actual: { $truth }
+
+## Training: data
+
+add-images-elsewhere = Training is open in another tab: add images there, or choose “Train in this tab” first.
+samples-not-loaded = The sample images could not be loaded ({ $error }). Check your connection and try again, or use your own images.
+and-unread-files = { $first }. { $count ->
+    [one] 1 more file could not be read either.
+   *[other] { $count } more files could not be read either.
+}
+note = Note: { $note }.

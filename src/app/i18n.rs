@@ -203,6 +203,33 @@ pub fn foreign(text: &str) -> String {
     })
 }
 
+/// An error in the page's language. One that only the engine can word, and that [`foreign`] does not
+/// know, stays in English, and is said to be.
+pub fn error(text: &str) -> String {
+    let chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    if language() == Language::English || text.contains(chinese) {
+        return text.to_owned();
+    }
+    let whole = foreign(text);
+    if whole != text {
+        return whole;
+    }
+    // The engine says it as a part of a sentence, without a capital.
+    let part = text.trim_end_matches('.');
+    let small = part.chars().next().map(|first| first.to_lowercase());
+    let small = small.into_iter().flatten().chain(part.chars().skip(1));
+    let known = [part.to_owned(), small.collect()]
+        .into_iter()
+        .find_map(|part| {
+            let known = foreign(&part);
+            (known != part).then_some(known)
+        });
+    match known {
+        Some(known) => format!("{known}。"),
+        None => t!("error-in-english", error = text),
+    }
+}
+
 /// Values of variables, which may be such texts themselves.
 fn inner(values: &[(&'static str, &str)]) -> Vec<(&'static str, FluentValue<'static>)> {
     (values.iter())
@@ -470,6 +497,21 @@ mod tests {
         let nested = "the GPU cannot be used: WebGPU found no GPU";
         assert_eq!(foreign(nested), "GPU 无法使用：WebGPU 没有找到 GPU");
         assert_eq!(foreign("something else"), "something else");
+        set_language(Language::English);
+    }
+
+    #[test]
+    fn an_error_is_in_chinese_or_says_why_not() {
+        let known = "WebGPU found no GPU";
+        assert_eq!(error(known), known);
+        set_language(Language::Chinese);
+        assert_eq!(error("WebGPU found no GPU."), "WebGPU 没有找到 GPU。");
+        assert_eq!(
+            error("The GPU cannot be used: no luck."),
+            "GPU 无法使用：no luck。"
+        );
+        assert_eq!(error("Unheard of."), "出错了，原文是：Unheard of.");
+        assert_eq!(error("不太合适"), "不太合适");
         set_language(Language::English);
     }
 

@@ -113,18 +113,14 @@ impl TemplateSelection {
     /// The same in another language: its default template in the place of the one of `before`, if only
     /// that is selected.
     pub fn translated(self, before: Language, now: Language) -> Self {
-        match self.active().as_slice() {
-            [only] if only == default_template(before) => {
-                let mut translated = self.restored();
-                for text in Language::ALL.map(default_template) {
-                    translated.select(text, false);
-                    translated.custom.retain(|custom| custom.text != text);
-                }
-                let _ = translated.add(default_template(now));
-                translated
+        let own = self.custom.iter().any(|custom| custom.on);
+        let ticked = match self.ticked.as_slice() {
+            [only] if !own && only == default_template(before) => {
+                vec![default_template(now).into()]
             }
-            _ => self.restored(),
-        }
+            _ => self.ticked,
+        };
+        Self { ticked, ..self }.restored()
     }
 
     /// The templates to classify with: ticked and valid, each once, never none.

@@ -243,7 +243,7 @@ pub fn Card(
                             view! {
                                 <div class="card-error">
                                     <p data-testid="error" role="alert">
-                                        {error}
+                                        {i18n::error(&error)}
                                     </p>
                                     {again.then(retry)}
                                 </div>

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::widgets::{NoteList, RemoveButton};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::notices::Notices;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 
 /// The region with the notices; each can be dismissed.
 #[component]
@@ -21,7 +21,7 @@ pub fn NoticeList(notices: Notices) -> impl IntoView {
                     view! {
                         <div class="notice" class:error=error>
                             <p data-testid=if error { "error" } else { "notice" }>
-                                {posted.notice.text}
+                                {i18n::error(&posted.notice.text)}
                             </p>
                             <RemoveButton
                                 label=t!("dismiss-message")
