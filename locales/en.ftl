@@ -527,3 +527,113 @@ and-unread-files = { $first }. { $count ->
    *[other] { $count } more files could not be read either.
 }
 note = Note: { $note }.
+
+## Library: folder and index
+
+choose-another-folder = Choose another folder
+search-your-images = Search your own images
+library-help = Choose a folder, or drop one here. Find images by words or by other images, find duplicates, sort by label. Nothing leaves this device.
+reading-folder = Reading the folder: { $count } images
+kept-indexes = Indexes stored in this browser
+kept-indexes-help = Only new and changed images are read.
+kept-indexes-choose = Choose the folder again: only new and changed images are read.
+open-name = Open { $name }
+open = Open
+forget = Forget
+index-facts = { $count } images · { $model } · { $bytes }
+delete-index = Delete the index of { $folder } for { $model }
+index-opening = { $name }: opening
+index-complete = { $name }: { $count } images
+indexing-of = { $name }: indexing, { $done } of { $total }{ $left }
+indexing = Indexing
+continue = Continue
+look-for-changes = Look for new and changed images
+unread-files = { $files } could not be read: moved or deleted meanwhile?
+path-why = { $path }: { $why }
+files-left-out = { $count ->
+    [one] 1 file was left out
+   *[other] { $count } files were left out
+}
+other-files = { $count ->
+    [one] 1 other file is no image.
+   *[other] { $count } other files are no images.
+}
+index-left = , { $left }
+tasks = What to do with the images
+search = Search
+duplicates = Duplicates
+sort = Sort
+
+## Library: search and filters
+
+search-for = Search for
+search-example = a dog on the beach
+search-by-image = Search by image
+search-help = Combine terms with + and −, with spaces around them: “dog + beach − people”. An image from elsewhere can be pasted or dropped here.
+query-images = Images of the query
+like = like { $name }
+not-like = not like { $name }
+remove-from-query = Remove { $name } from the query
+best-first = best first
+newest-first = newest first
+shown-of = { $shown } of { $all } images, { $order }
+no-images = No images
+found-images = { $shown } images, { $order }
+minimum-similarity = Minimum similarity{" "}
+cosine-similarity = Cosine similarity
+more-like-this = More like this
+less-like-this = Less
+filters = Which images to look at
+filter-folder = Folder{" "}
+all-folders = all
+filter-from = From{" "}
+filter-to = to{" "}
+filter-label = Label{" "}
+any-label = any
+filter-clear = Show all
+
+## Library: duplicates
+
+and-more-images = and { $more } more
+similar-before = Minimum cosine similarity of similar images:{" "}
+similar-after = {" "}cosine similarity
+find-duplicates = Find duplicates
+identical-files = Identical files
+oldest = oldest
+near-identical = The same image, resized or recompressed
+best-copy = best copy
+similar-images = Similar images
+largest = largest
+
+## Library: sorting
+
+labels-to-sort-by = Labels to sort by
+sort-now = Sort
+sort-help = Labels, separated by commas. Each image goes to its most probable one.
+without-labels = Without labels:
+group-by-similarity = Group by similarity
+into-groups-before = into{" "}
+group-count-auto = auto
+into-groups-after = {" "}groups
+copying-of = Copying { $number } of { $all }
+copy-into-folder = Copy into a folder
+download-folders = Download folders (zip)
+download-list = Download list (CSV)
+train-on-groups = Train on these groups
+name-of-group = Name of the group { $title }
+label-of = Label of { $path }
+
+## Library: messages
+
+no-images-in-folder = There are no images in this folder. Choose a folder with JPEG, PNG, WebP, GIF, BMP, AVIF, HEIC or TIFF files.
+folder-unread = { $unread } could not be read: it has been moved or deleted. Choose it again.
+folder-not-allowed = The browser may not read { $name }. Choose “Open” again and allow it.
+choose-folder-first = Choose a folder first. Then paste or drop an image to find others like it.
+disk-full = the disk is full
+may-not-write = the browser may not write there
+copied-until = { $copied } of { $all } images were copied into { $folder }, then { $why }.
+copied-except = { $copied } of { $all } images were copied into { $folder }. { $failed } could not be copied: { $first }{ $others }.
+and-others = {" "}and others
+copied-all = { $copied } images were copied into { $folder }.
+not-in-zip = { $path } could not be read: it has been moved or changed. It is not in the zip.
+folder-not-opened = The browser did not open the folder ({ $error }).

@@ -506,3 +506,107 @@ add-images-elsewhere = 另一个标签页正在训练：请在那边添加图片
 samples-not-loaded = 示例图片无法加载（{ $error }）。请检查网络后重试，或使用自己的图片。
 and-unread-files = { $first }。另有 { $count } 个文件也无法读取。
 note = 提示：{ $note }。
+
+## Library: folder and index
+
+choose-another-folder = 换一个文件夹
+search-your-images = 搜索自己的图片
+library-help = 选择一个文件夹，或拖到这里。可以用文字或图片找图、查找重复、按标签整理。图片不会离开本机。
+reading-folder = 正在读取文件夹：{ $count } 张图片
+kept-indexes = 浏览器中保存的索引
+kept-indexes-help = 只读取新增和改动过的图片。
+kept-indexes-choose = 请重新选择文件夹，只读取新增和改动过的图片。
+open-name = 打开 { $name }
+open = 打开
+forget = 移除记录
+index-facts = { $count } 张图片 · { $model } · { $bytes }
+delete-index = 删除 { $folder } 在 { $model } 下的索引
+index-opening = { $name }：正在打开
+index-complete = { $name }：{ $count } 张图片
+indexing-of = { $name }：正在建立索引，{ $done }/{ $total }{ $left }
+indexing = 建立索引
+continue = 继续
+look-for-changes = 查找新增和改动
+unread-files = { $files } 无法读取，是否已被移动或删除？
+path-why = { $path }：{ $why }
+files-left-out = { $count } 个文件未使用
+other-files = 另有 { $count } 个文件不是图片。
+index-left = ，{ $left }
+tasks = 对图片做什么
+search = 搜索
+duplicates = 查重
+sort = 整理
+
+## Library: search and filters
+
+search-for = 搜索内容
+search-example = 沙滩上的狗
+search-by-image = 以图搜图
+search-help = 用 + 和 − 组合词语，两边留空格：“狗 + 沙滩 − 人”。别处的图片也可以粘贴或拖到这里。
+query-images = 搜索所用的图片
+like = 像 { $name }
+not-like = 不像 { $name }
+remove-from-query = 从搜索中移除 { $name }
+best-first = 最相似的在前
+newest-first = 最新的在前
+shown-of = { $all } 张中的 { $shown } 张，{ $order }
+no-images = 没有图片
+found-images = { $shown } 张图片，{ $order }
+minimum-similarity = 最低相似度{" "}
+cosine-similarity = 余弦相似度
+more-like-this = 更像这张
+less-like-this = 少来这种
+filters = 看哪些图片
+filter-folder = 文件夹{" "}
+all-folders = 全部
+filter-from = 从{" "}
+filter-to = 到{" "}
+filter-label = 标签{" "}
+any-label = 不限
+filter-clear = 显示全部
+
+## Library: duplicates
+
+and-more-images = 另有 { $more } 张
+similar-before = 相似图片的最低余弦相似度：
+similar-after = {" "}（余弦相似度）
+find-duplicates = 查找重复
+identical-files = 完全相同的文件
+oldest = 最早
+near-identical = 同一张图片，缩放或重新压缩过
+best-copy = 最清晰
+similar-images = 相似的图片
+largest = 最大
+
+## Library: sorting
+
+labels-to-sort-by = 按哪些标签整理
+sort-now = 开始整理
+sort-help = 标签用逗号隔开，每张图片归入概率最高的一个。
+without-labels = 不用标签：
+group-by-similarity = 按相似度分组
+into-groups-before = 分成{" "}
+group-count-auto = 自动
+into-groups-after = {"{"}" "{"}"}组
+copying-of = 正在复制第 { $number } 张，共 { $all } 张
+copy-into-folder = 复制到文件夹
+download-folders = 下载文件夹 (zip)
+download-list = 下载列表 (CSV)
+train-on-groups = 用这些分组训练
+name-of-group = 分组 { $title } 的名称
+label-of = { $path } 的标签
+
+## Library: messages
+
+no-images-in-folder = 这个文件夹里没有图片。请选择含有 JPEG、PNG、WebP、GIF、BMP、AVIF、HEIC 或 TIFF 文件的文件夹。
+folder-unread = { $unread } 无法读取，可能已被移动或删除。请重新选择。
+folder-not-allowed = 浏览器没有权限读取 { $name }。请再点“打开”并允许。
+choose-folder-first = 请先选择文件夹，再粘贴或拖入图片来找相似的图片。
+disk-full = 磁盘已满
+may-not-write = 浏览器没有写入权限
+copied-until = 已将 { $copied }/{ $all } 张图片复制到 { $folder }，随后停止：{ $why }。
+copied-except = 已将 { $copied }/{ $all } 张图片复制到 { $folder }，{ $failed } 张无法复制：{ $first }{ $others }。
+and-others = 等
+copied-all = 已将 { $copied } 张图片复制到 { $folder }。
+not-in-zip = { $path } 无法读取，可能已被移动或修改，未放入 zip。
+folder-not-opened = 浏览器未能打开该文件夹（{ $error }）。
