@@ -637,3 +637,31 @@ and-others = {" "}and others
 copied-all = { $copied } images were copied into { $folder }.
 not-in-zip = { $path } could not be read: it has been moved or changed. It is not in the zip.
 folder-not-opened = The browser did not open the folder ({ $error }).
+
+## Camera and video
+
+none-fits-live = None of these fits well
+live-not-classified = The video could not be classified ({ $error }). Stop it and start again.
+live-no-label = Add a label to classify the video.
+images-per-second = { $rate } images per second
+camera-gone = The camera is gone. Connect it, then stop this and start again.
+camera-off = The camera was switched off, since the page was out of sight.
+probability-of = probability of { $name }
+video = Video
+video-not-playable = This video cannot be played: it is damaged, or of a format that this browser does not know. Try an MP4 (H.264) or WebM file.
+camera = Camera
+label-probabilities = Probabilities of the labels
+stop = Stop
+image-kept = Image added to the results.
+keep-image = Keep this image
+image-added = Image added to the class { $class }.
+add-to-class = Add to class
+class-to-add-to = Class to add the image to
+without-name = without a name
+no-camera-here = This browser offers no camera here. It requires https or localhost.
+camera-denied = Camera access was denied. Allow it in the browser's settings for this page, then close this and try again.
+no-camera = No camera was found. Connect one and try again.
+camera-in-use = The camera is in use by another program. Close it and try again.
+camera-not-opened = The camera could not be opened ({ $error }).
+no-frame-yet = there is no image yet
+not-captured = The image could not be captured ({ $error }).

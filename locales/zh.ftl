@@ -610,3 +610,31 @@ and-others = 等
 copied-all = 已将 { $copied } 张图片复制到 { $folder }。
 not-in-zip = { $path } 无法读取，可能已被移动或修改，未放入 zip。
 folder-not-opened = 浏览器未能打开该文件夹（{ $error }）。
+
+## Camera and video
+
+none-fits-live = 都不太合适
+live-not-classified = 无法对视频分类（{ $error }）。请停止后重新开始。
+live-no-label = 添加标签即可对视频分类。
+images-per-second = 每秒 { $rate } 张
+camera-gone = 摄像头已断开。请接好后停止并重新开始。
+camera-off = 页面不在前台，摄像头已关闭。
+probability-of = { $name } 的概率
+video = 视频
+video-not-playable = 无法播放这个视频：文件已损坏，或浏览器不支持该格式。请换 MP4 (H.264) 或 WebM 文件。
+camera = 摄像头
+label-probabilities = 各标签的概率
+stop = 停止
+image-kept = 图片已加入结果。
+keep-image = 保留这张
+image-added = 图片已加入类别{ $class }。
+add-to-class = 加入类别
+class-to-add-to = 要加入的类别
+without-name = 未命名
+no-camera-here = 浏览器在这里不提供摄像头，需要 https 或 localhost。
+camera-denied = 没有摄像头权限。请在浏览器的本页设置中允许，然后关闭此处重试。
+no-camera = 没有找到摄像头。请接好后重试。
+camera-in-use = 摄像头正被其他程序使用。请关闭那个程序后重试。
+camera-not-opened = 摄像头无法打开（{ $error }）。
+no-frame-yet = 还没有画面
+not-captured = 无法拍摄（{ $error }）
