@@ -203,6 +203,41 @@ pub fn foreign(text: &str) -> String {
     })
 }
 
+/// HTML of the library in the page's language: what is between the tags and the labels for screen
+/// readers, as far as [`foreign`] knows them. Names of rows are the visitor's, so that a single word
+/// there is left alone.
+pub fn foreign_html(html: &str) -> String {
+    if language() == Language::English {
+        return html.to_owned();
+    }
+    let mut translated = String::with_capacity(html.len());
+    let mut of_visitor = false;
+    for part in html.split_inclusive('>') {
+        let (text, tag) = part.split_at(part.find('<').unwrap_or(part.len()));
+        let inner = text.trim();
+        if inner.is_empty() || (of_visitor && !inner.contains(' ')) {
+            translated.push_str(text);
+        } else {
+            let (before, after) = text.split_once(inner).unwrap_or_default();
+            translated.extend([before, &foreign(inner), after]);
+        }
+        of_visitor = ["<th scope=\"row\"", "<b>", "<text", "<code>"]
+            .iter()
+            .any(|start| tag.starts_with(start));
+        const LABEL: &str = " aria-label=\"";
+        match tag
+            .split_once(LABEL)
+            .and_then(|(start, rest)| Some((start, rest.split_once('"')?)))
+        {
+            Some((start, (label, end))) => {
+                translated.extend([start, LABEL, &foreign(label), "\"", end]);
+            }
+            None => translated.push_str(tag),
+        }
+    }
+    translated
+}
+
 /// An error in the page's language. One that only the engine can word, and that [`foreign`] does not
 /// know, stays in English, and is said to be.
 pub fn error(text: &str) -> String {
@@ -269,7 +304,7 @@ macro_rules! numbers {
         })*
     };
 }
-numbers!(u32 u64 usize f32 f64);
+numbers!(u16 u32 u64 usize f32 f64);
 
 /// Text of the page by its key, in the visitor's language: `t!("labels")`. With variables it is a
 /// `String`: `t!("remove-label", label = name)`.
@@ -478,7 +513,9 @@ mod tests {
             .map(|file| std::fs::read_to_string(file).unwrap())
             .collect();
         // Long literals go on in the next line.
-        let said = said.split("\\\n").map(str::trim_start).collect::<String>();
+        let said = (said.split("\\\n").map(str::trim_start))
+            .collect::<String>()
+            .replace("\\\"", "\"");
         for (key, pieces) in foreign_patterns() {
             for piece in pieces {
                 if let Piece::Text(text) = piece {
@@ -497,6 +534,22 @@ mod tests {
         let nested = "the GPU cannot be used: WebGPU found no GPU";
         assert_eq!(foreign(nested), "GPU 无法使用：WebGPU 没有找到 GPU");
         assert_eq!(foreign("something else"), "something else");
+        set_language(Language::English);
+    }
+
+    #[test]
+    fn parts_of_the_report_are_translated_around_what_is_the_visitors() {
+        let html = "<p>Below:</p>\n<div aria-label=\"Confusion matrix\"><table>\n<tr><th scope=\"col\">\
+                    recall</th></tr>\n<tr><th scope=\"row\">right</th><td>93.3 %</td></tr></table></div>\n\
+                    <b>right</b> has 93.3 %: +1.2 points against <b>a &lt;b&gt;</b>, which may be chance (p = 0.2).";
+        assert_eq!(foreign_html(html), html);
+        set_language(Language::Chinese);
+        assert_eq!(
+            foreign_html(html),
+            "<p>Below:</p>\n<div aria-label=\"混淆矩阵\"><table>\n<tr><th scope=\"col\">\
+             召回率</th></tr>\n<tr><th scope=\"row\">right</th><td>93.3%</td></tr></table></div>\n\
+             <b>right</b> 的准确率为 93.3%，相差 +1.2 个百分点，比较对象是 <b>a &lt;b&gt;</b>，可能只是偶然（p = 0.2）。"
+        );
         set_language(Language::English);
     }
 

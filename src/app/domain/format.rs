@@ -63,15 +63,6 @@ pub fn time_left(seconds: f64) -> String {
     }
 }
 
-/// `1 image`, `2 images`.
-pub fn count(number: usize, thing: &str) -> String {
-    if number == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{number} {thing}s")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +86,5 @@ mod tests {
         assert_eq!(milliseconds(3.12), "3.1 ms");
         assert_eq!(milliseconds(154.6), "155 ms");
         assert_eq!(milliseconds(2_340.0), "2.3 s");
-        assert_eq!(count(1, "image"), "1 image");
-        assert_eq!(count(0, "image"), "0 images");
     }
 }
