@@ -11,7 +11,7 @@ pub struct PageLanguage(RwSignal<Language>);
 
 impl PageLanguage {
     /// The one that the head of the page has chosen before the first paint.
-    pub fn new() -> Self {
+    pub fn of_document() -> Self {
         let tag = document()
             .document_element()
             .and_then(|root| root.get_attribute("lang"));

@@ -64,7 +64,7 @@ impl App {
     /// With the settings that were stored.
     pub fn new() -> Self {
         // Before all else: controllers begin with texts.
-        let language = PageLanguage::new();
+        let language = PageLanguage::of_document();
         let engine = EngineHandle::new();
         let notices = Notices::new();
         let classify = ClassifyController::new(engine, notices);

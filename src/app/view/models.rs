@@ -154,15 +154,12 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                 .session
                 .with(|s| matches!(&s.worker.source, ModelSource::Place(place) if *place == this))
         });
-        let about = [
-            model.id.as_str(),
-            model.license.as_str(),
-            model.note.as_str(),
-        ]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" · ");
+        let note = i18n::foreign(&model.note);
+        let about = [model.id.as_str(), model.license.as_str(), note.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" · ");
         let facts = t!(
             "published-facts",
             bytes = format::bytes(model.bytes),
@@ -236,7 +233,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 problem.set(String::new());
                 classify.open_place(Some(place), activation.get_untracked());
             }
-            Err(error) => problem.set(error.to_string()),
+            Err(error) => problem.set(i18n::error(&error.to_string())),
         }
     };
     let on_key = move |event: KeyboardEvent| {
