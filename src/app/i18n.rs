@@ -164,8 +164,10 @@ fn foreign_patterns() -> Vec<(&'static str, Vec<Piece>)> {
     (messages.filter_map(|message| Some((message.id.name, pattern(message.value?))))).collect()
 }
 
-/// Values of the variables if a text is of this pattern.
+/// Values of the variables if a text is of this pattern. Variables whose name begins with `number` hold
+/// nothing else.
 fn matched<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<(&'static str, &'a str)>) -> bool {
+    let number = |c: char| c.is_ascii_digit() || " .,+-−%<>".contains(c);
     match pieces {
         [] => text.is_empty(),
         [Piece::Text(piece), rest @ ..] => {
@@ -173,7 +175,9 @@ fn matched<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<(&'static str, 
         }
         [Piece::Variable(name), rest @ ..] => {
             let ends = (text.char_indices().map(|(at, _)| at).skip(1)).chain([text.len()]);
-            ends.into_iter().any(|end| {
+            let fits =
+                |end: &usize| !name.starts_with("number") || text[..*end].chars().all(number);
+            ends.take_while(fits).any(|end| {
                 values.push((name, &text[..end]));
                 let fits = matched(rest, &text[end..], values);
                 if !fits {
@@ -188,54 +192,75 @@ fn matched<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<(&'static str, 
 /// A text of the engine or of the catalogue, which both speak English: in the page's language if
 /// `locales` knows it (keys that begin with `foreign-`), otherwise as it is.
 pub fn foreign(text: &str) -> String {
+    translated(text, "foreign-").unwrap_or_else(|| text.to_owned())
+}
+
+/// A text in another language than English, by the patterns whose keys begin with `prefix`.
+fn translated(text: &str, prefix: &str) -> Option<String> {
     thread_local! {
         static PATTERNS: Vec<(&'static str, Vec<Piece>)> = foreign_patterns();
     }
     if language() == Language::English {
-        return text.to_owned();
+        return None;
     }
     PATTERNS.with(|patterns| {
-        let found = patterns.iter().find_map(|(key, pieces)| {
+        let mut patterns = patterns.iter().filter(|(key, _)| key.starts_with(prefix));
+        patterns.find_map(|(key, pieces)| {
             let mut values = Vec::new();
             matched(pieces, text, &mut values).then(|| text_with(key, &inner(&values)))
-        });
-        found.unwrap_or_else(|| text.to_owned())
+        })
     })
 }
 
-/// HTML of the library in the page's language: what is between the tags and the labels for screen
-/// readers, as far as [`foreign`] knows them. Names of rows are the visitor's, so that a single word
-/// there is left alone.
+/// HTML of the library in the page's language: what is between the tags, and the labels for screen
+/// readers, as far as [`foreign`] knows them. Single words among names of rows and in charts may be the
+/// visitor's: of those only a chart's own are translated.
 pub fn foreign_html(html: &str) -> String {
     if language() == Language::English {
         return html.to_owned();
     }
-    let mut translated = String::with_capacity(html.len());
-    let mut of_visitor = false;
+    let mut translated_html = String::with_capacity(html.len());
+    let mut names = false;
     for part in html.split_inclusive('>') {
         let (text, tag) = part.split_at(part.find('<').unwrap_or(part.len()));
         let inner = text.trim();
-        if inner.is_empty() || (of_visitor && !inner.contains(' ')) {
-            translated.push_str(text);
-        } else {
-            let (before, after) = text.split_once(inner).unwrap_or_default();
-            translated.extend([before, &foreign(inner), after]);
+        let prefix = match names && !inner.contains(' ') {
+            true => "foreign-chart-",
+            false => "foreign-",
+        };
+        match translated(&unescaped(inner), prefix).filter(|_| !inner.is_empty()) {
+            Some(known) => {
+                let (before, after) = text.split_once(inner).unwrap_or_default();
+                translated_html.extend([before, &escaped(&known), after]);
+            }
+            None => translated_html.push_str(text),
         }
-        of_visitor = ["<th scope=\"row\"", "<b>", "<text", "<code>"]
+        names = ["<th scope=\"row\"", "<b>", "<text", "<code>"]
             .iter()
             .any(|start| tag.starts_with(start));
         const LABEL: &str = " aria-label=\"";
-        match tag
-            .split_once(LABEL)
-            .and_then(|(start, rest)| Some((start, rest.split_once('"')?)))
-        {
+        let labelled = tag.split_once(LABEL);
+        match labelled.and_then(|(start, rest)| Some((start, rest.split_once('"')?))) {
             Some((start, (label, end))) => {
-                translated.extend([start, LABEL, &foreign(label), "\"", end]);
+                let label = escaped(&foreign(&unescaped(label)));
+                translated_html.extend([start, LABEL, &label, "\"", end]);
             }
-            None => translated.push_str(tag),
+            None => translated_html.push_str(tag),
         }
     }
-    translated
+    translated_html
+}
+
+/// Text for HTML, also within double quotes.
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The text that [`escaped`] was given.
+fn unescaped(html: &str) -> String {
+    let text = html.replace("&quot;", "\"").replace("&gt;", ">");
+    text.replace("&lt;", "<").replace("&amp;", "&")
 }
 
 /// An error in the page's language. One that only the engine can word, and that [`foreign`] does not
@@ -548,14 +573,19 @@ mod tests {
     fn parts_of_the_report_are_translated_around_what_is_the_visitors() {
         let html = "<p>Below:</p>\n<div aria-label=\"Confusion matrix\"><table>\n<tr><th scope=\"col\">\
                     recall</th></tr>\n<tr><th scope=\"row\">right</th><td>93.3 %</td></tr></table></div>\n\
-                    <b>right</b> has 93.3 %: +1.2 points against <b>a &lt;b&gt;</b>, which may be chance (p = 0.2).";
+                    <b>right</b> has 93.3 %: +1.2 points against <b>a &lt;b&gt;</b>, which may be chance (p = 0.2).\
+                    <p>from here to there</p><text x=\"1\">true</text><text>right</text><p>58.5 to 76.2</p>\
+                    <p>It is best at &quot;&lt;i&gt;&quot; (9 %) and worst at &quot;b&quot; (1 %): a high share of one answer \
+                    may only mean that it is always given.</p>";
         assert_eq!(foreign_html(html), html);
         set_language(Language::Chinese);
         assert_eq!(
             foreign_html(html),
             "<p>Below:</p>\n<div aria-label=\"混淆矩阵\"><table>\n<tr><th scope=\"col\">\
              召回率</th></tr>\n<tr><th scope=\"row\">right</th><td>93.3%</td></tr></table></div>\n\
-             <b>right</b> 的准确率为 93.3%，相差 +1.2 个百分点，比较对象是 <b>a &lt;b&gt;</b>，可能只是偶然（p = 0.2）。"
+             <b>right</b> 的准确率为 93.3%，相差 +1.2 个百分点，比较对象是 <b>a &lt;b&gt;</b>，可能只是偶然（p = 0.2）。\
+             <p>from here to there</p><text x=\"1\">真实</text><text>right</text><p>58.5 至 76.2</p>\
+             <p>最擅长“&lt;i&gt;”（9%），最不擅长“b”（1%）；某个回答占比高，也可能只是总给这个回答。</p>"
         );
         set_language(Language::English);
     }

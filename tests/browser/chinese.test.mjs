@@ -18,7 +18,7 @@ const NAMES = new Set(
   PNG JPEG WebP GIF BMP TIFF AVIF HEIC CSV TSV JSONL JSON safetensors zip config json https Ctrl kbd
   QuickGELU GELU LoRA PEFT MLP alpha Alpha softmax Transformer OpenCLIP open_clip transformers WiSE FT GDA CLIP_benchmark
   Top top ECE NLL Brier Wilson Wald McNemar scikit learn label hf datasets clip benchmark wds_cifar10 model all
-  adapter_model adapter_config`.split(/\s+/),
+  adapter_model adapter_config TinyCLIP photo imagenet`.split(/\s+/),
 );
 
 let server, browser;
@@ -66,6 +66,8 @@ const unfold = (page, part) =>
 const DATA = [
   '[data-testid="model-info"]',
   '[data-testid="device-name"]',
+  '[data-testid="announcement"]',
+  '[data-testid="trained"]',
   ".published",
   "[data-template]",
   ".tick:has([data-template])",
