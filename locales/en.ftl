@@ -1024,4 +1024,5 @@ foreign-method-templates = Templates:
 foreign-method-class = . A class is the normalised mean of its prompts’ features; an image gets the class of the greatest cosine. A tie is no right answer.
 foreign-method-intervals = Intervals of plain shares are Wilson’s; those of the mean of classes and of macro F1 are percentiles of 1,000 bootstrap samples of each class’s images, with a fixed seed; those of differences are Wald’s for pairs. Precision, recall, F1 and the mean of classes are as in scikit-learn. The calibration error has 15 bins of equal width. McNemar’s test is exact below 25 disagreements. Several comparisons in one report are not corrected for.
 foreign-report-notes = Notes
+foreign-share-and-range = { $number } ({ $range })
 foreign-percent = { $number } %

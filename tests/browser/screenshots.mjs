@@ -2,9 +2,10 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from
-// the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those
-// in docs/ are made like this, reduced to 256 colours.
+// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate,
+// evaluate-phone; from the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of
+// `clip evaluate`. Those in docs/ are made like this, reduced to 256 colours. The one in Chinese needs a font for it,
+// such as Debian's fonts-noto-cjk.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

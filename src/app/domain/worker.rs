@@ -242,6 +242,7 @@ pub fn brief(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::messages::ModelLocation;
 
     #[test]
     fn crash_reports_are_cut_to_what_a_visitor_can_read() {
@@ -262,5 +263,24 @@ mod tests {
         assert!(worker.on_cpu());
         worker.forgive();
         assert_eq!(worker.start(), DeviceChoice::Auto);
+    }
+
+    #[test]
+    fn chinese_is_for_models_that_may_know_it() {
+        let knows = |source| {
+            let mut worker = Worker::new(DeviceChoice::Auto);
+            worker.open_model(source, None);
+            worker.knows_chinese()
+        };
+        let published = |id: &str| {
+            let model = published().iter().find(|model| model.id == id).unwrap();
+            ModelSource::Place(model.place())
+        };
+        assert!(knows(ModelSource::Bundled));
+        assert!(knows(ModelSource::Files));
+        assert!(knows(published("OFA-Sys/chinese-clip-vit-base-patch16")));
+        assert!(!knows(published("timm/vit_base_patch32_clip_224.openai")));
+        let unknown = ModelLocation::parse("somebody/something").unwrap();
+        assert!(knows(ModelSource::Place(unknown)));
     }
 }
