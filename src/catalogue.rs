@@ -33,6 +33,9 @@ pub struct Published {
     /// What it is for, if it was trained for one purpose.
     #[serde(default)]
     pub purpose: Option<String>,
+    /// Whether it was trained with Chinese texts, too.
+    #[serde(default)]
+    pub chinese: bool,
     /// License, as its authors name it.
     pub license: String,
     /// Remark to show, or empty.

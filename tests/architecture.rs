@@ -112,7 +112,7 @@ fn a_row_allows_only_modules_above_it() {
 }
 
 /// Layers of the page; each may import those before it.
-const LAYERS: [&str; 3] = ["domain", "controller", "view"];
+const LAYERS: [&str; 4] = ["i18n", "domain", "controller", "view"];
 
 /// Paths of the `use` declarations outside of `mod tests`, braces expanded.
 fn uses(text: &str) -> Vec<Vec<String>> {

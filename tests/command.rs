@@ -28,15 +28,14 @@ fn failure(arguments: &[&str]) -> String {
     common::failure(clip(&[arguments, &["--device", "cpu"]].concat()))
 }
 
-#[test]
-fn the_bundled_model_knows_its_samples() {
+/// Answers the samples of the page with labels of theirs: the first one of each is right.
+fn assert_samples_are_known(labels_of: impl Fn(&Value) -> &Value, template: &str) {
     let samples = std::fs::read(file("assets/samples/samples.json")).unwrap();
     let samples: Value = serde_json::from_slice(&samples).unwrap();
     let samples = samples.as_array().unwrap();
     assert_eq!(samples.len(), 12);
-    let mut right = 0;
     for sample in samples {
-        let labels: Vec<String> = serde_json::from_value(sample["labels"].clone()).unwrap();
+        let labels: Vec<String> = serde_json::from_value(labels_of(sample).clone()).unwrap();
         let image = file(&format!("assets/{}", sample["file"].as_str().unwrap()));
         let answer = json(&[
             "classify",
@@ -44,6 +43,8 @@ fn the_bundled_model_knows_its_samples() {
             &image,
             "--labels",
             &labels.join(","),
+            "--template",
+            template,
             "--device",
             "cpu",
             "--json",
@@ -55,9 +56,18 @@ fn the_bundled_model_knows_its_samples() {
             .collect();
         assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5);
         assert!(probabilities.is_sorted_by(|a, b| a >= b));
-        right += usize::from(ranking[0]["label"] == labels[0].as_str());
+        assert_eq!(ranking[0]["label"], labels[0].as_str(), "{image}");
     }
-    assert_eq!(right, samples.len());
+}
+
+#[test]
+fn the_bundled_model_knows_its_samples() {
+    assert_samples_are_known(|sample| &sample["labels"], "A photo of a {label}.");
+}
+
+#[test]
+fn the_bundled_model_knows_its_samples_in_chinese() {
+    assert_samples_are_known(|sample| &sample["zh"]["labels"], "一张{label}的照片");
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! The page, in three layers: a module may import those above it.
+//! The page, in four layers: a module may import those above it.
 //!
 //! | layer | contents |
 //! | --- | --- |
+//! | [`i18n`] | texts in the visitor's language |
 //! | [`domain`] | state as plain data, and all reducers; no browser |
 //! | [`controller`] | signals, files, the worker; carries out what the reducers ask for |
 //! | [`view`] | components |
 
 pub mod controller;
 pub mod domain;
+pub mod i18n;
 pub mod view;
 
 pub use view::Page;

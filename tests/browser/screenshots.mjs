@@ -2,9 +2,10 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate, evaluate-phone; from
-// the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those
-// in docs/ are made like this, reduced to 256 colours.
+// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate,
+// evaluate-phone; from the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of
+// `clip evaluate`. Those in docs/ are made like this, reduced to 256 colours. The one in Chinese needs a font for it,
+// such as Debian's fonts-noto-cjk.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,6 +25,8 @@ const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbre
   (name) => `assets/samples/${name}`,
 );
 
+const IN_CHINESE = ["浣熊", "松鼠", "咖啡", "火箭", "披萨", "雨伞", "足球", "自行车"];
+
 const server = await h.startServer();
 const browser = await h.launchBrowser({ webgpu: false, flags: await cameraOf("raccoon.jpg") });
 try {
@@ -31,6 +34,7 @@ try {
     await h.waitReady(page);
   });
   await shoot("answers", {}, answers);
+  await shoot("chinese", { locale: "zh-CN" }, (page) => answers(page, IN_CHINESE));
   await shoot("where", {}, async (page) => {
     await answers(page);
     await h.card(page, "soccer.png").locator(h.hook("ranking-row")).first().click();
@@ -69,11 +73,11 @@ try {
   await h.cleanUp();
 }
 
-async function answers(page) {
+async function answers(page, labels = LABELS) {
   await h.waitReady(page);
   await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
-  await h.setLabels(page, LABELS);
-  for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), LABELS);
+  await h.setLabels(page, labels);
+  for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), labels);
 }
 
 async function live(page) {

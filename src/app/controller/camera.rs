@@ -1,5 +1,7 @@
 //! The camera, and images of what a video shows.
 
+use crate::app::i18n::t;
+
 use js_sys::{ArrayBuffer, Object, Reflect, Uint8ClampedArray};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -57,11 +59,11 @@ extern "C" {
 
 /// Opens the camera, the one at the back where there are two; or says why that is not possible.
 pub async fn open() -> Result<MediaStream, String> {
-    const NONE: &str = "This browser offers no camera here. It requires https or localhost.";
-    let navigator = web_sys::window().ok_or(NONE)?.navigator();
-    let devices = navigator.media_devices().map_err(|_| NONE.to_owned())?;
+    let none = || t!("no-camera-here").to_owned();
+    let navigator = web_sys::window().ok_or_else(none)?.navigator();
+    let devices = navigator.media_devices().map_err(|_| none())?;
     if !devices.is_object() {
-        return Err(NONE.into());
+        return Err(none());
     }
     let wishes = MediaStreamConstraints::new();
     let video = Object::new();
@@ -77,15 +79,13 @@ pub async fn open() -> Result<MediaStream, String> {
     let stream = opened.map_err(|error| {
         let name = Reflect::get(&error, &"name".into()).ok();
         match name.and_then(|name| name.as_string()).as_deref() {
-            Some("NotAllowedError") => {
-                "Camera access was denied. Allow it in the browser's settings for this page, then close this and try again.".into()
-            }
-            Some("NotFoundError" | "OverconstrainedError") => "No camera was found. Connect one and try again.".into(),
-            Some("NotReadableError") => "The camera is in use by another program. Close it and try again.".into(),
-            _ => format!("The camera could not be opened ({}).", describe(&error)),
+            Some("NotAllowedError") => t!("camera-denied").into(),
+            Some("NotFoundError" | "OverconstrainedError") => t!("no-camera").into(),
+            Some("NotReadableError") => t!("camera-in-use").into(),
+            _ => t!("camera-not-opened", error = describe(&error)),
         }
     })?;
-    stream.dyn_into().map_err(|_| NONE.into())
+    stream.dyn_into().map_err(|_| none())
 }
 
 /// Switches the camera off.
@@ -174,7 +174,7 @@ pub async fn file(canvas: &HtmlCanvasElement, name: &str, kind: &str) -> Result<
 fn size(video: &HtmlVideoElement) -> Result<[f64; 2], JsValue> {
     match has_image(video) {
         true => Ok([video.video_width(), video.video_height()].map(f64::from)),
-        false => Err("there is no image yet".into()),
+        false => Err(t!("no-frame-yet").into()),
     }
 }
 

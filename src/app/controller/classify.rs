@@ -23,6 +23,7 @@ use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::{export, labels};
+use crate::app::i18n::{self, Language, t};
 use crate::data::file_safe;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource, Request,
@@ -58,8 +59,8 @@ pub struct ClassifyController {
     labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
     labels_own: RwSignal<bool>,
-    /// Labels of the samples that were added.
-    sample_labels: RwSignal<Vec<Vec<String>>>,
+    /// Samples that were added while labels were suggested.
+    sample_labels: RwSignal<Vec<Sample>>,
     /// The link that the page was opened with. What it brings is not kept, so that the visitor's
     /// own settings are there again without it.
     pub link: RwSignal<Option<ClassifierLink>>,
@@ -88,7 +89,7 @@ impl ClassifyController {
             None => storage::load::<Vec<String>>(storage::LABELS),
         };
         let labels_own = kept_labels.is_some();
-        let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false));
+        let labels = kept_labels.unwrap_or_else(|| labels::suggested([], false, i18n::language()));
         let templates = match &link {
             Some(link) => link.selection(),
             None => storage::load::<TemplateSelection>(storage::TEMPLATES).unwrap_or_default(),
@@ -263,21 +264,28 @@ impl ClassifyController {
     fn start_worker(self, device: DeviceChoice) {
         match self.engine.start() {
             Ok(()) => {
-                let (source, activation, int8) =
-                    (self.session).with_untracked(|s| (s.worker.source.clone(), s.worker.activation, s.worker.int8));
+                let (source, activation, int8) = (self.session).with_untracked(|s| {
+                    (s.worker.source.clone(), s.worker.activation, s.worker.int8)
+                });
                 let attachments = match source {
                     ModelSource::Files => Attachments::Files(self.model_files.get_value()),
                     _ => Attachments::Nothing,
                 };
-                let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
+                let hub =
+                    storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
                 let threads = storage::load(storage::THREADS);
-                let open = Request::Open { device, source, hub, activation, int8, threads };
+                let open = Request::Open {
+                    device,
+                    source,
+                    hub,
+                    activation,
+                    int8,
+                    threads,
+                };
                 self.engine.send(&open, attachments);
             }
             Err(error) => self.on_event(Event::OpenFailed {
-                error: format!(
-                    "The browser could not start the background worker ({error}). Reload the page, or use a current version of Chrome, Edge, Firefox or Safari."
-                ),
+                error: t!("worker-not-started", error = error),
                 gpu: false,
             }),
         }
@@ -299,12 +307,7 @@ impl ClassifyController {
         // pile up on the stack.
         spawn_local(async move {
             if blob.size() > LARGEST_FILE {
-                self.run(|session| {
-                    session.reject(
-                        image,
-                        "This file is larger than 100 MB. Add a smaller copy instead.".into(),
-                    )
-                });
+                self.run(|session| session.reject(image, t!("file-too-large").into()));
                 return;
             }
             let read = JsFuture::from(blob.array_buffer()).await;
@@ -316,13 +319,11 @@ impl ClassifyController {
                 return;
             }
             match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.engine.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
-                _ => self.run(|session| {
-                    session.reject(
-                        image,
-                        "This file could not be read. It is a folder, or it has been moved or changed. Add it again.".into(),
-                    )
-                }),
+                Ok(Ok(bytes)) => self.engine.send(
+                    &Request::AddImage { image, name },
+                    Attachments::Bytes(bytes),
+                ),
+                _ => self.run(|session| session.reject(image, t!("file-unreadable").into())),
             }
         });
     }
@@ -353,7 +354,7 @@ impl ClassifyController {
                         image,
                         label,
                         drawing,
-                        error: "this file could not be read: it has been moved or changed, add it again".into(),
+                        error: t!("file-moved").into(),
                     },
                     &[],
                 ),
@@ -395,7 +396,7 @@ impl ClassifyController {
                 },
                 _,
             ) => {
-                let text = format!("The heat map could not be saved: {error}.");
+                let text = t!("heat-map-not-saved", error = error);
                 self.notices.notify(Notice::error(text));
             }
             (Event::Located { image, .. }, [png]) => {
@@ -451,7 +452,7 @@ impl ClassifyController {
     pub fn add_sample(self, sample: Sample) {
         if self.labels_suggested() || self.labels.with_untracked(Vec::is_empty) {
             self.sample_labels
-                .update(|known| known.push(sample.labels.clone()));
+                .update(|known| known.push(sample.clone()));
             self.labels.set(self.suggestions());
         }
         spawn_local(async move {
@@ -459,9 +460,9 @@ impl ClassifyController {
                 Ok(blob) => {
                     self.add_pictures([(sample.file_name(), blob)]);
                 }
-                Err(error) => self.notices.notify(Notice::error(format!(
-                    "The sample image could not be loaded ({error}). Check your connection and try again, or use your own image."
-                ))),
+                Err(error) => self
+                    .notices
+                    .notify(Notice::error(t!("sample-not-loaded", error = error))),
             }
         });
     }
@@ -529,26 +530,22 @@ impl ClassifyController {
             },
         };
         let without_model = match source {
-            ModelSource::Files => " Your model is not in it: whoever opens it has to bring it.",
+            ModelSource::Files => t!("link-without-model"),
             _ => "",
         };
         spawn_local(async move {
             let (text, error) = match link_address(&link).await {
-                Ok(()) => (
-                    "Link copied. It opens this page with these labels, templates and model; images are not part of it.",
-                    false,
-                ),
+                Ok(()) => (t!("link-copied"), false),
                 Err(Some(address)) => {
                     // The browser forbids the clipboard: the link is there to be copied by hand.
-                    self.notices.notify(Notice::info(format!(
-                        "Copy this link: {address}{without_model}"
+                    self.notices.notify(Notice::info(t!(
+                        "copy-this-link",
+                        address = address,
+                        without_model = without_model
                     )));
                     return;
                 }
-                Err(None) => (
-                    "The link could not be made: the browser does not tell the page its address.",
-                    true,
-                ),
+                Err(None) => (t!("link-not-made"), true),
             };
             self.notices.notify(Notice {
                 text: format!("{text}{without_model}"),
@@ -570,8 +567,38 @@ impl ClassifyController {
 
     fn suggestions(self) -> Vec<String> {
         let own = self.own_images.get_untracked();
-        (self.sample_labels)
-            .with_untracked(|labels| labels::suggested(labels.iter().map(Vec::as_slice), own))
+        let language = self.label_language();
+        (self.sample_labels).with_untracked(|samples| {
+            let samples = samples.iter().map(|sample| sample.labels(language));
+            labels::suggested(samples, own, language)
+        })
+    }
+
+    /// Language of the labels that are suggested: the page's, if the model knows it.
+    fn label_language(self) -> Language {
+        let chinese = self
+            .session
+            .with_untracked(|session| session.worker.knows_chinese());
+        match i18n::language() {
+            Language::Chinese if chinese => Language::Chinese,
+            _ => Language::English,
+        }
+    }
+
+    /// Takes a step that may change the language of labels. Those that were suggested, and the
+    /// template that was there from the beginning, follow.
+    pub fn translate(self, step: impl FnOnce()) {
+        let before = self.label_language();
+        step();
+        let now = self.label_language();
+        if self.labels_suggested() {
+            self.labels.set(self.suggestions());
+        }
+        if self.link.with_untracked(Option::is_none) {
+            self.templates.update(|templates| {
+                *templates = std::mem::take(templates).translated(before, now);
+            });
+        }
     }
 
     /// The visitor chose a model that lives elsewhere; `None`: the bundled one.
@@ -586,7 +613,7 @@ impl ClassifyController {
         self.engine.announce(Heard::ModelChosen);
         self.model_files.set_value(Vec::new());
         let source = place.map_or(ModelSource::Bundled, ModelSource::Place);
-        self.run(|session| session.open_model(source, activation));
+        self.translate(|| self.run(|session| session.open_model(source, activation)));
     }
 
     /// The visitor brought a model's files.
@@ -595,9 +622,7 @@ impl ClassifyController {
             .iter()
             .any(|file| file.name().ends_with(".safetensors"))
         {
-            self.notices.notify(Notice::error(
-                "None of these is a .safetensors file. Choose the weights in that format, together with config.json or open_clip_config.json if the model has one.",
-            ));
+            self.notices.notify(Notice::error(t!("no-safetensors")));
             return;
         }
         self.engine.announce(Heard::ModelChosen);

@@ -6,13 +6,12 @@ use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
 use super::notices::Notices;
 use crate::app::domain::notice::Notice;
+use crate::app::i18n::t;
 
 /// Offers a file made of `parts` (texts, buffers, blobs) for download.
 pub fn save(notices: Notices, name: &str, kind: &str, parts: &Array) {
     if offer(name, kind, parts).is_err() {
-        notices.notify(Notice::error(
-            "The browser blocked the download. Check its download settings and try again.",
-        ));
+        notices.notify(Notice::error(t!("download-blocked")));
     }
 }
 

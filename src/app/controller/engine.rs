@@ -8,6 +8,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, File, MessageEvent, WorkerOptions, WorkerType};
 
+use crate::app::i18n::t;
 use crate::engine::messages::{Event, Request};
 
 /// The script that loads the worker's WebAssembly.
@@ -171,9 +172,7 @@ impl Running {
                 on_event(read(&event.data()).unwrap_or_else(|error| {
                     Incoming::from(Event::OpenFailed {
                         gpu: false,
-                        error: format!(
-                            "The page and its worker are different versions, probably because the browser cached an old file ({error}). Reload the page."
-                        ),
+                        error: t!("worker-version", error = error),
                     })
                 }));
             })
@@ -190,7 +189,7 @@ impl Running {
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
             on_event(Incoming::from(Event::Died {
-                error: "one of its messages could not be read".into(),
+                error: t!("worker-message-unreadable").into(),
                 gpu: false,
             }));
         });
@@ -266,7 +265,7 @@ fn error_text(event: &ErrorEvent) -> String {
                 .trim_end_matches('.')
                 .to_string()
         }
-        _ => "its script could not be loaded".into(),
+        _ => t!("worker-script-not-loaded").into(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::app::domain::evaluation::{
     Command, DataSource, DatasetAddress, Download, EvaluationSession, Results,
 };
 use crate::app::domain::notice::Notice;
+use crate::app::i18n::t;
 use crate::data::file_safe;
 use crate::engine::messages::{EvaluationEvent, EvaluationRequest, ModelLocation, Request};
 use crate::engine::reports;
@@ -61,9 +62,7 @@ impl EvaluationController {
 
     fn open_as(self, name: String, source: DataSource, found: Found) {
         if found.iter().all(|(_, file)| file.is_none()) {
-            self.notices.notify(Notice::error(
-                "There are no files in this folder. Choose a folder with one subfolder of images per class.",
-            ));
+            self.notices.notify(Notice::error(t!("no-files-in-folder")));
             return;
         }
         self.files.set_value(found);
@@ -82,11 +81,11 @@ impl EvaluationController {
             match file {
                 Ok(file) => {
                     let found = vec![("samples.zip".into(), Some(file))];
-                    self.open_as("sample images".into(), DataSource::Samples, found);
+                    self.open_as(t!("sample-data-name").into(), DataSource::Samples, found);
                 }
-                Err(error) => self.notices.notify(Notice::error(format!(
-                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
-                ))),
+                Err(error) => self
+                    .notices
+                    .notify(Notice::error(t!("samples-not-loaded", error = error))),
             }
         });
     }
@@ -95,9 +94,8 @@ impl EvaluationController {
     pub fn open_training_images(self) {
         let (name, found) = self.training.labelled_files();
         if found.is_empty() {
-            self.notices.notify(Notice::error(
-                "There are no images with classes on the Train tab. Add some there, or choose a folder here.",
-            ));
+            self.notices
+                .notify(Notice::error(t!("no-training-classes")));
             return;
         }
         self.open_as(name, DataSource::Training, found);
@@ -163,9 +161,10 @@ impl EvaluationController {
                     session.written_names = text;
                     session.use_choices()
                 }),
-                Err(error) => self.notices.notify(Notice::error(format!(
-                    "{} could not be read ({error}).",
-                    file.name()
+                Err(error) => self.notices.notify(Notice::error(t!(
+                    "file-not-read",
+                    name = file.name(),
+                    error = error
                 ))),
             }
         });

@@ -11,6 +11,7 @@ use web_sys::{
 };
 
 use super::engine::describe;
+use crate::app::i18n::t;
 use crate::data::{file_name, numbered};
 use crate::library::is_image_name;
 
@@ -127,10 +128,7 @@ pub async fn choose(access: Access) -> Result<Option<DiskFolder>, String> {
             Ok(Some(DiskFolder { name, handle }))
         }
         Err(error) if error_name(&error) == "AbortError" => Ok(None),
-        Err(error) => Err(format!(
-            "The browser did not open the folder ({}).",
-            describe(&error)
-        )),
+        Err(error) => Err(t!("folder-not-opened", error = describe(&error))),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::app::domain::library::{LibrarySession, OpenFolder, QueryImage, Task, 
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::zip::{self, ZipEntry};
+use crate::app::i18n::t;
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
 use crate::library::{Sign, is_image_name};
@@ -99,13 +100,9 @@ impl LibraryController {
 
     fn show(self, folder: OpenFolder, files: HashMap<String, File>) {
         if files.is_empty() {
-            let mut text = String::from(
-                "There are no images in this folder. Choose a folder with JPEG, PNG, WebP, GIF, BMP, AVIF, HEIC or TIFF files.",
-            );
+            let mut text = String::from(t!("no-images-in-folder"));
             if let Some(unread) = folder.unread.first() {
-                text = format!(
-                    "{unread} could not be read: it has been moved or deleted. Choose it again."
-                );
+                text = t!("folder-unread", unread = unread);
             }
             self.notices.notify(Notice::error(text));
             return;
@@ -142,9 +139,9 @@ impl LibraryController {
             };
             match folder.allowed(Access::Read).await {
                 true => self.read_folder(folder).await,
-                false => self.notices.notify(Notice::error(format!(
-                    "The browser may not read {name}. Choose “Open” again and allow it."
-                ))),
+                false => self
+                    .notices
+                    .notify(Notice::error(t!("folder-not-allowed", name = name))),
             }
         });
     }
@@ -268,9 +265,7 @@ impl LibraryController {
             .session
             .with_untracked(|session| session.folder.is_none())
         {
-            self.notices.notify(Notice::info(
-                "Choose a folder first. Then paste or drop an image to find others like it.",
-            ));
+            self.notices.notify(Notice::info(t!("choose-folder-first")));
             return;
         }
         for file in images {
@@ -445,7 +440,7 @@ impl LibraryController {
             };
             let files = self.sorted_files();
             let all = files.len();
-            let mut copied = 0;
+            let mut copied = 0usize;
             let mut failed = Vec::new();
             let mut ended = None;
             for (done, (path, file)) in files.into_iter().enumerate() {
@@ -456,11 +451,11 @@ impl LibraryController {
                 match target.copy(label, name, &file).await {
                     Ok(()) => copied += 1,
                     Err(CopyError::Full) => {
-                        ended = Some("the disk is full".to_owned());
+                        ended = Some(t!("disk-full").to_owned());
                         break;
                     }
                     Err(CopyError::Forbidden) => {
-                        ended = Some("the browser may not write there".to_owned());
+                        ended = Some(t!("may-not-write").to_owned());
                         break;
                     }
                     Err(CopyError::Other(error)) => failed.push(format!("{path} ({error})")),
@@ -469,15 +464,27 @@ impl LibraryController {
             self.copying.set(None);
             let folder = &target.name;
             let notice = match (ended, failed.first()) {
-                (Some(why), _) => Notice::error(format!(
-                    "{copied} of {all} images were copied into {folder}, then {why}."
+                (Some(why), _) => Notice::error(t!(
+                    "copied-until",
+                    copied = copied,
+                    all = all,
+                    folder = folder,
+                    why = why
                 )),
-                (None, Some(first)) => Notice::error(format!(
-                    "{copied} of {all} images were copied into {folder}. {} could not be copied: {first}{}.",
-                    failed.len(),
-                    if failed.len() > 1 { " and others" } else { "" },
+                (None, Some(first)) => Notice::error(t!(
+                    "copied-except",
+                    copied = copied,
+                    all = all,
+                    folder = folder,
+                    failed = failed.len(),
+                    first = first,
+                    others = if failed.len() > 1 {
+                        t!("and-others")
+                    } else {
+                        ""
+                    }
                 )),
-                (None, None) => Notice::info(format!("{copied} images were copied into {folder}.")),
+                (None, None) => Notice::info(t!("copied-all", copied = copied, folder = folder)),
             };
             self.notices.notify(notice);
         });
@@ -496,9 +503,9 @@ impl LibraryController {
                         entries.push(ZipEntry::new(path, &bytes));
                         parts.push(file);
                     }
-                    Err(_) => self.notices.notify(Notice::error(format!(
-                        "{path} could not be read: it has been moved or changed. It is not in the zip."
-                    ))),
+                    Err(_) => self
+                        .notices
+                        .notify(Notice::error(t!("not-in-zip", path = path))),
                 }
             }
             match zip::headers(entries.iter()) {

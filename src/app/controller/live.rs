@@ -10,6 +10,7 @@ use super::engine::{Attachments, EngineHandle, describe};
 use super::training::TrainingController;
 use crate::app::domain::live::Live;
 use crate::app::domain::training::project::ClassId;
+use crate::app::i18n::t;
 use crate::engine::messages::{Event, Request};
 
 /// Where an image of the video goes.
@@ -138,9 +139,9 @@ impl LiveController {
                 Ok((canvas, name, kind)) => camera::file(&canvas, &name, kind).await,
                 Err(error) => Err(error),
             };
-            let added = file.map(|file| self.add(file, to)).map_err(|error| {
-                format!("The image could not be captured ({}).", describe(&error))
-            });
+            let added = file
+                .map(|file| self.add(file, to))
+                .map_err(|error| t!("not-captured", error = describe(&error)));
             // The video may be gone meanwhile.
             done.try_run(added);
         });

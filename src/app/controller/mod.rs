@@ -8,6 +8,7 @@
 //! | [`notices`] | notices on the page |
 //! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
+//! | [`language`] | language of the page |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
 //! | [`shards`] | data sets at an address |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod evaluation;
 pub mod files;
 pub mod folders;
+pub mod language;
 pub mod library;
 pub mod live;
 pub mod notices;
@@ -31,12 +33,14 @@ pub mod tab_lock;
 pub mod thumbnails;
 pub mod training;
 
+use crate::app::i18n::Language;
 use crate::engine::messages::Event;
 
 use classify::ClassifyController;
 use current_tab::CurrentTab;
 use engine::{EngineHandle, Heard};
 use evaluation::EvaluationController;
+use language::PageLanguage;
 use library::LibraryController;
 use live::LiveController;
 use notices::Notices;
@@ -45,6 +49,7 @@ use training::TrainingController;
 /// The controllers of the page.
 #[derive(Clone, Copy)]
 pub struct App {
+    pub language: PageLanguage,
     pub engine: EngineHandle,
     pub notices: Notices,
     pub classify: ClassifyController,
@@ -58,11 +63,14 @@ pub struct App {
 impl App {
     /// With the settings that were stored.
     pub fn new() -> Self {
+        // Before all else: controllers begin with texts.
+        let language = PageLanguage::of_document();
         let engine = EngineHandle::new();
         let notices = Notices::new();
         let classify = ClassifyController::new(engine, notices);
         let training = TrainingController::new(engine, notices, classify);
         Self {
+            language,
             engine,
             notices,
             classify,
@@ -80,6 +88,11 @@ impl App {
         self.classify.start();
         self.training.start(self.tab);
         self.library.start(self.tab);
+    }
+
+    /// Shows the page in another language. Labels and templates that are only suggestions follow.
+    pub fn choose_language(self, language: Language) {
+        self.classify.translate(|| self.language.choose(language));
     }
 
     fn hear(self, heard: Heard) {

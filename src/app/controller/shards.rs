@@ -9,6 +9,7 @@ use web_sys::{Blob, File, ReadableStreamDefaultReader, Response};
 use super::engine::describe;
 use super::files::text_of;
 use crate::app::domain::evaluation::Download;
+use crate::app::i18n::t;
 
 /// Files of a data set, by path.
 type Found = Vec<(String, Option<File>)>;
@@ -39,9 +40,10 @@ pub async fn download_shards(
         && let Some(blob) = body(&response, counted, |_, _| on_progress(at)).await?
     {
         let text = text_of(&blob).await?;
-        let total = text.trim().parse().map_err(|_| {
-            format!("{base}{counted} should be the number of shards: this is no data set in CLIP_benchmark’s layout")
-        })?;
+        let total = text
+            .trim()
+            .parse()
+            .map_err(|_| t!("shards-number-wrong", base = base, counted = counted))?;
         at.total_shards = Some(total);
     }
     while at.total_shards.is_none_or(|total| at.shards < total) {
@@ -50,14 +52,15 @@ pub async fn download_shards(
             (Reply::Here(response), _) => response,
             (Reply::Absent, None) if at.shards > 0 => break,
             (Reply::Absent, Some(total)) if at.shards > 0 => {
-                return Err(format!(
-                    "{base}{path} is missing: there should be {total} shards"
+                return Err(t!(
+                    "shards-missing",
+                    base = base,
+                    path = path,
+                    total = total
                 ));
             }
             (Reply::Absent, _) => {
-                return Err(format!(
-                    "there is no {base}{path}: only data sets in CLIP_benchmark’s layout are read from an address"
-                ));
+                return Err(t!("shards-none", base = base, path = path));
             }
         };
         let before = at.bytes;
@@ -86,24 +89,22 @@ async fn request(base: &str, path: &str) -> Result<Reply, String> {
     let window = web_sys::window().ok_or("no window")?;
     let response = JsFuture::from(window.fetch_with_str(&address)).await;
     // The browser does not tell which of the two it is.
-    let response: Response = response
-        .and_then(JsCast::dyn_into)
-        .map_err(|error| {
-            format!(
-                "{address} cannot be read: the server cannot be reached, or does not allow other sites to read from it (CORS; {})",
-                describe(&error)
-            )
-        })?;
+    let response: Response = response.and_then(JsCast::dyn_into).map_err(|error| {
+        t!(
+            "shards-unreachable",
+            address = address,
+            error = describe(&error)
+        )
+    })?;
     match response.status() {
         404 => Ok(Reply::Absent),
-        401 | 403 => Err(format!(
-            "{address} cannot be read: access is restricted (status {})",
-            response.status()
+        401 | 403 => Err(t!(
+            "shards-restricted",
+            address = address,
+            status = response.status()
         )),
         _ if response.ok() => Ok(Reply::Here(response)),
-        code => Err(format!(
-            "{address} cannot be read: the server responded with status {code}"
-        )),
+        code => Err(t!("shards-refused", address = address, code = code)),
     }
 }
 
@@ -114,13 +115,10 @@ async fn body(
     path: &str,
     mut on_bytes: impl FnMut(u64, Option<f64>) -> bool,
 ) -> Result<Option<Blob>, String> {
-    let broken = |error| {
-        format!(
-            "the download of {path} broke off ({}): try again",
-            describe(&error)
-        )
-    };
-    let stream = response.body().ok_or_else(|| format!("{path} is empty"))?;
+    let broken = |error| t!("shards-broke-off", path = path, error = describe(&error));
+    let stream = response
+        .body()
+        .ok_or_else(|| t!("shards-empty", path = path))?;
     let reader: ReadableStreamDefaultReader = stream
         .get_reader()
         .dyn_into()

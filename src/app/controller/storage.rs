@@ -21,6 +21,8 @@ pub const HUB: &str = "clip.hub";
 pub const SIMILARITY: &str = "clip.similarity";
 /// When to say that none of the labels fits.
 pub const REJECTION: &str = "clip.reject";
+/// Tag of the page's language, without quotes: the page's head reads it before the first paint.
+pub const LANGUAGE: &str = "clip.language";
 /// `"light"` or `"dark"`, without quotes: the page's head reads it before the first paint.
 pub const THEME: &str = "clip.theme";
 

@@ -19,13 +19,13 @@ use super::engine::{Attachments, EngineHandle, describe};
 use super::files::{BlobUrl, fetch};
 use super::notices::Notices;
 use super::tab_lock::{self, Channel};
-use crate::app::domain::format::count;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, TrainingSession};
 use crate::app::domain::training::zip::{self, ZipEntry};
+use crate::app::i18n::{self, t};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
 use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
 
@@ -286,9 +286,8 @@ impl TrainingController {
             .session
             .with_untracked(TrainingSession::locked_elsewhere)
         {
-            self.notices.notify(Notice::error(
-                "Training is open in another tab: add images there, or choose “Train in this tab” first.",
-            ));
+            self.notices
+                .notify(Notice::error(t!("add-images-elsewhere")));
             return;
         }
         if (found.iter()).any(|(path, _)| ends(path, WEIGHTS)) {
@@ -347,9 +346,9 @@ impl TrainingController {
         spawn_local(async move {
             match fetch(SAMPLE_DATA).await {
                 Ok(blob) => self.take_zip(blob).await,
-                Err(error) => self.notices.notify(Notice::error(format!(
-                    "The sample images could not be loaded ({error}). Check your connection and try again, or use your own images."
-                ))),
+                Err(error) => self
+                    .notices
+                    .notify(Notice::error(t!("samples-not-loaded", error = error))),
             }
         });
     }
@@ -391,9 +390,10 @@ impl TrainingController {
                 match &unreadable.take()[..] {
                     [] => (),
                     [error] => self.notices.notify(Notice::error(format!("{error}."))),
-                    [first, others @ ..] => self.notices.notify(Notice::error(format!(
-                        "{first}. {} could not be read either.",
-                        count(others.len(), "more file")
+                    [first, others @ ..] => self.notices.notify(Notice::error(t!(
+                        "and-unread-files",
+                        first = i18n::foreign(first),
+                        count = others.len()
                     ))),
                 }
             }
@@ -411,7 +411,7 @@ impl TrainingController {
             }
         };
         for note in &dataset.notes {
-            self.notices.notify(Notice::info(format!("Note: {note}.")));
+            self.notices.notify(Notice::info(t!("note", note = note)));
         }
         let mut blobs = Vec::with_capacity(dataset.pictures.len());
         for path in &dataset.pictures {

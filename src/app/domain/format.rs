@@ -1,15 +1,17 @@
 //! Numbers as people read them.
 
+use crate::app::i18n::t;
+
 /// A probability in per cent. Never rounds to a certainty that is not there.
 pub fn percent(probability: f32) -> String {
     if probability >= 1.0 {
-        "100 %".into()
+        t!("percent", value = "100")
     } else if probability >= 0.9995 {
-        "> 99.9 %".into()
+        t!("percent", value = "> 99.9")
     } else if probability < 0.0005 {
-        "< 0.1 %".into()
+        t!("percent", value = "< 0.1")
     } else {
-        format!("{:.1} %", probability * 100.0)
+        t!("percent", value = format!("{:.1}", probability * 100.0))
     }
 }
 
@@ -17,7 +19,7 @@ pub fn percent(probability: f32) -> String {
 pub fn bytes(count: u64) -> String {
     let count = count as f64;
     if count < 1_000.0 {
-        format!("{count:.0} bytes")
+        t!("bytes", count = format!("{:.0}", count))
     } else if count < 999_500.0 {
         format!("{:.0} kB", count / 1e3)
     } else if count < 999_500_000.0 {
@@ -31,11 +33,11 @@ pub fn bytes(count: u64) -> String {
 pub fn parameters(count: u64) -> String {
     let count = count as f64;
     if count < 1e6 {
-        format!("{:.0} thousand parameters", count / 1e3)
+        t!("parameters-thousand", count = format!("{:.0}", count / 1e3))
     } else if count < 1e9 {
-        format!("{:.1} million parameters", count / 1e6)
+        t!("parameters-million", count = format!("{:.1}", count / 1e6))
     } else {
-        format!("{:.2} billion parameters", count / 1e9)
+        t!("parameters-billion", count = format!("{:.2}", count / 1e9))
     }
 }
 
@@ -53,20 +55,11 @@ pub fn milliseconds(ms: f64) -> String {
 /// How long something will still take, as roughly as it is known.
 pub fn time_left(seconds: f64) -> String {
     if seconds < 90.0 {
-        format!("{:.0} s left", seconds.max(1.0))
+        t!("seconds-left", seconds = format!("{:.0}", seconds.max(1.0)))
     } else if seconds < 5_400.0 {
-        format!("{:.0} min left", seconds / 60.0)
+        t!("minutes-left", minutes = format!("{:.0}", seconds / 60.0))
     } else {
-        format!("{:.0} h left", seconds / 3_600.0)
-    }
-}
-
-/// `1 image`, `2 images`.
-pub fn count(number: usize, thing: &str) -> String {
-    if number == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{number} {thing}s")
+        t!("hours-left", hours = format!("{:.0}", seconds / 3_600.0))
     }
 }
 
@@ -93,7 +86,5 @@ mod tests {
         assert_eq!(milliseconds(3.12), "3.1 ms");
         assert_eq!(milliseconds(154.6), "155 ms");
         assert_eq!(milliseconds(2_340.0), "2.3 s");
-        assert_eq!(count(1, "image"), "1 image");
-        assert_eq!(count(0, "image"), "0 images");
     }
 }

@@ -1,48 +1,40 @@
 //! Labels: what is suggested, and how typed and pasted text becomes a list.
 
+use crate::app::i18n::{self, Language, t};
+
 use std::collections::HashSet;
+
+/// Characters that end a label; Chinese has commas of its own.
+pub const SEPARATORS: [char; 3] = [',', '，', '、'];
 
 /// Everyday things that the bundled model knows: in the list on a first visit, so that the first picture
 /// is answered at once.
-pub const DEFAULT_LABELS: [&str; 20] = [
-    "cat",
-    "dog",
-    "bird",
-    "horse",
-    "fish",
-    "butterfly",
-    "flower",
-    "tree",
-    "mountain",
-    "beach",
-    "house",
-    "bridge",
-    "car",
-    "bicycle",
-    "airplane",
-    "ship",
-    "pizza",
-    "apple",
-    "cup of coffee",
-    "shoes",
-];
+pub fn default_labels(language: Language) -> Vec<String> {
+    parse(i18n::in_language(language, || t!("default-labels")))
+}
+
+/// Whether a text has Chinese characters.
+pub fn is_chinese(text: &str) -> bool {
+    text.contains(|c| ('\u{3400}'..='\u{9fff}').contains(&c))
+}
 
 /// Labels to suggest for the images on the page: those of the samples, and for images of one's own (or none
 /// yet) the default ones.
 pub fn suggested<'a>(
     samples: impl IntoIterator<Item = &'a [String]>,
     own_images: bool,
+    language: Language,
 ) -> Vec<String> {
     let mut samples = samples.into_iter().flatten().cloned().peekable();
     let defaults = own_images || samples.peek().is_none();
-    let defaults = defaults.then_some(DEFAULT_LABELS).into_iter().flatten();
-    merge(Vec::new(), samples.chain(defaults.map(String::from))).0
+    let defaults = defaults.then(|| default_labels(language));
+    merge(Vec::new(), samples.chain(defaults.into_iter().flatten())).0
 }
 
 /// The labels in a text: separated by commas or line breaks, in order, each once.
 pub fn parse(text: &str) -> Vec<String> {
     let labels = text
-        .split([',', '\n', '\r'])
+        .split(|c| SEPARATORS.contains(&c) || ['\n', '\r'].contains(&c))
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
         .filter(|label| !label.is_empty());
     merge(Vec::new(), labels).0
@@ -69,7 +61,7 @@ pub fn merge(
 /// Splits what was typed so far at its last comma: finished labels, and the
 /// start of the next.
 pub fn split_typed(text: &str) -> Option<(&str, &str)> {
-    text.rsplit_once(',')
+    text.rsplit_once(SEPARATORS)
         .map(|(done, rest)| (done, rest.trim_start()))
 }
 
@@ -77,8 +69,8 @@ pub fn split_typed(text: &str) -> Option<(&str, &str)> {
 pub fn duplicates_hint(twice: &[String]) -> String {
     match twice {
         [] => String::new(),
-        [one] => format!("“{one}” is already in the list."),
-        many => format!("{} of these are already in the list.", many.len()),
+        [one] => t!("label-known", one = one),
+        many => t!("labels-known", count = many.len()),
     }
 }
 
@@ -92,12 +84,34 @@ mod tests {
             |texts: &[&str]| -> Vec<String> { texts.iter().map(|t| t.to_string()).collect() };
         let (cat, rocket) = (labels(&["cat", "dog"]), labels(&["rocket", "dog", "ship"]));
         let both = [cat.as_slice(), rocket.as_slice()];
-        assert_eq!(suggested(both, false), ["cat", "dog", "rocket", "ship"]);
-        assert_eq!(suggested([], false), DEFAULT_LABELS);
-        assert_eq!(suggested([], true), DEFAULT_LABELS);
-        let mixed = suggested([rocket.as_slice()], true);
+        let defaults = default_labels(Language::English);
+        let english =
+            |samples: &[&[String]], own| suggested(samples.iter().copied(), own, Language::English);
+        assert_eq!(defaults.len(), 20);
+        assert_eq!(english(&both, false), ["cat", "dog", "rocket", "ship"]);
+        assert_eq!(english(&[], false), defaults);
+        assert_eq!(english(&[], true), defaults);
+        let mixed = english(&[rocket.as_slice()], true);
         assert_eq!(mixed[..3], ["rocket", "dog", "ship"]);
-        assert_eq!(mixed.len(), DEFAULT_LABELS.len() + 1);
+        assert_eq!(mixed.len(), defaults.len() + 1);
+    }
+
+    #[test]
+    fn the_default_labels_are_in_the_language_asked_for() {
+        let chinese = suggested([], false, Language::Chinese);
+        assert_eq!(chinese.len(), 20);
+        assert!(chinese.iter().all(|label| is_chinese(label)));
+        assert!(
+            !default_labels(Language::English)
+                .iter()
+                .any(|label| is_chinese(label))
+        );
+    }
+
+    #[test]
+    fn chinese_commas_separate_labels_too() {
+        assert_eq!(parse("猫，狗、 一杯咖啡"), ["猫", "狗", "一杯咖啡"]);
+        assert_eq!(split_typed("猫，"), Some(("猫", "")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::app::i18n::t;
 use crate::engine::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use crate::library::{Filter, Sign, date_span, parse_query};
 
@@ -30,9 +31,9 @@ impl Task {
     /// Name for people.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Search => "Search",
-            Self::Duplicates => "Duplicates",
-            Self::Sort => "Sort",
+            Self::Search => t!("search"),
+            Self::Duplicates => t!("duplicates"),
+            Self::Sort => t!("sort"),
         }
     }
 }

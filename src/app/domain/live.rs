@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::ranking::{Ranking, SharedLabels};
 use super::session::Session;
 use super::worker::WorkerState;
+use crate::app::i18n::t;
 use crate::engine::rankings::Rankings;
 
 /// Up to this many labels are shown in their own order, so that only bars move…
@@ -132,7 +133,7 @@ impl Live {
     fn announce(&mut self, ranking: &Ranking, none_fits: bool, now_ms: f64) {
         let text = match (none_fits, ranking.iter().next()) {
             (false, Some(top)) => top.label,
-            _ => "None of these fits well",
+            _ => t!("none-fits-live"),
         };
         let due = (self.announced.as_ref())
             .is_none_or(|(before, when)| before != text && now_ms - when >= ANNOUNCE_MS);
@@ -145,9 +146,7 @@ impl Live {
     pub fn failed(&mut self, frame: u32, error: &str) {
         if self.in_flight == Some(frame) {
             self.in_flight = None;
-            self.error = Some(format!(
-                "The video could not be classified ({error}). Stop it and start again."
-            ));
+            self.error = Some(t!("live-not-classified", error = error));
         }
     }
 
@@ -188,12 +187,12 @@ impl Live {
             (self.answer.as_ref()).is_some_and(|answer| answer.question == question.number);
         match &session.worker.state {
             _ if self.error.is_some() || question.error.is_some() => "",
-            WorkerState::Failed(_) | WorkerState::Stopped => "Waiting: no model is loaded.",
-            WorkerState::Loading { .. } => "Waiting for the model…",
-            WorkerState::Ready if question.asked.is_none() => "Add a label to classify the video.",
-            WorkerState::Ready if question.cancelled() => "Cancelled before it was classified.",
+            WorkerState::Failed(_) | WorkerState::Stopped => t!("waiting-no-model"),
+            WorkerState::Loading { .. } => t!("waiting-for-model"),
+            WorkerState::Ready if question.asked.is_none() => t!("live-no-label"),
+            WorkerState::Ready if question.cancelled() => t!("cancelled-before"),
             WorkerState::Ready if current => "",
-            WorkerState::Ready => "Comparing with the labels…",
+            WorkerState::Ready => t!("comparing"),
         }
     }
 
@@ -207,8 +206,8 @@ impl Live {
 /// A rate, for display.
 pub fn rate_text(images_per_second: f64) -> String {
     match images_per_second {
-        rate if rate < 9.95 => format!("{rate:.1} images per second"),
-        rate => format!("{rate:.0} images per second"),
+        rate if rate < 9.95 => t!("images-per-second", rate = format!("{rate:.1}")),
+        rate => t!("images-per-second", rate = format!("{rate:.0}")),
     }
 }
 

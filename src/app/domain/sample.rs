@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::app::i18n::Language;
+
 /// A picture that comes with the page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Sample {
@@ -12,9 +14,36 @@ pub struct Sample {
     /// Labels that make sense for it.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Both in Chinese. The labels are no translations: the bundled model is right with them.
+    #[serde(default)]
+    pub zh: Option<Chinese>,
+}
+
+/// The words of a sample in Chinese.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Chinese {
+    pub alt: String,
+    #[serde(default)]
+    pub labels: Vec<String>,
 }
 
 impl Sample {
+    /// What it shows, in a language.
+    pub fn alt(&self, language: Language) -> &str {
+        match (&self.zh, language) {
+            (Some(chinese), Language::Chinese) => &chinese.alt,
+            _ => &self.alt,
+        }
+    }
+
+    /// Labels that make sense for it, in a language.
+    pub fn labels(&self, language: Language) -> &[String] {
+        match (&self.zh, language) {
+            (Some(chinese), Language::Chinese) => &chinese.labels,
+            _ => &self.labels,
+        }
+    }
+
     /// The last part of its path.
     pub fn file_name(&self) -> String {
         self.file

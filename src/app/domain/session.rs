@@ -9,6 +9,7 @@ use super::question::Question;
 use super::ranking::{Ranking, SharedLabels};
 use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
+use crate::app::i18n::t;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, Request,
 };
@@ -171,7 +172,7 @@ impl Session {
         let (rejected, fit) = self.fit_of(ranking, share)?;
         let closest = ranking.iter().next()?.label;
         let fit = format::percent(fit);
-        rejected.then(|| format!("None of these fits well ({fit}); closest: {closest}."))
+        rejected.then(|| t!("none-fits", fit = fit, closest = closest))
     }
 
     /// Whether the model gives each label a probability of its own.
@@ -421,9 +422,7 @@ impl Session {
     pub fn died(&mut self, error: &str, now_ms: f64) -> Vec<Command> {
         let error = brief(error);
         if let Some(id) = self.pictures.at_work(self.question.pending()) {
-            let error = format!(
-                "The worker crashed on this image ({error}). Other images are not affected."
-            );
+            let error = t!("worker-crashed-on-image", error = error);
             self.pictures.fail(id, error, true);
         }
         match self.worker.died(&error, now_ms) {

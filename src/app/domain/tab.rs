@@ -1,5 +1,7 @@
 //! The page's sides.
 
+use crate::app::i18n::t;
+
 /// Tab that is in sight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tab {
@@ -46,10 +48,10 @@ impl Tab {
     /// Name for people.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Classify => "Classify",
-            Self::Train => "Train",
-            Self::Library => "Library",
-            Self::Evaluate => "Evaluate",
+            Self::Classify => t!("classify"),
+            Self::Train => t!("train"),
+            Self::Library => t!("library"),
+            Self::Evaluate => t!("evaluate"),
         }
     }
 

@@ -2,18 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::i18n::{self, Language, t};
 use crate::zero_shot::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};
+
+/// Preset templates in Chinese, the default one first.
+const CHINESE_TEMPLATES: [&str; 7] = [
+    "一张{label}的照片",
+    "一幅{label}的画",
+    "{label}的图标",
+    "{label}的素描",
+    "一张{label}的特写照片",
+    "一张{label}的模糊照片",
+    "一张{label}的黑白照片",
+];
+
+/// Preset templates of the page. In Chinese the English ones follow, since many models know no Chinese.
+pub fn presets() -> Vec<&'static str> {
+    match i18n::language() {
+        Language::English => PRESET_TEMPLATES.to_vec(),
+        Language::Chinese => [&CHINESE_TEMPLATES[..], &PRESET_TEMPLATES].concat(),
+    }
+}
+
+/// Template that is selected where the visitor has not chosen.
+pub fn default_template(language: Language) -> &'static str {
+    match language {
+        Language::English => DEFAULT_TEMPLATE,
+        Language::Chinese => CHINESE_TEMPLATES[0],
+    }
+}
 
 /// What is wrong with a template, in plain words.
 pub fn validate(text: &str) -> Result<(), &'static str> {
     if text.trim().is_empty() {
-        Err("Enter a prompt with {label} where the label goes.")
+        Err(t!("template-empty"))
     } else if text.contains(PLACEHOLDER) {
         Ok(())
     } else if text.to_lowercase().contains(PLACEHOLDER) {
-        Err("Write {label} in lower case.")
+        Err(t!("template-lower-case"))
     } else {
-        Err("{label} is missing: put it where the label goes, as in “A sketch of a {label}.”")
+        Err(t!("template-without-label"))
     }
 }
 
@@ -43,7 +71,7 @@ pub struct TemplateSelection {
 impl Default for TemplateSelection {
     fn default() -> Self {
         Self {
-            ticked: vec![DEFAULT_TEMPLATE.into()],
+            ticked: vec![default_template(i18n::language()).into()],
             custom: Vec::new(),
             next: 0,
         }
@@ -64,21 +92,40 @@ impl TemplateSelection {
         selection
     }
 
-    /// Numbers the rows after they were read back.
-    pub fn restored(mut self) -> Self {
-        for custom in &mut self.custom {
-            custom.id = self.next;
-            self.next += 1;
+    /// Numbers the rows after they were read back. Presets of another language become the visitor's
+    /// own, and the other way round.
+    pub fn restored(self) -> Self {
+        let mut restored = Self::of(&self.ticked);
+        for custom in self.custom {
+            if presets().contains(&custom.text.as_str()) {
+                restored.select(&custom.text, custom.on);
+            } else {
+                restored.custom.push(Custom {
+                    id: restored.next,
+                    ..custom
+                });
+                restored.next += 1;
+            }
         }
-        self
+        restored
+    }
+
+    /// The same in another language: its default template in the place of the one of `before`, if only
+    /// that is selected.
+    pub fn translated(self, before: Language, now: Language) -> Self {
+        let own = self.custom.iter().any(|custom| custom.on);
+        let ticked = match self.ticked.as_slice() {
+            [only] if !own && only == default_template(before) => {
+                vec![default_template(now).into()]
+            }
+            _ => self.ticked,
+        };
+        Self { ticked, ..self }.restored()
     }
 
     /// The templates to classify with: ticked and valid, each once, never none.
     pub fn active(&self) -> Vec<String> {
-        let ready = PRESET_TEMPLATES
-            .iter()
-            .copied()
-            .filter(|text| self.is_selected(text));
+        let ready = presets().into_iter().filter(|text| self.is_selected(text));
         let custom = self
             .custom
             .iter()
@@ -102,7 +149,7 @@ impl TemplateSelection {
             .custom
             .iter()
             .any(|custom| custom.on && validate(&custom.text).is_ok())
-            && !PRESET_TEMPLATES.iter().any(|text| self.is_selected(text))
+            && !presets().iter().any(|text| self.is_selected(text))
     }
 
     /// Whether a preset template is selected.
@@ -122,7 +169,7 @@ impl TemplateSelection {
     pub fn add(&mut self, text: &str) -> Result<(), &'static str> {
         validate(text)?;
         let text = text.trim();
-        if PRESET_TEMPLATES.contains(&text) {
+        if presets().contains(&text) {
             self.select(text, true);
         } else if let Some(known) = self.custom.iter_mut().find(|custom| custom.text == text) {
             known.on = true;
@@ -170,8 +217,32 @@ mod tests {
 
     #[test]
     fn ready_templates_are_valid_and_hold_the_default() {
-        assert!(PRESET_TEMPLATES.iter().all(|text| validate(text).is_ok()));
-        assert!(PRESET_TEMPLATES.contains(&DEFAULT_TEMPLATE));
+        for language in Language::ALL {
+            i18n::set_language(language);
+            assert!(presets().iter().all(|text| validate(text).is_ok()));
+            assert!(presets().contains(&default_template(language)));
+        }
+        i18n::set_language(Language::English);
+    }
+
+    #[test]
+    fn a_switch_of_the_language_keeps_what_was_chosen() {
+        let book = TemplateSelection::default();
+        i18n::set_language(Language::Chinese);
+        let chinese = book.translated(Language::English, Language::Chinese);
+        assert_eq!(chinese.active(), ["一张{label}的照片"]);
+        let mut more = chinese.clone();
+        more.select("一幅{label}的画", true);
+        i18n::set_language(Language::English);
+        let english = chinese.translated(Language::Chinese, Language::English);
+        assert_eq!(english, TemplateSelection::default());
+        let kept = more.translated(Language::Chinese, Language::English);
+        assert_eq!(kept.active(), ["一张{label}的照片", "一幅{label}的画"]);
+        assert_eq!(kept.custom.len(), 2);
+        i18n::set_language(Language::Chinese);
+        let again = kept.restored();
+        assert_eq!((again.ticked.len(), again.custom.len()), (2, 0));
+        i18n::set_language(Language::English);
     }
 
     #[test]

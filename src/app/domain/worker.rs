@@ -3,6 +3,8 @@
 use super::meter::Meter;
 use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
+use crate::app::i18n::t;
+use crate::catalogue::published;
 use crate::engine::messages::{
     Activation, CachedModel, DeviceChoice, DeviceInfo, LoadStage, ModelInfo, ModelSource,
 };
@@ -88,6 +90,18 @@ impl Worker {
         }
     }
 
+    /// Whether the model may know Chinese: whether it does is not known of models that the visitor
+    /// brings.
+    pub fn knows_chinese(&self) -> bool {
+        match &self.source {
+            ModelSource::Bundled | ModelSource::Files => true,
+            ModelSource::Place(place) => {
+                let known = published().iter().find(|model| model.place() == *place);
+                known.is_none_or(|model| model.chinese)
+            }
+        }
+    }
+
     /// Whether a model is loaded.
     pub fn ready(&self) -> bool {
         self.state == WorkerState::Ready
@@ -159,7 +173,7 @@ impl Worker {
             let error = brief(&error);
             self.gpu_disabled_reason = Some(match error.starts_with("the GPU") {
                 true => error,
-                false => format!("the GPU did not work: {error}"),
+                false => t!("gpu-did-not-work", error = error),
             });
             return Recovery::Restart(None);
         }
@@ -173,28 +187,31 @@ impl Worker {
         let silent = matches!(self.state, WorkerState::Loading { stage: None, .. });
         let on_cpu = silent || self.on_cpu();
         match self.crashes.record(now_ms, self.choice, on_cpu) {
-            RestartAction::Restart => Recovery::Restart(Some(Notice::info(format!(
-                "The worker crashed ({error}) and was restarted automatically. You do not need to do anything."
-            )))),
+            RestartAction::Restart => {
+                Recovery::Restart(Some(Notice::info(t!("worker-restarted", error = error))))
+            }
             RestartAction::RestartOnCpu => {
-                self.gpu_disabled_reason = Some("the GPU failed twice".into());
-                Recovery::Restart(Some(Notice::error(format!(
-                    "The GPU failed twice ({error}), so the page now uses the CPU, which is slower but reliable. Choose “GPU” to try again."
-                ))))
+                self.gpu_disabled_reason = Some(t!("gpu-failed-twice").into());
+                Recovery::Restart(Some(Notice::error(t!("gpu-failed-now-cpu", error = error))))
             }
             RestartAction::GiveUp => {
                 let advice = if silent {
-                    "Check your connection and try again. If that does not help, reload the page."
+                    t!("advice-connection")
                 } else if on_cpu {
-                    "Close other tabs that use a lot of memory, remove very large images and try again."
+                    t!("advice-memory")
                 } else {
-                    "Choose “CPU” under “Device”, or close other tabs that use the GPU and try again."
+                    t!("advice-gpu")
                 };
                 let what = match silent {
-                    true => "could not be started",
-                    false => "crashed twice within a minute",
+                    true => t!("worker-did-not-start"),
+                    false => t!("worker-crashed-twice"),
                 };
-                self.fail(format!("The worker {what} ({error}). {advice}"));
+                self.fail(t!(
+                    "worker-failed",
+                    what = what,
+                    error = error,
+                    advice = advice
+                ));
                 Recovery::GiveUp
             }
         }
@@ -214,7 +231,7 @@ pub fn brief(error: &str) -> String {
         .lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty())
-        .unwrap_or("no reason given");
+        .unwrap_or(t!("no-reason-given"));
     let last = last.trim_end_matches('.');
     match last.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &last[..end]),
@@ -225,6 +242,7 @@ pub fn brief(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::messages::ModelLocation;
 
     #[test]
     fn crash_reports_are_cut_to_what_a_visitor_can_read() {
@@ -245,5 +263,24 @@ mod tests {
         assert!(worker.on_cpu());
         worker.forgive();
         assert_eq!(worker.start(), DeviceChoice::Auto);
+    }
+
+    #[test]
+    fn chinese_is_for_models_that_may_know_it() {
+        let knows = |source| {
+            let mut worker = Worker::new(DeviceChoice::Auto);
+            worker.open_model(source, None);
+            worker.knows_chinese()
+        };
+        let published = |id: &str| {
+            let model = published().iter().find(|model| model.id == id).unwrap();
+            ModelSource::Place(model.place())
+        };
+        assert!(knows(ModelSource::Bundled));
+        assert!(knows(ModelSource::Files));
+        assert!(knows(published("OFA-Sys/chinese-clip-vit-base-patch16")));
+        assert!(!knows(published("timm/vit_base_patch32_clip_224.openai")));
+        let unknown = ModelLocation::parse("somebody/something").unwrap();
+        assert!(knows(ModelSource::Place(unknown)));
     }
 }

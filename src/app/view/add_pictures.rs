@@ -7,6 +7,7 @@ use super::live::{LiveCard, LiveSource};
 use crate::app::controller::App;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::sample::Sample;
+use crate::app::i18n::{self, t};
 
 /// The place that says what to do: a large one on an empty page.
 #[component]
@@ -49,14 +50,14 @@ pub fn AddPictures(app: App) -> impl IntoView {
                     <PictureIcon />
                 </Show>
                 <h2 id="add-title">
-                    <Show when=move || empty.get() fallback=|| "Add more images">
-                        <span class="if-mouse">"Drop an image anywhere"</span>
-                        <span class="if-touch">"Add an image"</span>
+                    <Show when=move || empty.get() fallback=|| t!("add-more-images")>
+                        <span class="if-mouse">{t!("drop-anywhere")}</span>
+                        <span class="if-touch">{t!("add-an-image")}</span>
                     </Show>
                 </h2>
                 <p class="ways">
                     <label class="button" for="file-input">
-                        "Choose images"
+                        {t!("choose-images")}
                     </label>
                     <input
                         node_ref=input
@@ -66,7 +67,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
                         type="file"
                         multiple
                         accept=ACCEPT
-                        aria-label="Choose images"
+                        aria-label=t!("choose-images")
                         on:change=picked
                     />
                     <button
@@ -76,10 +77,10 @@ pub fn AddPictures(app: App) -> impl IntoView {
                         data-testid="live-camera"
                         on:click=move |_| source.set(Some(LiveSource::Camera))
                     >
-                        "Use the camera"
+                        {t!("use-camera")}
                     </button>
                     <label class="button secondary" for="video-input">
-                        "Choose a video"
+                        {t!("choose-video")}
                     </label>
                     <input
                         node_ref=video_input
@@ -88,18 +89,18 @@ pub fn AddPictures(app: App) -> impl IntoView {
                         class="sr-only"
                         type="file"
                         accept="video/*"
-                        aria-label="Choose a video"
+                        aria-label=t!("choose-video")
                         on:change=picked_video
                     />
                     <span class="if-mouse">
-                        {move || if empty.get() { "or paste with " } else { "drop them, or paste with " }}
+                        {move || if empty.get() { t!("or-paste") } else { t!("drop-or-paste") }}
                         <kbd>"Ctrl"</kbd>
                         " "
                         <kbd>"V"</kbd>
                     </span>
                 </p>
                 <Show when=move || empty.get()>
-                    <p class="help">"PNG, JPEG, WebP, GIF, BMP or TIFF, and AVIF or HEIC where this browser reads them. Images never leave this device."</p>
+                    <p class="help">{t!("formats-help")}</p>
                 </Show>
             </div>
             {move || source.get().map(|source| view! { <LiveCard app source close /> })}
@@ -112,9 +113,9 @@ pub fn AddPictures(app: App) -> impl IntoView {
 #[component]
 fn Samples(classify: ClassifyController, empty: Memo<bool>) -> impl IntoView {
     let tile = move |sample: Sample| {
-        let label = format!("Add sample image: {}", sample.alt);
+        let label = t!("add-sample", image = sample.alt(i18n::language()));
         let file = sample.file.clone();
-        let alt = sample.alt.clone();
+        let alt = sample.alt(i18n::language()).to_owned();
         view! {
             <li>
                 <button
@@ -135,10 +136,10 @@ fn Samples(classify: ClassifyController, empty: Memo<bool>) -> impl IntoView {
             <div class="samples">
                 <h3>
                     {move || {
-                        if empty.get() { "No image at hand? Try a sample" } else { "Samples" }
+                        if empty.get() { t!("try-a-sample") } else { t!("samples") }
                     }}
                 </h3>
-                <ul aria-label="Sample images">
+                <ul aria-label=t!("sample-images")>
                     <For
                         each=move || classify.samples.get()
                         key=|sample| sample.file.clone()

@@ -8,6 +8,7 @@ use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::format;
 use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::session::Session;
+use crate::app::i18n::t;
 
 /// What a screen reader is told when answers have come in.
 fn announcement(session: &Session) -> String {
@@ -21,19 +22,23 @@ fn announcement(session: &Session) -> String {
         .filter_map(|picture| {
             let top = session.pictures.answer_of(picture)?.iter().next()?;
             if session.fit(picture).is_some_and(|(rejected, _)| rejected) {
-                return Some(format!("{}: none fits well.", picture.name));
+                return Some(t!("none-fits-said", name = picture.name));
             }
-            Some(format!(
-                "{}: {}, {}.",
-                picture.name,
-                top.label,
-                format::percent(top.probability)
+            Some(t!(
+                "answer-said",
+                name = picture.name,
+                label = top.label,
+                percent = format::percent(top.probability)
             ))
         })
         .take(3)
         .collect::<Vec<_>>()
         .join(" ");
-    format!("{} classified. {tops}", format::count(answered, "image"))
+    t!(
+        "classified",
+        images = t!("images", count = answered),
+        answers = tops
+    )
 }
 
 /// All pictures, with the tools that act on all of them.
@@ -53,11 +58,11 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
             </p>
             <Show
                 when=move || { total.get() > 0 }
-                fallback=|| view! { <h2 id="answers-title" class="sr-only">"Results"</h2> }
+                fallback=|| view! { <h2 id="answers-title" class="sr-only">{t!("results")}</h2> }
             >
                 <div class="answers-head">
                     <h2 id="answers-title">
-                        "Results" <span class="count">{move || total.get().to_string()}</span>
+                        {t!("results")} <span class="count">{move || total.get().to_string()}</span>
                     </h2>
                     <div class="tools">
                         <label class="tick">
@@ -69,7 +74,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                                     classify.similarity.set(event_target_checked(&event));
                                 }
                             />
-                            <span>"Show cosine similarity"</span>
+                            <span>{t!("show-cosine")}</span>
                         </label>
                         <label class="tick">
                             <input
@@ -84,7 +89,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                                     });
                                 }
                             />
-                            <span>"Say when none fits"</span>
+                            <span>{t!("say-when-none-fits")}</span>
                         </label>
                         <Show when=move || any_answer.get()>
                             <button
@@ -93,13 +98,13 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                                 data-testid="download-csv"
                                 on:click=move |_| classify.save_csv()
                             >
-                                "Download results (CSV)"
+                                {t!("download-results-csv")}
                             </button>
                             <button
                                 type="button"
                                 class="quiet"
                                 data-testid="download-json"
-                                aria-label="Download results as JSON"
+                                aria-label=t!("download-results-json")
                                 on:click=move |_| classify.save_json()
                             >
                                 "JSON"
@@ -111,7 +116,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                             data-testid="images-clear"
                             on:click=move |_| classify.run(Session::remove_all)
                         >
-                            "Remove all"
+                            {t!("remove-all")}
                         </button>
                     </div>
                 </div>
@@ -120,12 +125,12 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                 </Show>
                 <Show when=move || any_answer.get()>
                     <p class="help" data-testid="answers-help">
-                        "Click a label to see where in the image it fits."
+                        {t!("click-a-label")}
                         {move || {
                             independent
                                 .get()
                                 .then_some(
-                                    " This model gives each label a probability of its own: they do not add up to 100 %.",
+                                    t!("independent-help"),
                                 )
                         }}
                     </p>
@@ -145,14 +150,14 @@ fn Threshold(
 ) -> impl IntoView {
     let percent = move || (100.0 * rejection.get().threshold(independent.get())).round();
     let meaning = move || match independent.get() {
-        true => "An image fits if the probability of a label reaches this.",
+        true => t!("fits-by-probability"),
         false => {
-            "An image fits if the labels get this share of the probability, against some 1,400 everyday words."
+            t!("fits-by-share")
         }
     };
     view! {
         <div class="threshold">
-            <label for="reject-threshold">"Least fit"</label>
+            <label for="reject-threshold">{t!("least-fit")}</label>
             <input
                 id="reject-threshold"
                 data-testid="reject-threshold"
@@ -161,7 +166,7 @@ fn Threshold(
                 max="100"
                 step="1"
                 aria-describedby="reject-meaning"
-                aria-valuetext=move || format!("{} %", percent())
+                aria-valuetext=move || t!("percent", value = percent())
                 prop:value=move || percent().to_string()
                 on:input=move |event| {
                     if let Ok(percent) = event_target_value(&event).parse::<f32>() {
@@ -171,7 +176,7 @@ fn Threshold(
                     }
                 }
             />
-            <output for="reject-threshold">{move || format!("{} %", percent())}</output>
+            <output for="reject-threshold">{move || t!("percent", value = percent())}</output>
             <p id="reject-meaning" class="help">{meaning}</p>
         </div>
     }

@@ -10,6 +10,7 @@ use crate::app::domain::ranking::{RankedLabel, Ranking};
 use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::session::Session;
 use crate::app::domain::worker::WorkerState;
+use crate::app::i18n::{self, t};
 use crate::engine::messages::ImageId;
 use crate::zero_shot::HEAT_COLOURS;
 
@@ -32,23 +33,23 @@ fn card_status(session: &Session, picture: &Picture) -> &'static str {
     let current = session.pictures.answer_of(picture).is_some();
     match (&picture.state, &session.worker.state) {
         (PictureState::Failed { .. }, _) => "",
-        (PictureState::Cancelled, _) => "Cancelled.",
+        (PictureState::Cancelled, _) => t!("cancelled"),
         (_, _) if current => "",
-        (_, WorkerState::Failed(_) | WorkerState::Stopped) => "Waiting: no model is loaded.",
+        (_, WorkerState::Failed(_) | WorkerState::Stopped) => t!("waiting-no-model"),
         (PictureState::Waiting | PictureState::Sent, WorkerState::Loading { .. }) => {
-            "Waiting for the model…"
+            t!("waiting-for-model")
         }
-        (PictureState::Waiting | PictureState::Sent, WorkerState::Ready) => "Queued…",
-        (PictureState::Encoding, _) => "Encoding the image…",
+        (PictureState::Waiting | PictureState::Sent, WorkerState::Ready) => t!("queued"),
+        (PictureState::Encoding, _) => t!("encoding-image"),
         (PictureState::Encoded, _) => {
             if session.question.asked.is_none() {
-                "Encoded. Add a label to classify it."
+                t!("encoded-no-label")
             } else if session.question.error.is_some() {
                 ""
             } else if session.question.cancelled() {
-                "Cancelled before it was classified."
+                t!("cancelled-before")
             } else {
-                "Comparing with the labels…"
+                t!("comparing")
             }
         }
     }
@@ -157,7 +158,7 @@ pub fn Card(
             let Some((width, height)) = p.as_ref().and_then(|p| p.size) else {
                 return String::new();
             };
-            format!("{width} × {height} pixels")
+            t!("pixels", width = width, height = height)
         })
     };
     let timing = move || {
@@ -166,12 +167,7 @@ pub fn Card(
             .map(|timing| {
                 view! {
                     <p class="timing" data-testid="timing">
-                        {format!(
-                            "Preprocessed in {}, encoded in {} on {}",
-                            format::milliseconds(timing.preprocess_ms),
-                            format::milliseconds(timing.encode_ms),
-                            timing.device,
-                        )}
+                        {t!("timing", preprocess = format::milliseconds(timing.preprocess_ms), encode = format::milliseconds(timing.encode_ms), device = i18n::foreign(&timing.device))}
                     </p>
                 }
             })
@@ -182,10 +178,10 @@ pub fn Card(
             <button
                 type="button"
                 class="button secondary small"
-                aria-label=shared_name.with_value(|name| format!("Try {name} again"))
+                aria-label=shared_name.with_value(|name| t!("try-image-again", name = name))
                 on:click=move |_| classify.run(|session| session.retry(id))
             >
-                "Try again"
+                {t!("try-again")}
             </button>
         }
     };
@@ -234,8 +230,8 @@ pub fn Card(
                         <p class="facts">{facts}</p>
                     </div>
                     <RemoveButton
-                        label=format!("Remove {name}")
-                        title="Remove"
+                        label=t!("remove-image", name = name)
+                        title=t!("remove")
                         testid="image-remove"
                         remove=move || classify.run(|session| session.remove(id))
                     />
@@ -247,7 +243,7 @@ pub fn Card(
                             view! {
                                 <div class="card-error">
                                     <p data-testid="error" role="alert">
-                                        {error}
+                                        {i18n::error(&error)}
                                     </p>
                                     {again.then(retry)}
                                 </div>
@@ -309,7 +305,7 @@ fn RankingList(
             class:stale=move || stale.get()
             data-testid="ranking"
             data-stale=move || stale.get().to_string()
-            aria-label=format!("Labels for {name}, most likely first")
+            aria-label=t!("labels-for", name = name)
             aria-busy=move || stale.get().to_string()
         >
             {rows}
@@ -324,9 +320,9 @@ fn RankingList(
             >
                 {move || {
                     if unfolded.get() {
-                        format!("Show the top {FOLDED}")
+                        t!("show-top", FOLDED = FOLDED)
                     } else {
-                        format!("Show all {total}")
+                        t!("show-all-labels", total = total)
                     }
                 }}
             </button>
@@ -338,16 +334,17 @@ fn RankingList(
 fn heat_text(heat: &Heat) -> String {
     let label = &heat.label;
     match &heat.state {
-        HeatState::Asked => format!("Looking for “{label}”…"),
+        HeatState::Asked => t!("looking-for", label = label),
         HeatState::Shown(peak) => {
             let percent = |share: f64| (100.0 * share).round();
-            format!(
-                "Where “{label}” fits. Best at {} % from the left and {} % from the top.",
-                percent(peak.x),
-                percent(peak.y)
+            t!(
+                "where-it-fits",
+                label = label,
+                x = percent(peak.x),
+                y = percent(peak.y)
             )
         }
-        HeatState::Failed(error) => format!("“{label}” could not be located: {error}."),
+        HeatState::Failed(error) => t!("not-located", label = label, error = i18n::foreign(error)),
     }
 }
 
@@ -369,9 +366,9 @@ fn HeatLegend(classify: ClassifyController, id: ImageId, heat: Heat) -> impl Int
                 .then(|| {
                     view! {
                         <p class="heat-scale" aria-hidden="true">
-                            <span>"less"</span>
+                            <span>{t!("less")}</span>
                             <span class="heat-colours" style=scale></span>
-                            <span>"more"</span>
+                            <span>{t!("more")}</span>
                         </p>
                         <button
                             type="button"
@@ -379,7 +376,7 @@ fn HeatLegend(classify: ClassifyController, id: ImageId, heat: Heat) -> impl Int
                             data-testid="heat-save"
                             on:click=move |_| classify.run(|session| session.save_heat(id))
                         >
-                            "Save PNG"
+                            {t!("save-png")}
                         </button>
                     }
                 })}
@@ -420,21 +417,21 @@ fn row(
             <button
                 type="button"
                 class="row-label"
-                title="Show where in the image"
+                title=t!("show-where")
                 aria-pressed=move || pressed().to_string()
             >
                 {label.clone()}
             </button>
             <Show when=move || similarity.get()>
-                <span class="row-cosine" title="Cosine similarity of image and label">
-                    <span class="sr-only">"cosine similarity "</span>
+                <span class="row-cosine" title=t!("cosine-of-image-and-label")>
+                    <span class="sr-only">{t!("cosine-before")}</span>
                     {format!("{cosine:.3}")}
                 </span>
             </Show>
             <span
                 class="row-percent"
                 role="meter"
-                aria-label="probability"
+                aria-label=t!("probability")
                 aria-valuemin="0"
                 aria-valuemax="100"
                 aria-valuenow=format!("{:.1}", probability * 100.0)

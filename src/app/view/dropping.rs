@@ -16,6 +16,7 @@ use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::ClassId;
+use crate::app::i18n::t;
 use crate::library::is_image_name;
 
 /// What the file dialog offers.
@@ -130,9 +131,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         }
         event.prevent_default();
         if files.is_empty() {
-            app.notices.notify(Notice::error(
-                "That was a link, not an image file. Save the image and drop the file, or copy the image and paste it here.",
-            ));
+            app.notices.notify(Notice::error(t!("dropped-a-link")));
         } else {
             add_dropped(app.classify, files);
         }
@@ -168,7 +167,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
 
     view! {
         <div class="drop-overlay" class:shown=move || dragging.get() aria-hidden="true">
-            <p>"Drop to add"</p>
+            <p>{t!("drop-to-add")}</p>
         </div>
     }
 }

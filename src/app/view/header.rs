@@ -1,14 +1,18 @@
 //! The head of the page: its promise, where it runs, how far it is.
 
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
 use super::widgets::{Failure, ProgressBar};
+use crate::app::controller::App;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::storage;
 use crate::app::domain::format;
 use crate::app::domain::question::PromptStatus;
 use crate::app::domain::session::Session;
 use crate::app::domain::worker::WorkerState;
+use crate::app::i18n::{self, Language, t};
 use crate::engine::messages::{DeviceChoice, LoadStage, ModelInfo, ModelSource};
 
 /// Value of `data-state`: what kind of state the worker is in.
@@ -30,18 +34,18 @@ pub fn status_parts(session: &Session) -> [String; 3] {
         (WorkerState::Loading { stage, done, total }, _) => alone(
             loading_text(*stage, *done, *total, on_cpu) + &speed_text(session, *stage, *total),
         ),
-        (WorkerState::Failed(_), _) => alone("Not running".into()),
-        (WorkerState::Stopped, _) => alone("Loading cancelled".into()),
-        (WorkerState::Ready, None) => alone("Running".into()),
+        (WorkerState::Failed(_), _) => alone(t!("not-running").into()),
+        (WorkerState::Stopped, _) => alone(t!("loading-cancelled").into()),
+        (WorkerState::Ready, None) => alone(t!("running").into()),
         (WorkerState::Ready, Some(device)) => {
             let gave_up = session.worker.gpu_disabled_reason.as_deref();
             let reason = gave_up.unwrap_or(&device.reason);
             let reason = if reason.is_empty() {
                 String::new()
             } else {
-                format!(": {reason}")
+                t!("device-reason", reason = i18n::foreign(reason))
             };
-            ["Running on ".into(), device.name.clone(), reason]
+            [t!("running-on").into(), i18n::foreign(&device.name), reason]
         }
     }
 }
@@ -57,21 +61,21 @@ fn spoken_status(session: &Session) -> String {
 
 fn loading_text(stage: Option<LoadStage>, done: u64, total: u64, on_cpu: bool) -> String {
     match stage {
-        None => "Starting…".into(),
-        Some(LoadStage::Device) if on_cpu => "Preparing the CPU…".into(),
-        Some(LoadStage::Device) => "Looking for a GPU…".into(),
+        None => t!("starting").into(),
+        Some(LoadStage::Device) if on_cpu => t!("preparing-cpu").into(),
+        Some(LoadStage::Device) => t!("looking-for-gpu").into(),
         Some(LoadStage::Download) if total > 0 => {
-            format!(
-                "Loading the model: {} of {}",
-                format::bytes(done),
-                format::bytes(total)
+            t!(
+                "loading-model-of",
+                done = format::bytes(done),
+                total = format::bytes(total)
             )
         }
         Some(LoadStage::Download) if done > 0 => {
-            format!("Loading the model: {}", format::bytes(done))
+            t!("loading-model-so-far", done = format::bytes(done))
         }
-        Some(LoadStage::Download) => "Loading the model…".into(),
-        Some(LoadStage::WarmUp) => "Warming up: the first run takes longer…".into(),
+        Some(LoadStage::Download) => t!("loading-model").into(),
+        Some(LoadStage::WarmUp) => t!("warming-up").into(),
     }
 }
 
@@ -91,18 +95,18 @@ fn speed_text(session: &Session, stage: Option<LoadStage>, total: u64) -> String
 /// What a loaded model is busy with.
 fn work_text(session: &Session) -> String {
     if session.cancelling {
-        return "Cancelling…".into();
+        return t!("cancelling").into();
     }
     if let PromptStatus::Pending {
         done,
         total: total @ 1..,
     } = session.question.prompts
     {
-        return format!("Encoding prompts: {done} of {total}");
+        return t!("encoding-prompts-of", done = done, total = total);
     }
     match session.pictures.pending() {
-        0 => "Encoding prompts…".into(),
-        left => format!("{} left", format::count(left, "image")),
+        0 => t!("encoding-prompts").into(),
+        left => t!("images-left", images = t!("images", count = left)),
     }
 }
 
@@ -136,33 +140,36 @@ fn progress(session: &Session) -> Option<f64> {
 
 /// The model in one line.
 fn model_text(model: &ModelInfo) -> String {
-    format!(
-        "{} · {} · {} · {} weights · {} × {} pixel input",
-        model.name,
-        format::parameters(model.parameters),
-        format::bytes(model.bytes),
-        model.precision,
-        model.image_size,
-        model.image_size,
+    t!(
+        "model-facts",
+        name = model.name,
+        parameters = format::parameters(model.parameters),
+        bytes = format::bytes(model.bytes),
+        precision = model.precision,
+        width = model.image_size,
+        height = model.image_size
     ) + match model.independent {
-        true => " · a probability for each label by itself",
+        true => t!("model-independent"),
         false => "",
     }
 }
 
-/// Name, promise, theme.
+/// Name, promise, language, theme.
 #[component]
-pub fn Header() -> impl IntoView {
+pub fn Header(app: App) -> impl IntoView {
     view! {
         <header class="top">
             <div class="brand">
                 <Logo />
-                <h1>"CLIP in your browser"</h1>
+                <h1>{t!("title")}</h1>
             </div>
-            <ThemeButton />
+            <div class="switches">
+                <LanguageButton app />
+                <ThemeButton />
+            </div>
             <p class="promise">
-                "Drop an image, enter some labels and see which fits best. "
-                <strong>"Nothing is uploaded"</strong> ": everything runs on your own GPU or CPU."
+                {t!("promise-what")}
+                <strong>{t!("promise-local")}</strong> {t!("promise-where")}
             </p>
         </header>
     }
@@ -185,6 +192,39 @@ fn Logo() -> impl IntoView {
 
 fn root() -> Option<web_sys::Element> {
     web_sys::window()?.document()?.document_element()
+}
+
+/// Button with the name of the other language.
+#[component]
+fn LanguageButton(app: App) -> impl IntoView {
+    const ID: &str = "language";
+    let other = match i18n::language() {
+        Language::English => Language::Chinese,
+        Language::Chinese => Language::English,
+    };
+    let switch = move |_| {
+        app.choose_language(other);
+        // The page is drawn anew, and with it the button that has the focus.
+        request_animation_frame(|| {
+            let button = document().get_element_by_id(ID);
+            if let Some(button) = button.and_then(|button| button.dyn_into::<HtmlElement>().ok()) {
+                let _ = button.focus();
+            }
+        });
+    };
+    view! {
+        <button
+            type="button"
+            id=ID
+            class="quiet"
+            data-testid="language"
+            lang=other.tag()
+            title=t!("change-language")
+            on:click=switch
+        >
+            {other.name()}
+        </button>
+    }
 }
 
 #[component]
@@ -212,8 +252,8 @@ fn ThemeButton() -> impl IntoView {
             class="icon theme"
             data-testid="theme"
             aria-pressed=move || dark.get().to_string()
-            aria-label="Dark theme"
-            title="Toggle dark theme"
+            aria-label=t!("dark-theme")
+            title=t!("toggle-dark-theme")
             on:click=switch
         >
             <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
@@ -267,7 +307,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
     let offer_cpu = Memo::new(move |_| session.with(|s| s.worker.choice == DeviceChoice::Gpu));
 
     view! {
-        <section class="engine" aria-label="Model and device" data-testid="worker-state" data-state=state>
+        <section class="engine" aria-label=t!("model-and-device") data-testid="worker-state" data-state=state>
             <div class="engine-row">
                 <p class="status">
                     <span class="lamp" aria-hidden="true"></span>
@@ -288,7 +328,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             data-testid="resume"
                             on:click=move |_| classify.run(Session::resume)
                         >
-                            "Resume"
+                            {t!("resume")}
                         </button>
                     </Show>
                     <Show when=move || state.get() == "stopped">
@@ -298,7 +338,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             data-testid="try-again"
                             on:click=move |_| classify.run(Session::start_over)
                         >
-                            "Load the model"
+                            {t!("load-the-model")}
                         </button>
                     </Show>
                     <Show when=move || can_cancel.get()>
@@ -308,13 +348,13 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             data-testid="cancel"
                             on:click=move |_| classify.run(Session::cancel)
                         >
-                            {move || if cancelling.get() { "Stop now" } else { "Cancel" }}
+                            {move || if cancelling.get() { t!("stop-now") } else { t!("cancel") }}
                         </button>
                     </Show>
                     <Show when=move || on_cpu.get()>
                         <label
                             class="device"
-                            title="Faster on the CPU, but slightly less accurate: probabilities may change by a few hundredths. Turn it off for training."
+                            title=t!("int8-help")
                         >
                             <input
                                 type="checkbox"
@@ -322,11 +362,11 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                 prop:checked=move || session.with(|s| s.worker.int8)
                                 on:change=move |event| classify.choose_int8(event_target_checked(&event))
                             />
-                            <span>"8-bit weights (faster)"</span>
+                            <span>{t!("int8")}</span>
                         </label>
                     </Show>
                     <label class="device">
-                        <span>"Device"</span>
+                        <span>{t!("device")}</span>
                         <select
                             data-testid="device-select"
                             on:change=move |event| classify.choose(choice_of(&event_target_value(&event)))
@@ -358,7 +398,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
             <Show when=move || working.get()>
                 <ProgressBar
                     class="progress"
-                    label="Progress"
+                    label=t!("progress")
                     share=bar
                     text=Signal::derive(move || {
                         let work = work.get();
@@ -379,7 +419,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                         data-testid="try-again"
                                         on:click=move |_| classify.run(Session::start_over)
                                     >
-                                        "Try again"
+                                        {t!("try-again")}
                                     </button>
                                     {(!bundled.get())
                                         .then(|| {
@@ -389,7 +429,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                                     class="button secondary"
                                                     on:click=move |_| classify.open_place(None, None)
                                                 >
-                                                    "Use the bundled model"
+                                                    {t!("use-bundled")}
                                                 </button>
                                             }
                                         })}
@@ -402,7 +442,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                                     class="button secondary"
                                                     on:click=move |_| classify.choose(DeviceChoice::Cpu)
                                                 >
-                                                    "Use the CPU"
+                                                    {t!("use-cpu")}
                                                 </button>
                                             }
                                         })}
@@ -430,7 +470,7 @@ fn choice_value(choice: DeviceChoice) -> &'static str {
 
 fn choice_text(choice: DeviceChoice) -> &'static str {
     match choice {
-        DeviceChoice::Auto => "Auto",
+        DeviceChoice::Auto => t!("auto"),
         DeviceChoice::Gpu => "GPU",
         DeviceChoice::Cpu => "CPU",
     }

@@ -5,8 +5,9 @@ use web_sys::{ClipboardEvent, KeyboardEvent};
 
 use super::widgets::CloseIcon;
 use crate::app::controller::classify::ClassifyController;
-use crate::app::domain::labels::{duplicates_hint, parse, split_typed};
+use crate::app::domain::labels::{SEPARATORS, duplicates_hint, is_chinese, parse, split_typed};
 use crate::app::domain::session::Session;
+use crate::app::i18n::t;
 
 /// The panel with the chips.
 #[component]
@@ -62,7 +63,7 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
             .clipboard_data()
             .and_then(|data| data.get_data("text/plain").ok())
             .unwrap_or_default();
-        if text.contains([',', '\n']) {
+        if text.contains(SEPARATORS) || text.contains('\n') {
             event.prevent_default();
             add(&text);
         }
@@ -71,22 +72,28 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
     // Whether the model gives each label a probability of its own.
     let independent = move || classify.session.with(Session::independent);
     let labels = classify.labels;
+    let not_understood = move || {
+        labels.with(|labels| labels.iter().any(|label| is_chinese(label)))
+            && classify
+                .session
+                .with(|session| !session.worker.knows_chinese())
+    };
     let total = move || labels.with(Vec::len);
     view! {
         <section class="panel labels" aria-labelledby="labels-title">
             <div class="panel-head">
                 <h2 id="labels-title">
-                    "Labels" <span class="count">{move || total().to_string()}</span>
+                    {t!("labels")} <span class="count">{move || total().to_string()}</span>
                 </h2>
                 <Show when=move || { total() > 0 }>
                     <button
                         type="button"
                         class="quiet"
                         data-testid="copy-link"
-                        title="A link that opens this page with these labels, prompt templates and model"
+                        title=t!("copy-link-help")
                         on:click=move |_| classify.copy_link()
                     >
-                        "Copy link"
+                        {t!("copy-link")}
                     </button>
                     <button
                         type="button"
@@ -97,7 +104,7 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                             focus();
                         }
                     >
-                        "Clear all"
+                        {t!("clear-all")}
                     </button>
                 </Show>
             </div>
@@ -110,9 +117,9 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                     autocomplete="off"
                     autocapitalize="none"
                     enterkeyhint="done"
-                    aria-label="Add a label"
+                    aria-label=t!("add-a-label")
                     aria-describedby="label-help"
-                    placeholder="Add a label"
+                    placeholder=t!("add-a-label")
                     on:keydown=on_key
                     on:input=on_input
                     on:paste=on_paste
@@ -125,11 +132,11 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                         focus();
                     }
                 >
-                    "Add"
+                    {t!("add")}
                 </button>
             </div>
             <p id="label-help" class="help">
-                "Any words or phrases. Press Enter or comma to add a label, or paste a list."
+                {t!("labels-help")}
             </p>
             <p class="hint" aria-live="polite" data-testid="label-hint">
                 {move || {
@@ -138,15 +145,16 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                         return hint;
                     }
                     match total() {
-                        0 => "Add at least one label to classify images.".into(),
+                        0 => t!("no-labels").into(),
                         1 if !independent() => {
-                            "With one label the probability is always 100 %. Add another to compare.".into()
+                            t!("one-label").into()
                         }
+                        _ if not_understood() => t!("model-without-chinese").into(),
                         _ => String::new(),
                     }
                 }}
             </p>
-            <ul class="chips" aria-label="Labels">
+            <ul class="chips" aria-label=t!("labels")>
                 <For
                     each=move || labels.get()
                     key=|label| label.clone()
@@ -164,8 +172,8 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                                 <span>{name.clone()}</span>
                                 <button
                                     type="button"
-                                    aria-label=format!("Remove label {name}")
-                                    title="Remove"
+                                    aria-label=t!("remove-label", name = name)
+                                    title=t!("remove")
                                     on:click=remove
                                 >
                                     <CloseIcon />
@@ -182,7 +190,7 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                     data-testid="labels-suggest"
                     on:click=move |_| classify.suggest_labels()
                 >
-                    "Suggest labels"
+                    {t!("suggest-labels")}
                 </button>
             </Show>
         </section>

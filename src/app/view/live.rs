@@ -15,6 +15,7 @@ use crate::app::domain::live::rate_text;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{Class, ClassId};
+use crate::app::i18n::t;
 
 /// The camera is switched off when the page is out of sight for longer.
 const LONGEST_OUT_OF_SIGHT: Duration = Duration::from_secs(10);
@@ -109,7 +110,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         }
         if unplugged() && problem.with_untracked(String::is_empty) {
             running.set(false);
-            problem.set("The camera is gone. Connect it, then stop this and start again.".into());
+            problem.set(t!("camera-gone").into());
         }
         true
     });
@@ -124,7 +125,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         if is_camera && hidden() {
             let check = move || {
                 if here() && hidden() {
-                    let text = "The camera was switched off, since the page was out of sight.";
+                    let text = t!("camera-off");
                     notices.notify(Notice::info(text.to_owned()));
                     close.run(());
                 }
@@ -147,7 +148,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         (classify.session).with(|session| live.with(|live| live.status(session)))
     });
     let rate = Memo::new(move |_| match paused.get() {
-        true => "Paused".into(),
+        true => t!("paused").into(),
         false => (live.with(|live| live.images_per_second())).map_or(String::new(), rate_text),
     });
     let none_fits = Memo::new(move |_| {
@@ -198,7 +199,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                 <span
                     class="row-percent"
                     role="meter"
-                    aria-label=format!("probability of {name}")
+                    aria-label=t!("probability-of", name = name)
                     aria-valuemin="0"
                     aria-valuemax="100"
                     aria-valuenow=move || format!("{:.1}", probability() * 100.0)
@@ -225,24 +226,24 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                     playsinline
                     controls=!is_camera
                     prop:muted=true
-                    aria-label=if is_camera { "Camera preview" } else { "Video" }
+                    aria-label=if is_camera { t!("camera-preview") } else { t!("video") }
                     on:play=move |_| paused.set(false)
                     on:pause=move |_| paused.set(true)
                     on:error=move |_| {
                         running.set(false);
                         problem.set(
-                            "This video cannot be played: it is damaged, or of a format that this browser does not know. Try an MP4 (H.264) or WebM file."
+                            t!("video-not-playable")
                                 .into(),
                         );
                     }
                 ></video>
                 <Show when=move || !running.get() && problem.with(String::is_empty)>
-                    <p class="help">"Allow access to the camera."</p>
+                    <p class="help">{t!("allow-camera")}</p>
                 </Show>
             </div>
             <div class="live-body">
                 <div class="live-head">
-                    <h2 id="live-title">{if is_camera { "Camera" } else { "Video" }}</h2>
+                    <h2 id="live-title">{if is_camera { t!("camera") } else { t!("video") }}</h2>
                     <p class="facts" data-testid="live-rate">
                         {move || rate.get()}
                     </p>
@@ -266,7 +267,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                     class:stale=move || !status.get().is_empty()
                     data-testid="live-ranking"
                     data-question=question
-                    aria-label="Probabilities of the labels"
+                    aria-label=t!("label-probabilities")
                 >
                     <For each=move || shown.get() key=Clone::clone children=row />
                 </ul>
@@ -280,7 +281,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                         data-testid="live-stop"
                         on:click=move |_| close.run(())
                     >
-                        "Stop"
+                        {t!("stop")}
                     </button>
                     <button
                         type="button"
@@ -288,10 +289,10 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                         data-testid="live-keep"
                         disabled=move || !running.get()
                         on:click=move |_| {
-                            take(Destination::Pictures, "Image added to the results.".into());
+                            take(Destination::Pictures, t!("image-kept").into());
                         }
                     >
-                        "Keep this image"
+                        {t!("keep-image")}
                     </button>
                     <AddToClass
                         classes=Memo::new(move |_| {
@@ -304,7 +305,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
                         })
                         running
                         add=Callback::new(move |class: Class| {
-                            let text = format!("Image added to the class {}.", name_of(&class));
+                            let text = t!("image-added", class = name_of(&class));
                             take(Destination::Class(class.id), text);
                         })
                     />
@@ -346,11 +347,11 @@ fn AddToClass(
                         }
                     }
                 >
-                    "Add to class"
+                    {t!("add-to-class")}
                 </button>
                 <select
                     data-testid="live-class"
-                    aria-label="Class to add the image to"
+                    aria-label=t!("class-to-add-to")
                     on:change=move |event| chosen.set(event_target_value(&event).parse().ok())
                 >
                     <For
@@ -376,7 +377,7 @@ fn AddToClass(
 
 fn name_of(class: &Class) -> &str {
     match class.name.as_str() {
-        "" => "without a name",
+        "" => t!("without-name"),
         name => name,
     }
 }

@@ -32,6 +32,7 @@ use leptos::prelude::*;
 use crate::app::controller::App;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::session::TrainingSession;
+use crate::app::i18n::t;
 use crate::train::Method;
 
 use add_pictures::AddPictures;
@@ -47,11 +48,19 @@ use tabs::Tabs;
 use templates::TemplatePanel;
 use training::{ActiveModelNote, Training};
 
-/// The whole page.
+/// The whole page. In another language it is drawn anew; what the controllers hold stays.
 #[component]
 pub fn Page() -> impl IntoView {
     let app = App::new();
     app.start();
+    move || {
+        app.language.get();
+        view! { <Content app /> }
+    }
+}
+
+#[component]
+fn Content(app: App) -> impl IntoView {
     let App {
         notices,
         classify,
@@ -69,7 +78,7 @@ pub fn Page() -> impl IntoView {
     view! {
         <DropAnywhere app />
         <div class="page">
-            <Header />
+            <Header app />
             <EngineBar classify />
             <Tabs tab training />
             <NoticeList notices />
@@ -125,7 +134,7 @@ pub fn Page() -> impl IntoView {
             </main>
             <footer>
                 <p>
-                    "CLIP compares an image with text prompts and ranks your labels without being trained on them: zero-shot classification. Written in Rust, runs on WebAssembly and WebGPU, needs no server."
+                    {t!("footer")}
                 </p>
             </footer>
         </div>

@@ -8,11 +8,9 @@ use super::dropping::files;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::format;
 use crate::app::domain::session::Session;
+use crate::app::i18n::{self, t};
 use crate::catalogue::{Published, Recommended, published, recommended};
 use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSource};
-
-/// What the bundled model covers.
-const BUNDLED_SCOPE: &str = "The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:";
 
 /// Offer of the model that the page's link was made with.
 #[component]
@@ -28,17 +26,26 @@ pub fn LinkedModel(classify: ClassifyController) -> impl IntoView {
         wanted.get().map(|place| {
             let known = published().iter().find(|model| model.place() == place);
             let name = known.map_or_else(|| place.to_string(), |model| model.name.clone());
-            let size = known.map(|model| format!(", {} download", format::bytes(model.bytes)));
+            let load = match known {
+                Some(model) => {
+                    t!(
+                        "load-linked-bytes",
+                        name = name,
+                        bytes = format::bytes(model.bytes)
+                    )
+                }
+                None => t!("load-linked", name = name),
+            };
             view! {
-                <aside class="knows" aria-label="Model of the link">
-                    <p>"The link was made with another model. With this one the answers may differ."</p>
+                <aside class="knows" aria-label=t!("model-of-the-link")>
+                    <p>{t!("linked-model")}</p>
                     <button
                         type="button"
                         class="button small"
                         data-testid="load-linked"
                         on:click=move |_| classify.open_place(Some(place.clone()), None)
                     >
-                        {format!("Load {name}{}", size.unwrap_or_default())}
+                        {load}
                     </button>
                 </aside>
             }
@@ -56,8 +63,8 @@ pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
     });
     view! {
         <Show when=move || bundled.get()>
-            <aside class="knows" aria-label="What the bundled model covers">
-                <p>{BUNDLED_SCOPE}</p>
+            <aside class="knows" aria-label=t!("what-bundled-covers")>
+                <p>{t!("bundled-scope")}</p>
                 {recommended()
                     .map(|model| {
                         let place = model.place();
@@ -69,12 +76,7 @@ pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
                                 data-model=model.id.clone()
                                 on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
-                                {format!(
-                                    "{}: {} download, {}",
-                                    short_name(model),
-                                    format::bytes(model.bytes),
-                                    model.merit(),
-                                )}
+                                {t!("recommended-model", name = short_name(model), bytes = format::bytes(model.bytes), merit = i18n::foreign(&model.merit()))}
                             </button>
                         }
                     })
@@ -96,7 +98,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
     view! {
         <details class="panel models" data-testid="models">
             <summary>
-                <span class="summary-title">"Model"</span>
+                <span class="summary-title">{t!("model")}</span>
                 <span class="summary-value" data-testid="model-source">
                     {move || current.get()}
                 </span>
@@ -109,7 +111,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                         data-testid="load-bundled"
                         on:click=move |_| classify.open_place(None, None)
                     >
-                        "Back to the bundled model"
+                        {t!("back-to-bundled")}
                     </button>
                 </p>
             </Show>
@@ -132,8 +134,8 @@ fn short_name(model: &Published) -> &str {
 
 fn source_text(session: &Session) -> String {
     match &session.worker.source {
-        ModelSource::Bundled => "bundled: everyday things".into(),
-        ModelSource::Files => "your files".into(),
+        ModelSource::Bundled => t!("source-bundled").into(),
+        ModelSource::Files => t!("source-files").into(),
         ModelSource::Place(place) => {
             let known = published().iter().find(|model| model.place() == *place);
             known.map_or_else(|| place.to_string(), |model| model.name.clone())
@@ -152,27 +154,20 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                 .session
                 .with(|s| matches!(&s.worker.source, ModelSource::Place(place) if *place == this))
         });
-        let about = [
-            model.id.as_str(),
-            model.license.as_str(),
-            model.note.as_str(),
-        ]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" · ");
-        let facts = format!(
-            "{} · {:.0} M parameters · {} px input",
-            format::bytes(model.bytes),
-            model.parameters as f64 / 1e6,
-            model.image_size,
+        let note = i18n::foreign(&model.note);
+        let about = [model.id.as_str(), model.license.as_str(), note.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" · ");
+        let facts = t!(
+            "published-facts",
+            bytes = format::bytes(model.bytes),
+            parameters = format!("{:.0}", model.parameters as f64 / 1e6),
+            pixels = model.image_size
         );
-        let source = (model.imagenet_top_1).map(|_| {
-            format!(
-                "Zero-shot top-1 accuracy on ImageNet, from {}",
-                model.imagenet_source
-            )
-        });
+        let source =
+            (model.imagenet_top_1).map(|_| t!("imagenet-source", source = model.imagenet_source));
         view! {
             <li class:recommended=model.recommended.is_some() title=about>
                 <p class="published-name">
@@ -180,13 +175,13 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                     {model
                         .recommended
                         .map(|why| match why {
-                            Recommended::SmallDownload => " small download",
-                            Recommended::BestForItsSize => " best for its size",
+                            Recommended::SmallDownload => t!("small-download"),
+                            Recommended::BestForItsSize => t!("best-for-its-size"),
                         })
                         .map(|why| view! { <em>{why}</em> })}
                 </p>
                 <p class="published-facts">
-                    <span title=source>{model.merit()}</span>
+                    <span title=source>{i18n::foreign(&model.merit())}</span>
                     " · "
                     {facts}
                 </p>
@@ -195,11 +190,11 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                     class="quiet"
                     data-testid="load-published"
                     data-model=model.id.clone()
-                    aria-label=format!("Load {}", model.name)
+                    aria-label=t!("load-name", name = model.name)
                     disabled=move || in_use.get()
                     on:click=move |_| classify.open_place(Some(place.clone()), None)
                 >
-                    {move || if in_use.get() { "In use" } else { "Load" }}
+                    {move || if in_use.get() { t!("in-use") } else { t!("load") }}
                 </button>
             </li>
         }
@@ -217,8 +212,8 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
         }
     };
     view! {
-        {list("Published models", general)}
-        {list("Models for one purpose", special)}
+        {list(t!("published-models"), general)}
+        {list(t!("special-models"), special)}
     }
 }
 
@@ -238,7 +233,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 problem.set(String::new());
                 classify.open_place(Some(place), activation.get_untracked());
             }
-            Err(error) => problem.set(error.to_string()),
+            Err(error) => problem.set(i18n::error(&error.to_string())),
         }
     };
     let on_key = move |event: KeyboardEvent| {
@@ -254,14 +249,14 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
         }
     };
     view! {
-        <h3>"Other CLIP models"</h3>
+        <h3>{t!("other-models")}</h3>
         <div class="field-row">
             <input
                 node_ref=input
                 type="text"
                 data-testid="model-input"
-                aria-label="Hugging Face model name, or URL of a .safetensors file or folder"
-                placeholder="owner/name, or https://…/model.safetensors"
+                aria-label=t!("model-input")
+                placeholder=t!("model-input-example")
                 autocomplete="off"
                 autocapitalize="none"
                 spellcheck="false"
@@ -274,7 +269,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 data-testid="model-load"
                 on:click=move |_| load()
             >
-                "Load"
+                {t!("load")}
             </button>
         </div>
         <p class="problem" role="alert" data-testid="model-problem">
@@ -282,7 +277,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
         </p>
         <p class="ways">
             <label class="button secondary small" for="model-files">
-                "Choose model files"
+                {t!("choose-model-files")}
             </label>
             <input
                 node_ref=picker
@@ -294,9 +289,9 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 accept=".safetensors,.json,.txt"
                 on:change=picked
             />
-            <span>"or drop the files or the folder anywhere."</span>
+            <span>{t!("or-drop-model")}</span>
             <label class="device">
-                <span>"Activation if there is no config"</span>
+                <span>{t!("activation")}</span>
                 <select
                     data-testid="activation"
                     on:change=move |event| {
@@ -310,9 +305,9 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                             )
                     }
                 >
-                    <option value="">"Automatic"</option>
-                    <option value="quick_gelu">"QuickGELU (OpenAI)"</option>
-                    <option value="gelu">"GELU (most others)"</option>
+                    <option value="">{t!("automatic")}</option>
+                    <option value="quick_gelu">{t!("quick-gelu")}</option>
+                    <option value="gelu">{t!("gelu")}</option>
                 </select>
             </label>
         </p>
@@ -329,7 +324,7 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
         let place = ModelLocation::parse(&name).ok();
         let size = match model.complete {
             true => format::bytes(model.bytes),
-            false => format!("{} so far", format::bytes(model.bytes)),
+            false => t!("bytes-so-far", bytes = format::bytes(model.bytes)),
         };
         view! {
             <li data-testid="kept-model" data-model=name.clone()>
@@ -343,7 +338,7 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
                                 class="quiet"
                                 on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
-                                {if model.complete { "Load" } else { "Resume download" }}
+                                {if model.complete { t!("load") } else { t!("resume-download") }}
                             </button>
                         }
                     })}
@@ -351,10 +346,10 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
                     type="button"
                     class="quiet"
                     data-testid="kept-delete"
-                    aria-label=format!("Delete {name}")
+                    aria-label=t!("delete-name", name = name)
                     on:click=move |_| classify.run(|session| session.delete_kept(model.model.clone()))
                 >
-                    "Delete"
+                    {t!("delete")}
                 </button>
             </li>
         }
@@ -362,12 +357,12 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
     view! {
         <Show when=move || kept.with(|kept| !kept.is_empty())>
             <h3>
-                "Downloaded models" <span class="count">{move || format::bytes(total())}</span>
+                {t!("downloaded-models")} <span class="count">{move || format::bytes(total())}</span>
             </h3>
             <ul class="kept">
                 <For each=move || kept.get() key=|model| (model.model.clone(), model.bytes) children=row />
             </ul>
-            <p class="help">"Stored in this browser, so they load offline. Deleting a model frees its space."</p>
+            <p class="help">{t!("downloaded-help")}</p>
         </Show>
     }
 }

@@ -5,12 +5,13 @@ use leptos::prelude::*;
 use super::widgets::{NoteList, RemoveButton};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::notices::Notices;
+use crate::app::i18n::{self, t};
 
 /// The region with the notices; each can be dismissed.
 #[component]
 pub fn NoticeList(notices: Notices) -> impl IntoView {
     view! {
-        <div class="notices" role="region" aria-label="Messages" aria-live="polite">
+        <div class="notices" role="region" aria-label=t!("messages") aria-live="polite">
             <For
                 each=move || notices.posted.get()
                 key=|posted| posted.id
@@ -20,11 +21,11 @@ pub fn NoticeList(notices: Notices) -> impl IntoView {
                     view! {
                         <div class="notice" class:error=error>
                             <p data-testid=if error { "error" } else { "notice" }>
-                                {posted.notice.text}
+                                {i18n::error(&posted.notice.text)}
                             </p>
                             <RemoveButton
-                                label="Dismiss this message"
-                                title="Dismiss"
+                                label=t!("dismiss-message")
+                                title=t!("dismiss")
                                 remove=move || notices.dismiss(id)
                             />
                         </div>

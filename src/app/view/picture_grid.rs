@@ -11,6 +11,7 @@ use super::card::{Card, CardContext};
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::grid;
+use crate::app::i18n::t;
 use crate::engine::messages::ImageId;
 
 /// Space between blocks, in pixels, as in www/style.css.
@@ -173,7 +174,7 @@ fn Block(
         <ul
             class="cards block"
             data-block=block.to_string()
-            aria-label=format!("Images from {}", block * grid::BLOCK + 1)
+            aria-label=t!("images-from", number = block * grid::BLOCK + 1)
         >
             <For
                 each=move || pictures.get()

@@ -7,6 +7,7 @@ use crate::app::controller::current_tab::CurrentTab;
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::session::Run;
+use crate::app::i18n::t;
 
 /// The tabs, as the ARIA pattern has them: arrows move between them.
 #[component]
@@ -33,13 +34,13 @@ pub fn Tabs(tab: CurrentTab, training: TrainingController) -> impl IntoView {
     let training = training.session;
     let state = Memo::new(move |_| {
         training.with(|t| match &t.run {
-            Run::Running | Run::Pausing | Run::Stopping => "running",
-            Run::Paused => "paused",
+            Run::Running | Run::Pausing | Run::Stopping => t!("tab-running"),
+            Run::Paused => t!("tab-paused"),
             _ => "",
         })
     });
     view! {
-        <div class="tabs" role="tablist" aria-label="Mode" on:keydown=on_key>
+        <div class="tabs" role="tablist" aria-label=t!("tabs") on:keydown=on_key>
             {buttons
                 .map(|(this, node)| {
                     let shown = move || tab.get() == this;

@@ -5,8 +5,9 @@ use web_sys::KeyboardEvent;
 
 use super::widgets::RemoveButton;
 use crate::app::controller::classify::ClassifyController;
-use crate::app::domain::templates::{TemplateSelection, validate};
-use crate::zero_shot::{PLACEHOLDER, PRESET_TEMPLATES};
+use crate::app::domain::templates::{TemplateSelection, presets, validate};
+use crate::app::i18n::t;
+use crate::zero_shot::PLACEHOLDER;
 
 /// The folded section with all templates.
 #[component]
@@ -38,12 +39,12 @@ pub fn TemplatePanel(classify: ClassifyController) -> impl IntoView {
         book.with(|book| {
             let active = book.active();
             match active.as_slice() {
-                [one] => format!("“{one}”"),
-                many => format!("{} templates averaged", many.len()),
+                [one] => t!("quoted", text = one),
+                many => t!("templates-averaged", count = many.len()),
             }
         })
     };
-    let ready = PRESET_TEMPLATES
+    let ready = presets()
         .into_iter()
         .map(|text| {
             view! {
@@ -70,16 +71,16 @@ pub fn TemplatePanel(classify: ClassifyController) -> impl IntoView {
     view! {
         <details class="panel templates">
             <summary>
-                <span class="summary-title">"Prompt templates"</span>
+                <span class="summary-title">{t!("prompt-templates")}</span>
                 <span class="summary-value" data-testid="template-summary">
                     {summary}
                 </span>
             </summary>
             <p class="help">
-                "CLIP compares an image with text prompts. Each label replaces "
-                <code>{PLACEHOLDER}</code> ". The embeddings of several templates are averaged, which often improves accuracy."
+                {t!("templates-help-before")}
+                <code>{PLACEHOLDER}</code> {t!("templates-help-after")}
             </p>
-            <ul class="template-list" aria-label="Prompt templates">
+            <ul class="template-list" aria-label=t!("prompt-templates")>
                 {ready}
                 <For
                     each=move || custom_ids.get()
@@ -93,15 +94,15 @@ pub fn TemplatePanel(classify: ClassifyController) -> impl IntoView {
                     data-testid="template-input"
                     type="text"
                     autocomplete="off"
-                    aria-label="Add a prompt template"
+                    aria-label=t!("add-template")
                     aria-describedby="template-problem"
                     aria-invalid=move || (!problem.get().is_empty()).then_some("true")
-                    placeholder="A sketch of a {label}."
+                    placeholder=t!("template-example")
                     on:keydown=on_key
                     on:input=move |_| problem.set("")
                 />
                 <button type="button" class="button secondary" on:click=move |_| add()>
-                    "Add"
+                    {t!("add")}
                 </button>
             </div>
             <p
@@ -115,7 +116,7 @@ pub fn TemplatePanel(classify: ClassifyController) -> impl IntoView {
             <p class="hint" aria-live="polite">
                 {move || {
                     book.with(TemplateSelection::is_label_only)
-                        .then_some("No template is selected: each label is used as is.")
+                        .then_some(t!("no-template"))
                 }}
             </p>
         </details>
@@ -140,7 +141,7 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
             <div class="own-row">
                 <input
                     type="checkbox"
-                    aria-label=move || format!("Use template {}", draft.get())
+                    aria-label=move || t!("use-template", template = draft.get())
                     prop:checked=on
                     on:change=move |event| {
                         let on = event_target_checked(&event);
@@ -151,7 +152,7 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
                     type="text"
                     data-testid="template-custom"
                     autocomplete="off"
-                    aria-label="Custom prompt template"
+                    aria-label=t!("custom-template")
                     aria-describedby=problem_id.clone()
                     aria-invalid=move || problem().map(|_| "true")
                     prop:value=move || draft.get()
@@ -162,8 +163,8 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
                     }
                 />
                 <RemoveButton
-                    label=move || format!("Remove template {}", draft.get())
-                    title="Remove"
+                    label=move || t!("remove-template", template = draft.get())
+                    title=t!("remove")
                     remove=move || book.update(|book| book.remove(id))
                 />
             </div>

@@ -1,5 +1,6 @@
 //! Addresses of data sets.
 
+use crate::app::i18n::t;
 use crate::engine::messages::hub_dataset;
 
 /// Data set in CLIP_benchmark's layout on the network.
@@ -38,10 +39,7 @@ impl DatasetAddress {
             || is_page
             || path.len() != rest.map_or(0, str::len)
         {
-            return Err(
-                "Enter the address of a folder with shards: https://host/folder, or hf://datasets/owner/name."
-                    .into(),
-            );
+            return Err(t!("address-wrong").into());
         }
         let name = path
             .trim_end_matches('/')

@@ -20,6 +20,7 @@ pub use results::Results;
 
 use std::collections::BTreeMap;
 
+use crate::app::i18n::t;
 use crate::engine::messages::{
     EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage,
 };
@@ -275,8 +276,7 @@ impl EvaluationSession {
             return match &self.source {
                 DataSource::Disk => {
                     let name = self.data.as_deref().unwrap_or_default();
-                    let error =
-                        format!("Choose “{name}” again: images are not kept from visit to visit.");
+                    let error = t!("choose-again", name = name);
                     self.error = Some((EvaluationTask::Evaluate, error));
                     Vec::new()
                 }
@@ -341,7 +341,7 @@ impl EvaluationSession {
     /// What is wrong with the visitor's class names.
     pub fn names_problem(&self) -> Option<&'static str> {
         let empty = self.names == NameChoice::Written && self.chosen_names().is_empty();
-        empty.then_some("Write one class name a line, that of class 0 first, or choose a file.")
+        empty.then_some(t!("names-missing"))
     }
 
     /// Names of the sets of class names to choose from, with their numbers of classes.
@@ -359,11 +359,11 @@ impl EvaluationSession {
         }
         let written = parse_templates(&self.written);
         if written.is_empty() {
-            return Some("Write one template a line, with {label} where the class goes.".into());
+            return Some(t!("templates-missing").into());
         }
         (written.iter())
             .find(|template| !template.contains(PLACEHOLDER))
-            .map(|template| format!("“{template}” has no {{label}} in it."))
+            .map(|template| t!("template-lacks-label", template = template))
     }
 
     /// Names of the sets of templates to choose from, with their numbers of templates.
@@ -405,7 +405,7 @@ impl EvaluationSession {
             TemplateChoice::Set(name) => format!("{name} ({})", chosen.len()),
             _ => match chosen.as_slice() {
                 [only] => only.clone(),
-                _ => format!("your own ({})", chosen.len()),
+                _ => t!("your-own", count = chosen.len()),
             },
         };
         let sets = compared_sets(&self.sets, &own, &[(name, chosen)]);
@@ -541,10 +541,7 @@ impl EvaluationSession {
             .filter(|_| !self.waiting && self.download.is_none())
         {
             self.end();
-            self.error = Some((
-                task,
-                "The model was loaded anew, which ended this. Start it again.".into(),
-            ));
+            self.error = Some((task, t!("model-loaded-anew").into()));
         }
     }
 
@@ -585,7 +582,7 @@ impl EvaluationSession {
                 if let Some(state) = state.filter(|_| self.data.is_none()) {
                     self.kept = KeptState::parse(&state);
                     if self.kept.is_none() {
-                        let error = "What an earlier visit kept of an evaluation cannot be read any more. Choose the images again.";
+                        let error = t!("kept-unreadable");
                         self.error = Some((EvaluationTask::Evaluate, error.into()));
                     }
                 }
@@ -653,7 +650,7 @@ fn sentence(error: &str) -> String {
     let mut letters = error.chars();
     let first = letters.next().map(|letter| letter.to_uppercase());
     let text: String = first.into_iter().flatten().chain(letters).collect();
-    match text.ends_with(['.', '!', '?']) {
+    match text.ends_with(['.', '!', '?', '。']) {
         true => text,
         false => format!("{text}."),
     }
@@ -664,14 +661,12 @@ pub fn parse_shots(text: &str) -> Result<Vec<Option<u32>>, String> {
     let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
     let shots: Vec<Option<u32>> = parts
         .map(|part| match part.parse() {
-            Ok(0) | Err(_) if part != "all" => {
-                Err(format!("“{part}” is neither a number from 1 on nor “all”."))
-            }
+            Ok(0) | Err(_) if part != "all" => Err(t!("not-a-number", part = part)),
             number => Ok(number.ok()),
         })
         .collect::<Result<_, _>>()?;
     match shots.is_empty() {
-        true => Err("Write numbers of images, such as 1, 2, 4, all.".into()),
+        true => Err(t!("write-numbers").into()),
         false => Ok(shots),
     }
 }
@@ -680,10 +675,10 @@ pub fn parse_shots(text: &str) -> Result<Vec<Option<u32>>, String> {
 pub fn stage_text(progress: &StageProgress) -> String {
     let StageProgress { stage, done, total } = progress;
     match stage {
-        EvaluationStage::Images => format!("Encoding images: {done} of {total}"),
-        EvaluationStage::Prompts => format!("Encoding prompts: {done} of {total}"),
-        EvaluationStage::FewImages => format!("Learning from few images: {done} of {total} fits"),
-        EvaluationStage::Limit => format!("Trying it: {done} of {total} images"),
+        EvaluationStage::Images => t!("encoding-images-of", done = done, total = total),
+        EvaluationStage::Prompts => t!("encoding-prompts-of", done = done, total = total),
+        EvaluationStage::FewImages => t!("learning-of", done = done, total = total),
+        EvaluationStage::Limit => t!("trying-of", done = done, total = total),
     }
 }
 

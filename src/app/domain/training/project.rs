@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::i18n::t;
 use crate::data::Problem;
 use crate::data::{Dataset, file_safe};
 use crate::engine::messages::{PlannedSample, SampleId};
@@ -155,10 +156,10 @@ impl Project {
                 .any(|class| same_name(&class.name, name))
         };
         let mut number = self.classes.len() + 1;
-        while taken(&format!("Class {number}")) {
+        while taken(&t!("class-number", number = number)) {
             number += 1;
         }
-        self.class_named(&format!("Class {number}"))
+        self.class_named(&t!("class-number", number = number))
     }
 
     pub fn rename(&mut self, id: ClassId, name: &str) {

@@ -2,6 +2,7 @@
 
 pub use crate::engine::defaults::{DatasetStats, steps, training_settings as defaults};
 
+use crate::app::i18n::t;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
 
@@ -17,11 +18,11 @@ pub const METHODS: [Method; 5] = [
 /// Title of a method.
 pub fn title(method: Method) -> &'static str {
     match method {
-        Method::Probe => "Linear probe",
-        Method::Adapter => "Few-shot adapter",
-        Method::Lora => "LoRA",
-        Method::Full => "Full fine-tuning",
-        Method::Pretrain => "Pre-training from scratch",
+        Method::Probe => t!("probe"),
+        Method::Adapter => t!("adapter"),
+        Method::Lora => t!("lora"),
+        Method::Full => t!("full"),
+        Method::Pretrain => t!("pretrain"),
     }
 }
 
@@ -29,19 +30,19 @@ pub fn title(method: Method) -> &'static str {
 pub fn about(method: Method) -> &'static str {
     match method {
         Method::Probe => {
-            "A linear classifier on frozen image features. Works best with 16 or more images per class."
+            t!("probe-about")
         }
         Method::Adapter => {
-            "Starts from the zero-shot classifier and corrects it. Works even with one image per class."
+            t!("adapter-about")
         }
         Method::Lora => {
-            "Low-rank updates to the attention layers, saved as a small file. For captions, or for images unlike the training data of the model."
+            t!("lora-about")
         }
         Method::Full => {
-            "Trains the whole model or parts of it. For thousands of images; the model may forget what it knew."
+            t!("full-about")
         }
         Method::Pretrain => {
-            "Trains a small model from random weights, to see how it works. A useful model needs millions of images."
+            t!("pretrain-about")
         }
     }
 }
@@ -49,19 +50,19 @@ pub fn about(method: Method) -> &'static str {
 /// Rough duration of a method.
 pub fn duration_hint(method: Method) -> &'static str {
     match method {
-        Method::Probe | Method::Adapter => "seconds",
-        Method::Lora => "minutes",
-        Method::Full => "minutes to hours",
-        Method::Pretrain => "hours",
+        Method::Probe | Method::Adapter => t!("takes-seconds"),
+        Method::Lora => t!("takes-minutes"),
+        Method::Full => t!("takes-minutes-to-hours"),
+        Method::Pretrain => t!("takes-hours"),
     }
 }
 
 /// Kind of result.
 pub fn output_hint(method: Method) -> &'static str {
     match method {
-        Method::Probe | Method::Adapter => "a classifier of a few kB",
-        Method::Lora => "a LoRA of a few MB or less",
-        Method::Full | Method::Pretrain => "a full model",
+        Method::Probe | Method::Adapter => t!("produces-classifier"),
+        Method::Lora => t!("produces-lora"),
+        Method::Full | Method::Pretrain => t!("produces-model"),
     }
 }
 
@@ -80,52 +81,25 @@ pub fn recommend(amount: DatasetStats) -> (Method, String) {
     } = amount;
     if classes == 0 {
         return match train {
-            ..5_000 => (
-                Method::Lora,
-                "captions train both encoders, and LoRA is less likely to overfit a small data set"
-                    .into(),
-            ),
-            _ => (
-                Method::Full,
-                format!("{train} captioned images are enough to train the whole model"),
-            ),
+            ..5_000 => (Method::Lora, t!("why-lora-captions").into()),
+            _ => (Method::Full, t!("why-full", train = train)),
         };
     }
-    let each = match fewest {
-        1 => "1 image".into(),
-        many => format!("{many} images"),
-    };
+    let each = t!("images", count = fewest);
     match fewest {
-        ..16 => (
-            Method::Adapter,
-            format!(
-                "with {each} in the smallest class, starting from the zero-shot classifier is safest"
-            ),
-        ),
-        16..500 => (
-            Method::Probe,
-            format!("{each} or more per class are enough for a classifier on frozen features"),
-        ),
-        _ => (
-            Method::Lora,
-            format!("{each} or more per class are enough to adapt the encoders"),
-        ),
+        ..16 => (Method::Adapter, t!("why-adapter", each = each)),
+        16..500 => (Method::Probe, t!("why-probe", each = each)),
+        _ => (Method::Lora, t!("why-lora", each = each)),
     }
 }
 
 /// Why a method cannot be used with this data, if it cannot.
 pub fn blocking_reason(method: Method, amount: DatasetStats) -> Option<&'static str> {
     match () {
-        () if amount.train == 0 => Some("Add images first: there is nothing to train on yet."),
-        () if !takes_captions(method) && amount.classes == 0 => Some(
-            "This method needs classes. For captions, use LoRA, full fine-tuning or pre-training.",
-        ),
-        () if amount.classes == 1 => {
-            Some("Add images of a second class: training needs at least two.")
-        }
-        () if amount.classes == 0 && amount.train < 2 => {
-            Some("Add a second captioned image: training needs at least two.")
-        }
+        () if amount.train == 0 => Some(t!("no-training-images")),
+        () if !takes_captions(method) && amount.classes == 0 => Some(t!("needs-classes")),
+        () if amount.classes == 1 => Some(t!("needs-second-class")),
+        () if amount.classes == 0 && amount.train < 2 => Some(t!("needs-second-image")),
         () => None,
     }
 }
@@ -141,63 +115,55 @@ pub fn validate(settings: &TrainingSettings) -> Vec<(&'static str, &'static str)
     check(
         (0.0..=0.9).contains(&settings.held_out),
         "held_out",
-        "Choose a value from 0 to 90 %.",
+        t!("fault-held-out"),
     );
     if matches!(settings.method, Method::Probe | Method::Adapter) {
         return faults;
     }
-    check(settings.epochs >= 1, "epochs", "At least 1.");
-    check(
-        settings.batch_size >= 2,
-        "batch_size",
-        "At least 2: the loss compares the images of a batch.",
-    );
+    check(settings.epochs >= 1, "epochs", t!("fault-epochs"));
+    check(settings.batch_size >= 2, "batch_size", t!("fault-batch"));
     check(
         (1..=settings.batch_size).contains(&settings.micro_batch),
         "micro_batch",
-        "Between 1 and the batch size.",
+        t!("fault-micro-batch"),
     );
     check(
         settings.learning_rate > 0.0 && settings.learning_rate <= 1.0,
         "learning_rate",
-        "More than 0 and at most 1, such as 0.001 or 1e-3.",
+        t!("fault-learning-rate"),
     );
     check(
         (0.0..=1.0).contains(&settings.weight_decay),
         "weight_decay",
-        "Between 0 and 1.",
+        t!("fault-weight-decay"),
     );
     match settings.method {
         Method::Lora => {
-            check(
-                (1..=256).contains(&settings.rank),
-                "rank",
-                "Between 1 and 256.",
-            );
-            check(settings.alpha > 0.0, "alpha", "More than 0.");
+            check((1..=256).contains(&settings.rank), "rank", t!("fault-rank"));
+            check(settings.alpha > 0.0, "alpha", t!("fault-alpha"));
             let both = [settings.image_tower, settings.text_tower];
             check(
                 both != [TrainedPart::Frozen; 2],
                 "image_tower",
-                "Train at least one of the encoders.",
+                t!("fault-frozen"),
             );
         }
         Method::Full => check(
             settings.temperature
                 || [settings.image_tower, settings.text_tower] != [TrainedPart::Frozen; 2],
             "image_tower",
-            "Train at least one encoder or the temperature.",
+            t!("fault-all-frozen"),
         ),
         Method::Pretrain => {
             check(
                 (32..=512).contains(&settings.width) && settings.width.is_multiple_of(32),
                 "width",
-                "A multiple of 32 from 32 to 512.",
+                t!("fault-width"),
             );
             check(
                 (1..=12).contains(&settings.layers),
                 "layers",
-                "Between 1 and 12.",
+                t!("fault-layers"),
             );
         }
         Method::Probe | Method::Adapter => {}

@@ -5,6 +5,7 @@
 use super::project::{Project, Reading, Role};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
+use crate::app::i18n::t;
 use crate::engine::messages::{
     Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
     TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
@@ -420,7 +421,7 @@ impl TrainingSession {
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
         if let Some(id) = suspect.filter(|_| reading) {
-            let why = "the worker crashed on this file".to_owned();
+            let why = t!("worker-crashed-on-file").to_owned();
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
         self.disconnected();
@@ -490,7 +491,7 @@ impl TrainingSession {
             }
             TrainingEvent::Imported(trained) => {
                 let what = recommendation::title(trained.method);
-                let text = format!("{what} imported. You can now classify with it.");
+                let text = t!("imported", what = what);
                 self.trained = Some(trained);
                 self.outcome = None;
                 self.share = Share::default();
@@ -573,8 +574,7 @@ impl TrainingSession {
                     commands.push(Command::Send(TrainingRequest::Start { plan }));
                 }
                 None => {
-                    let lost =
-                        "Training was interrupted before the first checkpoint. Start it again.";
+                    let lost = t!("interrupted-too-early");
                     self.run = Run::Failed(lost.into());
                 }
             },
@@ -591,15 +591,15 @@ impl TrainingSession {
 pub fn stage_text(progress: &TrainingProgress) -> String {
     let of = match progress.total {
         0 => String::new(),
-        total => format!(" {} of {total}", progress.done),
+        total => t!("of-total", done = progress.done, total = total),
     };
     match progress.stage {
-        TrainingStage::Pictures => format!("Encoding images:{of}"),
-        TrainingStage::Prompts => format!("Encoding class prompts:{of}"),
-        TrainingStage::CrossValidating => format!("Cross-validating:{of}"),
-        TrainingStage::Fitting => "Fitting the classifier".into(),
-        TrainingStage::Steps => format!("Step{of}"),
-        TrainingStage::Evaluating => format!("Evaluating on held-out images:{of}"),
+        TrainingStage::Pictures => t!("stage-pictures", of = of),
+        TrainingStage::Prompts => t!("stage-prompts", of = of),
+        TrainingStage::CrossValidating => t!("stage-cross-validating", of = of),
+        TrainingStage::Fitting => t!("stage-fitting").into(),
+        TrainingStage::Steps => t!("stage-step", of = of),
+        TrainingStage::Evaluating => t!("stage-evaluating", of = of),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A zip of files as they are, without packing: pictures and weights do not
 //! pack anyway. The page lays these headers between the files' own bytes.
 
+use crate::app::i18n::t;
+
 use flate2::Crc;
 
 /// A file in a zip.
@@ -41,10 +43,7 @@ impl ZipEntry {
 pub fn headers<'a>(
     entries: impl Iterator<Item = &'a ZipEntry>,
 ) -> Result<(Vec<Vec<u8>>, Vec<u8>), String> {
-    let too_large = || {
-        "There are too many files, or they are too large, for one zip (4 GB, 65,535 files). Remove some and try again."
-            .to_owned()
-    };
+    let too_large = || t!("zip-too-large").to_owned();
     let (mut headers, mut central) = (Vec::new(), Vec::new());
     let mut offset: u32 = 0;
     for entry in entries {

@@ -8,7 +8,7 @@ use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::{
     DataSource, EvaluationSession, EvaluationTask, NameChoice, TemplateChoice,
 };
-use crate::app::domain::format;
+use crate::app::i18n::{self, t};
 use crate::app::view::widgets::{ChooseFiles, FileInput, NoteList};
 use crate::data::LeftOut;
 use crate::zero_shot::DEFAULT_TEMPLATE;
@@ -30,7 +30,7 @@ pub fn DataSection(app: App) -> impl IntoView {
         let notes: Vec<String> = problems.iter().map(LeftOut::to_string).collect();
         (!notes.is_empty()).then(|| {
             view! {
-                <p class="help">"Left out:"</p>
+                <p class="help">{t!("left-out")}</p>
                 <NoteList notes testid="evaluate-left-out" />
             }
         })
@@ -47,7 +47,7 @@ pub fn DataSection(app: App) -> impl IntoView {
     view! {
         <section class="train-part" aria-labelledby="evaluate-data-title" data-testid="evaluate-data">
             <div class="part-head">
-                <h2 id="evaluate-data-title">"Labelled images"</h2>
+                <h2 id="evaluate-data-title">{t!("labelled-images")}</h2>
                 <p class="part-note" data-testid="evaluate-name">{move || data.get()}</p>
                 <Show when=move || !empty.get()>
                     <div class="tools">
@@ -57,7 +57,7 @@ pub fn DataSection(app: App) -> impl IntoView {
                             data-testid="evaluate-close"
                             on:click=move |_| evaluation.close()
                         >
-                            "Close"
+                            {t!("close")}
                         </button>
                     </div>
                 </Show>
@@ -81,10 +81,10 @@ pub fn DataSection(app: App) -> impl IntoView {
                                     data-testid="evaluate-again"
                                     on:click=move |_| evaluation.run(EvaluationSession::evaluate)
                                 >
-                                    {format!("Evaluate {model}")}
+                                    {t!("evaluate-model", model = model)}
                                 </button>
                                 <span class="help">
-                                    "The figures below are from before the model was loaded. If it is another one, the two are compared."
+                                    {t!("evaluate-again-help")}
                                 </span>
                             </p>
                         }
@@ -107,15 +107,14 @@ fn Kept(evaluation: EvaluationController) -> impl IntoView {
             Some((kept.name.clone(), kept.source == DataSource::Disk, images))
         })
     });
-    let text = move |name: &str, on_disk: bool, images: Option<(usize, String)>| {
-        match images {
-        Some((images, model)) => format!("{}, evaluated with {model}", format::count(images, "image")),
-        None if on_disk => format!(
-            "This evaluation was interrupted. Choose “{name}” again: only images that were not encoded by then are encoded."
+    let text = move |name: &str, on_disk: bool, images: Option<(usize, String)>| match images {
+        Some((images, model)) => t!(
+            "evaluated-with",
+            images = t!("images", count = images),
+            model = model
         ),
-        None => "This evaluation was interrupted. Only images that were not encoded by then are encoded."
-            .into(),
-    }
+        None if on_disk => t!("interrupted-choose", name = name),
+        None => t!("interrupted-evaluation").into(),
     };
     move || {
         let (name, on_disk, images) = kept.get()?;
@@ -138,7 +137,7 @@ fn Kept(evaluation: EvaluationController) -> impl IntoView {
                                     data-testid="evaluate-continue"
                                     on:click=move |_| evaluation.run(EvaluationSession::restore)
                                 >
-                                    "Continue"
+                                    {t!("continue")}
                                 </button>
                             }
                         })}
@@ -148,7 +147,7 @@ fn Kept(evaluation: EvaluationController) -> impl IntoView {
                         data-testid="evaluate-forget"
                         on:click=move |_| evaluation.run(EvaluationSession::forget)
                     >
-                        "Forget"
+                        {t!("forget")}
                     </button>
                 </p>
             </div>
@@ -164,10 +163,8 @@ fn Visits(evaluation: EvaluationController) -> impl IntoView {
         session.with(|s| {
             let name = s.data.clone().filter(|_| s.restored && s.held)?;
             Some(match s.source {
-                DataSource::Disk => format!(
-                    "These figures are from an earlier visit. To see images, or try limits on them, choose “{name}” again."
-                ),
-                _ => "These figures are from an earlier visit. To see images, or try limits on them, open them again.".into(),
+                DataSource::Disk => t!("earlier-choose", name = name),
+                _ => t!("earlier-open").into(),
             })
         })
     });
@@ -180,7 +177,7 @@ fn Visits(evaluation: EvaluationController) -> impl IntoView {
                 .map(|why| {
                     view! {
                         <p class="help" role="status" data-testid="evaluate-not-kept">
-                            {format!("After a reload this evaluation has to be made again: {why}.")}
+                            {t!("evaluation-not-kept", why = i18n::foreign(&why))}
                         </p>
                     }
                 })
@@ -196,11 +193,11 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
         <div class="bring" class:first=move || empty.get()>
             <Show when=move || empty.get()>
                 <h3>
-                    <span class="if-mouse">"Drop a folder with one subfolder per class"</span>
-                    <span class="if-touch">"Choose images with labels"</span>
+                    <span class="if-mouse">{t!("drop-class-folders")}</span>
+                    <span class="if-touch">{t!("choose-labelled")}</span>
                 </h3>
                 <p class="help">
-                    "or images with a table of labels (CSV, TSV, JSONL), a zip of either, or CLIP_benchmark’s shards. See how often the model is right, where it errs, and what it cannot do. Nothing leaves this device."
+                    {t!("evaluate-help")}
                 </p>
             </Show>
             <p class="ways">
@@ -211,7 +208,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                     data-testid="evaluate-training"
                     on:click=move |_| evaluation.open_training_images()
                 >
-                    "Use the Train tab’s images"
+                    {t!("use-training-images")}
                 </button>
                 <button
                     type="button"
@@ -219,7 +216,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
                     data-testid="evaluate-samples"
                     on:click=move |_| evaluation.open_samples()
                 >
-                    "Try sample images"
+                    {t!("try-sample-images")}
                 </button>
             </p>
             <Address evaluation />
@@ -241,10 +238,10 @@ fn Address(evaluation: EvaluationController) -> impl IntoView {
     };
     view! {
         <details class="address">
-            <summary data-testid="evaluate-address-open">"Open an address"</summary>
+            <summary data-testid="evaluate-address-open">{t!("open-address")}</summary>
             <form class="ways" on:submit=open>
                 <label class="sr-only" for="evaluate-address">
-                    "Address of a data set in CLIP_benchmark’s layout"
+                    {t!("data-set-address")}
                 </label>
                 <input
                     id="evaluate-address"
@@ -259,7 +256,7 @@ fn Address(evaluation: EvaluationController) -> impl IntoView {
                     on:input=move |event| text.set(event_target_value(&event))
                 />
                 <button type="submit" class="button secondary" data-testid="evaluate-download">
-                    "Download"
+                    {t!("download")}
                 </button>
             </form>
             <p id="evaluate-address-help" class="help" class:problem=move || problem.with(Option::is_some)>
@@ -267,7 +264,7 @@ fn Address(evaluation: EvaluationController) -> impl IntoView {
                     problem
                         .get()
                         .unwrap_or_else(|| {
-                            "Shards in CLIP_benchmark’s layout, of the Hugging Face hub or at https://host/folder. The test part is downloaded.".into()
+                            t!("address-help").into()
                         })
                 }}
             </p>
@@ -294,7 +291,7 @@ fn ClassNames(evaluation: EvaluationController) -> impl IntoView {
     let sets = session.with_untracked(EvaluationSession::names_sets);
     view! {
         <div class="setting">
-            <label for="evaluate-names">"Class names"</label>
+            <label for="evaluate-names">{t!("class-names")}</label>
             <select
                 id="evaluate-names"
                 data-testid="evaluate-names"
@@ -308,25 +305,25 @@ fn ClassNames(evaluation: EvaluationController) -> impl IntoView {
                         });
                 }
             >
-                {option(NameChoice::Own, "The data’s own".into())}
-                {option(NameChoice::Written, "Your own, for classes that are numbers".into())}
+                {option(NameChoice::Own, t!("own-names").into())}
+                {option(NameChoice::Written, t!("written-names").into())}
                 {sets
                     .into_iter()
                     .map(|(name, count)| {
-                        let text = format!("{name} ({count} names)");
+                        let text = t!("names-of-set", name = name, count = count);
                         option(NameChoice::Set(name), text)
                     })
                     .collect_view()}
             </select>
             <Show when=move || written.get()>
                 <label class="sr-only" for="evaluate-written-names">
-                    "Your own class names, one a line"
+                    {t!("your-names")}
                 </label>
                 <textarea
                     id="evaluate-written-names"
                     data-testid="evaluate-written-names"
                     rows="3"
-                    placeholder="name of class 0"
+                    placeholder=t!("names-example")
                     aria-describedby="evaluate-names-help"
                     prop:value=move || text.get()
                     on:change=move |event| {
@@ -340,7 +337,7 @@ fn ClassNames(evaluation: EvaluationController) -> impl IntoView {
                 ></textarea>
                 <p class="ways import">
                     <label class="button secondary small" for="evaluate-names-file">
-                        "Choose a file with one name a line"
+                        {t!("names-file")}
                     </label>
                     <FileInput
                         id="evaluate-names-file"
@@ -386,36 +383,33 @@ fn Templates(evaluation: EvaluationController) -> impl IntoView {
     let sets = session.with_untracked(EvaluationSession::set_names);
     view! {
         <div class="setting">
-            <label for="evaluate-templates">"Prompt templates"</label>
+            <label for="evaluate-templates">{t!("prompt-templates")}</label>
             <select
                 id="evaluate-templates"
                 data-testid="evaluate-templates"
                 on:change=move |event| chosen(event_target_value(&event))
             >
                 {option(TemplateChoice::Default, DEFAULT_TEMPLATE.into())}
-                {option(TemplateChoice::LabelOnly, "The label alone".into())}
-                {move || own.get().then(|| option(TemplateChoice::Own, "The data set’s own".into()))}
-                {option(TemplateChoice::Written, "Your own".into())}
+                {option(TemplateChoice::LabelOnly, t!("label-alone").into())}
+                {move || own.get().then(|| option(TemplateChoice::Own, t!("own-templates").into()))}
+                {option(TemplateChoice::Written, t!("written-templates").into())}
                 {sets
                     .into_iter()
                     .map(|(name, count)| {
-                        let text = match count {
-                            1 => format!("{name} (1 template)"),
-                            count => format!("{name} ({count} templates)"),
-                        };
+                        let text = t!("templates-of-set", name = name, count = count);
                         option(TemplateChoice::Set(name), text)
                     })
                     .collect_view()}
             </select>
             <Show when=move || written.get()>
                 <label class="sr-only" for="evaluate-written">
-                    "Your own templates, one a line"
+                    {t!("your-templates")}
                 </label>
                 <textarea
                     id="evaluate-written"
                     data-testid="evaluate-written"
                     rows="3"
-                    placeholder="A sketch of a {label}."
+                    placeholder=t!("template-example")
                     aria-describedby="evaluate-written-problem"
                     prop:value=move || session.with(|s| s.written.clone())
                     on:change=move |event| {

@@ -6,6 +6,7 @@ use super::progress::Working;
 use super::section::{Sections, html};
 use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::{EvaluationSession, EvaluationTask, SHOTS, parse_shots};
+use crate::app::i18n::{self, t};
 use crate::eval::Limit;
 
 /// Draws of each number of images.
@@ -23,9 +24,9 @@ pub fn Prompts(evaluation: EvaluationController, sections: Sections) -> impl Int
             aria-labelledby="evaluate-prompts"
             data-testid="evaluate-prompts"
         >
-            <h2 id="evaluate-prompts">"Prompts"</h2>
+            <h2 id="evaluate-prompts">{t!("prompts")}</h2>
             <p class="help">
-                "The label alone, “A photo of a {label}.”, the data set’s own templates, the ones chosen above, and the ensemble of 80: how much do the words matter, and for which classes?"
+                {t!("prompts-help")}
             </p>
             <p class="ways">
                 <button
@@ -35,7 +36,7 @@ pub fn Prompts(evaluation: EvaluationController, sections: Sections) -> impl Int
                     disabled=move || !ready.get()
                     on:click=move |_| evaluation.run(EvaluationSession::compare_prompts)
                 >
-                    "Compare prompts"
+                    {t!("compare-prompts")}
                 </button>
             </p>
             <Working evaluation of=|task| task == EvaluationTask::Prompts />
@@ -59,13 +60,13 @@ pub fn FewImages(evaluation: EvaluationController, sections: Sections) -> impl I
     };
     view! {
         <section class="train-part" aria-labelledby="evaluate-shots" data-testid="evaluate-shots">
-            <h2 id="evaluate-shots">"Zero-shot against few images"</h2>
+            <h2 id="evaluate-shots">{t!("few-shot")}</h2>
             <p class="help">
-                "Linear probe, adapter and GDA learn from a few labelled images of each class, on the same features. How many images are the class names worth?"
+                {t!("few-shot-help")}
             </p>
             <div class="settings">
                 <div class="setting">
-                    <label for="shots-numbers">"Images per class"</label>
+                    <label for="shots-numbers">{t!("images-per-class")}</label>
                     <input
                         id="shots-numbers"
                         data-testid="shots-numbers"
@@ -78,7 +79,7 @@ pub fn FewImages(evaluation: EvaluationController, sections: Sections) -> impl I
                     <p id="shots-problem" class="help problem">{move || problem.get()}</p>
                 </div>
                 <div class="setting">
-                    <label for="shots-draws">"Random draws of each"</label>
+                    <label for="shots-draws">{t!("random-draws")}</label>
                     <input
                         id="shots-draws"
                         data-testid="shots-draws"
@@ -101,7 +102,7 @@ pub fn FewImages(evaluation: EvaluationController, sections: Sections) -> impl I
                     disabled=move || !ready.get() || problem.with(Option::is_some)
                     on:click=start
                 >
-                    "Learn from few images"
+                    {t!("learn-from-few")}
                 </button>
             </p>
             <Working evaluation of=|task| task == EvaluationTask::Shots />
@@ -117,9 +118,9 @@ pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl Into
     let html = html(sections, "limits");
     view! {
         <section class="train-part" aria-labelledby="evaluate-limits" data-testid="evaluate-limits">
-            <h2 id="evaluate-limits">"Limits"</h2>
+            <h2 id="evaluate-limits">{t!("limits")}</h2>
             <p class="help">
-                "Some are tried on generated images, the others on yours."
+                {t!("limits-help")}
             </p>
             <p class="ways">
                 {Limit::ALL
@@ -133,7 +134,7 @@ pub fn Limits(evaluation: EvaluationController, sections: Sections) -> impl Into
                                 disabled=move || !ready.get()
                                 on:click=move |_| evaluation.run(|s| s.try_limit(limit))
                             >
-                                {limit.name()}
+                                {i18n::foreign(limit.name())}
                             </button>
                         }
                     })

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::{Download, EvaluationSession, EvaluationTask, stage_text};
 use crate::app::domain::format;
+use crate::app::i18n::t;
 use crate::app::view::widgets::{Failure, ProgressBar};
 
 fn text(session: &EvaluationSession) -> String {
@@ -12,10 +13,10 @@ fn text(session: &EvaluationSession) -> String {
         return download_text(download);
     }
     match (&session.progress, session.paused) {
-        (_, true) => "Paused".into(),
+        (_, true) => t!("paused").into(),
         (Some(progress), false) => stage_text(progress),
-        (None, false) if session.waits() => "Waiting for the model…".into(),
-        (None, false) => "Starting…".into(),
+        (None, false) if session.waits() => t!("waiting-for-model").into(),
+        (None, false) => t!("starting").into(),
     }
 }
 
@@ -23,20 +24,28 @@ fn download_text(at: &Download) -> String {
     let bytes = format::bytes(at.bytes);
     match at.total_shards {
         Some(total) if at.shards < total => {
-            format!("Downloading: shard {} of {total}, {bytes}", at.shards + 1)
+            t!(
+                "downloading-shard-of",
+                shard = at.shards + 1,
+                total = total,
+                bytes = bytes
+            )
         }
-        _ => format!("Downloading: shard {}, {bytes}", at.shards + 1),
+        _ => t!("downloading-shard", shard = at.shards + 1, bytes = bytes),
     }
 }
 
 /// For a screen reader: what begins, and every tenth of the way.
 fn spoken(session: &EvaluationSession) -> String {
     if session.download.is_some() {
-        return "Downloading".into();
+        return t!("downloading").into();
     }
     match &session.progress {
         Some(progress) if progress.total > 0 && !session.paused => {
-            format!("{} % done", 10 * (10 * progress.done / progress.total))
+            t!(
+                "percent-done",
+                percent = 10 * (10 * progress.done / progress.total)
+            )
         }
         _ => text(session),
     }
@@ -71,7 +80,7 @@ pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool)
             <div class="working" data-testid="evaluate-working">
                 <p aria-hidden="true" data-testid="evaluate-progress">{move || line.get()}</p>
                 <p class="sr-only" role="status">{move || spoken.get()}</p>
-                <ProgressBar class="progress" label="Evaluation" share text=line />
+                <ProgressBar class="progress" label=t!("evaluation") share text=line />
                 <p class="ways">
                     <Show when=move || can_pause.get()>
                         <button
@@ -80,7 +89,7 @@ pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool)
                             data-testid="evaluate-pause"
                             on:click=move |_| evaluation.run(|s| s.pause(!s.paused))
                         >
-                            {move || if paused.get() { "Continue" } else { "Pause" }}
+                            {move || if paused.get() { t!("continue") } else { t!("pause") }}
                         </button>
                     </Show>
                     <button
@@ -89,7 +98,7 @@ pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool)
                         data-testid="evaluate-cancel"
                         on:click=move |_| evaluation.cancel()
                     >
-                        "Cancel"
+                        {t!("cancel")}
                     </button>
                 </p>
             </div>

@@ -7,7 +7,7 @@ use web_sys::Element;
 use super::section::{ReportPart, Sections};
 use crate::app::controller::evaluation::EvaluationController;
 use crate::app::domain::evaluation::EvaluationSession;
-use crate::app::domain::format;
+use crate::app::i18n::{self, t};
 
 /// Figures at a glance, and the report to take away.
 #[component]
@@ -19,7 +19,7 @@ pub fn Overview(evaluation: EvaluationController, revision: Memo<u32>) -> impl I
             session.with_untracked(|s| s.results.as_ref().map(|r| get(&r.report)))
         })
     };
-    let title = of_report(|report| format!("{} on {}", report.model, report.data));
+    let title = of_report(|report| t!("model-on-data", model = report.model, data = report.data));
     let summary = of_report(crate::eval::Report::summary);
     view! {
         <section
@@ -38,7 +38,7 @@ pub fn Overview(evaluation: EvaluationController, revision: Memo<u32>) -> impl I
                         data-testid="evaluate-html"
                         on:click=move |_| evaluation.save_html()
                     >
-                        "Download report"
+                        {t!("download-report")}
                     </button>
                     <button
                         type="button"
@@ -46,13 +46,13 @@ pub fn Overview(evaluation: EvaluationController, revision: Memo<u32>) -> impl I
                         data-testid="evaluate-json"
                         on:click=move |_| evaluation.save_json()
                     >
-                        "Download JSON"
+                        {t!("download-json")}
                     </button>
                 </div>
             </div>
-            <div class="report" inner_html=move || summary.get().unwrap_or_default()></div>
+            <div class="report" inner_html=move || summary.get().map(|html| i18n::foreign_html(&html)).unwrap_or_default()></div>
             <p class="help">
-                "To compare two models, load another one on the Classify tab, come back and evaluate it on the same images."
+                {t!("compare-models-help")}
             </p>
         </section>
     }
@@ -116,12 +116,17 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
     let title = move || match cell.get() {
         None => String::new(),
         Some((truth, answer)) if truth == answer => {
-            let images = format::count(paths.with(Vec::len), "image");
-            format!("{}, named right: {images}", name(truth))
+            let images = t!("images", count = paths.with(Vec::len));
+            t!("named-right", class = name(truth), images = images)
         }
         Some((truth, answer)) => {
-            let images = format::count(paths.with(Vec::len), "image");
-            format!("{} named {}: {images}", name(truth), name(answer))
+            let images = t!("images", count = paths.with(Vec::len));
+            t!(
+                "named-as",
+                truth = name(truth),
+                answer = name(answer),
+                images = images
+            )
         }
     };
     let choose = move |truth: Option<usize>, answer: Option<usize>| {
@@ -169,9 +174,9 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
     };
     view! {
         <div class="cell-choice">
-            <p class="help">"Click a cell to see its images, or choose:"</p>
+            <p class="help">{t!("click-a-cell")}</p>
             <label>
-                "True class "
+                {t!("true-class")}
                 <select
                     data-testid="cell-truth"
                     on:change=move |event| choose(event_target_value(&event).parse().ok(), None)
@@ -180,7 +185,7 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
                 </select>
             </label>
             <label>
-                "named "
+                {t!("named")}
                 <select
                     data-testid="cell-answer"
                     on:change=move |event| choose(None, event_target_value(&event).parse().ok())
@@ -200,7 +205,7 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
                 data-testid="cell-more"
                 on:click=move |_| evaluation.run(EvaluationSession::show_more)
             >
-                "Show more"
+                {t!("show-more")}
             </button>
         </Show>
     }

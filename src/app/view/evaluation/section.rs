@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use crate::app::i18n;
 use crate::eval::ReportSection;
 
 /// Parts of the report, as far as there are any.
@@ -12,7 +13,7 @@ pub fn html(sections: Sections, id: &'static str) -> Memo<String> {
     Memo::new(move |_| {
         sections.with(|sections| {
             let section = sections.iter().find(|section| section.id == id);
-            section.map_or_else(String::new, |section| section.html.clone())
+            section.map_or_else(String::new, |section| i18n::foreign_html(&section.html))
         })
     })
 }
@@ -28,7 +29,7 @@ pub fn ReportPart(
     let heading = move || {
         sections.with(|sections| {
             let section = sections.iter().find(|section| section.id == id);
-            section.map_or("", |section| section.heading)
+            section.map_or_else(String::new, |section| i18n::foreign(section.heading))
         })
     };
     let children = StoredValue::new(children);

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::picture::{PAGE, Picture};
 use crate::app::controller::library::LibraryController;
+use crate::app::i18n::t;
 use crate::app::view::widgets::PacedFor;
 
 /// Images of a group that are shown.
@@ -45,7 +46,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                                     })
                                     .collect_view()}
                                 {(more > 0)
-                                    .then(|| view! { <li class="tile-more">{format!("and {more} more")}</li> })}
+                                    .then(|| view! { <li class="tile-more">{t!("and-more-images", more = more)}</li> })}
                             </ul>
                         }
                     }
@@ -57,7 +58,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
         <div class="duplicates">
             <p class="ways">
                 <label>
-                    "Minimum cosine similarity of similar images: "
+                    {t!("similar-before")}
                     <input
                         type="number"
                         min="0.5"
@@ -71,7 +72,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                             }
                         }
                     />
-                    " cosine similarity"
+                    {t!("similar-after")}
                 </label>
                 <button
                     type="button"
@@ -80,7 +81,7 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                     disabled=move || busy.get()
                     on:click=move |_| library.find_duplicates()
                 >
-                    "Find duplicates"
+                    {t!("find-duplicates")}
                 </button>
             </p>
             {move || {
@@ -88,14 +89,14 @@ pub fn Duplicates(library: LibraryController) -> impl IntoView {
                     .get()
                     .map(|found| {
                         view! {
-                            {groups("Identical files", "oldest", "identical", found.identical)}
+                            {groups(t!("identical-files"), t!("oldest"), "identical", found.identical)}
                             {groups(
-                                "The same image, resized or recompressed",
-                                "best copy",
+                                t!("near-identical"),
+                                t!("best-copy"),
                                 "near-identical",
                                 found.near_identical,
                             )}
-                            {groups("Similar images", "largest", "similar-groups", found.similar)}
+                            {groups(t!("similar-images"), t!("largest"), "similar-groups", found.similar)}
                         }
                     })
             }}

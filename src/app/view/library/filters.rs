@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::library::FilterInput;
+use crate::app::i18n::t;
 
 /// Filters of search, sorting and groups.
 #[component]
@@ -63,10 +64,10 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
         }
     };
     view! {
-        <div class="filters" role="group" aria-label="Which images to look at">
+        <div class="filters" role="group" aria-label=t!("filters")>
             <Show when=move || !folders.with(Vec::is_empty)>
                 <label>
-                    "Folder "
+                    {t!("filter-folder")}
                     <select
                         data-testid="filter-folder"
                         on:change:target=move |event| {
@@ -74,16 +75,16 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
                             set(&|filter| filter.folder.clone_from(&folder));
                         }
                     >
-                        <option value="">"all"</option>
+                        <option value="">{t!("all-folders")}</option>
                         {move || options(folders.get(), filter.with_untracked(|f| f.folder.clone()))}
                     </select>
                 </label>
             </Show>
-            {date("From ", "filter-from", |filter| &filter.from, |filter, date| filter.from = date)}
-            {date("to ", "filter-to", |filter| &filter.to, |filter, date| filter.to = date)}
+            {date(t!("filter-from"), "filter-from", |filter| &filter.from, |filter, date| filter.from = date)}
+            {date(t!("filter-to"), "filter-to", |filter| &filter.to, |filter, date| filter.to = date)}
             <Show when=move || !labels.with(Vec::is_empty)>
                 <label>
-                    "Label "
+                    {t!("filter-label")}
                     <select
                         data-testid="filter-label"
                         on:change:target=move |event| {
@@ -91,7 +92,7 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
                             session.update(|s| s.filter.label.clone_from(&label));
                         }
                     >
-                        <option value="">"any"</option>
+                        <option value="">{t!("any-label")}</option>
                         {move || options(labels.get(), filter.with_untracked(|f| f.label.clone()))}
                     </select>
                 </label>
@@ -103,7 +104,7 @@ pub fn Filters(library: LibraryController) -> impl IntoView {
                     data-testid="filter-clear"
                     on:click=move |_| set(&|filter| *filter = FilterInput::default())
                 >
-                    "Show all"
+                    {t!("filter-clear")}
                 </button>
             </Show>
         </div>

@@ -6,6 +6,7 @@ use crate::app::controller::folders;
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::format;
 use crate::app::domain::library::{KnownFolder, LibrarySession};
+use crate::app::i18n::{self, t};
 use crate::app::view::widgets::{FileInput, ProgressBar};
 
 /// The place where a folder is chosen, with those of earlier visits; once one is open, how far
@@ -15,15 +16,15 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
     let kept = Memo::new(move |_| library.session.with(LibrarySession::known_folders));
     let reading = Memo::new(move |_| library.session.with(|s| s.reading));
     let choose = |open: bool| match open {
-        true => "Choose another folder",
-        false => "Choose a folder",
+        true => t!("choose-another-folder"),
+        false => t!("choose-folder"),
     };
     view! {
         <div class="choose-folder" class:drop-zone=move || !open.get()>
             <Show when=move || !open.get()>
-                <h2>"Search your own images"</h2>
+                <h2>{t!("search-your-images")}</h2>
                 <p class="help">
-                    "Choose a folder, or drop one here. Find images by words or by other images, find duplicates, sort by label. Nothing leaves this device."
+                    {t!("library-help")}
                 </p>
             </Show>
             <Show when=move || open.get()>
@@ -53,7 +54,7 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
                 </Show>
                 <Show when=move || reading.get().is_some()>
                     <span aria-live="polite">
-                        {move || format!("Reading the folder: {} images", reading.get().unwrap_or_default())}
+                        {move || t!("reading-folder", count = reading.get().unwrap_or_default())}
                     </span>
                 </Show>
                 // The button does it, where it can.
@@ -66,11 +67,11 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
             </p>
             <Show when=move || !open.get() && !kept.with(Vec::is_empty)>
                 <div class="kept-indexes">
-                    <h3>"Indexes stored in this browser"</h3>
+                    <h3>{t!("kept-indexes")}</h3>
                     <p class="help">
                         {move || match kept.with(|kept| kept.iter().any(|known| known.on_disk)) {
-                            true => "Only new and changed images are read.",
-                            false => "Choose the folder again: only new and changed images are read.",
+                            true => t!("kept-indexes-help"),
+                            false => t!("kept-indexes-choose"),
                         }}
                     </p>
                     <ul>
@@ -106,10 +107,10 @@ fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
                             type="button"
                             class="button secondary small"
                             data-testid="reopen"
-                            aria-label=format!("Open {name}")
+                            aria-label=t!("open-name", name = name)
                             on:click=move |_| library.reopen(opened.clone())
                         >
-                            "Open"
+                            {t!("open")}
                         </button>
                     }
                 })}
@@ -121,29 +122,24 @@ fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
                             class="quiet"
                             on:click=move |_| library.forget_folder(forgotten.clone())
                         >
-                            "Forget"
+                            {t!("forget")}
                         </button>
                     }
                 })}
             {indexes
                 .into_iter()
                 .map(|index| {
-                    let facts = format!(
-                        "{} images · {} · {}",
-                        index.images,
-                        index.model,
-                        format::bytes(index.bytes),
-                    );
+                    let facts = t!("index-facts", count = index.images, model = index.model, bytes = format::bytes(index.bytes));
                     view! {
                         <span class="kept-facts">
                             {facts}
                             <button
                                 type="button"
                                 class="quiet"
-                                aria-label=format!("Delete the index of {} for {}", index.folder, index.model)
+                                aria-label=t!("delete-index", folder = index.folder, model = index.model)
                                 on:click=move |_| library.delete_kept(index.key.clone())
                             >
-                                "Delete"
+                                {t!("delete")}
                             </button>
                         </span>
                     }
@@ -165,14 +161,22 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                 .map(|f| f.name.clone())
                 .unwrap_or_default();
             match &s.progress {
-                None => format!("{name}: opening"),
-                Some(p) if p.done == p.total => format!("{name}: {} images", p.images),
+                None => t!("index-opening", name = name),
+                Some(p) if p.done == p.total => t!("index-complete", name = name, count = p.images),
                 Some(p) => {
                     let left = match p.seconds_left() {
-                        Some(seconds) if !s.paused => format!(", {}", format::time_left(seconds)),
+                        Some(seconds) if !s.paused => {
+                            t!("index-left", left = format::time_left(seconds))
+                        }
                         _ => String::new(),
                     };
-                    format!("{name}: indexing, {} of {}{left}", p.done, p.total)
+                    t!(
+                        "indexing-of",
+                        name = name,
+                        done = p.done,
+                        total = p.total,
+                        left = left
+                    )
                 }
             }
         })
@@ -211,25 +215,25 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                 {move || text.get()}
             </p>
             <Show when=move || running.get()>
-                <ProgressBar class="progress" label="Indexing" share text />
+                <ProgressBar class="progress" label=t!("indexing") share text />
                 <button
                     type="button"
                     class="button secondary"
                     data-testid="index-pause"
                     on:click=move |_| library.pause(!paused.get_untracked())
                 >
-                    {move || if paused.get() { "Continue" } else { "Pause" }}
+                    {move || if paused.get() { t!("continue") } else { t!("pause") }}
                 </button>
             </Show>
             <Show when=move || on_disk.get() && !running.get()>
                 <button type="button" class="quiet" data-testid="refresh" on:click=move |_| library.refresh()>
-                    "Look for new and changed images"
+                    {t!("look-for-changes")}
                 </button>
             </Show>
             {move || {
                 session
                     .with(|s| s.not_kept.clone())
-                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{format!("{why}.")}</p> })
+                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{i18n::error(&format!("{why}."))}</p> })
             }}
             {move || {
                 let unread = unread.get();
@@ -237,7 +241,7 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                     .then(|| {
                         view! {
                             <p class="failure" data-testid="unread">
-                                {format!("{} could not be read: moved or deleted meanwhile?", unread.join(", "))}
+                                {t!("unread-files", files = unread.join(", "))}
                             </p>
                         }
                     })
@@ -250,18 +254,15 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                         view! {
                             <details class="skipped" data-testid="skipped">
                                 <summary>
-                                    {match count {
-                                        1 => "1 file was left out".to_owned(),
-                                        count => format!("{count} files were left out"),
-                                    }}
+                                    {t!("files-left-out", count = count)}
                                 </summary>
                                 <ul>
                                     {files
                                         .into_iter()
-                                        .map(|(path, why)| view! { <li>{format!("{path}: {why}")}</li> })
+                                        .map(|(path, why)| view! { <li>{t!("path-why", path = path, why = i18n::foreign(&why))}</li> })
                                         .collect_view()}
                                     {(count > shown)
-                                        .then(|| view! { <li>{format!("and {} more", count - shown)}</li> })}
+                                        .then(|| view! { <li>{t!("and-more", count = count - shown)}</li> })}
                                 </ul>
                             </details>
                         }
@@ -269,10 +270,7 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
             }}
             <Show when=move || { other.get() > 0 }>
                 <p class="help">
-                    {move || match other.get() {
-                        1 => "1 other file is no image.".to_owned(),
-                        other => format!("{other} other files are no images."),
-                    }}
+                    {move || t!("other-files", count = other.get())}
                 </p>
             </Show>
         </div>

@@ -18,6 +18,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::App;
 use crate::app::domain::library::Task;
+use crate::app::i18n::{self, t};
 use duplicates::Duplicates;
 use filters::Filters;
 use folder::ChooseFolder;
@@ -36,7 +37,7 @@ pub fn Library(app: App) -> impl IntoView {
             <ChooseFolder library open />
             <Show when=move || open.get()>
                 <Filters library />
-                <div class="tasks" role="group" aria-label="What to do with the images">
+                <div class="tasks" role="group" aria-label=t!("tasks")>
                     {Task::ALL
                         .map(|this| {
                             view! {
@@ -54,7 +55,7 @@ pub fn Library(app: App) -> impl IntoView {
                         .collect_view()}
                 </div>
                 {move || session.with(|s| s.error.clone()).map(|error| {
-                    view! { <p class="failure" role="alert" data-testid="library-error">{format!("{error}.")}</p> }
+                    view! { <p class="failure" role="alert" data-testid="library-error">{i18n::error(&format!("{error}."))}</p> }
                 })}
                 {move || match task.get() {
                     Task::Search => view! { <Search library /> }.into_any(),

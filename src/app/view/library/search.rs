@@ -5,6 +5,7 @@ use web_sys::KeyboardEvent;
 
 use super::picture::{PAGE, PER_FRAME, Picture};
 use crate::app::controller::library::LibraryController;
+use crate::app::i18n::t;
 use crate::app::view::dropping::{ACCEPT, QUERY, files};
 use crate::app::view::widgets::{CloseIcon, PacedFor};
 use crate::library::Sign;
@@ -78,17 +79,17 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     node_ref=input
                     type="search"
                     data-testid="search-input"
-                    aria-label="Search for"
-                    placeholder="a dog on the beach"
+                    aria-label=t!("search-for")
+                    placeholder=t!("search-example")
                     prop:value=move || session.with(|s| s.query.clone())
                     on:input=typed
                     on:keydown=on_key
                 />
                 <button type="button" class="button secondary" on:click=move |_| search()>
-                    "Search"
+                    {t!("search")}
                 </button>
                 <label class="button secondary" for="query-image">
-                    "Search by image"
+                    {t!("search-by-image")}
                 </label>
                 <input
                     node_ref=image_input
@@ -98,14 +99,14 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     type="file"
                     multiple
                     accept=ACCEPT
-                    aria-label="Search by image"
+                    aria-label=t!("search-by-image")
                     on:change=picked
                 />
             </div>
             <p class="help">
-                "Combine terms with + and −, with spaces around them: “dog + beach − people”. An image from elsewhere can be pasted or dropped here."
+                {t!("search-help")}
             </p>
-            <ul class="chips" aria-label="Images of the query">
+            <ul class="chips" aria-label=t!("query-images")>
                 <For
                     each=move || like.get()
                     key=|(sign, image)| (*sign == Sign::Plus, format!("{image:?}"))
@@ -113,8 +114,8 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                         let url = library.thumbnail(&image);
                         let name = image.name().to_owned();
                         let text = match sign {
-                            Sign::Plus => format!("like {name}"),
-                            Sign::Minus => format!("not like {name}"),
+                            Sign::Plus => t!("like", name = name),
+                            Sign::Minus => t!("not-like", name = name),
                         };
                         view! {
                             <li class="chip like-chip" data-testid="like-chip">
@@ -122,7 +123,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                                 <span>{text}</span>
                                 <button
                                     type="button"
-                                    aria-label=format!("Remove {name} from the query")
+                                    aria-label=t!("remove-from-query", name = name)
                                     on:click=move |_| library.remove_from_query(&image)
                                 >
                                     <CloseIcon />
@@ -137,12 +138,12 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     <p aria-live="polite" data-testid="search-count">
                         {move || {
                             let (shown, all) = counts.get();
-                            let order = if scored.get() { "best first" } else { "newest first" };
+                            let order = if scored.get() { t!("best-first") } else { t!("newest-first") };
                             match (shown, all) {
-                                (shown, all) if shown < all => format!("{shown} of {all} images, {order}"),
-                                (1, _) => "1 image".into(),
-                                (0, _) => "No images".into(),
-                                (shown, _) => format!("{shown} images, {order}"),
+                                (shown, all) if shown < all => t!("shown-of", shown = shown, all = all, order = order),
+                                (1, _) => t!("images", count = 1usize),
+                                (0, _) => t!("no-images").into(),
+                                (shown, _) => t!("found-images", shown = shown, order = order),
                             }
                         }}
                     </p>
@@ -154,7 +155,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                             let least = move || session.with(|s| s.min_score).clamp(worst, best);
                             view! {
                                 <label>
-                                    "Minimum similarity "
+                                    {t!("minimum-similarity")}
                                     <input
                                         type="range"
                                         data-testid="min-score"
@@ -171,7 +172,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                                     <output>{move || format!("{:.2}", least())}</output>
                                 </label>
                                 <button type="button" class="quiet" on:click=move |_| library.save_hits()>
-                                    "Download results (CSV)"
+                                    {t!("download-results-csv")}
                                 </button>
                             }
                         })
@@ -190,12 +191,12 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                                     {score
                                         .map(|score| {
                                             view! {
-                                                <span class="score" title="Cosine similarity">
+                                                <span class="score" title=t!("cosine-similarity")>
                                                     {format!("{score:.3}")}
                                                 </span>
                                             }
                                         })}
-                                    {[("More like this", Sign::Plus), ("Less", Sign::Minus)]
+                                    {[(t!("more-like-this"), Sign::Plus), (t!("less-like-this"), Sign::Minus)]
                                         .map(|(text, sign)| {
                                             let path = path.clone();
                                             view! {
@@ -222,7 +223,7 @@ pub fn Search(library: LibraryController) -> impl IntoView {
                     data-testid="more-hits"
                     on:click=move |_| limit.update(|limit| *limit += PAGE)
                 >
-                    "Show more"
+                    {t!("show-more")}
                 </button>
             </Show>
         </div>

@@ -8,6 +8,7 @@ use crate::app::controller::folders;
 use crate::app::controller::library::LibraryController;
 use crate::app::domain::labels;
 use crate::app::domain::tab::Tab;
+use crate::app::i18n::t;
 use crate::app::view::widgets::PacedFor;
 
 /// Images by label.
@@ -45,7 +46,7 @@ pub fn Sort(app: App) -> impl IntoView {
                 <input
                     type="text"
                     data-testid="sort-labels"
-                    aria-label="Labels to sort by"
+                    aria-label=t!("labels-to-sort-by")
                     prop:value=move || text.get()
                     on:input:target=move |event| text.set(event.target().value())
                 />
@@ -56,12 +57,12 @@ pub fn Sort(app: App) -> impl IntoView {
                     disabled=move || busy.get()
                     on:click=sort
                 >
-                    "Sort"
+                    {t!("sort-now")}
                 </button>
             </div>
-            <p class="help">"Labels, separated by commas. Each image goes to its most probable one."</p>
+            <p class="help">{t!("sort-help")}</p>
             <p class="ways">
-                <span>"Without labels:"</span>
+                <span>{t!("without-labels")}</span>
                 <button
                     type="button"
                     class="button secondary"
@@ -69,15 +70,15 @@ pub fn Sort(app: App) -> impl IntoView {
                     disabled=move || busy.get()
                     on:click=move |_| library.cluster()
                 >
-                    "Group by similarity"
+                    {t!("group-by-similarity")}
                 </button>
                 <label>
-                    "into "
+                    {t!("into-groups-before")}
                     <input
                         type="number"
                         min="1"
                         max="1000"
-                        placeholder="auto"
+                        placeholder=t!("group-count-auto")
                         data-testid="group-count"
                         prop:value=move || session.with(|s| s.group_count.clone())
                         on:input:target=move |event| {
@@ -85,7 +86,7 @@ pub fn Sort(app: App) -> impl IntoView {
                             session.update(|s| s.group_count = count);
                         }
                     />
-                    " groups"
+                    {t!("into-groups-after")}
                 </label>
             </p>
             <Show when=move || !titles.with(Vec::is_empty)>
@@ -99,19 +100,19 @@ pub fn Sort(app: App) -> impl IntoView {
                             on:click=move |_| library.copy_sorted()
                         >
                             {move || match library.copying.get() {
-                                Some((done, all)) => format!("Copying {} of {all}", done + 1),
-                                None => "Copy into a folder".into(),
+                                Some((done, all)) => t!("copying-of", number = done + 1, all = all),
+                                None => t!("copy-into-folder").into(),
                             }}
                         </button>
                     </Show>
                     <button type="button" class="button secondary" on:click=move |_| library.save_zip()>
-                        "Download folders (zip)"
+                        {t!("download-folders")}
                     </button>
                     <button type="button" class="button secondary" on:click=move |_| library.save_sorted()>
-                        "Download list (CSV)"
+                        {t!("download-list")}
                     </button>
                     <button type="button" class="button secondary" data-testid="train-sorted" on:click=train>
-                        "Train on these groups"
+                        {t!("train-on-groups")}
                     </button>
                 </p>
             </Show>
@@ -136,7 +137,7 @@ pub fn Sort(app: App) -> impl IntoView {
                                         type="text"
                                         class="group-name"
                                         data-testid="group-name"
-                                        aria-label=format!("Name of the group {title}")
+                                        aria-label=t!("name-of-group", title = title)
                                         prop:value=title.clone()
                                         on:change:target=move |event| {
                                             let name = event.target().value();
@@ -165,7 +166,7 @@ pub fn Sort(app: App) -> impl IntoView {
                                         class="quiet"
                                         on:click=move |_| limit.update(|limit| *limit += PAGE)
                                     >
-                                        "Show more"
+                                        {t!("show-more")}
                                     </button>
                                 </Show>
                             </section>
@@ -205,8 +206,8 @@ fn SortedTile(
         <li class="tile" data-testid="sorted-image" data-path=path.clone()>
             <Picture library path=path.clone() />
             <p class="tile-foot">
-                <span class="score">{format!("{:.0} %", probability * 100.0)}</span>
-                <select aria-label=format!("Label of {path}") on:change:target=move_to>
+                <span class="score">{t!("percent", value = format!("{:.0}", probability * 100.0))}</span>
+                <select aria-label=t!("label-of", path = path) on:change:target=move_to>
                     {titles
                         .get_untracked()
                         .into_iter()

@@ -9,8 +9,8 @@ use web_sys::{Element, MediaStream};
 use crate::app::controller::camera;
 use crate::app::controller::engine::describe;
 use crate::app::controller::training::TrainingController;
-use crate::app::domain::format;
 use crate::app::domain::training::project::ClassId;
+use crate::app::i18n::t;
 
 /// Between two pictures while the button is held.
 const PACE: Duration = Duration::from_millis(250);
@@ -59,10 +59,7 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
             return;
         };
         let failed = move |error| {
-            problem.try_set(format!(
-                "The image could not be captured ({}). Close the camera and open it again.",
-                describe(&error)
-            ));
+            problem.try_set(t!("not-captured-close", error = describe(&error)));
         };
         let canvas = match camera::square(&video) {
             Ok(canvas) => canvas,
@@ -102,10 +99,10 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
                     autoplay
                     playsinline
                     prop:muted=true
-                    aria-label="Camera preview"
+                    aria-label=t!("camera-preview")
                 ></video>
                 <Show when=move || !running.get() && problem.with(String::is_empty)>
-                    <p class="help">"Allow access to the camera."</p>
+                    <p class="help">{t!("allow-camera")}</p>
                 </Show>
             </div>
             <p class="problem" role="alert">
@@ -137,7 +134,7 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
                     on:keyup=move |_| end()
                     on:blur=move |_| end()
                 >
-                    "Hold to capture images"
+                    {t!("hold-to-capture")}
                 </button>
                 <button
                     type="button"
@@ -145,13 +142,13 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
                     data-testid="camera-close"
                     on:click=move |_| close.run(())
                 >
-                    "Close"
+                    {t!("close")}
                 </button>
             </div>
             <p class="help" aria-live="polite">
                 {move || match taken.get() {
-                    0 => "Tap to capture one image, hold to capture four per second.".into(),
-                    taken => format!("{} captured.", format::count(taken, "image")),
+                    0 => t!("tap-to-capture").into(),
+                    taken => t!("captured", images = t!("images", count = taken)),
                 }}
             </p>
         </div>

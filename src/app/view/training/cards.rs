@@ -9,8 +9,8 @@ use web_sys::HtmlInputElement;
 
 use super::camera::Camera;
 use crate::app::controller::training::{Derived, TrainingController};
-use crate::app::domain::format;
 use crate::app::domain::training::project::{Class, ClassId, Role, TrainingSample};
+use crate::app::i18n::{self, t};
 use crate::app::view::dropping::{ACCEPT, files};
 use crate::app::view::widgets::{ChooseFiles, CloseIcon, RemoveButton, StepTitle};
 use crate::engine::messages::SampleId;
@@ -60,13 +60,10 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
             return String::new();
         }
         let held = match amount.held_out {
-            0 => "none held out for testing".into(),
-            held => format!("{held} held out for testing"),
+            0 => t!("none-held-out").into(),
+            held => t!("held-out-for-testing", held = held),
         };
-        format!(
-            "{} to train on, {held}",
-            format::count(amount.train, "image")
-        )
+        t!("training-amount", count = amount.train, held = held)
     };
     let add_class = move |_| {
         let id = training.try_update(|t| t.edit(|project| project.new_class()));
@@ -78,7 +75,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
     view! {
         <section class="train-part" aria-labelledby="data-title" data-testid="train-data">
             <div class="part-head">
-                <StepTitle number=1 id="data-title" title="Training images" />
+                <StepTitle number=1 id="data-title" title=t!("training-images") />
                 <p class="part-note" data-testid="data-amount">{said}</p>
                 <Show when=move || !empty.get()>
                     <div class="tools">
@@ -88,7 +85,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             data-testid="save-samples"
                             on:click=move |_| trainer.save_samples()
                         >
-                            "Save as zip"
+                            {t!("save-as-zip")}
                         </button>
                         <button
                             type="button"
@@ -96,7 +93,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             data-testid="clear-data"
                             on:click=move |_| trainer.run(|t| t.clear())
                         >
-                            "Clear all"
+                            {t!("clear-all")}
                         </button>
                     </div>
                 </Show>
@@ -105,12 +102,12 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
                     0 => String::new(),
-                    _ => "Reading images…".into(),
+                    _ => t!("reading-images").into(),
                 }}
             </p>
             <Show when=move || { waiting.get() > 0 }>
                 <p class="help" data-testid="reading" aria-hidden="true">
-                    {move || format!("Reading images: {} left", waiting.get())}
+                    {move || t!("reading-images-left", count = waiting.get())}
                 </p>
             </Show>
             <ul class="class-cards">
@@ -127,7 +124,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             data-testid="add-class"
                             on:click=add_class
                         >
-                            "Add class"
+                            {t!("add-class")}
                         </button>
                     </li>
                 </Show>
@@ -161,11 +158,11 @@ fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
         <div class="bring" class:first=move || empty.get() data-testid="bring">
             <Show when=move || empty.get()>
                 <h3>
-                    <span class="if-mouse">"Drop a folder with one subfolder per class"</span>
-                    <span class="if-touch">"Add images of two or more classes"</span>
+                    <span class="if-mouse">{t!("drop-class-folders")}</span>
+                    <span class="if-touch">{t!("add-class-images")}</span>
                 </h3>
                 <p class="help">
-                    "or images with a table of captions (CSV, TSV, JSONL), or a zip of either. Nothing leaves this device."
+                    {t!("captions-help")}
                 </p>
             </Show>
             <p class="ways">
@@ -188,7 +185,7 @@ fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
                             }
                         }
                     >
-                        "Create classes"
+                        {t!("create-classes")}
                     </button>
                 </Show>
                 <ChooseFiles side="train" take />
@@ -198,7 +195,7 @@ fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
                     data-testid="sample-data"
                     on:click=move |_| trainer.add_sample_data()
                 >
-                    "Try sample data"
+                    {t!("try-sample-data")}
                 </button>
             </p>
         </div>
@@ -244,7 +241,7 @@ fn ClassCard(
                     type="text"
                     class="class-name"
                     data-testid="class-name"
-                    aria-label="Class name"
+                    aria-label=t!("class-name")
                     autocomplete="off"
                     prop:value=name
                     on:change=move |event| {
@@ -256,8 +253,8 @@ fn ClassCard(
                     {move || samples.with(Vec::len).to_string()}
                 </span>
                 <RemoveButton
-                    label=move || format!("Remove class {}", name())
-                    title="Remove class"
+                    label=move || t!("remove-class-name", name = name())
+                    title=t!("remove-class")
                     testid="class-remove"
                     remove=move || {
                         trainer.run(|t| {
@@ -273,7 +270,7 @@ fn ClassCard(
             <Thumbnails trainer samples places />
             <p class="class-ways">
                 <label class="button secondary small" for=format!("files-{id}")>
-                    "Add images"
+                    {t!("add-images")}
                 </label>
                 <input
                     node_ref=input
@@ -292,7 +289,7 @@ fn ClassCard(
                         data-testid="camera-open"
                         on:click=move |_| camera.set(true)
                     >
-                        "Use camera"
+                        {t!("use-camera-here")}
                     </button>
                 </Show>
             </p>
@@ -319,7 +316,7 @@ fn Thumbnails(
     view! {
         <Show
             when=move || samples.with(|samples| !samples.is_empty())
-            fallback=|| view! { <p class="class-empty help">"Drop images here."</p> }
+            fallback=|| view! { <p class="class-empty help">{t!("drop-images-here")}</p> }
         >
             <ul class="thumbs">
                 <For
@@ -331,7 +328,7 @@ fn Thumbnails(
         </Show>
         <Show when=move || { hidden() > 0 }>
             <button type="button" class="quiet fold" on:click=move |_| most.update(|m| *m += MORE)>
-                {move || format!("Show {} more", hidden().min(MORE))}
+                {move || t!("show-more-count", count = hidden().min(MORE))}
             </button>
         </Show>
     }
@@ -340,10 +337,16 @@ fn Thumbnails(
 /// What a thumbnail says about its picture: a class of style, and words.
 fn standing(role: Option<&Role>) -> (&'static str, String) {
     match role {
-        Some(Role::HeldOut) => ("held-out", "held out for testing".into()),
-        Some(Role::LeftOut(problem)) => ("left-out", format!("left out: {problem}")),
+        Some(Role::HeldOut) => ("held-out", t!("role-held-out").into()),
+        Some(Role::LeftOut(problem)) => (
+            "left-out",
+            t!(
+                "role-left-out",
+                problem = i18n::foreign(&problem.to_string())
+            ),
+        ),
         Some(Role::Train) => ("train", String::new()),
-        Some(Role::Waiting) | None => ("waiting", "not read yet".into()),
+        Some(Role::Waiting) | None => ("waiting", t!("role-waiting").into()),
     }
 }
 
@@ -371,7 +374,7 @@ fn Thumbnail(
             <button
                 type="button"
                 class="thumb-remove"
-                aria-label=format!("Remove {}", sample.name)
+                aria-label=t!("remove-image", name = sample.name)
                 on:click=move |_| trainer.run(|t| t.remove(vec![id]))
             >
                 <CloseIcon />
@@ -402,7 +405,7 @@ fn Captions(
     view! {
         <div class="captions" data-testid="captions">
             <h3>
-                "Captioned images" <span class="count">{move || total.get().to_string()}</span>
+                {t!("captioned-images")} <span class="count">{move || total.get().to_string()}</span>
             </h3>
             <ul>
                 <For
@@ -411,7 +414,7 @@ fn Captions(
                     children=move |sample| {
                         let id = sample.id;
                         let captions = sample.captions.join("\n");
-                        let label = format!("Caption of {}", sample.name);
+                        let label = t!("caption-of", name = sample.name);
                         view! {
                             <li class="caption-row">
                                 <ul class="thumbs">
@@ -433,7 +436,7 @@ fn Captions(
             </ul>
             <Show when=move || { total.get() > most.get() }>
                 <button type="button" class="quiet fold" on:click=move |_| most.update(|m| *m += MORE)>
-                    "Show more"
+                    {t!("show-more")}
                 </button>
             </Show>
         </div>
@@ -461,19 +464,19 @@ fn Problems(trainer: TrainingController, derived: Derived) -> impl IntoView {
             <Show when=move || { count() > 0 }>
                 <details class="problems" data-testid="data-problems" open=few()>
                     <summary>
-                        {move || format!("{}; everything else is used", format::count(count(), "problem"))}
+                        {move || t!("problems", count = count())}
                     </summary>
                     <ul>
                         {move || {
                             problems
                                 .with(|problems| {
                                     (problems.iter().take(MOST))
-                                        .map(|problem| view! { <li>{problem.to_string()}</li> })
+                                        .map(|problem| view! { <li>{i18n::foreign(&problem.to_string())}</li> })
                                         .collect_view()
                                 })
                         }}
                         <Show when=move || { count() > MOST }>
-                            <li>{move || format!("and {} more", count() - MOST)}</li>
+                            <li>{move || t!("and-more", count = count() - MOST)}</li>
                         </Show>
                     </ul>
                 </details>
@@ -490,8 +493,8 @@ fn HeldOut(trainer: TrainingController) -> impl IntoView {
         <div class="held-out">
             <label for="held-out">
                 <span class="legend-held" aria-hidden="true"></span>
-                "Held out for testing"
-                <strong>{move || format!("{:.0} %", share.get() * 100.0)}</strong>
+                {t!("held-out-share")}
+                <strong>{move || t!("percent", value = format!("{:.0}", share.get() * 100.0))}</strong>
             </label>
             <input
                 id="held-out"
@@ -508,7 +511,7 @@ fn HeldOut(trainer: TrainingController) -> impl IntoView {
                 }
             />
             <p class="help">
-                "Never trained on, only used to evaluate the result. At least one image of each class that has three or more."
+                {t!("held-out-help")}
             </p>
         </div>
     }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
+use crate::app::i18n::t;
 use crate::app::view::widgets::StepTitle;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
@@ -42,16 +43,16 @@ pub fn MethodSection(
                 <span class="method-title">
                     {recommendation::title(this)}
                     <Show when=move || is_recommended.get()>
-                        <em data-testid="recommended">"recommended"</em>
+                        <em data-testid="recommended">{t!("recommended")}</em>
                     </Show>
                 </span>
                 <span class="method-facts">
-                    {format!("{} · produces {}", recommendation::duration_hint(this), recommendation::output_hint(this))}
+                    {t!("method-facts", duration = recommendation::duration_hint(this), output = recommendation::output_hint(this))}
                 </span>
                 <span class="method-about">
                     {move || {
                         if refused.get() {
-                            "Needs classes. Captions are not enough."
+                            t!("needs-classes-short")
                         } else {
                             recommendation::about(this)
                         }
@@ -63,13 +64,13 @@ pub fn MethodSection(
     view! {
         <section class="train-part" aria-labelledby="method-title" data-testid="train-method">
             <div class="part-head">
-                <StepTitle number=2 id="method-title" title="Method" />
+                <StepTitle number=2 id="method-title" title=t!("method") />
                 <p class="part-note" data-testid="advice">
                     {move || {
                         recommended
                             .get()
                             .map(|(method, why)| {
-                                format!("{} is recommended: {why}.", recommendation::title(method))
+                                t!("method-recommended", method = recommendation::title(method), why = why)
                             })
                     }}
                 </p>
@@ -86,23 +87,23 @@ pub fn MethodSection(
 #[derive(Clone, Copy)]
 struct NumberSetting {
     field: &'static str,
-    label: &'static str,
-    help: &'static str,
+    label: fn() -> &'static str,
+    help: fn() -> &'static str,
     get: fn(&TrainingSettings) -> f64,
     set: fn(&mut TrainingSettings, f64),
 }
 
 const EPOCHS: NumberSetting = NumberSetting {
     field: "epochs",
-    label: "Epochs",
-    help: "Passes over the training images.",
+    label: || t!("epochs"),
+    help: || t!("epochs-help"),
     get: |s| f64::from(s.epochs),
     set: |s, v| s.epochs = v as u32,
 };
 const BATCH: NumberSetting = NumberSetting {
     field: "batch_size",
-    label: "Batch size",
-    help: "Image-text pairs compared with each other in one step. Larger batches give more negatives.",
+    label: || t!("batch-size"),
+    help: || t!("batch-size-help"),
     get: |s| f64::from(s.batch_size),
     set: |s, v| {
         s.batch_size = v as u32;
@@ -111,57 +112,57 @@ const BATCH: NumberSetting = NumberSetting {
 };
 const MICRO_BATCH: NumberSetting = NumberSetting {
     field: "micro_batch",
-    label: "Micro-batch size",
-    help: "Pairs processed at once. Smaller values use less memory and give the same result.",
+    label: || t!("micro-batch"),
+    help: || t!("micro-batch-help"),
     get: |s| f64::from(s.micro_batch),
     set: |s, v| s.micro_batch = v as u32,
 };
 const LEARNING_RATE: NumberSetting = NumberSetting {
     field: "learning_rate",
-    label: "Learning rate",
-    help: "Peak value. If the loss jumps or grows, try a tenth of it.",
+    label: || t!("learning-rate"),
+    help: || t!("learning-rate-help"),
     get: |s| s.learning_rate,
     set: |s, v| s.learning_rate = v,
 };
 const WEIGHT_DECAY: NumberSetting = NumberSetting {
     field: "weight_decay",
-    label: "Weight decay",
-    help: "Pulls weights towards zero to reduce overfitting. Not applied to gains and biases.",
+    label: || t!("weight-decay"),
+    help: || t!("weight-decay-help"),
     get: |s| s.weight_decay,
     set: |s, v| s.weight_decay = v,
 };
 const WARMUP: NumberSetting = NumberSetting {
     field: "warmup_steps",
-    label: "Warm-up steps",
-    help: "The learning rate rises over these steps, then follows a cosine decay.",
+    label: || t!("warmup"),
+    help: || t!("warmup-help"),
     get: |s| f64::from(s.warmup_steps),
     set: |s, v| s.warmup_steps = v as u32,
 };
 const RANK: NumberSetting = NumberSetting {
     field: "rank",
-    label: "Rank",
-    help: "Rank of the LoRA update, usually 4 to 16.",
+    label: || t!("rank"),
+    help: || t!("rank-help"),
     get: |s| f64::from(s.rank),
     set: |s, v| s.rank = v as u32,
 };
 const ALPHA: NumberSetting = NumberSetting {
     field: "alpha",
-    label: "Alpha",
-    help: "The update is scaled by alpha / rank.",
+    label: || t!("alpha"),
+    help: || t!("alpha-help"),
     get: |s| s.alpha,
     set: |s, v| s.alpha = v,
 };
 const WIDTH: NumberSetting = NumberSetting {
     field: "width",
-    label: "Width",
-    help: "Width of both transformers. 128 is small; the smallest in the paper is 512.",
+    label: || t!("width"),
+    help: || t!("width-help"),
     get: |s| f64::from(s.width),
     set: |s, v| s.width = v as u32,
 };
 const LAYERS: NumberSetting = NumberSetting {
     field: "layers",
-    label: "Layers",
-    help: "Blocks in each transformer.",
+    label: || t!("layers"),
+    help: || t!("layers-help"),
     get: |s| f64::from(s.layers),
     set: |s, v| s.layers = v as u32,
 };
@@ -209,7 +210,7 @@ fn Advanced(
         let help = format!("{id}-help");
         view! {
             <div class="setting">
-                <label for=id.clone()>{number.label}</label>
+                <label for=id.clone()>{(number.label)()}</label>
                 <input
                     id=id
                     data-testid=format!("setting-{}", number.field)
@@ -226,7 +227,7 @@ fn Advanced(
                     }
                 />
                 <p id=help class="help">
-                    {number.help}
+                    {(number.help)()}
                     <span class="problem">
                         {move || fault.get().map(|what| format!(" {what}"))}
                     </span>
@@ -263,14 +264,14 @@ fn Advanced(
         view! {
             <TowerSetting
                 id="image_tower"
-                label="Image encoder"
+                label=t!("image-encoder")
                 lora
                 part=Memo::new(move |_| settings.with(|s| s.image_tower))
                 change=Callback::new(move |part| change(&|s| s.image_tower = part))
             />
             <TowerSetting
                 id="text_tower"
-                label="Text encoder"
+                label=t!("text-encoder")
                 lora
                 part=Memo::new(move |_| settings.with(|s| s.text_tower))
                 change=Callback::new(move |part| change(&|s| s.text_tower = part))
@@ -280,7 +281,7 @@ fn Advanced(
     let seed = move || {
         view! {
             <div class="setting">
-                <label for="setting-seed">"Seed"</label>
+                <label for="setting-seed">{t!("seed")}</label>
                 <input
                     id="setting-seed"
                     data-testid="setting-seed"
@@ -294,7 +295,7 @@ fn Advanced(
                     }
                 />
                 <p id="setting-seed-help" class="help">
-                    "Determines which images are held out and the order of the others. The same seed gives the same result."
+                    {t!("seed-help")}
                 </p>
             </div>
         }
@@ -302,13 +303,13 @@ fn Advanced(
     view! {
         <details class="advanced" data-testid="advanced">
             <summary>
-                <span>"Advanced settings"</span>
+                <span>{t!("advanced-settings")}</span>
                 <span class="summary-value">
                     {move || {
                         let steps = recommendation::steps(&settings.get(), amount.get().train);
                         match method.get() {
-                            Method::Probe | Method::Adapter => "regularisation is tuned automatically".into(),
-                            _ => format!("{steps} steps"),
+                            Method::Probe | Method::Adapter => t!("tuned-automatically").into(),
+                            _ => t!("steps", steps = steps),
                         }
                     }}
                 </span>
@@ -321,8 +322,8 @@ fn Advanced(
                         .then(|| {
                             tick(
                                 "mlp",
-                                "Apply LoRA to the MLPs too",
-                                "About twice as many parameters: adapts more, but also forgets more.",
+                                t!("lora-mlp"),
+                                t!("lora-mlp-help"),
                                 |s| s.mlp,
                                 |s, on| s.mlp = on,
                             )
@@ -333,8 +334,8 @@ fn Advanced(
                         .then(|| {
                             tick(
                                 "temperature",
-                                "Train the temperature",
-                                "Divides the similarities before the softmax: lower is sharper.",
+                                t!("train-temperature"),
+                                t!("train-temperature-help"),
                                 |s| s.temperature,
                                 |s, on| s.temperature = on,
                             )
@@ -345,8 +346,8 @@ fn Advanced(
                         .then(|| {
                             tick(
                                 "checkpointing",
-                                "Gradient checkpointing",
-                                "Recomputes activations instead of storing them: less memory, more time.",
+                                t!("gradient-checkpointing"),
+                                t!("gradient-checkpointing-help"),
                                 |s| s.gradient_checkpointing,
                                 |s, on| s.gradient_checkpointing = on,
                             )
@@ -361,7 +362,7 @@ fn Advanced(
                     data-testid="defaults"
                     on:click=move |_| trainer.session.update(|t| t.settings = None)
                 >
-                    "Restore defaults"
+                    {t!("restore-defaults")}
                 </button>
             </Show>
         </details>
@@ -398,18 +399,18 @@ fn TowerSetting(
                 {(!lora).then(|| LAST.map(|blocks| option(TrainedPart::Last(blocks))).collect_view())}
                 {option(TrainedPart::Frozen)}
             </select>
-            <p class="help">"Frozen parts are not trained and need less memory."</p>
+            <p class="help">{t!("frozen-help")}</p>
         </div>
     }
 }
 
 fn part_text(part: TrainedPart) -> String {
     match part {
-        TrainedPart::Whole => "Train all of it".into(),
-        TrainedPart::Last(0) => "Train the output layers only".into(),
-        TrainedPart::Last(1) => "Train the last block".into(),
-        TrainedPart::Last(blocks) => format!("Train the last {blocks} blocks"),
-        TrainedPart::Frozen => "Frozen".into(),
+        TrainedPart::Whole => t!("train-all").into(),
+        TrainedPart::Last(0) => t!("train-output-layers").into(),
+        TrainedPart::Last(1) => t!("train-last-block").into(),
+        TrainedPart::Last(blocks) => t!("train-last-blocks", blocks = blocks),
+        TrainedPart::Frozen => t!("frozen").into(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::app::controller::current_tab::CurrentTab;
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::TrainingSession;
+use crate::app::i18n::t;
 use cards::DataSection;
 use method::MethodSection;
 use outcome::OutcomeSection;
@@ -59,13 +60,13 @@ fn LockedByOtherTab(trainer: TrainingController) -> impl IntoView {
     };
     view! {
         <section class="train-part" aria-labelledby="elsewhere-title" data-testid="elsewhere">
-            <h2 id="elsewhere-title">"Training is open in another tab"</h2>
+            <h2 id="elsewhere-title">{t!("open-elsewhere")}</h2>
             <p>
-                "Your images and the current run are in that tab. Close it to continue here, or take over now: the other tab saves everything and stops."
+                {t!("open-elsewhere-help")}
             </p>
             <p>
                 <button type="button" class="button" data-testid="take-turn" on:click=ask>
-                    "Train in this tab"
+                    {t!("train-here")}
                 </button>
             </p>
             <p class="help" role="status">
@@ -73,7 +74,7 @@ fn LockedByOtherTab(trainer: TrainingController) -> impl IntoView {
                     asked
                         .get()
                         .then_some(
-                            "Waiting for the other tab. If it does not respond, close it.",
+                            t!("waiting-for-other-tab"),
                         )
                 }}
             </p>
@@ -94,7 +95,7 @@ fn Import(trainer: TrainingController) -> impl IntoView {
     view! {
         <p class="import help">
             <label class="button secondary small" for="import-files">
-                "Import a trained classifier or LoRA"
+                {t!("import-trained")}
             </label>
             <input
                 node_ref=input
@@ -107,7 +108,7 @@ fn Import(trainer: TrainingController) -> impl IntoView {
                 on:change=picked
             />
             <span>
-                "Choose the exported file or zip; for a LoRA, adapter_model.safetensors with adapter_config.json works too. Open full models under “Model” on the Classify tab."
+                {t!("import-help")}
             </span>
         </p>
     }
@@ -124,9 +125,9 @@ pub fn ActiveModelNote(trainer: TrainingController) -> impl IntoView {
                 .map(|trained| {
                     let what = recommendation::title(trained.method);
                     view! {
-                        <section class="panel in-use" aria-label="Trained model" data-testid="in-use">
+                        <section class="panel in-use" aria-label=t!("trained-model") data-testid="in-use">
                             <p>
-                                "Using your trained model: "
+                                {t!("using-trained")}
                                 <strong>{what}</strong>
                             </p>
                             <p class="help">{trained.classes.join(", ")}</p>
@@ -136,7 +137,7 @@ pub fn ActiveModelNote(trainer: TrainingController) -> impl IntoView {
                                 data-testid="back-to-before"
                                 on:click=move |_| trainer.run(|t| t.put_to_use(false))
                             >
-                                "Use the original model"
+                                {t!("use-original")}
                             </button>
                         </section>
                     }

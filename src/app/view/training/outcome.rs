@@ -11,6 +11,7 @@ use crate::app::domain::format;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::Share;
+use crate::app::i18n::{self, t};
 use crate::app::view::widgets::{LineChart, NoteList, StepTitle, figures, percent};
 use crate::engine::messages::{Export, HeldOutAnswer, Outcome, SampleId, Trained};
 use crate::eval::Evaluation;
@@ -49,16 +50,17 @@ fn class_rows(before: Option<&Evaluation>, after: &Evaluation) -> Vec<ClassRow> 
 /// How the answers changed, in a sentence.
 fn verdict(outcome: &Outcome) -> String {
     let Some(after) = &outcome.report.after else {
-        return "No images were held out, so the result was not evaluated.".into();
+        return t!("not-evaluated").into();
     };
-    let of = format::count(after.images, "held-out image");
+    let of = t!("held-out-images", count = after.images);
     match &outcome.report.before {
-        Some(before) => format!(
-            "Accuracy on {of}: {} before training, {} after.",
-            percent(before.top_1),
-            percent(after.top_1)
+        Some(before) => t!(
+            "accuracy-before-after",
+            of = of,
+            before = percent(before.top_1),
+            after = percent(after.top_1)
         ),
-        None => format!("Accuracy on {of}: {}.", percent(after.top_1)),
+        None => t!("accuracy-after", of = of, after = percent(after.top_1)),
     }
 }
 
@@ -82,7 +84,7 @@ pub fn OutcomeSection(trainer: TrainingController, tab: CurrentTab) -> impl Into
         <Show when=move || trained.get().is_some() || outcome.get().is_some()>
             <section class="train-part" aria-labelledby="outcome-title" data-testid="train-outcome">
                 <div class="part-head">
-                    <StepTitle number=4 id="outcome-title" title="Result" />
+                    <StepTitle number=4 id="outcome-title" title=t!("result") />
                 </div>
                 {move || outcome.get().map(|outcome| view! { <ResultSummary outcome /> })}
                 {move || trained.get().map(|trained| view! { <ResultActions trainer tab trained /> })}
@@ -100,19 +102,16 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
     let exporting = Memo::new(move |_| training.with(|t| t.exporting));
     let reported = Memo::new(move |_| training.with(|t| t.outcome.is_some()));
     let what = match trained.classes.len() {
-        0 => format!(
-            "{} of {}",
-            recommendation::title(trained.method),
-            trained.model
+        0 => t!(
+            "trained-on",
+            method = recommendation::title(trained.method),
+            model = trained.model
         ),
-        classes => format!(
-            "{} for {} on {}",
-            recommendation::title(trained.method),
-            match classes {
-                1 => "1 class".into(),
-                many => format!("{many} classes"),
-            },
-            trained.model
+        classes => t!(
+            "trained-for",
+            method = recommendation::title(trained.method),
+            classes = t!("classes", count = classes),
+            model = trained.model
         ),
     };
     // A head on features has no weights of the model, and a new model has none to go back to.
@@ -145,7 +144,7 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
                                 data-testid="use-before"
                                 on:click=move |_| trainer.run(|t| t.put_to_use(false))
                             >
-                                "Use the original model"
+                                {t!("use-original")}
                             </button>
                         }
                     }
@@ -159,12 +158,12 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
                             tab.show(Tab::Classify);
                         }
                     >
-                        "Classify with the trained model"
+                        {t!("classify-with-trained")}
                     </button>
                 </Show>
             </div>
-            <div class="run-tools" role="group" aria-label="Export">
-                <span class="help">"Export:"</span>
+            <div class="run-tools" role="group" aria-label=t!("export")>
+                <span class="help">{t!("export-colon")}</span>
                 {trained.exports.into_iter().map(export).collect_view()}
                 <Show when=move || reported.get()>
                     <button
@@ -173,11 +172,11 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
                         data-testid="save-report"
                         on:click=move |_| trainer.save_report()
                     >
-                        "Report (JSON)"
+                        {t!("report-json")}
                     </button>
                 </Show>
                 <Show when=move || exporting.get()>
-                    <span class="help" role="status">"Exporting…"</span>
+                    <span class="help" role="status">{t!("exporting")}</span>
                 </Show>
             </div>
             {mixable.then(|| view! { <Mixture trainer /> })}
@@ -191,18 +190,18 @@ fn Mixture(trainer: TrainingController) -> impl IntoView {
     let training = trainer.session;
     let share = Memo::new(move |_| training.with(|t| t.share));
     let points = Memo::new(move |_| training.with(|t| t.mixtures()));
-    let shown = move || format!("{} %", share.get().0);
+    let shown = move || t!("percent", value = share.get().0);
     let row = move |[at, accuracy]: [f64; 2]| {
         view! {
             <tr data-testid="mixture">
-                <th scope="row">{format!("{at:.0} %")}</th>
+                <th scope="row">{t!("percent", value = format!("{at:.0}"))}</th>
                 <td>{percent(accuracy)}</td>
             </tr>
         }
     };
     view! {
         <div class="mixture">
-            <label for="mixture-share">"Share of the trained weights: " <strong>{shown}</strong></label>
+            <label for="mixture-share">{t!("share-of-trained")} <strong>{shown}</strong></label>
             <input
                 type="range"
                 id="mixture-share"
@@ -218,24 +217,23 @@ fn Mixture(trainer: TrainingController) -> impl IntoView {
                 }
             />
             <p class="help">
-                "Mixing with the original weights (WiSE-FT) often keeps what the model knew before. \
-                 It applies to classifying and to exports."
+                {t!("wise-ft-help")}
             </p>
             <Show when=move || !points.with(Vec::is_empty)>
                 <div class="charts">
                     <LineChart
-                        title="Held-out accuracy by share"
-                        about="Accuracy on the held-out images by share of the trained weights, in percent"
+                        title=t!("accuracy-by-share")
+                        about=t!("accuracy-by-share-help")
                         points
                         format=percent
                         range=[0.0, 1.0]
-                        axis="a share in percent of"
+                        axis=t!("share-axis")
                     />
                     <table class="class-table">
                         <thead>
                             <tr>
-                                <th scope="col">"Share"</th>
-                                <th scope="col">"Accuracy"</th>
+                                <th scope="col">{t!("share")}</th>
+                                <th scope="col">{t!("accuracy")}</th>
                             </tr>
                         </thead>
                         <tbody>{move || points.get().into_iter().map(row).collect_view()}</tbody>
@@ -248,10 +246,10 @@ fn Mixture(trainer: TrainingController) -> impl IntoView {
 
 fn export_text(what: Export) -> &'static str {
     match what {
-        Export::Head => "Classifier (safetensors)",
-        Export::Lora => "LoRA (PEFT)",
-        Export::HuggingFace => "Model (transformers)",
-        Export::OpenClip => "Model (OpenCLIP)",
+        Export::Head => t!("export-head"),
+        Export::Lora => t!("export-lora"),
+        Export::HuggingFace => t!("export-transformers"),
+        Export::OpenClip => t!("export-open-clip"),
     }
 }
 
@@ -269,21 +267,21 @@ fn ResultSummary(outcome: Outcome) -> impl IntoView {
                     .map(|before| {
                         view! {
                             <div class="score">
-                                <span>"Before"</span>
+                                <span>{t!("before")}</span>
                                 <strong data-testid="before">{percent(before.top_1)}</strong>
                             </div>
                             <span class="score-arrow">"→"</span>
                         }
                     })}
                 <div class="score now">
-                    <span>"After"</span>
+                    <span>{t!("after")}</span>
                     <strong data-testid="after">{percent(after.top_1)}</strong>
                 </div>
                 {gain
                     .map(|gain| {
                         view! {
                             <span class="gain" class:loss={gain < -0.004}>
-                                {format!("{:+.0} points", gain * 100.0)}
+                                {t!("points", points = format!("{:+.0}", gain * 100.0))}
                             </span>
                         }
                     })}
@@ -292,18 +290,20 @@ fn ResultSummary(outcome: Outcome) -> impl IntoView {
     });
     // Features that were known already took no time.
     let speed = match report.images_per_second {
-        speed if speed > 0.0 => format!(" · {} images/s", figures(speed)),
+        speed if speed > 0.0 => t!("speed", speed = figures(speed)),
         _ => String::new(),
     };
     let tested = match report.data.held_out {
         0 => String::new(),
-        held_out => format!(", tested on {held_out}"),
+        held_out => t!("tested-on", held_out = held_out),
     };
-    let facts = format!(
-        "Trained on {}{tested} · {}{speed} · {}",
-        format::count(report.data.train, "image"),
-        format::milliseconds(report.seconds * 1e3),
-        report.device,
+    let facts = t!(
+        "trained-facts",
+        images = t!("images", count = report.data.train),
+        tested = tested,
+        seconds = format::milliseconds(report.seconds * 1e3),
+        speed = speed,
+        device = i18n::foreign(&report.device)
     );
     view! {
         <p class="verdict" role="status" data-testid="verdict">{words}</p>
@@ -368,15 +368,15 @@ fn ClassTable(rows: Vec<ClassRow>, before: bool) -> impl IntoView {
         }
     };
     view! {
-        <div class="scroll" tabindex="0" role="group" aria-label="Accuracy by class">
+        <div class="scroll" tabindex="0" role="group" aria-label=t!("accuracy-by-class")>
             <table class="class-table">
-                <caption>"Accuracy by class"</caption>
+                <caption>{t!("accuracy-by-class")}</caption>
                 <thead>
                     <tr>
-                        <th scope="col">"Class"</th>
-                        <th scope="col">"Images"</th>
-                        {before.then(|| view! { <th scope="col">"Before"</th> })}
-                        <th scope="col">"After"</th>
+                        <th scope="col">{t!("class")}</th>
+                        <th scope="col">{t!("images-column")}</th>
+                        {before.then(|| view! { <th scope="col">{t!("before")}</th> })}
+                        <th scope="col">{t!("after")}</th>
                     </tr>
                 </thead>
                 <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
@@ -417,11 +417,11 @@ fn ConfusionMatrix(
             return view! { <td class="none">"·"</td> }.into_any();
         }
         let share = count as f64 / rows.get(&truth).copied().unwrap_or(1) as f64;
-        let label = format!(
-            "{}: actual {}, predicted {}",
-            format::count(count, "image"),
-            name(truth),
-            name(answer)
+        let label = t!(
+            "confusion-cell",
+            images = t!("images", count = count),
+            truth = name(truth),
+            answer = name(answer)
         );
         view! {
             <td class:right={truth == answer} style=format!("--share: {share:.3}")>
@@ -462,10 +462,10 @@ fn ConfusionMatrix(
     });
     let table = view! {
         <table class="matrix" data-testid="confusion">
-            <caption>"Confusion matrix"</caption>
+            <caption>{t!("confusion-matrix")}</caption>
             <thead>
                 <tr>
-                    <th class="corner">"actual ↓ predicted →"</th>
+                    <th class="corner">{t!("actual-predicted")}</th>
                     {head.collect_view()}
                 </tr>
             </thead>
@@ -479,8 +479,8 @@ fn ConfusionMatrix(
                 .copied()
                 .collect();
             let title = match truth == answer {
-                true => format!("{} (correct)", name(truth)),
-                false => format!("{} predicted as {}", name(truth), name(answer)),
+                true => t!("correct", name = name(truth)),
+                false => t!("predicted-as", truth = name(truth), answer = name(answer)),
             };
             view! {
                 <div class="cell-pictures" data-testid="cell-pictures">
@@ -492,10 +492,10 @@ fn ConfusionMatrix(
     };
     view! {
         <div class="matrix-part">
-            <div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">
+            <div class="scroll" tabindex="0" role="group" aria-label=t!("confusion-matrix")>
                 {table}
             </div>
-            <p class="help">"Click a number to see its images."</p>
+            <p class="help">{t!("click-a-number")}</p>
             <div aria-live="polite">{pictures}</div>
         </div>
     }
@@ -515,7 +515,7 @@ fn Mistakes(
         view! {
             <div class="mistakes" data-testid="mistakes">
                 <h3>
-                    "Most confident mistakes" <span class="count">{total}</span>
+                    {t!("worst-mistakes")} <span class="count">{total}</span>
                 </h3>
                 {move || {
                     let most = if all.get() { total } else { WORST };
@@ -524,7 +524,7 @@ fn Mistakes(
                 }}
                 <Show when=move || { total > WORST && !all.get() }>
                     <button type="button" class="quiet fold" on:click=move |_| all.set(true)>
-                        "Show all"
+                        {t!("show-all")}
                     </button>
                 </Show>
             </div>
@@ -560,7 +560,7 @@ fn Gallery(
                     " "
                     <span class="judged-sure">{format::percent(answer.probability)}</span>
                 </span>
-                {wrong.then(|| view! { <span class="judged-truth">{format!("actual: {truth}")}</span> })}
+                {wrong.then(|| view! { <span class="judged-truth">{t!("actual", truth = truth)}</span> })}
             </li>
         }
     };

@@ -9,6 +9,7 @@ use crate::app::domain::session::Session;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::{Run, TrainingSession, stage_text};
 use crate::app::domain::worker::WorkerState;
+use crate::app::i18n::t;
 use crate::app::view::widgets::{
     Failure, LineChart, ProgressBar, StepTitle, figures, percent, small,
 };
@@ -29,11 +30,11 @@ fn run_name(run: &Run) -> &'static str {
 /// What goes on, in a line.
 fn run_text(training: &TrainingSession) -> String {
     match (&training.run, &training.progress) {
-        (Run::Stopping, _) => "Stopping…".into(),
-        (Run::Paused, _) => "Paused".into(),
-        (Run::Pausing, _) => "Pausing after this step…".into(),
+        (Run::Stopping, _) => t!("stopping").into(),
+        (Run::Paused, _) => t!("paused").into(),
+        (Run::Pausing, _) => t!("pausing").into(),
         (Run::Running, Some(progress)) => stage_text(progress),
-        (Run::Running, None) => "Starting…".into(),
+        (Run::Running, None) => t!("starting").into(),
         (Run::Idle | Run::Failed(_), _) => String::new(),
     }
 }
@@ -47,14 +48,14 @@ fn pace_text(training: &TrainingSession) -> String {
         .filter(|_| training.run == Run::Running)
     {
         if let Some(speed) = progress.images_per_second.filter(|speed| *speed > 0.0) {
-            parts.push(format!("{} images/s", figures(speed)));
+            parts.push(t!("images-per-second-short", speed = figures(speed)));
         }
         if let Some(left) = progress.seconds_left.filter(|left| *left >= 1.0) {
             parts.push(format::time_left(left));
         }
     }
     if let Some(step) = training.kept.filter(|_| training.run.active()) {
-        parts.push(format!("checkpoint at step {step}"));
+        parts.push(t!("checkpoint-at", step = step));
     }
     parts.join(" · ")
 }
@@ -64,9 +65,9 @@ fn spoken(training: &TrainingSession) -> String {
     match (&training.run, &training.progress) {
         (Run::Running, Some(progress)) if progress.total > 0 => {
             let tenths = 10 * progress.done / progress.total;
-            format!("Training, {} % of this stage", 10 * tenths)
+            t!("training-percent", percent = 10 * tenths)
         }
-        (Run::Idle, _) if training.outcome.is_some() => "Training is finished.".into(),
+        (Run::Idle, _) if training.outcome.is_some() => t!("training-finished").into(),
         _ => run_text(training),
     }
 }
@@ -80,23 +81,25 @@ fn share(training: &TrainingSession) -> Option<f64> {
 fn estimate_text(estimate: &Estimate) -> String {
     let memory = format::bytes(estimate.memory_bytes);
     let time = match estimate.seconds {
-        Some(seconds) if seconds < 1.5 => "a second".into(),
-        Some(seconds) if seconds < 90.0 => format!("{seconds:.0} seconds"),
-        Some(seconds) if seconds < 5_400.0 => format!("{:.0} minutes", seconds / 60.0),
-        Some(seconds) => format!("{:.1} hours", seconds / 3_600.0),
-        None => return format!("Takes about {memory} of memory."),
+        Some(seconds) if seconds < 1.5 => t!("a-second").into(),
+        Some(seconds) if seconds < 90.0 => t!("about-seconds", seconds = format!("{:.0}", seconds)),
+        Some(seconds) if seconds < 5_400.0 => {
+            t!("about-minutes", minutes = format!("{:.0}", seconds / 60.0))
+        }
+        Some(seconds) => t!("about-hours", hours = format!("{:.1}", seconds / 3_600.0)),
+        None => return t!("takes-memory", memory = memory),
     };
-    format!("Takes about {time} and {memory} of memory.")
+    t!("takes-time-and-memory", time = time, memory = memory)
 }
 
 /// When something was kept, as people say it.
 fn ago(then_ms: f64, now_ms: f64) -> String {
     let minutes = (now_ms - then_ms) / 60e3;
     match minutes {
-        ..2.0 => "a minute ago".into(),
-        ..120.0 => format!("{minutes:.0} minutes ago"),
-        ..2_880.0 => format!("{:.0} hours ago", minutes / 60.0),
-        _ => format!("{:.0} days ago", minutes / 1_440.0),
+        ..2.0 => t!("a-minute-ago").into(),
+        ..120.0 => t!("minutes-ago", minutes = format!("{:.0}", minutes)),
+        ..2_880.0 => t!("hours-ago", hours = format!("{:.0}", minutes / 60.0)),
+        _ => t!("days-ago", days = format!("{:.0}", minutes / 1_440.0)),
     }
 }
 
@@ -115,8 +118,8 @@ pub fn RunSection(
     let no_model = Memo::new(move |_| {
         let state = |session: &Session| match session.worker.state {
             WorkerState::Ready => None,
-            WorkerState::Loading { .. } => Some("The model is still loading."),
-            _ => Some("No model is loaded: see the top of the page."),
+            WorkerState::Loading { .. } => Some(t!("model-still-loading")),
+            _ => Some(t!("no-model-see-top")),
         };
         trainer.classify.session.with(state)
     });
@@ -126,16 +129,15 @@ pub fn RunSection(
             return Some(why.to_owned());
         }
         if settings.with(|s| !recommendation::validate(s).is_empty()) {
-            return Some("Some settings are invalid: see “Advanced settings”.".into());
+            return Some(t!("invalid-settings").into());
         }
         if training.with(|t| t.project.classes.iter().any(|class| class.name.is_empty())) {
-            return Some("A class has no name yet.".into());
+            return Some(t!("class-without-name").into());
         }
         // What is not read yet would silently be missing from what is learnt.
         match training.with(|t| t.project.waiting()) {
             0 => {}
-            1 => return Some("An image is still being read.".into()),
-            waiting => return Some(format!("{waiting} images are still being read.")),
+            waiting => return Some(t!("images-being-read", count = waiting)),
         }
         no_model.get().map(str::to_owned)
     });
@@ -177,7 +179,7 @@ pub fn RunSection(
             data-state=state
         >
             <div class="part-head">
-                <StepTitle number=3 id="run-title" title="Train" />
+                <StepTitle number=3 id="run-title" title=t!("train") />
             </div>
             <p class="sr-only" role="status" data-testid="train-spoken">
                 {move || said.get()}
@@ -193,7 +195,7 @@ pub fn RunSection(
                         aria-describedby="train-refusal"
                         on:click=start
                     >
-                        "Start training"
+                        {t!("start-training")}
                     </button>
                     <div>
                         <p id="train-refusal" data-testid="train-refusal">
@@ -216,7 +218,7 @@ pub fn RunSection(
                     </p>
                     <ProgressBar
                         class="train-bar"
-                        label="Training"
+                        label=t!("training")
                         share=bar
                         text=Signal::derive(move || format!("{} {}", text.get(), pace.get()))
                     />
@@ -232,7 +234,7 @@ pub fn RunSection(
                                         disabled=move || state.get() != "running"
                                         on:click=move |_| trainer.run(|t| t.pause())
                                     >
-                                        "Pause"
+                                        {t!("pause")}
                                     </button>
                                 }
                             }
@@ -243,7 +245,7 @@ pub fn RunSection(
                                 data-testid="train-resume"
                                 on:click=move |_| trainer.run(|t| t.resume())
                             >
-                                "Resume"
+                                {t!("resume")}
                             </button>
                         </Show>
                         <Show when=move || steps.get()>
@@ -251,20 +253,20 @@ pub fn RunSection(
                                 type="button"
                                 class="button secondary small"
                                 data-testid="train-finish"
-                                title="End training and keep the current result"
+                                title=t!("finish-help")
                                 on:click=move |_| trainer.run(|t| t.stop(false))
                             >
-                                "Finish now"
+                                {t!("finish-now")}
                             </button>
                         </Show>
                         <button
                             type="button"
                             class="button secondary small"
                             data-testid="train-stop"
-                            title="End training and discard the result"
+                            title=t!("cancel-training-help")
                             on:click=move |_| trainer.run(|t| t.stop(true))
                         >
-                            "Cancel training"
+                            {t!("cancel-training")}
                         </button>
                     </div>
                 </div>
@@ -289,12 +291,9 @@ fn EstimateLine(
                     .too_large
                     .then(|| match estimate.available_bytes {
                         Some(bytes) => {
-                            format!(
-                                "That is more than the {} available.",
-                                format::bytes(bytes),
-                            )
+                            t!("more-than-available", bytes = format::bytes(bytes))
                         }
-                        None => "That is more than this device is likely to have.".into(),
+                        None => t!("more-than-likely").into(),
                     });
                 let offer = estimate
                     .smaller
@@ -311,7 +310,7 @@ fn EstimateLine(
                                     trainer.session.update(|t| t.settings = Some(settings));
                                 }
                             >
-                                {format!("Use a micro-batch size of {smaller}")}
+                                {t!("use-micro-batch", smaller = smaller)}
                             </button>
                         }
                     });
@@ -357,17 +356,21 @@ fn InterruptedNotice(trainer: TrainingController) -> impl IntoView {
         let when = ago(kept_ms, js_sys::Date::now());
         let what = recommendation::title(method);
         let text = match steps {
-            0 => format!("A training run ({what}) was interrupted {when}."),
+            0 => t!("run-interrupted", what = what, when = when),
             steps => {
-                format!(
-                    "A training run ({what}) was interrupted at step {step} of {steps}, {when}."
+                t!(
+                    "run-interrupted-at",
+                    what = what,
+                    step = step,
+                    steps = steps,
+                    when = when
                 )
             }
         };
         let other = model
             .get()
             .filter(|model| *model != of)
-            .map(|_| format!("It uses the model {of}: load that model to resume."));
+            .map(|_| t!("uses-another-model", of = of));
         let blocked = other.is_some();
         view! {
             <div class="interrupted" role="status" data-testid="interrupted">
@@ -380,7 +383,7 @@ fn InterruptedNotice(trainer: TrainingController) -> impl IntoView {
                         disabled=blocked
                         on:click=move |_| trainer.run(|t| t.resume())
                     >
-                        "Resume training"
+                        {t!("resume-training")}
                     </button>
                     <button
                         type="button"
@@ -388,7 +391,7 @@ fn InterruptedNotice(trainer: TrainingController) -> impl IntoView {
                         data-testid="interrupted-discard"
                         on:click=move |_| trainer.run(|t| t.discard())
                     >
-                        "Discard"
+                        {t!("discard")}
                     </button>
                 </div>
             </div>
@@ -410,24 +413,24 @@ fn Charts(trainer: TrainingController) -> impl IntoView {
         <Show when=move || any.get()>
             <div class="charts" data-testid="charts">
                 <LineChart
-                    title="Loss"
-                    about="Contrastive loss of the batch; lower is better"
+                    title=t!("loss")
+                    about=t!("loss-help")
                     points=curve(|t| &t.curves.loss)
                     format=figures
                     smooth=true
                 />
                 <Show when=move || measured.get()>
                     <LineChart
-                        title="Held-out accuracy"
-                        about="Share of the held-out images whose class is ranked first"
+                        title=t!("held-out-accuracy")
+                        about=t!("held-out-accuracy-help")
                         points=curve(|t| &t.curves.accuracy)
                         format=percent
                         range=[0.0, 1.0]
                     />
                 </Show>
                 <LineChart
-                    title="Temperature"
-                    about="Similarities are divided by it before the softmax; at least 0.01"
+                    title=t!("temperature")
+                    about=t!("temperature-help")
                     points=Signal::derive(move || {
                         let scale = training.with(|t| t.curves.scale.clone());
                         scale.into_iter().map(|[x, scale]| [x, 1.0 / scale]).collect()
@@ -435,8 +438,8 @@ fn Charts(trainer: TrainingController) -> impl IntoView {
                     format=small
                 />
                 <LineChart
-                    title="Learning rate"
-                    about="Step size of the optimiser"
+                    title=t!("learning-rate")
+                    about=t!("learning-rate-about")
                     points=curve(|t| &t.curves.learning_rate)
                     format=small
                 />

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::app::i18n;
+
 /// Box with an error. `children`: ways on.
 #[component]
 pub fn Failure(
@@ -13,7 +15,7 @@ pub fn Failure(
 ) -> impl IntoView {
     view! {
         <div class="failure" role="alert">
-            <p data-testid=testid>{error}</p>
+            <p data-testid=testid>{i18n::error(&error)}</p>
             {children.map(|children| children())}
         </div>
     }

@@ -3,6 +3,7 @@
 use leptos::{html, prelude::*};
 use web_sys::File;
 
+use crate::app::i18n::t;
 use crate::app::view::dropping::{files, with_paths};
 
 /// Files with their paths; folders are listed without a file.
@@ -14,11 +15,11 @@ pub fn ChooseFiles(side: &'static str, take: impl Fn(Found) + Copy + 'static) ->
     let (folder, any) = (format!("{side}-folder"), format!("{side}-files"));
     view! {
         <label class="button secondary" for=folder.clone()>
-            "Choose a folder"
+            {t!("choose-folder")}
         </label>
         <FileInput id=folder folder=true take />
         <label class="button secondary" for=any.clone()>
-            "Choose files or a zip"
+            {t!("choose-files-or-zip")}
         </label>
         <FileInput id=any take />
     }

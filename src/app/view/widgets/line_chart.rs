@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::app::i18n::t;
+
 /// Of the drawing, in its own units.
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 120.0;
@@ -90,7 +92,7 @@ pub fn LineChart(
     smooth: bool,
     #[prop(optional)] range: Option<[f64; 2]>,
     /// Name of the horizontal axis.
-    #[prop(default = "step")]
+    #[prop(default = t!("step"))]
     axis: &'static str,
 ) -> impl IntoView {
     let thin = Memo::new(move |_| points.with(|points| thinned(points)));
@@ -115,8 +117,14 @@ pub fn LineChart(
         })
     };
     let spoken = move || match last.get() {
-        Some([x, y]) => format!("{title}: {} at {axis} {x:.0}", format(y)),
-        None => format!("{title}: no data yet"),
+        Some([x, y]) => t!(
+            "chart-at",
+            title = title,
+            value = format(y),
+            axis = axis,
+            x = format!("{x:.0}")
+        ),
+        None => t!("chart-empty", title = title),
     };
     view! {
         <figure class="chart" data-testid="chart" data-points=move || points.with(Vec::len).to_string()>
@@ -146,7 +154,7 @@ pub fn LineChart(
                 </span>
             </div>
             <p class="chart-axis" aria-hidden="true">
-                <span>{move || last.get().map(|_| format!("step {:.0}", span.get().x[0].floor()))}</span>
+                <span>{move || last.get().map(|_| t!("step-number", step = format!("{:.0}", span.get().x[0].floor())))}</span>
                 <span>{move || last.get().map(|[x, _]| format!("{x:.0}"))}</span>
             </p>
         </figure>
@@ -175,7 +183,7 @@ pub fn small(value: f64) -> String {
 
 /// A share in per cent.
 pub fn percent(value: f64) -> String {
-    format!("{:.0} %", value * 100.0)
+    t!("percent", value = format!("{:.0}", value * 100.0))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::app::i18n;
+
 /// Remarks about prompts or results.
 #[component]
 pub fn NoteList(
@@ -12,7 +14,7 @@ pub fn NoteList(
 ) -> impl IntoView {
     view! {
         <ul class="notes" data-testid=testid>
-            {notes.into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}
+            {notes.into_iter().map(|note| view! { <li>{i18n::foreign(&note)}</li> }).collect_view()}
         </ul>
     }
 }
