@@ -367,9 +367,9 @@ impl<H: Host> Training<H> {
         self.head.as_ref().map(|head| head.rank(features))
     }
 
-    /// Whether a probe or adapter is in use.
-    pub fn uses_head(&self) -> bool {
-        self.head.is_some()
+    /// Probe or adapter in use.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
     }
 
     async fn set_active(&mut self, trained: bool, engine: &mut Engine) {
