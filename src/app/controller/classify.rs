@@ -11,7 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::engine::{Attachments, EngineHandle, Heard};
-use super::files::fetch;
+use super::files::{buffer_of, fetch};
 use super::notices::Notices;
 use super::thumbnails::{ObjectUrl, Thumbnails};
 use super::{download, storage};
@@ -222,11 +222,7 @@ impl ClassifyController {
     pub fn thumbnail(self, id: ImageId) -> ReadSignal<Option<String>> {
         let size = (self.session)
             .with_untracked(|session| session.pictures.get(id).and_then(|picture| picture.size));
-        let blob = self
-            .files
-            .try_with_value(|files| files.get(&id).cloned())
-            .flatten();
-        match blob {
+        match self.file(id) {
             Some(blob) => self.thumbnails.of(blob, size),
             None => RwSignal::new(None).read_only(),
         }
@@ -243,7 +239,13 @@ impl ClassifyController {
             Command::Start(device) => self.start_worker(device),
             Command::Stop => self.engine.stop(),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
-            Command::Send(request @ Request::Locate { .. }) => self.send_locate(request),
+            Command::Send(Request::Locate {
+                image,
+                label,
+                drawing,
+            }) => {
+                self.send_locate(image, label, drawing);
+            }
             Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
             Command::Release(images) => {
                 for image in &images {
@@ -288,11 +290,15 @@ impl ClassifyController {
         self.run(|session| session.died(error, js_sys::Date::now()));
     }
 
-    fn send_image(self, image: ImageId, name: String) {
-        let Some(Some(blob)) = self
-            .files
+    /// File of a picture.
+    fn file(self, image: ImageId) -> Option<Blob> {
+        self.files
             .try_with_value(|files| files.get(&image).cloned())
-        else {
+            .flatten()
+    }
+
+    fn send_image(self, image: ImageId, name: String) {
+        let Some(blob) = self.file(image) else {
             return;
         };
         // Later, since the next picture is sent from within: a thousand of them must not
@@ -307,7 +313,7 @@ impl ClassifyController {
                 });
                 return;
             }
-            let read = JsFuture::from(blob.array_buffer()).await;
+            let read = buffer_of(&blob).await;
             // The page went on meanwhile: the picture may be gone, or with another worker.
             let wanted = self
                 .session
@@ -315,9 +321,9 @@ impl ClassifyController {
             if wanted != Some(true) {
                 return;
             }
-            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.engine.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
-                _ => self.run(|session| {
+            match read {
+                Ok(bytes) => self.engine.send(&Request::AddImage { image, name }, Attachments::Bytes(bytes)),
+                Err(_) => self.run(|session| {
                     session.reject(
                         image,
                         "This file could not be read. It is a folder, or it has been moved or changed. Add it again.".into(),
@@ -328,27 +334,17 @@ impl ClassifyController {
     }
 
     /// Asks for a heat map, with the picture's file.
-    fn send_locate(self, request: Request) {
-        let Request::Locate {
-            image,
-            label,
-            drawing,
-        } = &request
-        else {
+    fn send_locate(self, image: ImageId, label: String, drawing: HeatMapDrawing) {
+        let Some(blob) = self.file(image) else {
             return;
         };
-        let blob = (self.files)
-            .try_with_value(|files| files.get(image).cloned())
-            .flatten();
-        let (image, label, drawing) = (*image, label.clone(), *drawing);
         spawn_local(async move {
-            let read = match blob {
-                Some(blob) => JsFuture::from(blob.array_buffer()).await,
-                None => return,
-            };
-            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.engine.send(&request, Attachments::Bytes(bytes)),
-                _ => self.on_heat_map(
+            match buffer_of(&blob).await {
+                Ok(bytes) => {
+                    let request = Request::Locate { image, label, drawing };
+                    self.engine.send(&request, Attachments::Bytes(bytes));
+                }
+                Err(_) => self.on_heat_map(
                     Event::LocateFailed {
                         image,
                         label,

@@ -9,14 +9,13 @@ use std::time::Duration;
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::classify::ClassifyController;
 use super::current_tab::CurrentTab;
 use super::download;
-use super::engine::{Attachments, EngineHandle, describe};
-use super::files::{BlobUrl, fetch};
+use super::engine::{Attachments, EngineHandle};
+use super::files::{BlobUrl, buffer_of, fetch};
 use super::notices::Notices;
 use super::tab_lock::{self, Channel};
 use crate::app::domain::format::count;
@@ -630,10 +629,7 @@ fn is_table(path: &str) -> bool {
 }
 
 async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, String> {
-    let buffer = JsFuture::from(blob.array_buffer()).await;
-    buffer
-        .map(|buffer| Uint8Array::new(&buffer).to_vec())
-        .map_err(|error| describe(&error))
+    Ok(Uint8Array::new(&buffer_of(blob).await?.into()).to_vec())
 }
 
 /// `None` where the browser has no memory left.
