@@ -10,4 +10,6 @@ pub mod controller;
 pub mod domain;
 pub mod view;
 
+pub use controller::standalone::{named_in_page, open};
 pub use view::Page;
+pub use view::standalone::{StandalonePage, StandalonePageProps};

@@ -13,6 +13,7 @@ use web_sys::{Blob, File};
 use super::engine::{Attachments, EngineHandle, Heard};
 use super::files::{buffer_of, fetch};
 use super::notices::Notices;
+use super::standalone::Packager;
 use super::thumbnails::{ObjectUrl, Thumbnails};
 use super::{download, storage};
 use crate::app::domain::link::ClassifierLink;
@@ -21,6 +22,7 @@ use crate::app::domain::pictures::Picture;
 use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
+use crate::app::domain::standalone::StandaloneClassifier;
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::{export, labels};
 use crate::data::file_safe;
@@ -65,6 +67,11 @@ pub struct ClassifyController {
     pub link: RwSignal<Option<ClassifierLink>>,
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
+    /// Whether this is a page of one classifier, whose labels, templates and model are not the
+    /// visitor's to choose.
+    pub standalone: bool,
+    /// Makes pages of the labels.
+    pub packager: Packager,
     files: StoredValue<HashMap<ImageId, Blob>, LocalStorage>,
     thumbnails: Thumbnails,
     /// Colours of the heat maps.
@@ -80,9 +87,10 @@ pub struct ClassifyController {
 }
 
 impl ClassifyController {
-    /// With the settings that were stored.
-    pub fn new(engine: EngineHandle, notices: Notices) -> Self {
-        let link = link_of_address();
+    /// With the settings that were stored, or with a page's own classifier.
+    pub fn new(engine: EngineHandle, notices: Notices, own: Option<StandaloneClassifier>) -> Self {
+        let standalone = own.is_some();
+        let link = own.map_or_else(link_of_address, |own| Some(own.link()));
         let kept_labels = match &link {
             Some(link) => Some(link.labels.clone()),
             None => storage::load::<Vec<String>>(storage::LABELS),
@@ -95,22 +103,34 @@ impl ClassifyController {
         };
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
-        session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
-        session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
-        if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
+        // What a page of its own cannot change, it does not take over from another one at the
+        // same origin.
+        let place = match &link {
+            Some(link) if standalone => link.model.clone(),
+            _ => storage::load::<ModelLocation>(storage::MODEL),
+        };
+        if let Some(place) = place {
             session.worker.source = ModelSource::Place(place);
+        }
+        let mut similarity = false;
+        if !standalone {
+            session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
+            session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
+            similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
         }
         Self {
             session: RwSignal::new(session),
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
             templates: RwSignal::new(templates.restored()),
-            similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
+            similarity: RwSignal::new(similarity),
             samples: RwSignal::new(Vec::new()),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
             link: RwSignal::new(link),
             own_images: RwSignal::new(false),
+            standalone,
+            packager: Packager::new(notices),
             files: StoredValue::new_local(HashMap::new()),
             thumbnails: Thumbnails::new(),
             heat_maps: StoredValue::new_local(HashMap::new()),
@@ -125,8 +145,16 @@ impl ClassifyController {
     /// Starts the worker, and keeps it and the storage up with the page.
     pub fn start(self) {
         self.run(Session::start);
-        // As long as the page.
-        let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
+        if !self.standalone {
+            // As long as the page.
+            let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
+            spawn_local(async move {
+                // Without samples the page is as useful as before: no word about it.
+                if let Some(samples) = fetch_samples().await {
+                    self.samples.set(samples);
+                }
+            });
+        }
         Effect::new(move |_| {
             let labels = self.labels.get();
             let templates = self.templates.with(TemplateSelection::active);
@@ -142,12 +170,6 @@ impl ClassifyController {
             let shown = self.similarity.get();
             if before.is_some() {
                 storage::save(storage::SIMILARITY, &shown);
-            }
-        });
-        spawn_local(async move {
-            // Without samples the page is as useful as before: no word about it.
-            if let Some(samples) = fetch_samples().await {
-                self.samples.set(samples);
             }
         });
     }
@@ -508,6 +530,37 @@ impl ClassifyController {
         self.link.set(Some(link.clone()));
         self.templates.set(link.selection());
         self.labels.set(link.labels);
+    }
+
+    /// Labels, templates and model for a page of their own.
+    pub fn for_page(self, title: String) -> StandaloneClassifier {
+        let source = (self.session).with_untracked(|session| session.worker.source.clone());
+        StandaloneClassifier {
+            title,
+            labels: self.labels.get_untracked(),
+            templates: self.templates.with_untracked(TemplateSelection::active),
+            model: match source {
+                ModelSource::Place(place) => Some(place.to_string()),
+                ModelSource::Bundled | ModelSource::Files => None,
+            },
+            head: None,
+        }
+    }
+
+    /// Why a page of its own cannot have the model that is open, if that is so.
+    pub fn why_model_stays(self) -> Option<String> {
+        let source = (self.session).with_untracked(|session| session.worker.source.clone());
+        (source == ModelSource::Files).then(|| {
+            "A page of its own cannot have your model, which was opened from files. Publish it on the hub and open it from there, or use another model.".into()
+        })
+    }
+
+    /// Offers a page of its own with the labels, templates and model, as a zip.
+    pub fn save_page(self, title: String) {
+        match self.why_model_stays() {
+            Some(why) => self.packager.fail(why),
+            None => spawn_local(self.packager.save(self.for_page(title), Vec::new())),
+        }
     }
 
     /// Puts a link to the labels, templates and model into the page's address and into the

@@ -60,7 +60,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                         "Results" <span class="count">{move || total.get().to_string()}</span>
                     </h2>
                     <div class="tools">
-                        <label class="tick">
+                        <label class="tick" hidden=classify.standalone>
                             <input
                                 type="checkbox"
                                 data-testid="similarity-toggle"
@@ -71,7 +71,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                             />
                             <span>"Show cosine similarity"</span>
                         </label>
-                        <label class="tick">
+                        <label class="tick" hidden=classify.standalone>
                             <input
                                 type="checkbox"
                                 data-testid="reject-toggle"

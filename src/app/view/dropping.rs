@@ -239,7 +239,10 @@ pub fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
 
 /// Takes what was dropped: pictures, a video, or a model.
 fn add_dropped(app: App, files: Vec<File>) {
-    let (model, others) = split_model_files(files);
+    let (model, others) = match app.classify.standalone {
+        true => (Vec::new(), files),
+        false => split_model_files(files),
+    };
     if !model.is_empty() {
         app.classify.open_files(model, None);
     }

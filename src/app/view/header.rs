@@ -169,7 +169,7 @@ pub fn Header() -> impl IntoView {
 }
 
 #[component]
-fn Logo() -> impl IntoView {
+pub fn Logo() -> impl IntoView {
     view! {
         <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
             <rect class="logo-back" width="32" height="32" rx="8" />
@@ -188,7 +188,7 @@ fn root() -> Option<web_sys::Element> {
 }
 
 #[component]
-fn ThemeButton() -> impl IntoView {
+pub fn ThemeButton() -> impl IntoView {
     let is_dark = || {
         root()
             .and_then(|root| root.get_attribute("data-theme"))
@@ -311,7 +311,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             {move || if cancelling.get() { "Stop now" } else { "Cancel" }}
                         </button>
                     </Show>
-                    <Show when=move || on_cpu.get()>
+                    <Show when=move || on_cpu.get() && !classify.standalone>
                         <label
                             class="device"
                             title="Faster on the CPU, but slightly less accurate: probabilities may change by a few hundredths. Turn it off for training."
@@ -325,7 +325,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             <span>"8-bit weights (faster)"</span>
                         </label>
                     </Show>
-                    <label class="device">
+                    <label class="device" hidden=classify.standalone>
                         <span>"Device"</span>
                         <select
                             data-testid="device-select"
@@ -348,7 +348,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                 </div>
             </div>
             <div class="engine-row minor">
-                <p class="model" data-testid="model-info">
+                <p class="model" data-testid="model-info" hidden=classify.standalone>
                     {move || model.get()}
                 </p>
                 <p class="work" data-testid="work">
@@ -381,7 +381,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                     >
                                         "Try again"
                                     </button>
-                                    {(!bundled.get())
+                                    {(!bundled.get() && !classify.standalone)
                                         .then(|| {
                                             view! {
                                                 <button
