@@ -314,7 +314,7 @@ problems = { $count ->
 }
 held-out-share = Held out for testing
 held-out-help = Never trained on, only used to evaluate the result. At least one image of each class that has three or more.
-not-captured-close = The image could not be captured ({ $error }). Close the camera and open it again.
+not-captured-close = { $error } Close the camera and open it again.
 camera-preview = Camera preview
 allow-camera = Allow access to the camera.
 hold-to-capture = Hold to capture images
@@ -1026,3 +1026,38 @@ foreign-method-intervals = Intervals of plain shares are Wilson’s; those of th
 foreign-report-notes = Notes
 foreign-share-and-range = { $number } ({ $range })
 foreign-percent = { $number } %
+
+## A classifier as a page of its own
+
+page-download = Download as a web page
+page-download-help = A page of its own, as a zip: your title, images or the camera, and the answers, without the rest of this page. Put it on a web server and pass on its address. Images that are classified there are not uploaded.
+page-title = Title of the page
+page-title-suggested = Title: { $title }
+page-save = Download
+page-exporting = Exporting the classifier…
+page-collecting = Collecting the files…
+page-collecting-of = Collecting the files: { $done } of { $all }
+page-saved = { $name } ({ $bytes }) is made. Unpack it and put the folder on any web server, such as GitHub Pages: README.txt in it says how.
+page-not-complete = This page is not complete: { $file } could not be loaded ({ $error }). Check your connection and reload. If you have published it, put all files of the zip on the server.
+page-no-classifier = { $file } does not describe a classifier: { $error }.
+page-list-damaged = The list of the page's files is damaged ({ $error }).
+page-file-other = { $file } is not that of this page: the server sends something else in its place.
+page-file-not-fetched = { $file }, a part of the page, could not be fetched ({ $error }). Check your connection and try again.
+page-classifier-unusable = This page's classifier cannot be used: { $error }.
+page-needs-model = No model is open. Open one, then try again.
+page-own-model = A page of its own cannot have your model, which was opened from files. Publish it on the hub and open it from there, or use another model.
+page-other-model = The classifier was trained with the model { $trained }, but { $open } is open. Open the former under “Model” on the Classify tab, then try again.
+page-description = Add an image and see which of these it shows: { $labels }.
+page-readme-publish = To publish it, put all files of this folder on any web server as they are. With GitHub Pages: add them to a repository, choose its branch under Settings > Pages, and pass on the address that it shows. To try it here, run "python3 -m http.server" in this folder and open http://localhost:8000: browsers do not run it from a disk.
+page-readme-local = Nothing is uploaded: images are classified on the device of whoever opens the page.
+page-readme-model = {" "}The model, { $model }, is downloaded by the browser at the first visit.
+standalone-what = Add an image and see which of these it shows:{" "}
+standalone-end = .{" "}
+standalone-local = Nothing is uploaded
+standalone-where = : everything runs on your own device.
+comma = ,{" "}
+and-more-labels = { $named } and { $count } more
+title-of-two = { $first } or { $second }?
+title-of-three = { $first }, { $second } or { $third }?
+title-of-more = { $first }, { $second }, { $third } and more
+one-video = One video is classified at a time: { $name }. Drop the others after it.

@@ -12,4 +12,6 @@ pub mod domain;
 pub mod i18n;
 pub mod view;
 
+pub use controller::standalone::{named_in_page, open};
 pub use view::Page;
+pub use view::standalone::{StandalonePage, StandalonePageProps};

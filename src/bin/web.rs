@@ -1,17 +1,44 @@
 //! The page's program.
 
-use clip::app::Page;
+use clip::app::{Page, StandalonePage, StandalonePageProps, named_in_page, open};
 use leptos::mount::mount_to_body;
+use wasm_bindgen_futures::spawn_local;
 
 fn main() {
     std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
         show_breakdown();
     }));
+    match named_in_page() {
+        None => {
+            started();
+            mount_to_body(Page);
+        }
+        // The page of one classifier.
+        Some(file) => spawn_local(async move {
+            match open(&file).await {
+                Ok(opened) => {
+                    started();
+                    mount_to_body(|| StandalonePage(StandalonePageProps { opened }));
+                }
+                Err(why) => say(&why),
+            }
+        }),
+    }
+}
+
+/// Takes the placeholder away.
+fn started() {
     if let Some(placeholder) = element("starting") {
         placeholder.remove();
     }
-    mount_to_body(Page);
+}
+
+/// Says in the place of the page why there is none.
+fn say(why: &str) {
+    if let Some(placeholder) = element("starting") {
+        placeholder.set_text_content(Some(why));
+    }
 }
 
 fn element(id: &str) -> Option<web_sys::Element> {

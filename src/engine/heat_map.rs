@@ -11,8 +11,8 @@ use crate::model::{FastVitConfig, ResNetConfig, VisionConfig, read_back};
 use crate::preprocess::{DecodedImage, preprocess_whole, to_rgb};
 use crate::zero_shot::{DenseFeatures, HeatMap};
 
-/// Places along the shorter side, at least: models with few of them point better on a larger picture, as
-/// `benches/locate.md` shows.
+/// Places along the shorter side, at least: in a grid of 3 x 3 two drawings may share a place, and
+/// `benches/locate.md` has how well twelve of them point.
 const LEAST_PLACES: usize = 12;
 
 /// A longer side has at most this many times the places of the shorter one, which bounds the work.

@@ -9,7 +9,7 @@ use super::decoder::{DecodeError, decode_file};
 use super::heat_map::{heat_map_png, overlay_png};
 use super::messages::{HeatMapDrawing, ImageId, Peak};
 use super::{Engine, EngineError};
-use crate::zero_shot::{DenseFeatures, HeatMap};
+use crate::zero_shot::DenseFeatures;
 
 /// Pictures whose features are kept: less than a megabyte each.
 const KEPT: usize = 8;
@@ -51,48 +51,42 @@ impl Locator {
         self.0.clear();
     }
 
-    /// Heat map of a picture's `file` as a PNG file, and where it is highest. `similarity` is that
-    /// of a place with the label, `None` without such a label.
+    /// Heat map of a picture's `file` as a PNG file, and where it is highest. `direction` is that of
+    /// the label, of unit length, `[embed_dim]`.
     pub async fn locate(
         &mut self,
         engine: &Engine,
         image: ImageId,
         file: &[u8],
         drawing: HeatMapDrawing,
-        similarity: impl Fn(&[f32]) -> Option<f32>,
+        direction: &[f32],
     ) -> Result<(Peak, Vec<u8>), LocateError> {
+        let mut picture = None;
         let known = self.0.iter().position(|located| located.image == image);
-        let picture = match (known, drawing) {
-            (Some(_), HeatMapDrawing::Overlay) => None,
-            _ => Some(decode_file(file).await?),
+        let located = match known.and_then(|index| self.0.remove(index)) {
+            Some(located) => located,
+            None => {
+                let decoded = picture.insert(decode_file(file).await?);
+                Located {
+                    image,
+                    size: [decoded.width(), decoded.height()],
+                    features: engine.dense_features(decoded).await?,
+                }
+            }
         };
-        let located = match (known.and_then(|index| self.0.remove(index)), &picture) {
-            (Some(located), _) => located,
-            (None, Some(picture)) => Located {
-                image,
-                size: [picture.width(), picture.height()],
-                features: engine.dense_features(picture).await?,
-            },
-            (None, None) => return Err(LocateError::NoLabel),
-        };
-        let similarities = located
-            .features
-            .places
-            .iter()
-            .map(|place| similarity(place));
-        let similarities: Option<Vec<f32>> = similarities.collect();
-        let (rows, columns) = (located.features.rows, located.features.columns);
+        let map = located.features.heat_map(direction);
         let size = located.size;
         self.0.push_front(located);
         self.0.truncate(KEPT);
-        let map = HeatMap {
-            rows,
-            columns,
-            similarities: similarities.ok_or(LocateError::NoLabel)?,
-        };
-        let png = match picture {
-            Some(picture) if drawing == HeatMapDrawing::Picture => heat_map_png(&map, &picture)?,
-            _ => overlay_png(&map, size, OVERLAY_SIDE)?,
+        let png = match drawing {
+            HeatMapDrawing::Overlay => overlay_png(&map, size, OVERLAY_SIDE)?,
+            HeatMapDrawing::Picture => {
+                let picture = match picture {
+                    Some(picture) => picture,
+                    None => decode_file(file).await?,
+                };
+                heat_map_png(&map, &picture)?
+            }
         };
         Ok((map.peak(), png))
     }

@@ -687,6 +687,9 @@ pub enum TrainingRequest {
     },
     /// Imports the attached files of a probe, an adapter or a LoRA.
     Import,
+    /// Uses a probe or an adapter, whose file is attached, without storing it. Answered by
+    /// [`TrainingEvent::InUse`] or [`TrainingEvent::ImportFailed`].
+    UseHead,
     /// Sets the share of the trained weights in the model that is used and exported, 0 to 1; the rest
     /// is the original's (WiSE-FT).
     Mix {

@@ -358,20 +358,17 @@ impl State {
         drawing: HeatMapDrawing,
     ) -> Result<(Peak, Vec<u8>), LocateError> {
         let engine = self.engine.as_ref().ok_or(LocateError::NoLabel)?;
-        let text = self.question.as_ref().and_then(|question| {
-            let index = question.labels.iter().position(|known| known == label)?;
-            question.classifier.as_ref()?.get(index)
-        });
-        let training = &self.training;
-        let similarity = |place: &[f32]| match training.rank(place) {
-            Some(ranking) => (ranking.iter().find(|ranked| ranked.label == label))
-                .map(|ranked| ranked.similarity),
-            None => zero_shot::similarities(place, std::slice::from_ref(text?)).pop(),
+        let direction = match self.training.head() {
+            Some(head) => head.direction_of(label),
+            None => self.question.as_ref().and_then(|question| {
+                let index = question.labels.iter().position(|known| known == label)?;
+                question.classifier.as_ref()?.get(index).cloned()
+            }),
         };
-        (self
-            .locator
-            .locate(engine, image, file, drawing, similarity))
-        .await
+        let direction = direction.ok_or(LocateError::NoLabel)?;
+        (self.locator)
+            .locate(engine, image, file, drawing, &direction)
+            .await
     }
 
     async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
@@ -627,7 +624,7 @@ impl Question {
         pictures: &[(ImageId, Vec<f32>)],
     ) -> Option<Vec<(ImageId, f32)>> {
         let (classifier, rejection) = (self.classifier.as_ref()?, self.rejection.as_ref()?);
-        if training.uses_head() {
+        if training.head().is_some() {
             return None;
         }
         let scale = engine.scoring().scale();

@@ -137,6 +137,18 @@ impl Head {
         ranking
     }
 
+    /// Unit vector to which the cosine of a class is taken, `[embed_dim]`; `None` for no class of
+    /// this name.
+    pub fn direction_of(&self, class: &str) -> Option<Vec<f32>> {
+        let index = self.classes.iter().position(|known| known == class)?;
+        let mut direction = self.direction(index);
+        let norm = direction.iter().map(|v| v * v).sum::<f32>().sqrt();
+        if norm > 0.0 {
+            direction.iter_mut().for_each(|v| *v /= norm);
+        }
+        Some(direction)
+    }
+
     fn direction(&self, class: usize) -> Vec<f32> {
         let words = self.zero_shot.get(class);
         (self.weight[class].iter().enumerate())
@@ -334,6 +346,18 @@ mod tests {
         assert!((ranking[0].similarity - 0.8).abs() < 1e-6);
         let sum: f32 = ranking.iter().map(|r| r.probability).sum();
         assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_class_has_a_direction_of_unit_length() {
+        let (head, features) = (head(), [0.6, 0.8]);
+        for ranked in head.rank(&features) {
+            let direction = head.direction_of(&ranked.label).unwrap();
+            assert!((cosine(&direction, &direction) - 1.0).abs() < 1e-6);
+            let dot: f32 = direction.iter().zip(features).map(|(a, b)| a * b).sum();
+            assert!((dot - ranked.similarity).abs() < 1e-6, "{}", ranked.label);
+        }
+        assert_eq!(head.direction_of("a dog"), None);
     }
 
     #[test]

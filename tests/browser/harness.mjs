@@ -31,9 +31,9 @@ export async function startServer({ prelude, folder } = {}) {
   return serve([join(ROOT, "scripts/serve.py"), "--port", "0", root]);
 }
 
-/** Serves dist/ as a host would that knows nothing of it. */
-export async function startPlainServer() {
-  const command = ["-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", join(ROOT, "dist")];
+/** Serves dist/, or another folder, as a host would that knows nothing of it. */
+export async function startPlainServer(folder = join(ROOT, "dist")) {
+  const command = ["-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder];
   return serve(command, "ignore"); // where it writes every request
 }
 

@@ -2,6 +2,7 @@
 // photograph, so that every frame is the same and so is its answer.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { cameraOf, filmed } from "./camera.mjs";
@@ -230,6 +231,16 @@ describe(`live (${h.MODE})`, { timeout: 40 * SLOW }, () => {
       assert.equal(await sent(page), count, "a paused video sends nothing");
       await h.setLabels(page, ["cat", "pizza"]);
       await live(page, ["cat", "pizza"]);
+
+      // Stopped and dropped among images: the video is ranked as before, the image gets its card.
+      await page.locator(hook("live-stop")).click();
+      const video = { name: "raccoon.webm", type: "video/webm", bytes: await readFile(await filmed("raccoon.jpg")) };
+      await h.drop(page, [video, join(SAMPLES, "rocket.jpg")]);
+      await h.ranking(page, "rocket.jpg", ["cat", "pizza"]);
+      await live(page, ["cat", "pizza"]);
+      assert.equal(await page.locator(hook("image-card")).count(), 1, "a video is no image");
+      await h.drop(page, [{ ...video, name: "first.webm" }, { ...video, name: "second.webm" }]);
+      await page.locator(hook("notice")).filter({ hasText: "One video is classified at a time: first.webm" }).waitFor();
 
       await page.locator(hook("video-input")).setInputFiles({ name: "bad.mp4", mimeType: "video/mp4", buffer: h.noise(5000) });
       await page.locator(hook("live-problem")).filter({ hasText: "This video cannot be played" }).waitFor();

@@ -100,6 +100,25 @@ describe(`where and none of these (${MODE})`, { timeout: 30 * SLOW }, () => {
     }
   });
 
+  test("a label that is gone is told of before the image is decoded", options, async () => {
+    const { page, close } = await h.openPage(browser, server.url, { prepare: h.sabotage });
+    try {
+      await classified(page, ["cat.jpg"], ["cat", "flower"]);
+      const error = await page.evaluate(
+        () =>
+          new Promise((resolve) => {
+            const worker = workers.at(-1);
+            worker.addEventListener("message", ({ data }) => data.message.LocateFailed && resolve(data.message.LocateFailed.error));
+            // Bytes that are no image.
+            worker.postMessage({ message: { Locate: { image: 999, label: "gone", drawing: "Overlay" } }, bytes: new ArrayBuffer(9) });
+          }),
+      );
+      assert.equal(error, "the labels have changed: click the label again");
+    } finally {
+      await close();
+    }
+  });
+
   test("images that no label fits are told by the command's score, and the threshold is kept", options, async () => {
     const { page, problems, close } = await h.openPage(browser, server.url);
     try {

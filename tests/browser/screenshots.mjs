@@ -2,16 +2,19 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, evaluate,
-// evaluate-phone; from the built page in dist/, on the CPU, with the sample pictures; and the upper part of a report of
-// `clip evaluate`. Those in docs/ are made like this, reduced to 256 colours. The one in Chinese needs a font for it,
-// such as Debian's fonts-noto-cjk.
+// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, page-download,
+// standalone, standalone-phone, evaluate, evaluate-phone, or only those that ONLY names (ONLY=live,dark); from the built
+// page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those in docs/
+// are made like this, reduced to 256 colours. The one in Chinese needs a font for it, such as Debian's fonts-noto-cjk.
 
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { cameraOf } from "./camera.mjs";
 import * as h from "./harness.mjs";
+import { CLASSES, DRAWINGS, download, stored } from "./training.mjs";
 
 const [out, report] = process.argv.slice(2);
 if (!out) {
@@ -19,6 +22,7 @@ if (!out) {
   process.exit(2);
 }
 await mkdir(out, { recursive: true });
+const only = process.env.ONLY?.split(",");
 
 const LABELS = ["raccoon", "squirrel", "cup of coffee", "rocket", "pizza", "umbrella", "soccer ball", "bicycle"];
 const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbrella.png", "soccer.png"].map(
@@ -58,6 +62,20 @@ try {
   await shoot("train", {}, samples, "#train");
   await shoot("trained", {}, trained, "#train");
   await shoot("trained-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, trained, "#train");
+  const published = !only || only.some((name) => /^(standalone|page-download)/.test(name)) ? await standalone() : undefined;
+  for (const [name, options] of [
+    ["standalone", { viewport: { width: 1180, height: 760 } }],
+    ["standalone-phone", { viewport: { width: 400, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }],
+  ]) {
+    await shoot(name, options, async (page) => {
+      await page.goto(published.url);
+      await h.waitReady(page);
+      const pictures = ["cat.png", "rocket.png", "pizza.png"];
+      await h.drop(page, pictures.map((picture) => join(DRAWINGS, picture)));
+      for (const picture of pictures) await h.ranking(page, picture, CLASSES);
+    });
+  }
+  published?.stop();
   await shoot("evaluate", {}, evaluated, "#evaluate");
   await shoot("evaluate-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, evaluated, "#evaluate");
   if (report) {
@@ -110,6 +128,35 @@ async function trained(page) {
   await page.locator(h.hook("after")).waitFor({ timeout: h.SLOW });
 }
 
+/** A server of the page of a trained adapter; with a picture of the form that makes it. */
+async function standalone() {
+  const { page, close } = await h.openPage(browser, `${server.url}#train`, { acceptDownloads: true });
+  try {
+    await samples(page);
+    await page.locator(`${h.hook("train-start")}:enabled`).click();
+    await page.locator(h.hook("after")).waitFor({ timeout: h.SLOW });
+    const form = page.locator(h.hook("train-outcome")).locator(h.hook("page-download"));
+    await form.locator("summary").click();
+    await form.locator(h.hook("page-title")).fill("What did we draw?");
+    const { bytes } = await download(page, () => form.locator(h.hook("page-save")).click());
+    await form.locator(h.hook("page-status")).filter({ hasText: ".zip (" }).waitFor();
+    await form.screenshot({ path: join(out, "page-download.png") });
+    const folder = await mkdtemp(join(tmpdir(), "clip-standalone-"));
+    for (const { name, bytes: content } of stored(bytes)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), content);
+    }
+    const plain = await h.startPlainServer(folder);
+    const stop = () => {
+      plain.stop();
+      rmSync(folder, { recursive: true, force: true });
+    };
+    return { url: plain.url, stop };
+  } finally {
+    await close();
+  }
+}
+
 async function evaluated(page) {
   await h.waitReady(page);
   await page.locator(h.hook("evaluate-samples")).click();
@@ -126,6 +173,7 @@ async function evaluated(page) {
 }
 
 async function shoot(name, options, act, place = "") {
+  if (only && !only.includes(name)) return;
   const { page, problems, close } = await h.openPage(browser, server.url + place, options);
   try {
     await act(page);

@@ -3,6 +3,7 @@
 use crate::app::i18n::t;
 
 use js_sys::{ArrayBuffer, Object, Reflect, Uint8ClampedArray};
+use leptos::prelude::{LocalStorage, SetValue, StoredValue, UpdateValue, WithValue, on_cleanup};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -57,8 +58,66 @@ extern "C" {
     fn settings(this: &CameraTrack) -> Result<Object, JsValue>;
 }
 
+/// The camera, as long as the component that opened it.
+#[derive(Clone, Copy)]
+pub struct Camera(StoredValue<Option<MediaStream>, LocalStorage>);
+
+impl Camera {
+    /// Switched off, as it is again when the caller's component ends.
+    pub fn new() -> Self {
+        let stream = StoredValue::new_local(None::<MediaStream>);
+        on_cleanup(move || {
+            if let Some(stream) = stream.try_update_value(Option::take).flatten() {
+                stop(&stream);
+            }
+        });
+        Self(stream)
+    }
+
+    /// Switches it on and shows it in `video`, or says why that is not possible. `None`: the
+    /// component ended while the browser still asked.
+    pub async fn show(self, video: HtmlVideoElement) -> Option<Result<(), String>> {
+        let stream = match open().await {
+            Ok(stream) => stream,
+            Err(error) => return Some(Err(error)),
+        };
+        if self.0.try_with_value(|_| ()).is_none() {
+            stop(&stream);
+            return None;
+        }
+        video.set_src_object(Some(&stream));
+        self.0.set_value(Some(stream));
+        Some(Ok(()))
+    }
+
+    /// Whether it looks at the visitor, who then expects a mirror. One that does not say it is
+    /// that of a laptop or stands on a screen.
+    pub fn faces_visitor(self) -> bool {
+        self.0.with_value(|stream| {
+            !stream.iter().flat_map(tracks).any(|track| {
+                let settings = track.unchecked_into::<CameraTrack>().settings();
+                let facing =
+                    settings.and_then(|settings| Reflect::get(&settings, &"facingMode".into()));
+                facing.is_ok_and(|facing| facing == "environment")
+            })
+        })
+    }
+
+    /// Whether it was on and is gone: unplugged, or taken by another program.
+    pub fn unplugged(self) -> bool {
+        self.0
+            .with_value(|stream| stream.as_ref().is_some_and(|stream| !stream.active()))
+    }
+}
+
+impl Default for Camera {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Opens the camera, the one at the back where there are two; or says why that is not possible.
-pub async fn open() -> Result<MediaStream, String> {
+async fn open() -> Result<MediaStream, String> {
     let none = || t!("no-camera-here").to_owned();
     let navigator = web_sys::window().ok_or_else(none)?.navigator();
     let devices = navigator.media_devices().map_err(|_| none())?;
@@ -89,23 +148,13 @@ pub async fn open() -> Result<MediaStream, String> {
 }
 
 /// Switches the camera off.
-pub fn stop(stream: &MediaStream) {
+fn stop(stream: &MediaStream) {
     for track in tracks(stream) {
         track.stop();
     }
 }
 
-/// Whether the camera looks at the visitor, who then expects a mirror. One that does not say it is
-/// that of a laptop or stands on a screen.
-pub fn faces_visitor(stream: &MediaStream) -> bool {
-    !tracks(stream).any(|track| {
-        let settings = track.unchecked_into::<CameraTrack>().settings();
-        let facing = settings.and_then(|settings| Reflect::get(&settings, &"facingMode".into()));
-        facing.is_ok_and(|facing| facing == "environment")
-    })
-}
-
-fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> {
+fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> + use<> {
     let tracks = stream.get_tracks().to_vec().into_iter();
     tracks.filter_map(|track| track.dyn_into().ok())
 }
@@ -139,8 +188,41 @@ pub fn canvas() -> Result<HtmlCanvasElement, JsValue> {
     Ok(document.create_element("canvas")?.dyn_into()?)
 }
 
+/// Part of what a video shows that an image has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// All, without loss.
+    Whole,
+    /// The middle square, as the model sees it.
+    Square,
+}
+
+/// File with an image of what a video shows now; its name gets an ending.
+pub fn capture(
+    video: &HtmlVideoElement,
+    frame: Frame,
+    name: &str,
+) -> impl Future<Output = Result<File, String>> + use<> {
+    // Drawn at once: later the video shows something else.
+    let drawn = match frame {
+        Frame::Whole => canvas().and_then(|canvas| {
+            draw_whole(video, &canvas)?;
+            Ok((canvas, format!("{name}.png"), "image/png"))
+        }),
+        Frame::Square => square(video).map(|canvas| (canvas, format!("{name}.jpg"), "image/jpeg")),
+    };
+    async move {
+        let captured = async {
+            let (canvas, name, kind) = drawn?;
+            let blob = thumbnails::encode(&canvas, kind).await?;
+            File::new_with_blob_sequence(&js_sys::Array::of1(&blob), &name)
+        };
+        (captured.await).map_err(|error| t!("not-captured", error = describe(&error)))
+    }
+}
+
 /// The middle square of what a video shows, as the model sees it.
-pub fn square(video: &HtmlVideoElement) -> Result<HtmlCanvasElement, JsValue> {
+fn square(video: &HtmlVideoElement) -> Result<HtmlCanvasElement, JsValue> {
     let [width, height] = size(video)?;
     let square = width.min(height);
     let (x, y) = ((width - square) / 2.0, (height - square) / 2.0);
@@ -163,12 +245,6 @@ pub fn pixels(canvas: &HtmlCanvasElement) -> Result<ArrayBuffer, JsValue> {
     let [width, height] = [canvas.width(), canvas.height()].map(f64::from);
     let pixels = context(canvas)?.image_data(0.0, 0.0, width, height)?;
     Ok(pixels.data().buffer())
-}
-
-/// What is on a canvas as a file, `kind` being its MIME type. The canvas is empty after that.
-pub async fn file(canvas: &HtmlCanvasElement, name: &str, kind: &str) -> Result<File, JsValue> {
-    let blob = thumbnails::encode(canvas, kind).await?;
-    File::new_with_blob_sequence(&js_sys::Array::of1(&blob), name)
 }
 
 fn size(video: &HtmlVideoElement) -> Result<[f64; 2], JsValue> {

@@ -11,8 +11,9 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::engine::{Attachments, EngineHandle, Heard};
-use super::files::fetch;
+use super::files::{buffer_of, fetch};
 use super::notices::Notices;
+use super::standalone::Packager;
 use super::thumbnails::{ObjectUrl, Thumbnails};
 use super::{download, storage};
 use crate::app::domain::link::ClassifierLink;
@@ -21,6 +22,7 @@ use crate::app::domain::pictures::Picture;
 use crate::app::domain::rejection::RejectionSettings;
 use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
+use crate::app::domain::standalone::StandaloneClassifier;
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::{export, labels};
 use crate::app::i18n::{self, Language, t};
@@ -66,6 +68,11 @@ pub struct ClassifyController {
     pub link: RwSignal<Option<ClassifierLink>>,
     /// Whether the visitor added images that are no samples.
     own_images: RwSignal<bool>,
+    /// Whether this is a page of one classifier, whose labels, templates and model are not the
+    /// visitor's to choose.
+    pub standalone: bool,
+    /// Makes pages of the labels.
+    pub packager: Packager,
     files: StoredValue<HashMap<ImageId, Blob>, LocalStorage>,
     thumbnails: Thumbnails,
     /// Colours of the heat maps.
@@ -81,9 +88,10 @@ pub struct ClassifyController {
 }
 
 impl ClassifyController {
-    /// With the settings that were stored.
-    pub fn new(engine: EngineHandle, notices: Notices) -> Self {
-        let link = link_of_address();
+    /// With the settings that were stored, or with a page's own classifier.
+    pub fn new(engine: EngineHandle, notices: Notices, own: Option<StandaloneClassifier>) -> Self {
+        let standalone = own.is_some();
+        let link = own.map_or_else(link_of_address, |own| Some(own.link()));
         let kept_labels = match &link {
             Some(link) => Some(link.labels.clone()),
             None => storage::load::<Vec<String>>(storage::LABELS),
@@ -96,22 +104,34 @@ impl ClassifyController {
         };
         let choice = storage::load::<DeviceChoice>(storage::DEVICE).unwrap_or_default();
         let mut session = Session::new(choice);
-        session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
-        session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
-        if let Some(place) = storage::load::<ModelLocation>(storage::MODEL) {
+        // What a page of its own cannot change, it does not take over from another one at the
+        // same origin.
+        let place = match &link {
+            Some(link) if standalone => link.model.clone(),
+            _ => storage::load::<ModelLocation>(storage::MODEL),
+        };
+        if let Some(place) = place {
             session.worker.source = ModelSource::Place(place);
+        }
+        let mut similarity = false;
+        if !standalone {
+            session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
+            session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
+            similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
         }
         Self {
             session: RwSignal::new(session),
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
             templates: RwSignal::new(templates.restored()),
-            similarity: RwSignal::new(storage::load(storage::SIMILARITY).unwrap_or_default()),
+            similarity: RwSignal::new(similarity),
             samples: RwSignal::new(Vec::new()),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
             link: RwSignal::new(link),
             own_images: RwSignal::new(false),
+            standalone,
+            packager: Packager::new(notices),
             files: StoredValue::new_local(HashMap::new()),
             thumbnails: Thumbnails::new(),
             heat_maps: StoredValue::new_local(HashMap::new()),
@@ -126,8 +146,16 @@ impl ClassifyController {
     /// Starts the worker, and keeps it and the storage up with the page.
     pub fn start(self) {
         self.run(Session::start);
-        // As long as the page.
-        let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
+        if !self.standalone {
+            // As long as the page.
+            let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
+            spawn_local(async move {
+                // Without samples the page is as useful as before: no word about it.
+                if let Some(samples) = fetch_samples().await {
+                    self.samples.set(samples);
+                }
+            });
+        }
         Effect::new(move |_| {
             let labels = self.labels.get();
             let templates = self.templates.with(TemplateSelection::active);
@@ -143,12 +171,6 @@ impl ClassifyController {
             let shown = self.similarity.get();
             if before.is_some() {
                 storage::save(storage::SIMILARITY, &shown);
-            }
-        });
-        spawn_local(async move {
-            // Without samples the page is as useful as before: no word about it.
-            if let Some(samples) = fetch_samples().await {
-                self.samples.set(samples);
             }
         });
     }
@@ -223,11 +245,7 @@ impl ClassifyController {
     pub fn thumbnail(self, id: ImageId) -> ReadSignal<Option<String>> {
         let size = (self.session)
             .with_untracked(|session| session.pictures.get(id).and_then(|picture| picture.size));
-        let blob = self
-            .files
-            .try_with_value(|files| files.get(&id).cloned())
-            .flatten();
-        match blob {
+        match self.file(id) {
             Some(blob) => self.thumbnails.of(blob, size),
             None => RwSignal::new(None).read_only(),
         }
@@ -244,7 +262,13 @@ impl ClassifyController {
             Command::Start(device) => self.start_worker(device),
             Command::Stop => self.engine.stop(),
             Command::Send(Request::AddImage { image, name }) => self.send_image(image, name),
-            Command::Send(request @ Request::Locate { .. }) => self.send_locate(request),
+            Command::Send(Request::Locate {
+                image,
+                label,
+                drawing,
+            }) => {
+                self.send_locate(image, label, drawing);
+            }
             Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
             Command::Release(images) => {
                 for image in &images {
@@ -296,11 +320,15 @@ impl ClassifyController {
         self.run(|session| session.died(error, js_sys::Date::now()));
     }
 
-    fn send_image(self, image: ImageId, name: String) {
-        let Some(Some(blob)) = self
-            .files
+    /// File of a picture.
+    fn file(self, image: ImageId) -> Option<Blob> {
+        self.files
             .try_with_value(|files| files.get(&image).cloned())
-        else {
+            .flatten()
+    }
+
+    fn send_image(self, image: ImageId, name: String) {
+        let Some(blob) = self.file(image) else {
             return;
         };
         // Later, since the next picture is sent from within: a thousand of them must not
@@ -310,7 +338,7 @@ impl ClassifyController {
                 self.run(|session| session.reject(image, t!("file-too-large").into()));
                 return;
             }
-            let read = JsFuture::from(blob.array_buffer()).await;
+            let read = buffer_of(&blob).await;
             // The page went on meanwhile: the picture may be gone, or with another worker.
             let wanted = self
                 .session
@@ -318,38 +346,32 @@ impl ClassifyController {
             if wanted != Some(true) {
                 return;
             }
-            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.engine.send(
+            match read {
+                Ok(bytes) => (self.engine).send(
                     &Request::AddImage { image, name },
                     Attachments::Bytes(bytes),
                 ),
-                _ => self.run(|session| session.reject(image, t!("file-unreadable").into())),
+                Err(_) => self.run(|session| session.reject(image, t!("file-unreadable").into())),
             }
         });
     }
 
     /// Asks for a heat map, with the picture's file.
-    fn send_locate(self, request: Request) {
-        let Request::Locate {
-            image,
-            label,
-            drawing,
-        } = &request
-        else {
+    fn send_locate(self, image: ImageId, label: String, drawing: HeatMapDrawing) {
+        let Some(blob) = self.file(image) else {
             return;
         };
-        let blob = (self.files)
-            .try_with_value(|files| files.get(image).cloned())
-            .flatten();
-        let (image, label, drawing) = (*image, label.clone(), *drawing);
         spawn_local(async move {
-            let read = match blob {
-                Some(blob) => JsFuture::from(blob.array_buffer()).await,
-                None => return,
-            };
-            match read.map(|bytes| bytes.dyn_into::<ArrayBuffer>()) {
-                Ok(Ok(bytes)) => self.engine.send(&request, Attachments::Bytes(bytes)),
-                _ => self.on_heat_map(
+            match buffer_of(&blob).await {
+                Ok(bytes) => {
+                    let request = Request::Locate {
+                        image,
+                        label,
+                        drawing,
+                    };
+                    self.engine.send(&request, Attachments::Bytes(bytes));
+                }
+                Err(_) => self.on_heat_map(
                     Event::LocateFailed {
                         image,
                         label,
@@ -513,6 +535,35 @@ impl ClassifyController {
         self.link.set(Some(link.clone()));
         self.templates.set(link.selection());
         self.labels.set(link.labels);
+    }
+
+    /// Labels, templates and model for a page of their own.
+    pub fn for_page(self, title: String) -> StandaloneClassifier {
+        let source = (self.session).with_untracked(|session| session.worker.source.clone());
+        StandaloneClassifier {
+            title,
+            labels: self.labels.get_untracked(),
+            templates: self.templates.with_untracked(TemplateSelection::active),
+            model: match source {
+                ModelSource::Place(place) => Some(place.to_string()),
+                ModelSource::Bundled | ModelSource::Files => None,
+            },
+            head: None,
+        }
+    }
+
+    /// Why a page of its own cannot have the model that is open, if that is so.
+    pub fn why_model_stays(self) -> Option<String> {
+        let source = (self.session).with_untracked(|session| session.worker.source.clone());
+        (source == ModelSource::Files).then(|| t!("page-own-model").to_owned())
+    }
+
+    /// Offers a page of its own with the labels, templates and model, as a zip.
+    pub fn save_page(self, title: String) {
+        match self.why_model_stays() {
+            Some(why) => self.packager.fail(why),
+            None => spawn_local(self.packager.save(self.for_page(title), Vec::new())),
+        }
     }
 
     /// Puts a link to the labels, templates and model into the page's address and into the

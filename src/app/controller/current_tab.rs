@@ -14,6 +14,11 @@ impl CurrentTab {
         Self(RwSignal::new(of_address()))
     }
 
+    /// A tab that the address does not change, of a page without others.
+    pub fn only(tab: Tab) -> Self {
+        Self(RwSignal::new(tab))
+    }
+
     pub fn get(self) -> Tab {
         self.0.get()
     }

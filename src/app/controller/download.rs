@@ -1,11 +1,12 @@
 //! Files for the visitor to keep.
 
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
 use super::notices::Notices;
 use crate::app::domain::notice::Notice;
+use crate::app::domain::zip::{self, ZipEntry};
 use crate::app::i18n::t;
 
 /// Offers a file made of `parts` (texts, buffers, blobs) for download.
@@ -13,6 +14,30 @@ pub fn save(notices: Notices, name: &str, kind: &str, parts: &Array) {
     if offer(name, kind, parts).is_err() {
         notices.notify(Notice::error(t!("download-blocked")));
     }
+}
+
+/// Offers a zip of entries, each with its bytes (text, buffer or blob), for download.
+pub fn save_zip(notices: Notices, name: &str, entries: Vec<(ZipEntry, JsValue)>) {
+    if let Err(error) = try_save_zip(notices, name, entries) {
+        notices.notify(Notice::error(error));
+    }
+}
+
+/// The same; `Err` says why the files do not go into a zip.
+pub fn try_save_zip(
+    notices: Notices,
+    name: &str,
+    entries: Vec<(ZipEntry, JsValue)>,
+) -> Result<(), String> {
+    let (headers, end) = zip::headers(entries.iter().map(|(entry, _)| entry))?;
+    let parts = Array::new();
+    for (header, (_, data)) in headers.iter().zip(&entries) {
+        parts.push(&Uint8Array::from(header.as_slice()));
+        parts.push(data);
+    }
+    parts.push(&Uint8Array::from(end.as_slice()));
+    save(notices, name, "application/zip", &parts);
+    Ok(())
 }
 
 fn offer(name: &str, kind: &str, parts: &Array) -> Result<(), JsValue> {

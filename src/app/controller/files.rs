@@ -1,5 +1,6 @@
 //! Files in memory, and files of the page.
 
+use js_sys::ArrayBuffer;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, Response};
@@ -40,6 +41,13 @@ pub async fn fetch(url: &str) -> Result<Blob, String> {
         .await
         .map_err(|error| describe(&error))?;
     blob.dyn_into().map_err(|other| describe(&other))
+}
+
+/// Bytes of a file.
+pub async fn buffer_of(blob: &Blob) -> Result<ArrayBuffer, String> {
+    let buffer = JsFuture::from(blob.array_buffer()).await;
+    let buffer = buffer.map_err(|error| describe(&error))?;
+    buffer.dyn_into().map_err(|other| describe(&other))
 }
 
 /// Text of a file.

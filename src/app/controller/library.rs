@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use js_sys::{Array, Uint8Array};
 use leptos::{prelude::*, task::spawn_local};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use super::current_tab::CurrentTab;
 use super::download;
 use super::engine::{Attachments, EngineHandle};
+use super::files::buffer_of;
 use super::folders::{self, Access, CopyError, DiskFolder};
 use super::notices::Notices;
 use super::thumbnails::Thumbnails;
 use crate::app::domain::library::{LibrarySession, OpenFolder, QueryImage, Task, subfolders};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
-use crate::app::domain::training::zip::{self, ZipEntry};
+use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::t;
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
@@ -493,33 +493,21 @@ impl LibraryController {
     /// Downloads the sorted images in a zip, a folder for each label.
     pub fn save_zip(self) {
         spawn_local(async move {
-            let (mut entries, mut parts) = (Vec::new(), Vec::new());
+            let mut entries = Vec::new();
             for (path, file) in self.sorted_files() {
                 let Some(file) = file else { continue };
-                match JsFuture::from(file.array_buffer()).await {
+                match buffer_of(&file).await {
                     // Only the checksum needs the bytes; the zip is made of the files.
                     Ok(buffer) => {
                         let bytes = Uint8Array::new(&buffer).to_vec();
-                        entries.push(ZipEntry::new(path, &bytes));
-                        parts.push(file);
+                        entries.push((ZipEntry::new(path, &bytes), file.into()));
                     }
                     Err(_) => self
                         .notices
                         .notify(Notice::error(t!("not-in-zip", path = path))),
                 }
             }
-            match zip::headers(entries.iter()) {
-                Ok((headers, end)) => {
-                    let all = Array::new();
-                    for (header, file) in headers.iter().zip(&parts) {
-                        all.push(&Uint8Array::from(header.as_slice()));
-                        all.push(file);
-                    }
-                    all.push(&Uint8Array::from(end.as_slice()));
-                    download::save(self.notices, "sorted.zip", "application/zip", &all);
-                }
-                Err(error) => self.notices.notify(Notice::error(error)),
-            }
+            download::save_zip(self.notices, "sorted.zip", entries);
         });
     }
 }

@@ -4,14 +4,20 @@ use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen::JsValue;
 use web_sys::{File, HtmlCanvasElement, HtmlVideoElement};
 
-use super::camera;
+use super::camera::{self, Frame};
 use super::classify::ClassifyController;
 use super::engine::{Attachments, EngineHandle, describe};
 use super::training::TrainingController;
 use crate::app::domain::live::Live;
 use crate::app::domain::training::project::ClassId;
-use crate::app::i18n::t;
 use crate::engine::messages::{Event, Request};
+
+/// What is classified live.
+#[derive(Clone)]
+pub enum LiveSource {
+    Camera,
+    Video(File),
+}
 
 /// Where an image of the video goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub enum Destination {
 #[derive(Clone, Copy)]
 pub struct LiveController {
     pub live: RwSignal<Live>,
+    /// What is classified; `None`: nothing.
+    pub source: RwSignal<Option<LiveSource>, LocalStorage>,
     /// On which frames are drawn.
     canvas: StoredValue<Option<HtmlCanvasElement>, LocalStorage>,
     classify: ClassifyController,
@@ -42,6 +50,7 @@ impl LiveController {
     ) -> Self {
         Self {
             live: RwSignal::new(Live::default()),
+            source: RwSignal::new_local(None),
             canvas: StoredValue::new_local(None),
             classify,
             training,
@@ -123,25 +132,14 @@ impl LiveController {
         let number = (self.live)
             .try_update_untracked(Live::count_kept)
             .unwrap_or_default();
-        let name = format!("{kind}-{number:03}");
-        let drawn = match to {
-            // Without loss: its answer is that of the frame.
-            Destination::Pictures => camera::canvas().and_then(|canvas| {
-                camera::draw_whole(video, &canvas)?;
-                Ok((canvas, format!("{name}.png"), "image/png"))
-            }),
-            Destination::Class(_) => {
-                camera::square(video).map(|canvas| (canvas, format!("{name}.jpg"), "image/jpeg"))
-            }
+        let frame = match to {
+            // Its answer is that of the frame.
+            Destination::Pictures => Frame::Whole,
+            Destination::Class(_) => Frame::Square,
         };
+        let captured = camera::capture(video, frame, &format!("{kind}-{number:03}"));
         spawn_local(async move {
-            let file = match drawn {
-                Ok((canvas, name, kind)) => camera::file(&canvas, &name, kind).await,
-                Err(error) => Err(error),
-            };
-            let added = file
-                .map(|file| self.add(file, to))
-                .map_err(|error| t!("not-captured", error = describe(&error)));
+            let added = captured.await.map(|file| self.add(file, to));
             // The video may be gone meanwhile.
             done.try_run(added);
         });

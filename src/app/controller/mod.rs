@@ -12,6 +12,7 @@
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
 //! | [`shards`] | data sets at an address |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
+//! | [`standalone`] | a classifier as a page of its own |
 //! | [`live`], [`camera`] | frames of a video; the camera |
 //! | [`thumbnails`] | small copies of the pictures in sight |
 
@@ -28,11 +29,13 @@ pub mod library;
 pub mod live;
 pub mod notices;
 mod shards;
+pub mod standalone;
 pub mod storage;
 pub mod tab_lock;
 pub mod thumbnails;
 pub mod training;
 
+use crate::app::domain::tab::Tab;
 use crate::app::i18n::Language;
 use crate::engine::messages::Event;
 
@@ -44,6 +47,7 @@ use language::PageLanguage;
 use library::LibraryController;
 use live::LiveController;
 use notices::Notices;
+use standalone::OpenedClassifier;
 use training::TrainingController;
 
 /// The controllers of the page.
@@ -61,14 +65,22 @@ pub struct App {
 }
 
 impl App {
-    /// With the settings that were stored.
-    pub fn new() -> Self {
+    /// With the settings that were stored; of a page of its own with those of its classifier.
+    pub fn new(standalone: Option<OpenedClassifier>) -> Self {
         // Before all else: controllers begin with texts.
-        let language = PageLanguage::of_document();
+        let language = PageLanguage::of_document(standalone.is_some());
+        let (standalone, head) = match standalone {
+            Some(opened) => (Some(opened.classifier), opened.head),
+            None => (None, None),
+        };
+        let tab = match standalone {
+            Some(_) => CurrentTab::only(Tab::Classify),
+            None => CurrentTab::new(),
+        };
         let engine = EngineHandle::new();
         let notices = Notices::new();
-        let classify = ClassifyController::new(engine, notices);
-        let training = TrainingController::new(engine, notices, classify);
+        let classify = ClassifyController::new(engine, notices, standalone);
+        let training = TrainingController::new(engine, notices, classify, head);
         Self {
             language,
             engine,
@@ -78,7 +90,7 @@ impl App {
             library: LibraryController::new(engine, notices),
             evaluation: EvaluationController::new(engine, notices, training),
             live: LiveController::new(engine, classify, training),
-            tab: CurrentTab::new(),
+            tab,
         }
     }
 
@@ -86,8 +98,10 @@ impl App {
     pub fn start(self) {
         self.engine.listen(move |heard| self.hear(heard));
         self.classify.start();
-        self.training.start(self.tab);
-        self.library.start(self.tab);
+        if !self.classify.standalone {
+            self.training.start(self.tab);
+            self.library.start(self.tab);
+        }
     }
 
     /// Shows the page in another language. Labels and templates that are only suggestions follow.
@@ -122,6 +136,8 @@ impl App {
                     classify.on_event(Event::Died { error, gpu });
                 }
                 event @ Event::Ready { .. } => {
+                    // Before the images are: they are classified with it.
+                    training.use_own_head();
                     classify.on_event(event);
                     training.opened();
                     library.opened();
@@ -136,11 +152,5 @@ impl App {
                 event => classify.on_event(event),
             },
         }
-    }
-}
-
-impl Default for App {
-    fn default() -> Self {
-        Self::new()
     }
 }

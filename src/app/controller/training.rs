@@ -9,25 +9,25 @@ use std::time::Duration;
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::classify::ClassifyController;
 use super::current_tab::CurrentTab;
 use super::download;
-use super::engine::{Attachments, EngineHandle, describe};
-use super::files::{BlobUrl, fetch};
+use super::engine::{Attachments, EngineHandle};
+use super::files::{BlobUrl, buffer_of, fetch};
 use super::notices::Notices;
+use super::standalone::Packager;
 use super::tab_lock::{self, Channel};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{ClassId, Role};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, TrainingSession};
-use crate::app::domain::training::zip::{self, ZipEntry};
+use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::{self, t};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
-use crate::engine::messages::{Request, SampleId, TrainingEvent, TrainingRequest};
+use crate::engine::messages::{Event, Request, SampleId, TrainingEvent, TrainingRequest};
 
 /// A data set to try with, relative to the page.
 pub(super) const SAMPLE_DATA: &str = "samples/training.zip";
@@ -63,19 +63,30 @@ pub struct TrainingController {
     tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
     /// Channel to the other tabs that train.
     lock_channel: StoredValue<Option<Channel>, LocalStorage>,
+    /// Probe or adapter of a page of its own.
+    own_head: StoredValue<Option<File>, LocalStorage>,
+    /// Makes pages of what was trained.
+    pub packager: Packager,
     engine: EngineHandle,
     notices: Notices,
 }
 
 impl TrainingController {
-    /// Before anything was read.
-    pub fn new(engine: EngineHandle, notices: Notices, classify: ClassifyController) -> Self {
+    /// Before anything was read; `own_head` is the probe or adapter of a page of its own.
+    pub fn new(
+        engine: EngineHandle,
+        notices: Notices,
+        classify: ClassifyController,
+        own_head: Option<File>,
+    ) -> Self {
         Self {
             session: RwSignal::new(TrainingSession::default()),
             classify,
             sample_files: StoredValue::new_local(HashMap::new()),
             tab_lock: StoredValue::new_local(None),
             lock_channel: StoredValue::new_local(None),
+            own_head: StoredValue::new_local(own_head),
+            packager: Packager::new(notices),
             engine,
             notices,
         }
@@ -197,6 +208,15 @@ impl TrainingController {
 
     /// The worker said something about training.
     pub fn on_event(self, event: TrainingEvent, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
+        if let TrainingEvent::ImportFailed { error } = &event
+            && self.own_head.with_value(Option::is_some)
+        {
+            // Without it this page has nothing to say.
+            let error = t!("page-classifier-unusable", error = error);
+            self.classify
+                .on_event(Event::OpenFailed { error, gpu: false });
+            return;
+        }
         let in_use = match &event {
             TrainingEvent::InUse {
                 trained,
@@ -239,6 +259,7 @@ impl TrainingController {
                     self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
                 }
                 Command::Save(names) => self.save_all(&names, &bytes),
+                Command::SavePage { title, files } => self.pack_page(title, &files, &bytes),
                 Command::Notify(notice) => self.notices.notify(notice),
                 Command::ReleaseLock => {
                     let held = self.tab_lock.try_update_value(Option::take).flatten();
@@ -440,6 +461,38 @@ impl TrainingController {
         self.engine.send(&request, Attachments::Files(files));
     }
 
+    /// The probe or adapter of a page of its own is to be used.
+    pub fn use_own_head(self) {
+        if let Some(head) = self.own_head.get_value() {
+            let request = Request::Training(TrainingRequest::UseHead);
+            self.engine.send(&request, Attachments::Files(vec![head]));
+        }
+    }
+
+    /// Offers a page of its own with what was trained, as a zip.
+    pub fn save_page(self, title: String) {
+        let model = (self.classify.session).with_untracked(|s| s.worker.model.clone());
+        let keeps_model = self.classify.why_model_stays();
+        let asked = (self.session)
+            .try_update(|training| training.export_page(title, model.as_ref(), keeps_model));
+        match asked {
+            Some(Ok(commands)) => self.execute(commands, Vec::new(), Vec::new()),
+            Some(Err(why)) => self.packager.fail(why),
+            None => {}
+        }
+    }
+
+    fn pack_page(self, title: String, names: &[String], bytes: &[ArrayBuffer]) {
+        let Some(trained) = self.session.with_untracked(|t| t.trained.clone()) else {
+            return;
+        };
+        let classifier = self.classify.for_page(title).with_trained(&trained);
+        let own = (names.iter().zip(bytes))
+            .map(|(name, bytes)| (classifier.place_of(name), bytes.clone()))
+            .collect();
+        spawn_local(self.packager.save(classifier, own));
+    }
+
     /// The result's files: one as it is, several in a zip.
     fn save_all(self, names: &[String], bytes: &[ArrayBuffer]) {
         match (names, bytes) {
@@ -458,26 +511,9 @@ impl TrainingController {
                         (ZipEntry::new(name.clone(), &data), bytes.clone().into())
                     })
                     .collect();
-                self.save_zip("clip-model.zip", entries);
+                download::save_zip(self.notices, "clip-model.zip", entries);
             }
         }
-    }
-
-    fn save_zip(self, name: &str, entries: Vec<(ZipEntry, wasm_bindgen::JsValue)>) {
-        let (headers, end) = match zip::headers(entries.iter().map(|(entry, _)| entry)) {
-            Ok(made) => made,
-            Err(error) => {
-                self.notices.notify(Notice::error(error));
-                return;
-            }
-        };
-        let parts = Array::new();
-        for (header, (_, data)) in headers.iter().zip(&entries) {
-            parts.push(&Uint8Array::from(header.as_slice()));
-            parts.push(data);
-        }
-        parts.push(&Uint8Array::from(end.as_slice()));
-        download::save(self.notices, name, "application/zip", &parts);
     }
 
     /// All samples with their labels as a zip that can be taken in again, here
@@ -518,7 +554,7 @@ impl TrainingController {
                 let entry = ZipEntry::new("metadata.jsonl".into(), table.as_bytes());
                 entries.push((entry, table.into()));
             }
-            self.save_zip(&format!("{}.zip", file_safe(&name)), entries);
+            download::save_zip(self.notices, &format!("{}.zip", file_safe(&name)), entries);
         });
     }
 
@@ -630,10 +666,7 @@ fn is_table(path: &str) -> bool {
 }
 
 async fn bytes_of(blob: &Blob) -> Result<Vec<u8>, String> {
-    let buffer = JsFuture::from(blob.array_buffer()).await;
-    buffer
-        .map(|buffer| Uint8Array::new(&buffer).to_vec())
-        .map_err(|error| describe(&error))
+    Ok(Uint8Array::new(&buffer_of(blob).await?.into()).to_vec())
 }
 
 /// `None` where the browser has no memory left.

@@ -12,7 +12,8 @@
 //! | [`question`] | labels, templates and their prompts |
 //! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
-//! | [`export`], [`format`] | results as files, numbers as text |
+//! | [`standalone`] | a classifier as a page of its own |
+//! | [`export`], [`zip`], [`format`] | results as files, files as one, numbers as text |
 
 pub mod evaluation;
 pub mod export;
@@ -31,7 +32,9 @@ pub mod rejection;
 pub mod restart;
 pub mod sample;
 pub mod session;
+pub mod standalone;
 pub mod tab;
 pub mod templates;
 pub mod training;
 pub mod worker;
+pub mod zip;

@@ -2,10 +2,11 @@
 
 use leptos::{html, prelude::*};
 
-use super::dropping::{ACCEPT, files};
-use super::live::{LiveCard, LiveSource};
+use super::dropping::{ACCEPT, add_pictures, files};
+use super::live::LiveCard;
 use crate::app::controller::App;
 use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::live::LiveSource;
 use crate::app::domain::sample::Sample;
 use crate::app::i18n::{self, t};
 
@@ -16,7 +17,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let video_input = NodeRef::<html::Input>::new();
     let camera_button = NodeRef::<html::Button>::new();
-    let source = RwSignal::new_local(None::<LiveSource>);
+    let source = app.live.source;
     let empty = Memo::new(move |_| {
         let none = classify.session.with(|session| session.pictures.is_empty());
         none && source.with(Option::is_none)
@@ -38,7 +39,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
     };
     let picked = move |_| {
         if let Some(input) = input.get_untracked() {
-            classify.add_files(files(input.files()));
+            add_pictures(app, files(input.files()));
             // So that picking the same file again is a change again.
             input.set_value("");
         }

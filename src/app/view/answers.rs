@@ -65,7 +65,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                         {t!("results")} <span class="count">{move || total.get().to_string()}</span>
                     </h2>
                     <div class="tools">
-                        <label class="tick">
+                        <label class="tick" hidden=classify.standalone>
                             <input
                                 type="checkbox"
                                 data-testid="similarity-toggle"
@@ -76,7 +76,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                             />
                             <span>{t!("show-cosine")}</span>
                         </label>
-                        <label class="tick">
+                        <label class="tick" hidden=classify.standalone>
                             <input
                                 type="checkbox"
                                 data-testid="reject-toggle"

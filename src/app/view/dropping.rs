@@ -12,7 +12,7 @@ use web_sys::{
 };
 
 use crate::app::controller::App;
-use crate::app::controller::classify::ClassifyController;
+use crate::app::controller::live::LiveSource;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::ClassId;
@@ -120,7 +120,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             spawn_local(async move {
                 let found = walk_entries(folders).await;
                 add_dropped(
-                    app.classify,
+                    app,
                     found.into_iter().filter_map(|(_, file)| file).collect(),
                 );
             });
@@ -133,7 +133,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         if files.is_empty() {
             app.notices.notify(Notice::error(t!("dropped-a-link")));
         } else {
-            add_dropped(app.classify, files);
+            add_dropped(app, files);
         }
     });
     let paste = window_event_listener(ev::paste, move |event| {
@@ -143,7 +143,7 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         }
         event.prevent_default();
         match app.tab.get_untracked() {
-            Tab::Classify => app.classify.add_files(files),
+            Tab::Classify => add_pictures(app, files),
             Tab::Library => app.library.search_with(files),
             Tab::Evaluate => {
                 let named = |file: File| (file.name(), Some(file));
@@ -236,15 +236,37 @@ pub fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
         .collect()
 }
 
-/// Takes what was dropped: pictures, or a model.
-fn add_dropped(classify: ClassifyController, files: Vec<File>) {
-    let (model, pictures) = split_model_files(files);
+/// Takes what was dropped: pictures, a video, or a model.
+fn add_dropped(app: App, files: Vec<File>) {
+    let (model, others) = match app.classify.standalone {
+        true => (Vec::new(), files),
+        false => split_model_files(files),
+    };
     if !model.is_empty() {
-        classify.open_files(model, None);
+        app.classify.open_files(model, None);
+    }
+    add_pictures(app, others);
+}
+
+/// Adds pictures. A video among them is classified live; of several the first one.
+pub fn add_pictures(app: App, files: Vec<File>) {
+    let (videos, pictures): (Vec<_>, Vec<_>) = (files.into_iter()).partition(is_video);
+    if let [_, _, ..] = &videos[..] {
+        let name = videos[0].name();
+        let text = t!("one-video", name = name);
+        app.notices.notify(Notice::info(text));
+    }
+    if let Some(video) = videos.into_iter().next() {
+        app.live.source.set(Some(LiveSource::Video(video)));
     }
     if !pictures.is_empty() {
-        classify.add_files(pictures);
+        app.classify.add_files(pictures);
     }
+}
+
+/// Whether a file is a video by its type, which browsers tell by the name.
+fn is_video(file: &File) -> bool {
+    file.type_().starts_with("video/")
 }
 
 /// A drop's files: a model's, if there are weights among them, and pictures.

@@ -176,7 +176,7 @@ pub fn Header(app: App) -> impl IntoView {
 }
 
 #[component]
-fn Logo() -> impl IntoView {
+pub fn Logo() -> impl IntoView {
     view! {
         <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
             <rect class="logo-back" width="32" height="32" rx="8" />
@@ -228,7 +228,7 @@ fn LanguageButton(app: App) -> impl IntoView {
 }
 
 #[component]
-fn ThemeButton() -> impl IntoView {
+pub fn ThemeButton() -> impl IntoView {
     let is_dark = || {
         root()
             .and_then(|root| root.get_attribute("data-theme"))
@@ -351,7 +351,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             {move || if cancelling.get() { t!("stop-now") } else { t!("cancel") }}
                         </button>
                     </Show>
-                    <Show when=move || on_cpu.get()>
+                    <Show when=move || on_cpu.get() && !classify.standalone>
                         <label
                             class="device"
                             title=t!("int8-help")
@@ -365,7 +365,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                             <span>{t!("int8")}</span>
                         </label>
                     </Show>
-                    <label class="device">
+                    <label class="device" hidden=classify.standalone>
                         <span>{t!("device")}</span>
                         <select
                             data-testid="device-select"
@@ -388,7 +388,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                 </div>
             </div>
             <div class="engine-row minor">
-                <p class="model" data-testid="model-info">
+                <p class="model" data-testid="model-info" hidden=classify.standalone>
                     {move || model.get()}
                 </p>
                 <p class="work" data-testid="work">
@@ -421,7 +421,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                                     >
                                         {t!("try-again")}
                                     </button>
-                                    {(!bundled.get())
+                                    {(!bundled.get() && !classify.standalone)
                                         .then(|| {
                                             view! {
                                                 <button

@@ -3,6 +3,7 @@
 use leptos::{ev, html, prelude::*};
 use web_sys::{ClipboardEvent, KeyboardEvent};
 
+use super::page_download::PageDownload;
 use super::widgets::CloseIcon;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::labels::{SEPARATORS, duplicates_hint, is_chinese, parse, split_typed};
@@ -183,6 +184,15 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                     }
                 />
             </ul>
+            <Show when=move || { total() > 0 }>
+                <PageDownload
+                    packager=classify.packager
+                    id="labels-page-title"
+                    labels=labels.into()
+                    busy=false
+                    download=Callback::new(move |title| classify.save_page(title))
+                />
+            </Show>
             <Show when=move || total() == 0>
                 <button
                     type="button"

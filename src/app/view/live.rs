@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use leptos::{ev, html, prelude::*, task::spawn_local};
-use web_sys::{Blob, File, HtmlVideoElement, MediaStream};
+use web_sys::{Blob, HtmlVideoElement};
 
 use crate::app::controller::App;
-use crate::app::controller::camera;
-use crate::app::controller::live::Destination;
+use crate::app::controller::camera::{self, Camera};
+use crate::app::controller::live::{Destination, LiveSource};
 use crate::app::controller::thumbnails::ObjectUrl;
 use crate::app::domain::format;
 use crate::app::domain::live::rate_text;
@@ -19,13 +19,6 @@ use crate::app::i18n::t;
 
 /// The camera is switched off when the page is out of sight for longer.
 const LONGEST_OUT_OF_SIGHT: Duration = Duration::from_secs(10);
-
-/// What is classified.
-#[derive(Clone)]
-pub enum LiveSource {
-    Camera,
-    Video(File),
-}
 
 /// The video and its answers.
 #[component]
@@ -46,7 +39,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
     let mirrored = RwSignal::new(false);
     let paused = RwSignal::new(false);
     let done = RwSignal::new(String::new());
-    let stream = StoredValue::new_local(None::<MediaStream>);
+    let camera = Camera::new();
     let url = StoredValue::new_local(None::<ObjectUrl>);
     let gone = StoredValue::new(false);
     let here = move || gone.try_get_value() == Some(false);
@@ -66,23 +59,21 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         }
     });
     Effect::new(move |_| match &source {
-        LiveSource::Camera => spawn_local(async move {
-            match camera::open().await {
-                Ok(opened) if here() => {
-                    mirrored.set(camera::faces_visitor(&opened));
-                    if let Some(video) = video.get_untracked() {
-                        video.set_src_object(Some(&opened));
+        LiveSource::Camera => {
+            let Some(video) = video.get_untracked() else {
+                return;
+            };
+            spawn_local(async move {
+                match camera.show(video).await {
+                    Some(Ok(())) => {
+                        mirrored.set(camera.faces_visitor());
+                        running.set(true);
                     }
-                    stream.set_value(Some(opened));
-                    running.set(true);
+                    Some(Err(error)) => drop(problem.try_set(error)),
+                    None => {}
                 }
-                // Closed while the browser still asked.
-                Ok(opened) => camera::stop(&opened),
-                Err(error) => {
-                    problem.try_set(error);
-                }
-            }
-        }),
+            });
+        }
         LiveSource::Video(file) => {
             let file: &Blob = file;
             let address = ObjectUrl::new(file);
@@ -93,10 +84,6 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
             running.set(true);
         }
     });
-    let unplugged = move || {
-        let active = stream.with_value(|stream| stream.as_ref().map(MediaStream::active));
-        active == Some(false)
-    };
     each_frame(move || {
         if !here() {
             return false;
@@ -108,7 +95,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
             let position = position.map_or_else(|| video.current_time(), f64::from);
             controller.send_frame(&video, position);
         }
-        if unplugged() && problem.with_untracked(String::is_empty) {
+        if camera.unplugged() && problem.with_untracked(String::is_empty) {
             running.set(false);
             problem.set(t!("camera-gone").into());
         }
@@ -136,9 +123,6 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
     on_cleanup(move || {
         listener.remove();
         gone.set_value(true);
-        if let Some(stream) = stream.try_update_value(Option::take).flatten() {
-            camera::stop(&stream);
-        }
         controller.end();
     });
 

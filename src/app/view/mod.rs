@@ -7,6 +7,7 @@
 //! | [`live`] | a camera or a video with its answers |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
 //! | [`answers`], [`picture_grid`], [`card`] | pictures with their answers |
+//! | [`standalone`], [`page_download`] | the page of one classifier, and its zip |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`widgets`] | components that are used in several places |
 
@@ -21,7 +22,9 @@ pub mod library;
 pub mod live;
 pub mod models;
 pub mod notices;
+pub mod page_download;
 pub mod picture_grid;
+pub mod standalone;
 pub mod tabs;
 pub mod templates;
 pub mod training;
@@ -51,7 +54,7 @@ use training::{ActiveModelNote, Training};
 /// The whole page. In another language it is drawn anew; what the controllers hold stays.
 #[component]
 pub fn Page() -> impl IntoView {
-    let app = App::new();
+    let app = App::new(None);
     app.start();
     move || {
         app.language.get();

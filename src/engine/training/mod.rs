@@ -230,25 +230,16 @@ impl<H: Host> Training<H> {
                 }
             }
             TrainingRequest::Import => {
-                let mut read = Vec::with_capacity(files.len());
-                for file in &files {
-                    if let Ok(bytes) = self.host.read(file).await {
-                        read.push(bytes);
-                    }
+                if let Some(artifact) = self.import(files, engine).await {
+                    artifact.save(&self.host).await;
+                    self.emit(TrainingEvent::Imported(artifact.describe()));
+                    self.artifact = Some(artifact);
                 }
-                self.restore_model(engine).await;
-                match TrainedArtifact::import(read, &self.host, engine).await {
-                    Ok((artifact, note)) => {
-                        artifact.save(&self.host).await;
-                        self.emit(TrainingEvent::Imported(artifact.describe()));
-                        note.into_iter().for_each(|note| self.notify(note));
-                        self.artifact = Some(artifact);
-                        self.share = 1.0;
-                    }
-                    Err(error) => {
-                        let error = error.to_string();
-                        self.emit(TrainingEvent::ImportFailed { error });
-                    }
+            }
+            TrainingRequest::UseHead => {
+                if let Some(artifact) = self.import(files, engine).await {
+                    self.artifact = Some(artifact);
+                    self.set_active(true, engine).await;
                 }
             }
             TrainingRequest::Mix { share } => {
@@ -259,6 +250,33 @@ impl<H: Host> Training<H> {
             }
             TrainingRequest::Use { trained } => self.set_active(trained, engine).await,
             _ => {}
+        }
+    }
+
+    /// Reads something trained; `None` if that fails, which it reports.
+    async fn import(
+        &mut self,
+        files: Vec<H::File>,
+        engine: &mut Engine,
+    ) -> Option<TrainedArtifact> {
+        let mut read = Vec::with_capacity(files.len());
+        for file in &files {
+            if let Ok(bytes) = self.host.read(file).await {
+                read.push(bytes);
+            }
+        }
+        self.restore_model(engine).await;
+        match TrainedArtifact::import(read, &self.host, engine).await {
+            Ok((artifact, note)) => {
+                note.into_iter().for_each(|note| self.notify(note));
+                self.share = 1.0;
+                Some(artifact)
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.emit(TrainingEvent::ImportFailed { error });
+                None
+            }
         }
     }
 
@@ -367,9 +385,9 @@ impl<H: Host> Training<H> {
         self.head.as_ref().map(|head| head.rank(features))
     }
 
-    /// Whether a probe or adapter is in use.
-    pub fn uses_head(&self) -> bool {
-        self.head.is_some()
+    /// Probe or adapter in use.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
     }
 
     async fn set_active(&mut self, trained: bool, engine: &mut Engine) {

@@ -225,12 +225,32 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
             &mut engine,
         );
         let file = host.given.borrow()[0].clone();
-        block_on(training.handle(TrainingRequest::Import, vec![file], Some(&mut engine)));
+        let import = vec![file.clone()];
+        block_on(training.handle(TrainingRequest::Import, import, Some(&mut engine)));
         let said = host.said.borrow();
         let imported = said.iter().any(
             |event| matches!(event, TrainingEvent::Imported(trained) if trained.method == method),
         );
         assert!(imported && training.rank(&pixels).is_none());
+        drop(said);
+
+        // Of a page of its own: used at once, and not kept.
+        let use_head = |training: &mut Training<Memory>, engine: &mut Engine, file| {
+            host.kept.borrow_mut().clear();
+            host.said.borrow_mut().clear();
+            let request = TrainingRequest::UseHead;
+            block_on(training.handle(request, vec![file], Some(engine)));
+            assert!(host.kept.borrow().is_empty());
+            host.said.borrow()[..].to_vec()
+        };
+        let said = use_head(&mut training, &mut engine, file);
+        assert!(
+            matches!(&said[..], [TrainingEvent::InUse { trained: Some(trained), .. }] if trained.method == method)
+        );
+        assert!(training.rank(&pixels).is_some());
+        let said = use_head(&mut training, &mut engine, b"no head".to_vec());
+        assert!(matches!(&said[..], [TrainingEvent::ImportFailed { .. }]));
+        assert!(training.rank(&pixels).is_none());
     }
 }
 

@@ -5,9 +5,7 @@
 //! | [`session`] | requests to the worker and its answers |
 //! | [`project`] | classes, pictures, captions |
 //! | [`recommendation`] | recommended method and settings |
-//! | [`zip`] | samples and models as one file |
 
 pub mod project;
 pub mod recommendation;
 pub mod session;
-pub mod zip;

@@ -26,6 +26,11 @@ pub enum Command {
     Adopt(Vec<SampleId>),
     /// Give the visitor these files, which came beside the event.
     Save(Vec<String>),
+    /// Give the visitor a page of its own with these files, which came beside the event.
+    SavePage {
+        title: String,
+        files: Vec<String>,
+    },
     Notify(Notice),
     /// Release the lock to another tab, and wait for it again.
     ReleaseLock,
@@ -146,6 +151,8 @@ pub struct TrainingSession {
     pub share: Share,
     /// While files are being made.
     pub exporting: bool,
+    /// Title of the page that they are for; `None`: for the visitor.
+    pub(in crate::app) page: Option<String>,
     /// Whether it is known what earlier visits left.
     pub(in crate::app) known: bool,
     /// Whether a worker listens that has said what it found.
@@ -318,6 +325,39 @@ impl TrainingSession {
         vec![Command::Send(TrainingRequest::Export { what })]
     }
 
+    /// Exports a page of its own with what was trained, while `model` is open; `model_stays` says
+    /// why that cannot be in a page, if so. Or says why there can be none.
+    pub fn export_page(
+        &mut self,
+        title: String,
+        model: Option<&ModelInfo>,
+        model_stays: Option<String>,
+    ) -> Result<Vec<Command>, String> {
+        let Some(trained) = &self.trained else {
+            return Ok(Vec::new());
+        };
+        let open = model.ok_or_else(|| t!("page-needs-model").to_owned())?;
+        if open.name != trained.model {
+            return Err(t!(
+                "page-other-model",
+                trained = trained.model,
+                open = open.name
+            ));
+        }
+        let is_head = trained.exports.contains(&Export::Head);
+        match model_stays {
+            // Of others all weights are exported.
+            Some(why) if is_head => Err(why),
+            _ => {
+                self.page = Some(title);
+                Ok(self.export(match is_head {
+                    true => Export::Head,
+                    false => Export::OpenClip,
+                }))
+            }
+        }
+    }
+
     /// Mixes the trained weights with the original ones.
     pub fn mix(&mut self, share: Share) -> Vec<Command> {
         let Share(percent) = share;
@@ -408,6 +448,7 @@ impl TrainingSession {
         self.connected = false;
         self.in_use = None;
         self.exporting = false;
+        self.page = None;
         if self.run == Run::Stopping {
             self.run = Run::Idle;
         }
@@ -483,10 +524,14 @@ impl TrainingSession {
             }
             TrainingEvent::Exported { files } => {
                 self.exporting = false;
-                return vec![Command::Save(files)];
+                return vec![match self.page.take() {
+                    Some(title) => Command::SavePage { title, files },
+                    None => Command::Save(files),
+                }];
             }
             TrainingEvent::ExportFailed { error } => {
                 self.exporting = false;
+                self.page = None;
                 return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::Imported(trained) => {
@@ -703,6 +748,62 @@ mod tests {
         session.on_event(TrainingEvent::Stopped);
         assert_eq!(session.run, Run::Idle);
         assert_eq!(session.stop(true), []);
+    }
+
+    #[test]
+    fn a_page_is_exported_with_the_model_it_was_trained_with() {
+        let mut session = ready();
+        let model = |name: &str| ModelInfo {
+            name: name.into(),
+            parameters: 1,
+            bytes: 1,
+            image_size: 1,
+            context_length: 1,
+            embed_dim: 1,
+            precision: "f32".into(),
+            independent: false,
+            notes: Vec::new(),
+        };
+        let trained = |method, exports: &[Export]| Trained {
+            method,
+            model: "toy".into(),
+            classes: vec!["cat".into()],
+            exports: exports.into(),
+        };
+        let export = |what| Ok(vec![Command::Send(TrainingRequest::Export { what })]);
+        let (toy, title) = (model("toy"), || "Cats".to_owned());
+        assert_eq!(session.export_page(title(), Some(&toy), None), Ok(vec![]));
+
+        session.trained = Some(trained(Method::Probe, &[Export::Head]));
+        assert!(session.export_page(title(), None, None).is_err());
+        let other = session.export_page(title(), Some(&model("other")), None);
+        assert!(other.is_err_and(|why| why.contains("model toy, but other is open")));
+        let stays = session.export_page(title(), Some(&toy), Some("from files".into()));
+        assert_eq!(stays, Err("from files".into()));
+        assert!(!session.exporting);
+        let asked = session.export_page(title(), Some(&toy), None);
+        assert_eq!(asked, export(Export::Head));
+        let files = vec!["probe.safetensors".to_owned()];
+        let exported = TrainingEvent::Exported {
+            files: files.clone(),
+        };
+        let page = Command::SavePage {
+            title: title(),
+            files: files.clone(),
+        };
+        assert_eq!(session.on_event(exported.clone()), [page]);
+        assert_eq!(
+            session.on_event(exported.clone()),
+            [Command::Save(files.clone())]
+        );
+
+        // All weights of a LoRA go along, and a failed export is over.
+        session.trained = Some(trained(Method::Lora, &[Export::Lora, Export::OpenClip]));
+        let asked = session.export_page(title(), Some(&toy), Some("from files".into()));
+        assert_eq!(asked, export(Export::OpenClip));
+        let error = "full".to_owned();
+        session.on_event(TrainingEvent::ExportFailed { error });
+        assert_eq!(session.on_event(exported), [Command::Save(files)]);
     }
 
     #[test]

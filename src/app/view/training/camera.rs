@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use leptos::{html, prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
-use web_sys::{Element, MediaStream};
+use web_sys::Element;
 
-use crate::app::controller::camera;
-use crate::app::controller::engine::describe;
+use crate::app::controller::camera::{self, Frame};
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::training::project::ClassId;
 use crate::app::i18n::t;
@@ -25,53 +24,37 @@ pub fn Camera(trainer: TrainingController, class: ClassId, close: Callback<()>) 
     let held = RwSignal::new(false);
     // Counts the presses: a timer of an older one ends.
     let press = RwSignal::new(0u32);
-    let stream = StoredValue::new_local(None::<MediaStream>);
-    let gone = StoredValue::new(false);
+    let camera = camera::Camera::new();
+    // Tells the images' names apart.
+    let number = StoredValue::new(0u32);
 
     Effect::new(move |_| {
+        let Some(video) = video.get_untracked() else {
+            return;
+        };
         spawn_local(async move {
-            match camera::open().await {
-                Ok(opened) if gone.try_get_value() == Some(false) => {
-                    if let Some(video) = video.get_untracked() {
-                        video.set_src_object(Some(&opened));
-                        let _ = video.play();
-                    }
-                    stream.set_value(Some(opened));
-                    running.set(true);
-                }
-                // Closed while the browser still asked.
-                Ok(opened) => camera::stop(&opened),
-                Err(error) => {
-                    problem.try_set(error);
-                }
+            match camera.show(video).await {
+                Some(Ok(())) => running.set(true),
+                Some(Err(error)) => drop(problem.try_set(error)),
+                None => {}
             }
         });
-    });
-    on_cleanup(move || {
-        gone.set_value(true);
-        if let Some(stream) = stream.try_update_value(Option::take).flatten() {
-            camera::stop(&stream);
-        }
     });
 
     let take = move || {
         let Some(video) = video.get_untracked() else {
             return;
         };
-        let failed = move |error| {
-            problem.try_set(t!("not-captured-close", error = describe(&error)));
-        };
-        let canvas = match camera::square(&video) {
-            Ok(canvas) => canvas,
-            Err(error) => return failed(error),
-        };
-        let number = taken.get_untracked() + 1;
-        taken.set(number);
+        number.update_value(|number| *number += 1);
+        let name = format!("camera-{:03}", number.get_value());
+        let captured = camera::capture(&video, Frame::Square, &name);
         spawn_local(async move {
-            let name = format!("camera-{number:03}.jpg");
-            match camera::file(&canvas, &name, "image/jpeg").await {
-                Ok(file) => trainer.add_samples(Some(class), vec![file]),
-                Err(error) => failed(error),
+            match captured.await {
+                Ok(file) => {
+                    trainer.add_samples(Some(class), vec![file]);
+                    taken.try_update(|taken| *taken += 1);
+                }
+                Err(error) => drop(problem.try_set(t!("not-captured-close", error = error))),
             }
         });
     };

@@ -12,6 +12,7 @@ use crate::app::domain::tab::Tab;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::Share;
 use crate::app::i18n::{self, t};
+use crate::app::view::page_download::PageDownload;
 use crate::app::view::widgets::{LineChart, NoteList, StepTitle, figures, percent};
 use crate::engine::messages::{Export, HeldOutAnswer, Outcome, SampleId, Trained};
 use crate::eval::Evaluation;
@@ -100,6 +101,11 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
     let training = trainer.session;
     let in_use = Memo::new(move |_| training.with(|t| t.in_use.is_some()));
     let exporting = Memo::new(move |_| training.with(|t| t.exporting));
+    let classes = trained.classes.clone();
+    let labels = Signal::derive(move || match classes.is_empty() {
+        true => trainer.classify.labels.get(),
+        false => classes.clone(),
+    });
     let reported = Memo::new(move |_| training.with(|t| t.outcome.is_some()));
     let what = match trained.classes.len() {
         0 => t!(
@@ -180,6 +186,13 @@ fn ResultActions(trainer: TrainingController, tab: CurrentTab, trained: Trained)
                 </Show>
             </div>
             {mixable.then(|| view! { <Mixture trainer /> })}
+            <PageDownload
+                packager=trainer.packager
+                id="trained-page-title"
+                labels
+                busy=exporting
+                download=Callback::new(move |title| trainer.save_page(title))
+            />
         </div>
     }
 }

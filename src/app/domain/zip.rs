@@ -23,6 +23,16 @@ impl ZipEntry {
         }
     }
 
+    /// Path within the zip.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// What local and central headers have in common, from "version needed" on.
     /// Bit 11: the path is UTF-8. The date is zip's first day.
     fn facts(&self, size: u32, path: u16) -> Vec<u8> {
