@@ -5,7 +5,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`engine`] | the worker |
-//! | [`notices`] | notices on the page |
+//! | [`notices`], [`undo`] | notices on the page; offers to undo a deletion |
 //! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
@@ -32,6 +32,7 @@ pub mod storage;
 pub mod tab_lock;
 pub mod thumbnails;
 pub mod training;
+pub mod undo;
 
 use crate::app::domain::tab::Tab;
 use crate::engine::messages::Event;
@@ -45,12 +46,14 @@ use live::LiveController;
 use notices::Notices;
 use standalone::OpenedClassifier;
 use training::TrainingController;
+use undo::UndoOffers;
 
 /// The controllers of the page.
 #[derive(Clone, Copy)]
 pub struct App {
     pub engine: EngineHandle,
     pub notices: Notices,
+    pub undo: UndoOffers,
     pub classify: ClassifyController,
     pub training: TrainingController,
     pub library: LibraryController,
@@ -72,14 +75,16 @@ impl App {
         };
         let engine = EngineHandle::new();
         let notices = Notices::new();
-        let classify = ClassifyController::new(engine, notices, standalone);
-        let training = TrainingController::new(engine, notices, classify, head);
+        let undo = UndoOffers::new();
+        let classify = ClassifyController::new(engine, notices, undo, standalone);
+        let training = TrainingController::new(engine, notices, undo, classify, head);
         Self {
             engine,
             notices,
+            undo,
             classify,
             training,
-            library: LibraryController::new(engine, notices),
+            library: LibraryController::new(engine, notices, undo),
             evaluation: EvaluationController::new(engine, notices, training),
             live: LiveController::new(engine, classify, training),
             tab,

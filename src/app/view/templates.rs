@@ -164,7 +164,7 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
                 <RemoveButton
                     label=move || format!("Remove template {}", draft.get())
                     title="Remove"
-                    remove=move || book.update(|book| book.remove(id))
+                    remove=move || classify.remove_template(id)
                 />
             </div>
             <p id=problem_id class="problem" aria-live="polite">

@@ -141,7 +141,7 @@ fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
                                 type="button"
                                 class="quiet"
                                 aria-label=format!("Delete the index of {} for {}", index.folder, index.model)
-                                on:click=move |_| library.delete_kept(index.key.clone())
+                                on:click=move |_| library.delete_kept(index.clone())
                             >
                                 "Delete"
                             </button>

@@ -10,7 +10,7 @@ use web_sys::HtmlInputElement;
 use super::camera::Camera;
 use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::format;
-use crate::app::domain::training::project::{Class, ClassId, Role, TrainingSample};
+use crate::app::domain::training::project::{Class, ClassId, Part, Role, TrainingSample};
 use crate::app::view::dropping::{ACCEPT, files};
 use crate::app::view::widgets::{ChooseFiles, CloseIcon, RemoveButton, StepTitle};
 use crate::engine::messages::SampleId;
@@ -94,7 +94,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             type="button"
                             class="quiet"
                             data-testid="clear-data"
-                            on:click=move |_| trainer.run(|t| t.clear())
+                            on:click=move |_| trainer.run(|t| t.take(Part::All))
                         >
                             "Clear all"
                         </button>
@@ -260,10 +260,7 @@ fn ClassCard(
                     title="Remove class"
                     testid="class-remove"
                     remove=move || {
-                        trainer.run(|t| {
-                            let gone = t.edit(|project| project.remove_class(id));
-                            t.remove(gone)
-                        });
+                        trainer.run(|t| t.take(Part::Class(id)));
                     }
                 />
             </div>
@@ -372,7 +369,7 @@ fn Thumbnail(
                 type="button"
                 class="thumb-remove"
                 aria-label=format!("Remove {}", sample.name)
-                on:click=move |_| trainer.run(|t| t.remove(vec![id]))
+                on:click=move |_| trainer.run(|t| t.take(Part::Sample(id)))
             >
                 <CloseIcon />
             </button>
