@@ -1061,3 +1061,19 @@ title-of-two = { $first } or { $second }?
 title-of-three = { $first }, { $second } or { $third }?
 title-of-more = { $first }, { $second }, { $third } and more
 one-video = One video is classified at a time: { $name }. Drop the others after it.
+
+## Undo
+
+removed-one = { $name } removed.
+removed-images = { $images } removed.
+removed-label = Label “{ $label }” removed.
+removed-labels = { $count } labels removed.
+removed-template = Prompt template “{ $template }” removed.
+removed-class = Class { $name } removed, with { $images }.
+removed-all = { $images } removed, with { $classes }.
+deleted-index = The index of { $folder } for { $model } was deleted.
+forgot-folder = The folder { $name } was forgotten.
+not-brought-back = The images cannot be brought back here: training is open in another tab.
+undo = Undo
+undo-what = Undo: { $what }
+deleted = Deleted

@@ -1031,3 +1031,19 @@ title-of-two = { $first }还是{ $second }？
 title-of-three = { $first }、{ $second }还是{ $third }？
 title-of-more = { $first }、{ $second }、{ $third }等
 one-video = 一次只能识别一个视频：{ $name }。请稍后再拖入其他视频。
+
+## Undo
+
+removed-one = 已移除 { $name }。
+removed-images = 已移除 { $images }。
+removed-label = 已移除标签“{ $label }”。
+removed-labels = 已移除 { $count } 个标签。
+removed-template = 已移除提示模板“{ $template }”。
+removed-class = 已移除类别 { $name } 及其 { $images }。
+removed-all = 已移除 { $images }和 { $classes }。
+deleted-index = 已删除 { $folder } 的索引（{ $model }）。
+forgot-folder = 已忘记文件夹 { $name }。
+not-brought-back = 无法在这里恢复图片：训练已在另一个标签页中打开。
+undo = 撤销
+undo-what = 撤销：{ $what }
+deleted = 已删除

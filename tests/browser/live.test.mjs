@@ -2,7 +2,6 @@
 // photograph, so that every frame is the same and so is its answer.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { cameraOf, filmed } from "./camera.mjs";
@@ -234,7 +233,7 @@ describe(`live (${h.MODE})`, { timeout: 40 * SLOW }, () => {
 
       // Stopped and dropped among images: the video is ranked as before, the image gets its card.
       await page.locator(hook("live-stop")).click();
-      const video = { name: "raccoon.webm", type: "video/webm", bytes: await readFile(await filmed("raccoon.jpg")) };
+      const video = { name: "raccoon.webm", type: "video/webm", bytes: (await filmed("raccoon.jpg")).buffer };
       await h.drop(page, [video, join(SAMPLES, "rocket.jpg")]);
       await h.ranking(page, "rocket.jpg", ["cat", "pizza"]);
       await live(page, ["cat", "pizza"]);

@@ -177,6 +177,8 @@ async function shoot(name, options, act, place = "") {
   const { page, problems, close } = await h.openPage(browser, server.url + place, options);
   try {
     await act(page);
+    const dismiss = page.locator(h.hook("undo-dismiss"));
+    while (await dismiss.count()) await dismiss.first().click();
     const path = join(out, `${name}.png`);
     await page.screenshot({ path, fullPage: true, animations: "disabled" });
     console.log(path, problems.length ? problems : "");

@@ -2,6 +2,7 @@
 //! carries out what its steps ask for.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use js_sys::{Array, ArrayBuffer, Promise, Reflect};
@@ -15,6 +16,7 @@ use super::files::{buffer_of, fetch};
 use super::notices::Notices;
 use super::standalone::Packager;
 use super::thumbnails::{ObjectUrl, Thumbnails};
+use super::undo::UndoOffers;
 use super::{download, storage};
 use crate::app::domain::link::ClassifierLink;
 use crate::app::domain::notice::Notice;
@@ -85,11 +87,17 @@ pub struct ClassifyController {
     model_files: StoredValue<Vec<File>, LocalStorage>,
     engine: EngineHandle,
     notices: Notices,
+    undo: UndoOffers,
 }
 
 impl ClassifyController {
     /// With the settings that were stored, or with a page's own classifier.
-    pub fn new(engine: EngineHandle, notices: Notices, own: Option<StandaloneClassifier>) -> Self {
+    pub fn new(
+        engine: EngineHandle,
+        notices: Notices,
+        undo: UndoOffers,
+        own: Option<StandaloneClassifier>,
+    ) -> Self {
         let standalone = own.is_some();
         let link = own.map_or_else(link_of_address, |own| Some(own.link()));
         let kept_labels = match &link {
@@ -140,6 +148,7 @@ impl ClassifyController {
             model_files: StoredValue::new_local(Vec::new()),
             engine,
             notices,
+            undo,
         }
     }
 
@@ -270,19 +279,34 @@ impl ClassifyController {
                 self.send_locate(image, label, drawing);
             }
             Command::Send(request) => self.engine.send(&request, Attachments::Nothing),
-            Command::Release(images) => {
-                for image in &images {
-                    self.files.update_value(|files| drop(files.remove(image)));
-                    self.cards.update_value(|cards| drop(cards.remove(image)));
-                    self.heat_maps.update_value(|maps| drop(maps.remove(image)));
-                }
-            }
+            Command::Removed(pictures) => self.offer_back(pictures),
             Command::Notify(notice) => self.notices.notify(notice),
             Command::WatchCancel(which) => set_timeout(
                 move || self.run(|session| session.cancel_overdue(which)),
                 CANCEL_PATIENCE,
             ),
         }
+    }
+
+    /// Lets go of removed pictures, after an offer to bring them back.
+    fn offer_back(self, pictures: Vec<Picture>) {
+        let mut held = Vec::new();
+        for Picture { id, .. } in &pictures {
+            let file = self.files.try_update_value(|files| files.remove(id));
+            held.extend(file.flatten().map(|file| (*id, file)));
+            self.cards.update_value(|cards| drop(cards.remove(id)));
+            self.heat_maps.update_value(|maps| drop(maps.remove(id)));
+        }
+        let text = match &pictures[..] {
+            [] => return,
+            [one] => t!("removed-one", name = one.name),
+            all => t!("removed-images", images = t!("images", count = all.len())),
+        };
+        let back = move || {
+            self.files.update_value(|files| files.extend(held));
+            self.run(|session| session.restore(pictures));
+        };
+        self.undo.offer(text, back, || ());
     }
 
     fn start_worker(self, device: DeviceChoice) {
@@ -501,16 +525,51 @@ impl ClassifyController {
 
     /// Removes one label.
     pub fn remove_label(self, label: &str) {
-        let mut labels = self.labels.get_untracked();
-        labels.retain(|known| known != label);
-        self.set_labels(labels);
+        let labels = self.labels.get_untracked();
+        if let Some(place) = labels.iter().position(|known| known == label) {
+            self.remove_labels(place..place + 1);
+        }
     }
 
     /// Removes the label added last.
     pub fn remove_last_label(self) {
+        let count = self.labels.with_untracked(Vec::len);
+        self.remove_labels(count.saturating_sub(1)..count);
+    }
+
+    /// Removes all labels.
+    pub fn clear_labels(self) {
+        self.remove_labels(0..self.labels.with_untracked(Vec::len));
+    }
+
+    fn remove_labels(self, places: Range<usize>) {
         let mut labels = self.labels.get_untracked();
-        if labels.pop().is_some() {
-            self.set_labels(labels);
+        let removed: Vec<(usize, String)> = (places.clone()).zip(labels.drain(places)).collect();
+        let text = match &removed[..] {
+            [] => return,
+            [(_, label)] => t!("removed-label", label = label),
+            all => t!("removed-labels", count = all.len()),
+        };
+        self.set_labels(labels);
+        let back = move || match self.labels_before.get_untracked() {
+            // Classes are lent to the list.
+            Some(before) => {
+                let before = labels::put_back(before, &removed);
+                storage::save(storage::LABELS, &before);
+                self.labels_before.set(Some(before));
+            }
+            None => self.set_labels(labels::put_back(self.labels.get_untracked(), &removed)),
+        };
+        self.undo.offer(text, back, || ());
+    }
+
+    /// Removes a template of the visitor's own.
+    pub fn remove_template(self, id: u32) {
+        let removed = self.templates.try_update(|book| book.remove(id)).flatten();
+        if let Some((place, custom)) = removed {
+            let text = t!("removed-template", template = custom.text);
+            let back = move || self.templates.update(|book| book.put_back(place, custom));
+            self.undo.offer(text, back, || ());
         }
     }
 

@@ -13,13 +13,14 @@ use super::files::buffer_of;
 use super::folders::{self, Access, CopyError, DiskFolder};
 use super::notices::Notices;
 use super::thumbnails::Thumbnails;
+use super::undo::UndoOffers;
 use crate::app::domain::library::{LibrarySession, OpenFolder, QueryImage, Task, subfolders};
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::t;
 use crate::data::{csv_field, file_name, file_safe};
-use crate::engine::messages::{LibraryEvent, LibraryRequest, Request};
+use crate::engine::messages::{LibraryEvent, LibraryRequest, Request, StoredIndex};
 use crate::library::{Sign, is_image_name};
 
 /// Handle to the library.
@@ -32,6 +33,7 @@ pub struct LibraryController {
     connected: RwSignal<bool>,
     engine: EngineHandle,
     notices: Notices,
+    undo: UndoOffers,
     thumbnails: Thumbnails,
     /// Files of the open folder, by path.
     files: StoredValue<HashMap<String, File>, LocalStorage>,
@@ -43,13 +45,14 @@ pub struct LibraryController {
 
 impl LibraryController {
     /// Without a folder.
-    pub fn new(engine: EngineHandle, notices: Notices) -> Self {
+    pub fn new(engine: EngineHandle, notices: Notices, undo: UndoOffers) -> Self {
         Self {
             session: RwSignal::new(LibrarySession::new()),
             copying: RwSignal::new(None),
             connected: RwSignal::new(false),
             engine,
             notices,
+            undo,
             thumbnails: Thumbnails::new(),
             files: StoredValue::new_local(HashMap::new()),
             disk_folder: StoredValue::new_local(None),
@@ -193,6 +196,8 @@ impl LibraryController {
                 .map(|(path, file)| (path.clone(), file.clone()));
             files.unzip::<_, _, Vec<_>, Vec<_>>()
         });
+        // Or an index would be deleted while it is open.
+        self.undo.finish_all();
         let request = LibraryRequest::Open {
             folder: folder.name,
             paths,
@@ -354,16 +359,41 @@ impl LibraryController {
         request.into_iter().for_each(|request| self.send(request));
     }
 
-    /// Deletes an index that this browser keeps.
-    pub fn delete_kept(self, key: String) {
-        self.send(LibraryRequest::Delete { key });
+    /// Deletes an index that this browser keeps: takes it off the list, and its file away when that
+    /// cannot be undone any more.
+    pub fn delete_kept(self, index: StoredIndex) {
+        let StoredIndex {
+            key, folder, model, ..
+        } = index;
+        let (shown, deleted) = (key.clone(), key.clone());
+        self.session.update(|session| session.deleted.push(key));
+        self.undo.offer(
+            t!("deleted-index", folder = folder, model = model),
+            move || {
+                (self.session).update(|session| session.deleted.retain(|key| *key != shown));
+            },
+            move || self.send(LibraryRequest::Delete { key: deleted }),
+        );
     }
 
     /// Forgets a folder of an earlier visit.
     pub fn forget_folder(self, name: String) {
         spawn_local(async move {
+            let kept = folders::kept().await;
+            let folder = kept.into_iter().find(|folder| folder.name == name);
             folders::forget(&name).await;
             self.list_disk_folders().await;
+            let Some(mut folder) = folder else {
+                return;
+            };
+            let back = move || {
+                spawn_local(async move {
+                    folder.keep().await;
+                    self.list_disk_folders().await;
+                });
+            };
+            let text = t!("forgot-folder", name = name);
+            self.undo.offer(text, back, || ());
         });
     }
 

@@ -5,7 +5,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`engine`] | the worker |
-//! | [`notices`] | notices on the page |
+//! | [`notices`], [`undo`] | notices on the page; offers to undo a deletion |
 //! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
 //! | [`language`] | language of the page |
@@ -34,6 +34,7 @@ pub mod storage;
 pub mod tab_lock;
 pub mod thumbnails;
 pub mod training;
+pub mod undo;
 
 use crate::app::domain::tab::Tab;
 use crate::app::i18n::Language;
@@ -49,6 +50,7 @@ use live::LiveController;
 use notices::Notices;
 use standalone::OpenedClassifier;
 use training::TrainingController;
+use undo::UndoOffers;
 
 /// The controllers of the page.
 #[derive(Clone, Copy)]
@@ -56,6 +58,7 @@ pub struct App {
     pub language: PageLanguage,
     pub engine: EngineHandle,
     pub notices: Notices,
+    pub undo: UndoOffers,
     pub classify: ClassifyController,
     pub training: TrainingController,
     pub library: LibraryController,
@@ -79,15 +82,17 @@ impl App {
         };
         let engine = EngineHandle::new();
         let notices = Notices::new();
-        let classify = ClassifyController::new(engine, notices, standalone);
-        let training = TrainingController::new(engine, notices, classify, head);
+        let undo = UndoOffers::new();
+        let classify = ClassifyController::new(engine, notices, undo, standalone);
+        let training = TrainingController::new(engine, notices, undo, classify, head);
         Self {
             language,
             engine,
             notices,
+            undo,
             classify,
             training,
-            library: LibraryController::new(engine, notices),
+            library: LibraryController::new(engine, notices, undo),
             evaluation: EvaluationController::new(engine, notices, training),
             live: LiveController::new(engine, classify, training),
             tab,

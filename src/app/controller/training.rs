@@ -19,6 +19,7 @@ use super::files::{BlobUrl, buffer_of, fetch};
 use super::notices::Notices;
 use super::standalone::Packager;
 use super::tab_lock::{self, Channel};
+use super::undo::UndoOffers;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{ClassId, Role};
@@ -69,6 +70,7 @@ pub struct TrainingController {
     pub packager: Packager,
     engine: EngineHandle,
     notices: Notices,
+    undo: UndoOffers,
 }
 
 impl TrainingController {
@@ -76,6 +78,7 @@ impl TrainingController {
     pub fn new(
         engine: EngineHandle,
         notices: Notices,
+        undo: UndoOffers,
         classify: ClassifyController,
         own_head: Option<File>,
     ) -> Self {
@@ -89,6 +92,7 @@ impl TrainingController {
             packager: Packager::new(notices),
             engine,
             notices,
+            undo,
         }
     }
 
@@ -243,6 +247,14 @@ impl TrainingController {
             match command {
                 Command::Send(request) => self.tell(request),
                 Command::SendSamples(samples) => self.send_samples(samples),
+                Command::Removed(removed) => {
+                    let samples = removed.samples();
+                    self.undo.offer(
+                        removed.described(),
+                        move || self.run(|t| t.put_back(removed)),
+                        move || self.run(|t| t.forget(samples)),
+                    );
+                }
                 Command::Release(samples) => self.sample_files.update_value(|files| {
                     for sample in samples {
                         files.remove(&sample);

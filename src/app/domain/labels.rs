@@ -58,6 +58,19 @@ pub fn merge(
     (labels, twice)
 }
 
+/// Puts labels that were removed back to their places, as far as they are not there.
+pub fn put_back(mut labels: Vec<String>, removed: &[(usize, String)]) -> Vec<String> {
+    for (place, label) in removed {
+        if !labels
+            .iter()
+            .any(|known| known.to_lowercase() == label.to_lowercase())
+        {
+            labels.insert((*place).min(labels.len()), label.clone());
+        }
+    }
+    labels
+}
+
 /// Splits what was typed so far at its last comma: finished labels, and the
 /// start of the next.
 pub fn split_typed(text: &str) -> Option<(&str, &str)> {
@@ -77,6 +90,27 @@ pub fn duplicates_hint(twice: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn removed_labels_go_back_to_their_places() {
+        let labels = |all: &[&str]| {
+            all.iter()
+                .map(|label| label.to_string())
+                .collect::<Vec<_>>()
+        };
+        let removed = |all: &[(usize, &str)]| {
+            let all = all.iter().map(|(place, label)| (*place, label.to_string()));
+            all.collect::<Vec<_>>()
+        };
+        let back = put_back(labels(&["a", "c"]), &removed(&[(1, "b")]));
+        assert_eq!(back, ["a", "b", "c"]);
+        // Meanwhile others were added and removed.
+        let back = put_back(
+            labels(&["A", "new"]),
+            &removed(&[(0, "a"), (1, "b"), (9, "z")]),
+        );
+        assert_eq!(back, ["A", "b", "new", "z"]);
+    }
 
     #[test]
     fn suggestions_come_from_the_images_at_hand() {

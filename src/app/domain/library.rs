@@ -241,6 +241,8 @@ pub struct LibrarySession {
     /// Whether the worker was asked for duplicates or to sort.
     pub busy: bool,
     pub kept: Vec<StoredIndex>,
+    /// Keys of indexes that the visitor deleted, and that may still be there.
+    pub deleted: Vec<String>,
     /// Names of the folders that the page can open again by itself.
     pub disk: Vec<String>,
     /// Number of images seen so far of a folder that is being read.
@@ -275,6 +277,7 @@ impl LibrarySession {
         *self = Self {
             folder: Some(folder),
             kept: std::mem::take(&mut self.kept),
+            deleted: std::mem::take(&mut self.deleted),
             disk: std::mem::take(&mut self.disk),
             query: std::mem::take(&mut self.query),
             task: self.task,
@@ -300,7 +303,8 @@ impl LibrarySession {
             on_disk: self.disk.contains(name),
             indexes: Vec::new(),
         };
-        for index in &self.kept {
+        let kept = (self.kept.iter()).filter(|index| !self.deleted.contains(&index.key));
+        for index in kept {
             match known.iter_mut().find(|known| known.name == index.folder) {
                 Some(known) => known.indexes.push(index.clone()),
                 None => known.push(KnownFolder {
@@ -483,7 +487,10 @@ impl LibrarySession {
                     }
                 }
             }
-            LibraryEvent::StoredIndexes(kept) => self.kept = kept,
+            LibraryEvent::StoredIndexes(kept) => {
+                (self.deleted).retain(|key| kept.iter().any(|index| index.key == *key));
+                self.kept = kept;
+            }
             LibraryEvent::Closed => self.disconnected(),
             LibraryEvent::NotKept { error } => self.not_kept = Some(error),
             LibraryEvent::Failed { error } => {

@@ -101,7 +101,7 @@ impl Picture {
     }
 
     /// Whether the worker has it or its features.
-    fn known_to_worker(&self) -> bool {
+    pub fn known_to_worker(&self) -> bool {
         self.with_worker() || self.state == PictureState::Encoded
     }
 }
@@ -269,8 +269,8 @@ impl Pictures {
         ids
     }
 
-    /// Removes a picture; returns whether the worker has it.
-    pub fn remove(&mut self, id: ImageId) -> Option<bool> {
+    /// Removes and returns a picture.
+    pub fn remove(&mut self, id: ImageId) -> Option<Picture> {
         let slot = self.slot(id)?;
         let picture = self.slots.get_mut(slot)?.take()?;
         self.lists.remove(&picture);
@@ -286,23 +286,47 @@ impl Pictures {
         if let Ok(place) = self.order.binary_search_by_key(&key, key_of) {
             self.order.remove(place);
         }
-        Some(picture.known_to_worker())
+        Some(picture)
     }
 
-    /// Removes all; returns their numbers, and of those the ones that the worker has.
-    pub fn clear(&mut self) -> (Vec<ImageId>, Vec<ImageId>) {
-        let all = self.iter().map(|picture| picture.id).collect();
-        let known = self.iter().filter(|picture| picture.known_to_worker());
-        let known = known.map(|picture| picture.id).collect();
+    /// Removes and returns all.
+    pub fn clear(&mut self) -> Vec<Picture> {
         self.first += self.slots.len() as ImageId;
-        self.slots.clear();
+        let all = std::mem::take(&mut self.slots);
         self.order.clear();
         self.version += 1;
         self.lists = Lists {
             question: self.lists.question,
             ..Lists::default()
         };
-        (all, known)
+        all.into_iter().flatten().collect()
+    }
+
+    /// Brings pictures that were removed back to their places. The worker has forgotten them.
+    pub fn restore(&mut self, pictures: Vec<Picture>) {
+        for mut picture in pictures {
+            if picture.known_to_worker() {
+                picture.state = PictureState::Waiting;
+            }
+            picture.heat = None;
+            if picture.id < self.first {
+                let missing = (picture.id..self.first).map(|_| None);
+                self.slots.splice(0..0, missing);
+                self.first = picture.id;
+            }
+            let slot = (picture.id - self.first) as usize;
+            if let Some(place @ None) = self.slots.get_mut(slot) {
+                self.lists.add(&picture);
+                self.order.push_back(picture.id);
+                *place = Some(picture);
+            }
+        }
+        let (slots, first) = (&self.slots, self.first);
+        self.order.make_contiguous().sort_by_key(|id| {
+            let picture = slots.get((id - first) as usize).and_then(Option::as_ref);
+            (Reverse(picture.map(|picture| picture.batch)), *id)
+        });
+        self.version += 1;
     }
 
     /// Changes a picture, and with it the lists.
@@ -550,16 +574,46 @@ mod tests {
         let mut pictures = pictures(3);
         pictures.add_batch(["d".into(), "e".into(), "f".into()]);
         for id in [5, 1, 6] {
-            assert_eq!(pictures.remove(id), Some(false));
+            let removed = pictures.remove(id).map(|picture| picture.id);
+            assert_eq!(removed, Some(id));
         }
         assert_eq!(pictures.remove(5), None);
         assert_eq!(*pictures.shown(), [4, 2, 3]);
         assert_eq!(pictures.pending(), 3);
-        assert_eq!(pictures.clear(), (vec![2, 3, 4], vec![]));
+        let cleared: Vec<ImageId> = pictures.clear().iter().map(|picture| picture.id).collect();
+        assert_eq!(cleared, [2, 3, 4]);
         assert_eq!(pictures.pending(), 0);
         assert_eq!(pictures.add_batch(["g".into()]), [7]);
         assert_eq!(pictures.get(7).map(|p| p.name.as_str()), Some("g"));
         assert!(pictures.get(6).is_none());
+    }
+
+    #[test]
+    fn removed_pictures_come_back_to_their_places() {
+        let mut pictures = pictures(3);
+        pictures.add_batch(["d".into(), "e".into(), "f".into()]);
+        assert_eq!(pictures.send().len(), 2);
+        let gone: Vec<Picture> = [5, 1]
+            .into_iter()
+            .flat_map(|id| pictures.remove(id))
+            .collect();
+        assert!(gone[1].known_to_worker());
+        pictures.restore(gone.clone());
+        pictures.restore(gone);
+        assert_eq!(*pictures.shown(), [4, 5, 6, 1, 2, 3]);
+        assert_eq!(
+            pictures.get(1).map(|p| &p.state),
+            Some(&PictureState::Waiting)
+        );
+        assert_eq!(pictures.pending(), 6);
+
+        // All, while others were added.
+        let all = pictures.clear();
+        pictures.add_batch(["g".into()]);
+        pictures.restore(all);
+        assert_eq!(*pictures.shown(), [7, 4, 5, 6, 1, 2, 3]);
+        assert_eq!(pictures.get(7).map(|p| p.name.as_str()), Some("g"));
+        assert_eq!(pictures.add_batch(["h".into()]), [8]);
     }
 
     #[test]

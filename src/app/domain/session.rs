@@ -23,8 +23,8 @@ pub enum Command {
     Stop,
     /// Send a message; with [`Request::AddImage`] goes the picture's file.
     Send(Request),
-    /// Let go of pictures' files.
-    Release(Vec<ImageId>),
+    /// Let go of removed pictures' files, after an offer to bring them back.
+    Removed(Vec<Picture>),
     /// Tell the visitor.
     Notify(Notice),
     /// Come back with [`Session::cancel_overdue`] after a while.
@@ -202,10 +202,11 @@ impl Session {
 
     /// Takes a picture off the page.
     pub fn remove(&mut self, id: ImageId) -> Vec<Command> {
-        let Some(known_to_worker) = self.pictures.remove(id) else {
+        let Some(picture) = self.pictures.remove(id) else {
             return Vec::new();
         };
-        let mut commands = vec![Command::Release(vec![id])];
+        let known_to_worker = picture.known_to_worker();
+        let mut commands = vec![Command::Removed(vec![picture])];
         if known_to_worker {
             commands.push(Command::Send(Request::RemoveImages { images: vec![id] }));
         }
@@ -215,13 +216,20 @@ impl Session {
 
     /// Takes all pictures off the page.
     pub fn remove_all(&mut self) -> Vec<Command> {
-        let (all, known_to_worker) = self.pictures.clear();
-        let mut commands = vec![Command::Release(all)];
-        if !known_to_worker.is_empty() {
-            let images = known_to_worker;
+        let all = self.pictures.clear();
+        let known = all.iter().filter(|picture| picture.known_to_worker());
+        let images: Vec<ImageId> = known.map(|picture| picture.id).collect();
+        let mut commands = vec![Command::Removed(all)];
+        if !images.is_empty() {
             commands.push(Command::Send(Request::RemoveImages { images }));
         }
         commands
+    }
+
+    /// Brings removed pictures back.
+    pub fn restore(&mut self, pictures: Vec<Picture>) -> Vec<Command> {
+        self.pictures.restore(pictures);
+        self.send_pending()
     }
 
     /// Another try with a picture that failed or was cancelled.
@@ -807,6 +815,14 @@ mod tests {
         assert_eq!(sent(&session.on_event(failed, 0.0)), [3]);
         let commands = session.remove(2);
         assert!(commands.contains(&Command::Send(Request::RemoveImages { images: vec![2] })));
+        let [Command::Removed(removed), ..] = &commands[..] else {
+            panic!("{commands:?}");
+        };
+        assert_eq!(
+            sent(&session.restore(removed.clone())),
+            [2],
+            "it comes back"
+        );
     }
 
     #[test]

@@ -196,9 +196,15 @@ impl TemplateSelection {
         }
     }
 
-    /// Removes one of the visitor's own.
-    pub fn remove(&mut self, id: u32) {
-        self.custom.retain(|custom| custom.id != id);
+    /// Removes one of the visitor's own; returns it with its place.
+    pub fn remove(&mut self, id: u32) -> Option<(usize, Custom)> {
+        let place = self.custom.iter().position(|custom| custom.id == id)?;
+        Some((place, self.custom.remove(place)))
+    }
+
+    /// Puts one that was removed back to its place.
+    pub fn put_back(&mut self, place: usize, custom: Custom) {
+        self.custom.insert(place.min(self.custom.len()), custom);
     }
 }
 
@@ -267,8 +273,10 @@ mod tests {
         let id = book.custom[0].id;
         book.edit(id, |custom| custom.text = "broken".into());
         assert_eq!(book.active(), [DEFAULT_TEMPLATE, "{label}"]);
-        book.remove(id);
-        assert!(book.custom.is_empty());
+        let (place, custom) = book.remove(id).unwrap();
+        assert!(book.custom.is_empty() && book.remove(id).is_none());
+        book.put_back(place + 3, custom);
+        assert_eq!(book.custom[0].id, id);
     }
 
     #[test]

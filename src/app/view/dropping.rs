@@ -43,7 +43,7 @@ fn carries_picture(data: Option<&DataTransfer>) -> bool {
 }
 
 /// Whether an event belongs to a text field, which has its own use for it.
-fn in_text_field(event: &web_sys::Event) -> bool {
+pub fn in_text_field(event: &web_sys::Event) -> bool {
     event
         .target()
         .and_then(|target| target.dyn_into::<HtmlElement>().ok())

@@ -101,7 +101,7 @@ pub fn LabelPanel(classify: ClassifyController) -> impl IntoView {
                         class="quiet"
                         data-testid="labels-clear"
                         on:click=move |_| {
-                            classify.set_labels(Vec::new());
+                            classify.clear_labels();
                             focus();
                         }
                     >

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`header`], [`tabs`], [`notices`] | top of the page |
+//! | [`header`], [`tabs`], [`notices`], [`undo`] | around the sides of the page |
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
 //! | [`live`] | a camera or a video with its answers |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
@@ -28,6 +28,7 @@ pub mod standalone;
 pub mod tabs;
 pub mod templates;
 pub mod training;
+pub mod undo;
 pub mod widgets;
 
 use leptos::prelude::*;
@@ -50,6 +51,7 @@ use notices::{Notes, NoticeList};
 use tabs::Tabs;
 use templates::TemplatePanel;
 use training::{ActiveModelNote, Training};
+use undo::UndoList;
 
 /// The whole page. In another language it is drawn anew; what the controllers hold stays.
 #[component]
@@ -141,5 +143,6 @@ fn Content(app: App) -> impl IntoView {
                 </p>
             </footer>
         </div>
+        <UndoList undo=app.undo />
     }
 }

@@ -7,6 +7,7 @@ use super::answers::Answers;
 use super::dropping::DropAnywhere;
 use super::header::{EngineBar, Logo, ThemeButton};
 use super::notices::{Notes, NoticeList};
+use super::undo::UndoList;
 use crate::app::controller::App;
 use crate::app::controller::standalone::OpenedClassifier;
 use crate::app::i18n::t;
@@ -48,5 +49,6 @@ pub fn StandalonePage(opened: OpenedClassifier) -> impl IntoView {
                 <Notes classify />
             </main>
         </div>
+        <UndoList undo=app.undo />
     }
 }

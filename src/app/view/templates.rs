@@ -165,7 +165,7 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
                 <RemoveButton
                     label=move || t!("remove-template", template = draft.get())
                     title=t!("remove")
-                    remove=move || book.update(|book| book.remove(id))
+                    remove=move || classify.remove_template(id)
                 />
             </div>
             <p id=problem_id class="problem" aria-live="polite">

@@ -88,6 +88,50 @@ impl Default for Project {
     }
 }
 
+/// Part of a project that can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Sample(SampleId),
+    /// A class with its pictures.
+    Class(ClassId),
+    All,
+}
+
+/// What was taken away, with the places that it had.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removed {
+    classes: Vec<(usize, Class)>,
+    samples: Vec<(usize, TrainingSample)>,
+    /// Classes of the samples: they may be taken away after them.
+    needed: Vec<Class>,
+    missing: Vec<Problem>,
+    notes: Vec<String>,
+    /// Name of the project, if all was taken away.
+    name: Option<String>,
+}
+
+impl Removed {
+    pub fn samples(&self) -> Vec<SampleId> {
+        self.samples.iter().map(|(_, sample)| sample.id).collect()
+    }
+
+    /// What it was, for people.
+    pub fn described(&self) -> String {
+        let images = t!("images", count = self.samples.len());
+        match (&self.classes[..], &self.samples[..], &self.name) {
+            ([], [(_, sample)], None) => t!("removed-one", name = sample.name),
+            ([(_, class)], _, None) => {
+                t!("removed-class", name = class.name, images = images)
+            }
+            _ => t!(
+                "removed-all",
+                images = images,
+                classes = t!("classes", count = self.classes.len())
+            ),
+        }
+    }
+}
+
 /// How much of a class there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -168,16 +212,65 @@ impl Project {
         }
     }
 
-    /// Takes a class away with its pictures, whose numbers are returned.
-    pub fn remove_class(&mut self, id: ClassId) -> Vec<SampleId> {
-        self.classes.retain(|class| class.id != id);
-        let gone = self.of_class(id).map(|sample| sample.id).collect();
-        self.samples.retain(|sample| sample.class != Some(id));
-        gone
+    /// Takes a part away.
+    pub fn take(&mut self, part: Part) -> Removed {
+        let classes = taken(&mut self.classes, |class| match part {
+            Part::Sample(_) => false,
+            Part::Class(id) => class.id == id,
+            Part::All => true,
+        });
+        let samples = taken(&mut self.samples, |sample| match part {
+            Part::Sample(id) => sample.id == id,
+            Part::Class(id) => sample.class == Some(id),
+            Part::All => true,
+        });
+        let needed = (self.classes.iter())
+            .filter(|class| {
+                samples
+                    .iter()
+                    .any(|(_, sample)| sample.class == Some(class.id))
+            })
+            .cloned()
+            .collect();
+        let all = part == Part::All;
+        let default = || Self::default().name;
+        Removed {
+            classes,
+            samples,
+            needed,
+            missing: all
+                .then(|| std::mem::take(&mut self.missing))
+                .unwrap_or_default(),
+            notes: all
+                .then(|| std::mem::take(&mut self.notes))
+                .unwrap_or_default(),
+            name: all.then(|| std::mem::replace(&mut self.name, default())),
+        }
     }
 
-    pub fn remove_sample(&mut self, id: SampleId) {
-        self.samples.retain(|sample| sample.id != id);
+    /// Puts a part back to its place. Numbers do not come again, so they are free.
+    pub fn put_back(&mut self, removed: Removed) {
+        if let Some(name) = removed.name.filter(|_| self.samples.is_empty()) {
+            self.name = name;
+        }
+        for (place, class) in removed.classes {
+            if self.class(class.id).is_none() {
+                self.classes.insert(place.min(self.classes.len()), class);
+            }
+        }
+        for class in removed.needed {
+            if self.class(class.id).is_none() {
+                self.classes.push(class);
+            }
+        }
+        for (place, sample) in removed.samples {
+            if self.sample(sample.id).is_some() {
+                continue;
+            }
+            self.samples.insert(place.min(self.samples.len()), sample);
+        }
+        self.missing.extend(removed.missing);
+        self.notes.extend(removed.notes);
     }
 
     /// A picture's captions, one in each line.
@@ -444,6 +537,14 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Takes out what `gone` says, with the places.
+fn taken<T>(from: &mut Vec<T>, gone: impl Fn(&T) -> bool) -> Vec<(usize, T)> {
+    let all = std::mem::take(from).into_iter().enumerate();
+    let (taken, rest): (Vec<_>, Vec<_>) = all.partition(|(_, item)| gone(item));
+    from.extend(rest.into_iter().map(|(_, item)| item));
+    taken
+}
+
 fn same_name(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
@@ -568,8 +669,57 @@ mod tests {
         project.rename(cat, "  big   cat ");
         assert_eq!(project.class(cat).map(|c| c.name.as_str()), Some("big cat"));
         let id = project.add("a".into(), String::new(), Some(cat));
-        assert_eq!(project.remove_class(cat), [id]);
+        assert_eq!(project.take(Part::Class(cat)).samples(), [id]);
         assert!(project.samples.is_empty());
+    }
+
+    #[test]
+    fn what_was_taken_away_goes_back_to_its_place() {
+        let mut project = project(&[2, 3]);
+        project.name = "pets".into();
+        project.notes = vec!["a note".into()];
+        let before = project.clone();
+        let (cat, first) = (project.classes[0].id, project.samples[0].id);
+        for part in [Part::Sample(first), Part::Class(cat), Part::All] {
+            let removed = project.take(part);
+            assert_ne!(project, before);
+            project.put_back(removed);
+            assert_eq!(project, before, "{part:?}");
+        }
+        // An image comes back before its class does, which is there then.
+        let image = project.take(Part::Sample(first));
+        let class = project.take(Part::Class(cat));
+        assert!(
+            image.described().ends_with(" removed."),
+            "{}",
+            image.described()
+        );
+        assert_eq!(
+            class.described(),
+            format!("Class {} removed, with 1 image.", before.classes[0].name)
+        );
+        project.put_back(image);
+        assert_eq!(project.of_class(cat).count(), 1);
+        project.put_back(class.clone());
+        assert_eq!(
+            (project.classes.len(), project.of_class(cat).count()),
+            (2, 2)
+        );
+        project.put_back(class);
+        assert_eq!(
+            project.samples.len(),
+            before.samples.len(),
+            "nothing comes twice"
+        );
+
+        let all = project.take(Part::All);
+        assert_eq!(all.described(), "5 images removed, with 2 classes.");
+        assert!(project.is_empty() && project.name == Project::default().name);
+        // New images keep their numbers.
+        let id = project.add("new.png".into(), String::new(), None);
+        assert!(before.sample(id).is_none());
+        project.put_back(all);
+        assert_eq!(project.samples.len(), 6);
     }
 
     #[test]

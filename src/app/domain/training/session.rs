@@ -2,7 +2,7 @@
 //! what was chosen, how far it is, what came of it. As with
 //! [`crate::app::domain::session`], each step returns commands for the controller.
 
-use super::project::{Project, Reading, Role};
+use super::project::{Part, Project, Reading, Removed, Role};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
 use crate::app::i18n::t;
@@ -18,6 +18,8 @@ pub enum Command {
     Send(TrainingRequest),
     /// Send samples with their files.
     SendSamples(Vec<SampleId>),
+    /// Offer to put a part back that was taken away.
+    Removed(Removed),
     /// Let go of samples' files and thumbnails.
     Release(Vec<SampleId>),
     /// Samples have other numbers: before and now.
@@ -206,32 +208,31 @@ impl TrainingSession {
         }
     }
 
-    /// Takes samples away.
-    pub fn remove(&mut self, samples: Vec<SampleId>) -> Vec<Command> {
-        self.edit(|project| samples.iter().for_each(|id| project.remove_sample(*id)));
+    /// Takes a part of the data away. It can be put back until its samples are forgotten.
+    pub fn take(&mut self, part: Part) -> Vec<Command> {
+        vec![Command::Removed(self.edit(|project| project.take(part)))]
+    }
+
+    /// Puts a part back.
+    pub fn put_back(&mut self, removed: Removed) -> Vec<Command> {
+        if self.locked_elsewhere() {
+            let text = t!("not-brought-back");
+            return vec![Command::Notify(Notice::error(text))];
+        }
+        // Another worker than that of then may not have them.
+        let samples = removed.samples();
+        self.edit(|project| project.put_back(removed));
+        self.send(samples)
+    }
+
+    /// Forgets samples that are not part of the project any more.
+    pub fn forget(&mut self, mut samples: Vec<SampleId>) -> Vec<Command> {
+        samples.retain(|id| self.project.sample(*id).is_none());
         let mut commands = vec![Command::Release(samples.clone())];
-        if self.connected {
+        if self.connected && !samples.is_empty() {
             let forget = TrainingRequest::RemoveSamples { samples };
             commands.push(Command::Send(forget));
         }
-        commands
-    }
-
-    /// Takes everything away that there is to learn from.
-    pub fn clear(&mut self) -> Vec<Command> {
-        let all = self
-            .project
-            .samples
-            .iter()
-            .map(|sample| sample.id)
-            .collect();
-        let commands = self.remove(all);
-        self.edit(|project| {
-            project.classes.clear();
-            project.missing.clear();
-            project.notes.clear();
-            project.name = Project::default().name;
-        });
         commands
     }
 
@@ -592,7 +593,7 @@ impl TrainingSession {
                 commands.push(Command::Adopt(samples));
             }
             if !strays.is_empty() {
-                commands.extend(self.remove(strays));
+                commands.extend(self.forget(strays));
             }
             let unread = (self.project.samples.iter())
                 .filter(|sample| sample.reading == Reading::Waiting)
@@ -804,6 +805,34 @@ mod tests {
         let error = "full".to_owned();
         session.on_event(TrainingEvent::ExportFailed { error });
         assert_eq!(session.on_event(exported), [Command::Save(files)]);
+    }
+
+    #[test]
+    fn what_is_taken_away_is_forgotten_later_or_put_back() {
+        let mut session = ready();
+        let [Command::Removed(cats)] = &session.take(Part::Class(1))[..] else {
+            panic!("no offer");
+        };
+        let (cats, ids) = (cats.clone(), cats.samples());
+        assert_eq!((session.project.samples.len(), ids.len()), (4, 4));
+        let sent = session.put_back(cats.clone());
+        assert_eq!(sent, [Command::SendSamples(ids.clone())]);
+        assert_eq!(session.project, ready().project);
+        // An image that is there is not forgotten.
+        assert_eq!(session.forget(ids.clone()), [Command::Release(vec![])]);
+
+        session.take(Part::Class(1));
+        let samples = ids.clone();
+        let forgotten = [
+            Command::Release(ids),
+            Command::Send(TrainingRequest::RemoveSamples {
+                samples: samples.clone(),
+            }),
+        ];
+        assert_eq!(session.forget(samples), forgotten);
+        session.lock = LockState::OtherTab;
+        assert!(matches!(&session.put_back(cats)[..], [Command::Notify(_)]));
+        assert_eq!(session.project.samples.len(), 4);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn Known(library: LibraryController, known: KnownFolder) -> impl IntoView {
                                 type="button"
                                 class="quiet"
                                 aria-label=t!("delete-index", folder = index.folder, model = index.model)
-                                on:click=move |_| library.delete_kept(index.key.clone())
+                                on:click=move |_| library.delete_kept(index.clone())
                             >
                                 {t!("delete")}
                             </button>

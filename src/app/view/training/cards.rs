@@ -9,7 +9,7 @@ use web_sys::HtmlInputElement;
 
 use super::camera::Camera;
 use crate::app::controller::training::{Derived, TrainingController};
-use crate::app::domain::training::project::{Class, ClassId, Role, TrainingSample};
+use crate::app::domain::training::project::{Class, ClassId, Part, Role, TrainingSample};
 use crate::app::i18n::{self, t};
 use crate::app::view::dropping::{ACCEPT, files};
 use crate::app::view::widgets::{ChooseFiles, CloseIcon, RemoveButton, StepTitle};
@@ -91,7 +91,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             type="button"
                             class="quiet"
                             data-testid="clear-data"
-                            on:click=move |_| trainer.run(|t| t.clear())
+                            on:click=move |_| trainer.run(|t| t.take(Part::All))
                         >
                             {t!("clear-all")}
                         </button>
@@ -257,10 +257,7 @@ fn ClassCard(
                     title=t!("remove-class")
                     testid="class-remove"
                     remove=move || {
-                        trainer.run(|t| {
-                            let gone = t.edit(|project| project.remove_class(id));
-                            t.remove(gone)
-                        });
+                        trainer.run(|t| t.take(Part::Class(id)));
                     }
                 />
             </div>
@@ -375,7 +372,7 @@ fn Thumbnail(
                 type="button"
                 class="thumb-remove"
                 aria-label=t!("remove-image", name = sample.name)
-                on:click=move |_| trainer.run(|t| t.remove(vec![id]))
+                on:click=move |_| trainer.run(|t| t.take(Part::Sample(id)))
             >
                 <CloseIcon />
             </button>
