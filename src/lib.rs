@@ -32,7 +32,7 @@
 //! | [`library`] | index of one's own images: search, duplicates |
 //! | [`train`] | probe and adapter; contrastive loss, batches of any size, optimiser, LoRA, pre-training |
 //! | [`eval`] | how good a model is |
-//! | [`catalogue`] | published models by name |
+//! | [`catalogue`] | published models by name, and which one suits a device |
 //! | [`hub`] | sources of model files: disk, HTTP, a hub, the browser's cache |
 //! | [`engine`] | inference engine, training jobs, and the messages between page and worker |
 //! | `app` | the page (Leptos); it speaks to the engine by messages |

@@ -233,20 +233,42 @@ fn siglip_in_the_names_of_timm() {
     computes(&config, &weights, &expected);
 }
 
-/// Config of a folder that names an image encoder of timm, whose sizes are made small.
-fn made_small(folder: &Path, sizes: impl Fn(VisionConfig) -> VisionConfig) -> ClipConfig {
+/// Config of a folder that names an image encoder of timm, which is made small.
+fn made_small(folder: &Path) -> ClipConfig {
     let json = fs::read(folder.join("open_clip_config.json")).unwrap();
     let config = ClipConfig::from_open_clip(&json).unwrap();
-    ClipConfig {
-        vision: sizes(config.vision),
-        ..config
-    }
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let vision = match config.vision {
+        VisionConfig::Vit(vision) => {
+            let (image_size, patch_size, width, heads, mlp_width) = match name {
+                "eva02-f32" | "eva02-f16" => (32, 8, 24, 3, 64),
+                "pe-core-f32" | "pe-core-f16" => (32, 8, 32, 4, 128),
+                _ => (48, 16, 24, 3, 96),
+            };
+            VisionConfig::Vit(VitConfig {
+                image_size,
+                patch_size,
+                width,
+                layers: 2,
+                heads,
+                mlp_width,
+                ..vision
+            })
+        }
+        VisionConfig::FastVit(_) => VisionConfig::FastVit(FastVitConfig {
+            image_size: 64,
+            width: 8,
+            layers: [1, 2, 1, 2],
+        }),
+        VisionConfig::ResNet(_) => panic!("timm's ResNets are not opened"),
+    };
+    ClipConfig { vision, ..config }
 }
 
-fn agrees_when_small(name: &str, sizes: impl Fn(VisionConfig) -> VisionConfig) {
+fn agrees_when_small(name: &str) {
     for dtype in ["f32", "f16"] {
         let folder = golden("models").join(format!("{name}-{dtype}"));
-        let config = made_small(&folder, &sizes);
+        let config = made_small(&folder);
         assert!(!config.is_clip());
         let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
         let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
@@ -257,74 +279,31 @@ fn agrees_when_small(name: &str, sizes: impl Fn(VisionConfig) -> VisionConfig) {
     }
 }
 
-fn agrees_as_small_vit(name: &str, sizes: impl Fn(VitConfig) -> VitConfig) {
-    agrees_when_small(name, |vision| match vision {
-        VisionConfig::Vit(vision) => VisionConfig::Vit(sizes(vision)),
-        _ => panic!("no ViT"),
-    });
-}
-
 #[test]
 fn eva02_has_rotary_positions_and_gated_mlps() {
-    agrees_as_small_vit("eva02", |vision| VitConfig {
-        image_size: 32,
-        patch_size: 8,
-        width: 24,
-        layers: 2,
-        heads: 3,
-        mlp_width: 64,
-        ..vision
-    });
+    agrees_when_small("eva02");
 }
 
 #[test]
 fn perception_encoder_pools_its_class_token_too() {
-    agrees_as_small_vit("pe-core", |vision| VitConfig {
-        image_size: 32,
-        patch_size: 8,
-        width: 32,
-        layers: 2,
-        heads: 4,
-        mlp_width: 128,
-        ..vision
-    });
+    agrees_when_small("pe-core");
 }
 
 #[test]
 fn mobile_clip_b_has_a_stem_of_convolutions() {
-    agrees_as_small_vit("mobileclip-b", |vision| VitConfig {
-        image_size: 48,
-        width: 24,
-        layers: 2,
-        heads: 3,
-        mlp_width: 96,
-        ..vision
-    });
+    agrees_when_small("mobileclip-b");
 }
 
 #[test]
 fn mobile_clip_s0_is_folded_as_it_is_loaded() {
-    agrees_when_small("mobileclip-s0", |vision| {
-        assert!(matches!(vision, VisionConfig::FastVit(_)));
-        VisionConfig::FastVit(FastVitConfig {
-            image_size: 64,
-            width: 8,
-            layers: [1, 2, 1, 2],
-        })
-    });
+    agrees_when_small("mobileclip-s0");
 }
 
 /// Each tensor of a folded layer is needed, and must have its shape.
 #[test]
 fn what_is_folded_is_not_guessed() {
     let folder = golden("models/mobileclip-s0-f32");
-    let config = made_small(&folder, |_| {
-        VisionConfig::FastVit(FastVitConfig {
-            image_size: 64,
-            width: 8,
-            layers: [1, 2, 1, 2],
-        })
-    });
+    let config = made_small(&folder);
     let file = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
     let device = burn::tensor::Device::flex();
     let names: Vec<String> = (HeaderReader::default()
@@ -712,22 +691,43 @@ struct DensePlaces {
     features: Vec<Vec<f32>>,
 }
 
+fn of_timm(name: &str) -> bool {
+    ["eva02", "pe-core", "mobileclip"]
+        .iter()
+        .any(|family| name.starts_with(family))
+}
+
 /// Features of places, at the model's size and at another one.
 #[test]
 fn dense_features_equal_the_reference() {
     let file = fs::read(golden("dense.json")).unwrap();
     let expected: BTreeMap<String, Vec<DensePlaces>> = serde_json::from_slice(&file).unwrap();
-    assert_eq!(expected.len(), 4);
+    assert_eq!(expected.len(), 8);
     for (name, cases) in expected {
         for packing in [None, Some(WeightPrecision::AsStored)] {
-            let folder = Folder::new(&golden("models").join(&name)).unwrap();
-            let model = block_on(async {
-                let bundle = hub::open(&folder, None).await.unwrap();
-                let device = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap().device;
-                let loaded = hub::load(&folder, &bundle, &device, packing, &mut |_| ()).await;
-                loaded.unwrap().model
-            });
-            let step = if name.contains("resnet") { 32 } else { 8 };
+            let path = golden("models").join(&name);
+            let model = match fs::read(path.join("open_clip_model.safetensors")) {
+                Ok(weights) if of_timm(&name) => {
+                    let mut loader = Loader::new(&made_small(&path), &Device::flex(), 0);
+                    if let Some(packing) = packing {
+                        loader = loader.packed(packing);
+                    }
+                    loader.push(&weights).unwrap();
+                    loader.finish().unwrap()
+                }
+                _ => block_on(async {
+                    let folder = Folder::new(&path).unwrap();
+                    let bundle = hub::open(&folder, None).await.unwrap();
+                    let device = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap().device;
+                    let loaded = hub::load(&folder, &bundle, &device, packing, &mut |_| ()).await;
+                    loaded.unwrap().model
+                }),
+            };
+            let step = match name.as_str() {
+                "openclip-resnet-f16" | "mobileclip-s0-f32" => 32,
+                "mobileclip-b-f32" => 16,
+                _ => 8,
+            };
             for DensePlaces { grid, features } in &cases {
                 let [height, width] = grid.map(|places| places * step);
                 let image = TensorData::new(formula(3 * height * width), [1, 3, height, width]);

@@ -62,19 +62,19 @@ impl Fold {
         names
     }
 
-    /// Shape of the weight or bias, given those of the tensors; `None` if they do not fit
-    /// together.
-    pub fn shape(&self, shape_of: impl Fn(&str) -> Option<Vec<usize>>) -> Option<Vec<usize>> {
+    /// Shape of the weight or bias, given those of the tensors; if they do not fit together,
+    /// the name of one that does not.
+    pub fn shape(&self, shape_of: impl Fn(&str) -> Vec<usize>) -> Result<Vec<usize>, String> {
         let names = self.names();
-        let first = shape_of(names.first()?)?;
-        let out = *first.first()?;
+        let first = names.first().map(|name| shape_of(name)).unwrap_or_default();
+        let out = first.first().copied().unwrap_or_default();
         let kernel = |name: &str| {
             self.branches
                 .iter()
                 .any(|b| b.kernel.as_deref() == Some(name))
         };
         for name in &names {
-            let shape = shape_of(name)?;
+            let shape = shape_of(name);
             let fits = match kernel(name) {
                 // A smaller kernel is at the middle of the first.
                 true => {
@@ -87,10 +87,10 @@ impl Fold {
                 false => shape.first() == Some(&out) && shape.iter().product::<usize>() == out,
             };
             if !fits {
-                return None;
+                return Err(name.clone());
             }
         }
-        Some(first)
+        Ok(first)
     }
 
     /// Weight or bias of a shape that [`Self::shape`] gave.
@@ -193,15 +193,13 @@ mod tests {
         };
         assert_eq!(fold.names(), ["large", "small", "scale"]);
         let shapes = |small: usize| {
-            move |name: &str| {
-                Some(match name {
-                    "large" => vec![2, 2, 3, 3],
-                    "small" => vec![2, 2, small, small],
-                    _ => vec![2, 1, 1],
-                })
+            move |name: &str| match name {
+                "large" => vec![2, 2, 3, 3],
+                "small" => vec![2, 2, small, small],
+                _ => vec![2, 1, 1],
             }
         };
-        assert_eq!(fold.shape(shapes(2)), None);
+        assert_eq!(fold.shape(shapes(2)), Err("small".into()));
         let shape = fold.shape(shapes(1)).unwrap();
         assert_eq!(shape, [2, 2, 3, 3]);
         let large: Vec<f32> = (0..36).map(|value| value as f32).collect();

@@ -518,18 +518,25 @@ impl LoadPlanner<'_> {
             let targets = self.targets.entry(name.clone()).or_default();
             targets.push((self.parameters.len(), part));
         }
-        let shape_of = |name: &str| self.header.shape(name).map(<[usize]>::to_vec);
-        let folding = fold.map(|fold| Folding {
-            parts: (names.iter())
-                .map(|name| (name.clone(), shape_of(name).unwrap_or_default()))
-                .collect(),
-            shape: fold.shape(shape_of).unwrap_or_default(),
-            fold,
-        });
-        if let Some(folding) = &folding {
-            // Empty where they do not fit together, which is no parameter's.
-            shape = folding.shape.clone();
-        }
+        let shape_of = |name: &str| self.header.shape(name).unwrap_or_default().to_vec();
+        let folding = match fold {
+            None => None,
+            Some(fold) => {
+                let unfit = |name: String| WeightsError::Shape {
+                    found: shape_of(&name),
+                    name,
+                    expected: expected.to_vec(),
+                };
+                shape = fold.shape(shape_of).map_err(unfit)?;
+                Some(Folding {
+                    parts: (names.iter())
+                        .map(|name| (name.clone(), shape_of(name)))
+                        .collect(),
+                    shape: shape.clone(),
+                    fold,
+                })
+            }
+        };
         let rows = shape.first().copied().unwrap_or(1);
         let columns: usize = shape.iter().skip(1).product();
         let (loaded_shape, rank_fits) = match transform {

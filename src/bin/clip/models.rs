@@ -21,10 +21,11 @@ pub fn run() -> Result<(), Failure> {
 
 fn facts(model: &Published) -> String {
     format!(
-        "{:>8.0} M  {:>5.0} MB  {}  ({})",
+        "{:>8.0} M  {:>5.0} MB  {}  ({}; {})",
         model.parameters as f64 / 1e6,
         model.bytes as f64 / 1e6,
         model.place(),
         model.name,
+        model.license,
     )
 }

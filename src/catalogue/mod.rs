@@ -1,11 +1,15 @@
 //! Published CLIPs that the page and the command offer by name
 //! (`assets/catalogue.json`; where its facts come from, `assets/catalogue.md`).
 
+mod recommend;
+
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
 use crate::hub::ModelLocation;
+
+pub use recommend::{DeviceProfile, EffectiveType, Recommendation, recommend};
 
 /// A published model.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -24,6 +28,8 @@ pub struct Published {
     pub bytes: u64,
     /// Side of the square it sees, pixels.
     pub image_size: u32,
+    /// Multiply-adds of the image encoder for one picture, in thousand millions.
+    pub image_gmacs: f32,
     /// Zero-shot accuracy on ImageNet, 0 to 1, as published; not of models for one purpose.
     #[serde(default)]
     pub imagenet_top_1: Option<f32>,
@@ -79,7 +85,7 @@ impl Published {
 /// rules out.
 pub fn published() -> &'static [Published] {
     static ALL: LazyLock<Vec<Published>> = LazyLock::new(|| {
-        serde_json::from_str(include_str!("../assets/catalogue.json")).unwrap_or_default()
+        serde_json::from_str(include_str!("../../assets/catalogue.json")).unwrap_or_default()
     });
     &ALL
 }
@@ -105,6 +111,7 @@ mod tests {
             let place = model.place();
             assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
+            assert!((1.0..300.0).contains(&model.image_gmacs), "{}", model.name);
             match model.imagenet_top_1 {
                 Some(accuracy) => assert!((0.2..0.9).contains(&accuracy), "{}", model.name),
                 None => assert!(model.merit().starts_with("for "), "{}", model.name),
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_them_all() {
-        let readme = include_str!("../docs/models.md");
+        let readme = include_str!("../../docs/models.md");
         for model in published() {
             let merit = match (&model.purpose, model.imagenet_top_1) {
                 (None, Some(accuracy)) => format!("{:.1} %", accuracy * 100.0),
