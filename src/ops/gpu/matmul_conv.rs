@@ -4,6 +4,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
+use super::{MatmulKernel, choice};
 use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 
@@ -104,22 +105,44 @@ fn matmul_conv(
 ) -> Option<Tensor<2>> {
     /// Below this number of threads a GPU is underused, and a smaller tile is faster.
     const MIN_THREADS: usize = 8192;
+    /// The same for workgroups that share tiles: the multiprocessors of a large GPU.
+    const MIN_WORKGROUPS: usize = 128;
 
     let [_, out] = weight.dims();
     if !out.is_multiple_of(4) {
         return None;
     }
     let (rows, columns) = (geometry.output_pixels(), out / 4);
-    let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
-        true => 8,
-        false => 4,
-    };
     let dtype = weight.dtype();
     let step = match geometry.channels.is_multiple_of(4) {
         true => 4,
         false => 1,
     };
-    let kernel = kernel(tile, step, dtype)?;
+    let (kernel, groups) = match (choice().matmul, step) {
+        (MatmulKernel::Shared64, 4) => shared(4, 1, dtype, [rows, columns])?,
+        (MatmulKernel::Shared128, 4) => shared(8, 2, dtype, [rows, columns])?,
+        (MatmulKernel::Sliced, 4) => sliced(dtype, [rows, columns])?,
+        (MatmulKernel::Tensor, 4) => match rows.div_ceil(128) * out.div_ceil(128) >= 32 {
+            true => tensor(dtype, [rows, columns])?,
+            false => sliced(dtype, [rows, columns])?,
+        },
+        (MatmulKernel::BySize, 4) => {
+            let tiles = |side: usize| rows.div_ceil(side) * out.div_ceil(side);
+            match () {
+                _ if tiles(128) >= MIN_WORKGROUPS => shared(8, 2, dtype, [rows, columns])?,
+                _ if tiles(64) >= MIN_WORKGROUPS => shared(4, 1, dtype, [rows, columns])?,
+                _ => sliced(dtype, [rows, columns])?,
+            }
+        }
+        _ => {
+            let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
+                true => 8,
+                false => 4,
+            };
+            let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
+            (direct(tile, step, dtype)?, groups)
+        }
+    };
     let mut inputs = vec![x, on_gpu(weight, dtype)?];
     let mut present = [0; 3];
     for (part, present) in parts.into_iter().zip(&mut present) {
@@ -154,20 +177,91 @@ fn matmul_conv(
             ActivationFunction::GeluTanh => 4,
         },
     ];
-    let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
     kernel.run(&inputs, &arguments.map(|n| n as u32), groups, [rows, out])
 }
 
 /// Kernel for `tile` rows per thread, `step` channels at a time, and a weight type.
-pub fn kernel(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
-    let kernel = Kernel::new(include_str!("matmul_conv.wgsl"), [8, 8])
+pub fn direct(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_conv.wgsl")
+    );
+    let kernel = Kernel::new("matmul_conv", source, [8, 8])
         .unroll("{r}", tile)
         .define("rows", tile)
         .unroll("{s}", step)
         .define("step", step)
         .dtype_template("weight", weight)?;
     Some(match step {
-        4 => kernel.define("input", "vec4f").define("as_input", "v"),
+        4 => in_fours(kernel),
         _ => (kernel.define("input", "f32")).define("as_input", "vec4f(v, 0.0, 0.0, 0.0)"),
     })
+}
+
+/// Kernel with tiles of `16 * rows` by `64 * columns` in workgroup memory, and its number of
+/// workgroups for an output of `[rows, columns in fours]`.
+pub fn shared(
+    rows: usize,
+    columns: usize,
+    weight: DType,
+    output: [usize; 2],
+) -> Option<(Kernel, [usize; 3])> {
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_shared.wgsl")
+    );
+    let kernel = Kernel::new("matmul_shared", source, [16, 16])
+        .unroll("{r}", rows)
+        .define("rows", rows)
+        .unroll("{c}", columns)
+        .define("columns", columns)
+        .unroll("{s}", 4)
+        .unroll("{i}", rows / 4)
+        .dtype_template("weight", weight)?;
+    let [height, width] = output;
+    let groups = [width.div_ceil(16 * columns), height.div_ceil(16 * rows), 1];
+    Some((in_fours(kernel), groups))
+}
+
+/// Kernel that deals the channels out to the threads of a workgroup, and its number of
+/// workgroups for an output of `[rows, columns in fours]`.
+pub fn sliced(weight: DType, output: [usize; 2]) -> Option<(Kernel, [usize; 3])> {
+    /// Rows of a workgroup.
+    const ROWS: usize = 8;
+
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_sliced.wgsl")
+    );
+    let kernel = Kernel::new("matmul_sliced", source, [8, 16])
+        .unroll("{r}", ROWS)
+        .define("rows", ROWS)
+        .unroll("{s}", 4)
+        .dtype_template("weight", weight)?;
+    let [height, width] = output;
+    let groups = [width.div_ceil(8), height.div_ceil(ROWS), 1];
+    Some((in_fours(kernel), groups))
+}
+
+/// Kernel of cooperative matrices in f16, and its number of workgroups for an output of `[rows,
+/// columns in fours]`. Needs subgroups of 32.
+pub fn tensor(weight: DType, output: [usize; 2]) -> Option<(Kernel, [usize; 3])> {
+    let source = concat!(
+        "enable f16;\nenable wgpu_cooperative_matrix;\n",
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_tensor.wgsl")
+    );
+    let kernel = Kernel::new("matmul_tensor", source, [256, 1])
+        .unroll("{r}", 2)
+        .unroll("{c}", 4)
+        .unroll("{i}", 4)
+        .dtype_template("weight", weight)?;
+    let [height, width] = output;
+    let groups = [width.div_ceil(32), height.div_ceil(128), 1];
+    Some((in_fours(kernel), groups))
+}
+
+/// Reads the input in vectors of four channels.
+fn in_fours(kernel: Kernel) -> Kernel {
+    kernel.define("input", "vec4f").define("as_input", "v")
 }

@@ -4,23 +4,77 @@
 //! since a visitor's GPU may be any. There are few of them: shapes are arguments, so a
 //! model's first answer waits for a dozen compilations rather than one per layer.
 
+mod adamw;
 mod attention;
 mod gather;
 mod kernel;
 mod matmul_conv;
 mod norm;
+#[cfg(test)]
+mod portability;
 #[cfg(all(test, feature = "command"))]
 pub(super) mod tests;
 mod tokens;
 
+use std::sync::{PoisonError, RwLock};
+
 use burn::backend::Wgpu;
 use burn::tensor::{DType, Device, Tensor};
 
+pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, pool_attention};
 pub use gather::gather;
 pub use matmul_conv::{conv, linear};
 pub use norm::{fold, layer_norm, normalize};
 pub use tokens::{add_cls_and_position, average_pool, into_contiguous};
+
+/// Kernels to choose from: which are the fastest depends on the GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelChoice {
+    /// Kernels of matmuls and convolutions.
+    pub matmul: MatmulKernel,
+    /// Whether attention keeps its query in registers.
+    pub queries_in_registers: bool,
+    /// Whether the driver is given an upper bound for every loop. A browser always does so.
+    pub bounded_loops: bool,
+}
+
+impl KernelChoice {
+    /// Kernels for any GPU.
+    pub const DEFAULT: Self = Self {
+        matmul: MatmulKernel::Direct,
+        queries_in_registers: false,
+        bounded_loops: true,
+    };
+}
+
+/// Kernel of a matmul or convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatmulKernel {
+    /// Each thread reads from global memory what it multiplies.
+    Direct,
+    /// Tiles of 64 by 64 in workgroup memory.
+    Shared64,
+    /// Tiles of 128 by 128 in workgroup memory.
+    Shared128,
+    /// Channels are dealt out to the threads of a workgroup.
+    Sliced,
+    /// One of these, by the size of the product.
+    BySize,
+    /// Cooperative matrices in f16 where the product is large, natively on some GPUs.
+    Tensor,
+}
+
+static CHOICE: RwLock<KernelChoice> = RwLock::new(KernelChoice::DEFAULT);
+
+/// Chooses the kernels of all launches from now on.
+pub fn choose_kernels(choice: KernelChoice) {
+    *CHOICE.write().unwrap_or_else(PoisonError::into_inner) = choice;
+}
+
+fn choice() -> KernelChoice {
+    *CHOICE.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// See [`super::precompile_kernels`].
 pub fn precompile_kernels(head_dims: &[usize], convolutions: bool, device: &Device) {
@@ -28,8 +82,8 @@ pub fn precompile_kernels(head_dims: &[usize], convolutions: bool, device: &Devi
         return;
     };
     let mut kernels = vec![
-        matmul_conv::kernel(4, 4, DType::F32),
-        matmul_conv::kernel(4, 4, DType::F16),
+        matmul_conv::direct(4, 4, DType::F32),
+        matmul_conv::direct(4, 4, DType::F16),
         Some(norm::layer_norm_kernel()),
         Some(norm::normalize_kernel()),
         gather::kernel(DType::F32),
@@ -38,12 +92,12 @@ pub fn precompile_kernels(head_dims: &[usize], convolutions: bool, device: &Devi
         Some(kernel::into_contiguous_kernel()),
     ];
     for head_dim in head_dims {
-        kernels.push(Some(attention::kernel(*head_dim)));
+        kernels.push(Some(attention::kernel(*head_dim, false)));
     }
     if convolutions {
         kernels.extend([
-            matmul_conv::kernel(8, 4, DType::F32),
-            matmul_conv::kernel(4, 1, DType::F32),
+            matmul_conv::direct(8, 4, DType::F32),
+            matmul_conv::direct(4, 1, DType::F32),
             Some(tokens::average_pool_kernel()),
             Some(norm::fold_kernel()),
         ]);
