@@ -1,7 +1,7 @@
 //! How fast a GPU is, and whether it computes correctly:
 //!
 //! ```sh
-//! cargo bench --bench gpu -- [--tasks vit-b-32,rn50,…] [--kernels direct,by-size,…] [--batches 1,8,64]
+//! cargo bench --bench gpu -- [--tasks vit-b-32,rn50,…] [--kernels chosen,direct,…] [--batches 1,8,64]
 //! ```
 //!
 //! Models with random weights, since times do not depend on them. Each task with each choice of
@@ -71,9 +71,10 @@ struct Options {
     /// Pairs of a training step
     #[arg(long, default_value_t = 256)]
     pairs: usize,
-    /// Kernels, each with `+queries` for attention with its query in registers, and `+unbounded`
-    /// for loops without the bound that a browser adds; `+f16` stores weights in 16 bits
-    #[arg(long, value_delimiter = ',', default_values = ["direct"])]
+    /// Kernels: `chosen` for those that fit the GPU, or `direct`, `shared`, `sliced`, `by-size` or
+    /// `tensor`, with `+queries` for attention with its query in registers; `+f16` stores weights in
+    /// 16 bits
+    #[arg(long, value_delimiter = ',', default_values = ["chosen"])]
     kernels: Vec<String>,
     /// Seconds for each figure, about
     #[arg(long, default_value_t = 1.0)]
@@ -325,7 +326,9 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     }))?;
     let gpu = opened.device;
     let config = task.config()?;
-    choose_kernels(choice);
+    if let Some(choice) = choice {
+        choose_kernels(choice);
+    }
     let say = |mut line: Value| {
         line["task"] = task.name().into();
         line["kernels"] = kernels.as_str().into();
@@ -400,24 +403,23 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `direct`, `shared64`, `shared128`, `sliced`, `by-size` or `tensor`, with additions.
-fn kernel_choice(text: &str) -> Result<KernelChoice, String> {
-    let mut choice = KernelChoice::DEFAULT;
+/// What `--kernels` names; `None` for what was chosen when the GPU was opened.
+fn kernel_choice(text: &str) -> Result<Option<KernelChoice>, String> {
+    let mut choice = KernelChoice::ANY;
     for part in text.split('+') {
         match part {
+            "chosen" => return Ok(None),
             "direct" => choice.matmul = MatmulKernel::Direct,
-            "shared64" => choice.matmul = MatmulKernel::Shared64,
-            "shared128" => choice.matmul = MatmulKernel::Shared128,
+            "shared" => choice.matmul = MatmulKernel::Shared,
             "sliced" => choice.matmul = MatmulKernel::Sliced,
             "by-size" => choice.matmul = MatmulKernel::BySize,
             "tensor" => choice.matmul = MatmulKernel::Tensor,
             "queries" => choice.queries_in_registers = true,
-            "unbounded" => choice.bounded_loops = false,
             "f16" => {}
             _ => return Err(format!("no kernels are called '{part}'")),
         }
     }
-    Ok(choice)
+    Ok(Some(choice))
 }
 
 /// Stores the matrices of linear layers and the token embedding in f16, on a device.

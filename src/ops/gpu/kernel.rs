@@ -10,8 +10,6 @@ use cubecl::prelude::*;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::{CubeKernel, PrecompiledSource};
 
-use super::choice;
-
 /// WGSL template with its definitions. Kernels that differ in any of these are compiled
 /// separately, so whatever differs between calls is an argument.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +19,6 @@ pub struct Kernel {
     workgroup: [u32; 2],
     definitions: Vec<(String, String)>,
     unrolled: Vec<(&'static str, usize)>,
-    /// Whether the driver is given an upper bound for every loop, as in a browser.
-    bounded: bool,
 }
 
 impl Kernel {
@@ -41,7 +37,6 @@ impl Kernel {
             workgroup,
             definitions: Vec::new(),
             unrolled: Vec::new(),
-            bounded: choice().bounded_loops,
         }
         .define("read", read)
         .define("workgroup", format!("{}, {}", workgroup[0], workgroup[1]))
@@ -164,11 +159,11 @@ impl Kernel {
 
 impl CubeKernel for Kernel {
     fn define(&self) -> KernelDefinition {
-        let mode = match self.bounded {
-            true => ExecutionMode::Checked,
-            false => ExecutionMode::Unchecked,
-        };
-        let settings = KernelSettings::new(self.cube_dim().into(), mode, AddressType::U32);
+        let settings = KernelSettings::new(
+            self.cube_dim().into(),
+            ExecutionMode::Checked,
+            AddressType::U32,
+        );
         KernelDefinition {
             body: Scope::root(settings.clone()),
             settings,

@@ -105,8 +105,10 @@ fn matmul_conv(
 ) -> Option<Tensor<2>> {
     /// Below this number of threads a GPU is underused, and a smaller tile is faster.
     const MIN_THREADS: usize = 8192;
-    /// The same for workgroups that share tiles: the multiprocessors of a large GPU.
-    const MIN_WORKGROUPS: usize = 128;
+    /// The same for tiles of 64 by 64: the multiprocessors of a large GPU.
+    const MIN_TILES: usize = 128;
+    /// Tiles of 128 by 128 in cooperative matrices.
+    const MIN_TENSOR_TILES: usize = 32;
 
     let [_, out] = weight.dims();
     if !out.is_multiple_of(4) {
@@ -118,23 +120,31 @@ fn matmul_conv(
         true => 4,
         false => 1,
     };
-    let (kernel, groups) = match (choice().matmul, step) {
-        (MatmulKernel::Shared64, 4) => shared(4, 1, dtype, [rows, columns])?,
-        (MatmulKernel::Shared128, 4) => shared(8, 2, dtype, [rows, columns])?,
-        (MatmulKernel::Sliced, 4) => sliced(dtype, [rows, columns])?,
-        (MatmulKernel::Tensor, 4) => match rows.div_ceil(128) * out.div_ceil(128) >= 32 {
-            true => tensor(dtype, [rows, columns])?,
-            false => sliced(dtype, [rows, columns])?,
-        },
-        (MatmulKernel::BySize, 4) => {
-            let tiles = |side: usize| rows.div_ceil(side) * out.div_ceil(side);
-            match () {
-                _ if tiles(128) >= MIN_WORKGROUPS => shared(8, 2, dtype, [rows, columns])?,
-                _ if tiles(64) >= MIN_WORKGROUPS => shared(4, 1, dtype, [rows, columns])?,
-                _ => sliced(dtype, [rows, columns])?,
-            }
-        }
-        _ => {
+    let tiles = |side: usize| rows.div_ceil(side) * out.div_ceil(side);
+    let mut chosen = match step {
+        4 => choice().matmul,
+        _ => MatmulKernel::Direct,
+    };
+    if chosen == MatmulKernel::Tensor && tiles(128) < MIN_TENSOR_TILES {
+        chosen = MatmulKernel::BySize;
+    }
+    if chosen == MatmulKernel::BySize {
+        chosen = match tiles(64) >= MIN_TILES {
+            true => MatmulKernel::Shared,
+            false => MatmulKernel::Sliced,
+        };
+    }
+    let (kernel, groups) = match chosen {
+        MatmulKernel::Shared => (shared(dtype)?, [columns.div_ceil(16), rows.div_ceil(64), 1]),
+        MatmulKernel::Sliced => (
+            sliced(dtype)?,
+            [columns.div_ceil(8), rows.div_ceil(SLICED_ROWS), 1],
+        ),
+        MatmulKernel::Tensor => (
+            tensor(dtype)?,
+            [columns.div_ceil(32), rows.div_ceil(128), 1],
+        ),
+        MatmulKernel::Direct | MatmulKernel::BySize => {
             let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
                 true => 8,
                 false => 4,
@@ -198,54 +208,38 @@ pub fn direct(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
     })
 }
 
-/// Kernel with tiles of `16 * rows` by `64 * columns` in workgroup memory, and its number of
-/// workgroups for an output of `[rows, columns in fours]`.
-pub fn shared(
-    rows: usize,
-    columns: usize,
-    weight: DType,
-    output: [usize; 2],
-) -> Option<(Kernel, [usize; 3])> {
+/// Kernel with tiles of 64 by 64 in workgroup memory.
+pub fn shared(weight: DType) -> Option<Kernel> {
     let source = concat!(
         include_str!("matmul_common.wgsl"),
         include_str!("matmul_shared.wgsl")
     );
     let kernel = Kernel::new("matmul_shared", source, [16, 16])
-        .unroll("{r}", rows)
-        .define("rows", rows)
-        .unroll("{c}", columns)
-        .define("columns", columns)
+        .unroll("{r}", 4)
         .unroll("{s}", 4)
-        .unroll("{i}", rows / 4)
         .dtype_template("weight", weight)?;
-    let [height, width] = output;
-    let groups = [width.div_ceil(16 * columns), height.div_ceil(16 * rows), 1];
-    Some((in_fours(kernel), groups))
+    Some(in_fours(kernel))
 }
 
-/// Kernel that deals the channels out to the threads of a workgroup, and its number of
-/// workgroups for an output of `[rows, columns in fours]`.
-pub fn sliced(weight: DType, output: [usize; 2]) -> Option<(Kernel, [usize; 3])> {
-    /// Rows of a workgroup.
-    const ROWS: usize = 8;
+/// Rows of a workgroup of [`sliced`].
+const SLICED_ROWS: usize = 8;
 
+/// Kernel that deals the channels out to the threads of a workgroup.
+pub fn sliced(weight: DType) -> Option<Kernel> {
     let source = concat!(
         include_str!("matmul_common.wgsl"),
         include_str!("matmul_sliced.wgsl")
     );
     let kernel = Kernel::new("matmul_sliced", source, [8, 16])
-        .unroll("{r}", ROWS)
-        .define("rows", ROWS)
+        .unroll("{r}", SLICED_ROWS)
+        .define("rows", SLICED_ROWS)
         .unroll("{s}", 4)
         .dtype_template("weight", weight)?;
-    let [height, width] = output;
-    let groups = [width.div_ceil(8), height.div_ceil(ROWS), 1];
-    Some((in_fours(kernel), groups))
+    Some(in_fours(kernel))
 }
 
-/// Kernel of cooperative matrices in f16, and its number of workgroups for an output of `[rows,
-/// columns in fours]`. Needs subgroups of 32.
-pub fn tensor(weight: DType, output: [usize; 2]) -> Option<(Kernel, [usize; 3])> {
+/// Kernel of cooperative matrices in f16. Needs subgroups of 32.
+pub fn tensor(weight: DType) -> Option<Kernel> {
     let source = concat!(
         "enable f16;\nenable wgpu_cooperative_matrix;\n",
         include_str!("matmul_common.wgsl"),
@@ -256,12 +250,31 @@ pub fn tensor(weight: DType, output: [usize; 2]) -> Option<(Kernel, [usize; 3])>
         .unroll("{c}", 4)
         .unroll("{i}", 4)
         .dtype_template("weight", weight)?;
-    let [height, width] = output;
-    let groups = [width.div_ceil(32), height.div_ceil(128), 1];
-    Some((in_fours(kernel), groups))
+    Some(in_fours(kernel))
 }
 
 /// Reads the input in vectors of four channels.
 fn in_fours(kernel: Kernel) -> Kernel {
     kernel.define("input", "vec4f").define("as_input", "v")
+}
+
+/// Kernels that a model needs.
+pub fn kernels(choice: MatmulKernel, convolutions: bool) -> Vec<Option<Kernel>> {
+    let mut kernels = Vec::new();
+    for weight in [DType::F32, DType::F16] {
+        kernels.extend(match choice {
+            MatmulKernel::Direct => vec![direct(4, 4, weight)],
+            MatmulKernel::Shared => vec![shared(weight)],
+            MatmulKernel::Sliced => vec![sliced(weight)],
+            MatmulKernel::BySize => vec![sliced(weight), shared(weight)],
+            MatmulKernel::Tensor => vec![sliced(weight), shared(weight), tensor(weight)],
+        });
+    }
+    if convolutions {
+        kernels.push(direct(4, 1, DType::F32));
+        if choice == MatmulKernel::Direct {
+            kernels.push(direct(8, 4, DType::F32));
+        }
+    }
+    kernels
 }

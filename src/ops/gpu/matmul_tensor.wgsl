@@ -32,8 +32,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
     var sum{r}_{c} = coop_mat16x16<f32, C>();
     // The first product is with zeros: a branch around it would not be uniform to the compiler.
-    var next_x{i} = vec4f();
-    var next_w{i} = vec4f();
     xs[(lane / 8u + {i}u * 32u) * 10u + lane % 8u] = vec4<f16>();
     ws[(subgroup + {i}u * 8u) * 34u + lane % 32u] = vec4<f16>();
     for (var start = 0u; start < depth + 8u; start += 8u) {
@@ -45,10 +43,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let channel = k - place * shape.channels;
         let inside{i} = k < depth && top{i} + below < shape.height && left{i} + right < shape.width;
         let at{i} = select(0u, ((picture{i} + top{i} + below) * shape.width + left{i} + right) * shape.channels + channel, inside{i});
-        next_x{i} = select(vec4f(), x[at{i}], inside{i});
+        let next_x{i} = select(vec4f(), x[at{i}], inside{i});
         let row{i} = start * 4u + subgroup + {i}u * 8u;
         let within{i} = row{i} < depth * 4u;
-        next_w{i} = select(vec4f(), weight(select(0u, row{i} * n + column, within{i})), within{i});
+        let next_w{i} = select(vec4f(), weight(select(0u, row{i} * n + column, within{i})), within{i});
         workgroupBarrier();
         let row_step = 10u;
         let channel_step = 34u;

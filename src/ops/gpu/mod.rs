@@ -35,16 +35,23 @@ pub struct KernelChoice {
     pub matmul: MatmulKernel,
     /// Whether attention keeps its query in registers.
     pub queries_in_registers: bool,
-    /// Whether the driver is given an upper bound for every loop. A browser always does so.
-    pub bounded_loops: bool,
 }
 
 impl KernelChoice {
-    /// Kernels for any GPU.
-    pub const DEFAULT: Self = Self {
+    /// For GPUs of which nothing is known.
+    pub const ANY: Self = Self {
         matmul: MatmulKernel::Direct,
         queries_in_registers: false,
-        bounded_loops: true,
+    };
+    /// For large GPUs, see `benches/gpu.md`.
+    pub const LARGE: Self = Self {
+        matmul: MatmulKernel::BySize,
+        queries_in_registers: true,
+    };
+    /// For large GPUs with cooperative matrices of 16 by 16 in f16, and subgroups of 32.
+    pub const TENSOR: Self = Self {
+        matmul: MatmulKernel::Tensor,
+        queries_in_registers: true,
     };
 }
 
@@ -54,18 +61,16 @@ pub enum MatmulKernel {
     /// Each thread reads from global memory what it multiplies.
     Direct,
     /// Tiles of 64 by 64 in workgroup memory.
-    Shared64,
-    /// Tiles of 128 by 128 in workgroup memory.
-    Shared128,
+    Shared,
     /// Channels are dealt out to the threads of a workgroup.
     Sliced,
-    /// One of these, by the size of the product.
+    /// One of these two, by the size of the product.
     BySize,
-    /// Cooperative matrices in f16 where the product is large, natively on some GPUs.
+    /// Cooperative matrices where the product is large.
     Tensor,
 }
 
-static CHOICE: RwLock<KernelChoice> = RwLock::new(KernelChoice::DEFAULT);
+static CHOICE: RwLock<KernelChoice> = RwLock::new(KernelChoice::ANY);
 
 /// Chooses the kernels of all launches from now on.
 pub fn choose_kernels(choice: KernelChoice) {
@@ -81,23 +86,24 @@ pub fn precompile_kernels(head_dims: &[usize], convolutions: bool, device: &Devi
     let Ok(tensor) = Tensor::<1>::from_data([0.0], device).try_into_primitive::<Wgpu>() else {
         return;
     };
-    let mut kernels = vec![
-        matmul_conv::direct(4, 4, DType::F32),
-        matmul_conv::direct(4, 4, DType::F16),
+    let choice = choice();
+    let mut kernels = matmul_conv::kernels(choice.matmul, convolutions);
+    kernels.extend([
         Some(norm::layer_norm_kernel()),
         Some(norm::normalize_kernel()),
         gather::kernel(DType::F32),
         gather::kernel(DType::F16),
         Some(tokens::add_cls_and_position_kernel()),
         Some(kernel::into_contiguous_kernel()),
-    ];
+    ]);
     for head_dim in head_dims {
-        kernels.push(Some(attention::kernel(*head_dim, false)));
+        kernels.push(Some(attention::kernel(
+            *head_dim,
+            choice.queries_in_registers,
+        )));
     }
     if convolutions {
         kernels.extend([
-            matmul_conv::direct(8, 4, DType::F32),
-            matmul_conv::direct(4, 1, DType::F32),
             Some(tokens::average_pool_kernel()),
             Some(norm::fold_kernel()),
         ]);

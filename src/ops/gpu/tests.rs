@@ -84,10 +84,9 @@ fn activated<const D: usize>(x: Tensor<D>, activation: ActivationFunction) -> Te
 }
 
 /// Kernels for any GPU.
-const ALL_MATMULS: [MatmulKernel; 5] = [
+const ALL_MATMULS: [MatmulKernel; 4] = [
     MatmulKernel::Direct,
-    MatmulKernel::Shared64,
-    MatmulKernel::Shared128,
+    MatmulKernel::Shared,
     MatmulKernel::Sliced,
     MatmulKernel::BySize,
 ];
@@ -97,7 +96,7 @@ const ALL_MATMULS: [MatmulKernel; 5] = [
 fn with_kernels(choice: KernelChoice, test: impl FnOnce()) {
     choose_kernels(choice);
     test();
-    choose_kernels(KernelChoice::DEFAULT);
+    choose_kernels(KernelChoice::ANY);
 }
 
 #[test]
@@ -105,8 +104,7 @@ fn linear_and_conv_by_every_kernel() {
     for matmul in ALL_MATMULS {
         let choice = KernelChoice {
             matmul,
-            bounded_loops: false,
-            ..KernelChoice::DEFAULT
+            ..KernelChoice::ANY
         };
         with_kernels(choice, || {
             linear();
@@ -119,7 +117,7 @@ fn linear_and_conv_by_every_kernel() {
 fn attention_with_queries_in_registers() {
     let choice = KernelChoice {
         queries_in_registers: true,
-        ..KernelChoice::DEFAULT
+        ..KernelChoice::ANY
     };
     with_kernels(choice, attention);
 }
