@@ -171,6 +171,7 @@ impl Running {
                 on_event(read(&event.data()).unwrap_or_else(|error| {
                     Incoming::from(Event::OpenFailed {
                         gpu: false,
+                        failed_gpu: None,
                         error: format!(
                             "The page and its worker are different versions, probably because the browser cached an old file ({error}). Reload the page."
                         ),
