@@ -15,12 +15,15 @@ use clap::{Parser, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::open_device;
 use clip::hub::{self, Bundled};
-use clip::model::{Activation, Clip, ClipConfig, TextConfig, TextPooling, VisionConfig, VitConfig};
+use clip::model::Clip;
 use clip::train::{
-    Batch, Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine,
-    estimate_memory,
+    Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine, estimate_memory,
 };
 use pollster::block_on;
+
+use common::{pairs, vit_b_32};
+
+mod common;
 
 #[derive(Parser)]
 struct Options {
@@ -84,7 +87,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let opened = block_on(open_device(choice, |_| ()))?;
     let config = match options.model {
-        Model::VitB32 => vit_b_32(),
+        Model::VitB32 => vit_b_32()?,
         Model::Bundled => block_on(hub::open(&Bundled, None))?.config,
     };
     let method = match options.method {
@@ -154,57 +157,4 @@ fn peak_memory() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes << 10)
-}
-
-fn vit_b_32() -> ClipConfig {
-    let activation = Activation::Gelu;
-    ClipConfig {
-        embed_dim: 512,
-        vision: VisionConfig::Vit(VitConfig {
-            activation,
-            ..VitConfig::VIT_B_32
-        }),
-        text: TextConfig {
-            vocab_size: 49_408,
-            context_length: 77,
-            width: 512,
-            layers: 12,
-            heads: 8,
-            mlp_width: 2048,
-            activation,
-            layer_norm_eps: 1e-5,
-            eos_token_id: None,
-            causal: true,
-            pooling: TextPooling::EndOfText,
-            projection_bias: false,
-            layer_scale: false,
-            bert: None,
-            projection_width: None,
-        },
-        logit_bias: false,
-    }
-}
-
-/// Pairs of no meaning, whose texts are as long as they can be.
-fn pairs(count: usize, config: &ClipConfig) -> Batch {
-    let numbers = 3 * config.vision.image_size().pow(2);
-    let value = |i: usize| ((i * 7919 % 2003) as f64 / 500.75 - 2.0) as f32;
-    let length = config.text.context_length;
-    let vocabulary = config.text.vocab_size;
-    let text = |n: usize| {
-        let words = (0..length).map(|k| ((37 * (k + 1) * (n + 3)) % (vocabulary - 2)) as u32);
-        let mut ids: Vec<u32> = words.collect();
-        if let Some(last) = ids.last_mut() {
-            *last = vocabulary as u32 - 1;
-        }
-        (ids, length - 1)
-    };
-    Batch {
-        pixels: (0..count)
-            .map(|n| (0..numbers).map(|i| value(n * numbers + i)).collect())
-            .collect(),
-        texts: (0..count).map(text).collect(),
-        captions: (0..count as u64).collect(),
-        false_negatives: Vec::new(),
-    }
 }

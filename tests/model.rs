@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use clip::engine::messages::DeviceChoice;
-use clip::engine::{Engine, open_device};
+use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{
     Activation, ClipConfig, FastVitConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision,
@@ -68,11 +68,19 @@ fn open(folder: &Path, device: DeviceChoice) -> Engine {
 }
 
 fn open_packed(folder: &Path, device: DeviceChoice, packing: WeightPrecision) -> Engine {
+    let opened = block_on(open_device(device, |_| ())).unwrap();
+    open_on(folder, opened, packing).unwrap()
+}
+
+fn open_on(
+    folder: &Path,
+    opened: OpenedDevice,
+    packing: WeightPrecision,
+) -> Result<Engine, EngineError> {
     block_on(async {
         let files = Folder::new(folder).unwrap();
         let bundle = hub::open(&files, None).await.unwrap();
-        let opened = open_device(device, |_| ()).await.unwrap();
-        (Engine::load(&files, bundle, opened, packing, &mut |_| ()).await).unwrap()
+        Engine::load(&files, bundle, opened, packing, &mut |_| ()).await
     })
 }
 
@@ -86,9 +94,14 @@ fn farthest(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
 }
 
 fn agrees(model: &str, device: DeviceChoice, tolerance: f32) {
+    let opened = block_on(open_device(device, |_| ())).unwrap();
+    agrees_on(model, opened, tolerance);
+}
+
+fn agrees_on(model: &str, opened: OpenedDevice, tolerance: f32) {
     let folder = golden("models").join(model);
     let expected = Expected::read(&folder);
-    let engine = open(&folder, device);
+    let engine = open_on(&folder, opened, WeightPrecision::AsStored).unwrap();
 
     let images = block_on(engine.image_features(&expected.images())).unwrap();
     let distance = farthest(&images, &expected.image_features);
@@ -182,8 +195,12 @@ macro_rules! models {
         /// On whatever GPU there is; a software one will do.
         #[cfg(feature = "gpu")]
         mod gpu {
+            use burn::tensor::wgpu::{WgpuSetup, wgpu};
+            use clip::engine::messages::DeviceInfo;
+
             use super::*;
 
+            /// One test, since a driver may not be opened by several threads at once.
             #[test]
             fn every_layout() {
                 if let Err(error) = block_on(open_device(DeviceChoice::Gpu, |_| ())) {
@@ -191,6 +208,54 @@ macro_rules! models {
                     return;
                 }
                 $(agrees($folder, DeviceChoice::Gpu, GPU);)*
+                let (device, limits) = least_device();
+                let opened = |max_tensor_bytes| OpenedDevice {
+                    device: device.clone(),
+                    info: DeviceInfo {
+                        gpu: true,
+                        name: "no more than WebGPU guarantees".into(),
+                        reason: String::new(),
+                    },
+                    max_tensor_bytes: Some(max_tensor_bytes),
+                };
+                $(agrees_on($folder, opened(limits.max_storage_buffer_binding_size), GPU);)*
+                // Each image by itself.
+                agrees_on("openclip-quick-f32", opened(200_000), GPU);
+                let too_large = open_on(
+                    &golden("models").join("openclip-quick-f32"),
+                    opened(1000),
+                    WeightPrecision::AsStored,
+                );
+                assert!(matches!(too_large, Err(EngineError::TooLarge { limit: 1000, .. })));
+            }
+
+            /// Device with the limits that every adapter has, and without WebGPU's optional features.
+            fn least_device() -> (Device, wgpu::Limits) {
+                let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+                    backends: wgpu::Backends::PRIMARY,
+                    ..wgpu::InstanceDescriptor::new_without_display_handle()
+                });
+                let adapter = block_on(instance.request_adapter(&Default::default())).unwrap();
+                let limits = wgpu::Limits::default();
+                assert_eq!(limits.max_storage_buffer_binding_size, 128 << 20);
+                assert_eq!(limits.max_storage_buffers_per_shader_stage, 8);
+                assert_eq!(limits.max_compute_workgroup_storage_size, 16_384);
+                assert_eq!(limits.max_compute_invocations_per_workgroup, 256);
+                let descriptor = wgpu::DeviceDescriptor {
+                    // burn uses it where the adapter has it, which none has in a browser.
+                    required_features: adapter.features() & wgpu::Features::SHADER_INT64,
+                    required_limits: limits.clone(),
+                    ..Default::default()
+                };
+                let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
+                let setup = WgpuSetup {
+                    backend: adapter.get_info().backend,
+                    instance,
+                    adapter,
+                    device,
+                    queue,
+                };
+                (Device::wgpu_options().setup(setup).init().unwrap(), limits)
             }
         }
     };

@@ -10,6 +10,8 @@ pub struct OpenedDevice {
     pub device: Device,
     /// Description, for display.
     pub info: DeviceInfo,
+    /// Greatest tensor, bytes, if there is a limit: a GPU has one, of at least 128 MiB.
+    pub max_tensor_bytes: Option<u64>,
 }
 
 /// Error of opening the requested device.
@@ -38,6 +40,9 @@ pub enum GpuUnavailable {
     /// Only a software rasteriser, which is slower than the CPU; with its name.
     #[error("the only GPU is emulated in software ({0})")]
     Emulated(String),
+    /// GPU that failed its self-test, with the reason.
+    #[error("{0}")]
+    SelfTest(String),
     /// GPU that failed to open, with the reason.
     #[error("the GPU could not be opened ({0})")]
     Failed(String),
@@ -71,6 +76,7 @@ fn cpu(reason: String) -> Option<OpenedDevice> {
             name: cpu_name(),
             reason,
         },
+        max_tensor_bytes: None,
     })
 }
 
@@ -116,40 +122,58 @@ async fn gpu(
     if !browser_has_webgpu() {
         return Err(no_gpu());
     }
-    let (device, name, imitation) = match GPU.get() {
-        Some(opened) => opened.clone(),
+    let gpu = match GPU.get() {
+        Some(gpu) => gpu,
         None => {
-            let opened = first_gpu(lost).await?;
-            GPU.get_or_init(|| opened).clone()
+            let gpu = first_gpu(lost).await?;
+            GPU.get_or_init(|| gpu)
         }
     };
     // A software rasteriser is slower than the CPU backend. In a browser it only appears
     // on explicit request, so it is accepted there.
-    if imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
-        return Err(GpuUnavailable::Emulated(name));
+    if gpu.imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
+        return Err(GpuUnavailable::Emulated(gpu.name.clone()));
+    }
+    // A browser's worker runs it while its visitor waits for the model anyway.
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let test = || pollster::block_on(super::self_test(&gpu.device));
+        if let Err(error) = gpu.self_test.get_or_init(test) {
+            return Err(GpuUnavailable::SelfTest(error.to_string()));
+        }
     }
     Ok(OpenedDevice {
-        device,
+        device: gpu.device.clone(),
         info: DeviceInfo {
             gpu: true,
-            name,
+            name: gpu.name.clone(),
             reason: match chosen {
                 true => "chosen by you".into(),
                 false => String::new(),
             },
         },
+        max_tensor_bytes: Some(gpu.max_tensor_bytes),
     })
 }
 
-/// The GPU, its name, and whether it is a software rasteriser. burn opens a GPU only once
-/// per process, so it is cached.
+/// The GPU of this process.
 #[cfg(feature = "gpu")]
-static GPU: std::sync::OnceLock<(Device, String, bool)> = std::sync::OnceLock::new();
+struct Gpu {
+    device: Device,
+    name: String,
+    /// Whether it is a software rasteriser.
+    imitation: bool,
+    max_tensor_bytes: u64,
+    #[cfg(not(target_arch = "wasm32"))]
+    self_test: std::sync::OnceLock<Result<(), super::SelfTestError>>,
+}
+
+/// burn opens a GPU only once per process, so it is cached.
+#[cfg(feature = "gpu")]
+static GPU: std::sync::OnceLock<Gpu> = std::sync::OnceLock::new();
 
 #[cfg(feature = "gpu")]
-async fn first_gpu(
-    lost: impl Fn(String) + Send + 'static,
-) -> Result<(Device, String, bool), GpuUnavailable> {
+async fn first_gpu(lost: impl Fn(String) + Send + 'static) -> Result<Gpu, GpuUnavailable> {
     use burn::tensor::wgpu::{WgpuInitError, wgpu::DeviceType};
 
     let (device, setup) = match Device::wgpu_options().init_with_setup_async().await {
@@ -174,7 +198,43 @@ async fn first_gpu(
     let name = "WebGPU".to_owned();
     #[cfg(not(target_arch = "wasm32"))]
     let name = format!("{}: {}", adapter.backend, adapter.name);
-    Ok((device, name, adapter.device_type == DeviceType::Cpu))
+    crate::ops::choose_kernels(kernels_for(&setup, &name));
+    let limits = setup.device.limits();
+    Ok(Gpu {
+        device,
+        name,
+        imitation: adapter.device_type == DeviceType::Cpu,
+        max_tensor_bytes: (limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
+        #[cfg(not(target_arch = "wasm32"))]
+        self_test: std::sync::OnceLock::new(),
+    })
+}
+
+/// Kernels that are the fastest on such a GPU, as far as GPUs were measured (`benches/gpu.md`).
+#[cfg(feature = "gpu")]
+fn kernels_for(setup: &burn::tensor::wgpu::WgpuSetup, name: &str) -> crate::ops::KernelChoice {
+    use burn::tensor::wgpu::wgpu::{CooperativeScalarType, DeviceType, Features};
+
+    use crate::ops::KernelChoice;
+
+    let adapter = setup.adapter.get_info();
+    // A browser tells the maker only.
+    let large = adapter.device_type == DeviceType::DiscreteGpu || name.contains("nvidia");
+    let features = setup.device.features();
+    let tensor = features
+        .contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16)
+        && (adapter.subgroup_min_size, adapter.subgroup_max_size) == (32, 32)
+        && setup.device.limits().max_compute_workgroup_storage_size >= 32 << 10
+        && (setup.adapter.cooperative_matrix_properties().iter()).any(|matrix| {
+            (matrix.m_size, matrix.n_size, matrix.k_size) == (16, 16, 16)
+                && matrix.ab_type == CooperativeScalarType::F16
+                && matrix.cr_type == CooperativeScalarType::F32
+        });
+    match (large, tensor) {
+        (false, _) => KernelChoice::ANY,
+        (true, false) => KernelChoice::LARGE,
+        (true, true) => KernelChoice::TENSOR,
+    }
 }
 
 /// Reason why a browser offers no GPU.

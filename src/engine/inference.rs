@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::OpenedDevice;
@@ -11,7 +12,8 @@ use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
 use crate::model::{
-    Clip, ClipConfig, ReadBackError, TokenBatch, VisionConfig, WeightPrecision, read_back,
+    Clip, ClipConfig, ParamVisitor, ReadBackError, TokenBatch, VisionConfig, WeightPrecision,
+    read_back, visit_params,
 };
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
@@ -42,6 +44,18 @@ pub enum EngineError {
         id: u32,
         /// Number of tokens that it knows.
         vocab_size: usize,
+    },
+    /// A tensor of the model is larger than the GPU allows.
+    #[error(
+        "a tensor of the model has {} MiB, and this GPU allows no more than {} MiB",
+        bytes.div_ceil(1 << 20),
+        limit >> 20
+    )]
+    TooLarge {
+        /// Size of the tensor.
+        bytes: u64,
+        /// Greatest size.
+        limit: u64,
     },
     /// The features have infinities or NaN.
     #[error(
@@ -150,6 +164,12 @@ impl Engine {
         };
         let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
         let model = loaded.model;
+        if let Some(limit) = opened.max_tensor_bytes {
+            let bytes = largest_parameter(&model);
+            if bytes > limit {
+                return Err(EngineError::TooLarge { bytes, limit });
+            }
+        }
         let (logit_scale, logit_bias) = scale_and_bias(&model).await?;
         let info = ModelInfo {
             name: bundle.name,
@@ -292,10 +312,11 @@ impl Engine {
         &self,
         pictures: &[Vec<f32>],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
-        let batch_size = match &self.config.vision {
+        let batch_size = match (&self.config.vision, self.opened.max_tensor_bytes) {
             // The activations of its last layers fit the caches for this many.
-            VisionConfig::ResNet(_) if !self.opened.info.gpu => 8,
-            _ => pictures.len().max(1),
+            (VisionConfig::ResNet(_), None) => 8,
+            (VisionConfig::Vit(_), None) => pictures.len().max(1),
+            (vision, Some(limit)) => images_within(limit, vision),
         };
         let size = self.config.vision.image_size();
         let mut features = Vec::with_capacity(pictures.len());
@@ -465,6 +486,28 @@ impl Engine {
     }
 }
 
+/// Images at once whose activations have at most `limit` bytes each.
+fn images_within(limit: u64, vision: &VisionConfig) -> usize {
+    let bytes = size_of::<f32>() * vision.largest_activation();
+    let images = limit / bytes.max(1) as u64;
+    usize::try_from(images).unwrap_or(usize::MAX).max(1)
+}
+
+/// Bytes of a model's largest parameter.
+fn largest_parameter(model: &Clip) -> u64 {
+    struct Largest(u64);
+    impl ParamVisitor for Largest {
+        fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
+            let values = param.val();
+            let bytes = values.shape().num_elements() * values.dtype().size();
+            self.0 = self.0.max(bytes as u64);
+        }
+    }
+    let mut largest = Largest(0);
+    visit_params(model, &mut largest);
+    largest.0
+}
+
 /// Log of the logit scale, and the logit bias.
 async fn scale_and_bias(model: &Clip) -> Result<(f32, Option<f32>), ReadBackError> {
     let scale = read_back(model.logit_scale.val()).await?;
@@ -482,4 +525,45 @@ async fn rows(features: Tensor<2>, embed_dim: usize) -> Result<Vec<Vec<f32>>, En
         return Err(EngineError::NotFinite);
     }
     Ok(values.chunks(embed_dim).map(<[f32]>::to_vec).collect())
+}
+
+#[cfg(all(test, feature = "cpu"))]
+mod tests {
+    use super::*;
+
+    fn vision(name: &str) -> VisionConfig {
+        let json = match name {
+            "ViT-L/14" => r#"{"image_size": 224, "layers": 24, "width": 1024, "patch_size": 14}"#,
+            _ => r#"{"image_size": 224, "layers": [3, 4, 6, 3], "width": 64}"#,
+        };
+        let json = format!(
+            r#"{{"embed_dim": 768, "vision_cfg": {json}, "text_cfg": {{"width": 768, "heads": 12, "layers": 12}}}}"#
+        );
+        ClipConfig::from_open_clip(json.as_bytes()).unwrap().vision
+    }
+
+    #[test]
+    fn a_batch_keeps_within_the_least_buffers_of_webgpu() {
+        const LEAST: u64 = 128 << 20;
+        // 257 tokens of 4096 numbers in its MLPs.
+        let large = vision("ViT-L/14");
+        assert_eq!(large.largest_activation(), 257 * 4096);
+        assert_eq!(images_within(LEAST, &large), 31);
+        // 64 channels at half the side.
+        let resnet = vision("RN50");
+        assert_eq!(resnet.largest_activation(), 112 * 112 * 64);
+        assert_eq!(images_within(LEAST, &resnet), 41);
+        assert_eq!(images_within(1, &large), 1);
+    }
+
+    #[test]
+    fn the_largest_parameter_is_found() {
+        // The bundled model's token embedding has more than its convolutions.
+        let bundled = pollster::block_on(hub::open(&hub::Bundled, None)).unwrap();
+        let device = Device::flex();
+        let model = Clip::init(&bundled.config, &device);
+        let text = &bundled.config.text;
+        let embedding = 4 * text.vocab_size * text.width;
+        assert_eq!(largest_parameter(&model), embedding as u64);
+    }
 }

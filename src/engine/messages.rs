@@ -479,6 +479,9 @@ pub enum Event {
         /// Whether the GPU caused it, so that the CPU may do better.
         #[serde(default)]
         gpu: bool,
+        /// Name of a GPU that failed its self-test, which a later visit need not repeat.
+        #[serde(default)]
+        failed_gpu: Option<String>,
     },
     /// A picture is being encoded. If the worker crashes before the next event about it,
     /// this picture was the cause, and the page will not send it again.

@@ -25,6 +25,8 @@ pub mod messages;
 mod neutral_words;
 pub mod rankings;
 pub mod reports;
+#[cfg(feature = "gpu")]
+mod self_test;
 #[cfg(all(test, feature = "command"))]
 mod testing;
 #[cfg(feature = "training")]
@@ -38,6 +40,8 @@ pub mod worker;
 pub use device::{DeviceError, GpuUnavailable, OpenedDevice, cpu_name, open_device};
 #[cfg(feature = "compute")]
 pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures};
+#[cfg(feature = "gpu")]
+pub use self_test::{SelfTestError, self_test};
 
 /// Calls the module's static constructors once. Without an explicit call wasm-ld runs
 /// `__wasm_call_ctors` in every export.

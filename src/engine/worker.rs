@@ -217,8 +217,16 @@ impl State {
                     Err(failed) => {
                         // First, since after a failure no more messages are handled.
                         post_cached_models().await;
-                        let Failed { error, gpu } = failed;
-                        post(&Event::OpenFailed { error, gpu });
+                        let Failed {
+                            error,
+                            gpu,
+                            failed_gpu,
+                        } = failed;
+                        post(&Event::OpenFailed {
+                            error,
+                            gpu,
+                            failed_gpu,
+                        });
                     }
                 }
             }
@@ -711,6 +719,8 @@ struct Failed {
     error: String,
     /// Whether it was on the GPU, so that the CPU may do better.
     gpu: bool,
+    /// Name of a GPU that failed its self-test.
+    failed_gpu: Option<String>,
 }
 
 /// Opens a model on the requested device.
@@ -726,6 +736,7 @@ async fn open_from(
     let bundle = opened.map_err(|error| Failed {
         error: error.to_string(),
         gpu: false,
+        failed_gpu: None,
     })?;
     let lost = |why| {
         post(&Event::Died {
@@ -737,6 +748,7 @@ async fn open_from(
     let mut opened = (open_device(choice, lost).await).map_err(|error| Failed {
         error: error.to_string(),
         gpu: true,
+        failed_gpu: None,
     })?;
     let DeviceInfo { gpu, .. } = opened.info;
     if !gpu {
@@ -748,6 +760,7 @@ async fn open_from(
         // The files would be no better on the CPU.
         gpu: gpu && !matches!(error, EngineError::Model(_)),
         error: error.to_string(),
+        failed_gpu: None,
     };
     let mut shown = 0.0;
     let mut progress = |at: LoadProgress| {
@@ -762,6 +775,14 @@ async fn open_from(
         (Engine::load(files, bundle, opened, packing, &mut progress).await).map_err(failed)?;
     if gpu {
         loading(LoadStage::WarmUp, 0, 0);
+        #[cfg(feature = "gpu")]
+        if let Err(error) = crate::engine::self_test(engine.device()).await {
+            return Err(Failed {
+                error: error.to_string(),
+                gpu,
+                failed_gpu: Some(engine.device_info().name.clone()),
+            });
+        }
         engine.warm_up().await.map_err(failed)?;
     }
     Ok(engine)

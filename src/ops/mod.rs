@@ -26,6 +26,8 @@ pub use attention::{PackedPool, attention, multi_head, pool_attention, pool_valu
 pub use conv::{Conv, ConvNorm, average_pool};
 pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
+#[cfg(feature = "gpu")]
+pub use gpu::{AdamWStep, KernelChoice, MatmulKernel, adamw, choose_kernels};
 pub use init::{Initializer, seed};
 pub use linear::{Linear, LowRank};
 pub use norm::{LayerNorm, normalize};

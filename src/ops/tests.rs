@@ -438,7 +438,7 @@ fn conv_back(
         let x = Tensor::<4>::from_data(x.clone(), device);
         if stride == 1 { x.require_grad() } else { x }
     };
-    let run = |fast: bool| {
+    let run = |way: usize| {
         let (layer, x) = (layer(), input());
         let add = Tensor::<4>::from_data(add.clone(), device).require_grad();
         let epilogue = match epilogue {
@@ -447,9 +447,10 @@ fn conv_back(
             2 => Epilogue::Add(add.clone()),
             _ => Epilogue::AddRelu(add.clone()),
         };
-        let y = match fast {
-            true => layer.accelerated_training(&x, &epilogue).expect("not fast"),
-            false => layer.reference(x.clone(), epilogue),
+        let y = match way {
+            0 => layer.reference(x.clone(), epilogue),
+            1 => layer.accelerated_training(&x, &epilogue).expect("not fast"),
+            _ => layer.as_matmul(x.clone(), epilogue),
         };
         let mut gradients = (y.clone() * grad_output.clone()).sum().backward();
         let norm = &layer.norm;
@@ -472,12 +473,19 @@ fn conv_back(
         ]);
         flat
     };
-    let (found, expected) = (run(true), run(false));
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
-        // Sums of many values have larger errors.
-        let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
-        same::<1>(found / size, expected / size, &format!("{what}: {index}"));
+    let expected = run(0);
+    for way in [1, 2] {
+        let found = run(way);
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (index, (found, expected)) in found.into_iter().zip(expected.clone()).enumerate() {
+            // Sums of many values have larger errors.
+            let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
+            same::<1>(
+                found / size,
+                expected / size,
+                &format!("{what}, {way}: {index}"),
+            );
+        }
     }
 }
 

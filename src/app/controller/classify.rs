@@ -26,6 +26,7 @@ use crate::app::domain::sample::Sample;
 use crate::app::domain::session::{Command, Session};
 use crate::app::domain::standalone::StandaloneClassifier;
 use crate::app::domain::templates::TemplateSelection;
+use crate::app::domain::worker::FailedGpu;
 use crate::app::domain::{export, labels};
 use crate::app::i18n::{self, Language, t};
 use crate::data::file_safe;
@@ -127,6 +128,9 @@ impl ClassifyController {
             session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
             similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
         }
+        session
+            .worker
+            .recall(storage::load(storage::FAILED_GPU), &browser_version());
         Self {
             session: RwSignal::new(session),
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
@@ -195,6 +199,19 @@ impl ClassifyController {
     /// waits for the screen; the page shows it in the next frame, together with all else
     /// that the worker said until then.
     pub fn on_event(self, event: Event) {
+        if let Event::OpenFailed {
+            error,
+            failed_gpu: Some(gpu),
+            ..
+        } = &event
+        {
+            let failed = FailedGpu {
+                gpu: gpu.clone(),
+                browser: browser_version(),
+                reason: error.clone(),
+            };
+            storage::save(storage::FAILED_GPU, &failed);
+        }
         let step = |session: &mut Session| session.on_event(event, js_sys::Date::now());
         let commands = self.session.try_update_untracked(step).unwrap_or_default();
         self.show_soon();
@@ -335,6 +352,7 @@ impl ClassifyController {
             Err(error) => self.on_event(Event::OpenFailed {
                 error: t!("worker-not-started", error = error),
                 gpu: false,
+                failed_gpu: None,
             }),
         }
     }
@@ -744,6 +762,7 @@ impl ClassifyController {
     /// The visitor chose a device.
     pub fn choose(self, choice: DeviceChoice) {
         storage::save(storage::DEVICE, &choice);
+        storage::forget(storage::FAILED_GPU);
         self.run(|session| session.choose(choice));
     }
 
@@ -811,6 +830,12 @@ async fn fetch_samples() -> Option<Vec<Sample>> {
     let blob = fetch(SAMPLES).await.ok()?;
     let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
     serde_json::from_str(&text).ok()
+}
+
+/// Text in which a browser says which version of what it is.
+fn browser_version() -> String {
+    let text = web_sys::window().and_then(|window| window.navigator().user_agent().ok());
+    text.unwrap_or_default()
 }
 
 fn link_of_address() -> Option<ClassifierLink> {

@@ -172,6 +172,7 @@ impl Running {
                 on_event(read(&event.data()).unwrap_or_else(|error| {
                     Incoming::from(Event::OpenFailed {
                         gpu: false,
+                        failed_gpu: None,
                         error: t!("worker-version", error = error),
                     })
                 }));

@@ -9,6 +9,8 @@ pub const LABELS: &str = "clip.labels";
 pub const TEMPLATES: &str = "clip.templates";
 /// The chosen device.
 pub const DEVICE: &str = "clip.device";
+/// The GPU that failed its self-test in this version of the browser.
+pub const FAILED_GPU: &str = "clip.failed-gpu";
 /// Whether the CPU has 8-bit weights.
 pub const INT8: &str = "clip.int8";
 /// How many threads the CPU has, for those who want to choose.

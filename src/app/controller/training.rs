@@ -217,8 +217,11 @@ impl TrainingController {
         {
             // Without it this page has nothing to say.
             let error = t!("page-classifier-unusable", error = error);
-            self.classify
-                .on_event(Event::OpenFailed { error, gpu: false });
+            self.classify.on_event(Event::OpenFailed {
+                error,
+                gpu: false,
+                failed_gpu: None,
+            });
             return;
         }
         let in_use = match &event {

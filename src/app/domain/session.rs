@@ -355,7 +355,7 @@ impl Session {
             }
             Event::CachedModels { models } => self.worker.kept = models,
             Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
-            Event::OpenFailed { error, gpu } => {
+            Event::OpenFailed { error, gpu, .. } => {
                 return match self.worker.open_failed(error, gpu) {
                     Recovery::Restart(notice) => self.restart(notice),
                     Recovery::GiveUp => vec![Command::Stop],
@@ -723,6 +723,7 @@ mod tests {
         let failed = |gpu| Event::OpenFailed {
             error: "the GPU cannot be used".into(),
             gpu,
+            failed_gpu: None,
         };
         let mut session = session(0);
         assert_eq!(

@@ -1,5 +1,7 @@
 //! Life of the worker: starting, loading, ready, crashed; and what the visitor chose for it.
 
+use serde::{Deserialize, Serialize};
+
 use super::meter::Meter;
 use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
@@ -44,6 +46,17 @@ pub enum Recovery {
     Restart(Option<Notice>),
     /// No fresh worker until the visitor asks for one.
     GiveUp,
+}
+
+/// A GPU that failed its self-test, as it is kept for later visits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedGpu {
+    /// Name of the GPU.
+    pub gpu: String,
+    /// Version of the browser: another one may do better.
+    pub browser: String,
+    /// Why the GPU is not used.
+    pub reason: String,
 }
 
 /// The worker as the page knows it.
@@ -99,6 +112,15 @@ impl Worker {
                 let known = published().iter().find(|model| model.place() == *place);
                 known.is_none_or(|model| model.chinese)
             }
+        }
+    }
+
+    /// Does not rely on a GPU that failed at an earlier visit with this version of the
+    /// browser, unless the visitor insists on it.
+    pub fn recall(&mut self, failed: Option<FailedGpu>, browser: &str) {
+        let failed = failed.filter(|failed| failed.browser == browser);
+        if let (Some(failed), DeviceChoice::Auto) = (failed, self.choice) {
+            self.gpu_disabled_reason = Some(format!("{} ({})", failed.reason, failed.gpu));
         }
     }
 
@@ -243,6 +265,28 @@ pub fn brief(error: &str) -> String {
 mod tests {
     use super::*;
     use crate::engine::messages::ModelLocation;
+
+    #[test]
+    fn a_gpu_that_failed_is_left_alone_until_the_browser_is_another() {
+        let failed = FailedGpu {
+            gpu: "WebGPU: acme one".into(),
+            browser: "Browser/1".into(),
+            reason: "the GPU failed its self-test".into(),
+        };
+        let mut insisting = Worker::new(DeviceChoice::Gpu);
+        insisting.recall(Some(failed.clone()), "Browser/1");
+        assert_eq!(insisting.start(), DeviceChoice::Gpu);
+        let mut worker = Worker::new(DeviceChoice::Auto);
+        worker.recall(None, "Browser/1");
+        worker.recall(Some(failed.clone()), "Browser/2");
+        assert_eq!(worker.start(), DeviceChoice::Auto);
+        worker.recall(Some(failed), "Browser/1");
+        assert_eq!(worker.start(), DeviceChoice::Cpu);
+        let reason = worker.gpu_disabled_reason.clone().unwrap();
+        assert_eq!(reason, "the GPU failed its self-test (WebGPU: acme one)");
+        worker.forgive();
+        assert_eq!(worker.start(), DeviceChoice::Auto);
+    }
 
     #[test]
     fn crash_reports_are_cut_to_what_a_visitor_can_read() {

@@ -49,6 +49,16 @@ impl VisionConfig {
             Self::FastVit(vision) => vision.image_size,
         }
     }
+
+    /// Elements of an image's largest activation.
+    pub fn largest_activation(&self) -> usize {
+        let pixels = 3 * self.image_size().pow(2);
+        pixels.max(match self {
+            Self::Vit(vision) => vision.tokens() * vision.mlp_width.max(3 * vision.width),
+            // Of the stem; the first stage has four times the channels at half the side.
+            Self::ResNet(vision) => (vision.image_size / 2).pow(2) * vision.width,
+        })
+    }
 }
 
 /// Configuration of a Vision Transformer.

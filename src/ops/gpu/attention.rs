@@ -3,6 +3,7 @@
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
 
+use super::choice;
 use super::kernel::{Kernel, on_gpu};
 
 /// See [`crate::ops::attention`].
@@ -87,14 +88,19 @@ fn attend(
         (head_dim as f32).powf(-0.5).to_bits(),
     ];
     let groups = [how.queries.div_ceil(WORKGROUP_SIZE), heads, batch];
-    kernel(head_dim).run(&inputs, &arguments, groups, shape)
+    kernel(head_dim, choice().queries_in_registers).run(&inputs, &arguments, groups, shape)
 }
 
 /// Queries per workgroup: the subgroup size of most GPUs.
 const WORKGROUP_SIZE: usize = 32;
 
-pub fn kernel(head_dim: usize) -> Kernel {
-    Kernel::new(include_str!("attention.wgsl"), [WORKGROUP_SIZE as u32, 1])
+/// Kernel for a head dimension, which keeps its query in registers if `held`.
+pub fn kernel(head_dim: usize, held: bool) -> Kernel {
+    let source = match held {
+        true => include_str!("attention_held.wgsl"),
+        false => include_str!("attention.wgsl"),
+    };
+    Kernel::new("attention", source, [WORKGROUP_SIZE as u32, 1])
         .unroll("{d}", head_dim / 4)
         .define("fours", head_dim / 4)
 }

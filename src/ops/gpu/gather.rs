@@ -32,5 +32,5 @@ pub fn gather(
 }
 
 pub fn kernel(table: DType) -> Option<Kernel> {
-    Kernel::new(include_str!("gather.wgsl"), [8, 8]).dtype_template("table", table)
+    Kernel::new("gather", include_str!("gather.wgsl"), [8, 8]).dtype_template("table", table)
 }

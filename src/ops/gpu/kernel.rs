@@ -1,18 +1,20 @@
 //! WGSL templates, compiled and launched through burn's runtime.
 
 use burn::backend::Wgpu;
-use burn::backend::wgpu::{
-    CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
-};
+use burn::backend::wgpu::{CubeTensor, SourceTemplate, into_contiguous};
 use burn::tensor::{DType, Shape, Tensor};
 use cubecl::dry_run::DryRun;
-use cubecl::prelude::{BufferIOAttr, Client, CubeCount, CubeDim, KernelId};
+use cubecl::ir::metadata::Info;
+use cubecl::ir::{ElemType, UIntKind};
+use cubecl::prelude::*;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::{CubeKernel, PrecompiledSource};
 
 /// WGSL template with its definitions. Kernels that differ in any of these are compiled
 /// separately, so whatever differs between calls is an argument.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
+    name: &'static str,
     source: &'static str,
     workgroup: [u32; 2],
     definitions: Vec<(String, String)>,
@@ -20,8 +22,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Defines `{{ workgroup }}` and `{{ read }}`, the access mode of the inputs.
-    pub fn new(source: &'static str, workgroup: [u32; 2]) -> Self {
+    /// Defines `{{ workgroup }}` and `{{ read }}`, the access mode of the inputs. `name` is
+    /// for profiles.
+    pub fn new(name: &'static str, source: &'static str, workgroup: [u32; 2]) -> Self {
         // In a browser every tensor has its own buffer. Elsewhere inputs and output may
         // share one, and all bindings need the same access mode.
         let read = match cfg!(target_arch = "wasm32") {
@@ -29,6 +32,7 @@ impl Kernel {
             false => "read_write",
         };
         Self {
+            name,
             source,
             workgroup,
             definitions: Vec::new(),
@@ -74,28 +78,32 @@ impl Kernel {
         groups: [usize; 3],
         shape: [usize; D],
     ) -> Option<Tensor<D>> {
-        let result = self.launch(inputs, arguments, groups, shape.into())?;
+        let [result] = self.launch(inputs, arguments, groups, [shape.into()])?;
         Some(Tensor::from_primitive::<Wgpu>(result))
     }
 
     /// Compiles the kernel without launching it.
     pub fn compile(self, client: &Client) {
         let _dry = DryRun::new();
-        let kernel = Box::new(SourceKernel::new(self.clone(), self.cube_dim()));
-        client.launch(kernel, CubeCount::Static(1, 1, 1), KernelArguments::new());
+        client.launch(
+            Box::new(self),
+            CubeCount::Static(1, 1, 1),
+            KernelArguments::new(),
+        );
     }
 
     fn cube_dim(&self) -> CubeDim {
         CubeDim::new_2d(self.workgroup[0], self.workgroup[1])
     }
 
-    fn launch(
+    /// [`Self::run`] with several outputs, all f32.
+    pub fn launch<const N: usize>(
         self,
         inputs: &[CubeTensor],
         arguments: &[u32],
         groups: [usize; 3],
-        shape: Shape,
-    ) -> Option<CubeTensor> {
+        shapes: [Shape; N],
+    ) -> Option<[CubeTensor; N]> {
         /// Limit that WebGPU guarantees.
         const MAX_WORKGROUPS: usize = 65_535;
 
@@ -107,29 +115,28 @@ impl Kernel {
         }
         let [x, y, z] = groups.map(|count| count as u32);
         let CubeTensor { client, device, .. } = inputs.first()?;
-        let memory = client.empty(shape.num_elements() * size_of::<f32>());
+        let outputs = shapes.map(|shape| {
+            let memory = client.empty(shape.num_elements() * size_of::<f32>());
+            CubeTensor::new_contiguous(client.clone(), device.clone(), shape, memory, DType::F32)
+        });
         let mut bound = KernelArguments::new();
         for input in inputs {
             let buffer = input.handle.clone().binding();
             bound = bound.with_buffer_io(buffer, BufferIOAttr::ReadOnly);
         }
-        let bound = (bound.with_buffer_io(memory.clone().binding(), BufferIOAttr::WriteOnly))
-            .with_info(MetadataBindingInfo::custom(uniform(arguments)));
-        let kernel = Box::new(SourceKernel::new(self.clone(), self.cube_dim()));
-        client.launch(kernel, CubeCount::Static(x, y, z), bound);
-        let (client, device) = (client.clone(), device.clone());
-        Some(CubeTensor::new_contiguous(
-            client,
-            device,
-            shape,
-            memory,
-            DType::F32,
-        ))
+        for output in &outputs {
+            let buffer = output.handle.clone().binding();
+            bound = bound.with_buffer_io(buffer, BufferIOAttr::WriteOnly);
+        }
+        let bound = bound.with_info(MetadataBindingInfo::custom(uniform(arguments)));
+        client.launch(Box::new(self), CubeCount::Static(x, y, z), bound);
+        Some(outputs)
     }
 }
 
-impl KernelSource for Kernel {
-    fn source(&self) -> SourceTemplate {
+impl Kernel {
+    /// WGSL.
+    pub fn wgsl(&self) -> String {
         let mut source = self.source.to_owned();
         for &(mark, count) in &self.unrolled {
             source = (source.lines())
@@ -142,9 +149,40 @@ impl KernelSource for Kernel {
                 })
                 .collect();
         }
-        (self.definitions.iter()).fold(SourceTemplate::new(source), |source, (name, word)| {
-            source.register(name, word)
+        (self.definitions.iter())
+            .fold(SourceTemplate::new(source), |source, (name, word)| {
+                source.register(name, word)
+            })
+            .complete()
+    }
+}
+
+impl CubeKernel for Kernel {
+    fn define(&self) -> KernelDefinition {
+        let settings = KernelSettings::new(
+            self.cube_dim().into(),
+            ExecutionMode::Checked,
+            AddressType::U32,
+        );
+        KernelDefinition {
+            body: Scope::root(settings.clone()),
+            settings,
+            info: Info::default(),
+        }
+    }
+
+    fn source(&self) -> Option<PrecompiledSource> {
+        Some(PrecompiledSource {
+            source: self.wgsl(),
+            entrypoint_name: "main".into(),
+            lang: "wgsl",
         })
+    }
+}
+
+impl KernelMetadata for Kernel {
+    fn name(&self) -> &'static str {
+        self.name
     }
 
     fn id(&self) -> KernelId {
@@ -153,8 +191,8 @@ impl KernelSource for Kernel {
             .cube_dim(self.cube_dim().into())
     }
 
-    fn lang(&self) -> &'static str {
-        "wgsl"
+    fn address_type(&self) -> ElemType {
+        UIntKind::U32.into()
     }
 }
 
@@ -174,8 +212,6 @@ pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTen
 
 fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
     const AXES: usize = 8;
-    /// Workgroups per row of the dispatch.
-    const ROW: usize = 1 << 12;
 
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
     let count = shape.num_elements();
@@ -186,18 +222,31 @@ fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
     for (to, (size, step)) in shape.iter().zip(strides.iter()).rev().enumerate() {
         (sizes[to], steps[to]) = (*size as u32, *step as u32);
     }
-    let row = count.div_ceil(WORKGROUP_SIZE).min(ROW);
+    let (groups, row) = rows_of_workgroups(count);
     let mut arguments = [sizes, steps].concat();
-    arguments.extend([count as u32, (row * WORKGROUP_SIZE) as u32]);
-    let groups = [row, count.div_ceil(row * WORKGROUP_SIZE), 1];
+    arguments.extend([count as u32, row]);
     let shape = shape.clone();
-    into_contiguous_kernel().launch(&[tensor], &arguments, groups, shape)
+    let [output] = into_contiguous_kernel().launch(&[tensor], &arguments, groups, [shape])?;
+    Some(output)
 }
 
-const WORKGROUP_SIZE: usize = 64;
+/// Workgroups of [`WORKGROUP_SIZE`] for `count` threads, and the threads in a row of them: a
+/// single row may not have so many.
+pub fn rows_of_workgroups(count: usize) -> ([usize; 3], u32) {
+    /// Workgroups in a row.
+    const ROW: usize = 1 << 12;
+
+    let row = count.div_ceil(WORKGROUP_SIZE).min(ROW);
+    let rows = count.div_ceil(row * WORKGROUP_SIZE);
+    ([row, rows, 1], (row * WORKGROUP_SIZE) as u32)
+}
+
+/// Threads of a workgroup of elementwise kernels.
+pub const WORKGROUP_SIZE: usize = 64;
 
 pub fn into_contiguous_kernel() -> Kernel {
     Kernel::new(
+        "into_contiguous",
         include_str!("into_contiguous.wgsl"),
         [WORKGROUP_SIZE as u32, 1],
     )

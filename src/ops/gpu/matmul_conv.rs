@@ -4,6 +4,7 @@ use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{DType, Tensor};
 
 use super::kernel::{Kernel, on_gpu};
+use super::{MatmulKernel, choice};
 use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 
@@ -104,22 +105,54 @@ fn matmul_conv(
 ) -> Option<Tensor<2>> {
     /// Below this number of threads a GPU is underused, and a smaller tile is faster.
     const MIN_THREADS: usize = 8192;
+    /// The same for tiles of 64 by 64: the multiprocessors of a large GPU.
+    const MIN_TILES: usize = 128;
+    /// Tiles of 128 by 128 in cooperative matrices.
+    const MIN_TENSOR_TILES: usize = 32;
 
     let [_, out] = weight.dims();
     if !out.is_multiple_of(4) {
         return None;
     }
     let (rows, columns) = (geometry.output_pixels(), out / 4);
-    let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
-        true => 8,
-        false => 4,
-    };
     let dtype = weight.dtype();
     let step = match geometry.channels.is_multiple_of(4) {
         true => 4,
         false => 1,
     };
-    let kernel = kernel(tile, step, dtype)?;
+    let tiles = |side: usize| rows.div_ceil(side) * out.div_ceil(side);
+    let mut chosen = match step {
+        4 => choice().matmul,
+        _ => MatmulKernel::Direct,
+    };
+    if chosen == MatmulKernel::Tensor && tiles(128) < MIN_TENSOR_TILES {
+        chosen = MatmulKernel::BySize;
+    }
+    if chosen == MatmulKernel::BySize {
+        chosen = match tiles(64) >= MIN_TILES {
+            true => MatmulKernel::Shared,
+            false => MatmulKernel::Sliced,
+        };
+    }
+    let (kernel, groups) = match chosen {
+        MatmulKernel::Shared => (shared(dtype)?, [columns.div_ceil(16), rows.div_ceil(64), 1]),
+        MatmulKernel::Sliced => (
+            sliced(dtype)?,
+            [columns.div_ceil(8), rows.div_ceil(SLICED_ROWS), 1],
+        ),
+        MatmulKernel::Tensor => (
+            tensor(dtype)?,
+            [columns.div_ceil(32), rows.div_ceil(128), 1],
+        ),
+        MatmulKernel::Direct | MatmulKernel::BySize => {
+            let tile = match rows.div_ceil(8) * columns >= MIN_THREADS {
+                true => 8,
+                false => 4,
+            };
+            let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
+            (direct(tile, step, dtype)?, groups)
+        }
+    };
     let mut inputs = vec![x, on_gpu(weight, dtype)?];
     let mut present = [0; 3];
     for (part, present) in parts.into_iter().zip(&mut present) {
@@ -154,20 +187,94 @@ fn matmul_conv(
             ActivationFunction::GeluTanh => 4,
         },
     ];
-    let groups = [columns.div_ceil(8), rows.div_ceil(8 * tile), 1];
     kernel.run(&inputs, &arguments.map(|n| n as u32), groups, [rows, out])
 }
 
 /// Kernel for `tile` rows per thread, `step` channels at a time, and a weight type.
-pub fn kernel(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
-    let kernel = Kernel::new(include_str!("matmul_conv.wgsl"), [8, 8])
+pub fn direct(tile: usize, step: usize, weight: DType) -> Option<Kernel> {
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_conv.wgsl")
+    );
+    let kernel = Kernel::new("matmul_conv", source, [8, 8])
         .unroll("{r}", tile)
         .define("rows", tile)
         .unroll("{s}", step)
         .define("step", step)
         .dtype_template("weight", weight)?;
     Some(match step {
-        4 => kernel.define("input", "vec4f").define("as_input", "v"),
+        4 => in_fours(kernel),
         _ => (kernel.define("input", "f32")).define("as_input", "vec4f(v, 0.0, 0.0, 0.0)"),
     })
+}
+
+/// Kernel with tiles of 64 by 64 in workgroup memory.
+pub fn shared(weight: DType) -> Option<Kernel> {
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_shared.wgsl")
+    );
+    let kernel = Kernel::new("matmul_shared", source, [16, 16])
+        .unroll("{r}", 4)
+        .unroll("{s}", 4)
+        .dtype_template("weight", weight)?;
+    Some(in_fours(kernel))
+}
+
+/// Rows of a workgroup of [`sliced`].
+const SLICED_ROWS: usize = 8;
+
+/// Kernel that deals the channels out to the threads of a workgroup.
+pub fn sliced(weight: DType) -> Option<Kernel> {
+    let source = concat!(
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_sliced.wgsl")
+    );
+    let kernel = Kernel::new("matmul_sliced", source, [8, 16])
+        .unroll("{r}", SLICED_ROWS)
+        .define("rows", SLICED_ROWS)
+        .unroll("{s}", 4)
+        .dtype_template("weight", weight)?;
+    Some(in_fours(kernel))
+}
+
+/// Kernel of cooperative matrices in f16. Needs subgroups of 32.
+pub fn tensor(weight: DType) -> Option<Kernel> {
+    let source = concat!(
+        "enable f16;\nenable wgpu_cooperative_matrix;\n",
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_tensor.wgsl")
+    );
+    let kernel = Kernel::new("matmul_tensor", source, [256, 1])
+        .unroll("{r}", 2)
+        .unroll("{c}", 4)
+        .unroll("{i}", 4)
+        .dtype_template("weight", weight)?;
+    Some(in_fours(kernel))
+}
+
+/// Reads the input in vectors of four channels.
+fn in_fours(kernel: Kernel) -> Kernel {
+    kernel.define("input", "vec4f").define("as_input", "v")
+}
+
+/// Kernels that a model needs.
+pub fn kernels(choice: MatmulKernel, convolutions: bool) -> Vec<Option<Kernel>> {
+    let mut kernels = Vec::new();
+    for weight in [DType::F32, DType::F16] {
+        kernels.extend(match choice {
+            MatmulKernel::Direct => vec![direct(4, 4, weight)],
+            MatmulKernel::Shared => vec![shared(weight)],
+            MatmulKernel::Sliced => vec![sliced(weight)],
+            MatmulKernel::BySize => vec![sliced(weight), shared(weight)],
+            MatmulKernel::Tensor => vec![sliced(weight), shared(weight), tensor(weight)],
+        });
+    }
+    if convolutions {
+        kernels.push(direct(4, 1, DType::F32));
+        if choice == MatmulKernel::Direct {
+            kernels.push(direct(8, 4, DType::F32));
+        }
+    }
+    kernels
 }

@@ -65,13 +65,21 @@ pub fn fold(
 }
 
 pub fn layer_norm_kernel() -> Kernel {
-    Kernel::new(include_str!("layer_norm.wgsl"), [WORKGROUP_SIZE, 1])
+    Kernel::new(
+        "layer_norm",
+        include_str!("layer_norm.wgsl"),
+        [WORKGROUP_SIZE, 1],
+    )
 }
 
 pub fn normalize_kernel() -> Kernel {
-    Kernel::new(include_str!("normalize.wgsl"), [WORKGROUP_SIZE, 1])
+    Kernel::new(
+        "normalize",
+        include_str!("normalize.wgsl"),
+        [WORKGROUP_SIZE, 1],
+    )
 }
 
 pub fn fold_kernel() -> Kernel {
-    Kernel::new(include_str!("fold.wgsl"), [WORKGROUP_SIZE, 1])
+    Kernel::new("fold", include_str!("fold.wgsl"), [WORKGROUP_SIZE, 1])
 }

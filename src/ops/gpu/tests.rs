@@ -8,6 +8,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use half::f16;
 
+use super::{AdamWStep, KernelChoice, MatmulKernel, choose_kernels};
 use crate::engine::messages::DeviceChoice;
 use crate::engine::open_device;
 use crate::kernels::ActivationFunction;
@@ -80,6 +81,45 @@ fn activated<const D: usize>(x: Tensor<D>, activation: ActivationFunction) -> Te
         }
         ActivationFunction::Relu => relu(x),
     }
+}
+
+/// Kernels for any GPU.
+const ALL_MATMULS: [MatmulKernel; 4] = [
+    MatmulKernel::Direct,
+    MatmulKernel::Shared,
+    MatmulKernel::Sliced,
+    MatmulKernel::BySize,
+];
+
+/// Runs `test` with other kernels. Tests beside it may get them, too, and must pass all the
+/// same.
+fn with_kernels(choice: KernelChoice, test: impl FnOnce()) {
+    choose_kernels(choice);
+    test();
+    choose_kernels(KernelChoice::ANY);
+}
+
+#[test]
+fn linear_and_conv_by_every_kernel() {
+    for matmul in ALL_MATMULS {
+        let choice = KernelChoice {
+            matmul,
+            ..KernelChoice::ANY
+        };
+        with_kernels(choice, || {
+            linear();
+            conv();
+        });
+    }
+}
+
+#[test]
+fn attention_with_queries_in_registers() {
+    let choice = KernelChoice {
+        queries_in_registers: true,
+        ..KernelChoice::ANY
+    };
+    with_kernels(choice, attention);
 }
 
 #[test]
@@ -305,6 +345,36 @@ fn into_contiguous() {
         |x: Tensor<4>| (x.narrow(2, 2, 4).reshape([2, 3, 2, 2, 4, 3])).permute([0, 2, 4, 1, 3, 5]);
     let found = super::into_contiguous(permuted(x.gpu));
     assert_close(found, permuted(x.cpu), "turned");
+}
+
+#[test]
+fn adamw() {
+    let Some(gpu) = device() else { return };
+    for count in [1, 70, (1 << 18) + 3] {
+        let [values, gradient, first] = [1, 2, 3].map(|seed| noise([count], seed, gpu));
+        let second = noise([count], 4, gpu);
+        let step = AdamWStep {
+            factor: 0.3,
+            beta1: 0.9,
+            beta2: 0.98,
+            correction2: 1.7,
+            epsilon: 1e-3,
+            rate: 0.05,
+            kept: 0.99,
+        };
+        let found = super::adamw(
+            [values.gpu, gradient.gpu, first.gpu, second.gpu.square()],
+            step,
+        );
+        let [new_values, new_first, new_second] = found.unwrap();
+        let g = gradient.cpu * 0.3;
+        let m = first.cpu * 0.9 + g.clone() * 0.1;
+        let v = second.cpu.square() * 0.98 + g.square() * 0.02;
+        let change = m.clone() / ((v.clone() * 1.7).sqrt() + 1e-3) * 0.05;
+        assert_close(Some(new_values), values.cpu * 0.99 - change, "values");
+        assert_close(Some(new_first), m, "first moments");
+        assert_close(Some(new_second), v, "second moments");
+    }
 }
 
 #[test]

@@ -65,9 +65,9 @@ pub fn into_contiguous<const D: usize>(x: Tensor<D>) -> Option<Tensor<D>> {
 }
 
 pub fn average_pool_kernel() -> Kernel {
-    Kernel::new(include_str!("average_pool.wgsl"), [8, 8])
+    Kernel::new("average_pool", include_str!("average_pool.wgsl"), [8, 8])
 }
 
 pub fn add_cls_and_position_kernel() -> Kernel {
-    Kernel::new(include_str!("tokens.wgsl"), [8, 8])
+    Kernel::new("tokens", include_str!("tokens.wgsl"), [8, 8])
 }

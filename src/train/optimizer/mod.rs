@@ -168,7 +168,27 @@ impl Update<'_> {
                 Ok(updated) => return updated,
                 Err(others) => others,
             };
+        #[cfg(feature = "gpu")]
+        if let Some([values, first, second]) = self.on_gpu([&values, &gradient, &first, &second]) {
+            return (values, [first, second]);
+        }
         self.reference(values, gradient, [first, second])
+    }
+
+    /// [`Self::apply`] in a kernel; `None` for tensors that are not on a GPU.
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self, tensors: [&Tensor<1>; 4]) -> Option<[Tensor<1>; 3]> {
+        let [correction1, correction2] = self.corrections();
+        let step = crate::ops::AdamWStep {
+            factor: self.factor as f32,
+            beta1: self.settings.beta1,
+            beta2: self.settings.beta2,
+            correction2: correction2 as f32,
+            epsilon: self.settings.epsilon,
+            rate: (self.learning_rate * correction1) as f32,
+            kept: (1.0 - self.learning_rate * f64::from(self.decay)) as f32,
+        };
+        crate::ops::adamw(tensors.map(Clone::clone), step)
     }
 
     /// Bias correction of the moments.
