@@ -251,6 +251,7 @@ foreign-no-webgpu = this browser does not support WebGPU, or it is disabled
 foreign-no-gpu = WebGPU found no GPU
 foreign-emulated = the only GPU is emulated in software ({ $name })
 foreign-gpu-not-opened = the GPU could not be opened ({ $error })
+foreign-merit = ImageNet { $number } %
 foreign-purpose-chinese = labels in Chinese
 foreign-purpose-clothes = clothes, shoes and accessories
 foreign-purpose-species = species of animals, plants and fungi

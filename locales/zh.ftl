@@ -248,6 +248,7 @@ foreign-no-webgpu = 此浏览器不支持或未启用 WebGPU
 foreign-no-gpu = WebGPU 没有找到 GPU
 foreign-emulated = 只有软件模拟的 GPU（{ $name }）
 foreign-gpu-not-opened = GPU 无法打开（{ $error }）
+foreign-merit = ImageNet { $number }%
 foreign-purpose-chinese = 中文标签
 foreign-purpose-clothes = 服装、鞋和配饰
 foreign-purpose-species = 动物、植物和真菌的物种
