@@ -254,6 +254,7 @@ foreign-gpu-test-of = the GPU failed its self-test: it computes wrongly, by { $n
 foreign-no-gpu = WebGPU found no GPU
 foreign-emulated = the only GPU is emulated in software ({ $name })
 foreign-gpu-not-opened = the GPU could not be opened ({ $error })
+foreign-merit = ImageNet { $number } %
 foreign-purpose-chinese = labels in Chinese
 foreign-purpose-clothes = clothes, shoes and accessories
 foreign-purpose-species = species of animals, plants and fungi

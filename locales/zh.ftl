@@ -251,6 +251,7 @@ foreign-gpu-test-of = GPU 未通过自检：计算结果偏差 { $number }（{ $
 foreign-no-gpu = WebGPU 没有找到 GPU
 foreign-emulated = 只有软件模拟的 GPU（{ $name }）
 foreign-gpu-not-opened = GPU 无法打开（{ $error }）
+foreign-merit = ImageNet { $number }%
 foreign-purpose-chinese = 中文标签
 foreign-purpose-clothes = 服装、鞋和配饰
 foreign-purpose-species = 动物、植物和真菌的物种

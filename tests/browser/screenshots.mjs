@@ -29,7 +29,7 @@ const PICTURES = ["raccoon.jpg", "coffee.jpg", "rocket.jpg", "pizza.png", "umbre
   (name) => `assets/samples/${name}`,
 );
 
-const IN_CHINESE = ["浣熊", "松鼠", "咖啡", "火箭", "披萨", "雨伞", "足球", "自行车"];
+const IN_CHINESE = ["浣熊", "松鼠", "咖啡", "火箭", "披萨", "雨伞", "足球", "飞机"];
 
 const server = await h.startServer();
 const browser = await h.launchBrowser({ webgpu: false, flags: await cameraOf("raccoon.jpg") });
