@@ -314,7 +314,7 @@ impl Engine {
     ) -> Result<Vec<Vec<f32>>, EngineError> {
         let batch_size = match (&self.config.vision, self.opened.max_tensor_bytes) {
             // The activations of its last layers fit the caches for this many.
-            (VisionConfig::ResNet(_), None) => 8,
+            (VisionConfig::ResNet(_) | VisionConfig::FastVit(_), None) => 8,
             (VisionConfig::Vit(_), None) => pictures.len().max(1),
             (vision, Some(limit)) => images_within(limit, vision),
         };

@@ -57,6 +57,8 @@ impl VisionConfig {
             Self::Vit(vision) => vision.tokens() * vision.mlp_width.max(3 * vision.width),
             // Of the stem; the first stage has four times the channels at half the side.
             Self::ResNet(vision) => (vision.image_size / 2).pow(2) * vision.width,
+            // Of the stem; the MLPs of the first stage have as many.
+            Self::FastVit(vision) => (vision.image_size / 2).pow(2) * vision.width,
         })
     }
 }
