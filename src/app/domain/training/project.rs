@@ -121,10 +121,8 @@ impl Removed {
         match (&self.classes[..], &self.samples[..], &self.name) {
             ([], [(_, sample)], None) => format!("{} removed.", sample.name),
             ([(_, class)], _, None) => format!("Class {} removed, with {images}.", class.name),
-            _ => format!(
-                "{images} removed, with {}.",
-                count(self.classes.len(), "class")
-            ),
+            ([_], _, Some(_)) => format!("{images} removed, with 1 class."),
+            (classes, _, _) => format!("{images} removed, with {} classes.", classes.len()),
         }
     }
 }
