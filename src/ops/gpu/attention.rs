@@ -96,11 +96,14 @@ const WORKGROUP_SIZE: usize = 32;
 
 /// Kernel for a head dimension, which keeps its query in registers if `held`.
 pub fn kernel(head_dim: usize, held: bool) -> Kernel {
-    let source = match held {
-        true => include_str!("attention_held.wgsl"),
-        false => include_str!("attention.wgsl"),
-    };
-    Kernel::new("attention", source, [WORKGROUP_SIZE as u32, 1])
-        .unroll("{d}", head_dim / 4)
-        .define("fours", head_dim / 4)
+    let comment_unless = |wanted: bool| if wanted { "" } else { "//" };
+    Kernel::new(
+        "attention",
+        include_str!("attention.wgsl"),
+        [WORKGROUP_SIZE as u32, 1],
+    )
+    .unroll("{d}", head_dim / 4)
+    .define("fours", head_dim / 4)
+    .define("held", comment_unless(held))
+    .define("looped", comment_unless(!held))
 }

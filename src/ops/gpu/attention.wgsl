@@ -2,7 +2,8 @@
 // keys at a time: no scores are stored.
 //
 // Lines with {d} are unrolled over the vectors of four in a head's dimensions. All lengths
-// count vectors of four.
+// count vectors of four. Of lines with held and looped one kind is commented out: the query
+// stays in registers, or is read again for each four keys.
 
 struct Shape {
     queries: u32,
@@ -31,6 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let head = id.y * {{ fours }}u;
     let q = (id.z * shape.queries + query) * shape.query_row + head;
+    {{ held }} let query{d} = queries[q + {d}u];
     let first = id.z * shape.keys;
     let count = select(shape.keys, query + 1u, shape.causal != 0u);
     var greatest = -1e30;
@@ -41,10 +43,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         let row = (first + min(four, vec4u(count - 1u))) * shape.key_row + head;
         let k = row + shape.key_start;
         var score = vec4f();
-        for (var d = 0u; d < {{ fours }}u; d++) {
-            let a = queries[q + d];
-            score += vec4f(dot(a, keys[k.x + d]), dot(a, keys[k.y + d]), dot(a, keys[k.z + d]), dot(a, keys[k.w + d]));
-        }
+        {{ held }} score += vec4f(dot(query{d}, keys[k.x + {d}u]), dot(query{d}, keys[k.y + {d}u]), dot(query{d}, keys[k.z + {d}u]), dot(query{d}, keys[k.w + {d}u]));
+        {{ looped }} for (var d = 0u; d < {{ fours }}u; d++) {
+        {{ looped }}     let a = queries[q + d];
+        {{ looped }}     score += vec4f(dot(a, keys[k.x + d]), dot(a, keys[k.y + d]), dot(a, keys[k.z + d]), dot(a, keys[k.w + d]));
+        {{ looped }} }
         // Keys past the last only fill the four.
         score = select(vec4f(-1e30), score * shape.scale, four < vec4u(count));
         let before = greatest;
