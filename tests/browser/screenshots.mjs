@@ -123,7 +123,7 @@ async function samples(page) {
 
 async function trained(page) {
   await samples(page);
-  await page.locator(`${h.hook("method")}[data-method="lora"]`).click();
+  await page.locator(`${h.hook("method")}[data-method="probe"]`).click();
   await page.locator(`${h.hook("train-start")}:enabled`).click();
   await page.locator(h.hook("after")).waitFor({ timeout: h.SLOW });
 }

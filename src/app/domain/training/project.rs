@@ -232,19 +232,21 @@ impl Project {
             })
             .cloned()
             .collect();
-        let all = part == Part::All;
-        let default = || Self::default().name;
+        let (missing, notes, name) = match part {
+            Part::All => (
+                std::mem::take(&mut self.missing),
+                std::mem::take(&mut self.notes),
+                Some(std::mem::replace(&mut self.name, Self::default().name)),
+            ),
+            _ => Default::default(),
+        };
         Removed {
             classes,
             samples,
             needed,
-            missing: all
-                .then(|| std::mem::take(&mut self.missing))
-                .unwrap_or_default(),
-            notes: all
-                .then(|| std::mem::take(&mut self.notes))
-                .unwrap_or_default(),
-            name: all.then(|| std::mem::replace(&mut self.name, default())),
+            missing,
+            notes,
+            name,
         }
     }
 
