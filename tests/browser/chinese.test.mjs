@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 
 const { hook, MODE, SLOW } = h;
 const options = { timeout: 5 * SLOW };
@@ -21,16 +22,7 @@ const NAMES = new Set(
   adapter_model adapter_config TinyCLIP photo imagenet google swiftshader`.split(/\s+/),
 );
 
-let server, browser;
-before(async () => {
-  server = await h.startServer();
-  browser = await h.launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser();
 
 const open = (locale, place = "") => h.openPage(browser, server.url + place, { locale });
 const language = (page) => page.evaluate(() => document.documentElement.lang);

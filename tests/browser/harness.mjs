@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
@@ -29,6 +30,22 @@ export const SLOW = 180_000;
 export async function startServer({ prelude, folder } = {}) {
   const root = folder ?? (prelude ? await changedPage(prelude) : join(ROOT, "dist"));
   return serve([join(ROOT, "scripts/serve.py"), "--port", "0", root]);
+}
+
+/** Server and browser of a test file that calls `useBrowser`. */
+export let server, browser;
+
+/** Starts the server and a browser before the tests of a file, and ends both after them. */
+export function useBrowser(options) {
+  before(async () => {
+    server = await startServer();
+    browser = await launchBrowser(options);
+  });
+  after(async () => {
+    await browser?.close();
+    server?.stop();
+    await cleanUp();
+  });
 }
 
 /** Serves dist/, or another folder, as a host would that knows nothing of it. */

@@ -4,25 +4,17 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 
 const { hook, MODE, SLOW } = h;
 const SAMPLES = join(h.ROOT, "assets/samples");
 const SIGLIP = join(h.ROOT, "tests/golden/models/siglip-f32");
 const options = { timeout: 5 * SLOW };
 
-let server, browser;
-before(async () => {
-  server = await h.startServer();
-  browser = await h.launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser();
 
 /** What the command prints as JSON. */
 async function clip(...words) {

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 
 const { hook, FIXTURES, MODE, SLOW, WEBGPU } = h;
 const SCENE = join(FIXTURES, "scene.png");
@@ -13,16 +14,7 @@ const LABELS = ["a red house", "the sun", "a bowl of fruit", "a fish"];
 const options = { timeout: 5 * SLOW };
 const suite = { timeout: 40 * SLOW };
 
-let server, browser;
-before(async () => {
-  server = await h.startServer();
-  browser = await h.launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser();
 
 /** For `prepare`: a visitor who wants so many threads of the CPU. */
 const threads = (count) => (page) => page.addInitScript((count) => localStorage.setItem("clip.threads", count), count);

@@ -1,8 +1,9 @@
 // Nothing that a visitor trains gets lost: two tabs, a worker that dies, a lost GPU.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 import { CLASSES, file, finished, opened, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
@@ -11,16 +12,7 @@ const suite = { timeout: 40 * SLOW };
 // An emulated GPU takes minutes where the CPU takes seconds.
 const onCpu = { ...options, skip: WEBGPU && "as on the CPU" };
 
-let server, browser;
-before(async () => {
-  server = await h.startServer();
-  browser = await h.launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser();
 
 const open = (options) => opened(browser, server.url, options);
 const steps = async (page) => Number(await page.locator(hook("chart")).first().getAttribute("data-points"));

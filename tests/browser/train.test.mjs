@@ -3,8 +3,9 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 import { CLASSES, DRAWINGS, download, file, finished, header, opened, shown, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
@@ -13,16 +14,7 @@ const suite = { timeout: 40 * SLOW };
 // An emulated GPU takes minutes where the CPU takes seconds.
 const onCpu = { ...options, skip: WEBGPU && "as on the CPU" };
 
-let server, browser;
-before(async () => {
-  server = await h.startServer();
-  browser = await h.launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser();
 
 const open = (options) => opened(browser, server.url, options);
 
