@@ -1,8 +1,9 @@
 //! Fast paths on a GPU: WGSL kernels.
 //!
-//! They require only baseline WebGPU, hardly any workgroup memory, and accumulate in f32,
-//! since a visitor's GPU may be any. There are few of them: shapes are arguments, so a
-//! model's first answer waits for a dozen compilations rather than one per layer.
+//! They accumulate in f32 and, but for cooperative matrices, require only baseline WebGPU,
+//! since a visitor's GPU may be any; what a GPU is known to be faster with is a
+//! [`KernelChoice`]. There are few of them: shapes are arguments, so a model's first answer
+//! waits for a dozen compilations rather than one per layer.
 
 mod adamw;
 mod attention;
