@@ -40,12 +40,27 @@ pub enum GpuUnavailable {
     /// Only a software rasteriser, which is slower than the CPU; with its name.
     #[error("the only GPU is emulated in software ({0})")]
     Emulated(String),
-    /// GPU that failed its self-test, with the reason.
-    #[error("{0}")]
-    SelfTest(String),
+    /// GPU that failed its self-test.
+    #[error("{reason}")]
+    SelfTest {
+        /// Name of the GPU.
+        gpu: String,
+        /// Text to show.
+        reason: String,
+    },
     /// GPU that failed to open, with the reason.
     #[error("the GPU could not be opened ({0})")]
     Failed(String),
+}
+
+impl DeviceError {
+    /// Name of a GPU that failed its self-test.
+    pub fn failed_gpu(&self) -> Option<String> {
+        match self {
+            Self::Gpu(GpuUnavailable::SelfTest { gpu, .. }) => Some(gpu.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// Opens the requested device. [`DeviceChoice::Auto`] prefers a GPU, and says why if
@@ -134,13 +149,15 @@ async fn gpu(
     if gpu.imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
         return Err(GpuUnavailable::Emulated(gpu.name.clone()));
     }
-    // A browser's worker runs it while its visitor waits for the model anyway.
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        let test = || pollster::block_on(super::self_test(&gpu.device));
-        if let Err(error) = gpu.self_test.get_or_init(test) {
-            return Err(GpuUnavailable::SelfTest(error.to_string()));
-        }
+    if gpu.self_test.get().is_none() {
+        let result = super::self_test::self_test(&gpu.device).await;
+        gpu.self_test.get_or_init(|| result);
+    }
+    if let Some(Err(error)) = gpu.self_test.get() {
+        return Err(GpuUnavailable::SelfTest {
+            gpu: gpu.name.clone(),
+            reason: error.to_string(),
+        });
     }
     Ok(OpenedDevice {
         device: gpu.device.clone(),
@@ -164,8 +181,8 @@ struct Gpu {
     /// Whether it is a software rasteriser.
     imitation: bool,
     max_tensor_bytes: u64,
-    #[cfg(not(target_arch = "wasm32"))]
-    self_test: std::sync::OnceLock<Result<(), super::SelfTestError>>,
+    /// Result of its self-test, which runs when the GPU is first used.
+    self_test: std::sync::OnceLock<Result<(), super::self_test::SelfTestError>>,
 }
 
 /// burn opens a GPU only once per process, so it is cached.
@@ -205,7 +222,6 @@ async fn first_gpu(lost: impl Fn(String) + Send + 'static) -> Result<Gpu, GpuUna
         name,
         imitation: adapter.device_type == DeviceType::Cpu,
         max_tensor_bytes: (limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
-        #[cfg(not(target_arch = "wasm32"))]
         self_test: std::sync::OnceLock::new(),
     })
 }

@@ -443,6 +443,29 @@ pub struct StoredIndex {
     pub bytes: u64,
 }
 
+/// Failure to open a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFailure {
+    /// Text to show.
+    pub error: String,
+    /// Whether the GPU caused it, so that the CPU may do better.
+    #[serde(default)]
+    pub gpu: bool,
+    /// Name of a GPU that failed its self-test, which a later visit need not repeat.
+    #[serde(default)]
+    pub failed_gpu: Option<String>,
+}
+
+impl OpenFailure {
+    /// Failure that no other device would mend.
+    pub fn new(error: impl ToString) -> Self {
+        Self {
+            error: error.to_string(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Message from the worker to the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -473,16 +496,7 @@ pub enum Event {
         text: String,
     },
     /// The model could not be opened; the worker is unusable.
-    OpenFailed {
-        /// Text to show.
-        error: String,
-        /// Whether the GPU caused it, so that the CPU may do better.
-        #[serde(default)]
-        gpu: bool,
-        /// Name of a GPU that failed its self-test, which a later visit need not repeat.
-        #[serde(default)]
-        failed_gpu: Option<String>,
-    },
+    OpenFailed(OpenFailure),
     /// A picture is being encoded. If the worker crashes before the next event about it,
     /// this picture was the cause, and the page will not send it again.
     EncodingImage {

@@ -40,8 +40,6 @@ pub mod worker;
 pub use device::{DeviceError, GpuUnavailable, OpenedDevice, cpu_name, open_device};
 #[cfg(feature = "compute")]
 pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures};
-#[cfg(feature = "gpu")]
-pub use self_test::{SelfTestError, self_test};
 
 /// Calls the module's static constructors once. Without an explicit call wasm-ld runs
 /// `__wasm_call_ctors` in every export.

@@ -11,8 +11,8 @@ use crate::engine::evaluation::job::Evaluations;
 use crate::engine::library::Library;
 use crate::engine::locator::{LocateError, Locator};
 use crate::engine::messages::{
-    DeviceChoice, DeviceInfo, Event, HeatMapDrawing, ImageId, LoadStage, ModelSource, Peak,
-    Request, TrainingEvent,
+    DeviceChoice, DeviceInfo, Event, HeatMapDrawing, ImageId, LoadStage, ModelSource, OpenFailure,
+    Peak, Request, TrainingEvent,
 };
 use crate::engine::neutral_words::NeutralWords;
 use crate::engine::rankings::Rankings;
@@ -217,16 +217,7 @@ impl State {
                     Err(failed) => {
                         // First, since after a failure no more messages are handled.
                         post_cached_models().await;
-                        let Failed {
-                            error,
-                            gpu,
-                            failed_gpu,
-                        } = failed;
-                        post(&Event::OpenFailed {
-                            error,
-                            gpu,
-                            failed_gpu,
-                        });
+                        post(&Event::OpenFailed(failed));
                     }
                 }
             }
@@ -715,14 +706,6 @@ async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebMo
     }
 }
 
-struct Failed {
-    error: String,
-    /// Whether it was on the GPU, so that the CPU may do better.
-    gpu: bool,
-    /// Name of a GPU that failed its self-test.
-    failed_gpu: Option<String>,
-}
-
 /// Opens a model on the requested device.
 async fn open_from(
     files: &impl ModelFiles,
@@ -730,14 +713,10 @@ async fn open_from(
     activation: Option<Activation>,
     packing: WeightPrecision,
     threads: Option<u32>,
-) -> Result<Engine, Failed> {
+) -> Result<Engine, OpenFailure> {
     loading(LoadStage::Download, 0, 0);
     let opened = hub::open(files, activation).await;
-    let bundle = opened.map_err(|error| Failed {
-        error: error.to_string(),
-        gpu: false,
-        failed_gpu: None,
-    })?;
+    let bundle = opened.map_err(OpenFailure::new)?;
     let lost = |why| {
         post(&Event::Died {
             error: format!("the GPU was lost ({why})"),
@@ -745,10 +724,10 @@ async fn open_from(
         });
     };
     loading(LoadStage::Device, 0, 0);
-    let mut opened = (open_device(choice, lost).await).map_err(|error| Failed {
-        error: error.to_string(),
+    let mut opened = (open_device(choice, lost).await).map_err(|error| OpenFailure {
         gpu: true,
-        failed_gpu: None,
+        failed_gpu: error.failed_gpu(),
+        ..OpenFailure::new(error)
     })?;
     let DeviceInfo { gpu, .. } = opened.info;
     if !gpu {
@@ -756,11 +735,10 @@ async fn open_from(
         // Describes the device with its threads.
         opened.info.name = cpu_name();
     }
-    let failed = |error: EngineError| Failed {
+    let failed = |error: EngineError| OpenFailure {
         // The files would be no better on the CPU.
         gpu: gpu && !matches!(error, EngineError::Model(_)),
-        error: error.to_string(),
-        failed_gpu: None,
+        ..OpenFailure::new(error)
     };
     let mut shown = 0.0;
     let mut progress = |at: LoadProgress| {
@@ -775,14 +753,6 @@ async fn open_from(
         (Engine::load(files, bundle, opened, packing, &mut progress).await).map_err(failed)?;
     if gpu {
         loading(LoadStage::WarmUp, 0, 0);
-        #[cfg(feature = "gpu")]
-        if let Err(error) = crate::engine::self_test(engine.device()).await {
-            return Err(Failed {
-                error: error.to_string(),
-                gpu,
-                failed_gpu: Some(engine.device_info().name.clone()),
-            });
-        }
         engine.warm_up().await.map_err(failed)?;
     }
     Ok(engine)

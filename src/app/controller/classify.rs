@@ -31,7 +31,8 @@ use crate::app::domain::{export, labels};
 use crate::app::i18n::{self, Language, t};
 use crate::data::file_safe;
 use crate::engine::messages::{
-    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource, Request,
+    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource,
+    OpenFailure, Request,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -199,11 +200,11 @@ impl ClassifyController {
     /// waits for the screen; the page shows it in the next frame, together with all else
     /// that the worker said until then.
     pub fn on_event(self, event: Event) {
-        if let Event::OpenFailed {
+        if let Event::OpenFailed(OpenFailure {
             error,
             failed_gpu: Some(gpu),
             ..
-        } = &event
+        }) = &event
         {
             let failed = FailedGpu {
                 gpu: gpu.clone(),
@@ -349,11 +350,10 @@ impl ClassifyController {
                 };
                 self.engine.send(&open, attachments);
             }
-            Err(error) => self.on_event(Event::OpenFailed {
-                error: t!("worker-not-started", error = error),
-                gpu: false,
-                failed_gpu: None,
-            }),
+            Err(error) => {
+                let failure = OpenFailure::new(t!("worker-not-started", error = error));
+                self.on_event(Event::OpenFailed(failure));
+            }
         }
     }
 

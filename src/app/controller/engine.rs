@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, File, MessageEvent, WorkerOptions, WorkerType};
 
 use crate::app::i18n::t;
-use crate::engine::messages::{Event, Request};
+use crate::engine::messages::{Event, OpenFailure, Request};
 
 /// The script that loads the worker's WebAssembly.
 const LOADER: &str = "worker-loader.js";
@@ -170,11 +170,8 @@ impl Running {
             let on_event = on_event.clone();
             Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
                 on_event(read(&event.data()).unwrap_or_else(|error| {
-                    Incoming::from(Event::OpenFailed {
-                        gpu: false,
-                        failed_gpu: None,
-                        error: t!("worker-version", error = error),
-                    })
+                    let failure = OpenFailure::new(t!("worker-version", error = error));
+                    Incoming::from(Event::OpenFailed(failure))
                 }));
             })
         };

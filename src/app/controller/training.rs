@@ -28,7 +28,9 @@ use crate::app::domain::training::session::{Command, LockState, TrainingSession}
 use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::{self, t};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
-use crate::engine::messages::{Event, Request, SampleId, TrainingEvent, TrainingRequest};
+use crate::engine::messages::{
+    Event, OpenFailure, Request, SampleId, TrainingEvent, TrainingRequest,
+};
 
 /// A data set to try with, relative to the page.
 pub(super) const SAMPLE_DATA: &str = "samples/training.zip";
@@ -217,11 +219,8 @@ impl TrainingController {
         {
             // Without it this page has nothing to say.
             let error = t!("page-classifier-unusable", error = error);
-            self.classify.on_event(Event::OpenFailed {
-                error,
-                gpu: false,
-                failed_gpu: None,
-            });
+            self.classify
+                .on_event(Event::OpenFailed(OpenFailure::new(error)));
             return;
         }
         let in_use = match &event {

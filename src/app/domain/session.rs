@@ -11,7 +11,7 @@ use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
 use crate::app::i18n::t;
 use crate::engine::messages::{
-    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, Request,
+    Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, OpenFailure, Request,
 };
 
 /// What the controller is to do after a step.
@@ -355,7 +355,7 @@ impl Session {
             }
             Event::CachedModels { models } => self.worker.kept = models,
             Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
-            Event::OpenFailed { error, gpu, .. } => {
+            Event::OpenFailed(OpenFailure { error, gpu, .. }) => {
                 return match self.worker.open_failed(error, gpu) {
                     Recovery::Restart(notice) => self.restart(notice),
                     Recovery::GiveUp => vec![Command::Stop],
@@ -720,10 +720,11 @@ mod tests {
 
     #[test]
     fn a_gpu_that_opens_no_model_is_left_for_the_cpu() {
-        let failed = |gpu| Event::OpenFailed {
-            error: "the GPU cannot be used".into(),
-            gpu,
-            failed_gpu: None,
+        let failed = |gpu| {
+            Event::OpenFailed(OpenFailure {
+                gpu,
+                ..OpenFailure::new("the GPU cannot be used")
+            })
         };
         let mut session = session(0);
         assert_eq!(
