@@ -150,8 +150,13 @@ export async function drop(page, files) {
     const fire = (kind) =>
       target.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: transfer }));
     fire("dragenter");
-    // A page that does not take over "dragover" would never get the drop.
-    if (fire("dragover")) throw new Error("the page does not accept drops: dragover was not prevented");
+    // A page that does not take over "dragover" would never get the drop. The program that does starts
+    // after the page has loaded.
+    const end = performance.now() + 30_000;
+    while (fire("dragover")) {
+      if (performance.now() > end) throw new Error("the page does not accept drops: dragover was not prevented");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     fire("drop");
   }, loaded);
 }
