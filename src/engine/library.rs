@@ -362,7 +362,7 @@ impl Library {
         let start = (self.now)();
         folder.saved_ms = start;
         folder.index_pending();
-        if !folder.unsaved || !folder.lock.is_held() {
+        if !folder.unsaved || !folder.lock.is_held().await {
             return;
         }
         let Some(storage) = ModelCache::named(STORAGE).await else {

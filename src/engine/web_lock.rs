@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 
@@ -13,10 +14,16 @@ extern "C" {
     fn request(this: &LockManager, name: &str, granted: &JsValue) -> Result<Promise, JsValue>;
 }
 
+/// The browser grants a free lock long before.
+const GRANTED_AFTER_MS: u32 = 500;
+const LOOK_EVERY_MS: u32 = 20;
+
 /// Lock, or a place in the queue for it. It is released when this is dropped, and by the
 /// browser when the tab is closed.
 pub struct WebLock {
     held: Rc<Cell<bool>>,
+    /// Time that was spent waiting for it.
+    waited_ms: Cell<u32>,
     release: Option<Function>,
 }
 
@@ -51,11 +58,19 @@ impl WebLock {
             }
             Err(_) => held.set(true),
         }
-        Self { held, release }
+        Self {
+            held,
+            waited_ms: Cell::new(0),
+            release,
+        }
     }
 
-    /// Whether this tab has it.
-    pub fn is_held(&self) -> bool {
+    /// Whether this tab has it. Waits for a free lock, which is granted a moment after the request.
+    pub async fn is_held(&self) -> bool {
+        while !self.held.get() && self.waited_ms.get() < GRANTED_AFTER_MS {
+            TimeoutFuture::new(LOOK_EVERY_MS).await;
+            self.waited_ms.set(self.waited_ms.get() + LOOK_EVERY_MS);
+        }
         self.held.get()
     }
 }

@@ -233,6 +233,15 @@ export async function chooseDevice(page, choice, words) {
   await waitReady(page);
 }
 
+/** Bytes of the indexes of folders that the page keeps. */
+export const indexBytes = (page) =>
+  page.evaluate(async () => {
+    const library = await (await navigator.storage.getDirectory()).getDirectoryHandle("library").catch(() => null);
+    let bytes = 0;
+    for await (const entry of library?.values() ?? []) bytes += (await entry.getFile?.().catch(() => null))?.size ?? 0;
+    return bytes;
+  });
+
 // ---------------------------------------------------------------- sabotage
 
 // Code that runs in the worker before its own, and breaks it when told to.

@@ -148,6 +148,32 @@ describe(`a library of one's own images (${MODE})`, { timeout: 10 * SLOW }, () =
     }
   });
 
+  test("an index is kept, also if its lock is granted after the last image", options, async () => {
+    const late = `
+      const request = navigator.locks.request.bind(navigator.locks);
+      navigator.locks.request = async (...lock) => {
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        return request(...lock);
+      };`;
+    const prepare = (page) =>
+      page.route("**/worker-loader.js", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: late + (await response.text()) });
+      });
+    const few = await mkdtemp(join(tmpdir(), "clip-few-"));
+    await cp(join(h.ROOT, "assets/samples/cat.jpg"), join(few, "cat.jpg"));
+    const { page, close } = await h.openPage(browser, `${server.url}#library`, { prepare });
+    try {
+      await h.waitReady(page);
+      await page.locator(hook("folder-input")).setInputFiles(few);
+      await status(page, /: 1 image/);
+      assert.notEqual(await h.indexBytes(page), 0);
+    } finally {
+      await close();
+      await rm(few, { recursive: true, force: true });
+    }
+  });
+
   test("a folder without images says so", options, async () => {
     const empty = await mkdtemp(join(tmpdir(), "clip-empty-"));
     await writeFile(join(empty, "notes.txt"), "no image");

@@ -148,21 +148,11 @@ describe("undo", { timeout: 12 * SLOW }, () => {
       await page.goto(`${server.url}#library`);
       await h.waitReady(page);
     };
-    // Bytes of the indexes that the page keeps.
-    const size = () =>
-      page.evaluate(async () => {
-        const library = await (await navigator.storage.getDirectory()).getDirectoryHandle("library").catch(() => null);
-        let bytes = 0;
-        for await (const entry of library?.values() ?? []) bytes += (await entry.getFile?.().catch(() => null))?.size ?? 0;
-        return bytes;
-      });
     const kept = page.locator(hook("kept-index")).filter({ hasText: "Photos" });
     const remove = () => kept.getByRole("button", { name: "Delete the index of Photos" }).click();
     await visit();
     await page.locator(hook("folder-input")).setInputFiles(folder);
     await page.locator(hook("index-status")).filter({ hasText: /^Photos: 2 images/ }).waitFor();
-    // Until the index is kept: a file that no longer grows.
-    for (let before = 0, now = 0; !now || now !== before; before = now, now = await size()) await page.waitForTimeout(500);
     await visit();
     await kept.waitFor();
     await remove();
@@ -171,7 +161,7 @@ describe("undo", { timeout: 12 * SLOW }, () => {
     await kept.waitFor();
     await remove();
     await offer(page, "The index of Photos for").locator(hook("undo-dismiss")).click();
-    while (await size()) await page.waitForTimeout(50);
+    while (await h.indexBytes(page)) await page.waitForTimeout(50);
     await visit();
     await page.waitForTimeout(1000);
     assert.equal(await kept.count(), 0);

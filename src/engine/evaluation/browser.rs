@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::rc::Rc;
 
-use gloo_timers::future::TimeoutFuture;
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
@@ -217,21 +217,13 @@ impl ShardFolder for Shards {
 /// Name of the storage, and of the lock on it.
 const STORAGE: &str = "evaluation";
 const LOCK: &str = "clip.evaluation";
-/// The browser grants a free lock long before.
-const GRANTED_AFTER_MS: u32 = 500;
-const LOOK_EVERY_MS: u32 = 20;
-
 /// Storage of the browser, in which one tab at a time writes.
 #[derive(Default)]
 pub struct BrowserStorage {
-    lock: RefCell<Option<WebLock>>,
+    lock: RefCell<Option<Rc<WebLock>>>,
 }
 
 impl BrowserStorage {
-    fn is_held(&self) -> Option<bool> {
-        self.lock.borrow().as_ref().map(WebLock::is_held)
-    }
-
     async fn cache() -> Result<ModelCache, String> {
         let cache = ModelCache::named(STORAGE).await;
         cache.ok_or_else(|| "this browser stores nothing, as in a private window".into())
@@ -240,17 +232,9 @@ impl BrowserStorage {
 
 impl Storage for BrowserStorage {
     async fn hold(&self) -> bool {
-        if let Some(held) = self.is_held() {
-            return held;
-        }
-        self.lock.replace(Some(WebLock::request(LOCK)));
-        for _ in 0..GRANTED_AFTER_MS / LOOK_EVERY_MS {
-            if self.is_held() == Some(true) {
-                return true;
-            }
-            TimeoutFuture::new(LOOK_EVERY_MS).await;
-        }
-        false
+        let request = || Rc::new(WebLock::request(LOCK));
+        let lock = (self.lock.borrow_mut()).get_or_insert_with(request).clone();
+        lock.is_held().await
     }
 
     fn release(&self) {
