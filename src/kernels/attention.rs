@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use super::gemm::{self, Epilogue, Matrix, Packed, PackedData};
 use super::math;
 use super::parallel::{for_each, for_each_index};
+use super::pool;
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
 use super::uninit::{DisjointWriter, vec_init_with};
 
@@ -18,23 +19,37 @@ pub fn attention(
 ) -> Vec<f32> {
     let head_dim = width / heads;
     assert!(head_dim * heads == width);
+    let place = |index: usize| (index / heads, index % heads * head_dim);
+    let part = |index: usize, number: usize| {
+        let (row, column) = place(index);
+        Matrix {
+            values: &qkv[row * length * 3 * width + number * width + column..],
+            rows: length,
+            depth: head_dim,
+            stride: 3 * width,
+        }
+    };
+    let head = |index| head_attention([0, 1, 2].map(|number| part(index, number)), causal);
+    let copy = |index, values: &mut Vec<f32>| {
+        for number in [0, 1, 2] {
+            let Matrix { values: from, .. } = part(index, number);
+            let rows = from.chunks(3 * width).take(length);
+            rows.for_each(|row| values.extend_from_slice(&row[..head_dim]));
+        }
+    };
     let write = |out: &mut [MaybeUninit<f32>]| {
         let shared = DisjointWriter::new(out, width);
-        for_each_index(batch * heads, true, |index| {
-            let (row, column) = (index / heads, index % heads * head_dim);
-            let part = |number: usize| Matrix {
-                values: &qkv[row * length * 3 * width + number * width + column..],
-                rows: length,
-                depth: head_dim,
-                stride: 3 * width,
-            };
-            let scale = (head_dim as f32).powf(-0.5);
-            let attn_output = sdpa([part(0), part(1), part(2)], scale, causal);
+        let put = |index, attn_output: &[f32]| {
+            let (row, column) = place(index);
             for (row_index, values) in attn_output.chunks_exact(head_dim).enumerate() {
                 // SAFETY: no other head has these columns of this sample's rows.
                 unsafe { shared.write(row * length + row_index, column, values) };
             }
-        });
+        };
+        let shape = [batch * heads, length, head_dim];
+        if !pool::attention(shape, causal, copy, head, put) {
+            for_each_index(batch * heads, true, |index| put(index, &head(index)));
+        }
     };
     // SAFETY: every head of every sample writes its columns of all rows, and the heads have
     // all columns, as asserted.
@@ -122,6 +137,12 @@ pub fn pool_attention(
     // SAFETY: every head writes its columns of all rows, and the heads have all columns, as
     // asserted.
     unsafe { vec_init_with(batch * width, write) }
+}
+
+/// Attention of one head: query, key and value `[length, head_dim]` to the same shape.
+pub fn head_attention(qkv: [Matrix; 3], causal: bool) -> Vec<f32> {
+    let scale = (qkv[0].depth as f32).powf(-0.5);
+    sdpa(qkv, scale, causal)
 }
 
 /// Scaled dot-product attention of one head: `softmax(query keyᵀ scale) value`,

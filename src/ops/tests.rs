@@ -143,7 +143,9 @@ fn pool(device: &Device) {
 }
 
 fn others(device: &Device) {
-    for [batch, length, heads, head_dim] in [[1, 50, 3, 64], [2, 77, 2, 32], [3, 1, 1, 8]] {
+    for [batch, length, heads, head_dim] in
+        [[1, 50, 3, 64], [3, 50, 3, 64], [2, 77, 2, 32], [3, 1, 1, 8]]
+    {
         let width = heads * head_dim;
         let qkv = random([batch, length, 3 * width], device);
         for causal in [false, true] {
@@ -230,6 +232,7 @@ fn fast_paths_shared_with_others() {
             assert_eq!(pool::threads(), workers + 1);
             linear(&device);
             conv(&device);
+            others(&device);
             eight_bits(&device);
         });
     }

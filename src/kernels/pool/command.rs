@@ -39,6 +39,12 @@ pub enum PoolCommand {
         output_rows: Range<usize>,
         epilogue: EpilogueDesc,
     },
+    /// Attention of `[heads, length, head_dim]`, each head's query, key and value one after
+    /// the other in shared memory; the coordinator's heads, the last ones, are missing there.
+    Attention {
+        shape: [usize; 3],
+        causal: bool,
+    },
 }
 
 /// Element type of a packed matrix; pairs in 8 bits.

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::super::gemm::PackedData;
+use super::super::attention::head_attention;
+use super::super::gemm::{Matrix, PackedData};
 use super::super::packed_weights::PackedWeights;
 use super::SharedMemory;
 use super::command::{EpilogueDesc, PackedDtype, Partition, PoolCommand, Transport};
@@ -125,6 +126,24 @@ impl ComputeWorker {
                 let epilogue = desc.to_epilogue(scale.as_deref(), bias.as_deref());
                 let columns = shard.columns.len();
                 let result = (shard.packed()?).conv(&picture, geometry, local, columns, &epilogue);
+                memory.write_output(self.index, &result);
+            }
+            PoolCommand::Attention {
+                shape: [heads, length, head_dim],
+                causal,
+            } => {
+                let (own, size) = (self.partition.range(heads, self.index), length * head_dim);
+                let qkv = read(memory, 3 * size * own.start..3 * size * own.end);
+                let head = |qkv: &[f32]| {
+                    let part = |number: usize| Matrix {
+                        values: &qkv[number * size..(number + 1) * size],
+                        rows: length,
+                        depth: head_dim,
+                        stride: head_dim,
+                    };
+                    head_attention([part(0), part(1), part(2)], causal)
+                };
+                let result: Vec<f32> = qkv.chunks_exact(3 * size).flat_map(head).collect();
                 memory.write_output(self.index, &result);
             }
         }

@@ -320,6 +320,55 @@ impl ShardedMatrix {
     }
 }
 
+/// Attention of `count` heads, `[count, length, head_dim]`, on all threads: `copy` appends
+/// query, key and value of a head, `head` computes one, and `put` takes the result of each.
+/// `false`, and nothing is computed, without a pool or if it is too little work.
+pub fn attention(
+    [count, length, head_dim]: [usize; 3],
+    causal: bool,
+    copy: impl Fn(usize, &mut Vec<f32>),
+    head: impl Fn(usize) -> Vec<f32>,
+    put: impl Fn(usize, &[f32]),
+) -> bool {
+    let size = length * head_dim;
+    let work = 2 * count * length * size;
+    let Some(pool) = POOL.with_borrow(Option::clone) else {
+        return false;
+    };
+    let (memory, partition) = (&*pool.memory, pool.partition());
+    let at_once = (memory.input_capacity() / (3 * size).max(1))
+        .min(memory.output_capacity() / size.max(1) * partition.0);
+    if work < MIN_PARALLEL_MACS || at_once < partition.0 {
+        return false;
+    }
+    let (mut qkv, mut part) = (Vec::new(), Vec::new());
+    for first in (0..count).step_by(at_once) {
+        let heads = first..count.min(first + at_once);
+        let of = |thread| {
+            let part = partition.range(heads.len(), thread);
+            heads.start + part.start..heads.start + part.end
+        };
+        let own = of(partition.coordinator());
+        qkv.clear();
+        (heads.start..own.start).for_each(|index| copy(index, &mut qkv));
+        memory.wait_all();
+        memory.write(0, &qkv);
+        pool.broadcast(&PoolCommand::Attention {
+            shape: [heads.len(), length, head_dim],
+            causal,
+        });
+        own.for_each(|index| put(index, &head(index)));
+        memory.wait_all();
+        for worker in 0..pool.workers {
+            part.resize(of(worker).len() * size, 0.0);
+            memory.read_output(worker, &mut part);
+            let results = of(worker).zip(part.chunks_exact(size));
+            results.for_each(|(index, values)| put(index, values));
+        }
+    }
+    true
+}
+
 /// Copies a part into the output, and adds the residual.
 struct ScatterTile<'a> {
     out: &'a mut [f32],
