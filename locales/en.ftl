@@ -205,6 +205,18 @@ no-safetensors = None of these is a .safetensors file. Choose the weights in tha
 ## Models
 
 bundled-scope = The bundled model covers about 450 everyday things in photos and 1,900 in drawings and emoji, by their English and Chinese names. Published models cover far more:
+for-this-device = For this device:{" "}
+recommended-here = {" "}for this device
+recommended-bundled = the bundled model
+reason-save-data = The browser is set to save data, and the bundled model needs no download.
+reason-slow-connection = The connection is slow, and the bundled model needs no download.
+reason-little-memory = No published model fits this device's memory; the bundled one does.
+reason-best-within = The most accurate for its size of those that { $limit } and are { $speed }.
+limit-memory = fit a quarter of this device's memory ({ $gigabytes } GB)
+limit-connection = take at most { $bytes } to download, which suits this connection
+limit-download = take at most { $bytes } to download
+fast-on-gpu = fast on the GPU
+fast-enough-on-cpu = fast enough on the CPU
 model-of-the-link = Model of the link
 linked-model = The link was made with another model. With this one the answers may differ.
 load-linked = Load { $name }

@@ -202,6 +202,18 @@ no-safetensors = 其中没有 .safetensors 文件。请选择该格式的权重�
 ## Models
 
 bundled-scope = 内置模型认识照片中约 450 种、图画和表情符号中约 1900 种常见事物，中英文名称都可以。下面的公开模型认识得多得多：
+for-this-device = 适合此设备：
+recommended-here = {" "}适合此设备
+recommended-bundled = 内置模型
+reason-save-data = 浏览器已开启省流量模式，内置模型无需下载。
+reason-slow-connection = 当前网速较慢，内置模型无需下载。
+reason-little-memory = 公开模型都超出此设备的内存，内置模型则放得下。
+reason-best-within = 在{ $limit }、{ $speed }的模型中，同等大小下准确率最高。
+limit-memory = 占用不超过设备内存（{ $gigabytes } GB）四分之一
+limit-connection = 适合当前网速（下载不超过 { $bytes }）
+limit-download = 下载不超过 { $bytes }
+fast-on-gpu = GPU 上运行流畅
+fast-enough-on-cpu = CPU 上速度够用
 model-of-the-link = 链接指定的模型
 linked-model = 这个链接用的是另一个模型，换用当前模型结果可能不同。
 load-linked = 加载 { $name }

@@ -5,14 +5,14 @@ mod recommend;
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::hub::ModelLocation;
 
-pub use recommend::{DeviceProfile, EffectiveType, Recommendation, recommend};
+pub use recommend::{DeviceProfile, EffectiveType, Reason, Recommendation, SizeLimit, recommend};
 
 /// A published model.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Published {
     /// Repository on the hub.
     pub id: String,
@@ -53,7 +53,7 @@ pub struct Published {
 }
 
 /// What a published model is recommended for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recommended {
     /// The next step from the bundled model: a small download.

@@ -168,6 +168,35 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
     });
   });
 
+  test("one of the published models is recommended for the device, with the reason", options, async () => {
+    const device = (memory, connection) => async (page) => {
+      await page.addInitScript(([memory, connection]) => {
+        Object.defineProperty(navigator, "deviceMemory", { value: memory });
+        Object.defineProperty(navigator, "connection", { value: connection });
+      }, [memory, connection]);
+    };
+    const cases = [
+      [device(8, { saveData: false, effectiveType: "4g" }), "ViT-B/32 at 256 px (DataComp-1B)", /1\.00 GB to download.*CPU/],
+      [device(1.5, undefined), "TinyCLIP ViT-39M/16, text 19M", /\(1\.5 GB\).*CPU/],
+      [device(8, { saveData: true, effectiveType: "4g" }), null, /save data/],
+      [device(0.25, undefined), null, /memory/],
+    ];
+    for (const [prepare, name, reason] of cases) {
+      const opened = await h.openPage(browser, server.url, { prepare });
+      try {
+        await h.waitReady(opened.page);
+        await opened.page.locator(`${hook("models")} summary`).click();
+        const text = await opened.page.locator(hook("recommendation")).innerText();
+        assert.match(text, reason);
+        assert.ok(text.includes(name ?? "the bundled model"), text);
+        const marked = await opened.page.locator(`li:has(${hook("recommended-here")})`).allInnerTexts();
+        assert.deepEqual(marked.map((row) => row.includes(name)), name ? [true] : []);
+      } finally {
+        await opened.close();
+      }
+    }
+  });
+
   test("a file that changes under way is noticed", options, async () => {
     await visit("/changed-5000000", async (page) => {
       await load(page, ID);

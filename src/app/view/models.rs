@@ -6,10 +6,11 @@ use web_sys::KeyboardEvent;
 
 use super::dropping::files;
 use crate::app::controller::classify::ClassifyController;
-use crate::app::domain::format;
+use crate::app::controller::device_profile::device_profile;
 use crate::app::domain::session::Session;
+use crate::app::domain::{format, recommendation};
 use crate::app::i18n::{self, t};
-use crate::catalogue::{Published, Recommended, published, recommended};
+use crate::catalogue::{Published, Recommended, published, recommend, recommended};
 use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSource};
 
 /// Offer of the model that the page's link was made with.
@@ -115,6 +116,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                     </button>
                 </p>
             </Show>
+            <DeviceRecommendation classify />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -143,10 +145,72 @@ fn source_text(session: &Session) -> String {
     }
 }
 
+/// Model for the visitor's device: `None` is the bundled one.
+fn for_this_device(classify: ClassifyController) -> Memo<(Option<&'static Published>, String)> {
+    Memo::new(move |_| {
+        let gpu = classify.session.with(|session| {
+            let loaded = session.worker.device.as_ref().map(|device| device.gpu);
+            loaded.or_else(|| session.worker.on_cpu().then_some(false))
+        });
+        let found = recommend(&device_profile(gpu));
+        (found.model, recommendation::reason(found.reason))
+    })
+}
+
+/// Which model suits the visitor's device, and why.
+#[component]
+fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
+    let found = for_this_device(classify);
+    move || {
+        let (model, reason) = found.get();
+        let name = match model {
+            Some(model) => t!(
+                "recommended-model",
+                name = model.name,
+                bytes = format::bytes(model.bytes),
+                merit = i18n::foreign(&model.merit())
+            ),
+            None => t!("recommended-bundled").into(),
+        };
+        let place = model.map(Published::place);
+        let used = {
+            let place = place.clone();
+            Memo::new(move |_| {
+                classify
+                    .session
+                    .with(|session| match &session.worker.source {
+                        ModelSource::Bundled => place.is_none(),
+                        ModelSource::Place(used) => place.as_ref() == Some(used),
+                        ModelSource::Files => false,
+                    })
+            })
+        };
+        view! {
+            <div class="for-this-device" data-testid="recommendation">
+                <p class="published-name">
+                    <em>{t!("for-this-device")}</em>
+                    {name}
+                </p>
+                <p class="published-facts">{reason}</p>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="load-for-this-device"
+                    disabled=move || used.get()
+                    on:click=move |_| classify.open_place(place.clone(), None)
+                >
+                    {move || if used.get() { t!("in-use") } else { t!("load") }}
+                </button>
+            </div>
+        }
+    }
+}
+
 /// Published models, one click each.
 #[component]
 fn Catalogue(classify: ClassifyController) -> impl IntoView {
-    let row = move |model: &Published| {
+    let found = for_this_device(classify);
+    let row = move |model: &'static Published| {
         let place = model.place();
         let this = place.clone();
         let in_use = Memo::new(move |_| {
@@ -172,6 +236,9 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             <li class:recommended=model.recommended.is_some() title=about>
                 <p class="published-name">
                     {model.name.clone()}
+                    <Show when=move || found.with(|(best, _)| *best == Some(model))>
+                        <em data-testid="recommended-here">{t!("recommended-here")}</em>
+                    </Show>
                     {model
                         .recommended
                         .map(|why| match why {
@@ -203,7 +270,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
         .iter()
         .partition(|model| model.purpose.is_some());
     general.sort_by_key(|model| model.recommended.is_none());
-    let list = move |title: &'static str, models: Vec<&Published>| {
+    let list = move |title: &'static str, models: Vec<&'static Published>| {
         view! {
             <h3>{title}</h3>
             <ul class="published" tabindex="0" aria-label=title>
