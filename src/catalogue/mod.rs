@@ -72,6 +72,11 @@ impl Published {
         }
     }
 
+    /// About the size of its f16 copy, bytes; `None` if its weights are f16 already.
+    pub fn f16_bytes(&self) -> Option<u64> {
+        (self.bytes > 3 * self.parameters).then_some(self.bytes / 2)
+    }
+
     /// Location of its files, at the fixed revision.
     pub fn place(&self) -> ModelLocation {
         ModelLocation::Hub {
@@ -111,6 +116,9 @@ mod tests {
             let place = model.place();
             assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
+            let halved = model.f16_bytes().unwrap_or(model.bytes);
+            let of_parameters = halved as f64 / model.parameters as f64;
+            assert!((1.9..2.1).contains(&of_parameters), "{}", model.name);
             assert!((1.0..300.0).contains(&model.image_gmacs), "{}", model.name);
             match model.imagenet_top_1 {
                 Some(accuracy) => assert!((0.2..0.9).contains(&accuracy), "{}", model.name),

@@ -117,6 +117,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                 </p>
             </Show>
             <DeviceRecommendation classify />
+            <KeepF16 classify />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -206,6 +207,23 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
     }
 }
 
+/// Whether the browser keeps f32 weights as f16.
+#[component]
+fn KeepF16(classify: ClassifyController) -> impl IntoView {
+    view! {
+        <label class="tick">
+            <input
+                type="checkbox"
+                data-testid="keep-f16"
+                prop:checked=move || classify.keep_f16.get()
+                on:change=move |event| classify.choose_keep_f16(event_target_checked(&event))
+            />
+            <span>{t!("keep-f16")}</span>
+        </label>
+        <p class="help">{t!("keep-f16-help")}</p>
+    }
+}
+
 /// Published models, one click each.
 #[component]
 fn Catalogue(classify: ClassifyController) -> impl IntoView {
@@ -224,12 +242,20 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()
             .join(" · ");
-        let facts = t!(
-            "published-facts",
-            bytes = format::bytes(model.bytes),
-            parameters = format!("{:.0}", model.parameters as f64 / 1e6),
-            pixels = model.image_size
-        );
+        let facts = move || {
+            let bytes = format::bytes(model.bytes);
+            let kept = model.f16_bytes().filter(|_| classify.keep_f16.get());
+            let bytes = match kept.map(format::bytes) {
+                Some(kept) => t!("bytes-kept-f16", bytes = bytes, kept = kept),
+                None => bytes,
+            };
+            t!(
+                "published-facts",
+                bytes = bytes,
+                parameters = format!("{:.0}", model.parameters as f64 / 1e6),
+                pixels = model.image_size
+            )
+        };
         let source =
             (model.imagenet_top_1).map(|_| t!("imagenet-source", source = model.imagenet_source));
         view! {
@@ -389,9 +415,13 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
     let row = move |model: CachedModel| {
         let name = model.model.clone();
         let place = ModelLocation::parse(&name).ok();
+        let bytes = match model.f16 {
+            true => t!("bytes-f16", bytes = format::bytes(model.bytes)),
+            false => format::bytes(model.bytes),
+        };
         let size = match model.complete {
-            true => format::bytes(model.bytes),
-            false => t!("bytes-so-far", bytes = format::bytes(model.bytes)),
+            true => bytes,
+            false => t!("bytes-so-far", bytes = bytes),
         };
         view! {
             <li data-testid="kept-model" data-model=name.clone()>
