@@ -11,7 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
 
 use super::cache::{CacheError, CachedFile, ModelCache, describe};
-use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation};
+use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, conversion};
 use crate::weights::ToF16;
 
 /// URL of CLIP's own vocabulary, relative to the page.
@@ -26,6 +26,8 @@ const FIRST_WAIT_MS: u32 = 400;
 pub struct HttpFiles {
     /// Display name, and key in the cache.
     name: String,
+    /// URL of the hub.
+    hub: String,
     /// URL of the folder, with a trailing slash.
     base: String,
     /// URL of the weights, if it was given.
@@ -48,6 +50,7 @@ impl HttpFiles {
     pub fn bundled(base: &str) -> Self {
         Self {
             name: "bundled".into(),
+            hub: String::new(),
             base: base.into(),
             weights: None,
             files: Some(BUNDLED_FILES),
@@ -85,6 +88,7 @@ impl HttpFiles {
         };
         Self {
             name: location.to_string(),
+            hub: hub.into(),
             base,
             weights,
             files: None,
@@ -247,6 +251,31 @@ impl ModelFiles for HttpFiles {
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
         page_file(CLIP_VOCABULARY).await
     }
+
+    async fn converted(&self) -> Result<Option<Self>, HubError> {
+        let location = ModelLocation::parse(&self.name).ok();
+        let Some(id) = location.as_ref().and_then(conversion::main_branch) else {
+            return Ok(None);
+        };
+        let found = match get(&conversion::url(&self.hub, id)).await {
+            Ok(answer) => answer.as_deref().and_then(conversion::pull_request),
+            // Offline, the one that was taken before.
+            Err(error) => match self.cached_pull_request(id).await {
+                Some(cached) => Some(cached),
+                None => {
+                    return Err(HubError::Read {
+                        file: format!("the list of pull requests of {id}"),
+                        why: out_of_reach(&describe(&error)),
+                    });
+                }
+            },
+        };
+        Ok(found.map(|number| {
+            let location = conversion::location(id, number);
+            let (cache, notify) = (self.cache.clone(), self.notify.clone());
+            Self::at(&location, &self.hub, cache, self.f16, notify)
+        }))
+    }
 }
 
 /// File that the page's own server has, by its path relative to the page.
@@ -262,6 +291,18 @@ pub async fn page_file(path: &str) -> Result<Vec<u8>, HubError> {
 }
 
 impl HttpFiles {
+    /// Newest pull request of a model that the cache knows.
+    async fn cached_pull_request(&self, id: &str) -> Option<u64> {
+        let cached = self.cache.as_ref()?.list().await;
+        let number = |model: &str| {
+            let revision = model.strip_prefix(id)?.strip_prefix("@refs/pr/")?;
+            revision.parse().ok()
+        };
+        (cached.iter())
+            .filter_map(|model| number(&model.model))
+            .max()
+    }
+
     async fn run(&self, download: &mut Download<'_, '_>) -> Result<bool, HubError> {
         if download.take_cached().await?.is_break() {
             return Ok(true);
@@ -492,6 +533,16 @@ impl Download<'_, '_> {
         }
         (self.offset, self.total, self.identity) = (0, 0, None);
     }
+}
+
+/// Contents at a URL; `None` if the server does not give them.
+async fn get(url: &str) -> Result<Option<Vec<u8>>, JsValue> {
+    let response = fetch(url, "GET", 0).await?;
+    if !response.ok() {
+        return Ok(None);
+    }
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    Ok(Some(Uint8Array::new(&buffer).to_vec()))
 }
 
 async fn fetch(url: &str, method: &str, offset: u64) -> Result<Response, JsValue> {

@@ -222,6 +222,34 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
     });
   });
 
+  test("weights that the hub's bot has converted are taken, and told of", options, async () => {
+    const other = "someone/pickled";
+    await repository(`${other}@refs-pr-1`);
+    await cp(join(models, `${other}@refs-pr-1`), join(models, other), { recursive: true });
+    await rm(join(models, other, "model.safetensors"));
+    const list = (author) =>
+      writeFile(
+        join(models, `${other}.discussions.json`),
+        JSON.stringify([{ num: 1, author: { name: author }, status: "open", isPullRequest: true, title: "" }]),
+      );
+    await list("somebody");
+    await visit("", async (page) => {
+      await load(page, other);
+      assert.match(await failure(page), /pytorch_model\.bin/);
+    });
+    await list("SFconvertbot");
+    await visit("", async (page) => {
+      await load(page, other);
+      await h.waitReady(page);
+      await page.locator(hook("notice")).filter({ hasText: `${other}@refs/pr/1` }).waitFor();
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "converted");
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.reload();
+      await h.waitReady(page);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "offline");
+    });
+  });
+
   test("one of the published models is recommended for the device, with the reason", options, async () => {
     const device = (memory, connection) => async (page) => {
       await page.addInitScript(([memory, connection]) => {
