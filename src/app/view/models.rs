@@ -148,12 +148,15 @@ fn source_text(session: &Session) -> String {
 
 /// Model for the visitor's device: `None` is the bundled one.
 fn for_this_device(classify: ClassifyController) -> Memo<(Option<&'static Published>, String)> {
-    Memo::new(move |_| {
-        let gpu = classify.session.with(|session| {
+    // On its own: the session changes with every picture.
+    let gpu = Memo::new(move |_| {
+        classify.session.with(|session| {
             let loaded = session.worker.device.as_ref().map(|device| device.gpu);
             loaded.or_else(|| session.worker.on_cpu().then_some(false))
-        });
-        let found = recommend(&device_profile(gpu));
+        })
+    });
+    Memo::new(move |_| {
+        let found = recommend(&device_profile(gpu.get()));
         (found.model, recommendation::reason(found.reason))
     })
 }
@@ -164,14 +167,15 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
     let found = for_this_device(classify);
     move || {
         let (model, reason) = found.get();
-        let name = match model {
+        let name = model.map_or(t!("recommended-bundled"), |model| &model.name);
+        let why = match model {
             Some(model) => t!(
-                "recommended-model",
-                name = model.name,
+                "recommendation-facts",
+                merit = i18n::foreign(&model.merit()),
                 bytes = format::bytes(model.bytes),
-                merit = i18n::foreign(&model.merit())
+                reason = reason
             ),
-            None => t!("recommended-bundled").into(),
+            None => reason,
         };
         let place = model.map(Published::place);
         let used = {
@@ -192,11 +196,12 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
                     <em>{t!("for-this-device")}</em>
                     {name}
                 </p>
-                <p class="published-facts">{reason}</p>
+                <p class="published-facts">{why}</p>
                 <button
                     type="button"
                     class="quiet"
                     data-testid="load-for-this-device"
+                    aria-label=t!("load-name", name = name)
                     disabled=move || used.get()
                     on:click=move |_| classify.open_place(place.clone(), None)
                 >
@@ -262,9 +267,6 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             <li class:recommended=model.recommended.is_some() title=about>
                 <p class="published-name">
                     {model.name.clone()}
-                    <Show when=move || found.with(|(best, _)| *best == Some(model))>
-                        <em data-testid="recommended-here">{t!("recommended-here")}</em>
-                    </Show>
                     {model
                         .recommended
                         .map(|why| match why {
@@ -272,6 +274,9 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                             Recommended::BestForItsSize => t!("best-for-its-size"),
                         })
                         .map(|why| view! { <em>{why}</em> })}
+                    <Show when=move || found.with(|(best, _)| *best == Some(model))>
+                        <em data-testid="recommended-here">{t!("recommended-here")}</em>
+                    </Show>
                 </p>
                 <p class="published-facts">
                     <span title=source>{i18n::foreign(&model.merit())}</span>
