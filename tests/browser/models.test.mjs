@@ -52,7 +52,7 @@ function padded(file, bytes, dtype = "U8") {
   const header = JSON.parse(file.subarray(8, 8 + length).toString());
   const end = Math.max(...Object.values(header).flatMap((t) => t.data_offsets?.[1] ?? []));
   const shape = dtype === "F32" ? [bytes / 4, 1] : [bytes];
-  header["text_model.embeddings.position_ids"] = { dtype, shape, data_offsets: [end, end + bytes] };
+  header["padding.position_ids"] = { dtype, shape, data_offsets: [end, end + bytes] };
   const text = Buffer.from(JSON.stringify(header));
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(text.length));
