@@ -174,6 +174,39 @@ fn features_equal_the_reference() {
 }
 
 #[test]
+fn published_models_are_listed_with_one_for_this_machine() {
+    let found = json(&["models", "--json"]);
+    let models = found["models"].as_array().unwrap();
+    let name = found["recommended"]["model"].as_str().unwrap();
+    let known = |model: &&Value| model["model"] == name;
+    match models.iter().find(known) {
+        Some(model) => {
+            assert!(model["bytes"].as_u64().unwrap() <= 1_000_000_000);
+            assert!(model["license"].as_str().is_some_and(|l| !l.is_empty()));
+            assert!(model["imagenet_top_1"].as_f64().unwrap() > 0.3);
+            assert!(found["recommended"]["reason"]["best_within"]["limit"].is_object());
+        }
+        None => assert_eq!(name, "bundled"),
+    }
+    assert!(found["device"]["memory_gb"].as_f64().unwrap() > 0.1);
+    assert!(found["device"]["gpu"].is_boolean());
+
+    let output = clip(&["models"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with(&format!("  for this machine: {name} (")),
+        "{last}"
+    );
+    assert!(
+        models
+            .iter()
+            .all(|model| text.contains(model["model"].as_str().unwrap()))
+    );
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let mut clip = Command::new(env!("CARGO_BIN_EXE_clip"))
         .arg("models")

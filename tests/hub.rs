@@ -55,6 +55,12 @@ impl Hub {
 
     /// `clip embed` of one text with a model of the hub that behaves as told.
     fn embed(&self, behaviour: &str, model: &str) -> Result<Value, String> {
+        self.embed_with_notes(behaviour, model)
+            .map(|(answer, _)| answer)
+    }
+
+    /// The same, and what was said on the way.
+    fn embed_with_notes(&self, behaviour: &str, model: &str) -> Result<(Value, String), String> {
         let output = Command::new(env!("CARGO_BIN_EXE_clip"))
             .args([
                 "embed", "--device", "cpu", "--texts", "a cat", "--json", "--model", model,
@@ -66,7 +72,7 @@ impl Hub {
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(!errors.contains("panicked"), "{errors}");
         match output.status.success() {
-            true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+            true => Ok((serde_json::from_slice(&output.stdout).unwrap(), errors)),
             false => Err(errors),
         }
     }
@@ -172,6 +178,63 @@ fn what_goes_wrong_is_said() {
     says("/offline", MODEL, MODEL);
     says("/html", MODEL, MODEL);
     says("/truncated-20000", MODEL, "end after 20000");
+}
+
+#[test]
+fn weights_that_the_hubs_bot_has_converted_are_taken_and_told_of() {
+    let hub = Hub::start();
+    let expected = hub.embed("", MODEL).unwrap();
+    let owner = hub.models.path().join("someone");
+    // A repository as it was, and the bot's pull request beside that of somebody else.
+    let pickled = owner.join("pickled");
+    for (name, has_weights) in [
+        ("pickled", false),
+        ("pickled@refs-pr-1", true),
+        ("pickled@refs-pr-2", false),
+    ] {
+        fs::create_dir(owner.join(name)).unwrap();
+        for file in fs::read_dir(owner.join("tiny-clip")).unwrap() {
+            let file = file.unwrap();
+            if has_weights || file.file_name() != "model.safetensors" {
+                fs::copy(file.path(), owner.join(name).join(file.file_name())).unwrap();
+            }
+        }
+    }
+    fs::write(pickled.join("pytorch_model.bin"), b"\x80\x02").unwrap();
+    fs::write(owner.join("pickled@refs-pr-2/model.safetensors"), b"other").unwrap();
+    let list = |pull_requests: &[(u64, &str)]| {
+        let discussions: Vec<Value> = (pull_requests.iter())
+            .map(|(num, author)| {
+                serde_json::json!({
+                    "num": num, "author": { "name": author }, "status": "open",
+                    "isPullRequest": true, "title": "Adding `safetensors` variant of this model",
+                })
+            })
+            .collect();
+        let text = Value::from(discussions).to_string();
+        fs::write(owner.join("pickled.discussions.json"), text).unwrap();
+    };
+    let missing = hub.embed("", "someone/pickled").unwrap_err();
+    assert!(missing.contains("pytorch_model.bin"), "{missing}");
+    list(&[(2, "somebody")]);
+    let missing = hub.embed("", "someone/pickled").unwrap_err();
+    assert!(missing.contains("pytorch_model.bin"), "{missing}");
+
+    list(&[(2, "somebody"), (1, "SFconvertbot")]);
+    let (found, notes) = hub.embed_with_notes("", "someone/pickled").unwrap();
+    assert_eq!(features(&found), features(&expected));
+    assert!(notes.contains("someone/pickled@refs/pr/1"), "{notes}");
+    // Again, without a network.
+    let (found, notes) = hub.embed_with_notes("/offline", "someone/pickled").unwrap();
+    assert_eq!(features(&found), features(&expected));
+    assert!(notes.contains("someone/pickled@refs/pr/1"), "{notes}");
+
+    // With two configs, neither of which has weights beside it.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models");
+    let config = golden.join("openclip-gelu-f16/open_clip_config.json");
+    fs::copy(config, pickled.join("open_clip_config.json")).unwrap();
+    let found = hub.embed("", "someone/pickled").unwrap();
+    assert_eq!(features(&found), features(&expected));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use clip::train::{
     AdamWHyperParameters, TrainError, TrainMode, TrainOptions, TrainableParams, Trainer,
     WarmupCosine,
 };
-use clip::weights::{HeaderReader, KeyMap, Loader, Precision, infer, load, save};
+use clip::weights::{HeaderReader, KeyMap, Loader, Precision, ToF16, infer, load, save};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -157,6 +157,43 @@ fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>], leas
         let cosine: f32 = found.iter().zip(&expected).map(|(f, e)| f * e).sum();
         assert!(cosine > least, "{}: {cosine}", folder.display());
         assert_ne!(found, &expected, "nothing has 8 bits");
+    }
+}
+
+#[test]
+fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
+    for model in [
+        "chinese-clip-f32",
+        "hf-legacy-eos-f32",
+        "openclip-quick-f32",
+        "siglip-f32",
+    ] {
+        let folder = golden("models").join(model);
+        let copy = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(&folder).unwrap() {
+            let file = file.unwrap();
+            let mut bytes = fs::read(file.path()).unwrap();
+            if file.path().extension().is_some_and(|e| e == "safetensors") {
+                let mut to_f16 = ToF16::new(bytes.len() as u64);
+                let mut halved = Vec::new();
+                for piece in bytes.chunks(1001) {
+                    to_f16.push(piece, &mut halved).unwrap();
+                }
+                assert_eq!(halved.len() as u64, to_f16.layout().unwrap().copy_bytes());
+                bytes = halved;
+            }
+            fs::write(copy.path().join(file.file_name()), bytes).unwrap();
+        }
+        let expected = Expected::read(&folder);
+        let engine = open(copy.path(), DeviceChoice::Cpu);
+        assert_eq!(engine.model_info().precision, "f16");
+        let images = block_on(engine.image_features(&expected.images())).unwrap();
+        let texts = block_on(engine.token_features(&expected.tokens)).unwrap();
+        let distance = farthest(&images, &expected.image_features)
+            .max(farthest(&texts, &expected.text_features));
+        println!("{model}: {distance}");
+        assert!(distance < 1e-3, "{model}: {distance}");
+        assert!((engine.logit_scale() - expected.logit_scale).abs() < 1e-5);
     }
 }
 

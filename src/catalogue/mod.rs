@@ -5,14 +5,14 @@ mod recommend;
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::hub::ModelLocation;
 
-pub use recommend::{DeviceProfile, EffectiveType, Recommendation, recommend};
+pub use recommend::{DeviceProfile, EffectiveType, Reason, Recommendation, SizeLimit, recommend};
 
 /// A published model.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Published {
     /// Repository on the hub.
     pub id: String,
@@ -53,7 +53,7 @@ pub struct Published {
 }
 
 /// What a published model is recommended for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recommended {
     /// The next step from the bundled model: a small download.
@@ -70,6 +70,11 @@ impl Published {
             (None, Some(accuracy)) => format!("ImageNet {:.1} %", accuracy * 100.0),
             (None, None) => String::new(),
         }
+    }
+
+    /// About the size of its f16 copy, bytes; `None` if its weights are f16 already.
+    pub fn f16_bytes(&self) -> Option<u64> {
+        (self.bytes > 3 * self.parameters).then_some(self.bytes / 2)
     }
 
     /// Location of its files, at the fixed revision.
@@ -111,6 +116,9 @@ mod tests {
             let place = model.place();
             assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
+            let halved = model.f16_bytes().unwrap_or(model.bytes);
+            let of_parameters = halved as f64 / model.parameters as f64;
+            assert!((1.9..2.1).contains(&of_parameters), "{}", model.name);
             assert!((1.0..300.0).contains(&model.image_gmacs), "{}", model.name);
             match model.imagenet_top_1 {
                 Some(accuracy) => assert!((0.2..0.9).contains(&accuracy), "{}", model.name),

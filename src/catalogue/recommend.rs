@@ -1,15 +1,17 @@
 //! A published model for a device: the most accurate one that it can download, hold and
 //! compute.
 
+use serde::Serialize;
+
 use super::{Published, published};
 
-/// What a browser tells of its device.
+/// What is known of a device, from a browser or a system.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DeviceProfile {
-    /// `navigator.deviceMemory`, GB: rounded and capped by the browser, which need not tell.
+    /// Memory, GB. A browser's `navigator.deviceMemory` is rounded and capped, and not all tell it.
     pub memory_gb: Option<f64>,
-    /// Whether there is a WebGPU adapter.
-    pub webgpu: bool,
+    /// Whether the model would run on a GPU.
+    pub gpu: bool,
     /// `navigator.connection.saveData`: whether the visitor wants to save data.
     pub save_data: bool,
     /// `navigator.connection.effectiveType`, if the browser tells it.
@@ -47,8 +49,40 @@ impl EffectiveType {
 pub struct Recommendation {
     /// `None`: the bundled model, which needs no download.
     pub model: Option<&'static Published>,
-    /// One or two sentences.
-    pub reason: String,
+    /// Why this one.
+    pub reason: Reason,
+}
+
+/// Reason for a recommendation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Bundled: the browser is set to save data.
+    SaveData,
+    /// Bundled: the connection is slow.
+    SlowConnection,
+    /// Bundled: no published model fits the memory.
+    LittleMemory,
+    /// The most accurate one, or a smaller one of nearly its accuracy, of those that are fast
+    /// enough within a limit of size.
+    BestWithin {
+        /// The limit that decided.
+        limit: SizeLimit,
+        /// Whether it runs on a GPU, and not on the CPU.
+        gpu: bool,
+    },
+}
+
+/// Limit of the size of a recommended model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SizeLimit {
+    /// A quarter of the memory, which is so many GB.
+    MemoryGb(f64),
+    /// What a slow connection takes, bytes.
+    ConnectionBytes(u64),
+    /// Largest download that is recommended to anyone, bytes.
+    DownloadBytes(u64),
 }
 
 /// Largest download of a connection that is not known to be slow, bytes.
@@ -59,10 +93,10 @@ const LARGEST_DOWNLOAD_3G: u64 = 100_000_000;
 const USUAL_MEMORY_GB: f64 = 4.0;
 /// Share of the memory that a model may take.
 const MEMORY_SHARE: f64 = 0.25;
-/// Most multiply-adds of a picture without WebGPU, in thousand millions: some half a second on
-/// two cores.
+/// Most multiply-adds of a picture without a GPU, in thousand millions: some half a second on
+/// two cores of a browser.
 const MOST_GMACS_ON_THE_CPU: f32 = 8.0;
-/// The same with WebGPU, for a graphics processor within a processor.
+/// The same with a GPU, for one within a processor.
 const MOST_GMACS_ON_THE_GPU: f32 = 100.0;
 /// Accuracy on ImageNet that is given up for a smaller download.
 const TOLERANCE: f32 = 0.01;
@@ -71,18 +105,16 @@ const TOLERANCE: f32 = 0.01;
 /// accurate one, or a smaller one of nearly its accuracy. Models for one purpose and those
 /// whose license allows no commercial use are not recommended.
 pub fn recommend(device: &DeviceProfile) -> Recommendation {
-    let bundled = |reason: &str| Recommendation {
+    let bundled = |reason| Recommendation {
         model: None,
-        reason: reason.into(),
+        reason,
     };
     if device.save_data {
-        return bundled(
-            "The browser is set to save data, and the bundled model needs no download.",
-        );
+        return bundled(Reason::SaveData);
     }
     let download = match device.effective_type {
         Some(EffectiveType::Slow2g | EffectiveType::TwoG) => {
-            return bundled("The connection is slow, and the bundled model needs no download.");
+            return bundled(Reason::SlowConnection);
         }
         Some(EffectiveType::ThreeG) => LARGEST_DOWNLOAD_3G,
         Some(EffectiveType::FourG) | None => LARGEST_DOWNLOAD,
@@ -91,7 +123,7 @@ pub fn recommend(device: &DeviceProfile) -> Recommendation {
         .filter(|gb| gb.is_finite() && *gb > 0.0)
         .unwrap_or(USUAL_MEMORY_GB);
     let memory = (memory_gb * MEMORY_SHARE * 1e9) as u64;
-    let gmacs = match device.webgpu {
+    let gmacs = match device.gpu {
         true => MOST_GMACS_ON_THE_GPU,
         false => MOST_GMACS_ON_THE_CPU,
     };
@@ -104,26 +136,21 @@ pub fn recommend(device: &DeviceProfile) -> Recommendation {
         .filter(|model| accuracy(model) >= best - TOLERANCE)
         .min_by_key(|model| model.bytes);
     let Some(model) = model else {
-        return bundled("No published model fits this device's memory; the bundled one does.");
+        return bundled(Reason::LittleMemory);
     };
     let limit = if memory < download {
-        format!("a quarter of its memory ({memory_gb} GB)")
+        SizeLimit::MemoryGb(memory_gb)
     } else if device.effective_type == Some(EffectiveType::ThreeG) {
-        format!("{} MB, which its connection takes", download / 1_000_000)
+        SizeLimit::ConnectionBytes(download)
     } else {
-        format!("{} MB to download", download / 1_000_000)
-    };
-    let processor = match device.webgpu {
-        true => "With WebGPU it is fast.",
-        false => "It is fast enough without WebGPU, which this browser does not have.",
+        SizeLimit::DownloadBytes(download)
     };
     Recommendation {
         model: Some(model),
-        reason: format!(
-            "{}, for {} MB: the best for this device within {limit}. {processor}",
-            model.merit(),
-            model.bytes / 1_000_000,
-        ),
+        reason: Reason::BestWithin {
+            limit,
+            gpu: device.gpu,
+        },
     }
 }
 
@@ -144,22 +171,20 @@ mod tests {
 
     const DESKTOP: DeviceProfile = DeviceProfile {
         memory_gb: Some(8.0),
-        webgpu: true,
+        gpu: true,
         save_data: false,
         effective_type: Some(EffectiveType::FourG),
     };
 
     fn name(device: DeviceProfile) -> Option<&'static str> {
-        let found = recommend(&device);
-        assert!(found.reason.ends_with('.'), "{}", found.reason);
-        found.model.map(|model| model.name.as_str())
+        recommend(&device).model.map(|model| model.name.as_str())
     }
 
     #[test]
     fn a_device_gets_what_it_can_download_hold_and_compute() {
         assert_eq!(name(DESKTOP), Some("SigLIP ViT-B/16"));
         let cpu = DeviceProfile {
-            webgpu: false,
+            gpu: false,
             ..DESKTOP
         };
         assert_eq!(name(cpu), Some("ViT-B/32 at 256 px (DataComp-1B)"));
@@ -184,56 +209,64 @@ mod tests {
 
     #[test]
     fn who_saves_data_downloads_nothing() {
-        let cases = [
-            DeviceProfile {
-                save_data: true,
-                ..DESKTOP
-            },
-            DeviceProfile {
-                effective_type: EffectiveType::parse("2g"),
-                ..DESKTOP
-            },
-            DeviceProfile {
-                effective_type: EffectiveType::parse("slow-2g"),
-                ..DESKTOP
-            },
-            DeviceProfile {
-                memory_gb: Some(0.25),
-                ..DESKTOP
-            },
-        ];
-        for device in cases {
-            assert_eq!(name(device), None);
+        let slow = |name| DeviceProfile {
+            effective_type: EffectiveType::parse(name),
+            ..DESKTOP
+        };
+        let saving = DeviceProfile {
+            save_data: true,
+            ..DESKTOP
+        };
+        let small = DeviceProfile {
+            memory_gb: Some(0.25),
+            ..DESKTOP
+        };
+        for (device, reason) in [
+            (saving, Reason::SaveData),
+            (slow("2g"), Reason::SlowConnection),
+            (slow("slow-2g"), Reason::SlowConnection),
+            (small, Reason::LittleMemory),
+        ] {
+            assert_eq!(
+                recommend(&device),
+                Recommendation {
+                    model: None,
+                    reason
+                }
+            );
         }
         assert_eq!(EffectiveType::parse("5g"), None);
     }
 
     #[test]
     fn the_reason_names_what_decided() {
-        let reason = |device: DeviceProfile| recommend(&device).reason;
-        let found = reason(DESKTOP);
-        assert!(
-            found.contains("ImageNet 76.0 %") && found.contains("812 MB"),
-            "{found}"
-        );
-        assert!(found.contains("1000 MB to download"), "{found}");
-        let phone = DeviceProfile {
-            memory_gb: Some(2.0),
-            webgpu: false,
+        let within = |device: DeviceProfile| match recommend(&device).reason {
+            Reason::BestWithin { limit, gpu } => (limit, gpu),
+            other => panic!("{other:?}"),
+        };
+        let download = SizeLimit::DownloadBytes(1_000_000_000);
+        assert_eq!(within(DESKTOP), (download, true));
+        let slow = DeviceProfile {
+            effective_type: EffectiveType::parse("3g"),
             ..DESKTOP
         };
-        let found = reason(phone);
-        assert!(found.contains("a quarter of its memory (2 GB)"), "{found}");
-        assert!(found.contains("without WebGPU"), "{found}");
+        let connection = SizeLimit::ConnectionBytes(100_000_000);
+        assert_eq!(within(slow), (connection, true));
+        let phone = DeviceProfile {
+            memory_gb: Some(2.0),
+            gpu: false,
+            ..DESKTOP
+        };
+        assert_eq!(within(phone), (SizeLimit::MemoryGb(2.0), false));
     }
 
     #[test]
     fn no_device_gets_a_model_that_not_everyone_may_use() {
         for memory_gb in [0.5, 1.0, 2.0, 4.0, 8.0, 32.0, f64::NAN, -1.0, 1e300] {
-            for webgpu in [false, true] {
+            for gpu in [false, true] {
                 let device = DeviceProfile {
                     memory_gb: Some(memory_gb),
-                    webgpu,
+                    gpu,
                     ..DESKTOP
                 };
                 if let Some(model) = recommend(&device).model {

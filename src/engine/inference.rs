@@ -185,7 +185,7 @@ impl Engine {
             }
             .into(),
             independent: logit_bias.is_some(),
-            notes: bundle.notes,
+            notes: bundle.notes.into_iter().chain(loaded.note).collect(),
         };
         Ok(Self {
             model,

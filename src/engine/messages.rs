@@ -59,6 +59,9 @@ pub enum Request {
         source: ModelSource,
         /// URL of the hub.
         hub: String,
+        /// Whether f32 weights that are downloaded are kept as f16.
+        #[serde(default)]
+        keep_f16: bool,
         /// For weights without a config, from which it cannot be inferred.
         activation: Option<Activation>,
         /// Int8 weights, on the CPU.

@@ -198,11 +198,13 @@ impl State {
                 device,
                 source,
                 hub,
+                keep_f16,
                 activation,
                 int8,
                 threads,
             } => {
-                let files = Rc::new(source_files(source, &hub, message.files).await);
+                let files = source_files(source, &hub, keep_f16, message.files).await;
+                let files = Rc::new(files);
                 let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {
                     Ok(engine) => {
@@ -689,7 +691,12 @@ async fn post_cached_models() {
 }
 
 /// Files of the requested model.
-async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebModelFiles {
+async fn source_files(
+    source: ModelSource,
+    hub: &str,
+    keep_f16: bool,
+    files: Vec<File>,
+) -> WebModelFiles {
     match source {
         ModelSource::Bundled => WebModelFiles::Http(HttpFiles::bundled(BUNDLED)),
         ModelSource::Files => {
@@ -701,7 +708,7 @@ async fn source_files(source: ModelSource, hub: &str, files: Vec<File>) -> WebMo
             if cache.is_none() {
                 notify("This browser cannot store files (a private window?), so the model will be downloaded again on the next visit.".to_owned());
             }
-            WebModelFiles::Http(HttpFiles::at(&place, hub, cache, notify))
+            WebModelFiles::Http(HttpFiles::at(&place, hub, cache, keep_f16, notify))
         }
     }
 }

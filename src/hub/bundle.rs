@@ -61,6 +61,15 @@ pub trait ModelFiles {
 
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
+
+    /// Files of the same model in which the hub's bot has converted its weights to safetensors,
+    /// for a repository that has none.
+    async fn converted(&self) -> Result<Option<Self>, HubError>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
 }
 
 /// Error of a model's files.
@@ -233,19 +242,30 @@ pub async fn open(
             )),
         }
     }
-    // Of several configs, the first whose weights are there and fit.
+    // Of several configs, the first whose weights are there and fit, or the first if there are
+    // no weights at all: they may be found elsewhere.
     if fitting.len() > 1 {
-        let mut pairs = Vec::new();
+        let mut pair = None;
+        let mut without_weights = None;
         for (json, kind, config) in fitting {
             match reader.misfit(kind, &config).await? {
-                None => pairs.push((json, kind, config)),
+                None => pair = Some((json, kind, config)),
+                Some(HubError::NoWeights { .. }) if without_weights.is_none() => {
+                    without_weights = Some((json, kind, config));
+                    refused.push(kind.no_weights());
+                }
                 Some(error) => refused.push(error),
             }
-            if !pairs.is_empty() {
+            if pair.is_some() {
                 break;
             }
         }
-        fitting = pairs;
+        let all_missing = (refused.iter()).all(|e| matches!(e, HubError::NoWeights { .. }));
+        if pair.is_none() && all_missing {
+            pair = without_weights;
+            refused.clear();
+        }
+        fitting = pair.into_iter().collect();
     }
     let Some((json, kind, config)) = fitting.into_iter().next() else {
         if let Some(error) = all_of(refused) {
@@ -307,6 +327,8 @@ pub struct Loaded {
     pub f16: bool,
     /// Number of parameters.
     pub parameters: u64,
+    /// Where the weights are from, if not from the model's own files, for display.
+    pub note: Option<String>,
 }
 
 /// Streams a model's weights to `device`, one parameter in memory at a time. With a
@@ -340,32 +362,67 @@ pub async fn load(
         });
         Ok(ControlFlow::Continue(()))
     };
-    let mut found = false;
-    for weights in &bundle.weights {
-        found = found || files.stream(weights, &mut sink).await?;
-    }
-    for weights in &bundle.weights {
-        found = found || shards::stream(files, weights, &mut sink).await?;
-    }
-    match (found, loader) {
-        (false, _) => {
-            let error = match bundle.config_file {
-                None => HubError::NoModel(files.name()),
-                Some(config) => HubError::NoWeights {
-                    config,
-                    weights: bundle.weights.join(" or "),
-                },
-            };
-            Err(missing_weights(files, error).await)
-        }
-        (true, None) => Err(WeightsError::NotSafetensors("it is empty").into()),
-        (true, Some(loader)) => Ok(Loaded {
+    let note = stream_weights(files, bundle, &mut sink).await?;
+    match loader {
+        None => Err(WeightsError::NotSafetensors("it is empty").into()),
+        Some(loader) => Ok(Loaded {
             f16: loader.keeps_f16(),
             parameters: loader.parameters(),
             bytes: done,
             model: loader.finish()?,
+            note,
         }),
     }
+}
+
+/// Streams a model's weights to `sink`, from one file or several. Where there are none, but the
+/// hub's bot has converted them, those are taken, and a note says so.
+pub async fn stream_weights(
+    files: &impl ModelFiles,
+    bundle: &ModelBundle,
+    sink: &mut ChunkSink<'_>,
+) -> Result<Option<String>, HubError> {
+    if stream_any(files, &bundle.weights, sink).await? {
+        return Ok(None);
+    }
+    let name = files.name();
+    if twin(&name).is_none()
+        && let Some(converted) = files.converted().await?
+        && stream_any(&converted, &bundle.weights, sink).await?
+    {
+        return Ok(Some(format!(
+            "{name} has no safetensors; its weights were taken from {}, where the hub's bot has \
+             converted them",
+            converted.name()
+        )));
+    }
+    let error = match bundle.config_file {
+        None => HubError::NoModel(name),
+        Some(config) => HubError::NoWeights {
+            config,
+            weights: bundle.weights.join(" or "),
+        },
+    };
+    Err(missing_weights(files, error).await)
+}
+
+/// Streams the first weights of those names that are there; `false` if none are.
+async fn stream_any(
+    files: &impl ModelFiles,
+    names: &[String],
+    sink: &mut ChunkSink<'_>,
+) -> Result<bool, HubError> {
+    for name in names {
+        if files.stream(name, sink).await? {
+            return Ok(true);
+        }
+    }
+    for name in names {
+        if shards::stream(files, name, sink).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 const HUGGING_FACE_CONFIG: &str = "config.json";

@@ -18,6 +18,7 @@ use web_sys::{
 };
 
 use super::CachedModel;
+use crate::weights::F16Layout;
 
 /// Bytes per write.
 const CHUNK: usize = 4 << 20;
@@ -50,6 +51,9 @@ struct Meta {
     /// The server has no such file.
     #[serde(default)]
     absent: bool,
+    /// Layout of the server's file, if what is kept is its f16 copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    f16: Option<F16Layout>,
 }
 
 impl ModelCache {
@@ -246,7 +250,9 @@ impl ModelCache {
                 model: model.clone(),
                 bytes: 0,
                 complete: true,
+                f16: false,
             });
+            cached.f16 |= found.f16().is_some();
             cached.bytes += bytes;
             cached.complete &= found.absent() || bytes == found.total();
         }
@@ -342,9 +348,19 @@ impl<'a> CachedFile<'a> {
         self.meta.as_ref()?.identity.as_deref()
     }
 
-    /// Length of the file; 0 if unknown.
+    /// Length of what is kept; 0 if unknown.
     pub fn total(&self) -> u64 {
         self.meta.as_ref().map_or(0, |meta| meta.total)
+    }
+
+    /// Layout of the server's file, if what is kept is its f16 copy.
+    pub fn f16(&self) -> Option<&F16Layout> {
+        self.meta.as_ref()?.f16.as_ref()
+    }
+
+    /// Length of the server's file; 0 if unknown.
+    pub fn file_bytes(&self) -> u64 {
+        self.f16().map_or(self.total(), F16Layout::file_bytes)
     }
 
     /// Number of chunks.
@@ -372,13 +388,20 @@ impl<'a> CachedFile<'a> {
         }
     }
 
-    /// Starts the file over.
-    pub async fn begin(&mut self, identity: Option<String>, total: u64) -> Result<(), CacheError> {
+    /// Starts the file over, of `total` bytes. `f16`: layout of the server's file, if its f16 copy
+    /// is kept.
+    pub async fn begin(
+        &mut self,
+        identity: Option<String>,
+        total: u64,
+        f16: Option<F16Layout>,
+    ) -> Result<(), CacheError> {
         self.discard().await;
         self.write_meta(Meta {
             identity,
             total,
             absent: false,
+            f16,
         })
         .await
     }

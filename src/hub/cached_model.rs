@@ -11,4 +11,7 @@ pub struct CachedModel {
     pub bytes: u64,
     /// `false` for an interrupted download.
     pub complete: bool,
+    /// Whether its f32 weights are kept as f16.
+    #[serde(default)]
+    pub f16: bool,
 }

@@ -11,7 +11,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
 
 use super::cache::{CacheError, CachedFile, ModelCache, describe};
-use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation};
+use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, conversion};
+use crate::weights::ToF16;
 
 /// URL of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
@@ -25,6 +26,8 @@ const FIRST_WAIT_MS: u32 = 400;
 pub struct HttpFiles {
     /// Display name, and key in the cache.
     name: String,
+    /// URL of the hub.
+    hub: String,
     /// URL of the folder, with a trailing slash.
     base: String,
     /// URL of the weights, if it was given.
@@ -34,6 +37,8 @@ pub struct HttpFiles {
     /// Immutable (a commit): cached files need no revalidation.
     fixed: bool,
     cache: Option<Rc<ModelCache>>,
+    /// Whether f32 weights are cached as f16.
+    f16: bool,
     /// Sink of messages for the visitor.
     notify: Rc<dyn Fn(String)>,
     /// Offline: only the cache is used.
@@ -45,22 +50,25 @@ impl HttpFiles {
     pub fn bundled(base: &str) -> Self {
         Self {
             name: "bundled".into(),
+            hub: String::new(),
             base: base.into(),
             weights: None,
             files: Some(BUNDLED_FILES),
             fixed: true,
             cache: None,
+            f16: false,
             notify: Rc::new(|_| ()),
             offline: Cell::new(false),
         }
     }
 
-    /// Model at a location. Files are cached in `cache`; `notify` gets messages for the
-    /// visitor.
+    /// Model at a location. Files are cached in `cache`, f32 weights as `f16` if that is wanted;
+    /// `notify` gets messages for the visitor.
     pub fn at(
         location: &ModelLocation,
         hub: &str,
         cache: Option<Rc<ModelCache>>,
+        f16: bool,
         notify: Rc<dyn Fn(String)>,
     ) -> Self {
         let (base, weights, fixed) = match location {
@@ -80,11 +88,13 @@ impl HttpFiles {
         };
         Self {
             name: location.to_string(),
+            hub: hub.into(),
             base,
             weights,
             files: None,
             fixed,
             cache,
+            f16,
             notify,
             offline: Cell::new(false),
         }
@@ -110,7 +120,8 @@ impl HttpFiles {
                     (Some(now), Some(then)) => now == then,
                     _ => true,
                 };
-                let same_length = total.is_none_or(|total| total == cached.total().to_string());
+                let same_length =
+                    total.is_none_or(|total| total == cached.file_bytes().to_string());
                 !cached.absent() && same_identity && same_length
             }
             // Refused or unreachable: the cached file still works.
@@ -138,10 +149,14 @@ impl HttpFiles {
 /// State of a download.
 struct Download<'a, 'b> {
     url: String,
+    /// Bytes that the sink has; of the f16 copy, if there is one.
     offset: u64,
+    /// Length of what the sink gets; 0 if unknown.
     total: u64,
     identity: Option<String>,
     cached: Option<CachedFile<'a>>,
+    /// Converter of the server's file.
+    to_f16: Option<ToF16>,
     sink: &'b mut ChunkSink<'b>,
 }
 
@@ -208,12 +223,21 @@ impl ModelFiles for HttpFiles {
                 return Ok(false);
             }
         }
+        // What is cached in part goes on as it began.
+        let begun = cached.as_ref().filter(|cached| cached.chunks() > 0);
+        let to_f16 = match begun.map(CachedFile::f16) {
+            Some(layout) => layout.cloned().map(ToF16::with_layout),
+            None => (cached.as_ref())
+                .filter(|_| self.f16 && file.ends_with(".safetensors"))
+                .map(|_| ToF16::default()),
+        };
         let mut download = Download {
             url,
             offset: 0,
             total: cached.as_ref().map_or(0, CachedFile::total),
             identity: (cached.as_ref()).and_then(|cached| cached.identity().map(str::to_owned)),
             cached,
+            to_f16,
             sink: &mut *sink,
         };
         let found = self.run(&mut download).await;
@@ -226,6 +250,31 @@ impl ModelFiles for HttpFiles {
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
         page_file(CLIP_VOCABULARY).await
+    }
+
+    async fn converted(&self) -> Result<Option<Self>, HubError> {
+        let location = ModelLocation::parse(&self.name).ok();
+        let Some(id) = location.as_ref().and_then(conversion::main_branch) else {
+            return Ok(None);
+        };
+        let found = match get(&conversion::url(&self.hub, id)).await {
+            Ok(answer) => answer.as_deref().and_then(conversion::pull_request),
+            // Offline, the one that was taken before.
+            Err(error) => match self.cached_pull_request(id).await {
+                Some(cached) => Some(cached),
+                None => {
+                    return Err(HubError::Read {
+                        file: format!("the list of pull requests of {id}"),
+                        why: out_of_reach(&describe(&error)),
+                    });
+                }
+            },
+        };
+        Ok(found.map(|number| {
+            let location = conversion::location(id, number);
+            let (cache, notify) = (self.cache.clone(), self.notify.clone());
+            Self::at(&location, &self.hub, cache, self.f16, notify)
+        }))
     }
 }
 
@@ -242,6 +291,18 @@ pub async fn page_file(path: &str) -> Result<Vec<u8>, HubError> {
 }
 
 impl HttpFiles {
+    /// Newest pull request of a model that the cache knows.
+    async fn cached_pull_request(&self, id: &str) -> Option<u64> {
+        let cached = self.cache.as_ref()?.list().await;
+        let number = |model: &str| {
+            let revision = model.strip_prefix(id)?.strip_prefix("@refs/pr/")?;
+            revision.parse().ok()
+        };
+        (cached.iter())
+            .filter_map(|model| number(&model.model))
+            .max()
+    }
+
     async fn run(&self, download: &mut Download<'_, '_>) -> Result<bool, HubError> {
         if download.take_cached().await?.is_break() {
             return Ok(true);
@@ -279,7 +340,11 @@ impl HttpFiles {
 
     /// One request, from the download's offset on.
     async fn connect(&self, download: &mut Download<'_, '_>) -> Result<Outcome, HubError> {
-        let response = match fetch(&download.url, "GET", download.offset).await {
+        let from = match &mut download.to_f16 {
+            Some(to_f16) => to_f16.seek(download.offset),
+            None => download.offset,
+        };
+        let response = match fetch(&download.url, "GET", from).await {
             Ok(response) => response,
             Err(error) => return Ok(Outcome::Broken(out_of_reach(&describe(&error)))),
         };
@@ -292,7 +357,7 @@ impl HttpFiles {
         let mut skip = 0;
         match response.status() {
             404 => return Ok(Outcome::Absent),
-            206 if starts_at(&response) == Some(download.offset) && (same || now.is_none()) => (),
+            206 if starts_at(&response) == Some(from) && (same || now.is_none()) => (),
             // The file changed, or the range is another than requested.
             206 | 416 => {
                 download.begin_anew().await;
@@ -301,7 +366,7 @@ impl HttpFiles {
                 ));
             }
             // The server ignores ranges: skip what is here already.
-            200..=299 if download.offset > 0 && same => skip = download.offset,
+            200..=299 if from > 0 && same => skip = from,
             200..=299 => download.begin_anew().await,
             401 => {
                 return Err(refused(
@@ -329,22 +394,36 @@ impl HttpFiles {
                 .filter(|_| !encoded)
                 .and_then(|length| length.parse().ok())
                 .unwrap_or(0);
-            let begun = match (&mut download.cached, download.total) {
-                // Without a length, an incomplete file could not be detected.
-                (Some(_), 0) => Err(None),
-                (Some(cached), total) => {
-                    (cached.begin(download.identity.clone(), total).await).map_err(Some)
-                }
-                (None, _) => Ok(()),
-            };
-            if let Err(error) = begun {
-                download.cached = None;
-                error
-                    .into_iter()
-                    .for_each(|error| self.report_cache_error(error));
+            match &mut download.to_f16 {
+                // Its length is known with the header.
+                Some(to_f16) => *to_f16 = ToF16::new(download.total),
+                None => self.begin_cached(download).await,
             }
         }
         self.body(download, &response, skip).await
+    }
+
+    /// Starts the cached file over, as the download's first bytes are known.
+    async fn begin_cached(&self, download: &mut Download<'_, '_>) {
+        let layout = download.to_f16.as_ref().and_then(ToF16::layout).cloned();
+        if let Some(layout) = &layout {
+            download.total = layout.copy_bytes();
+        }
+        let begun = match (&mut download.cached, download.total) {
+            // Without a length, an incomplete file could not be detected.
+            (Some(_), 0) => Err(None),
+            (Some(cached), total) => {
+                let identity = download.identity.clone();
+                (cached.begin(identity, total, layout).await).map_err(Some)
+            }
+            (None, _) => Ok(()),
+        };
+        if let Err(error) = begun {
+            download.cached = None;
+            error
+                .into_iter()
+                .for_each(|error| self.report_cache_error(error));
+        }
     }
 
     async fn body(
@@ -362,6 +441,7 @@ impl HttpFiles {
             Err(error) => return broken(error.into()),
         };
         let mut bytes = Vec::new();
+        let mut copy = Vec::new();
         loop {
             match next_piece(&reader, &mut bytes).await {
                 Ok(true) => (),
@@ -370,9 +450,22 @@ impl HttpFiles {
             }
             let over = (skip as usize).min(bytes.len());
             skip -= over as u64;
-            let new = &bytes[over..];
+            let mut new = &bytes[over..];
+            if let Some(to_f16) = &mut download.to_f16 {
+                copy.clear();
+                if let Err(error) = to_f16.push(new, &mut copy) {
+                    (self.notify)(format!("{} is stored as f32: {error}.", self.name));
+                    download.begin_anew().await;
+                    download.to_f16 = None;
+                    return Ok(Outcome::Broken(error.to_string()));
+                }
+                new = &copy;
+            }
             if new.is_empty() {
                 continue;
+            }
+            if download.offset == 0 && download.to_f16.is_some() {
+                self.begin_cached(download).await;
             }
             if let Some(cached) = &mut download.cached
                 && cached.position() == download.offset
@@ -440,6 +533,16 @@ impl Download<'_, '_> {
         }
         (self.offset, self.total, self.identity) = (0, 0, None);
     }
+}
+
+/// Contents at a URL; `None` if the server does not give them.
+async fn get(url: &str) -> Result<Option<Vec<u8>>, JsValue> {
+    let response = fetch(url, "GET", 0).await?;
+    if !response.ok() {
+        return Ok(None);
+    }
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    Ok(Some(Uint8Array::new(&buffer).to_vec()))
 }
 
 async fn fetch(url: &str, method: &str, offset: u64) -> Result<Response, JsValue> {

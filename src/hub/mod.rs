@@ -10,6 +10,11 @@ mod bundle;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub mod cache;
 mod cached_model;
+#[cfg(any(
+    all(target_arch = "wasm32", feature = "worker"),
+    all(feature = "hub", not(target_arch = "wasm32"))
+))]
+mod conversion;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod files;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
@@ -31,7 +36,7 @@ mod web;
 #[cfg(feature = "compute")]
 pub use bundle::{
     BUNDLED_FILES, Chunk, ChunkSink, HubError, LoadProgress, Loaded, ModelBundle, ModelFiles, load,
-    open,
+    open, stream_weights,
 };
 pub use cached_model::CachedModel;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

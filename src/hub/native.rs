@@ -87,6 +87,17 @@ impl ModelFiles for NativeModelFiles {
             Self::Remote(files) => files.clip_vocabulary().await,
         }
     }
+
+    async fn converted(&self) -> Result<Option<Self>, HubError> {
+        match self {
+            Self::Bundled | Self::Folder(_) => Ok(None),
+            #[cfg(feature = "hub")]
+            Self::Remote(files) => {
+                let converted = files.converted().await?;
+                Ok(converted.map(|files| Self::Remote(Box::new(files))))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::local::{CLIP_VOCABULARY, stream_file};
-use super::{ChunkSink, HubError, ModelFiles, ModelLocation, hub_dataset};
+use super::{ChunkSink, HubError, ModelFiles, ModelLocation, conversion, hub_dataset};
 
 /// Repository of a hub. A cached file is used unless the hub has a newer one; offline,
 /// the cache has to do.
@@ -163,6 +163,50 @@ impl ModelFiles for Remote {
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
         Ok(CLIP_VOCABULARY.to_vec())
+    }
+
+    async fn converted(&self) -> Result<Option<Self>, HubError> {
+        let location = ModelLocation::parse(&self.name).ok();
+        let Some(id) = location.as_ref().and_then(conversion::main_branch) else {
+            return Ok(None);
+        };
+        let found = match self.discussions(id) {
+            Ok(answer) => conversion::pull_request(&answer),
+            // Offline, the one that was taken before.
+            Err(error) => match (self.cached_pull_request(), error) {
+                (Some(cached), _) => Some(cached),
+                // Not every mirror of the hub has pull requests.
+                (None, ureq::Error::StatusCode(_)) => None,
+                (None, error) => {
+                    return Err(HubError::Read {
+                        file: format!("the list of pull requests of {id}"),
+                        why: error.to_string(),
+                    });
+                }
+            },
+        };
+        (found.map(|number| Self::new(&conversion::location(id, number)))).transpose()
+    }
+}
+
+impl Remote {
+    /// The hub's list of the bot's pull requests.
+    fn discussions(&self, id: &str) -> Result<Vec<u8>, ureq::Error> {
+        let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| ModelLocation::HUB.into());
+        let mut request = ureq::get(conversion::url(&hub, id));
+        if let Some(token) = self.cache.token() {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        request.call()?.body_mut().read_to_vec()
+    }
+
+    /// Newest pull request of the repository that the cache knows.
+    fn cached_pull_request(&self) -> Option<u64> {
+        let folder = self.cache.path().join(self.repository.folder_name());
+        let names = std::fs::read_dir(folder.join("refs/refs/pr")).ok()?;
+        (names.flatten())
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .max()
     }
 }
 

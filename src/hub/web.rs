@@ -45,4 +45,11 @@ impl ModelFiles for WebModelFiles {
             Self::Files(files) => files.clip_vocabulary().await,
         }
     }
+
+    async fn converted(&self) -> Result<Option<Self>, HubError> {
+        match self {
+            Self::Http(files) => Ok(files.converted().await?.map(Self::Http)),
+            Self::Files(_) => Ok(None),
+        }
+    }
 }

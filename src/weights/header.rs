@@ -162,7 +162,7 @@ impl ShardHeader {
     }
 }
 
-fn parse_metadata(bytes: &[u8]) -> Result<Metadata, WeightsError> {
+pub(super) fn parse_metadata(bytes: &[u8]) -> Result<Metadata, WeightsError> {
     serde_json::from_slice(&bytes[LENGTH_BYTES..])
         .map_err(|error| WeightsError::Header(error.to_string()))
 }
@@ -185,8 +185,13 @@ impl HeaderReader {
         }
     }
 
+    /// Bytes of the header so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Takes the next bytes. Returns those after the header once that is complete.
-    fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, WeightsError> {
+    pub(super) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, WeightsError> {
         let bytes = self.fill(LENGTH_BYTES, bytes);
         let Some(length) = self.bytes.first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);

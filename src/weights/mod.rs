@@ -10,6 +10,7 @@ mod infer;
 mod key_map;
 mod load;
 mod save;
+mod to_f16;
 
 pub use error::WeightsError;
 pub use header::{Header, HeaderReader, ShardHeader};
@@ -17,6 +18,7 @@ pub use infer::{Inferred, infer, misfit};
 pub use key_map::KeyMap;
 pub use load::{Loader, load};
 pub use save::{Precision, save};
+pub use to_f16::{F16Layout, F16Overflow, ToF16};
 
 /// Transposes a row-major `[rows, columns]` matrix.
 fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {

@@ -47,15 +47,17 @@ async function repository(id) {
 }
 
 /** The same tensors, and one more of so many bytes, which is of no use to any model. */
-function padded(file, bytes) {
+function padded(file, bytes, dtype = "U8") {
   const length = Number(file.readBigUInt64LE(0));
   const header = JSON.parse(file.subarray(8, 8 + length).toString());
   const end = Math.max(...Object.values(header).flatMap((t) => t.data_offsets?.[1] ?? []));
-  header["text_model.embeddings.position_ids"] = { dtype: "U8", shape: [bytes], data_offsets: [end, end + bytes] };
+  const shape = dtype === "F32" ? [bytes / 4, 1] : [bytes];
+  header["padding.position_ids"] = { dtype, shape, data_offsets: [end, end + bytes] };
   const text = Buffer.from(JSON.stringify(header));
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([size, text, file.subarray(8 + length), h.noise(bytes)]);
+  const values = dtype === "F32" ? Buffer.from(new Float32Array(bytes / 4).fill(1.5).buffer) : h.noise(bytes);
+  return Buffer.concat([size, text, file.subarray(8 + length), values]);
 }
 
 async function startHub(folder) {
@@ -166,6 +168,115 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       const ranges = (await hub.log()).map((request) => request.range);
       assert.match(ranges.at(-1), /^bytes=(4194304|8388608)-$/);
     });
+  });
+
+  test("f32 weights are stored as f16 when asked, and a broken download of them goes on", options, async () => {
+    const other = "someone/large-clip";
+    const folder = join(models, other);
+    const golden = join(GOLDEN, "hf-legacy-eos-f32");
+    await mkdir(folder, { recursive: true });
+    await cp(golden, folder, { recursive: true });
+    const weights = join(folder, "model.safetensors");
+    await writeFile(weights, padded(await readFile(weights), 20 << 20, "F32"));
+    const [exact] = await h.nativeAnswer([SCENE], LABELS, ["A photo of a {label}."], folder);
+    const kept = (page) => page.locator(`${hook("kept-model")}[data-model="${other}"]`);
+    await visit("/slow-6000000", async (page) => {
+      await page.locator(hook("keep-f16")).check();
+      await load(page, other);
+      // Its first chunk is stored by then.
+      await page.locator(hook("status")).filter({ hasText: /[5-9]\.\d MB of 10\.\d MB/ }).waitFor();
+      await page.locator(hook("cancel")).click();
+      await h.waitForState(page, "stopped");
+      // What is begun goes on as it began.
+      await page.locator(hook("keep-f16")).uncheck();
+      await page.reload();
+      await ready(page, other);
+      const ranges = (await hub.log()).map((request) => Number(request.range?.match(/^bytes=(\d+)-$/)[1]));
+      const from = ranges.at(-1);
+      assert.ok(from > 8e6 && from < 17.5e6, `twice as far in the file as in the copy: ${from}`);
+      h.assertClose(await answer(page), exact, 1e-3, "in two visits");
+      await page.locator(`${hook("models")} summary`).click();
+      assert.match(await kept(page).innerText(), /10\.\d MB, f16/);
+
+      // Without a network, and with the other choice: it is read as it is stored.
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.reload();
+      await ready(page, other);
+      h.assertClose(await answer(page), exact, 1e-3, "from the storage");
+      await page.locator(`${hook("models")} summary`).click();
+      await kept(page).locator(hook("kept-delete")).click();
+      await kept(page).waitFor({ state: "detached" });
+    });
+    await visit("", async (page) => {
+      await load(page, other);
+      await ready(page, other);
+      await kept(page).waitFor();
+      assert.match(await kept(page).innerText(), /21\.\d MB(?!, f16)/);
+      // Asked for later: what is stored stays.
+      await page.locator(hook("keep-f16")).check();
+      await page.reload();
+      await ready(page, other);
+      assert.equal((await hub.log()).length, 1, "the weights did not come again");
+      await page.locator(`${hook("models")} summary`).click();
+      assert.ok(await page.locator(hook("keep-f16")).isChecked(), "the choice is remembered");
+    });
+  });
+
+  test("weights that the hub's bot has converted are taken, and told of", options, async () => {
+    const other = "someone/pickled";
+    await repository(`${other}@refs-pr-1`);
+    await cp(join(models, `${other}@refs-pr-1`), join(models, other), { recursive: true });
+    await rm(join(models, other, "model.safetensors"));
+    const list = (author) =>
+      writeFile(
+        join(models, `${other}.discussions.json`),
+        JSON.stringify([{ num: 1, author: { name: author }, status: "open", isPullRequest: true, title: "" }]),
+      );
+    await list("somebody");
+    await visit("", async (page) => {
+      await load(page, other);
+      assert.match(await failure(page), /pytorch_model\.bin/);
+    });
+    await list("SFconvertbot");
+    await visit("", async (page) => {
+      await load(page, other);
+      await h.waitReady(page);
+      await page.locator(hook("notice")).filter({ hasText: `${other}@refs/pr/1` }).waitFor();
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "converted");
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.reload();
+      await h.waitReady(page);
+      h.assertClose(await answer(page), (await expected())[0], 1e-3, "offline");
+    });
+  });
+
+  test("one of the published models is recommended for the device, with the reason", options, async () => {
+    const device = (memory, connection) => async (page) => {
+      await page.addInitScript(([memory, connection]) => {
+        Object.defineProperty(navigator, "deviceMemory", { value: memory });
+        Object.defineProperty(navigator, "connection", { value: connection });
+      }, [memory, connection]);
+    };
+    const cases = [
+      [device(8, { saveData: false, effectiveType: "4g" }), "ViT-B/32 at 256 px (DataComp-1B)", /1\.00 GB to download.*CPU/],
+      [device(1.5, undefined), "TinyCLIP ViT-39M/16, text 19M", /\(1\.5 GB\).*CPU/],
+      [device(8, { saveData: true, effectiveType: "4g" }), null, /save data/],
+      [device(0.25, undefined), null, /memory/],
+    ];
+    for (const [prepare, name, reason] of cases) {
+      const opened = await h.openPage(browser, server.url, { prepare });
+      try {
+        await h.waitReady(opened.page);
+        await opened.page.locator(`${hook("models")} summary`).click();
+        const text = await opened.page.locator(hook("recommendation")).innerText();
+        assert.match(text, reason);
+        assert.ok(text.includes(name ?? "the bundled model"), text);
+        const marked = await opened.page.locator(`li:has(${hook("recommended-here")})`).allInnerTexts();
+        assert.deepEqual(marked.map((row) => row.includes(name)), name ? [true] : []);
+      } finally {
+        await opened.close();
+      }
+    }
   });
 
   test("a file that changes under way is noticed", options, async () => {

@@ -3,11 +3,13 @@
     server.py [--port N] --models DIR
 
 Prints its base address and serves until killed. DIR/ORG/NAME/FILE are the files of the
-repository ORG/NAME; DIR/ORG/NAME@refs-pr-1, where it exists, is its revision refs/pr/1.
+repository ORG/NAME; DIR/ORG/NAME@refs-pr-1, where it exists, is its revision refs/pr/1, and
+DIR/ORG/NAME.discussions.json the list of its discussions and pull requests.
 
     GET|HEAD [/BEHAVIOUR]/ORG/NAME/resolve/REVISION/FILE
     GET|HEAD [/BEHAVIOUR]/datasets/ORG/NAME/resolve/REVISION/FILE
     GET|HEAD [/BEHAVIOUR]/api/models/ORG/NAME[/revision/REVISION]
+    GET|HEAD [/BEHAVIOUR]/api/models/ORG/NAME/discussions
     GET      /log      every request so far: method, path, range, status, sent (bytes of body)
     POST     /reset    forgets the log, and what has already been cut, changed or refused
 
@@ -166,6 +168,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if parts[:1] == ["datasets"]:
             parts = parts[1:]  # they lie beside the models
         api = parts[:2] == ["api", "models"]
+        if api and len(parts) == 5 and parts[4] == "discussions":
+            self.folder("/".join(parts[2:4]), "main")
+            known = self.server.models / parts[2] / f"{parts[3]}.discussions.json"
+            discussions = json.loads(known.read_text()) if known.exists() else []
+            answer = {"discussions": discussions, "count": len(discussions), "start": 0}
+            self.send_text(200, json.dumps(answer), "application/json")
+            return
         if api and (len(parts) == 4 or len(parts) == 6 and parts[4] == "revision"):
             repository, revision, name = "/".join(parts[2:4]), parts[5] if len(parts) == 6 else "main", ""
         elif len(parts) >= 5 and parts[2] == "resolve":

@@ -59,6 +59,8 @@ pub struct ClassifyController {
     pub templates: RwSignal<TemplateSelection>,
     /// Whether cosine similarities are shown.
     pub similarity: RwSignal<bool>,
+    /// Whether f32 weights that are downloaded are kept as f16.
+    pub keep_f16: RwSignal<bool>,
     /// Pictures that come with the page.
     pub samples: RwSignal<Vec<Sample>>,
     /// The labels that something trained has taken the place of.
@@ -124,7 +126,9 @@ impl ClassifyController {
             session.worker.source = ModelSource::Place(place);
         }
         let mut similarity = false;
+        let mut keep_f16 = false;
         if !standalone {
+            keep_f16 = storage::load(storage::KEEP_F16).unwrap_or_default();
             session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
             session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
             similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
@@ -137,6 +141,7 @@ impl ClassifyController {
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(similarity),
+            keep_f16: RwSignal::new(keep_f16),
             samples: RwSignal::new(Vec::new()),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
@@ -344,6 +349,7 @@ impl ClassifyController {
                     device,
                     source,
                     hub,
+                    keep_f16: self.keep_f16.get_untracked(),
                     activation,
                     int8,
                     threads,
@@ -770,6 +776,12 @@ impl ClassifyController {
     pub fn choose_int8(self, int8: bool) {
         storage::save(storage::INT8, &int8);
         self.run(|session| session.choose_int8(int8));
+    }
+
+    /// The visitor chose how downloads are kept. What is kept already stays as it is.
+    pub fn choose_keep_f16(self, keep: bool) {
+        storage::save(storage::KEEP_F16, &keep);
+        self.keep_f16.set(keep);
     }
 
     /// Offers all answers as a table.

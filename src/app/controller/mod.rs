@@ -15,10 +15,12 @@
 //! | [`standalone`] | a classifier as a page of its own |
 //! | [`live`], [`camera`] | frames of a video; the camera |
 //! | [`thumbnails`] | small copies of the pictures in sight |
+//! | [`device_profile`] | what the browser tells of the device |
 
 pub mod camera;
 pub mod classify;
 pub mod current_tab;
+pub mod device_profile;
 pub mod download;
 pub mod engine;
 pub mod evaluation;

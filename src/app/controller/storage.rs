@@ -13,6 +13,8 @@ pub const DEVICE: &str = "clip.device";
 pub const FAILED_GPU: &str = "clip.failed-gpu";
 /// Whether the CPU has 8-bit weights.
 pub const INT8: &str = "clip.int8";
+/// Whether f32 weights that are downloaded are kept as f16.
+pub const KEEP_F16: &str = "clip.keep-f16";
 /// How many threads the CPU has, for those who want to choose.
 pub const THREADS: &str = "clip.threads";
 /// The model's place on the network; nothing for the bundled one.

@@ -13,6 +13,7 @@
 //! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`standalone`] | a classifier as a page of its own |
+//! | [`recommendation`] | which published model suits the device |
 //! | [`export`], [`zip`], [`format`] | results as files, files as one, numbers as text |
 
 pub mod evaluation;
@@ -28,6 +29,7 @@ pub mod notice;
 pub mod pictures;
 pub mod question;
 pub mod ranking;
+pub mod recommendation;
 pub mod rejection;
 pub mod restart;
 pub mod sample;

@@ -9,7 +9,7 @@ use super::question::Question;
 use super::ranking::{Ranking, SharedLabels};
 use super::rejection::RejectionSettings;
 use super::worker::{Recovery, Worker, brief};
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, OpenFailure, Request,
 };
@@ -343,7 +343,7 @@ impl Session {
             }
             Event::Ready { model, device } => {
                 let mut commands: Vec<Command> = (model.notes.iter())
-                    .map(|note| Command::Notify(Notice::info(note.clone())))
+                    .map(|note| Command::Notify(Notice::info(i18n::foreign(note))))
                     .collect();
                 self.worker.opened(model, device);
                 if self.rejection.on {
@@ -354,7 +354,9 @@ impl Session {
                 return commands;
             }
             Event::CachedModels { models } => self.worker.kept = models,
-            Event::Remark { text } => return vec![Command::Notify(Notice::info(text))],
+            Event::Remark { text } => {
+                return vec![Command::Notify(Notice::info(i18n::foreign(&text)))];
+            }
             Event::OpenFailed(OpenFailure { error, gpu, .. }) => {
                 return match self.worker.open_failed(error, gpu) {
                     Recovery::Restart(notice) => self.restart(notice),

@@ -6,10 +6,11 @@ use web_sys::KeyboardEvent;
 
 use super::dropping::files;
 use crate::app::controller::classify::ClassifyController;
-use crate::app::domain::format;
+use crate::app::controller::device_profile::device_profile;
 use crate::app::domain::session::Session;
+use crate::app::domain::{format, recommendation};
 use crate::app::i18n::{self, t};
-use crate::catalogue::{Published, Recommended, published, recommended};
+use crate::catalogue::{Published, Recommended, published, recommend, recommended};
 use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSource};
 
 /// Offer of the model that the page's link was made with.
@@ -115,6 +116,8 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                     </button>
                 </p>
             </Show>
+            <DeviceRecommendation classify />
+            <KeepF16 classify />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -143,10 +146,94 @@ fn source_text(session: &Session) -> String {
     }
 }
 
+/// Model for the visitor's device: `None` is the bundled one.
+fn for_this_device(classify: ClassifyController) -> Memo<(Option<&'static Published>, String)> {
+    // On its own: the session changes with every picture.
+    let gpu = Memo::new(move |_| {
+        classify.session.with(|session| {
+            let loaded = session.worker.device.as_ref().map(|device| device.gpu);
+            loaded.or_else(|| session.worker.on_cpu().then_some(false))
+        })
+    });
+    Memo::new(move |_| {
+        let found = recommend(&device_profile(gpu.get()));
+        (found.model, recommendation::reason(found.reason))
+    })
+}
+
+/// Which model suits the visitor's device, and why.
+#[component]
+fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
+    let found = for_this_device(classify);
+    move || {
+        let (model, reason) = found.get();
+        let name = model.map_or(t!("recommended-bundled"), |model| &model.name);
+        let why = match model {
+            Some(model) => t!(
+                "recommendation-facts",
+                merit = i18n::foreign(&model.merit()),
+                bytes = format::bytes(model.bytes),
+                reason = reason
+            ),
+            None => reason,
+        };
+        let place = model.map(Published::place);
+        let used = {
+            let place = place.clone();
+            Memo::new(move |_| {
+                classify
+                    .session
+                    .with(|session| match &session.worker.source {
+                        ModelSource::Bundled => place.is_none(),
+                        ModelSource::Place(used) => place.as_ref() == Some(used),
+                        ModelSource::Files => false,
+                    })
+            })
+        };
+        view! {
+            <div class="for-this-device" data-testid="recommendation">
+                <p class="published-name">
+                    <em>{t!("for-this-device")}</em>
+                    {name}
+                </p>
+                <p class="published-facts">{why}</p>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="load-for-this-device"
+                    aria-label=t!("load-name", name = name)
+                    disabled=move || used.get()
+                    on:click=move |_| classify.open_place(place.clone(), None)
+                >
+                    {move || if used.get() { t!("in-use") } else { t!("load") }}
+                </button>
+            </div>
+        }
+    }
+}
+
+/// Whether the browser keeps f32 weights as f16.
+#[component]
+fn KeepF16(classify: ClassifyController) -> impl IntoView {
+    view! {
+        <label class="tick">
+            <input
+                type="checkbox"
+                data-testid="keep-f16"
+                prop:checked=move || classify.keep_f16.get()
+                on:change=move |event| classify.choose_keep_f16(event_target_checked(&event))
+            />
+            <span>{t!("keep-f16")}</span>
+        </label>
+        <p class="help">{t!("keep-f16-help")}</p>
+    }
+}
+
 /// Published models, one click each.
 #[component]
 fn Catalogue(classify: ClassifyController) -> impl IntoView {
-    let row = move |model: &Published| {
+    let found = for_this_device(classify);
+    let row = move |model: &'static Published| {
         let place = model.place();
         let this = place.clone();
         let in_use = Memo::new(move |_| {
@@ -160,12 +247,20 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()
             .join(" · ");
-        let facts = t!(
-            "published-facts",
-            bytes = format::bytes(model.bytes),
-            parameters = format!("{:.0}", model.parameters as f64 / 1e6),
-            pixels = model.image_size
-        );
+        let facts = move || {
+            let bytes = format::bytes(model.bytes);
+            let kept = model.f16_bytes().filter(|_| classify.keep_f16.get());
+            let bytes = match kept.map(format::bytes) {
+                Some(kept) => t!("bytes-kept-f16", bytes = bytes, kept = kept),
+                None => bytes,
+            };
+            t!(
+                "published-facts",
+                bytes = bytes,
+                parameters = format!("{:.0}", model.parameters as f64 / 1e6),
+                pixels = model.image_size
+            )
+        };
         let source =
             (model.imagenet_top_1).map(|_| t!("imagenet-source", source = model.imagenet_source));
         view! {
@@ -179,6 +274,9 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                             Recommended::BestForItsSize => t!("best-for-its-size"),
                         })
                         .map(|why| view! { <em>{why}</em> })}
+                    <Show when=move || found.with(|(best, _)| *best == Some(model))>
+                        <em data-testid="recommended-here">{t!("recommended-here")}</em>
+                    </Show>
                 </p>
                 <p class="published-facts">
                     <span title=source>{i18n::foreign(&model.merit())}</span>
@@ -203,7 +301,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
         .iter()
         .partition(|model| model.purpose.is_some());
     general.sort_by_key(|model| model.recommended.is_none());
-    let list = move |title: &'static str, models: Vec<&Published>| {
+    let list = move |title: &'static str, models: Vec<&'static Published>| {
         view! {
             <h3>{title}</h3>
             <ul class="published" tabindex="0" aria-label=title>
@@ -322,9 +420,13 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
     let row = move |model: CachedModel| {
         let name = model.model.clone();
         let place = ModelLocation::parse(&name).ok();
+        let bytes = match model.f16 {
+            true => t!("bytes-f16", bytes = format::bytes(model.bytes)),
+            false => format::bytes(model.bytes),
+        };
         let size = match model.complete {
-            true => format::bytes(model.bytes),
-            false => t!("bytes-so-far", bytes = format::bytes(model.bytes)),
+            true => bytes,
+            false => t!("bytes-so-far", bytes = bytes),
         };
         view! {
             <li data-testid="kept-model" data-model=name.clone()>

@@ -57,8 +57,8 @@ enum Command {
     Sort(sort::Sort),
     /// Group the images of a folder by what they show, without labels
     Cluster(cluster::FindClusters),
-    /// List published models with their size and accuracy
-    Models,
+    /// List published models with their size, accuracy and license, and the one for this machine
+    Models(models::Models),
     /// Train a classifier or a model on your own images
     Train(train::Train),
     /// Evaluate few-shot accuracy by number of images, as in figure 6 of the paper
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         Command::Duplicates(arguments) => pollster::block_on(duplicates::run(&arguments)),
         Command::Sort(arguments) => pollster::block_on(sort::run(&arguments)),
         Command::Cluster(arguments) => pollster::block_on(cluster::run(&arguments)),
-        Command::Models => models::run(),
+        Command::Models(arguments) => pollster::block_on(models::run(&arguments)),
         Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),
         Command::Pretrain(arguments) => pollster::block_on(pretrain::run(&arguments)),

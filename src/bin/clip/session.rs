@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, open_device};
-use clip::hub::{self, HubError, ModelFiles, NativeModelFiles};
+use clip::hub::{self, HubError, NativeModelFiles};
 use clip::model::{Activation, Clip, WeightPrecision};
 use clip::preprocess::{DecodedImage, decode};
 
@@ -64,7 +64,12 @@ impl Session {
         if self.int8 && opened.info.gpu {
             tell!("note: --int8 is for the CPU; the GPU uses the original weights");
         }
-        Ok(Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?)
+        let told = bundle.notes.len();
+        let engine = Engine::load(&files, bundle, opened, packing, &mut |_| ()).await?;
+        for note in &engine.model_info().notes[told..] {
+            tell!("note: {note}");
+        }
+        Ok(engine)
     }
 
     /// The same with another model.
@@ -97,18 +102,14 @@ impl Session {
         let files = self.files()?;
         let bundle = hub::open(&files, self.activation()).await?;
         let mut crc = flate2::Crc::new();
-        for weights in &bundle.weights {
-            let mut sink = |chunk: hub::Chunk| {
-                if chunk.offset == 0 {
-                    crc.reset();
-                }
-                crc.update(chunk.bytes);
-                Ok(std::ops::ControlFlow::Continue(()))
-            };
-            if files.stream(weights, &mut sink).await? {
-                break;
+        let mut sink = |chunk: hub::Chunk| {
+            if chunk.offset == 0 {
+                crc.reset();
             }
-        }
+            crc.update(chunk.bytes);
+            Ok(std::ops::ControlFlow::Continue(()))
+        };
+        hub::stream_weights(&files, &bundle, &mut sink).await?;
         Ok(crc.sum())
     }
 
