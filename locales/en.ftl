@@ -555,6 +555,7 @@ index-facts = { $count } images · { $model } · { $bytes }
 delete-index = Delete the index of { $folder } for { $model }
 index-opening = { $name }: opening
 index-complete = { $name }: { $count } images
+no-folder-access = This browser lets a page neither open a folder again nor write into one: on the next visit, choose it again (its index is kept), and download sorted images as a zip.
 indexing-of = { $name }: indexing, { $done } of { $total }{ $left }
 indexing = Indexing
 continue = Continue

@@ -534,6 +534,7 @@ index-facts = { $count } 张图片 · { $model } · { $bytes }
 delete-index = 删除 { $folder } 在 { $model } 下的索引
 index-opening = { $name }：正在打开
 index-complete = { $name }：{ $count } 张图片
+no-folder-access = 这个浏览器不允许网页再次打开文件夹，也不允许写入：下次需重新选择（索引会保留），整理好的图片以 zip 下载。
 indexing-of = { $name }：正在建立索引，{ $done }/{ $total }{ $left }
 indexing = 建立索引
 continue = 继续
