@@ -85,57 +85,59 @@ fn Content(app: App) -> impl IntoView {
         <div class="page">
             <Header app />
             <EngineBar classify />
-            <Tabs tab training />
-            <NoticeList notices />
-            <main
-                id="panel-classify"
-                class="classify"
-                role="tabpanel"
-                aria-labelledby="tab-classify"
-                hidden=move || tab.get() != Tab::Classify
-            >
-                <AddPictures app />
-                <div class="side">
-                    <ActiveModelNote trainer=training />
-                    // A classifier of one's own knows its classes only.
-                    <Show when=move || !own_classes.get()>
-                        <LabelPanel classify />
-                        <TemplatePanel classify />
-                    </Show>
-                    <ModelPanel classify />
-                    <div class="remarks">
-                        <LinkedModel classify />
-                        <Notes classify />
-                        <ModelScopeNote classify />
+            <main>
+                <Tabs tab training />
+                <NoticeList notices />
+                <div
+                    id="panel-classify"
+                    class="classify"
+                    role="tabpanel"
+                    aria-labelledby="tab-classify"
+                    hidden=move || tab.get() != Tab::Classify
+                >
+                    <AddPictures app />
+                    <div class="side">
+                        <ActiveModelNote trainer=training />
+                        // A classifier of one's own knows its classes only.
+                        <Show when=move || !own_classes.get()>
+                            <LabelPanel classify />
+                            <TemplatePanel classify />
+                        </Show>
+                        <ModelPanel classify />
+                        <div class="remarks">
+                            <LinkedModel classify />
+                            <Notes classify />
+                            <ModelScopeNote classify />
+                        </div>
                     </div>
+                    <Answers classify tab />
                 </div>
-                <Answers classify tab />
-            </main>
-            <main
-                id="panel-library"
-                role="tabpanel"
-                aria-labelledby="tab-library"
-                hidden=move || tab.get() != Tab::Library
-            >
-                <Library app />
-            </main>
-            <main
-                id="panel-train"
-                class="train"
-                role="tabpanel"
-                aria-labelledby="tab-train"
-                hidden=move || tab.get() != Tab::Train
-            >
-                <Training trainer=training tab />
-            </main>
-            <main
-                id="panel-evaluate"
-                class="train"
-                role="tabpanel"
-                aria-labelledby="tab-evaluate"
-                hidden=move || tab.get() != Tab::Evaluate
-            >
-                <Evaluation app />
+                <div
+                    id="panel-library"
+                    role="tabpanel"
+                    aria-labelledby="tab-library"
+                    hidden=move || tab.get() != Tab::Library
+                >
+                    <Library app />
+                </div>
+                <div
+                    id="panel-train"
+                    class="train"
+                    role="tabpanel"
+                    aria-labelledby="tab-train"
+                    hidden=move || tab.get() != Tab::Train
+                >
+                    <Training trainer=training tab />
+                </div>
+                <div
+                    id="panel-evaluate"
+                    class="train"
+                    role="tabpanel"
+                    aria-labelledby="tab-evaluate"
+                    hidden=move || tab.get() != Tab::Evaluate
+                >
+                    <Evaluation app />
+                </div>
             </main>
             <footer>
                 <p>
