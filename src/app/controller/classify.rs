@@ -58,7 +58,7 @@ pub struct ClassifyController {
     /// The labels that something trained has taken the place of.
     labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
-    labels_own: RwSignal<bool>,
+    pub labels_own: RwSignal<bool>,
     /// Samples that were added while labels were suggested.
     sample_labels: RwSignal<Vec<Sample>>,
     /// The link that the page was opened with. What it brings is not kept, so that the visitor's

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`header`], [`tabs`], [`notices`], [`undo`] | around the sides of the page |
+//! | [`header`], [`tabs`], [`tour`], [`notices`], [`undo`] | around the sides of the page |
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
 //! | [`live`] | a camera or a video with its answers |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
@@ -27,6 +27,7 @@ pub mod picture_grid;
 pub mod standalone;
 pub mod tabs;
 pub mod templates;
+pub mod tour;
 pub mod training;
 pub mod undo;
 pub mod widgets;
@@ -35,6 +36,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::App;
 use crate::app::domain::tab::Tab;
+use crate::app::domain::tour::TourStep;
 use crate::app::domain::training::session::TrainingSession;
 use crate::app::i18n::t;
 use crate::train::Method;
@@ -50,6 +52,7 @@ use models::{LinkedModel, ModelPanel, ModelScopeNote};
 use notices::{Notes, NoticeList};
 use tabs::Tabs;
 use templates::TemplatePanel;
+use tour::{TourStrip, shown_step};
 use training::{ActiveModelNote, Training};
 use undo::UndoList;
 
@@ -80,13 +83,15 @@ fn Content(app: App) -> impl IntoView {
             Some(Method::Probe | Method::Adapter)
         )
     });
+    let step = shown_step(app);
     view! {
         <DropAnywhere app />
-        <div class="page">
+        <div class="page" data-tour=move || step.get().map(TourStep::name)>
             <Header app />
             <EngineBar classify />
             <main>
                 <Tabs tab training />
+                <TourStrip app shown=step />
                 <NoticeList notices />
                 <div
                     id="panel-classify"
