@@ -15,7 +15,8 @@ function find(...names) {
 
 // ---------------------------------------------------------------- Firefox
 
-const FIREFOX = process.env.FIREFOX || find("firefox", "firefox-esr");
+const MAC = "/Applications/Firefox.app/Contents/MacOS/firefox";
+const FIREFOX = process.env.FIREFOX || find("firefox", "firefox-esr") || (existsSync(MAC) && MAC);
 
 const firefox = {
   name: "Firefox",
