@@ -34,6 +34,17 @@ dark-theme = Dark theme
 toggle-dark-theme = Toggle dark theme
 change-language = Change the language
 
+## Tour of a first visit
+
+tour = Short tour
+tour-step = { $step } of { $of }
+tour-image = Add an image of your own, or pick one of the samples.
+tour-labels = Type what it might show: anything you can put into words. The labels are ranked by how well they fit.
+tour-train = For things that have no name, show examples: the Train tab makes a classifier from a few images per class.
+tour-next = Next
+tour-skip = Skip the tour
+tour-done = Done
+
 ## Device and progress
 
 not-running = Not running
@@ -561,6 +572,7 @@ note = Note: { $note }.
 choose-another-folder = Choose another folder
 search-your-images = Search your own images
 library-help = Choose a folder, or drop one here. Find images by words or by other images, find duplicates, sort by label. Nothing leaves this device.
+no-folder-access = This browser lets a page neither open a folder again nor write into one: on the next visit, choose it again (its index is kept), and download sorted images as a zip.
 reading-folder = Reading the folder: { $count } images
 kept-indexes = Indexes stored in this browser
 kept-indexes-help = Only new and changed images are read.

@@ -31,6 +31,17 @@ dark-theme = 深色主题
 toggle-dark-theme = 切换深色主题
 change-language = 切换语言
 
+## Tour of a first visit
+
+tour = 快速入门
+tour-step = { $step } / { $of }
+tour-image = 添加一张自己的图片，或点选一张示例。
+tour-labels = 输入图中可能有的内容，能用文字描述的都可以，标签会按匹配程度排序。
+tour-train = 难以用文字描述的，就给它看例子：在“训练”页，每类几张图片就能训练自己的分类器。
+tour-next = 下一步
+tour-skip = 跳过
+tour-done = 完成
+
 ## Device and progress
 
 not-running = 没有运行
@@ -150,7 +161,7 @@ results = 结果
 show-cosine = 显示余弦相似度
 say-when-none-fits = 都不合适时提示
 download-results-csv = 下载结果 (CSV)
-download-results-json = 下载结果 (JSON)
+download-results-json = 下载结果，格式为 JSON
 remove-all = 全部移除
 click-a-label = 点击标签，可看它对应图中何处。
 independent-help = 这个模型分别给出每个标签的概率，加起来不等于 100%。
@@ -540,6 +551,7 @@ note = 注意：{ $note }。
 choose-another-folder = 换一个文件夹
 search-your-images = 搜索自己的图片
 library-help = 选择一个文件夹，或拖到这里。可以用文字或图片找图、查找重复、按标签整理。图片不会离开本机。
+no-folder-access = 这个浏览器不允许网页再次打开文件夹，也不允许写入：下次需重新选择（索引会保留），整理好的图片以 zip 下载。
 reading-folder = 正在读取文件夹：{ $count } 张图片
 kept-indexes = 浏览器中保存的索引
 kept-indexes-help = 只读取新增和改动过的图片。

@@ -1,5 +1,6 @@
 """Puts a content security policy into a built page: scripts and workers are the page's own, nothing
-inline but what the build put there, and no plug-ins, frames or forms.
+inline but what the build put there, and no plug-ins, frames or forms. What would make a script of a text
+needs the page's Trusted Types policy, which index.html defines.
 
     csp.py DIR
 
@@ -15,6 +16,9 @@ from pathlib import Path
 # Models and data sets come from wherever the visitor says, so any address over TLS may be asked, and
 # this machine; an address of another kind could not be read from a page over TLS anyway.
 CONNECT = "'self' blob: data: https: http://localhost:* http://127.0.0.1:*"
+
+# Of the page alone: a worker's programs have no such policy, and make nothing of texts.
+TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types default"
 
 
 def policy(hashes: list[str]) -> str:
@@ -44,7 +48,8 @@ def main() -> None:
     hashes = [
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     ]
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(hashes)}" />'
+    content = f"{policy(hashes)}; {TRUSTED_TYPES}"
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{content}" />'
     head = re.search(r'<meta charset="utf-8"\s*/?>', text)
     if not head or "Content-Security-Policy" in text:
         sys.exit(f"error: {page} has no <meta charset> to put the policy after, or has one already")

@@ -470,6 +470,25 @@ mod tests {
     }
 
     #[test]
+    fn the_page_says_the_same_before_the_program_is_there() {
+        let page = include_str!("../../www/index.html");
+        for language in [Language::English, Language::Chinese] {
+            in_language(language, || {
+                let title = format!("<span lang=\"{}\">{}</span>", language.tag(), t!("title"));
+                let promise = format!(
+                    "{}<strong>{}</strong>{}\n",
+                    t!("promise-what"),
+                    t!("promise-local"),
+                    t!("promise-where")
+                );
+                for words in [title, promise] {
+                    assert!(page.contains(&words), "{words}");
+                }
+            });
+        }
+    }
+
+    #[test]
     fn the_languages_have_the_same_keys_and_variables() {
         let english = keys(Language::English);
         let chinese = keys(Language::Chinese);

@@ -36,8 +36,8 @@ fn started() {
 
 /// Says in the place of the page why there is none.
 fn say(why: &str) {
-    if let Some(placeholder) = element("starting") {
-        placeholder.set_text_content(Some(why));
+    if let Some(text) = element("starting-text") {
+        text.set_text_content(Some(why));
     }
 }
 

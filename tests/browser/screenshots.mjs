@@ -174,7 +174,8 @@ async function evaluated(page) {
 
 async function shoot(name, options, act, place = "") {
   if (only && !only.includes(name)) return;
-  const { page, problems, close } = await h.openPage(browser, server.url + place, options);
+  const prepare = (page) => page.addInitScript(() => localStorage.setItem("clip.tour", "shown"));
+  const { page, problems, close } = await h.openPage(browser, server.url + place, { prepare, ...options });
   try {
     await act(page);
     const dismiss = page.locator(h.hook("undo-dismiss"));

@@ -45,9 +45,6 @@ const LONGEST_WITHOUT_FRAME: Duration = Duration::from_millis(250);
 /// exhaust the tab's memory.
 const LARGEST_FILE: f64 = 100e6;
 
-/// The list of sample pictures, relative to the page.
-const SAMPLES: &str = "samples/samples.json";
-
 /// Handle to everything about classification; cheap to copy into components.
 #[derive(Clone, Copy)]
 pub struct ClassifyController {
@@ -61,12 +58,10 @@ pub struct ClassifyController {
     pub similarity: RwSignal<bool>,
     /// Whether f32 weights that are downloaded are kept as f16.
     pub keep_f16: RwSignal<bool>,
-    /// Pictures that come with the page.
-    pub samples: RwSignal<Vec<Sample>>,
     /// The labels that something trained has taken the place of.
     labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
-    labels_own: RwSignal<bool>,
+    pub labels_own: RwSignal<bool>,
     /// Samples that were added while labels were suggested.
     sample_labels: RwSignal<Vec<Sample>>,
     /// The link that the page was opened with. What it brings is not kept, so that the visitor's
@@ -142,7 +137,6 @@ impl ClassifyController {
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(similarity),
             keep_f16: RwSignal::new(keep_f16),
-            samples: RwSignal::new(Vec::new()),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
@@ -168,12 +162,6 @@ impl ClassifyController {
         if !self.standalone {
             // As long as the page.
             let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
-            spawn_local(async move {
-                // Without samples the page is as useful as before: no word about it.
-                if let Some(samples) = fetch_samples().await {
-                    self.samples.set(samples);
-                }
-            });
         }
         Effect::new(move |_| {
             let labels = self.labels.get();
@@ -836,12 +824,6 @@ fn ask_to_keep() {
             let _ = JsFuture::from(asked).await;
         });
     }
-}
-
-async fn fetch_samples() -> Option<Vec<Sample>> {
-    let blob = fetch(SAMPLES).await.ok()?;
-    let text = JsFuture::from(blob.text()).await.ok()?.as_string()?;
-    serde_json::from_str(&text).ok()
 }
 
 /// Text in which a browser says which version of what it is.

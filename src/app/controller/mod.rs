@@ -8,7 +8,7 @@
 //! | [`notices`], [`undo`] | notices on the page; offers to undo a deletion |
 //! | [`classify`], [`training`], [`library`], [`evaluation`] | the sides of the page |
 //! | [`current_tab`], [`tab_lock`] | the tab in sight; the lock between browser tabs |
-//! | [`language`] | language of the page |
+//! | [`language`], [`tour`] | language of the page; tour of a first visit |
 //! | [`storage`], [`files`], [`download`] | settings, files in memory, files for the visitor |
 //! | [`shards`] | data sets at an address |
 //! | [`folders`] | folders of the disk, where the browser gives access to them |
@@ -35,6 +35,7 @@ pub mod standalone;
 pub mod storage;
 pub mod tab_lock;
 pub mod thumbnails;
+pub mod tour;
 pub mod training;
 pub mod undo;
 
@@ -51,6 +52,7 @@ use library::LibraryController;
 use live::LiveController;
 use notices::Notices;
 use standalone::OpenedClassifier;
+use tour::Tour;
 use training::TrainingController;
 use undo::UndoOffers;
 
@@ -67,6 +69,7 @@ pub struct App {
     pub evaluation: EvaluationController,
     pub live: LiveController,
     pub tab: CurrentTab,
+    pub tour: Tour,
 }
 
 impl App {
@@ -82,6 +85,8 @@ impl App {
             Some(_) => CurrentTab::only(Tab::Classify),
             None => CurrentTab::new(),
         };
+        // Before anything is stored.
+        let tour = Tour::new(standalone.is_some());
         let engine = EngineHandle::new();
         let notices = Notices::new();
         let undo = UndoOffers::new();
@@ -98,6 +103,7 @@ impl App {
             evaluation: EvaluationController::new(engine, notices, training),
             live: LiveController::new(engine, classify, training),
             tab,
+            tour,
         }
     }
 
@@ -105,6 +111,7 @@ impl App {
     pub fn start(self) {
         self.engine.listen(move |heard| self.hear(heard));
         self.classify.start();
+        self.tour.start(self.classify, self.tab);
         if !self.classify.standalone {
             self.training.start(self.tab);
             self.library.start(self.tab);

@@ -29,9 +29,22 @@ pub const REJECTION: &str = "clip.reject";
 pub const LANGUAGE: &str = "clip.language";
 /// `"light"` or `"dark"`, without quotes: the page's head reads it before the first paint.
 pub const THEME: &str = "clip.theme";
+/// That the tour of a first visit was shown.
+pub const TOUR: &str = "clip.tour";
+/// What the names above begin with.
+const PREFIX: &str = "clip.";
 
 fn storage() -> Option<web_sys::Storage> {
     web_sys::window()?.local_storage().ok()?
+}
+
+/// Whether this is a visitor's first time here: something can be kept, and nothing is.
+pub fn first_visit() -> bool {
+    storage().is_some_and(|storage| {
+        let count = storage.length().unwrap_or_default();
+        let mut keys = (0..count).filter_map(|place| storage.key(place).ok()?);
+        !keys.any(|key| key.starts_with(PREFIX))
+    })
 }
 
 /// What was kept under a key, if it is still understood.

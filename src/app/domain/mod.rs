@@ -10,7 +10,7 @@
 //! | [`grid`] | which of the pictures are on the page |
 //! | [`rejection`] | when to say that no label fits |
 //! | [`question`] | labels, templates and their prompts |
-//! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`notice`] | smaller parts of the state |
+//! | [`labels`], [`templates`], [`link`], [`sample`], [`tab`], [`tour`], [`notice`] | smaller parts of the state |
 //! | [`training`], [`library`], [`evaluation`] | the other sides of the page |
 //! | [`standalone`] | a classifier as a page of its own |
 //! | [`recommendation`] | which published model suits the device |
@@ -37,6 +37,7 @@ pub mod session;
 pub mod standalone;
 pub mod tab;
 pub mod templates;
+pub mod tour;
 pub mod training;
 pub mod worker;
 pub mod zip;

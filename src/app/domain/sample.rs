@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 use crate::app::i18n::Language;
 
+/// The list of the pictures that come with the page.
+const LIST: &str = include_str!("../../../assets/samples/samples.json");
+
 /// A picture that comes with the page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Sample {
@@ -28,6 +31,11 @@ pub struct Chinese {
 }
 
 impl Sample {
+    /// The pictures that come with the page.
+    pub fn all() -> Vec<Self> {
+        serde_json::from_str(LIST).unwrap_or_default()
+    }
+
     /// What it shows, in a language.
     pub fn alt(&self, language: Language) -> &str {
         match (&self.zh, language) {

@@ -110,18 +110,20 @@ impl StandaloneClassifier {
             .collect()
     }
 
-    /// This page's `index.html` for that of the classifier: with its title, and the tag that names
-    /// [`FILE`]; `None` if the text is not such a page.
+    /// This page's `index.html` for that of the classifier: with its title, with the tag that names
+    /// [`FILE`], and without this page's head; `None` if the text is not such a page.
     pub fn index(&self, of_this_page: &str) -> Option<String> {
         let (before, rest) = of_this_page.split_once("<title>")?;
         let (_, rest) = rest.split_once("</title>")?;
         let (between, rest) = rest.split_once("name=\"description\"")?;
         let (to_content, rest) = rest.split_once("content=\"")?;
-        let (_, after) = rest.split_once('"')?;
+        let (_, rest) = rest.split_once('"')?;
+        let (to_head, rest) = rest.split_once("<!-- The head of the page")?;
+        let (_, after) = rest.split_once("<!-- The end of the head -->")?;
         let (title, description) = (escaped(&self.title), escaped(&self.description()));
         Some(format!(
             "{before}<meta name=\"{TAG}\" content=\"{FILE}\" />\n    <title>{title}</title>{between}\
-             name=\"description\"{to_content}content=\"{description}\"{after}"
+             name=\"description\"{to_content}content=\"{description}\"{to_head}{after}"
         ))
     }
 
@@ -312,14 +314,14 @@ mod tests {
         assert!(
             own.contains("content=\"Add an image and see which of these it shows: cat, dog.\"")
         );
-        assert!(!own.contains("CLIP in your browser"));
+        assert!(!own.contains("CLIP in your browser") && own.contains("id=\"starting-text\""));
         // Everything else is as it was: the content security policy has hashes of the scripts.
         let scripts = |page: &str| {
-            page.split("<script>")
-                .skip(1)
-                .map(str::to_owned)
+            (page.split("<script>").skip(1))
+                .filter_map(|rest| Some(rest.split_once("</script>")?.0.to_owned()))
                 .collect::<Vec<_>>()
         };
+        assert!(scripts(page).len() > 3);
         assert_eq!(scripts(&own), scripts(page));
         assert_eq!(classifier().index("<html>"), None);
 

@@ -105,7 +105,7 @@ pub fn AddPictures(app: App) -> impl IntoView {
                 </Show>
             </div>
             {move || source.get().map(|source| view! { <LiveCard app source close /> })}
-            <Samples classify empty />
+            {(!classify.standalone).then(|| view! { <Samples classify empty /> })}
         </section>
     }
 }
@@ -133,22 +133,12 @@ fn Samples(classify: ClassifyController, empty: Memo<bool>) -> impl IntoView {
         }
     };
     view! {
-        <Show when=move || classify.samples.with(|samples| !samples.is_empty())>
-            <div class="samples">
-                <h3>
-                    {move || {
-                        if empty.get() { t!("try-a-sample") } else { t!("samples") }
-                    }}
-                </h3>
-                <ul aria-label=t!("sample-images")>
-                    <For
-                        each=move || classify.samples.get()
-                        key=|sample| sample.file.clone()
-                        children=tile
-                    />
-                </ul>
-            </div>
-        </Show>
+        <div class="samples">
+            <h3>{move || { if empty.get() { t!("try-a-sample") } else { t!("samples") } }}</h3>
+            <ul aria-label=t!("sample-images")>
+                {Sample::all().into_iter().map(tile).collect_view()}
+            </ul>
+        </div>
     }
 }
 

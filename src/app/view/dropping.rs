@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use js_sys::{Array, Promise, Reflect};
 use leptos::{ev, prelude::*, task::spawn_local};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     DataTransfer, Element, File, FileList, FileSystemDirectoryEntry, FileSystemEntry,
@@ -18,6 +18,14 @@ use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::ClassId;
 use crate::app::i18n::t;
 use crate::library::is_image_name;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Files that were dropped before this program ran. The page's head has kept them, and leaves
+    /// drops to the program from now on.
+    #[wasm_bindgen(catch, js_name = takeEarlyDrop)]
+    fn take_early_drop() -> Result<Array, JsValue>;
+}
 
 /// What the file dialog offers.
 pub const ACCEPT: &str = "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/avif,image/heic,image/heif,image/tiff";
@@ -142,22 +150,19 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
             return;
         }
         event.prevent_default();
-        match app.tab.get_untracked() {
-            Tab::Classify => add_pictures(app, files),
-            Tab::Library => app.library.search_with(files),
-            Tab::Evaluate => {
-                let named = |file: File| (file.name(), Some(file));
-                app.evaluation.open(files.into_iter().map(named).collect());
-            }
-            Tab::Train => spawn_local(async move {
-                let class = class_in_focus();
-                let named = |file: File| (file.name(), Some(file));
-                app.training
-                    .add_data(files.into_iter().map(named).collect(), class)
-                    .await;
-            }),
-        }
+        take_loose(app, files);
     });
+    // Only now, when drops have somewhere to go.
+    let early = take_early_drop().unwrap_or_default();
+    let early: Vec<File> = early
+        .iter()
+        .filter_map(|file| file.dyn_into().ok())
+        .collect();
+    if app.tab.get_untracked() == Tab::Library && early.iter().any(is_image) {
+        app.library.open_folder(named(early));
+    } else if !early.is_empty() {
+        take_loose(app, early);
+    }
     on_cleanup(move || {
         over.remove();
         leave.remove();
@@ -199,11 +204,15 @@ async fn with_folders(
 ) -> Vec<(String, Option<File>)> {
     match folders {
         Some(folders) => walk_entries(folders).await,
-        None => files
-            .into_iter()
-            .map(|file| (file.name(), Some(file)))
-            .collect(),
+        None => named(files),
     }
+}
+
+/// Files with their names in place of paths.
+fn named(files: Vec<File>) -> Vec<(String, Option<File>)> {
+    (files.into_iter())
+        .map(|file| (file.name(), Some(file)))
+        .collect()
 }
 
 /// Attribute of a class card that says which class it is.
@@ -234,6 +243,18 @@ pub fn with_paths(files: Vec<File>) -> Vec<(String, Option<File>)> {
             (path, Some(file))
         })
         .collect()
+}
+
+/// Takes files that came without a place on the page: to the tab in sight.
+fn take_loose(app: App, files: Vec<File>) {
+    match app.tab.get_untracked() {
+        Tab::Classify => add_dropped(app, files),
+        Tab::Library => app.library.search_with(files),
+        Tab::Evaluate => app.evaluation.open(named(files)),
+        Tab::Train => spawn_local(async move {
+            app.training.add_data(named(files), class_in_focus()).await;
+        }),
+    }
 }
 
 /// Takes what was dropped: pictures, a video, or a model.

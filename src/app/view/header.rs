@@ -353,7 +353,7 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
                     </Show>
                     <Show when=move || on_cpu.get() && !classify.standalone>
                         <label
-                            class="device"
+                            class="device int8"
                             title=t!("int8-help")
                         >
                             <input

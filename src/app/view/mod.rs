@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`header`], [`tabs`], [`notices`], [`undo`] | around the sides of the page |
+//! | [`header`], [`tabs`], [`tour`], [`notices`], [`undo`] | around the sides of the page |
 //! | [`dropping`], [`add_pictures`] | files: dropped, pasted, picked |
 //! | [`live`] | a camera or a video with its answers |
 //! | [`labels`], [`templates`], [`models`] | what to classify with |
@@ -27,6 +27,7 @@ pub mod picture_grid;
 pub mod standalone;
 pub mod tabs;
 pub mod templates;
+pub mod tour;
 pub mod training;
 pub mod undo;
 pub mod widgets;
@@ -35,6 +36,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::App;
 use crate::app::domain::tab::Tab;
+use crate::app::domain::tour::TourStep;
 use crate::app::domain::training::session::TrainingSession;
 use crate::app::i18n::t;
 use crate::train::Method;
@@ -50,6 +52,7 @@ use models::{LinkedModel, ModelPanel, ModelScopeNote};
 use notices::{Notes, NoticeList};
 use tabs::Tabs;
 use templates::TemplatePanel;
+use tour::{TourStrip, shown_step};
 use training::{ActiveModelNote, Training};
 use undo::UndoList;
 
@@ -80,62 +83,66 @@ fn Content(app: App) -> impl IntoView {
             Some(Method::Probe | Method::Adapter)
         )
     });
+    let step = shown_step(app);
     view! {
         <DropAnywhere app />
-        <div class="page">
+        <div class="page" data-tour=move || step.get().map(TourStep::name)>
             <Header app />
             <EngineBar classify />
-            <Tabs tab training />
-            <NoticeList notices />
-            <main
-                id="panel-classify"
-                class="classify"
-                role="tabpanel"
-                aria-labelledby="tab-classify"
-                hidden=move || tab.get() != Tab::Classify
-            >
-                <AddPictures app />
-                <div class="side">
-                    <ActiveModelNote trainer=training />
-                    // A classifier of one's own knows its classes only.
-                    <Show when=move || !own_classes.get()>
-                        <LabelPanel classify />
-                        <TemplatePanel classify />
-                    </Show>
-                    <ModelPanel classify />
-                    <div class="remarks">
-                        <LinkedModel classify />
-                        <Notes classify />
-                        <ModelScopeNote classify />
+            <main>
+                <Tabs tab training />
+                <TourStrip app shown=step />
+                <NoticeList notices />
+                <div
+                    id="panel-classify"
+                    class="classify"
+                    role="tabpanel"
+                    aria-labelledby="tab-classify"
+                    hidden=move || tab.get() != Tab::Classify
+                >
+                    <AddPictures app />
+                    <div class="side">
+                        <ActiveModelNote trainer=training />
+                        // A classifier of one's own knows its classes only.
+                        <Show when=move || !own_classes.get()>
+                            <LabelPanel classify />
+                            <TemplatePanel classify />
+                        </Show>
+                        <ModelPanel classify />
+                        <div class="remarks">
+                            <LinkedModel classify />
+                            <Notes classify />
+                            <ModelScopeNote classify />
+                        </div>
                     </div>
+                    <Answers classify tab />
                 </div>
-                <Answers classify tab />
-            </main>
-            <main
-                id="panel-library"
-                role="tabpanel"
-                aria-labelledby="tab-library"
-                hidden=move || tab.get() != Tab::Library
-            >
-                <Library app />
-            </main>
-            <main
-                id="panel-train"
-                class="train"
-                role="tabpanel"
-                aria-labelledby="tab-train"
-                hidden=move || tab.get() != Tab::Train
-            >
-                <Training trainer=training tab />
-            </main>
-            <main
-                id="panel-evaluate"
-                class="train"
-                role="tabpanel"
-                aria-labelledby="tab-evaluate"
-                hidden=move || tab.get() != Tab::Evaluate
-            >
-                <Evaluation app />
+                <div
+                    id="panel-library"
+                    role="tabpanel"
+                    aria-labelledby="tab-library"
+                    hidden=move || tab.get() != Tab::Library
+                >
+                    <Library app />
+                </div>
+                <div
+                    id="panel-train"
+                    class="train"
+                    role="tabpanel"
+                    aria-labelledby="tab-train"
+                    hidden=move || tab.get() != Tab::Train
+                >
+                    <Training trainer=training tab />
+                </div>
+                <div
+                    id="panel-evaluate"
+                    class="train"
+                    role="tabpanel"
+                    aria-labelledby="tab-evaluate"
+                    hidden=move || tab.get() != Tab::Evaluate
+                >
+                    <Evaluation app />
+                </div>
             </main>
             <footer>
                 <p>

@@ -159,7 +159,11 @@ fn table(caption: &str, heads: &[&str], rows: Vec<Vec<Cell>>) -> String {
     let heads: Vec<String> = (heads.iter().zip(numeric))
         .map(|(head, numeric)| {
             let class = if numeric { " class=\"n\"" } else { "" };
-            format!("<th scope=\"col\"{class}>{head}</th>")
+            match head.is_empty() {
+                // A head without words heads nothing.
+                true => "<td></td>".to_owned(),
+                false => format!("<th scope=\"col\"{class}>{head}</th>"),
+            }
         })
         .collect();
     let rows: Vec<String> = (rows.into_iter())

@@ -113,21 +113,19 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
     let known = Memo::new(move |_| session.with(|s| s.pictures.len()));
     let name =
         move |class: usize| names.with(|names| names.get(class).cloned().unwrap_or_default());
-    let title = move || match cell.get() {
-        None => String::new(),
-        Some((truth, answer)) if truth == answer => {
-            let images = t!("images", count = paths.with(Vec::len));
+    let title = move || {
+        let (truth, answer) = cell.get()?;
+        let images = t!("images", count = paths.with(Vec::len));
+        Some(if truth == answer {
             t!("named-right", class = name(truth), images = images)
-        }
-        Some((truth, answer)) => {
-            let images = t!("images", count = paths.with(Vec::len));
+        } else {
             t!(
                 "named-as",
                 truth = name(truth),
                 answer = name(answer),
                 images = images
             )
-        }
+        })
     };
     let choose = move |truth: Option<usize>, answer: Option<usize>| {
         let (before_truth, before_answer) = cell.get_untracked().unwrap_or_default();
@@ -195,7 +193,7 @@ fn Cell(evaluation: EvaluationController, revision: Memo<u32>) -> impl IntoView 
             </label>
         </div>
         <div aria-live="polite" data-testid="cell-title">
-            <h3>{title}</h3>
+            {move || title().map(|title| view! { <h3>{title}</h3> })}
         </div>
         <ul class="cell-images">{pictures}</ul>
         <Show when=move || { paths.with(Vec::len) > shown.get() }>

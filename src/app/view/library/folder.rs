@@ -26,6 +26,14 @@ pub fn ChooseFolder(library: LibraryController, open: Memo<bool>) -> impl IntoVi
                 <p class="help">
                     {t!("library-help")}
                 </p>
+                {(!folders::supported())
+                    .then(|| {
+                        view! {
+                            <p class="help" data-testid="no-folder-access">
+                                {t!("no-folder-access")}
+                            </p>
+                        }
+                    })}
             </Show>
             <Show when=move || open.get()>
                 <IndexStatus library />
