@@ -561,8 +561,9 @@ pub enum Event {
         /// Labels by probability, for each picture.
         rankings: Rankings,
     },
-    /// How well the labels fit some pictures: their share among everyday words, 0 to 1. Only of
-    /// models whose labels compete.
+    /// How well the labels fit some pictures, 0 to 1: their share among everyday words, only of models
+    /// whose labels compete; of a trained head in use the share of its training images that are no
+    /// nearer to a class.
     Fits {
         /// Counter from [`Request::Classify`].
         question: u32,
@@ -1006,6 +1007,16 @@ pub enum Export {
     OpenClip,
 }
 
+    /// Whether it can tell how well images fit its classes; only a probe or an adapter may.
+    pub tells_fit: bool,
+}
+
+impl Trained {
+    /// Format that is small beside the model, if it has one.
+    pub fn compact_export(&self) -> Option<Export> {
+        let compact = |export: &Export| matches!(export, Export::Head | Export::Lora);
+        self.exports.iter().copied().find(compact)
+    }
 /// Stage of loading a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadStage {

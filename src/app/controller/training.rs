@@ -28,7 +28,9 @@ use crate::app::domain::training::session::{Command, LockState, TrainingSession}
 use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::{self, t};
 use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
-use crate::engine::messages::{Event, Request, SampleId, TrainingEvent, TrainingRequest};
+use crate::engine::messages::{
+    Event, Export, Request, SampleId, Trained, TrainingEvent, TrainingRequest,
+};
 
 /// A data set to try with, relative to the page.
 pub(super) const SAMPLE_DATA: &str = "samples/training.zip";
@@ -236,6 +238,7 @@ impl TrainingController {
             .unwrap_or_default();
         self.execute(commands, bytes, files);
         if let Some((trained, encode_again)) = in_use {
+            self.head_in_use(trained.as_ref());
             match trained.filter(|trained| !trained.classes.is_empty()) {
                 Some(trained) => self.classify.lend_labels(trained.classes),
                 None => self.classify.return_labels(),
@@ -243,6 +246,16 @@ impl TrainingController {
             self.classify
                 .run(|session| session.reclassify(encode_again));
         }
+    }
+
+    /// Tells what classifies whether it is a trained head.
+    fn head_in_use(self, trained: Option<&Trained>) {
+        let head = trained.filter(|trained| trained.exports.contains(&Export::Head));
+        let tells_fit = head.map(|head| head.tells_fit);
+        self.classify.run(|session| {
+            session.head_tells_fit = tells_fit;
+            Vec::new()
+        });
     }
 
     fn execute(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
@@ -635,6 +648,7 @@ impl TrainingController {
     /// A fresh worker starts.
     pub fn disconnected(self) {
         self.session.update(TrainingSession::disconnected);
+        self.head_in_use(None);
     }
 
     /// The worker died; `gpu`: since the GPU was lost.
@@ -650,6 +664,7 @@ impl TrainingController {
     /// Another model is chosen: what was trained with this one is not in use.
     pub fn forget_trained(self) {
         self.session.update(|training| training.use_trained = false);
+        self.head_in_use(None);
         self.classify.return_labels();
     }
 }

@@ -102,6 +102,7 @@ impl TrainedArtifact {
             method: info.method,
             model: info.model,
             classes: info.classes,
+            tells_fit: matches!(self, Self::Head(head) if head.class_fit.is_some()),
             exports: match self {
                 Self::Head(_) => vec![Export::Head],
                 Self::Lora { .. } => [Export::Lora].into_iter().chain(whole).collect(),

@@ -858,6 +858,7 @@ mod tests {
             "those whose files were kept"
         );
         assert_eq!(fresh.interrupted, Some(broken_off()));
+            tells_fit: false,
         assert_eq!(fresh.resume(), [Command::Send(TrainingRequest::Resume)]);
         assert_eq!(fresh.run, Run::Running);
         assert_eq!(fresh.interrupted, None);
