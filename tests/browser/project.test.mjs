@@ -128,7 +128,7 @@ describe("projects", { timeout: 12 * SLOW }, () => {
       [text('"version": 9'), "could not be read"],
     ]) {
       await choose(page, broken);
-      await notice(page, words).first().waitFor();
+      await page.locator(hook("error")).filter({ hasText: words }).first().waitFor();
       assert.deepEqual(await mine(), before);
     }
     await choose(page, project);

@@ -65,6 +65,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
         };
         t!("training-amount", count = amount.train, held = held)
     };
+    let unready = move || waiting.get() > 0 || training.with(|t| t.exporting);
     let add_class = move |_| {
         let id = training.try_update(|t| t.edit(|project| project.new_class()));
         if let Some(id) = id {
@@ -84,7 +85,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                             class="quiet"
                             data-testid="save-project"
                             title=t!("save-project-help")
-                            disabled=move || waiting.get() > 0 || training.with(|t| t.exporting)
+                            disabled=unready
                             on:click=move |_| trainer.save_project()
                         >
                             {t!("save-project")}
