@@ -101,8 +101,8 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                     </div>
                 </Show>
             </div>
-            <ImportData trainer empty />
             <ProjectForOtherModel trainer />
+            <ImportData trainer empty />
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
                     0 => String::new(),
