@@ -82,9 +82,9 @@ def measure(clip, cache, folder):
                 tried += own[count:]
             random.Random(2).shuffle(tried)
             tried = tried[:IMAGES]
-            with open(folder / "train.csv", "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([("file", "label"), *learnt])
-            run("train", "--method", "probe", "--held-out", "0", "--data", folder / "train.csv", "--out", folder / "head")
+            with tempfile.TemporaryDirectory(dir=folder) as data:
+                link(Path(data), learnt)
+                run("train", "--method", "probe", "--held-out", "0", "--data", data, "--out", folder / "head")
             head = load_file(folder / "head/head.safetensors")
             scores = all_scores(head, of([path for path, _ in learnt]), [known.index(label) for _, label in learnt])
             fit = lambda x: np.interp(scores["nearest mean"](x), head["fit_quantiles"], np.linspace(0, 1, len(head["fit_quantiles"])))
@@ -104,6 +104,15 @@ def measure(clip, cache, folder):
                         kept = [(fit(side) >= DEFAULT).mean() for side in (right, wrong)]
                         rows.append((f"{len(known)} of {table.split('/')[1]}, {len(learnt)} images", name, *figures, *kept))
     report(found, rows)
+
+
+def link(data, images):
+    """A data set of links to images, with a table."""
+    rows = [(f"{number}{Path(path).suffix}", path, label) for number, (path, label) in enumerate(images)]
+    for name, path, _ in rows:
+        (data / name).symlink_to(path)
+    with open(data / "labels.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("file", "label"), *((name, label) for name, _, label in rows)])
 
 
 def all_scores(head, x, labels):
