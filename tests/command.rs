@@ -1230,6 +1230,83 @@ fn images_that_no_label_fits_are_rejected() {
     assert!(error.contains("no number from 0 to 1"), "{error}");
 }
 
+#[test]
+fn a_head_tells_when_none_of_its_classes_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data, &["cat", "pizza"], 10);
+    // As the page saves it: names and parts of its own, and the trained head beside the folders.
+    let image = |class: &str, index: usize| {
+        serde_json::json!({"file": format!("{class}/{index}.png"), "class": format!("{class}/s"),
+            "split": if index < 8 { "train" } else { "test" }})
+    };
+    let images = ["cat", "pizza"].map(|class| (0..10).map(move |index| image(class, index)));
+    let project = serde_json::json!({"format": "clip-project", "version": 1, "name": "food",
+        "classes": ["pizza/s", "cat/s"], "images": images.into_iter().flatten().collect::<Vec<_>>()});
+    std::fs::write(data.join("project.json"), project.to_string()).unwrap();
+    std::fs::write(data.join("probe.safetensors"), b"an older head").unwrap();
+    let out = folder.path().join("out").display().to_string();
+    let data = data.display().to_string();
+    let output = train(&["--method", "probe", "--data", &data, "--out", &out]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report = std::fs::read(Path::new(&out).join("report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(
+        (&report["data"]["train"], &report["data"]["held_out"]),
+        (&16.into(), &4.into())
+    );
+    assert_eq!(report["data"]["classes"][1]["name"], "pizza/s");
+
+    let head = Path::new(&out).join("head.safetensors");
+    let [pizza, other] = [
+        "tests/fixtures/drawings/pizza.png",
+        "assets/samples/coffee.jpg",
+    ]
+    .map(file);
+    let ask = |head: &Path, more: &[&str]| {
+        let head = head.display().to_string();
+        let arguments = [
+            "classify", "--device", "cpu", "--head", &head, "--images", &pizza, &other,
+        ];
+        clip(&[&arguments, more].concat())
+    };
+    let found: Value = serde_json::from_slice(&ask(&head, &["--reject", "--json"]).stdout).unwrap();
+    let [kept, rejected] = [0, 1].map(|index| &found["images"][index]);
+    assert_eq!(
+        (&kept["rejected"], &rejected["rejected"]),
+        (&false.into(), &true.into()),
+        "{found}"
+    );
+    assert!(kept["fit"].as_f64().unwrap() >= 0.05 && rejected["fit"] == 0.0);
+    let text = String::from_utf8(ask(&head, &["--reject"]).stdout).unwrap();
+    assert_eq!(
+        text.matches("none of these fits well (0 %); closest: ")
+            .count(),
+        1,
+        "{text}"
+    );
+    let text = String::from_utf8(ask(&head, &[]).stdout).unwrap();
+    assert!(!text.contains("none of these"), "{text}");
+
+    // A head without the means, as they were before.
+    let few = folder.path().join("few");
+    pictures(&few, &["cat", "pizza"], 2);
+    let (few, out) = (
+        few.display().to_string(),
+        folder.path().join("old").display().to_string(),
+    );
+    assert!(
+        train(&["--method", "probe", "--data", &few, "--out", &out])
+            .status
+            .success()
+    );
+    let old = Path::new(&out).join("head.safetensors");
+    assert!(ask(&old, &[]).status.success());
+    let refused = common::failure(ask(&old, &["--reject"]));
+    assert!(refused.contains("Train it again"), "{refused}");
+}
+
 /// Two drawings on white, far from each other: each label's place is in its own.
 #[test]
 fn labels_are_located() {

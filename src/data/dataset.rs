@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::listing::{Found, Listing, unusable};
 use super::names::{clean_path, folded, is_absolute};
+use super::project::{PROJECT_FILE, ProjectImages, find_project};
 use super::subset::Subset;
 use super::table::{self, Row, Table};
 use super::{DataError, DataFiles, LeftOut, Problem, is_image_name};
@@ -55,7 +56,7 @@ struct Labelled {
 
 impl Dataset {
     /// Indexes the files without reading pictures. `table` names the table to use; by
-    /// default one at the top, else each folder is a class. Tables or folders named `train`
+    /// default a project of the page or a table at the top, else each folder is a class. Tables or folders named `train`
     /// and `test` or `val` are the data set's own held-out parts.
     pub async fn open(files: &impl DataFiles, table: Option<&str>) -> Result<Self, DataError> {
         let listing = Listing::new(files.paths());
@@ -71,7 +72,12 @@ impl Dataset {
                 let table = read_table(files, &listing, path).await?;
                 dataset.add_table(&listing, path, table, None, &mut examples);
             }
-            None => dataset.add_files(files, &listing, &mut examples).await?,
+            None => match find_project(files, &listing).await? {
+                Some((folder, project)) => {
+                    dataset.add_project(&listing, &folder, project, &mut examples);
+                }
+                None => dataset.add_files(files, &listing, &mut examples).await?,
+            },
         }
         dataset.number(examples);
         match dataset.examples.is_empty() {
@@ -287,6 +293,40 @@ impl Dataset {
                 ),
             });
         }
+    }
+
+    /// Images of a project of the page, with its classes and parts.
+    fn add_project(
+        &mut self,
+        listing: &Listing,
+        folder: &str,
+        project: ProjectImages,
+        examples: &mut Vec<Labelled>,
+    ) {
+        self.classes.extend(project.classes);
+        let mut table = Table::default();
+        for image in project.images {
+            if let Found::Nowhere(_) = listing.find(folder, &image.file) {
+                let why = format!("{PROJECT_FILE} names it, but it does not exist");
+                let path = image.file;
+                self.problems.push(Problem::Ignored { path, why });
+                continue;
+            }
+            let mut captions: Vec<Option<String>> = image.captions.into_iter().map(Some).collect();
+            if captions.is_empty() {
+                captions.push(None);
+            }
+            table.rows.extend(captions.into_iter().map(|caption| Row {
+                // None: that all are there is known.
+                line: 0,
+                image: image.file.clone(),
+                caption,
+                class: image.class.clone(),
+                subset: Some(image.split.name().into()),
+            }));
+        }
+        let path = format!("{folder}{PROJECT_FILE}");
+        self.add_table(listing, &path, table, None, examples);
     }
 
     /// Each folder in `around`, an inner path that is empty or ends with `/`, is a class.
@@ -732,6 +772,53 @@ mod tests {
             "dog/cat.png is a duplicate of animals/black_cat/2.png in another"
         ));
         assert!(named("unicorn"));
+    }
+
+    #[test]
+    fn a_project_says_what_its_images_show_and_which_are_held_out() {
+        let project = r#"{"format": "clip-project", "version": 1, "name": "pets",
+            "classes": ["dog", "a/b", "unicorn"], "settings": {"epochs": 3}, "images": [
+            {"file": "dog/1.png", "class": "dog", "split": "train", "draw": 4},
+            {"file": "dog/2.png", "class": "dog", "split": "test", "draw": 1},
+            {"file": "a_b/1.png", "class": "a/b", "captions": ["an a", "a b"]},
+            {"file": "a_b/gone.png", "class": "a/b"}]}"#;
+        let files = |project: &str| {
+            memory(&[
+                ("pets/project.json", project.into()),
+                ("pets/head.safetensors", b"weights".to_vec()),
+                ("pets/dog/1.png", png(1)),
+                ("pets/dog/2.png", png(2)),
+                ("pets/dog/3.png", png(3)),
+                ("pets/a_b/1.png", png(4)),
+            ])
+        };
+        let (dataset, _) = open(&files(project)).unwrap();
+        assert_eq!(dataset.classes, ["a/b", "dog", "unicorn"]);
+        let pictures = ["pets/dog/1.png", "pets/dog/2.png", "pets/a_b/1.png"];
+        assert_eq!(dataset.pictures, pictures);
+        assert_eq!(dataset.held_out, [false, true, false]);
+        let captions: Vec<_> = (dataset.examples.iter())
+            .filter_map(|example| example.caption.as_deref())
+            .collect();
+        assert_eq!(captions, ["an a", "a b"]);
+        let problems: Vec<String> = dataset.problems.iter().map(Problem::to_string).collect();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("a_b/gone.png") && problems[0].contains("project.json"));
+        assert!(problems[1].contains("unicorn"));
+        // Of another program: the folders say it.
+        let (dataset, _) = open(&files(r#"{"format": "other"}"#)).unwrap();
+        assert_eq!(dataset.classes, ["a b", "dog"]);
+        assert_eq!(dataset.pictures.len(), 4);
+        for (broken, why) in [
+            (&project[..40], "it is damaged"),
+            (
+                &project.replace("\"version\": 1", "\"version\": 7"),
+                "a newer version",
+            ),
+        ] {
+            let refused = open(&files(broken)).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod listing;
 #[cfg(feature = "data")]
 mod names;
 mod problem;
+#[cfg(feature = "data")]
+mod project;
 #[cfg(feature = "training")]
 mod split;
 #[cfg(feature = "data")]
@@ -44,6 +46,8 @@ pub use left_out::LeftOut;
 #[cfg(feature = "data")]
 pub use names::{file_name, file_safe, numbered};
 pub use problem::Problem;
+#[cfg(feature = "data")]
+pub use project::{PROJECT_FILE, ProjectImage, ProjectImages, ProjectSplit, open_project};
 #[cfg(feature = "training")]
 pub use split::{Split, folds, hold_out};
 #[cfg(feature = "data")]
@@ -119,6 +123,14 @@ pub enum DataError {
         file: String,
         /// Number of the line, counted from 1.
         line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Project of the page that cannot be read.
+    #[error("the project {file} cannot be opened: {why}")]
+    Project {
+        /// Path of its `project.json`.
+        file: String,
         /// What is wrong with it.
         why: String,
     },

@@ -578,8 +578,9 @@ pub enum Event {
         /// Labels by probability, for each picture.
         rankings: Rankings,
     },
-    /// How well the labels fit some pictures: their share among everyday words, 0 to 1. Only of
-    /// models whose labels compete.
+    /// How well the labels fit some pictures, 0 to 1: their share among everyday words, only of models
+    /// whose labels compete; of a trained head in use the share of its training images that are no
+    /// nearer to a class.
     Fits {
         /// Counter from [`Request::Classify`].
         question: u32,
@@ -705,8 +706,21 @@ pub enum TrainingRequest {
         /// Format of the files.
         what: Export,
     },
+    /// Exports a probe, an adapter or a LoRA as it was trained, for a project's file.
+    ExportForProject,
     /// Imports the attached files of a probe, an adapter or a LoRA.
     Import,
+    /// Puts the attached files of a project's probe, adapter or LoRA in the place of the result; without
+    /// files there is none. The result before is laid aside. Answered by [`TrainingEvent::Exchanged`].
+    OpenTrained {
+        /// Its classes.
+        classes: Vec<String>,
+    },
+    /// Puts the result that was laid aside back, and lays this one aside. Answered by
+    /// [`TrainingEvent::Exchanged`].
+    ReturnTrained,
+    /// Forgets the result that was laid aside.
+    ForgetAside,
     /// Uses a probe or an adapter, whose file is attached, without storing it. Answered by
     /// [`TrainingEvent::InUse`] or [`TrainingEvent::ImportFailed`].
     UseHead,
@@ -795,6 +809,8 @@ pub enum TrainingEvent {
     },
     /// Response to [`TrainingRequest::Import`].
     Imported(Trained),
+    /// Another result has taken the place of the one before; `None`: there is none.
+    Exchanged(Option<Trained>),
     /// The files could not be imported.
     ImportFailed {
         /// Text to show.
@@ -1008,6 +1024,16 @@ pub struct Trained {
     pub classes: Vec<String>,
     /// Available export formats.
     pub exports: Vec<Export>,
+    /// Whether it can tell how well images fit its classes; only a probe or an adapter may.
+    pub tells_fit: bool,
+}
+
+impl Trained {
+    /// Format that is small beside the model, if it has one.
+    pub fn compact_export(&self) -> Option<Export> {
+        let compact = |export: &Export| matches!(export, Export::Head | Export::Lora);
+        self.exports.iter().copied().find(compact)
+    }
 }
 
 /// Export format.

@@ -46,6 +46,11 @@ impl NeutralWords {
         self.wanted = wanted;
     }
 
+    /// Whether they are wanted.
+    pub fn wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// Forgets the features: the model has changed.
     pub fn forget(&mut self) {
         *self = Self {

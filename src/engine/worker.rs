@@ -310,6 +310,11 @@ impl State {
                 if let (false, Some(question)) = (wanted, &mut self.question) {
                     question.rejection = None;
                 }
+                if let (Some(question), Some(engine)) = (&self.question, &self.engine) {
+                    for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
+                        question.post_fits(engine, &self.training, &self.words, pictures);
+                    }
+                }
             }
             Request::Measure {
                 images,
@@ -413,7 +418,8 @@ impl State {
                 let training = &self.training;
                 let question = self.question.as_ref();
                 let rankings = question.and_then(|q| q.rankings(engine, training, &pictures));
-                let fits = question.and_then(|q| q.fits(engine, training, &pictures));
+                let words = &self.words;
+                let fits = question.and_then(|q| q.fits(engine, training, words, &pictures));
                 Event::FrameClassified {
                     frame: number,
                     question: question.map_or(0, |q| q.number),
@@ -448,7 +454,7 @@ impl State {
             }
             question.reject_by(&self.words);
             for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
-                question.answer(engine, &self.training, pictures);
+                question.answer(engine, &self.training, &self.words, pictures);
             }
             return true;
         }
@@ -463,13 +469,16 @@ impl State {
         };
         // Visitors wait for these: training continues in between.
         let Some((image, file)) = self.waiting.pop_front() else {
-            if let Some(question) = &mut self.question {
+            // A trained head's classes do without.
+            if self.training.head().is_none()
+                && let Some(question) = &mut self.question
+            {
                 match question.compare_with_words(engine, &mut self.words).await {
                     Ok(None) => {}
                     Ok(Some(false)) => return true,
                     Ok(Some(true)) => {
                         for pictures in self.encoded.chunks(ANSWERS_IN_A_MESSAGE) {
-                            question.post_fits(engine, &self.training, pictures);
+                            question.post_fits(engine, &self.training, &self.words, pictures);
                         }
                         return true;
                     }
@@ -489,7 +498,8 @@ impl State {
             Ok(features) => {
                 self.encoded.push((image, features));
                 if let (Some(question), [.., last]) = (&self.question, &self.encoded[..]) {
-                    question.answer(engine, &self.training, std::slice::from_ref(last));
+                    let last = std::slice::from_ref(last);
+                    question.answer(engine, &self.training, &self.words, last);
                 }
             }
             Err(error) => post(&Event::ImageFailed {
@@ -538,6 +548,7 @@ impl Question {
         &self,
         engine: &Engine,
         training: &Training<Browser<WebModelFiles>>,
+        words: &NeutralWords,
         pictures: &[(ImageId, Vec<f32>)],
     ) {
         let Some(rankings) = self.rankings(engine, training, pictures) else {
@@ -547,7 +558,7 @@ impl Question {
             question: self.number,
             rankings,
         });
-        self.post_fits(engine, training, pictures);
+        self.post_fits(engine, training, words, pictures);
     }
 
     /// Rankings of pictures, once the prompts are encoded.
@@ -606,9 +617,10 @@ impl Question {
         &self,
         engine: &Engine,
         training: &Training<Browser<WebModelFiles>>,
+        words: &NeutralWords,
         pictures: &[(ImageId, Vec<f32>)],
     ) {
-        if let Some(fits) = self.fits(engine, training, pictures) {
+        if let Some(fits) = self.fits(engine, training, words, pictures) {
             post(&Event::Fits {
                 question: self.number,
                 fits,
@@ -616,18 +628,22 @@ impl Question {
         }
     }
 
-    /// How well the labels fit pictures, once the neutral words are encoded. Of a trained head's
-    /// classes it is not known.
+    /// How well the classes of a trained head fit pictures, if it can tell; otherwise how well the
+    /// labels do, once the neutral words are encoded.
     fn fits(
         &self,
         engine: &Engine,
         training: &Training<Browser<WebModelFiles>>,
+        words: &NeutralWords,
         pictures: &[(ImageId, Vec<f32>)],
     ) -> Option<Vec<(ImageId, f32)>> {
-        let (classifier, rejection) = (self.classifier.as_ref()?, self.rejection.as_ref()?);
-        if training.head().is_some() {
-            return None;
+        let classifier = self.classifier.as_ref()?;
+        if let Some(head) = training.head() {
+            let fit = head.class_fit.as_ref().filter(|_| words.wanted())?;
+            let share = |(image, features): &(ImageId, Vec<f32>)| (*image, fit.share(features));
+            return Some(pictures.iter().map(share).collect());
         }
+        let rejection = self.rejection.as_ref()?;
         let scale = engine.scoring().scale();
         let fit = |(image, features): &(ImageId, Vec<f32>)| {
             (

@@ -155,6 +155,7 @@ impl FewShotData<'_> {
             bias: vec![0.0; self.classes.len()],
             alpha: 0.0,
             beta: 1.0,
+            class_fit: None,
         }
     }
 

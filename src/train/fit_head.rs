@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use serde_json::json;
 
 use super::{
-    Cancelled, ClassCount, DataReport, FeatureMatrix, Head, HeadProgress, Method, MetricSeries,
-    TrainingReport, fit_adapter, fit_probe,
+    Cancelled, ClassCount, ClassFit, DataReport, FeatureMatrix, Head, HeadProgress, Method,
+    MetricSeries, TrainingReport, fit_adapter, fit_probe,
 };
 use crate::data::{Dataset, LeftOut, Split};
 use crate::eval::{Evaluation, Judged};
@@ -81,6 +81,7 @@ pub async fn fit_head(
     let samples = FeatureMatrix::new(&train, &labels, dataset.classes.len());
     let mut chosen = BTreeMap::new();
     let mut notes = dataset.notes.clone();
+    let class_fit = ClassFit::new(&samples);
     let fitted = Fitted::new(settings, samples, zero_shot, scale, on_progress).await?;
     if fitted.curve.is_none() {
         notes.push(
@@ -106,6 +107,7 @@ pub async fn fit_head(
         model: data.model.clone(),
         classes: dataset.classes.clone(),
         scale,
+        class_fit,
         ..fitted.head
     };
 
@@ -188,6 +190,7 @@ impl Fitted {
             bias: vec![0.0; classes],
             alpha: 1.0,
             beta: 1.0,
+            class_fit: None,
         };
         Ok(match settings.method {
             Method::Probe => {

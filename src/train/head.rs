@@ -3,14 +3,16 @@
 //!
 //! `weight` `[classes, embed_dim]` and `bias` `[classes]` are as in PyTorch's `Linear`;
 //! an adapter adds the zero-shot classifier, `zero_shot` `[classes, embed_dim]`. See
-//! [`Head::logits`] for the formula.
+//! [`Head::logits`] for the formula. With `class_means` `[classes, embed_dim]` and
+//! `fit_quantiles` `[101]`, which older files lack, it is known how well an image fits any
+//! class ([`ClassFit`]).
 
 use std::collections::HashMap;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{AdapterParams, Method};
+use super::{AdapterParams, ClassFit, Method};
 use crate::eval::softmax;
 use crate::model::ModelInfo;
 use crate::zero_shot::Ranked;
@@ -38,6 +40,8 @@ pub struct Head {
     pub alpha: f32,
     /// Weight of `zero_shot`.
     pub beta: f32,
+    /// How well images fit the classes, if that is known.
+    pub class_fit: Option<ClassFit>,
 }
 
 /// Error of a head file.
@@ -72,6 +76,9 @@ pub enum HeadFileError {
 /// Version of the file format; raised when an older reader would misread it.
 const VERSION: &str = "1";
 const KEY: &str = "clip_head";
+
+/// Names of the tensors of a [`ClassFit`].
+const FIT_TENSORS: [&str; 2] = ["class_means", "fit_quantiles"];
 
 impl Head {
     /// This head with what a probe has learnt, `[classes, embed_dim]` and `[classes]`: no
@@ -200,6 +207,20 @@ impl Head {
             let view = TensorView::new(Dtype::F32, vec![classes, dims], &zero_shot)?;
             tensors.push(("zero_shot", view));
         }
+        let class_fit = (self.class_fit.as_ref()).map(|fit| {
+            (
+                bytes(&fit.means),
+                bytes(std::slice::from_ref(&fit.quantiles)),
+                fit.quantiles.len(),
+            )
+        });
+        if let Some((means, quantiles, count)) = &class_fit {
+            let shapes = [vec![classes, dims], vec![*count]];
+            for ((name, shape), data) in FIT_TENSORS.into_iter().zip(shapes).zip([means, quantiles])
+            {
+                tensors.push((name, TensorView::new(Dtype::F32, shape, data)?));
+            }
+        }
         let list = |texts: &[String]| serde_json::Value::from(texts).to_string();
         let metadata = [
             ("format", "pt".into()),
@@ -248,26 +269,39 @@ impl Head {
                 .ok_or_else(|| wrong(&format!("`{key}` is not a number")))
         };
         let classes = list("classes")?;
-        let matrix = |name: &str| -> Result<Vec<Vec<f32>>, HeadFileError> {
+        let values = |name: &str| -> Result<(Vec<usize>, Vec<f32>), HeadFileError> {
             let tensor = tensors.tensor(name).map_err(broken)?;
-            let (rows, columns) = match *tensor.shape() {
-                [rows, columns] => (rows, columns),
-                [rows] => (rows, 1),
-                _ => return Err(wrong(&format!("`{name}` is not a matrix"))),
-            };
-            if tensor.dtype() != Dtype::F32 || rows != classes.len() || rows * columns == 0 {
-                return Err(wrong(&format!(
-                    "`{name}` is not f32 with a row for each class"
-                )));
+            if tensor.dtype() != Dtype::F32 {
+                return Err(wrong(&format!("`{name}` is not f32")));
             }
             let (values, _) = tensor.data().as_chunks::<4>();
             let values: Vec<f32> = values.iter().map(|v| f32::from_le_bytes(*v)).collect();
             match values.iter().all(|value| value.is_finite()) {
-                true => Ok(values.chunks(columns).map(<[f32]>::to_vec).collect()),
+                true => Ok((tensor.shape().to_vec(), values)),
                 false => Err(wrong(&format!(
                     "`{name}` contains values that are not finite"
                 ))),
             }
+        };
+        let matrix = |name: &str| -> Result<Vec<Vec<f32>>, HeadFileError> {
+            let (shape, values) = values(name)?;
+            let (rows, columns) = match *shape {
+                [rows, columns] => (rows, columns),
+                [rows] => (rows, 1),
+                _ => return Err(wrong(&format!("`{name}` is not a matrix"))),
+            };
+            match rows == classes.len() && rows * columns > 0 {
+                true => Ok(values.chunks(columns).map(<[f32]>::to_vec).collect()),
+                false => Err(wrong(&format!("`{name}` has no row for each class"))),
+            }
+        };
+        let [means, quantiles] = FIT_TENSORS;
+        let class_fit = match tensors.tensor(means) {
+            Ok(_) => Some(ClassFit {
+                means: matrix(means)?,
+                quantiles: values(quantiles)?.1,
+            }),
+            Err(_) => None,
         };
         let head = Self {
             method,
@@ -283,10 +317,15 @@ impl Head {
             alpha: number("alpha")?,
             beta: number("beta")?,
             classes,
+            class_fit,
         };
         let dims = head.embed_dim();
+        let fits = (head.class_fit.as_ref()).is_none_or(|fit| {
+            fit.means.iter().all(|row| row.len() == dims) && fit.quantiles.is_sorted()
+        });
         match head.zero_shot.iter().all(|row| row.len() == dims)
             && head.bias.len() == head.classes.len()
+            && fits
         {
             true => Ok(head),
             false => Err(wrong("its tensors do not match")),
@@ -316,6 +355,7 @@ mod tests {
             bias: vec![0.25, 0.0],
             alpha: 0.5,
             beta: 1.0,
+            class_fit: None,
         }
     }
 
@@ -371,6 +411,20 @@ mod tests {
             ..head()
         };
         assert_eq!(Head::read(&probe.write().unwrap()).unwrap(), probe);
+        let mut fitting = Head {
+            class_fit: Some(ClassFit {
+                means: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+                quantiles: vec![0.5, 0.75, 1.0],
+            }),
+            ..probe
+        };
+        let file = fitting.write().unwrap();
+        assert_eq!(Head::read(&file).unwrap(), fitting);
+        if let Some(fit) = &mut fitting.class_fit {
+            fit.quantiles.reverse();
+        }
+        let refused = Head::read(&fitting.write().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("do not match"), "{refused}");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 #[cfg(feature = "training")]
 mod adapter;
 #[cfg(feature = "training")]
+mod class_fit;
+#[cfg(feature = "training")]
 mod contrastive;
 #[cfg(feature = "training")]
 mod error;
@@ -68,6 +70,7 @@ pub use report::{
 #[cfg(feature = "training")]
 pub use self::{
     adapter::{Adapter, AdapterParams, fit_adapter},
+    class_fit::ClassFit,
     contrastive::{Batch, loss_and_gradients},
     error::TrainError,
     few_shot::{FewShotData, FewShotSettings, few_shot_curve, fit_few_shot},

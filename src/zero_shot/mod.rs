@@ -8,7 +8,9 @@ mod sets;
 mod templates;
 
 pub use heat_map::{DenseFeatures, HEAT_COLOURS, HeatMap, Peak};
-pub use rejection::{DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection, neutral_words};
+pub use rejection::{
+    DEFAULT_CLASS_FIT, DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection, neutral_words,
+};
 pub use scoring::Scoring;
 pub use sets::{TemplateSet, compared_sets, parse_class_names, parse_templates, template_sets};
 pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES};

@@ -15,6 +15,10 @@ pub const DEFAULT_REJECTION: f32 = 0.3;
 /// Probability below which a label does not fit, of a model that gives each label one of its own.
 pub const DEFAULT_PROBABILITY: f32 = 0.5;
 
+/// Share of its training images below which no class of a trained head fits: about as many images of the
+/// classes are rejected with the others.
+pub const DEFAULT_CLASS_FIT: f32 = 0.05;
+
 /// At most `count` neutral words, spread over the alphabet, without those that are labels.
 pub fn neutral_words(labels: &[String], count: usize) -> Vec<String> {
     let labels: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();

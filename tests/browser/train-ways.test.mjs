@@ -86,7 +86,7 @@ describe("pictures with captions", suite, () => {
 
       if (method === "lora") {
         // The pairs leave as a zip with a table, and come back from it.
-        const { name, bytes } = await download(page, () => page.locator(hook("save-samples")).click());
+        const { name, bytes } = await download(page, () => page.locator(hook("save-project")).click());
         await page.locator(hook("clear-data")).click();
         await page.locator(hook("captions")).waitFor({ state: "detached" });
         await page.locator(hook("train-files")).setInputFiles([{ name, mimeType: "application/zip", buffer: bytes }]);

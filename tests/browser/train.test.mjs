@@ -61,8 +61,8 @@ describe("the visitor's pictures", suite, () => {
   test("samples leave as a zip and come back", onCpu, async () => {
     const { page, close } = await open();
     await takeSamples(page);
-    const { name, bytes } = await download(page, () => page.locator(hook("save-samples")).click());
-    assert.match(name, /\.zip$/);
+    const { name, bytes } = await download(page, () => page.locator(hook("save-project")).click());
+    assert.match(name, /\.clip-project\.zip$/);
     await page.locator(hook("clear-data")).click();
     await page.locator(hook("class-card")).first().waitFor({ state: "detached" });
     await page.locator(hook("train-files")).setInputFiles([{ name, mimeType: "application/zip", buffer: bytes }]);

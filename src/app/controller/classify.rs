@@ -597,6 +597,32 @@ impl ClassifyController {
         self.labels.set(labels);
     }
 
+    /// The visitor's own labels; none where they are only suggestions.
+    pub fn own_labels(self) -> Vec<String> {
+        match (
+            self.labels_own.get_untracked(),
+            self.labels_before.get_untracked(),
+        ) {
+            (false, _) => Vec::new(),
+            (true, Some(before)) => before,
+            (true, None) => self.labels.get_untracked(),
+        }
+    }
+
+    /// Sets the visitor's own labels, none for suggestions, and the templates.
+    pub fn set_question(self, labels: Vec<String>, templates: TemplateSelection) {
+        self.return_labels();
+        match labels.is_empty() {
+            false => self.set_labels(labels),
+            true => {
+                storage::forget(storage::LABELS);
+                self.labels_own.set(false);
+                self.labels.set(self.suggestions());
+            }
+        }
+        self.templates.set(templates);
+    }
+
     /// The page's address has changed; if it holds a classifier, takes that.
     pub fn follow_address(self) {
         let Some(link) = link_of_address() else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use leptos::{prelude::*, task::spawn_local};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, File};
 
 use super::classify::ClassifyController;
@@ -20,16 +20,19 @@ use super::notices::Notices;
 use super::standalone::Packager;
 use super::tab_lock::{self, Channel};
 use super::undo::UndoOffers;
+use crate::app::domain::labels;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
+use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::training::project::{ClassId, Role};
+use crate::app::domain::training::project_file::{ProjectFile, ProjectModel};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
-use crate::app::domain::training::session::{Command, LockState, TrainingSession};
+use crate::app::domain::training::session::{Command, LockState, ProjectState, TrainingSession};
 use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::{self, t};
-use crate::data::{DataError, DataFiles, Dataset, ZipFiles, csv_field, file_safe};
+use crate::data::{DataError, DataFiles, Dataset, PROJECT_FILE, ZipFiles, csv_field, open_project};
 use crate::engine::messages::{
-    Event, OpenFailure, Request, SampleId, TrainingEvent, TrainingRequest,
+    Event, Export, OpenFailure, Request, SampleId, Trained, TrainingEvent, TrainingRequest,
 };
 
 /// A data set to try with, relative to the page.
@@ -66,6 +69,12 @@ pub struct TrainingController {
     tab_lock: StoredValue<Option<tab_lock::TrainingLock>, LocalStorage>,
     /// Channel to the other tabs that train.
     lock_channel: StoredValue<Option<Channel>, LocalStorage>,
+    /// Project that waits for a model, or for the visitor's word on it.
+    pending: StoredValue<Option<PendingProject>, LocalStorage>,
+    /// What the visitor is to decide about it.
+    pub project_offer: RwSignal<Option<ProjectOffer>>,
+    /// Offer to undo the opening of a project.
+    project_undo: StoredValue<Option<u32>>,
     /// Probe or adapter of a page of its own.
     own_head: StoredValue<Option<File>, LocalStorage>,
     /// Makes pages of what was trained.
@@ -90,6 +99,9 @@ impl TrainingController {
             sample_files: StoredValue::new_local(HashMap::new()),
             tab_lock: StoredValue::new_local(None),
             lock_channel: StoredValue::new_local(None),
+            pending: StoredValue::new_local(None),
+            project_offer: RwSignal::new(None),
+            project_undo: StoredValue::new(None),
             own_head: StoredValue::new_local(own_head),
             packager: Packager::new(notices),
             engine,
@@ -230,11 +242,16 @@ impl TrainingController {
             } => Some((trained.clone(), *encode_again)),
             _ => None,
         };
+        let found = matches!(event, TrainingEvent::Found { .. });
         let commands = (self.session)
             .try_update(|training| training.on_event(event))
             .unwrap_or_default();
         self.execute(commands, bytes, files);
+        if found {
+            self.consider_project();
+        }
         if let Some((trained, encode_again)) = in_use {
+            self.head_in_use(trained.as_ref());
             match trained.filter(|trained| !trained.classes.is_empty()) {
                 Some(trained) => self.classify.lend_labels(trained.classes),
                 None => self.classify.return_labels(),
@@ -242,6 +259,16 @@ impl TrainingController {
             self.classify
                 .run(|session| session.reclassify(encode_again));
         }
+    }
+
+    /// Tells what classifies whether it is a trained head.
+    fn head_in_use(self, trained: Option<&Trained>) {
+        let head = trained.filter(|trained| trained.exports.contains(&Export::Head));
+        let tells_fit = head.map(|head| head.tells_fit);
+        self.classify.run(|session| {
+            session.head_tells_fit = tells_fit;
+            Vec::new()
+        });
     }
 
     fn execute(self, commands: Vec<Command>, bytes: Vec<ArrayBuffer>, files: Vec<File>) {
@@ -273,6 +300,7 @@ impl TrainingController {
                     self.hold_samples(found.map(|(id, file)| (id, file.into())).collect());
                 }
                 Command::Save(names) => self.save_all(&names, &bytes),
+                Command::SaveProject(files) => self.pack_project(&files, &bytes),
                 Command::SavePage { title, files } => self.pack_page(title, &files, &bytes),
                 Command::Notify(notice) => self.notices.notify(notice),
                 Command::ReleaseLock => {
@@ -325,7 +353,11 @@ impl TrainingController {
                 .notify(Notice::error(t!("add-images-elsewhere")));
             return;
         }
-        if (found.iter()).any(|(path, _)| ends(path, WEIGHTS)) {
+        // In a folder of a project they lie beside it.
+        let is_project = |path: &str| path.rsplit('/').next() == Some(PROJECT_FILE);
+        if (found.iter()).any(|(path, _)| ends(path, WEIGHTS))
+            && !(found.iter()).any(|(path, _)| is_project(path))
+        {
             self.import(found.into_iter().filter_map(|(_, file)| file).collect());
             return;
         }
@@ -347,7 +379,9 @@ impl TrainingController {
             let files = BroughtFiles::new(files);
             let handle =
                 async |path: &str| files.files.get(path).cloned().flatten().map(Blob::from);
-            self.take_files(&files, handle).await;
+            if !self.take_project(&files, &handle).await {
+                self.take_files(&files, &handle).await;
+            }
         }
     }
 
@@ -398,19 +432,6 @@ impl TrainingController {
             Err(why) => Err(DataError::Zip { name, why }),
         };
         match files {
-            // It left in a zip, and comes back in it.
-            Ok(files) if files.paths().iter().any(|path| ends(path, WEIGHTS)) => {
-                let mut trained = Vec::new();
-                for path in files.paths() {
-                    if ends(&path, WEIGHTS) || ends(&path, ".json") {
-                        match files.read(&path).await {
-                            Ok(bytes) => trained.extend(new_file(&bytes, &path)),
-                            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
-                        }
-                    }
-                }
-                self.import(trained.into_iter().map(JsCast::unchecked_into).collect());
-            }
             Ok(files) => {
                 let unreadable = RefCell::new(Vec::new());
                 let unpack = async |path: &str| {
@@ -421,7 +442,23 @@ impl TrainingController {
                     });
                     new_file(&bytes, path.rsplit('/').next().unwrap_or(path))
                 };
-                self.take_files(&files, unpack).await;
+                if !self.take_project(&files, &unpack).await {
+                    let paths = files.paths();
+                    let is_weights = |path: &String| ends(path, WEIGHTS);
+                    match paths.iter().any(is_weights) {
+                        // It left in a zip, and comes back in it.
+                        true => {
+                            let mut trained = Vec::new();
+                            for path in &paths {
+                                if is_weights(path) || ends(path, ".json") {
+                                    trained.extend(unpack(path).await);
+                                }
+                            }
+                            self.import(trained.into_iter().map(JsCast::unchecked_into).collect());
+                        }
+                        false => self.take_files(&files, &unpack).await,
+                    }
+                }
                 match &unreadable.take()[..] {
                     [] => (),
                     [error] => self.notices.notify(Notice::error(format!("{error}."))),
@@ -437,7 +474,7 @@ impl TrainingController {
     }
 
     /// `blob` gives a picture's file by its path.
-    async fn take_files(self, files: &impl DataFiles, blob: impl AsyncFn(&str) -> Option<Blob>) {
+    async fn take_files(self, files: &impl DataFiles, blob: &impl AsyncFn(&str) -> Option<Blob>) {
         let dataset = match Dataset::open(files, None).await {
             Ok(dataset) => dataset,
             Err(error) => {
@@ -460,6 +497,172 @@ impl TrainingController {
             })
         });
         self.take_hold(held.unwrap_or_default());
+    }
+
+    /// Takes files that are a project; `false` if they are none. `blob` as for [`Self::take_files`].
+    async fn take_project(
+        self,
+        files: &impl DataFiles,
+        blob: &impl AsyncFn(&str) -> Option<Blob>,
+    ) -> bool {
+        let (folder, file) = match open_project::<ProjectFile>(files).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return false,
+            Err(error) => {
+                self.notices.notify(Notice::error(format!("{error}.")));
+                return true;
+            }
+        };
+        if self.session.with_untracked(|t| t.run.active()) {
+            self.notices
+                .notify(Notice::error(t!("project-while-training")));
+            return true;
+        }
+        let there: HashSet<String> = files.paths().into_iter().collect();
+        let mut blobs = HashMap::new();
+        let trained = file.trained.iter().flat_map(|trained| &trained.files);
+        for path in (file.images.images.iter().map(|image| &image.file)).chain(trained) {
+            let whole = format!("{folder}{path}");
+            if there.contains(&whole)
+                && let Some(blob) = blob(&whole).await
+            {
+                blobs.insert(path.clone(), blob);
+            }
+        }
+        self.pending.set_value(Some(PendingProject { file, blobs }));
+        match self.session.with_untracked(|t| t.connected) {
+            true => self.consider_project(),
+            false => self
+                .notices
+                .notify(Notice::info(t!("project-waits-for-model"))),
+        }
+        true
+    }
+
+    /// Opens the project that waits, or asks about it if it is for another model than the one that is
+    /// open.
+    fn consider_project(self) {
+        let open = (self.classify.session).with_untracked(|s| s.worker.model.clone());
+        let made_with = self.pending.with_value(|pending| {
+            let file = &pending.as_ref()?.file;
+            Some((file.images.name.clone(), file.model.clone()))
+        });
+        let (Some(open), Some((name, made_with))) = (open, made_with) else {
+            return;
+        };
+        match made_with.filter(|model| model.name != open.name) {
+            None => self.open_project(true),
+            Some(model) => self.project_offer.set(Some(ProjectOffer {
+                name,
+                model,
+                open: open.name,
+            })),
+        }
+    }
+
+    /// Opens the model of the project that waits; the project follows.
+    pub fn open_project_model(self) {
+        let offer = self.project_offer.try_update(Option::take).flatten();
+        if let Some(place) = offer.and_then(|offer| offer.model.location()) {
+            self.classify.open_place(place, None);
+        }
+    }
+
+    /// Does not open the project that waits.
+    pub fn dismiss_project(self) {
+        self.project_offer.set(None);
+        self.pending.set_value(None);
+    }
+
+    /// Opens the project that waits, with what was trained or without.
+    pub fn open_project(self, with_trained: bool) {
+        let pending = self.pending.try_update_value(Option::take).flatten();
+        self.project_offer.set(None);
+        let Some(PendingProject { file, mut blobs }) = pending else {
+            return;
+        };
+        let (state, samples) = self.session.with_untracked(|training| {
+            file.state(training, |path| blobs.contains_key(path), with_trained)
+        });
+        let trained = file.trained.filter(|_| with_trained);
+        let files = (trained.iter().flat_map(|trained| &trained.files))
+            .filter_map(|path| Some(blobs.get(path)?.clone().unchecked_into()))
+            .collect();
+        let request = TrainingRequest::OpenTrained {
+            classes: trained.map(|trained| trained.classes).unwrap_or_default(),
+        };
+        let labels = labels::merge(Vec::new(), file.labels).0;
+        let next = Opened {
+            state,
+            labels: match labels.is_empty() {
+                true => self.classify.own_labels(),
+                false => labels,
+            },
+            templates: match file.templates.is_empty() {
+                true => self.classify.templates.get_untracked(),
+                false => TemplateSelection::of(&file.templates),
+            },
+        };
+        let held = (samples.into_iter())
+            .filter_map(|(id, path)| Some((id, blobs.remove(&path)?)))
+            .collect();
+        self.replace(next, request, files);
+        self.take_hold(held);
+    }
+
+    /// Puts a project in the place of the one that is there, and offers to undo that. `request` tells
+    /// the worker what was trained; its `files` go along.
+    fn replace(self, next: Opened, request: TrainingRequest, files: Vec<File>) {
+        // The worker lays aside one result.
+        if let Some(id) = self.project_undo.get_value() {
+            self.undo.finish(id);
+        }
+        let empty = (self.session)
+            .with_untracked(|training| training.project.is_empty() && training.trained.is_none());
+        let name = next.state.project.name.clone();
+        let labels = self.classify.own_labels();
+        let templates = self.classify.templates.get_untracked();
+        let Some(state) = (self.session).try_update(|training| training.exchange(next.state))
+        else {
+            return;
+        };
+        self.classify.set_question(next.labels, next.templates);
+        self.engine
+            .send(&Request::Training(request), Attachments::Files(files));
+        let text = t!("project-opened", name = name);
+        if empty {
+            self.tell(TrainingRequest::ForgetAside);
+            self.notices.notify(Notice::info(text));
+            return;
+        }
+        let samples: Vec<SampleId> = state.project.samples.iter().map(|s| s.id).collect();
+        let before = Opened {
+            state,
+            labels,
+            templates,
+        };
+        let back = {
+            let samples = samples.clone();
+            move || {
+                self.project_undo.set_value(None);
+                if (self.session).with_untracked(TrainingSession::locked_elsewhere) {
+                    self.notices.notify(Notice::error(t!("not-brought-back")));
+                    return;
+                }
+                // It is of the project that goes.
+                self.run(|training| training.stop(true));
+                self.replace(before, TrainingRequest::ReturnTrained, Vec::new());
+                // Another worker than that of then may not have them.
+                self.run(|training| training.send(samples));
+            }
+        };
+        let finish = move || {
+            self.project_undo.set_value(None);
+            self.run(|training| training.forget(samples));
+            self.tell(TrainingRequest::ForgetAside);
+        };
+        let id = self.undo.offer(text, back, finish);
+        self.project_undo.set_value(Some(id));
     }
 
     /// Files of something trained, from here or elsewhere, or a zip of them.
@@ -530,21 +733,42 @@ impl TrainingController {
         }
     }
 
-    /// All samples with their labels as a zip that can be taken in again, here
-    /// or by the command.
-    pub fn save_samples(self) {
-        let (paths, samples) = self
-            .session
-            .with_untracked(|t| (t.project.paths(), t.project.samples.clone()));
-        let name = self.session.with_untracked(|t| t.project.name.clone());
-        let classes: HashMap<ClassId, String> = self.session.with_untracked(|t| {
-            let classes = t.project.classes.iter();
-            classes
+    /// Saves the project as a zip that can be opened again, here or by the command.
+    pub fn save_project(self) {
+        let model = (self.classify.session).with_untracked(|s| s.worker.model.clone());
+        let open = model.as_ref().map(|model| model.name.as_str());
+        self.run(|training| training.save_project(open));
+    }
+
+    /// Offers the project's zip, with the files of what was trained.
+    fn pack_project(self, names: &[String], bytes: &[ArrayBuffer]) {
+        let (paths, samples, classes, mut file) = self.session.with_untracked(|t| {
+            let classes: HashMap<ClassId, String> = (t.project.classes.iter())
                 .map(|class| (class.id, class.name.clone()))
-                .collect()
+                .collect();
+            (
+                t.project.paths(),
+                t.project.samples.clone(),
+                classes,
+                ProjectFile::new(t, names),
+            )
         });
+        file.labels = self.classify.own_labels();
+        file.templates = (self.classify.templates).with_untracked(TemplateSelection::active);
+        file.model = (self.classify.session).with_untracked(|session| {
+            let model = session.worker.model.as_ref()?;
+            Some(ProjectModel::new(
+                model.name.clone(),
+                &session.worker.source,
+            ))
+        });
+        let mut entries: Vec<(ZipEntry, JsValue)> = (names.iter().zip(bytes))
+            .map(|(name, bytes)| {
+                let data = Uint8Array::new(bytes).to_vec();
+                (ZipEntry::new(name.clone(), &data), bytes.clone().into())
+            })
+            .collect();
         spawn_local(async move {
-            let mut entries = Vec::with_capacity(samples.len());
             // Folders say what a picture shows; captions need a table.
             let captions = samples.iter().any(|sample| !sample.captions.is_empty());
             let mut table = String::new();
@@ -568,7 +792,14 @@ impl TrainingController {
                 let entry = ZipEntry::new("metadata.jsonl".into(), table.as_bytes());
                 entries.push((entry, table.into()));
             }
-            download::save_zip(self.notices, &format!("{}.zip", file_safe(&name)), entries);
+            match serde_json::to_string_pretty(&file) {
+                Ok(text) => {
+                    let entry = ZipEntry::new(PROJECT_FILE.into(), text.as_bytes());
+                    entries.push((entry, text.into()));
+                    download::save_zip(self.notices, &file.zip_name(), entries);
+                }
+                Err(error) => self.notices.notify(Notice::error(error.to_string())),
+            }
         });
     }
 
@@ -634,6 +865,7 @@ impl TrainingController {
     /// A fresh worker starts.
     pub fn disconnected(self) {
         self.session.update(TrainingSession::disconnected);
+        self.head_in_use(None);
     }
 
     /// The worker died; `gpu`: since the GPU was lost.
@@ -649,6 +881,7 @@ impl TrainingController {
     /// Another model is chosen: what was trained with this one is not in use.
     pub fn forget_trained(self) {
         self.session.update(|training| training.use_trained = false);
+        self.head_in_use(None);
         self.classify.return_labels();
     }
 }
@@ -702,6 +935,31 @@ pub(super) fn folder_name(files: &[(String, Option<File>)]) -> &str {
         true => folder,
         false => "images",
     }
+}
+
+/// Project that waits to be opened, with its files by path.
+struct PendingProject {
+    file: ProjectFile,
+    blobs: HashMap<String, Blob>,
+}
+
+/// Project for another model than the one that is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectOffer {
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: ProjectModel,
+    /// Name of the model that is open.
+    pub open: String,
+}
+
+/// Project with the labels and templates beside it.
+struct Opened {
+    state: ProjectState,
+    /// None: suggestions.
+    labels: Vec<String>,
+    templates: TemplateSelection,
 }
 
 /// Dropped or picked files and folders.

@@ -48,13 +48,13 @@ impl UndoOffers {
         }
     }
 
-    /// Offers to undo what `text` says was deleted; `finish` makes that final.
+    /// Offers to undo what `text` says was deleted; `finish` makes that final. Returns the offer's id.
     pub fn offer(
         self,
         text: String,
         undo: impl FnOnce() + 'static,
         finish: impl FnOnce() + 'static,
-    ) {
+    ) -> u32 {
         let id = self.next.get_value();
         self.next.set_value(id + 1);
         let ways = Ways {
@@ -72,6 +72,7 @@ impl UndoOffers {
             });
         oldest.into_iter().for_each(|id| self.finish(id));
         self.finish_later(id);
+        id
     }
 
     fn finish_later(self, id: u32) {

@@ -7,7 +7,7 @@ use super::notice::Notice;
 use super::pictures::{HeatState, Picture, PictureState, Pictures, Timing};
 use super::question::Question;
 use super::ranking::{Ranking, SharedLabels};
-use super::rejection::RejectionSettings;
+use super::rejection::{FitKind, RejectionSettings};
 use super::worker::{Recovery, Worker, brief};
 use crate::app::i18n::{self, t};
 use crate::engine::messages::{
@@ -39,6 +39,8 @@ pub struct Session {
     pub question: Question,
     /// When to say that no label fits.
     pub rejection: RejectionSettings,
+    /// Whether the trained head in use can tell how well its classes fit; `None` without one.
+    pub head_tells_fit: Option<bool>,
     /// Set while a cancel is under way.
     pub cancelling: bool,
     cancels: u32,
@@ -53,6 +55,7 @@ impl Session {
             pictures: Pictures::new(),
             question: Question::new(),
             rejection: RejectionSettings::default(),
+            head_tells_fit: None,
             cancelling: false,
             cancels: 0,
             labels: SharedLabels::default(),
@@ -151,23 +154,21 @@ impl Session {
         self.fit_of(ranking, self.pictures.fit_of(picture))
     }
 
-    /// The same of a ranking; `share` is that of its labels among everyday words.
+    /// The same of a ranking; `share` is what the worker said of it.
     fn fit_of(&self, ranking: &Ranking, share: Option<f32>) -> Option<(bool, f32)> {
         if !self.rejection.on {
             return None;
         }
-        let (fit, least) = match self.independent() {
-            true => (
-                ranking.iter().next()?.probability,
-                self.rejection.probability,
-            ),
-            false => (share?, self.rejection.share),
+        let kind = self.fit_kind();
+        let fit = match kind {
+            FitKind::Probability => ranking.iter().next()?.probability,
+            FitKind::Words | FitKind::Head => share?,
+            FitKind::Unknown => return None,
         };
-        Some((fit < least, fit))
+        Some((fit < self.rejection.threshold(kind), fit))
     }
 
-    /// What is said of a ranking whose labels do not fit; `share` is that of its labels among
-    /// everyday words.
+    /// What is said of a ranking whose labels do not fit; `share` is what the worker said of it.
     pub fn none_fits(&self, ranking: &Ranking, share: Option<f32>) -> Option<String> {
         let (rejected, fit) = self.fit_of(ranking, share)?;
         let closest = ranking.iter().next()?.label;
@@ -175,12 +176,21 @@ impl Session {
         rejected.then(|| t!("none-fits", fit = fit, closest = closest))
     }
 
-    /// Whether the model gives each label a probability of its own.
+    /// Whether each label has a probability of its own. The classes of a trained head exclude each
+    /// other.
     pub fn independent(&self) -> bool {
-        self.worker
-            .model
-            .as_ref()
-            .is_some_and(|model| model.independent)
+        let model = self.worker.model.as_ref();
+        self.head_tells_fit.is_none() && model.is_some_and(|model| model.independent)
+    }
+
+    /// What tells how well the labels fit.
+    pub fn fit_kind(&self) -> FitKind {
+        match (self.head_tells_fit, self.independent()) {
+            (Some(true), _) => FitKind::Head,
+            (Some(false), _) => FitKind::Unknown,
+            (None, true) => FitKind::Probability,
+            (None, false) => FitKind::Words,
+        }
     }
 
     /// Shows where in a picture a label fits, or takes that away again.
@@ -606,8 +616,17 @@ mod tests {
             [Command::Send(Request::Reject(true))]
         );
         assert_eq!(fit(&session), Some((true, 0.25)));
-        assert!(session.reject_by(on.with_threshold(false, 0.2)).is_empty());
+        let moved = on.with_threshold(FitKind::Words, 0.2);
+        assert!(session.reject_by(moved).is_empty());
         assert_eq!(fit(&session), Some((false, 0.25)));
+        // Of a trained head.
+        session.head_tells_fit = Some(true);
+        assert_eq!(fit(&session), Some((false, 0.25)));
+        session.reject_by(moved.with_threshold(FitKind::Head, 0.3));
+        assert_eq!(fit(&session), Some((true, 0.25)));
+        session.head_tells_fit = Some(false);
+        assert_eq!(fit(&session), None);
+        session.head_tells_fit = None;
         // Of an older question.
         session.ask(vec!["dog".into()], vec!["{label}".into()]);
         session.on_event(answer(question + 1, 1), 0.0);

@@ -224,6 +224,7 @@ mod tests {
 
     fn trained(method: Method, exports: &[Export]) -> Trained {
         Trained {
+            tells_fit: false,
             method,
             model: "owner/name".into(),
             classes: vec!["oak".into(), "elm".into()],

@@ -6,7 +6,7 @@ use super::picture_grid::PictureGrid;
 use crate::app::controller::classify::ClassifyController;
 use crate::app::controller::current_tab::CurrentTab;
 use crate::app::domain::format;
-use crate::app::domain::rejection::RejectionSettings;
+use crate::app::domain::rejection::{FitKind, RejectionSettings};
 use crate::app::domain::session::Session;
 use crate::app::i18n::t;
 
@@ -50,6 +50,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
     let said = Memo::new(move |_| session.with(announcement));
     let rejection = Memo::new(move |_| session.with(|s| s.rejection));
     let independent = Memo::new(move |_| session.with(Session::independent));
+    let kind = Memo::new(move |_| session.with(Session::fit_kind));
 
     view! {
         <section class="answers" aria-labelledby="answers-title">
@@ -121,7 +122,7 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
                     </div>
                 </div>
                 <Show when=move || rejection.get().on>
-                    <Threshold classify rejection independent />
+                    <Threshold classify rejection kind />
                 </Show>
                 <Show when=move || any_answer.get()>
                     <p class="help" data-testid="answers-help">
@@ -146,20 +147,22 @@ pub fn Answers(classify: ClassifyController, tab: CurrentTab) -> impl IntoView {
 fn Threshold(
     classify: ClassifyController,
     rejection: Memo<RejectionSettings>,
-    independent: Memo<bool>,
+    kind: Memo<FitKind>,
 ) -> impl IntoView {
-    let percent = move || (100.0 * rejection.get().threshold(independent.get())).round();
-    let meaning = move || match independent.get() {
-        true => t!("fits-by-probability"),
-        false => {
-            t!("fits-by-share")
-        }
+    let percent = move || (100.0 * rejection.get().threshold(kind.get())).round();
+    let meaning = move || match kind.get() {
+        FitKind::Words => t!("fits-by-share"),
+        FitKind::Probability => t!("fits-by-probability"),
+        FitKind::Head => t!("fits-by-head"),
+        FitKind::Unknown => t!("fit-unknown"),
     };
+    let unknown = move || kind.get() == FitKind::Unknown;
     view! {
         <div class="threshold">
-            <label for="reject-threshold">{t!("least-fit")}</label>
+            <label hidden=unknown for="reject-threshold">{t!("least-fit")}</label>
             <input
                 id="reject-threshold"
+                hidden=unknown
                 data-testid="reject-threshold"
                 type="range"
                 min="0"
@@ -171,12 +174,12 @@ fn Threshold(
                 on:input=move |event| {
                     if let Ok(percent) = event_target_value(&event).parse::<f32>() {
                         let settings = rejection.get_untracked();
-                        let independent = independent.get_untracked();
-                        classify.set_rejection(settings.with_threshold(independent, percent / 100.0));
+                        let kind = kind.get_untracked();
+                        classify.set_rejection(settings.with_threshold(kind, percent / 100.0));
                     }
                 }
             />
-            <output for="reject-threshold">{move || t!("percent", value = percent())}</output>
+            <output for="reject-threshold" hidden=unknown>{move || t!("percent", value = percent())}</output>
             <p id="reject-meaning" class="help">{meaning}</p>
         </div>
     }

@@ -7,7 +7,7 @@ use crate::app::controller::classify::ClassifyController;
 use crate::app::domain::format;
 use crate::app::domain::pictures::{Heat, HeatState, Picture, PictureState};
 use crate::app::domain::ranking::{RankedLabel, Ranking};
-use crate::app::domain::rejection::RejectionSettings;
+use crate::app::domain::rejection::{FitKind, RejectionSettings};
 use crate::app::domain::session::Session;
 use crate::app::domain::worker::WorkerState;
 use crate::app::i18n::{self, t};
@@ -64,7 +64,7 @@ pub struct CardContext {
     refused: bool,
     cancelled: bool,
     rejection: RejectionSettings,
-    independent: bool,
+    fit_kind: FitKind,
 }
 
 impl CardContext {
@@ -77,7 +77,7 @@ impl CardContext {
             refused: session.question.error.is_some(),
             cancelled: session.question.cancelled(),
             rejection: session.rejection,
-            independent: session.independent(),
+            fit_kind: session.fit_kind(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip::train::Head;
-use clip::zero_shot::{self, DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection};
+use clip::zero_shot::{self, DEFAULT_CLASS_FIT, DEFAULT_PROBABILITY, DEFAULT_REJECTION, Rejection};
 use serde_json::json;
 
 use crate::Failure;
@@ -27,8 +27,10 @@ pub struct Classify {
     #[arg(long = "template", default_value = clip::zero_shot::DEFAULT_TEMPLATE)]
     templates: Vec<String>,
     /// Say where none of the labels fits: where their share among everyday words is below this, 0.3
-    /// unless told; of a sigmoid model, where every probability is below this, 0.5 unless told
-    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "head")]
+    /// unless told; of a sigmoid model, where every probability is below this, 0.5 unless told; of
+    /// --head, where fewer of its training images than this share are no nearer to a class, 0.05
+    /// unless told
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     reject: Option<Option<f64>>,
     /// Print JSON
     #[arg(long)]
@@ -41,6 +43,15 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
         Some(path) => Some(read_head(path)?),
         None => None,
     };
+    let class_fit = head.as_ref().and_then(|head| head.class_fit.as_ref());
+    if head.is_some() && class_fit.is_none() && arguments.reject.is_some() {
+        return Err(
+            "--reject: this classifier cannot tell when none of its classes fits: it was written by \
+             an older version, or trained with fewer than ten images or with a class without any. \
+             Train it again"
+                .into(),
+        );
+    }
     let labels = labels(arguments.labels.as_deref().unwrap_or_default());
     if head.is_none() {
         zero_shot::check(&labels, &arguments.templates)?;
@@ -66,20 +77,21 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
     };
     // Of a head the classes exclude each other.
     let independent = head.is_none() && engine.scoring().is_independent();
-    let default = match independent {
-        true => DEFAULT_PROBABILITY,
-        false => DEFAULT_REJECTION,
+    let default = match (&head, independent) {
+        (Some(_), _) => DEFAULT_CLASS_FIT,
+        (None, true) => DEFAULT_PROBABILITY,
+        (None, false) => DEFAULT_REJECTION,
     };
     let least = (arguments.reject).map(|least| least.unwrap_or(default.into()));
     let rejection = match least {
-        Some(_) if !independent => {
+        Some(_) if head.is_none() && !independent => {
             let words = zero_shot::neutral_words(&labels, usize::MAX);
             // One template: all of an ensemble's would take a while, and change little.
             let templates = &arguments.templates[..arguments.templates.len().min(1)];
             let words = engine.classifier(&words, templates).await?;
             Some(Rejection::new(&words, &classifier))
         }
-        // What has a probability of its own needs nothing to compare with.
+        // What has a probability of its own needs nothing to compare with, and a head has its means.
         _ => None,
     };
     let scale = engine.scoring().scale();
@@ -91,10 +103,14 @@ pub async fn run(arguments: &Classify) -> Result<(), Failure> {
                 Some(head) => head.rank(&features),
                 None => engine.rank(&features, &labels, &classifier),
             };
-            let fit = match &rejection {
-                Some(rejection) => Some(rejection.share_of_labels(&features, &classifier, scale)),
-                // `--reject` is not for heads.
-                None => (ranking.first().filter(|_| least.is_some())).map(|top| top.probability),
+            let fit = match (&rejection, class_fit) {
+                (Some(rejection), _) => {
+                    Some(rejection.share_of_labels(&features, &classifier, scale))
+                }
+                (None, Some(fit)) => least.map(|_| fit.share(&features)),
+                (None, None) => {
+                    (ranking.first().filter(|_| least.is_some())).map(|top| top.probability)
+                }
             };
             (ranking, fit)
         });

@@ -284,6 +284,7 @@ async fn words(
         scale: engine.scoring().scale(),
         alpha: 0.0,
         beta: 1.0,
+        class_fit: None,
     })
 }
 

@@ -102,6 +102,7 @@ impl TrainedArtifact {
             method: info.method,
             model: info.model,
             classes: info.classes,
+            tells_fit: matches!(self, Self::Head(head) if head.class_fit.is_some()),
             exports: match self {
                 Self::Head(_) => vec![Export::Head],
                 Self::Lora { .. } => [Export::Lora].into_iter().chain(whole).collect(),
@@ -110,11 +111,30 @@ impl TrainedArtifact {
         }
     }
 
-    /// Stores it for later visits; without storage it lasts as long as the page.
-    pub async fn save<H: Host>(&self, host: &H) {
+    /// Forgets what earlier visits stored.
+    pub async fn forget<H: Host>(host: &H) {
         for name in [INFO_FILE].into_iter().chain(FILES) {
             host.delete(name).await;
         }
+    }
+
+    /// The same with its weights in memory, so that it outlasts what is stored.
+    pub async fn in_memory<H: Host>(self, host: &H) -> Self {
+        match self {
+            Self::Model {
+                info,
+                weights: None,
+            } => Self::Model {
+                info,
+                weights: host.get(FILES[0]).await,
+            },
+            other => other,
+        }
+    }
+
+    /// Stores it for later visits; without storage it lasts as long as the page.
+    pub async fn save<H: Host>(&self, host: &H) {
+        Self::forget(host).await;
         let stored = async {
             match self {
                 Self::Head(head) => {
@@ -160,9 +180,10 @@ impl TrainedArtifact {
         }
     }
 
-    /// Parses imported files. Also returns a warning if they may belong to another model.
+    /// Parses imported files; the classes of a LoRA are not in them. Also returns a warning if they may belong to another model.
     pub async fn import<H: Host>(
         files: Vec<Vec<u8>>,
+        classes: Vec<String>,
         host: &H,
         engine: &Engine,
     ) -> Result<(Self, Option<String>), TrainingError> {
@@ -182,7 +203,7 @@ impl TrainedArtifact {
         let info = ArtifactInfo {
             method: Method::Lora,
             model: model_info.name.clone(),
-            classes: Vec::new(),
+            classes,
             config: Some(engine.config().clone()),
         };
         Ok((Self::Lora { info, files }, None))
@@ -256,6 +277,17 @@ impl TrainedArtifact {
                 Ok(loader.finish()?)
             }
         }
+    }
+
+    /// Exports a probe, an adapter or a LoRA as it was trained.
+    pub async fn export_compact<H: Host>(
+        &self,
+        host: &H,
+        engine: &Engine,
+    ) -> Result<NamedFiles, TrainingError> {
+        let what = self.describe().compact_export();
+        let what = what.ok_or(TrainingError::NoSuchFormat)?;
+        self.export(what, host, engine, 1.0).await
     }
 
     /// Exports it as files.

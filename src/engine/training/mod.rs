@@ -52,6 +52,8 @@ pub struct Training<H: Host> {
     job: Option<Job>,
     paused: bool,
     artifact: Option<TrainedArtifact>,
+    /// Result that another one has taken the place of, to be put back; `None`: nothing was laid aside.
+    aside: Option<Option<TrainedArtifact>>,
     /// Share of the trained weights, 0 to 1; the rest is the original model's.
     share: f64,
     /// Probe or adapter in use.
@@ -84,6 +86,7 @@ impl<H: Host> Training<H> {
             job: None,
             paused: false,
             artifact: None,
+            aside: None,
             share: 1.0,
             head: None,
             original_model: None,
@@ -152,6 +155,7 @@ impl<H: Host> Training<H> {
                     self.emit(TrainingEvent::Paused);
                 }
             }
+            TrainingRequest::ForgetAside => self.aside = None,
             TrainingRequest::Stop { discard } => self.stop(discard).await,
             TrainingRequest::Discard => {
                 fine_tune::delete_checkpoints(&self.host).await;
@@ -217,27 +221,46 @@ impl<H: Host> Training<H> {
                     Some(artifact) => artifact.export(what, &self.host, engine, self.share).await,
                     None => Err(TrainingError::NothingToExport),
                 };
-                match made {
-                    Ok(files) => {
-                        let (files, bytes) = files.into_iter().unzip();
-                        let exported = TrainingEvent::Exported { files };
-                        self.host.emit(exported, EventAttachments::Bytes(bytes));
-                    }
-                    Err(error) => {
-                        let error = error.to_string();
-                        self.emit(TrainingEvent::ExportFailed { error });
-                    }
+                self.give(made);
+            }
+            TrainingRequest::ExportForProject => {
+                let made = match &self.artifact {
+                    Some(artifact) => artifact.export_compact(&self.host, engine).await,
+                    None => Err(TrainingError::NothingToExport),
+                };
+                self.give(made);
+            }
+            TrainingRequest::OpenTrained { classes } => {
+                self.restore_before_training(engine).await;
+                let opened = match files.is_empty() {
+                    true => None,
+                    false => self.import(files, classes, engine).await,
+                };
+                let before = self.take_artifact().await;
+                self.aside = Some(before);
+                self.exchange(opened).await;
+            }
+            TrainingRequest::ReturnTrained => {
+                self.restore_before_training(engine).await;
+                let now = self.take_artifact().await;
+                let back = self.aside.replace(now);
+                if back.is_none() {
+                    self.notify(
+                        "The trained result of before is gone, since the engine was restarted."
+                            .into(),
+                    );
                 }
+                self.exchange(back.flatten()).await;
             }
             TrainingRequest::Import => {
-                if let Some(artifact) = self.import(files, engine).await {
+                if let Some(artifact) = self.import(files, Vec::new(), engine).await {
                     artifact.save(&self.host).await;
                     self.emit(TrainingEvent::Imported(artifact.describe()));
                     self.artifact = Some(artifact);
                 }
             }
             TrainingRequest::UseHead => {
-                if let Some(artifact) = self.import(files, engine).await {
+                if let Some(artifact) = self.import(files, Vec::new(), engine).await {
                     self.artifact = Some(artifact);
                     self.set_active(true, engine).await;
                 }
@@ -257,6 +280,7 @@ impl<H: Host> Training<H> {
     async fn import(
         &mut self,
         files: Vec<H::File>,
+        classes: Vec<String>,
         engine: &mut Engine,
     ) -> Option<TrainedArtifact> {
         let mut read = Vec::with_capacity(files.len());
@@ -266,7 +290,7 @@ impl<H: Host> Training<H> {
             }
         }
         self.restore_model(engine).await;
-        match TrainedArtifact::import(read, &self.host, engine).await {
+        match TrainedArtifact::import(read, classes, &self.host, engine).await {
             Ok((artifact, note)) => {
                 note.into_iter().for_each(|note| self.notify(note));
                 self.share = 1.0;
@@ -278,6 +302,41 @@ impl<H: Host> Training<H> {
                 None
             }
         }
+    }
+
+    /// Gives exported files away.
+    fn give(&self, made: Result<artifact::NamedFiles, TrainingError>) {
+        match made {
+            Ok(files) => {
+                let (files, bytes) = files.into_iter().unzip();
+                let exported = TrainingEvent::Exported { files };
+                self.host.emit(exported, EventAttachments::Bytes(bytes));
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.emit(TrainingEvent::ExportFailed { error });
+            }
+        }
+    }
+
+    /// Takes the result away, with what of it is only in the storage.
+    async fn take_artifact(&mut self) -> Option<TrainedArtifact> {
+        match self.artifact.take() {
+            Some(artifact) => Some(artifact.in_memory(&self.host).await),
+            None => None,
+        }
+    }
+
+    /// Sets the result, here and in the storage.
+    async fn exchange(&mut self, artifact: Option<TrainedArtifact>) {
+        match &artifact {
+            Some(artifact) => artifact.save(&self.host).await,
+            None => TrainedArtifact::forget(&self.host).await,
+        }
+        self.share = 1.0;
+        let trained = artifact.as_ref().map(TrainedArtifact::describe);
+        self.artifact = artifact;
+        self.emit(TrainingEvent::Exchanged(trained));
     }
 
     /// Stores everything that is not stored yet, and releases it.
@@ -292,6 +351,7 @@ impl<H: Host> Training<H> {
         self.job = None;
         self.paused = false;
         self.artifact = None;
+        self.aside = None;
         self.samples = SampleStore::default();
         self.emit(TrainingEvent::HandedOver);
     }

@@ -255,6 +255,89 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
 }
 
 #[test]
+fn a_result_gives_way_to_a_projects_own_and_comes_back() {
+    let mut engine = engine();
+    let (mut training, host) = begun(&engine);
+    let exchanged = |host: &Memory| {
+        let said = host.said.borrow();
+        let last = (said.iter().rev()).find_map(|event| match event {
+            TrainingEvent::Exchanged(trained) => Some(trained.as_ref().map(|t| t.method)),
+            _ => None,
+        });
+        last.unwrap_or_else(|| panic!("nothing was exchanged: {said:?}"))
+    };
+    let start = TrainingRequest::Start {
+        plan: plan(Method::Probe),
+    };
+    ask(&mut training, start, &mut engine);
+    finish(&mut training, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::ExportForProject,
+        &mut engine,
+    );
+    let probe = host.given.borrow()[0].clone();
+    let use_it = TrainingRequest::Use { trained: true };
+    ask(&mut training, use_it.clone(), &mut engine);
+
+    // A project without a result: none is in use, and none is kept.
+    let open = || TrainingRequest::OpenTrained {
+        classes: vec!["a".into(), "b".into()],
+    };
+    ask(&mut training, open(), &mut engine);
+    assert_eq!(exchanged(&host), None);
+    let pixels = vec![0.5; engine.config().embed_dim];
+    assert!(training.rank(&pixels).is_none());
+    let mut visit = Training::new(host.clone());
+    block_on(visit.begin(&engine));
+    let found = host.said.borrow().last().cloned();
+    assert!(matches!(
+        found,
+        Some(TrainingEvent::Found { trained: None, .. })
+    ));
+    ask(&mut training, TrainingRequest::ReturnTrained, &mut engine);
+    assert_eq!(exchanged(&host), Some(Method::Probe));
+    ask(&mut training, use_it, &mut engine);
+    assert!(training.rank(&pixels).is_some());
+
+    // With one, also a LoRA, whose files do not name its classes; a broken one is none.
+    let start = TrainingRequest::Start {
+        plan: plan(Method::Lora),
+    };
+    ask(&mut training, start, &mut engine);
+    finish(&mut training, &mut engine);
+    ask(
+        &mut training,
+        TrainingRequest::ExportForProject,
+        &mut engine,
+    );
+    let lora = host.given.borrow().clone();
+    assert_eq!(lora.len(), 2);
+    let mut open_with = |files| block_on(training.handle(open(), files, Some(&mut engine)));
+    open_with(vec![probe]);
+    assert_eq!(exchanged(&host), Some(Method::Probe));
+    open_with(lora);
+    let said = host.said.borrow().last().cloned();
+    let Some(TrainingEvent::Exchanged(Some(trained))) = said else {
+        panic!("{said:?}");
+    };
+    assert_eq!((trained.method, trained.classes.len()), (Method::Lora, 2));
+    open_with(vec![b"no head".to_vec()]);
+    assert_eq!(exchanged(&host), None);
+    assert!((host.said.borrow().iter()).any(|e| matches!(e, TrainingEvent::ImportFailed { .. })));
+    ask(&mut training, TrainingRequest::ReturnTrained, &mut engine);
+    assert_eq!(exchanged(&host), Some(Method::Lora));
+    ask(&mut training, TrainingRequest::ForgetAside, &mut engine);
+    ask(&mut training, TrainingRequest::ReturnTrained, &mut engine);
+    assert_eq!(exchanged(&host), None);
+    let said = host.said.borrow();
+    assert!(
+        said.iter()
+            .any(|event| matches!(event, TrainingEvent::Remark { .. }))
+    );
+}
+
+#[test]
 fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
     let mut engine = engine();
     for method in [Method::Lora, Method::Full, Method::Pretrain] {

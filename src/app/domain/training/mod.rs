@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | [`session`] | requests to the worker and its answers |
 //! | [`project`] | classes, pictures, captions |
+//! | [`project_file`] | a project as one file |
 //! | [`recommendation`] | recommended method and settings |
 
 pub mod project;
+pub mod project_file;
 pub mod recommendation;
 pub mod session;

@@ -44,11 +44,21 @@ pub struct TrainingSample {
     /// Whether the data set that it came in holds it out; `None` if that has no parts.
     #[serde(default)]
     pub held_out: Option<bool>,
+    /// Number by which chance holds it out, if another than its own: that of the project it came with.
+    #[serde(default)]
+    pub draw: Option<u32>,
     #[serde(default)]
     pub reading: Reading,
     /// Object URL of the file.
     #[serde(skip)]
     pub thumbnail: String,
+}
+
+impl TrainingSample {
+    /// Number by which chance holds it out.
+    pub fn draw(&self) -> u32 {
+        self.draw.unwrap_or(self.id)
+    }
 }
 
 /// Fewer pictures of a class than this are all needed for learning.
@@ -157,6 +167,21 @@ pub enum Role {
 }
 
 impl Project {
+    /// An empty project whose numbers are not those of anything in this one.
+    pub fn successor(&self) -> Self {
+        Self {
+            next_sample: self.next_sample,
+            next_class: self.next_class,
+            ..Self::default()
+        }
+    }
+
+    /// Does not give numbers that another project has given.
+    pub fn skip_numbers_of(&mut self, other: &Self) {
+        self.next_sample = self.next_sample.max(other.next_sample);
+        self.next_class = self.next_class.max(other.next_class);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty() && self.samples.is_empty() && self.missing.is_empty()
     }
@@ -278,8 +303,15 @@ impl Project {
     /// A picture's captions, one in each line.
     pub fn caption(&mut self, id: SampleId, text: &str) {
         let lines = text.lines().map(|line| line.trim().to_owned());
-        if let Some(sample) = self.samples.iter_mut().find(|sample| sample.id == id) {
+        self.change(id, |sample| {
             sample.captions = lines.filter(|line| !line.is_empty()).collect();
+        });
+    }
+
+    /// Changes a sample.
+    pub fn change(&mut self, id: SampleId, change: impl FnOnce(&mut TrainingSample)) {
+        if let Some(sample) = self.samples.iter_mut().find(|sample| sample.id == id) {
+            change(sample);
         }
     }
 
@@ -292,6 +324,7 @@ impl Project {
             class,
             captions: Vec::new(),
             held_out: None,
+            draw: None,
             reading: Reading::Waiting,
             thumbnail,
         });
@@ -369,9 +402,7 @@ impl Project {
 
     /// Notes what the worker found of a picture's file.
     pub fn note(&mut self, id: SampleId, reading: Reading) {
-        if let Some(sample) = self.samples.iter_mut().find(|sample| sample.id == id) {
-            sample.reading = reading;
-        }
+        self.change(id, |sample| sample.reading = reading);
     }
 
     /// Files that wait to be read.
@@ -457,7 +488,7 @@ impl Project {
                 all => wanted.clamp(1, all - 1),
             };
             // An order by chance, but the same in every visit.
-            part.sort_by_key(|index| mix(self.seed, roles[*index].0));
+            part.sort_by_key(|index| mix(self.seed, self.samples[*index].draw()));
             for index in part.into_iter().take(count) {
                 roles[index].1 = Role::HeldOut;
             }

@@ -7,10 +7,11 @@ use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
 use crate::app::i18n::t;
 use crate::engine::messages::{
-    Estimate, Export, Interrupted, ModelInfo, Outcome, SampleId, Trained, TrainingEvent,
-    TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings, TrainingStage, TrainingStep,
+    Estimate, Export, HeldOutAnswer, Interrupted, ModelInfo, Outcome, SampleId, Trained,
+    TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings,
+    TrainingStage, TrainingStep,
 };
-use crate::train::{MIXTURES, Method, MetricSeries};
+use crate::train::{MIXTURES, Method, MetricSeries, TrainingReport};
 
 /// What the controller is to do after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub enum Command {
         title: String,
         files: Vec<String>,
     },
+    /// Give the visitor the project with these files, which came beside the event.
+    SaveProject(Vec<String>),
     Notify(Notice),
     /// Release the lock to another tab, and wait for it again.
     ReleaseLock,
@@ -125,6 +128,32 @@ impl Default for Share {
     }
 }
 
+/// What exported files are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ExportFor {
+    /// The visitor.
+    #[default]
+    Visitor,
+    /// A page of its own with this title.
+    Page(String),
+    /// The project's file.
+    Project,
+}
+
+/// Report of a training, with the answers to the held-out images.
+pub type ReportWithAnswers = (TrainingReport, Vec<HeldOutAnswer>);
+
+/// A project with what belongs to it, while another one may take its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectState {
+    pub project: Project,
+    pub method: Option<Method>,
+    pub settings: Option<TrainingSettings>,
+    /// Of what was trained.
+    pub report: Option<ReportWithAnswers>,
+    pub share: Share,
+}
+
 /// Everything the page knows about training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingSession {
@@ -153,8 +182,10 @@ pub struct TrainingSession {
     pub share: Share,
     /// While files are being made.
     pub exporting: bool,
-    /// Title of the page that they are for; `None`: for the visitor.
-    pub(in crate::app) page: Option<String>,
+    /// What they are for.
+    pub(in crate::app) export_for: ExportFor,
+    /// Report and share of the result that is being put in the place of another.
+    pub(in crate::app) exchanged: Option<(Option<ReportWithAnswers>, Share)>,
     /// Whether it is known what earlier visits left.
     pub(in crate::app) known: bool,
     /// Whether a worker listens that has said what it found.
@@ -350,12 +381,71 @@ impl TrainingSession {
             // Of others all weights are exported.
             Some(why) if is_head => Err(why),
             _ => {
-                self.page = Some(title);
+                self.export_for = ExportFor::Page(title);
                 Ok(self.export(match is_head {
                     true => Export::Head,
                     false => Export::OpenClip,
                 }))
             }
+        }
+    }
+
+    /// Saves the project, with what was trained if that goes along while the model `open` is open.
+    pub fn save_project(&mut self, open: Option<&str>) -> Vec<Command> {
+        if self.exporting {
+            return Vec::new();
+        }
+        let without = match &self.trained {
+            None => None,
+            Some(trained) if !self.connected || open != Some(trained.model.as_str()) => {
+                Some(t!("project-without-other", model = trained.model))
+            }
+            Some(trained) if trained.compact_export().is_none() => {
+                Some(t!("project-without-weights").to_owned())
+            }
+            Some(_) => {
+                self.exporting = true;
+                self.export_for = ExportFor::Project;
+                return vec![Command::Send(TrainingRequest::ExportForProject)];
+            }
+        };
+        (without
+            .map(|why| Command::Notify(Notice::info(why)))
+            .into_iter())
+        .chain([Command::SaveProject(Vec::new())])
+        .collect()
+    }
+
+    /// Puts a project in the place of the one that is there, which is returned. What was trained
+    /// follows by [`TrainingEvent::Exchanged`].
+    pub fn exchange(&mut self, mut next: ProjectState) -> ProjectState {
+        next.project.skip_numbers_of(&self.project);
+        self.exchanged = Some((next.report, next.share));
+        ProjectState {
+            project: self.edit(|project| std::mem::replace(project, next.project)),
+            method: std::mem::replace(&mut self.method, next.method),
+            settings: std::mem::replace(&mut self.settings, next.settings),
+            report: (self.outcome.take()).map(|outcome| (outcome.report, outcome.answers)),
+            share: self.share,
+        }
+    }
+
+    /// Another result has taken the place of the one before.
+    fn result_exchanged(&mut self, trained: Option<Trained>) -> Vec<Command> {
+        let (report, share) = self.exchanged.take().unwrap_or_default();
+        self.outcome = match (&trained, report) {
+            (Some(trained), Some((report, answers))) => Some(Outcome {
+                report,
+                answers,
+                trained: trained.clone(),
+            }),
+            _ => None,
+        };
+        self.trained = trained;
+        self.share = Share::default();
+        match self.trained {
+            Some(_) => self.mix(share),
+            None => Vec::new(),
         }
     }
 
@@ -449,7 +539,7 @@ impl TrainingSession {
         self.connected = false;
         self.in_use = None;
         self.exporting = false;
-        self.page = None;
+        self.export_for = ExportFor::Visitor;
         if self.run == Run::Stopping {
             self.run = Run::Idle;
         }
@@ -525,14 +615,15 @@ impl TrainingSession {
             }
             TrainingEvent::Exported { files } => {
                 self.exporting = false;
-                return vec![match self.page.take() {
-                    Some(title) => Command::SavePage { title, files },
-                    None => Command::Save(files),
+                return vec![match std::mem::take(&mut self.export_for) {
+                    ExportFor::Visitor => Command::Save(files),
+                    ExportFor::Page(title) => Command::SavePage { title, files },
+                    ExportFor::Project => Command::SaveProject(files),
                 }];
             }
             TrainingEvent::ExportFailed { error } => {
                 self.exporting = false;
-                self.page = None;
+                self.export_for = ExportFor::Visitor;
                 return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::Imported(trained) => {
@@ -543,6 +634,7 @@ impl TrainingSession {
                 self.share = Share::default();
                 return vec![Command::Notify(Notice::info(text))];
             }
+            TrainingEvent::Exchanged(trained) => return self.result_exchanged(trained),
             TrainingEvent::ImportFailed { error } => {
                 return vec![Command::Notify(Notice::error(error))];
             }
@@ -766,6 +858,7 @@ mod tests {
             notes: Vec::new(),
         };
         let trained = |method, exports: &[Export]| Trained {
+            tells_fit: false,
             method,
             model: "toy".into(),
             classes: vec!["cat".into()],
@@ -805,6 +898,43 @@ mod tests {
         let error = "full".to_owned();
         session.on_event(TrainingEvent::ExportFailed { error });
         assert_eq!(session.on_event(exported), [Command::Save(files)]);
+    }
+
+    #[test]
+    fn a_project_is_saved_with_what_was_trained_where_that_goes_along() {
+        let mut session = ready();
+        assert_eq!(session.save_project(None), [Command::SaveProject(vec![])]);
+        let trained = |method, exports: &[Export]| {
+            Some(Trained {
+                tells_fit: true,
+                method,
+                model: "toy".into(),
+                classes: vec!["cat".into()],
+                exports: exports.into(),
+            })
+        };
+        session.trained = trained(Method::Probe, &[Export::Head]);
+        let asked = session.save_project(Some("toy"));
+        assert_eq!(asked, [Command::Send(TrainingRequest::ExportForProject)]);
+        assert_eq!(session.save_project(Some("toy")), [], "not twice");
+        let files = vec!["probe.safetensors".to_owned()];
+        let exported = TrainingEvent::Exported {
+            files: files.clone(),
+        };
+        assert_eq!(session.on_event(exported), [Command::SaveProject(files)]);
+        // Of another model, or as large as the model.
+        let without = |commands: &[Command], words: &str| match commands {
+            [Command::Notify(notice), Command::SaveProject(files)] => {
+                assert!(
+                    notice.text.contains(words) && files.is_empty(),
+                    "{commands:?}"
+                );
+            }
+            other => panic!("{other:?}"),
+        };
+        without(&session.save_project(Some("other")), "model toy");
+        session.trained = trained(Method::Full, &[Export::HuggingFace, Export::OpenClip]);
+        without(&session.save_project(Some("toy")), "fine-tuned weights");
     }
 
     #[test]

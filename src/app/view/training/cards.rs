@@ -8,7 +8,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
 
 use super::camera::Camera;
-use crate::app::controller::training::{Derived, TrainingController};
+use crate::app::controller::training::{Derived, ProjectOffer, TrainingController};
 use crate::app::domain::training::project::{Class, ClassId, Part, Role, TrainingSample};
 use crate::app::i18n::{self, t};
 use crate::app::view::dropping::{ACCEPT, files};
@@ -65,6 +65,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
         };
         t!("training-amount", count = amount.train, held = held)
     };
+    let unready = move || waiting.get() > 0 || training.with(|t| t.exporting);
     let add_class = move |_| {
         let id = training.try_update(|t| t.edit(|project| project.new_class()));
         if let Some(id) = id {
@@ -82,10 +83,12 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                         <button
                             type="button"
                             class="quiet"
-                            data-testid="save-samples"
-                            on:click=move |_| trainer.save_samples()
+                            data-testid="save-project"
+                            title=t!("save-project-help")
+                            disabled=unready
+                            on:click=move |_| trainer.save_project()
                         >
-                            {t!("save-as-zip")}
+                            {t!("save-project")}
                         </button>
                         <button
                             type="button"
@@ -98,6 +101,7 @@ pub fn DataSection(trainer: TrainingController, derived: Derived) -> impl IntoVi
                     </div>
                 </Show>
             </div>
+            <ProjectForOtherModel trainer />
             <ImportData trainer empty />
             <p class="sr-only" role="status">
                 {move || match waiting.get() {
@@ -200,6 +204,69 @@ fn ImportData(trainer: TrainingController, empty: Memo<bool>) -> impl IntoView {
             </p>
         </div>
     }
+}
+
+/// What to do with a project for another model than the one that is open.
+#[component]
+fn ProjectForOtherModel(trainer: TrainingController) -> impl IntoView {
+    let offer = move |offer: ProjectOffer| {
+        let (name, model) = (offer.name, offer.model.name.clone());
+        let text = t!(
+            "project-other-model",
+            name = name,
+            model = model,
+            open = offer.open
+        );
+        let can_open = offer.model.location().is_some();
+        let from = match can_open {
+            true => offer
+                .model
+                .place
+                .filter(|place| *place != model && place != "bundled"),
+            false => None,
+        };
+        view! {
+            <div class="interrupted" role="alert" data-testid="project-offer">
+                <p>
+                    {text} " "
+                    {match (can_open, from) {
+                        (false, _) => t!("project-open-files").to_owned(),
+                        (true, Some(place)) => t!("project-model-from", place = place),
+                        (true, None) => String::new(),
+                    }}
+                </p>
+                <div class="run-tools">
+                    <Show when=move || can_open>
+                        <button
+                            type="button"
+                            class="button small"
+                            data-testid="project-open-model"
+                            on:click=move |_| trainer.open_project_model()
+                        >
+                            {t!("project-open-model")}
+                        </button>
+                    </Show>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="project-without-trained"
+                        on:click=move |_| trainer.open_project(false)
+                    >
+                        {t!("project-without-trained")}
+                    </button>
+                    <button
+                        type="button"
+                        class="button secondary small"
+                        data-testid="project-dismiss"
+                        on:click=move |_| trainer.dismiss_project()
+                    >
+                        {t!("project-dismiss")}
+                    </button>
+                </div>
+            </div>
+        }
+    };
+    view! { {move || trainer.project_offer.get().map(offer)} }
 }
 
 /// A class: its name, its pictures, and ways to more of them.
