@@ -24,7 +24,8 @@ const TEXTS = {
 };
 
 const STYLE = `
-  :host { display: block; max-width: 30rem; font: inherit; color: CanvasText; --accent: var(--clip-accent, light-dark(#0f766e, #55d3c2)); }
+  :host { display: block; max-width: 30rem; font: inherit; color: CanvasText; --accent: var(--clip-accent, #0f766e); }
+  @supports (color: light-dark(red, red)) { :host { --accent: var(--clip-accent, light-dark(#0f766e, #55d3c2)); } }
   :host([hidden]) { display: none; }
   * { box-sizing: border-box; margin: 0; }
   .frame { border: 2px dashed color-mix(in srgb, CanvasText 35%, Canvas); border-radius: 12px; padding: 1rem; background: Canvas; }
@@ -37,7 +38,7 @@ const STYLE = `
   img { display: block; max-width: 100%; max-height: 16rem; margin: 1rem auto 0; border-radius: 8px; }
   progress { width: 100%; accent-color: var(--accent); }
   .status, .error { margin-top: .75rem; }
-  .error { color: light-dark(#b42318, #ff9d91); overflow-wrap: anywhere; }
+  .error { color: #b42318; color: light-dark(#b42318, #ff9d91); overflow-wrap: anywhere; }
   ol { list-style: none; padding: 0; margin-top: 1rem; display: grid; gap: .5rem; }
   li { display: grid; grid-template-columns: 1fr auto; gap: 0 .75rem; }
   li > span:first-child { overflow-wrap: anywhere; }

@@ -1027,6 +1027,8 @@ pub struct Trained {
 pub enum Export {
     /// Probe or adapter: one small safetensors file.
     Head,
+    /// Image encoder with the probe or adapter: an ONNX file.
+    Onnx,
     /// LoRA in PEFT's format.
     Lora,
     /// Full model for `transformers`.
