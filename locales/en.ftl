@@ -550,6 +550,7 @@ share-axis = a share in percent of
 share = Share
 accuracy = Accuracy
 export-head = Classifier (safetensors)
+export-onnx = Image encoder with classifier (ONNX)
 export-lora = LoRA (PEFT)
 export-transformers = Model (transformers)
 export-open-clip = Model (OpenCLIP)

@@ -532,6 +532,7 @@ share-axis = 占比（%）
 share = 占比
 accuracy = 准确率
 export-head = 分类器 (safetensors)
+export-onnx = 图像编码器和分类器 (ONNX)
 export-lora = LoRA (PEFT)
 export-transformers = 模型 (transformers)
 export-open-clip = 模型 (OpenCLIP)

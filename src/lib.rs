@@ -25,6 +25,7 @@
 //! | [`ops`] | operations of the forward pass: reference implementations and fast paths |
 //! | `kernels` | CPU kernels over plain slices, and a worker pool for browsers |
 //! | [`weights`] | safetensors checkpoints, in OpenCLIP's and Hugging Face's naming |
+//! | `onnx` | the image encoder with a classifier, as an ONNX file |
 //! | [`preprocess`] | picture file -> `[3, height, width]`, as in the reference |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
@@ -74,6 +75,8 @@ pub mod hub;
 pub(crate) mod kernels;
 pub mod library;
 pub mod model;
+#[cfg(feature = "training")]
+pub mod onnx;
 #[cfg(feature = "compute")]
 pub mod ops;
 #[cfg(feature = "preprocess")]

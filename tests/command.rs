@@ -1376,3 +1376,65 @@ fn labels_are_located() {
     let bad = failure(&["locate", "no-such-image.png", "--labels", "cat"]);
     assert!(bad.contains("no-such-image.png"), "{bad}");
 }
+
+/// What ONNX Runtime makes of the files is compared by `tests/golden/check_onnx.py`.
+#[test]
+fn image_encoders_are_exported_as_onnx() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let export = |more: &[&str]| {
+        let output = clip(&[&["export", "--device", "cpu"], more].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (alone, labels, trained) = (path("a.onnx"), path("sub/b.onnx"), path("c.onnx"));
+    let said = export(&["--onnx", &alone]);
+    assert!(said.ends_with("image_features [batch, 256]\n"), "{said}");
+    let said = export(&["--onnx", &labels, "--labels", "cat,dog,pizza"]);
+    assert!(said.contains("probabilities [batch, 3]"), "{said}");
+    let size = |path: &str| std::fs::metadata(path).unwrap().len();
+    // Three rows of features, a bias, and words about them.
+    assert!((3072..6000).contains(&(size(&labels) - size(&alone))));
+
+    let data = file("tests/fixtures/drawings");
+    for (class, picture) in [("cat", "cat.png"), ("tree", "tree.png")] {
+        let place = folder.path().join("data").join(class);
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::copy(Path::new(&data).join(picture), place.join(picture)).unwrap();
+    }
+    let (images, out) = (path("data"), path("trained"));
+    let train = ["train", "--method", "adapter", "--device", "cpu"];
+    let output = clip(&[&train[..], &["--data", &images, "--out", &out]].concat());
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let files: Vec<_> = (std::fs::read_dir(&out).unwrap())
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        files
+            .iter()
+            .all(|name| !name.to_string_lossy().ends_with(".onnx"))
+    );
+    let head = path("trained/head.safetensors");
+    let said = export(&["--onnx", &trained, "--head", &head]);
+    assert!(said.contains("probabilities [batch, 2]"), "{said}");
+
+    let none = failure(&["export", "--onnx", &alone, "--labels", " , "]);
+    assert!(none.contains("enter at least one"), "{none}");
+    let template = [
+        "export",
+        "--onnx",
+        &alone,
+        "--labels",
+        "a",
+        "--template",
+        "b",
+    ];
+    assert!(failure(&template).contains("{label}"));
+    let missing = failure(&["export", "--onnx", &alone, "--head", "no-such-head"]);
+    assert!(missing.contains("no-such-head"), "{missing}");
+}

@@ -95,6 +95,19 @@ pub enum Request {
         /// In pixels.
         height: u32,
     },
+    /// Asks for the features of a picture, whose file is attached. Nothing of it is kept.
+    /// Answered by [`Event::Embedded`] or [`Event::EmbedFailed`].
+    EmbedImage {
+        /// Counter of the page.
+        request: u32,
+    },
+    /// Asks for the features of texts, as they are. Answered likewise.
+    EmbedTexts {
+        /// Counter of the page.
+        request: u32,
+        /// Few, since no other request is handled until all are encoded.
+        texts: Vec<String>,
+    },
     /// Drops pictures, encoded or pending.
     RemoveImages {
         /// Ids of the pictures.
@@ -136,6 +149,9 @@ pub enum Request {
         /// Number of runs.
         runs: u32,
     },
+    /// From here on keeps what trainings store in memory only: other programs of the same origin
+    /// have trainings of their own.
+    StoreNothing,
     /// Training request.
     Training(TrainingRequest),
     /// Library request.
@@ -541,6 +557,19 @@ pub enum Event {
     FrameFailed {
         /// Counter of the page.
         frame: u32,
+        /// Text to show.
+        error: String,
+    },
+    /// Response to [`Request::EmbedImage`] and [`Request::EmbedTexts`]. Unit vectors are attached,
+    /// `[images or texts, embed_dim]`, f32, little-endian.
+    Embedded {
+        /// Counter of the request.
+        request: u32,
+    },
+    /// A picture or texts could not be encoded.
+    EmbedFailed {
+        /// Counter of the request.
+        request: u32,
         /// Text to show.
         error: String,
     },
@@ -1041,6 +1070,8 @@ impl Trained {
 pub enum Export {
     /// Probe or adapter: one small safetensors file.
     Head,
+    /// Image encoder with the probe or adapter: an ONNX file.
+    Onnx,
     /// LoRA in PEFT's format.
     Lora,
     /// Full model for `transformers`.

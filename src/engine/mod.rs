@@ -23,6 +23,8 @@ mod locator;
 pub mod messages;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod neutral_words;
+#[cfg(feature = "training")]
+pub mod onnx;
 pub mod rankings;
 pub mod reports;
 #[cfg(feature = "gpu")]

@@ -248,6 +248,13 @@ impl State {
                     pixels: message.bytes.unwrap_or_default(),
                 });
             }
+            Request::EmbedImage { request } => {
+                let file = message.bytes.unwrap_or_default();
+                post_features(request, self.embed_image(&file).await);
+            }
+            Request::EmbedTexts { request, texts } => {
+                post_features(request, self.embed_texts(&texts).await);
+            }
             Request::RemoveImages { images } => {
                 let gone: HashSet<ImageId> = images.into_iter().collect();
                 self.waiting.retain(|(id, _)| !gone.contains(id));
@@ -321,6 +328,7 @@ impl State {
                 texts,
                 runs,
             } => post(&self.measure(images, texts, runs).await),
+            Request::StoreNothing => self.training.host().store_nothing(),
             Request::Training(request) => {
                 let model_version = self.training.model_version();
                 let engine = self.engine.as_mut();
@@ -375,6 +383,24 @@ impl State {
         (self.locator)
             .locate(engine, image, file, drawing, &direction)
             .await
+    }
+
+    /// Features of a file, `[1][embed_dim]`.
+    async fn embed_image(&self, file: &[u8]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let engine = self.engine.as_ref().ok_or(EmbedError::NoModel)?;
+        let picture = decode_file(file).await.map_err(ImageError::from)?;
+        Ok(engine.image_features(&[engine.pixels(&picture)]).await?)
+    }
+
+    /// Features of texts, `[texts][embed_dim]`.
+    async fn embed_texts(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let engine = self.engine.as_ref().ok_or(EmbedError::NoModel)?;
+        let tokens = |text: &String| Ok(engine.tokens(text)?.ids);
+        let ids = texts
+            .iter()
+            .map(tokens)
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        Ok(engine.token_features(&ids).await?)
     }
 
     async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
@@ -677,6 +703,35 @@ enum ImageError {
     /// There are no features.
     #[error("the image encoder returned nothing")]
     NoFeatures,
+}
+
+/// Error of [`State::embed_image`] and [`State::embed_texts`].
+#[derive(Debug, thiserror::Error)]
+enum EmbedError {
+    /// Nothing is open.
+    #[error("no model is loaded")]
+    NoModel,
+    /// The file is no image that can be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A text cannot be tokenised, or the model failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Posts features, or why there are none.
+fn post_features(request: u32, features: Result<Vec<Vec<f32>>, EmbedError>) {
+    match features {
+        Ok(features) => {
+            let values = features.iter().flatten();
+            let bytes = values.flat_map(|value| value.to_le_bytes()).collect();
+            post_bytes(&Event::Embedded { request }, &[bytes]);
+        }
+        Err(error) => post(&Event::EmbedFailed {
+            request,
+            error: error.to_string(),
+        }),
+    }
 }
 
 async fn encode(engine: &Engine, image: ImageId, file: &[u8]) -> Result<Vec<f32>, ImageError> {

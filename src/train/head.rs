@@ -156,6 +156,13 @@ impl Head {
         Some(direction)
     }
 
+    /// The same logits by one layer: weight `[classes][embed_dim]` and bias `[classes]`.
+    pub fn linear(&self) -> (Vec<Vec<f32>>, Vec<f32>) {
+        let weight = (0..self.classes.len()).map(|class| self.direction(class));
+        let bias = self.bias.iter().map(|bias| self.alpha * bias);
+        (weight.collect(), bias.collect())
+    }
+
     fn direction(&self, class: usize) -> Vec<f32> {
         let words = self.zero_shot.get(class);
         (self.weight[class].iter().enumerate())
@@ -398,6 +405,19 @@ mod tests {
             assert!((dot - ranked.similarity).abs() < 1e-6, "{}", ranked.label);
         }
         assert_eq!(head.direction_of("a dog"), None);
+    }
+
+    #[test]
+    fn one_layer_has_the_same_logits() {
+        let (weight, bias) = head().linear();
+        let features = [0.6, 0.8];
+        let logits = (weight.iter().zip(bias)).map(|(row, bias)| {
+            let dot: f32 = row.iter().zip(features).map(|(a, b)| a * b).sum();
+            dot + bias
+        });
+        for (found, expected) in logits.zip(head().logits(&features)) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
 // empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, page-download,
-// standalone, standalone-phone, evaluate, evaluate-phone, or only those that ONLY names (ONLY=live,dark); from the built
+// standalone, standalone-phone, evaluate, evaluate-phone, element (of the package in dist-npm/), or only those that ONLY names (ONLY=live,dark); from the built
 // page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those in docs/
 // are made like this, reduced to 256 colours. The one in Chinese needs a font for it, such as Debian's fonts-noto-cjk.
 
@@ -78,6 +78,7 @@ try {
   published?.stop();
   await shoot("evaluate", {}, evaluated, "#evaluate");
   await shoot("evaluate-phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" }, evaluated, "#evaluate");
+  await shoot("element", { viewport: { width: 1000, height: 560 } }, element);
   if (report) {
     const context = await browser.newContext({ viewport: { width: 1180, height: 3200 } });
     const page = await context.newPage();
@@ -96,6 +97,19 @@ async function answers(page, labels = LABELS) {
   await h.drop(page, PICTURES.map((path) => join(h.ROOT, path)));
   await h.setLabels(page, labels);
   for (const picture of PICTURES) await h.ranking(page, picture.split("/").at(-1), labels);
+}
+
+/** The element of the npm package twice, in light and dark. */
+async function element(page) {
+  const plain = await h.startPlainServer(join(h.ROOT, "dist-npm"));
+  await page.goto(plain.url);
+  const labels = "raccoon, squirrel, cat, dog";
+  const one = (scheme) => `<div style="color-scheme: ${scheme}; background: Canvas"><clip-classifier labels="${labels}"></clip-classifier></div>`;
+  const style = "<style>body { margin: 0; display: grid; grid-template-columns: 1fr 1fr; font: 16px sans-serif } div { padding: 1rem }</style>";
+  await page.setContent(`${style}<script type="module" src="element.js"></script>${one("light")}${one("dark")}`);
+  for (const input of await page.locator("clip-classifier input").all()) await input.setInputFiles(join(h.ROOT, PICTURES[0]));
+  await page.locator("clip-classifier").getByRole("listitem").nth(7).waitFor();
+  plain.stop();
 }
 
 async function live(page) {

@@ -98,6 +98,9 @@ describe("from samples to a classifier", suite, () => {
       assert.equal(read.data.train, 78);
       const taken = await download(page, () => page.locator('[data-export="Head"]').click());
       assert.equal(header(taken.bytes).__metadata__.method, method);
+      const onnx = await download(page, () => page.locator('[data-export="Onnx"]').click());
+      assert.equal(onnx.name, `${method}.onnx`);
+      assert.ok(["image_features", "probabilities", JSON.stringify(CLASSES)].every((text) => onnx.bytes.includes(text)));
 
       await page.locator(hook("use-trained")).click();
       await page.locator(hook("in-use")).waitFor();

@@ -430,6 +430,8 @@ impl Session {
             }
             // For benchmarks, which speak to the worker themselves.
             Event::Measured(_) | Event::MeasureFailed { .. } => {}
+            // The page asks for no features.
+            Event::Embedded { .. } | Event::EmbedFailed { .. } => {}
             // Heard by sessions of their own.
             Event::Training(_) | Event::Library(_) | Event::Evaluation(_) => {}
             Event::FrameClassified { .. } | Event::FrameFailed { .. } => {}

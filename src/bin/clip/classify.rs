@@ -203,7 +203,8 @@ pub fn labels(list: &str) -> Vec<String> {
     labels
 }
 
-fn read_head(path: &Path) -> Result<Head, Failure> {
+/// A probe or an adapter from its file.
+pub fn read_head(path: &Path) -> Result<Head, Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = std::fs::read(path).map_err(|error| named(&error))?;
     Ok(Head::read(&file).map_err(|error| named(&error))?)

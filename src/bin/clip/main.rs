@@ -10,6 +10,7 @@ mod duplicates;
 mod embed;
 mod encode;
 mod evaluate;
+mod export;
 mod fewshot;
 mod filter;
 mod index;
@@ -61,6 +62,8 @@ enum Command {
     Models(models::Models),
     /// Train a classifier or a model on your own images
     Train(train::Train),
+    /// Write the image encoder, with labels or a trained classifier, as an ONNX file
+    Export(export::Export),
     /// Evaluate few-shot accuracy by number of images, as in figure 6 of the paper
     Fewshot(fewshot::Fewshot),
     /// Pre-train a CLIP model from scratch on labelled photographs and drawings
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Cluster(arguments) => pollster::block_on(cluster::run(&arguments)),
         Command::Models(arguments) => pollster::block_on(models::run(&arguments)),
         Command::Train(arguments) => pollster::block_on(train::run(&arguments)),
+        Command::Export(arguments) => pollster::block_on(export::run(&arguments)),
         Command::Fewshot(arguments) => pollster::block_on(fewshot::run(&arguments)),
         Command::Pretrain(arguments) => pollster::block_on(pretrain::run(&arguments)),
         Command::Evaluate(arguments) => pollster::block_on(evaluate::run(&arguments)),

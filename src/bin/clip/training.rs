@@ -131,7 +131,9 @@ async fn train(
             outcome.report.notes.push(note);
         }
     }
-    for export in outcome.trained.exports {
+    let exports = outcome.trained.exports.into_iter();
+    // `clip export` makes it, where it is wanted.
+    for export in exports.filter(|export| *export != Export::Onnx) {
         let what = TrainingRequest::Export { what: export };
         training.handle(what, Vec::new(), Some(&mut engine)).await;
         let host = training.host();
@@ -181,7 +183,7 @@ fn stage_name(stage: TrainingStage) -> &'static str {
 /// Output folder of an export format.
 fn folder_of(export: Export) -> &'static str {
     match export {
-        Export::Head => "",
+        Export::Head | Export::Onnx => "",
         Export::Lora => "lora",
         Export::HuggingFace => "transformers",
         Export::OpenClip => "open_clip",

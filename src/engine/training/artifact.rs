@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Host, TrainingError};
 use crate::engine::messages::{Export, Trained, TrainingPlan};
+use crate::engine::onnx::{export_onnx, head_layer};
 use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
 use crate::preprocess::PreprocessConfig;
@@ -104,7 +105,7 @@ impl TrainedArtifact {
             classes: info.classes,
             tells_fit: matches!(self, Self::Head(head) if head.class_fit.is_some()),
             exports: match self {
-                Self::Head(_) => vec![Export::Head],
+                Self::Head(_) => vec![Export::Head, Export::Onnx],
                 Self::Lora { .. } => [Export::Lora].into_iter().chain(whole).collect(),
                 Self::Model { .. } => whole.collect(),
             },
@@ -302,6 +303,12 @@ impl TrainedArtifact {
             (Export::Head, Self::Head(head)) => {
                 let name = format!("{}.safetensors", head.method.name());
                 Ok(vec![(name, head.write()?)])
+            }
+            (Export::Onnx, Self::Head(head)) => {
+                let name = format!("{}.onnx", head.method.name());
+                let model = host.model(engine).await?;
+                let file = export_onnx(engine, &model, Some(&head_layer(head))).await?;
+                Ok(vec![(name, file)])
             }
             (Export::Lora, Self::Lora { files, .. }) => {
                 let files = files.scaled(share)?;

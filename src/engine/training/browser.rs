@@ -44,6 +44,11 @@ impl<M: ModelFiles> Browser<M> {
         self.model.replace(Some((files, activation)));
     }
 
+    /// Stores nothing from here on.
+    pub fn store_nothing(&self) {
+        self.cache.replace(Some(None));
+    }
+
     fn files(&self) -> Option<(Rc<M>, Option<Activation>)> {
         self.model.borrow().clone()
     }

@@ -4,6 +4,7 @@ use crate::engine::EngineError;
 use crate::engine::messages::SampleId;
 use crate::hub::HubError;
 use crate::model::ConfigError;
+use crate::onnx::OnnxError;
 use crate::preprocess::PreprocessError;
 use crate::train::{Cancelled, HeadFileError, TrainError};
 use crate::weights::WeightsError;
@@ -27,6 +28,9 @@ pub enum TrainingError {
     /// The trained model cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The image encoder cannot be written as ONNX.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The settings make no model.
     #[error(transparent)]
     Config(#[from] ConfigError),

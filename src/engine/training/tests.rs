@@ -210,7 +210,7 @@ fn a_probe_and_an_adapter_are_trained_used_and_brought_back() {
             outcome.report.after.as_ref().map(|after| after.top_1),
             Some(right as f64 / 4.0)
         );
-        assert_eq!(outcome.trained.exports, [Export::Head]);
+        assert_eq!(outcome.trained.exports, [Export::Head, Export::Onnx]);
 
         ask(
             &mut training,

@@ -260,6 +260,7 @@ fn Mixture(trainer: TrainingController) -> impl IntoView {
 fn export_text(what: Export) -> &'static str {
     match what {
         Export::Head => t!("export-head"),
+        Export::Onnx => t!("export-onnx"),
         Export::Lora => t!("export-lora"),
         Export::HuggingFace => t!("export-transformers"),
         Export::OpenClip => t!("export-open-clip"),
