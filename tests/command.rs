@@ -639,6 +639,22 @@ fn a_pretraining_goes_on_with_its_own_data_only() {
     // From then on it is known.
     let line = refused_at_last(&pretrain(&more, &["--steps", "4", "--resume"]));
     assert!(line.contains("lists 12 images"), "{line}");
+
+    // A row that was written before a kill comes again.
+    let curve = out.join("curve.csv");
+    let rows = std::fs::read_to_string(&curve).unwrap();
+    std::fs::write(&curve, format!("{rows}4,0.00,cut")).unwrap();
+    succeeds(pretrain(&data, &["--steps", "4", "--resume"]));
+    let rows = std::fs::read_to_string(&curve).unwrap();
+    let steps: Vec<&str> = rows
+        .lines()
+        .filter_map(|row| row.split(',').next())
+        .collect();
+    assert_eq!(steps, ["step", "1", "2", "3", "4"], "{rows}");
+    assert!(!rows.contains("cut"), "{rows}");
+    // What is discarded is not resumed, however soon the new run ends.
+    succeeds(pretrain(&data, &["--steps", "0", "--restart"]));
+    assert!(!state.exists());
 }
 
 #[test]
