@@ -193,7 +193,7 @@ fn a_killed_indexing_is_resumed() {
     let images = tempfile::tempdir().unwrap();
     let (few, many) = (3, setting("CLIP_KILLS").is_some());
     let samples = ["cat.jpg", "pizza.png", "rocket.jpg", "flower.jpg"];
-    for copy in 0..if many { 800 } else { 25 } {
+    for copy in 0..if many { 300 } else { 25 } {
         for sample in samples {
             let to = images.path().join(format!("{copy}-{sample}"));
             fs::copy(file(&format!("assets/samples/{sample}")), to).unwrap();
