@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::file;
+use common::{file, pretraining_data};
 use serde_json::Value;
 
 fn clip(arguments: &[&str]) -> Output {
@@ -549,23 +549,6 @@ fn linked_folders_are_followed_but_not_in_circles() {
     assert!(errors.contains("cat/broken.png: "), "{errors}");
 }
 
-/// A folder as `scripts/photos/fetch.py` writes it, of so many images in each list.
-fn pretraining_data(folder: &Path, train: usize) {
-    std::fs::create_dir_all(folder).unwrap();
-    let classes = ["cat", "pizza", "guitar", "tree"];
-    let line = |index: usize| {
-        let name = classes[index % classes.len()];
-        serde_json::json!({
-            "image": file(&format!("tests/fixtures/drawings/{name}.png")), "kind": "photo",
-            "style": "test", "concept": name, "name": name, "texts": [name], "texts_zh": [],
-        })
-    };
-    for (list, count) in [("train.jsonl", train), ("held_out.jsonl", 4)] {
-        let lines: Vec<String> = (0..count).map(|index| line(index).to_string()).collect();
-        std::fs::write(folder.join(list), lines.join("\n")).unwrap();
-    }
-}
-
 #[test]
 fn a_pretraining_goes_on_with_its_own_data_only() {
     let folder = tempfile::tempdir().unwrap();
@@ -615,7 +598,7 @@ fn a_pretraining_goes_on_with_its_own_data_only() {
     assert!(line.contains("is not there"), "{line}");
     std::fs::write(out.join("curve.csv"), "step,minutes").unwrap();
     let line = refused_at_last(&pretrain(&data, &["--steps", "1", "--resume"]));
-    assert!(line.contains("before its first state"), "{line}");
+    assert!(line.contains("before its first step"), "{line}");
     succeeds(pretrain(&data, &["--steps", "1"]));
     // Over an existing run only when asked.
     let line = refused_at_last(&pretrain(&data, &["--steps", "2"]));
@@ -689,6 +672,22 @@ fn a_pretraining_goes_on_with_its_own_data_only() {
     // From then on it is known.
     let line = refused_at_last(&pretrain(&more, &["--steps", "4", "--resume"]));
     assert!(line.contains("lists 12 images"), "{line}");
+
+    // A row that was written before a kill comes again.
+    let curve = out.join("curve.csv");
+    let rows = std::fs::read_to_string(&curve).unwrap();
+    std::fs::write(&curve, format!("{rows}4,0.00,cut")).unwrap();
+    succeeds(pretrain(&data, &["--steps", "4", "--resume"]));
+    let rows = std::fs::read_to_string(&curve).unwrap();
+    let steps: Vec<&str> = rows
+        .lines()
+        .filter_map(|row| row.split(',').next())
+        .collect();
+    assert_eq!(steps, ["step", "1", "2", "3", "4"], "{rows}");
+    assert!(!rows.contains("cut"), "{rows}");
+    // What is discarded is not resumed, however soon the new run ends.
+    succeeds(pretrain(&data, &["--steps", "0", "--restart"]));
+    assert!(!state.exists());
 }
 
 #[test]

@@ -470,7 +470,7 @@ mod resuming {
             let batch = some(&all, &sampler.draw().indices);
             block_on(trainer.step(&batch)).unwrap().loss
         };
-        let mut trainer = Trainer::new(before.clone(), config, options).unwrap();
+        let mut trainer = Trainer::new(before.clone(), config.clone(), options).unwrap();
         let mut sampler = Sampler::new(all.len(), 5, 11);
         let mut state = Vec::new();
         let unbroken: Vec<f32> = (0..8)
@@ -481,7 +481,7 @@ mod resuming {
                 step(&mut trainer, &mut sampler)
             })
             .collect();
-        let (mut again, sampler) = Trainer::resume(before, &state).unwrap();
+        let (mut again, sampler) = Trainer::resume(before, config, &state).unwrap();
         let mut sampler = sampler.unwrap();
         assert_eq!(again.steps(), break_at);
         let resumed: Vec<f32> = (break_at..8)
@@ -509,7 +509,7 @@ mod resuming {
         let (vit, config) = model(VIT, &Device::flex());
         let trainer = trainer(RESNET, options(TrainMode::Full(TrainableParams::ALL)));
         let state = block_on(trainer.state(None)).unwrap();
-        let refused = |state: &[u8]| match Trainer::resume(vit.clone(), state) {
+        let refused = |state: &[u8]| match Trainer::resume(vit.clone(), config.clone(), state) {
             Err(error) => error.to_string(),
             Ok(_) => panic!("taken"),
         };
@@ -517,6 +517,20 @@ mod resuming {
         assert!(refused(&state[..state.len() / 2]).contains("cannot be loaded"));
         let weights = block_on(save(&vit, &config, KeyMap::OpenClip, Precision::F32)).unwrap();
         assert!(refused(&weights).contains("not written by this program"));
+
+        // Sizes that the file does not have are not made.
+        let trainer = self::trainer(VIT, options(TrainMode::Lora(Lora::default())));
+        let state = block_on(trainer.state(None)).unwrap();
+        for rank in ["9", "1000000000", "18446744073709551615"] {
+            let length = u64::from_le_bytes(state[..8].try_into().unwrap()) as usize;
+            let (header, rest) = state[8..].split_at(length);
+            let header = std::str::from_utf8(header).unwrap();
+            let with_rank = header.replace(r#"\"rank\":8"#, &format!(r#"\"rank\":{rank}"#));
+            assert_ne!(with_rank, header);
+            let length = (with_rank.len() as u64).to_le_bytes();
+            let changed = [&length[..], with_rank.as_bytes(), rest].concat();
+            assert!(refused(&changed).contains(&format!("a LoRA of rank {rank} is not in it")));
+        }
     }
 }
 
@@ -763,6 +777,20 @@ mod peft {
         let mut cut = files();
         cut.weights.truncate(500);
         assert!(load_peft(plain.clone(), &cut).is_err());
+        // An empty matrix of any length.
+        let mut empty = files();
+        let length = u64::from_le_bytes(empty.weights[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value =
+            serde_json::from_slice(&empty.weights[8..8 + length]).unwrap();
+        let mut names = header.as_object().unwrap().keys();
+        let name = names.find(|name| name.contains("lora_A")).unwrap();
+        let empty_matrix = serde_json::json!({
+            "dtype": "F32", "shape": [0, 1u64 << 60], "data_offsets": [0, 0]
+        });
+        let header = serde_json::json!({ name.as_str(): empty_matrix }).to_string();
+        empty.weights = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        let error = load_peft(plain.clone(), &empty).unwrap_err().to_string();
+        assert!(error.contains("is empty"), "{error}");
         assert!(block_on(save_peft(&plain, None)).is_err());
     }
 }

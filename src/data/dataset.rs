@@ -381,11 +381,11 @@ impl Dataset {
     fn number(&mut self, examples: Vec<Labelled>) {
         // Classes that people take for one, under the spelling that comes first.
         let mut spellings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut written: HashSet<String> = HashSet::new();
         let named = examples.iter().filter_map(|example| example.class.clone());
         for name in named.chain(std::mem::take(&mut self.classes)) {
-            let known = spellings.entry(folded(&name)).or_default();
-            if !known.contains(&name) {
-                known.push(name);
+            if written.insert(name.clone()) {
+                spellings.entry(folded(&name)).or_default().push(name);
             }
         }
         for several in spellings.values().filter(|known| known.len() > 1) {

@@ -184,8 +184,11 @@ impl Listing {
     /// without them most of the files are found relative to `folder`. Cleaned, with a
     /// trailing `/`; `None` if no file is found so.
     pub fn foreign_folders(&self, folder: &str, absolute: &[&str]) -> Option<String> {
+        // Each is looked up with all that follow; no disk has more.
+        const DEPTH: usize = 100;
         let mut found: HashMap<String, usize> = HashMap::new();
-        for path in absolute.iter().map(|path| clean_path(path)) {
+        let paths = absolute.iter().map(|path| clean_path(path));
+        for path in paths.filter(|path| path.split('/').count() <= DEPTH) {
             let ends = path.match_indices('/').map(|(at, _)| at + 1);
             for (leading, rest) in [0].into_iter().chain(ends).map(|at| path.split_at(at)) {
                 if matches!(self.find(folder, rest), Found::There(_)) {

@@ -1,5 +1,7 @@
 //! Tables of pictures with labels or captions: CSV, TSV, JSONL.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::names::{folded, split_extension};
@@ -34,6 +36,8 @@ const CAPTION: &[&str] = &["text", "caption", "title", "description"];
 /// A name before a number, where a table has both.
 const CLASS: &[&str] = &["class_name", "label_name", "label", "class", "category"];
 const SUBSET: &[&str] = &["split", "subset", "partition"];
+/// Columns that an error names.
+const MAX_NAMED: usize = 30;
 /// Fallback names.
 const NAME: &[&str] = &["name"];
 
@@ -123,15 +127,18 @@ struct Columns {
 
 impl Columns {
     fn find(file: &str, names: &[String]) -> Result<Self, DataError> {
-        let same = |name: &str, wanted: &str| folded(name).replace([' ', '-'], "_") == wanted;
+        // Once each: there may be millions.
+        let known: Vec<String> = (names.iter())
+            .map(|name| folded(name).replace([' ', '-'], "_"))
+            .collect();
         let column = |wanted: &[&str]| {
-            (wanted.iter()).find_map(|wanted| names.iter().position(|name| same(name, wanted)))
+            (wanted.iter()).find_map(|wanted| known.iter().position(|name| name == wanted))
         };
         let missing = |missing, expected: &[&str]| DataError::Column {
             file: file.into(),
             missing,
             expected: expected.join(" or "),
-            found: names.to_vec(),
+            found: names.iter().take(MAX_NAMED).cloned().collect(),
         };
         let image = column(IMAGE).ok_or_else(|| missing("the images", IMAGE))?;
         let class = column(CLASS);
@@ -150,10 +157,12 @@ impl Columns {
         })
     }
 
-    fn row(&self, line: usize, fields: &[String]) -> Row {
+    /// Row of the fields that `text_of` gives by their columns.
+    fn row(&self, line: usize, text_of: impl Fn(usize) -> String) -> Row {
         let field = |index: usize| {
-            let text = fields.get(index).map(|field| field.trim());
-            text.filter(|text| !text.is_empty()).map(str::to_owned)
+            let text = text_of(index);
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
         };
         Row {
             line,
@@ -273,7 +282,8 @@ fn separated(
         .flatten()
         .filter_map(|index| heading.get(index))
     {
-        let namesakes = heading.iter().filter(|other| folded(other) == folded(name));
+        let this = folded(name);
+        let namesakes = heading.iter().filter(|other| folded(other) == this);
         if dialect.has_heading && namesakes.count() > 1 {
             table.notes.push(format!(
                 "{file} has several columns named {name}: the first was used"
@@ -282,7 +292,8 @@ fn separated(
     }
     let width = heading.len();
     for (line, fields) in (records.iter()).skip(usize::from(dialect.has_heading)) {
-        let row = dialect.columns.row(line + skipped, fields);
+        let field = |index: usize| fields.get(index).cloned().unwrap_or_default();
+        let row = dialect.columns.row(line + skipped, field);
         let more = (fields.get(width..)).is_some_and(|more| more.iter().any(|f| !f.is_empty()));
         if more {
             table.problems.push(Problem::Ignored {
@@ -362,6 +373,7 @@ fn json_lines(file: &str, text: &str) -> Result<Table, DataError> {
     let mut objects = Vec::new();
     // Every name that any object has: those without a value leave it out.
     let mut names: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     for (index, text) in text.lines().enumerate() {
         let line = index + 1;
         if text.trim().is_empty() {
@@ -386,7 +398,8 @@ fn json_lines(file: &str, text: &str) -> Result<Table, DataError> {
             Err(error) => return Err(failed(format!("it is not valid JSON: {error}"))),
         };
         for name in object.keys() {
-            if !names.contains(name) {
+            if !known.contains(name) {
+                known.insert(name.clone());
                 names.push(name.clone());
             }
         }
@@ -398,24 +411,18 @@ fn json_lines(file: &str, text: &str) -> Result<Table, DataError> {
     let columns = Columns::find(file, &names)?;
     for (line, object) in objects {
         // Several captions of one image are several rows.
-        let lists = names.iter().map(|name| match object.get(name) {
-            Some(Value::Array(texts)) => texts.len(),
+        let count = match columns.caption.and_then(|index| object.get(&names[index])) {
+            Some(Value::Array(texts)) => texts.len().max(1),
             _ => 1,
-        });
-        let caption = columns.caption.map(|index| &names[index]);
-        let count = (names.iter().zip(lists))
-            .find(|(name, _)| Some(*name) == caption)
-            .map_or(1, |(_, count)| count.max(1));
+        };
         for number in 0..count {
-            let fields: Vec<String> = (names.iter())
-                .map(|name| match object.get(name) {
-                    Some(Value::Array(texts)) if Some(name) == caption => {
-                        text_of(texts.get(number))
-                    }
-                    value => text_of(value),
-                })
-                .collect();
-            table.rows.push(columns.row(line, &fields));
+            let field = |index: usize| match object.get(&names[index]) {
+                Some(Value::Array(texts)) if Some(index) == columns.caption => {
+                    text_of(texts.get(number))
+                }
+                value => text_of(value),
+            };
+            table.rows.push(columns.row(line, field));
         }
     }
     Ok(table)

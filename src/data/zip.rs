@@ -1,7 +1,7 @@
 //! Data sets in a zip.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::read::DeflateDecoder;
@@ -117,6 +117,7 @@ impl<R: Read + Seek> ZipFiles<R> {
         let names = Names::new(&listed, encoding);
         let mut entries = BTreeMap::new();
         let mut renamed = Vec::new();
+        let mut numbers = HashMap::new();
         // Names by the encoding that was assumed.
         let mut assumed: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for Listed {
@@ -139,7 +140,7 @@ impl<R: Read + Seek> ZipFiles<R> {
             }
             // Folders may be listed twice; of files none may be lost.
             if !path.ends_with('/') && entries.contains_key(&path) {
-                let other = free_name(&path, &entries);
+                let other = free_name(&path, &entries, &mut numbers);
                 renamed.push(format!("{path} as {other}"));
                 path = other;
             }
@@ -207,15 +208,20 @@ impl<R: Read + Seek> ZipFiles<R> {
     }
 }
 
-/// A name like `path` that no entry has: `cat/1 (2).png`.
-fn free_name(path: &str, entries: &BTreeMap<String, Entry>) -> String {
-    let mut number = 2;
+/// A name like `path` that no entry has: `cat/1 (2).png`. `numbers` are the last ones of each
+/// path: there may be many files of one name.
+fn free_name(
+    path: &str,
+    entries: &BTreeMap<String, Entry>,
+    numbers: &mut HashMap<String, usize>,
+) -> String {
+    let number = numbers.entry(path.to_owned()).or_insert(1);
     loop {
-        let name = numbered(path, number);
+        *number += 1;
+        let name = numbered(path, *number);
         if !entries.contains_key(&name) {
             return name;
         }
-        number += 1;
     }
 }
 

@@ -196,6 +196,10 @@ fn decode_as(
     if pixels > MAX_PIXELS {
         return Err(PreprocessError::TooLarge { width, height });
     }
+    // Before memory for them is taken.
+    if pixels_per_byte(format, bytes).is_some_and(|most| pixels > most * bytes.len() as u64) {
+        return Err(PreprocessError::Truncated(name));
+    }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_ALLOCATION);
     decoder.set_limits(limits).map_err(failed)?;
@@ -241,6 +245,27 @@ fn decode_as(
         picture.alpha = Alpha::Key;
     }
     upright(picture, orientation)
+}
+
+/// Maximum number of pixels that a byte of a whole file can hold; `None` for formats that have
+/// none, since an area of one colour may take no bits.
+fn pixels_per_byte(format: ImageFormat, bytes: &[u8]) -> Option<u64> {
+    match format {
+        // Deflate repeats 258 bytes in two bits.
+        ImageFormat::Png => {
+            let channels = match bytes.get(25)? {
+                2 => 3,
+                4 => 2,
+                6 => 4,
+                _ => 1,
+            };
+            let bits = channels * u64::from(*bytes.get(24)?);
+            (8 * 258 * 4u64).checked_div(bits)
+        }
+        // A block of 8 x 8 pixels takes a bit at least.
+        ImageFormat::Jpeg => Some(8 * 64),
+        _ => None,
+    }
 }
 
 fn supported(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {

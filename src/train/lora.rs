@@ -214,16 +214,18 @@ pub(super) fn is_lora(path: &str) -> bool {
     path.contains(".lora.")
 }
 
-/// Number of parameters that it adds to `model`.
-pub(super) fn lora_size(mut model: Clip, lora: &Lora) -> usize {
-    (sites(&mut model).iter())
+/// Number of parameters that it adds to `model`; `None` if that is no number.
+pub(super) fn lora_size(model: &Clip, lora: &Lora) -> Option<usize> {
+    let mut model = model.clone();
+    let sites = sites(&mut model);
+    let mut sizes = (sites.iter())
         .filter(|site| if site.is_image { lora.image } else { lora.text })
         .map(|site| {
             let (d_input, columns) = site.shape();
             let targets = site.targets.iter().filter(|t| lora.targets.contains(t));
-            targets.count() * lora.rank * (d_input + columns)
-        })
-        .sum()
+            (targets.count() * (d_input + columns)).checked_mul(lora.rank)
+        });
+    sizes.try_fold(0usize, |sum, size| sum.checked_add(size?))
 }
 
 /// Depth of the backward pass in the image tower and in the text tower.

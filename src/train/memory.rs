@@ -23,7 +23,7 @@ pub struct MemoryEstimate {
 impl MemoryEstimate {
     /// Sum of all parts, in bytes.
     pub fn total(&self) -> u64 {
-        self.weights + self.learning + self.activations
+        (self.weights.saturating_add(self.learning)).saturating_add(self.activations)
     }
 }
 
@@ -49,8 +49,8 @@ pub fn estimate_memory(
     visit_params(&model, &mut count);
     let (mut all, mut learning) = (count.all, count.learning);
     if let TrainMode::Lora(lora) = method {
-        learning = lora_size(model, lora);
-        all += learning;
+        learning = lora_size(&model, lora).unwrap_or(usize::MAX);
+        all = all.saturating_add(learning);
     }
     let [image, text] = match method {
         TrainMode::Lora(lora) => towers_of(lora),
@@ -65,9 +65,9 @@ pub fn estimate_memory(
     // Gradient and two moments; with micro-batches the accumulated gradient, too.
     let copies = if micro_batch < batch_size { 4 } else { 3 };
     MemoryEstimate {
-        weights: FLOAT * all as u64,
-        learning: copies * FLOAT * learning as u64,
-        activations: FLOAT * activations * micro_batch as u64,
+        weights: FLOAT.saturating_mul(all as u64),
+        learning: (copies * FLOAT).saturating_mul(learning as u64),
+        activations: (FLOAT * activations).saturating_mul(micro_batch as u64),
     }
 }
 
@@ -87,7 +87,7 @@ pub fn largest_micro_batch(
         return Some(batch_size);
     }
     let one = of(1);
-    let left = bytes.checked_sub(one.weights + one.learning)?;
+    let left = bytes.checked_sub(one.weights.saturating_add(one.learning))?;
     let fits = usize::try_from(left / one.activations.max(1)).unwrap_or(usize::MAX);
     (fits > 0).then_some(fits.min(batch_size))
 }

@@ -214,6 +214,10 @@ fn transposed(file: &SafeTensors, name: &str) -> Result<(Vec<f32>, [usize; 2]), 
     let &[rows, columns] = view.shape() else {
         return Err(refuse(format!("has shape {:?}", view.shape())));
     };
+    // The other side of an empty matrix may be of any length.
+    if rows == 0 || columns == 0 {
+        return Err(refuse("is empty".into()));
+    }
     let bytes = view.data();
     let values: Vec<f32> = match view.dtype() {
         Dtype::F32 => (bytes.as_chunks().0.iter())

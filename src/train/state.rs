@@ -12,8 +12,9 @@ use serde_json::json;
 #[cfg(not(target_arch = "wasm32"))]
 use super::PretrainOrigin;
 use super::contrastive::{is_running_stat, sync_running_stats};
+use super::lora::lora_size;
 use super::optimizer::map_untracked;
-use super::{Sampler, TrainError, TrainOptions, Trainer};
+use super::{Sampler, TrainError, TrainMode, TrainOptions, Trainer};
 use crate::model::{
     Clip, ClipConfig, ParamMapper, ParamVisitor, map_params, read_back, visit_params,
 };
@@ -30,9 +31,9 @@ const SECOND: &str = "moment2/";
 #[derive(Serialize, Deserialize)]
 pub(super) struct Progress {
     version: u32,
-    step: usize,
-    options: TrainOptions,
-    config: ClipConfig,
+    pub step: usize,
+    pub options: TrainOptions,
+    pub config: ClipConfig,
     sampler: Option<Sampler>,
     /// Of a pre-training only. Earlier versions kept none.
     #[cfg(not(target_arch = "wasm32"))]
@@ -105,8 +106,12 @@ impl Trainer {
         Ok(bytes)
     }
 
-    /// Resumes from [`Trainer::state`], with the same initial `model`.
-    pub fn resume(model: Clip, state: &[u8]) -> Result<(Self, Option<Sampler>), TrainError> {
+    /// Resumes from [`Trainer::state`], with the same initial `model`, of this `config`.
+    pub fn resume(
+        model: Clip,
+        config: ClipConfig,
+        state: &[u8],
+    ) -> Result<(Self, Option<Sampler>), TrainError> {
         let refuse = |what: String| TrainError::State(what);
         let progress = progress(state)?;
         let file = SafeTensors::deserialize(state).map_err(|error| refuse(error.to_string()))?;
@@ -118,7 +123,14 @@ impl Trainer {
             let read = view.data().as_chunks().0.iter();
             values.insert(name.into(), read.map(|b| f32::from_le_bytes(*b)).collect());
         }
-        let mut trainer = Self::new(model, progress.config, progress.options)?;
+        // New matrices are made before the stored ones take their places.
+        if let TrainMode::Lora(lora) = &progress.options.method {
+            let stored = values.values().map(Vec::len).sum();
+            if lora_size(&model, lora).is_none_or(|size| size > stored) {
+                return Err(refuse(format!("a LoRA of rank {} is not in it", lora.rank)));
+            }
+        }
+        let mut trainer = Self::new(model, config, progress.options)?;
         let mut filler = Filler {
             values,
             moments: BTreeMap::new(),

@@ -39,3 +39,36 @@ pub fn failure(output: Output) -> String {
     assert!(!line.contains("panicked"), "{line}");
     line
 }
+
+/// A folder as `scripts/photos/fetch.py` writes it, of so many images in each list.
+pub fn pretraining_data(folder: &Path, train: usize) {
+    std::fs::create_dir_all(folder).unwrap();
+    let classes = ["cat", "pizza", "guitar", "tree"];
+    let line = |index: usize| {
+        let name = classes[index % classes.len()];
+        serde_json::json!({
+            "image": file(&format!("tests/fixtures/drawings/{name}.png")), "kind": "photo",
+            "style": "test", "concept": name, "name": name, "texts": [name], "texts_zh": [],
+        })
+    };
+    for (list, count) in [("train.jsonl", train), ("held_out.jsonl", 4)] {
+        let lines: Vec<String> = (0..count).map(|index| line(index).to_string()).collect();
+        std::fs::write(folder.join(list), lines.join("\n")).unwrap();
+    }
+}
+
+/// Random numbers that a seed repeats.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = (self.0)
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % end.max(1)
+    }
+}

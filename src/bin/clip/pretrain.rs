@@ -108,7 +108,7 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
     if arguments.resume && !state_file.exists() {
         let out = arguments.out.display();
         let why = match curve_file.exists() {
-            true => "was interrupted before its first state was kept (--every)",
+            true => "was interrupted before its first step",
             false => "is not there",
         };
         return Err(format!("the run in {out} {why}: start it again without --resume").into());
@@ -173,21 +173,6 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         beginner: arguments.from.is_none(),
         seed: arguments.seed,
     };
-    let mut curve = fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(arguments.resume)
-        .truncate(!arguments.resume)
-        .open(&curve_file)?;
-    if !arguments.resume {
-        let sets: String = (held_out.iter())
-            .map(|set| format!(",{0} top-1,{0} top-5,{0} among 10", set.name))
-            .collect();
-        writeln!(
-            curve,
-            "step,minutes,loss,logit_scale_exp,learning_rate{sets}"
-        )?;
-    }
     let state = match arguments.resume {
         true => Some(fs::read(&state_file).map_err(|error| {
             let file = state_file.display();
@@ -207,6 +192,19 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
             ),
         }
     }
+    let sets: String = (held_out.iter())
+        .map(|set| format!(",{0} top-1,{0} top-5,{0} among 10", set.name))
+        .collect();
+    let mut rows = format!("step,minutes,loss,logit_scale_exp,learning_rate{sets}\n");
+    if let Some(state) = &state {
+        let kept = fs::read_to_string(&curve_file).unwrap_or_default();
+        rows = rows_until(&kept, PretrainOrigin::step_of_state(state)?).unwrap_or(rows);
+    }
+    if arguments.restart && state_file.exists() {
+        fs::remove_file(&state_file)?;
+    }
+    write_file(&curve_file, rows.as_bytes())?;
+    let mut curve = fs::OpenOptions::new().append(true).open(&curve_file)?;
     let start = Instant::now();
     let (mut sum, mut count, mut recent) = (0.0f32, 0, Vec::new());
     let mut failed = None;
@@ -242,14 +240,14 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                 );
                 recent.clear();
             }
-            if progress.step % arguments.every != 0 && !last {
+            // After the first step, too: a run that is killed soon can be resumed.
+            let due = progress.step == 1 || progress.step % arguments.every == 0;
+            if !due && !last {
                 return true;
             }
             let mut keep = || -> Result<(), Failure> {
                 let model = trainer.model();
                 write(&arguments.out, &model, &config, &tokenizer_json)?;
-                let state = pollster::block_on(trainer.pretraining_state(&origin))?;
-                write_file(&state_file, &state)?;
                 let mut row = format!(
                     "{},{:.2},{:.4},{:.3},{:.7}",
                     progress.step,
@@ -274,8 +272,10 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
                         percent[2]
                     );
                 }
-                // At once: a run that is killed meanwhile leaves no part of a row.
-                Ok(curve.write_all(format!("{row}\n").as_bytes())?)
+                // The state last: a run that is killed before it comes to this row again.
+                curve.write_all(format!("{row}\n").as_bytes())?;
+                let state = pollster::block_on(trainer.pretraining_state(&origin))?;
+                write_file(&state_file, &state)
             };
             let kept = keep();
             (sum, count) = (0.0, 0);
@@ -288,6 +288,17 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         return Err(error);
     }
     write(&arguments.out, &model, &config, &tokenizer_json)
+}
+
+/// Header and rows of a curve up to a step; `None` for a file that is none. What a killed run
+/// wrote after its last state comes again.
+fn rows_until(curve: &str, step: usize) -> Option<String> {
+    let (header, rows) = curve.split_once('\n')?;
+    let kept = rows.split_inclusive('\n').filter(|row| {
+        let at = row.split(',').next().and_then(|at| at.parse().ok());
+        row.ends_with('\n') && at.is_some_and(|at: usize| at <= step)
+    });
+    Some(format!("{header}\n{}", kept.collect::<String>()))
 }
 
 fn config(arguments: &Pretrain, vocab_size: usize) -> Result<ClipConfig, Failure> {
@@ -471,5 +482,25 @@ impl HeldOut {
             similarities.extend(rows(found).map_err(|error| format!("{error:?}"))?);
         }
         Ok(accuracy(&similarities, self.labels.len(), &self.truth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_goes_on_at_the_state() {
+        let curve = "step,loss\n10,3.5\n20,3.1\n30,2.";
+        assert_eq!(
+            rows_until(curve, 20).unwrap(),
+            "step,loss\n10,3.5\n20,3.1\n"
+        );
+        assert_eq!(rows_until(curve, 19).unwrap(), "step,loss\n10,3.5\n");
+        assert_eq!(
+            rows_until(curve, 30).unwrap(),
+            "step,loss\n10,3.5\n20,3.1\n"
+        );
+        assert_eq!(rows_until("step,lo", 30), None);
     }
 }

@@ -399,16 +399,24 @@ impl FineTuneJob {
             return Err(TrainingError::CheckpointDamaged);
         }
         let settings = &run.plan.settings;
-        let model = match settings.method {
+        let (model, config) = match settings.method {
             Method::Pretrain => {
                 let config = small_config_like(engine.config(), settings);
-                init_from_seed(&config, settings.seed.into(), engine.device())
+                let config = config.checked("the settings")?;
+                (
+                    init_from_seed(&config, settings.seed.into(), engine.device()),
+                    config,
+                )
             }
-            _ => host.model(engine).await?,
+            _ => (host.model(engine).await?, engine.config().clone()),
         };
-        let (trainer, sampler) = Trainer::resume(model, &state)?;
+        let (trainer, sampler) = Trainer::resume(model, config, &state)?;
         let sampler = sampler.ok_or(TrainingError::CheckpointIncomplete)?;
-        Ok(Self::new(run, trainer, sampler, host.now()))
+        let job = Self::new(run, trainer, sampler, host.now());
+        match job.sampler.examples == job.train.len() {
+            true => Ok(job),
+            false => Err(TrainingError::CheckpointDamaged),
+        }
     }
 
     fn new(run: Checkpoint, trainer: Trainer, sampler: Sampler, now: f64) -> Self {

@@ -100,15 +100,17 @@ pub async fn pretrain(
                 differences.extend(origin.differences(&PretrainOrigin::new(data, options)));
                 beginner = origin.beginner;
             }
-            let (mut trainer, _) = Trainer::resume(model, state)?;
-            trainer.set_schedule(options.schedule);
+            let mut known = super::state::progress(state)?;
+            known.options.schedule = options.schedule;
             differences.extend(origin::differences(
-                (trainer.options(), trainer.config()),
+                (&known.options, &known.config),
                 (&options_of_trainer, config),
             ));
             if !differences.is_empty() {
                 return Err(PretrainError::OtherRun(differences.join("; ")));
             }
+            let (mut trainer, _) = Trainer::resume(model, config.clone(), state)?;
+            trainer.set_schedule(options.schedule);
             trainer
         }
         None => Trainer::new(model, config.clone(), options_of_trainer)?,

@@ -44,6 +44,11 @@ impl PretrainOrigin {
         Ok(state::progress(bytes)?.pretraining)
     }
 
+    /// Number of steps that a checkpoint comes after.
+    pub fn step_of_state(bytes: &[u8]) -> Result<usize, TrainError> {
+        Ok(state::progress(bytes)?.step)
+    }
+
     /// What differs in a run that is to be resumed, in words. Where the lists lie makes no
     /// difference.
     pub(super) fn differences(&self, now: &Self) -> Vec<String> {
