@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use clip::DeviceChoice;
 use clip::data::{Dataset, ZipFiles, hold_out};
-use clip::train::{FeatureMatrix, Head, Method, fit_probe};
+use clip::train::{ClassFit, FeatureMatrix, Head, Method, fit_probe};
 use pollster::block_on;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,6 +58,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bias: probe.bias,
         alpha: 1.0,
         beta: 1.0,
+        // Tells when none of the classes fits.
+        class_fit: ClassFit::new(&samples),
     };
 
     let (images, classes) = labelled(&split.held_out);
