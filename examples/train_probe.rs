@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bias: probe.bias,
         alpha: 1.0,
         beta: 1.0,
-        // Tells images of no class: `clip classify --reject`.
+        // Tells when none of the classes fits.
         class_fit: ClassFit::new(&samples),
     };
 

@@ -31,8 +31,8 @@ use clip::model::{Clip, ClipConfig};
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::tokenizer::{Cleaning, SpecialIds, Tokenizer};
 use clip::train::{
-    AdamWHyperParameters, Head, Lora, Method, PeftFiles, Sampler, TrainMode, TrainOptions,
-    TrainableParams, Trainer, TrainingReport, WarmupCosine, load_peft, save_peft,
+    AdamWHyperParameters, ClassFit, Head, Lora, Method, PeftFiles, Sampler, TrainMode,
+    TrainOptions, TrainableParams, Trainer, TrainingReport, WarmupCosine, load_peft, save_peft,
 };
 use pollster::block_on;
 
@@ -775,8 +775,12 @@ fn message_seeds() -> Vec<(String, Vec<u8>)> {
 /// Heads and LoRA: what a training gave, opened again.
 fn adapters(bytes: &[u8]) {
     if let Ok(head) = Head::read(bytes) {
-        let ranking = head.rank(&vec![0.5; head.embed_dim()]);
+        let features = vec![0.5; head.embed_dim()];
+        let ranking = head.rank(&features);
         assert_eq!(ranking.len(), head.classes.len());
+        if let Some(fit) = &head.class_fit {
+            assert!((0.0..=1.0).contains(&fit.share(&features)));
+        }
         assert!(head.write().is_ok());
     }
     thread_local! {
@@ -805,6 +809,10 @@ fn adapter_seeds() -> Vec<(String, Vec<u8>)> {
         bias: vec![0.0; 2],
         alpha: 1.0,
         beta: 1.0,
+        class_fit: Some(ClassFit {
+            means: vec![vec![1.0, 0.0, 0.0, 0.0], vec![0.0, 1.0, 0.0, 0.0]],
+            quantiles: vec![0.5, 0.75, 1.0],
+        }),
     };
     let failed = |error: &dyn std::fmt::Display| -> ! { panic!("{error}") };
     let files =
