@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 
 const { hook, FIXTURES, SLOW, WEBGPU } = h;
 const options = { timeout: 3 * SLOW, skip: WEBGPU && "as on the CPU" };
@@ -16,17 +17,7 @@ const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true };
 /** A window of 1280 x 900 at 200 %. */
 const ZOOMED = { viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 };
 
-let server, browser;
-before(async () => {
-  if (options.skip) return;
-  server = await h.startServer();
-  browser = await h.launchBrowser({ webgpu: false });
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser({ skip: options.skip, webgpu: false });
 
 /** Takes a visitor through the tabs, and calls `look` with the name of each state; without `work` only what is there at once. */
 async function walk(page, look, work) {

@@ -35,8 +35,9 @@ export async function startServer({ prelude, folder } = {}) {
 /** Server and browser of a test file that calls `useBrowser`. */
 export let server, browser;
 
-/** Starts the server and a browser before the tests of a file, and ends both after them. */
-export function useBrowser(options) {
+/** Starts the server and a browser before the tests of a file, unless they are skipped, and ends both after them. */
+export function useBrowser({ skip, ...options } = {}) {
+  if (skip) return;
   before(async () => {
     server = await startServer();
     browser = await launchBrowser(options);

@@ -5,25 +5,16 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, copyFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { browser, server } from "./harness.mjs";
 import { CLASSES, DRAWINGS, opened, takeSamples } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
 const options = { timeout: 3 * SLOW, skip: WEBGPU && "as on the CPU" };
 const LABELS = ["cat", "tree", "umbrella"];
 
-let server, browser;
-before(async () => {
-  if (options.skip) return;
-  server = await h.startServer();
-  browser = await h.launchBrowser({ webgpu: false });
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  await h.cleanUp();
-});
+h.useBrowser({ skip: options.skip, webgpu: false });
 
 const offer = (page, words) => page.locator(hook("undo")).filter({ hasText: words });
 const undo = (page, words) => offer(page, words).locator(hook("undo-button")).click();
