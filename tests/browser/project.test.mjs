@@ -175,9 +175,10 @@ describe("projects", { timeout: 12 * SLOW }, () => {
   });
 
   test("a trained head tells when none of its classes fits, as by the command", options, async () => {
-    const { page, problems, close } = await opened(browser, server.url);
+    const { page, problems, close } = await h.openPage(browser, server.url);
     await h.waitReady(page);
-    await choose(page, project);
+    // Dropped on another tab, it opens the Train tab.
+    await h.drop(page, [{ name: project.name, type: "application/zip", bytes: project.bytes }]);
     await finished(page);
     await answer(page, PHOTO);
     const said = h.card(page, "coffee.jpg").locator(hook("none-fits"));

@@ -16,6 +16,7 @@ use crate::app::controller::live::LiveSource;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::ClassId;
+use crate::app::domain::training::project_file;
 use crate::app::i18n::t;
 use crate::library::is_image_name;
 
@@ -257,12 +258,20 @@ fn take_loose(app: App, files: Vec<File>) {
     }
 }
 
-/// Takes what was dropped: pictures, a video, or a model.
+/// Takes what was dropped: pictures, a video, a model, or a project, which is for the Train tab.
 fn add_dropped(app: App, files: Vec<File>) {
-    let (model, others) = match app.classify.standalone {
-        true => (Vec::new(), files),
-        false => split_model_files(files),
-    };
+    if app.classify.standalone {
+        return add_pictures(app, files);
+    }
+    let is_project = |file: &File| file.name().ends_with(project_file::END);
+    let (projects, files): (Vec<_>, Vec<_>) = files.into_iter().partition(is_project);
+    if !projects.is_empty() {
+        app.tab.show(Tab::Train);
+        spawn_local(async move {
+            app.training.add_data(with_paths(projects), None).await;
+        });
+    }
+    let (model, others) = split_model_files(files);
     if !model.is_empty() {
         app.classify.open_files(model, None);
     }

@@ -15,7 +15,7 @@ use crate::engine::messages::{
 use crate::train::{Method, TrainingReport};
 
 /// How the name of such a file ends.
-const END: &str = ".clip-project.zip";
+pub const END: &str = ".clip-project.zip";
 
 /// Place of the bundled model.
 const BUNDLED: &str = "bundled";
