@@ -17,7 +17,7 @@ const TEMPLATE = "一张{label}的照片";
 const NAMES = new Set(
   `CLIP SigLIP ViT GPU CPU SIMD WebGPU WebAssembly Rust Chrome Edge Firefox Safari Hugging Face OpenAI ImageNet English
   PNG JPEG WebP GIF BMP TIFF AVIF HEIC CSV TSV JSONL JSON safetensors zip config json https Ctrl kbd
-  QuickGELU GELU LoRA PEFT MLP alpha Alpha softmax Transformer OpenCLIP open_clip transformers WiSE FT GDA CLIP_benchmark
+  QuickGELU GELU LoRA PEFT ONNX MLP alpha Alpha softmax Transformer OpenCLIP DataComp open_clip transformers WiSE FT GDA CLIP_benchmark
   Top top ECE NLL Brier Wilson Wald McNemar scikit learn label hf datasets clip benchmark wds_cifar10 model all
   adapter_model adapter_config TinyCLIP photo imagenet google swiftshader`.split(/\s+/),
 );
