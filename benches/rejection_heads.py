@@ -130,7 +130,7 @@ def all_scores(head, x, labels):
 
     def distances(z, precision, means):
         away = z[:, None] - means[None]
-        return np.einsum("icd,de,ice->ic", away, precision, away)
+        return (away @ precision * away).sum(2)
 
     within, around = precision(x - means[labels]), precision(x - x.mean(0))
     nearest = lambda z: distances(z, within, means).min(1)
