@@ -132,7 +132,7 @@ async function library(page) {
 
 async function samples(page) {
   await page.locator(h.hook("sample-data")).click();
-  await page.locator(h.hook("data-amount")).filter({ hasText: "held out" }).waitFor();
+  await page.locator(h.hook("data-amount")).filter({ hasText: "78 images to train on" }).waitFor();
 }
 
 async function trained(page) {
