@@ -309,7 +309,8 @@ mod wasm {
     )]
     impl SimdF32 for Simd128 {
         const LANES: usize = 4;
-        const ROWS: usize = 4;
+        // Without fused multiply-adds each takes a register for its product.
+        const ROWS: usize = if cfg!(feature = "relaxed-simd") { 6 } else { 4 };
         type Ints = v128;
         type Pairs = v128;
 
