@@ -11,6 +11,7 @@ use super::ActivationFunction;
 use super::math;
 use super::parallel::{for_each, for_each_index, threads};
 use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
+use super::strassen;
 use super::uninit::{DisjointWriter, as_uninit_mut, vec_init_with};
 
 /// Packed right-hand side `[depth, columns]`, stored as panels of tile width: `[panels,
@@ -57,6 +58,17 @@ pub trait GemmElement: Copy + Default + Send + Sync + 'static {
         scratch: &'a mut Vec<f32>,
     ) -> &'a [Self::Rhs];
 
+    /// Computes the GEMM by [`super::strassen`], if that suits it. False if it does not.
+    fn strassen(
+        _rows: &impl LhsSource<Self>,
+        _packed: &Packed<Self>,
+        _epilogue: &Epilogue,
+        _threads: usize,
+        _out: &mut [MaybeUninit<f32>],
+    ) -> bool {
+        false
+    }
+
     unsafe fn zero<V: SimdF32>() -> Self::Accumulator<V>;
     unsafe fn load<V: SimdF32>(from: *const Self::Rhs) -> Self::RhsVector<V>;
     unsafe fn mul_add<V: SimdF32>(
@@ -101,6 +113,21 @@ impl GemmElement for f32 {
             }
         }
     }
+
+    fn strassen(
+        rows: &impl LhsSource,
+        packed: &Packed,
+        epilogue: &Epilogue,
+        threads: usize,
+        out: &mut [MaybeUninit<f32>],
+    ) -> bool {
+        let suits = strassen::suits(rows, packed);
+        if suits {
+            strassen::gemm_into(rows, packed, epilogue, threads, out);
+        }
+        suits
+    }
+
     #[inline(always)]
     unsafe fn zero<V: SimdF32>() -> V {
         // SAFETY: the caller guarantees V's instructions.
@@ -462,7 +489,7 @@ fn gemm_into<N: GemmElement>(
     threads: usize,
     out: &mut [MaybeUninit<f32>],
 ) {
-    if out.is_empty() {
+    if out.is_empty() || N::strassen(rows, packed, epilogue, threads, out) {
         return;
     }
     let (total, depth) = (out.len() / packed.columns, packed.part.len());
@@ -479,22 +506,14 @@ fn gemm_into<N: GemmElement>(
     if by_chunk {
         chunks = chunks.next_multiple_of(2 * threads);
     }
-    let writer = DisjointWriter::new(out, packed.columns);
+    let output = Output {
+        out: &DisjointWriter::new(out, packed.columns),
+        columns: packed.columns,
+        epilogue,
+    };
     for_each_index(chunks, by_chunk, |index| {
-        // Blocks of nearly equal height: 50 rows as 13, 13, 12 and 12 rather than 14, 14,
-        // 14 and 8.
-        let part = |count: usize, of: usize, index: usize| index * count / of;
-        let first = part(total, chunks, index);
-        let count = part(total, chunks, index + 1) - first;
-        let block_count = count.div_ceil(max_rows);
-        let blocks: Vec<(usize, usize)> = (0..block_count)
-            .map(|block| {
-                (
-                    part(count, block_count, block),
-                    part(count, block_count, block + 1),
-                )
-            })
-            .collect();
+        let (first, end) = (index * total / chunks, (index + 1) * total / chunks);
+        let blocks = blocks(end - first, max_rows);
         let lhs = Lhs::new(rows, [depth, panels], first, &blocks, by_panel);
         for_each_index(panels, by_panel, |panel| {
             dispatch(Panel {
@@ -503,11 +522,19 @@ fn gemm_into<N: GemmElement>(
                 lhs: &lhs,
                 blocks: &blocks,
                 first,
-                epilogue,
-                out: &writer,
+                out: &output,
             })
         });
     });
+}
+
+/// Splits `count` rows into blocks of nearly equal height, as `(start, end)`: 50 rows as 13, 13,
+/// 12 and 12 rather than 14, 14, 14 and 8.
+pub(super) fn blocks(count: usize, max_rows: usize) -> Vec<(usize, usize)> {
+    let blocks = count.div_ceil(max_rows);
+    (0..blocks)
+        .map(|block| (block * count / blocks, (block + 1) * count / blocks))
+        .collect()
 }
 
 thread_local! {
@@ -528,6 +555,27 @@ pub fn max_tile_rows() -> usize {
     dispatch(TileRows)
 }
 
+/// Code with the height of a block as a constant.
+macro_rules! with_height {
+    ($vector:ident, $height:expr, |$constant:ident| $code:expr) => {
+        $crate::kernels::gemm::with_height!(
+            $vector, $height, $constant, $code, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+        )
+    };
+    ($vector:ident, $height:expr, $constant:ident, $code:expr, $($value:literal)*) => {
+        // Heights above V's register count never occur, and the condition is resolved at compile
+        // time.
+        match $height {
+            $($value if $value <= $vector::ROWS => {
+                const $constant: usize = $value;
+                $code
+            })*
+            _ => unreachable!("a block higher than a tile"),
+        }
+    };
+}
+pub(super) use with_height;
+
 /// One panel of the right-hand side times every block of the left-hand side.
 struct Panel<'a, 'w, N: GemmElement> {
     packed: &'a Packed<'w, N>,
@@ -535,8 +583,7 @@ struct Panel<'a, 'w, N: GemmElement> {
     lhs: &'a Lhs<'a, N>,
     blocks: &'a [(usize, usize)],
     first: usize,
-    epilogue: &'a Epilogue<'a>,
-    out: &'a DisjointWriter<'a>,
+    out: &'a Output<'a>,
 }
 
 impl<N: GemmElement> SimdJob for Panel<'_, '_, N> {
@@ -565,20 +612,10 @@ impl<N: GemmElement> Panel<'_, '_, N> {
     /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn block<V: SimdF32>(&self, rhs: &[N::Rhs], from: usize, height: usize) {
-        macro_rules! heights {
-            ($($height:literal)*) => {
-                // Heights above V's register count never occur, and the condition is
-                // resolved at compile time.
-                match height {
-                    // SAFETY: the caller guarantees V's instructions.
-                    $($height if $height <= V::ROWS => unsafe {
-                        self.tile::<V, $height>(rhs, from)
-                    },)*
-                    _ => unreachable!("a block higher than a tile"),
-                }
-            };
-        }
-        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+        with_height!(V, height, |H| {
+            // SAFETY: the caller guarantees V's instructions.
+            unsafe { self.tile::<V, H>(rhs, from) }
+        });
     }
 
     /// Multiplies a block of `H` rows.
@@ -587,78 +624,154 @@ impl<N: GemmElement> Panel<'_, '_, N> {
     /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn tile<V: SimdF32, const H: usize>(&self, rhs: &[N::Rhs], from: usize) {
-        const MAX_WIDTH: usize = 32;
-        const { assert!(2 * V::LANES <= MAX_WIDTH) };
-        let width = 2 * V::LANES;
-        let depth = self.packed.part.len();
+        let (width, depth) = (2 * V::LANES, self.packed.part.len());
         assert!(rhs.len() == width * depth);
         // SAFETY: the caller guarantees V's instructions.
         let mut sums = [[unsafe { N::zero::<V>() }; 2]; H];
-        let mut b = rhs.as_ptr();
-        // A macro and no closure: a closure would not be compiled for V's instructions.
-        macro_rules! step {
-            ($row:ident of $rows:expr, $value:expr) => {
-                // SAFETY: there are at most `depth` steps, of `width` elements each, and
-                // `rhs` has exactly that many, as asserted. `$value` is an element of the
-                // packed rows, or one of a segment's `segment_len`. The caller guarantees
-                // V's instructions.
-                unsafe {
-                    let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
-                    for ($row, sums) in $rows.iter().zip(&mut sums) {
-                        let a = $value;
-                        sums[0] = N::mul_add::<V>(sums[0], a, b0);
-                        sums[1] = N::mul_add::<V>(sums[1], a, b1);
-                    }
-                    b = b.add(width);
-                }
-            };
-        }
         match self.lhs {
             Lhs::Packed(packed_lhs) => {
-                let (steps, _) = packed_lhs[from * depth..(from + H) * depth].as_chunks::<H>();
-                for values in steps {
-                    step!(value of values, *value);
-                }
+                let lhs = &packed_lhs[from * depth..(from + H) * depth];
+                // SAFETY: the caller guarantees V's instructions.
+                sums = unsafe { accumulate::<N, V, H>(sums, lhs, rhs) };
             }
             Lhs::Indirect(pointers, segment_len) => {
                 let segments = depth / (*segment_len).max(1);
                 let (segments, _) =
                     pointers[from * segments..(from + H) * segments].as_chunks::<H>();
-                for pointers in segments {
-                    for k in 0..*segment_len {
-                        step!(start of pointers, *start.0.add(k));
-                    }
+                let rhs = rhs.chunks(width * (*segment_len).max(1));
+                for (pointers, rhs) in segments.iter().zip(rhs) {
+                    // SAFETY: a segment has `segment_len` elements, and the part of `rhs` a row
+                    // of the panel for each. The caller guarantees V's instructions.
+                    sums = unsafe { accumulate_rows::<N, V, H>(sums, pointers, rhs) };
                 }
             }
         }
-        let first = self.panel * width;
-        let count = width.min(self.packed.columns - first);
         for (i, sums) in sums.into_iter().enumerate() {
-            let row = self.first + from + i;
-            let offset = row * self.packed.columns + first;
-            // SAFETY: `tail` has space for two vectors, and `ptr_at` checks it for a full
-            // tile. Panels are disjoint columns and chunks are disjoint rows, so that
-            // no other thread writes there. The caller guarantees V's instructions.
+            // SAFETY: panels are disjoint columns and chunks are disjoint rows, so that no other
+            // thread writes there. The caller guarantees V's instructions.
             unsafe {
-                let mut sums = [N::to_f32::<V>(sums[0]), N::to_f32::<V>(sums[1])];
-                if let Some(scale) = self.epilogue.row_scale {
-                    let [a, b] = sums;
-                    let zero = V::zero();
-                    sums = [zero.mul_add(scale[row], a), zero.mul_add(scale[row], b)];
-                }
-                if count == width {
-                    let sums = self.epilogue.apply_simd(sums, first, offset);
-                    let to = self.out.ptr_at(row, first, width);
-                    sums[0].store(to);
-                    sums[1].store(to.add(V::LANES));
-                } else {
-                    let mut tail = [0.0f32; MAX_WIDTH];
-                    sums[0].store(tail.as_mut_ptr());
-                    sums[1].store(tail.as_mut_ptr().add(V::LANES));
-                    self.epilogue
-                        .apply_scalar(&mut tail[..count], first, offset);
-                    self.out.write(row, first, &tail[..count]);
-                }
+                let sums = [N::to_f32::<V>(sums[0]), N::to_f32::<V>(sums[1])];
+                self.out.write(self.first + from + i, self.panel, sums);
+            }
+        }
+    }
+}
+
+/// Adds the product of a block of `H` rows, packed as `[depth, H]`, and a panel
+/// `[depth, NR]` to `sums`.
+///
+/// # Safety
+/// The processor has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn accumulate<N: GemmElement, V: SimdF32, const H: usize>(
+    mut sums: Sums<N, V, H>,
+    lhs: &[N],
+    rhs: &[N::Rhs],
+) -> Sums<N, V, H> {
+    let width = 2 * V::LANES;
+    let (steps, _) = lhs.as_chunks::<H>();
+    assert!(rhs.len() == width * steps.len());
+    let mut b = rhs.as_ptr();
+    for values in steps {
+        // SAFETY: `rhs` has `width` elements for each step, as asserted. The caller guarantees
+        // V's instructions.
+        unsafe {
+            sums = step::<N, V, H>(sums, values, b);
+            b = b.add(width);
+        }
+    }
+    sums
+}
+
+/// [`accumulate`] with a pointer to each row of the block.
+///
+/// # Safety
+/// A row has as many elements as the panel rows, and the processor has the instructions of `V`.
+#[inline(always)]
+unsafe fn accumulate_rows<N: GemmElement, V: SimdF32, const H: usize>(
+    mut sums: Sums<N, V, H>,
+    rows: &[SegmentPtr<N>; H],
+    rhs: &[N::Rhs],
+) -> Sums<N, V, H> {
+    let width = 2 * V::LANES;
+    let mut b = rhs.as_ptr();
+    for k in 0..rhs.len() / width {
+        // SAFETY: there is an element of each row and `width` elements of `rhs` for every step.
+        // The caller guarantees the rest.
+        unsafe {
+            let column = rows.map(|row| *row.0.add(k));
+            sums = step::<N, V, H>(sums, &column, b);
+            b = b.add(width);
+        }
+    }
+    sums
+}
+
+/// Accumulators of a micro-tile: two vectors for each row.
+type Sums<N, V, const H: usize> = [[<N as GemmElement>::Accumulator<V>; 2]; H];
+
+/// Adds the products of a column of the left-hand side and a row of a panel.
+///
+/// # Safety
+/// `b` is valid for reads of two vectors, and the processor has the instructions of `V`.
+#[inline(always)]
+unsafe fn step<N: GemmElement, V: SimdF32, const H: usize>(
+    mut sums: Sums<N, V, H>,
+    column: &[N; H],
+    b: *const N::Rhs,
+) -> Sums<N, V, H> {
+    // SAFETY: the caller guarantees it.
+    unsafe {
+        let (b0, b1) = (N::load::<V>(b), N::load::<V>(b.add(V::LANES)));
+        for (a, sums) in column.iter().zip(&mut sums) {
+            sums[0] = N::mul_add::<V>(sums[0], *a, b0);
+            sums[1] = N::mul_add::<V>(sums[1], *a, b1);
+        }
+        sums
+    }
+}
+
+/// Result of a GEMM, which takes sums of products tile by tile.
+pub(super) struct Output<'a> {
+    pub out: &'a DisjointWriter<'a>,
+    pub columns: usize,
+    pub epilogue: &'a Epilogue<'a>,
+}
+
+impl Output<'_> {
+    /// Writes the sums of a row in a panel.
+    ///
+    /// # Safety
+    /// No other thread accesses these elements at the same time, and the processor has the
+    /// instructions of `V`.
+    #[inline(always)]
+    pub unsafe fn write<V: SimdF32>(&self, row: usize, panel: usize, mut sums: [V; 2]) {
+        const MAX_WIDTH: usize = 32;
+        const { assert!(2 * V::LANES <= MAX_WIDTH) };
+        let width = 2 * V::LANES;
+        let first = panel * width;
+        let count = width.min(self.columns - first);
+        let offset = row * self.columns + first;
+        // SAFETY: `tail` has space for two vectors, and `ptr_at` checks it for a full tile. The
+        // caller guarantees the rest.
+        unsafe {
+            if let Some(scale) = self.epilogue.row_scale {
+                let [a, b] = sums;
+                let zero = V::zero();
+                sums = [zero.mul_add(scale[row], a), zero.mul_add(scale[row], b)];
+            }
+            if count == width {
+                let sums = self.epilogue.apply_simd(sums, first, offset);
+                let to = self.out.ptr_at(row, first, width);
+                sums[0].store(to);
+                sums[1].store(to.add(V::LANES));
+            } else {
+                let mut tail = [0.0f32; MAX_WIDTH];
+                sums[0].store(tail.as_mut_ptr());
+                sums[1].store(tail.as_mut_ptr().add(V::LANES));
+                self.epilogue
+                    .apply_scalar(&mut tail[..count], first, offset);
+                self.out.write(row, first, &tail[..count]);
             }
         }
     }

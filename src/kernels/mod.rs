@@ -15,6 +15,7 @@ pub mod packed_weights;
 pub(crate) mod parallel;
 pub mod pool;
 pub mod simd;
+mod strassen;
 pub(crate) mod uninit;
 pub mod unpacked_gemm;
 pub mod winograd;
