@@ -50,6 +50,9 @@ pub trait GemmElement: Copy + Default + Send + Sync + 'static {
     type RhsVector<V: SimdF32>: Copy;
     type Accumulator<V: SimdF32>: Copy;
 
+    /// Maximum height of a micro-tile (MR).
+    fn max_rows<V: SimdF32>() -> usize;
+
     /// Range of the right-hand side as a micro-tile reads it, converted into `scratch` if
     /// stored otherwise.
     fn rhs<'a>(
@@ -99,6 +102,11 @@ impl GemmElement for f32 {
     type Storage<'a> = PackedData<'a>;
     type RhsVector<V: SimdF32> = V;
     type Accumulator<V: SimdF32> = V;
+
+    #[inline(always)]
+    fn max_rows<V: SimdF32>() -> usize {
+        V::ROWS
+    }
 
     #[inline(always)]
     fn rhs<'a>(values: &'a PackedData, part: Range<usize>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
@@ -157,6 +165,11 @@ impl GemmElement for Pair {
     type Storage<'a> = &'a [[i8; 2]];
     type RhsVector<V: SimdF32> = V::Pairs;
     type Accumulator<V: SimdF32> = V::Ints;
+
+    #[inline(always)]
+    fn max_rows<V: SimdF32>() -> usize {
+        V::INT_ROWS
+    }
 
     #[inline(always)]
     fn rhs<'a>(
@@ -494,7 +507,7 @@ fn gemm_into<N: GemmElement>(
     }
     let (total, depth) = (out.len() / packed.columns, packed.part.len());
     assert!(total * packed.columns == out.len());
-    let max_rows = max_tile_rows();
+    let max_rows = max_tile_rows::<N>();
     let panels = packed.columns.div_ceil(tile_width());
     // Parallel over rows if there are enough of them, else over panels.
     let by_chunk = threads > 1 && total >= 4 * threads * max_rows;
@@ -542,31 +555,30 @@ thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Maximum height of a micro-tile (MR).
-pub fn max_tile_rows() -> usize {
-    struct TileRows;
-    impl SimdJob for TileRows {
+/// [`GemmElement::max_rows`] of the processor's vectors.
+pub fn max_tile_rows<N: GemmElement>() -> usize {
+    struct TileRows<N>(PhantomData<N>);
+    impl<N: GemmElement> SimdJob for TileRows<N> {
         type Output = usize;
         #[inline(always)]
         unsafe fn run<V: SimdF32>(self) -> usize {
-            V::ROWS
+            N::max_rows::<V>()
         }
     }
-    dispatch(TileRows)
+    dispatch(TileRows::<N>(PhantomData))
 }
 
 /// Code with the height of a block as a constant.
 macro_rules! with_height {
-    ($vector:ident, $height:expr, |$constant:ident| $code:expr) => {
+    ($height:expr, $max_rows:expr, |$constant:ident| $code:expr) => {
         $crate::kernels::gemm::with_height!(
-            $vector, $height, $constant, $code, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+            $height, $max_rows, $constant, $code, 1 2 3 4 5 6 7 8 9 10 11 12 13 14
         )
     };
-    ($vector:ident, $height:expr, $constant:ident, $code:expr, $($value:literal)*) => {
-        // Heights above V's register count never occur, and the condition is resolved at compile
-        // time.
+    ($height:expr, $max_rows:expr, $constant:ident, $code:expr, $($value:literal)*) => {
+        // Greater heights never occur, and the condition is resolved at compile time.
         match $height {
-            $($value if $value <= $vector::ROWS => {
+            $($value if $value <= $max_rows => {
                 const $constant: usize = $value;
                 $code
             })*
@@ -612,7 +624,7 @@ impl<N: GemmElement> Panel<'_, '_, N> {
     /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn block<V: SimdF32>(&self, rhs: &[N::Rhs], from: usize, height: usize) {
-        with_height!(V, height, |H| {
+        with_height!(height, N::max_rows::<V>(), |H| {
             // SAFETY: the caller guarantees V's instructions.
             unsafe { self.tile::<V, H>(rhs, from) }
         });

@@ -11,6 +11,8 @@ pub trait SimdF32: Copy {
     const LANES: usize;
     /// Maximum tile height (MR): rows of two accumulators each that fit the registers.
     const ROWS: usize;
+    /// The same with [`Self::Ints`] as accumulators.
+    const INT_ROWS: usize = Self::ROWS;
     /// [`Self::LANES`] i32.
     type Ints: Copy;
     /// [`Self::LANES`] pairs of i16.
@@ -311,6 +313,7 @@ mod wasm {
         const LANES: usize = 4;
         // Without fused multiply-adds each takes a register for its product.
         const ROWS: usize = if cfg!(feature = "relaxed-simd") { 6 } else { 4 };
+        const INT_ROWS: usize = 5;
         type Ints = v128;
         type Pairs = v128;
 

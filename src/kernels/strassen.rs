@@ -63,7 +63,7 @@ pub fn gemm_into(
     out: &mut [MaybeUninit<f32>],
 ) {
     let columns = packed.columns;
-    let (max_rows, panels) = (gemm::max_tile_rows(), columns / tile_width() / 2);
+    let (max_rows, panels) = (gemm::max_tile_rows::<f32>(), columns / tile_width() / 2);
     // Of an odd number of rows, the last has a row of zeros as its other half.
     let pairs = rows.count().div_ceil(2);
     let half = packed.part.len() / 2;
@@ -268,7 +268,7 @@ impl PanelPair<'_, '_> {
     /// The processor has the instructions of `V`.
     #[inline(always)]
     unsafe fn block<V: SimdF32>(&self, rhs: [&[f32]; PRODUCTS], from: usize, height: usize) {
-        gemm::with_height!(V, height, |H| {
+        gemm::with_height!(height, V::ROWS, |H| {
             // SAFETY: the caller guarantees V's instructions.
             unsafe { self.tiles::<V, H>(rhs, from) }
         });

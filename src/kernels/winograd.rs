@@ -318,10 +318,11 @@ pub fn conv(
     let tiles = Tiles::new(input, geometry, output_rows);
     let (total, threads) = (tiles.count(), threads());
     // Fewer than two tiles' rows would read all weights for little work.
-    let chunk_len = (CHUNK / (PRODUCTS * (channels + columns))).max(2 * gemm::max_tile_rows());
+    let chunk_len =
+        (CHUNK / (PRODUCTS * (channels + columns))).max(2 * gemm::max_tile_rows::<f32>());
     let mut chunks = total.div_ceil(chunk_len);
     // Parallel over tiles if there are enough of them, else over GEMMs.
-    let by_chunk = threads > 1 && total >= threads * gemm::max_tile_rows();
+    let by_chunk = threads > 1 && total >= threads * gemm::max_tile_rows::<f32>();
     if by_chunk {
         chunks = chunks.next_multiple_of(threads);
     }
