@@ -149,7 +149,7 @@ pub fn head_attention(qkv: [Matrix; 3], causal: bool) -> Vec<f32> {
 /// `[queries, depth]`.
 fn sdpa([query, key, value]: [Matrix; 3], scale: f32, causal: bool) -> Vec<f32> {
     let (length, depth) = (key.rows, value.depth);
-    let keys = transposed(&key);
+    let keys = gemm::pack_transposed(&key);
     let packed = Packed::new(PackedData::F32(&keys), key.depth, length);
     let mut scores = gemm::gemm_serial(&query, &packed, &Epilogue::NONE);
     dispatch(MaskedSoftmax {
@@ -168,18 +168,6 @@ fn sdpa([query, key, value]: [Matrix; 3], scale: f32, causal: bool) -> Vec<f32> 
         stride: length,
     };
     gemm::gemm_serial(&weights, &packed, &Epilogue::NONE)
-}
-
-/// Packs the transpose of a matrix.
-fn transposed(matrix: &Matrix) -> Vec<f32> {
-    let (width, depth) = (tile_width(), matrix.depth);
-    let mut packed = vec![0.0; matrix.rows.div_ceil(width) * width * depth];
-    for row in 0..matrix.rows {
-        let panel = &mut packed[row / width * width * depth..][..width * depth];
-        let values = &matrix.values[row * matrix.stride..][..depth];
-        gemm::transpose_row(values, width, row % width, panel);
-    }
-    packed
 }
 
 /// Scaled softmax of score rows, with an optional causal mask.

@@ -222,6 +222,18 @@ pub fn pack<T: Copy + Default>(
     }
 }
 
+/// [`pack`] of the transpose of a matrix.
+pub fn pack_transposed<T: Copy + Default>(matrix: &Matrix<T>) -> Vec<T> {
+    let (width, depth) = (tile_width(), matrix.depth);
+    let mut packed = vec![T::default(); matrix.rows.div_ceil(width) * width * depth];
+    for row in 0..matrix.rows {
+        let panel = &mut packed[row / width * width * depth..][..width * depth];
+        let values = &matrix.values[row * matrix.stride..][..depth];
+        transpose_row(values, width, row % width, panel);
+    }
+    packed
+}
+
 /// Epilogue fused into a GEMM: `activation(x * row_scale * scale + bias + residual)`.
 #[derive(Clone, Copy)]
 pub struct Epilogue<'a> {

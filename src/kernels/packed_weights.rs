@@ -24,6 +24,16 @@ pub fn pack<T: Copy + Default>(
     packed
 }
 
+/// [`pack`] of the transpose of a matrix `[columns, depth]`.
+pub fn pack_transposed<T: Copy + Default>(values: &[T], [depth, columns]: [usize; 2]) -> Vec<T> {
+    gemm::pack_transposed(&Matrix {
+        values,
+        rows: columns,
+        depth,
+        stride: depth,
+    })
+}
+
 impl PackedWeights<'_> {
     /// `x`, rows of length `depth`, times the matrix.
     pub fn linear(self, x: &[f32], [depth, columns]: [usize; 2], epilogue: &Epilogue) -> Vec<f32> {

@@ -402,19 +402,25 @@ impl Body {
         let Some(mut values) = folded.or_else(joined) else {
             return;
         };
-        if matches!(
+        let transposed = matches!(
             parameter.transform,
             Transform::Transpose | Transform::FlattenTranspose
-        ) {
+        );
+        let path = parameter.path.strip_suffix(".weight");
+        let layer = (self.precision.zip(path))
+            .and_then(|(precision, path)| Some((precision, path, model.linear(path)?)));
+        // On the CPU a layer is packed from a view of its transpose, without a copy.
+        let view = transposed && layer.is_some() && ops::is_cpu(device);
+        if transposed && !view {
             values = values.transpose(parameter.rows, parameter.columns);
         }
         let tensor = values.tensor(device);
-        if let Some(precision) = self.precision
-            && let Some(path) = parameter.path.strip_suffix(".weight")
-            && let Some(layer) = model.linear(path)
-        {
-            let shape = layer.weight.lazy_shape();
-            layer.weight = Param::initialized(layer.weight.id, tensor.reshape(shape));
+        if let Some((precision, path, layer)) = layer {
+            let weight = match view {
+                true => (tensor.reshape([parameter.rows, parameter.columns])).transpose(),
+                false => tensor.reshape(layer.weight.lazy_shape()),
+            };
+            layer.weight = Param::initialized(layer.weight.id, weight);
             layer.pack(precision);
             self.packed.insert(path.into());
             return;

@@ -16,7 +16,7 @@ use half::f16;
 use super::linear::Int8;
 use crate::kernels::conv::{self, ConvGeometry, ConvParams};
 use crate::kernels::gemm::{Epilogue, PackedData};
-use crate::kernels::packed_weights::{PackedWeights, pack as pack_panels};
+use crate::kernels::packed_weights::{PackedWeights, pack as pack_panels, pack_transposed};
 use crate::kernels::pool::{self, ShardedMatrix, Transport};
 use crate::kernels::simd::tile_width;
 use crate::kernels::{ActivationFunction, attention, int8, norm, winograd};
@@ -50,21 +50,33 @@ fn tensor<T: Element, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tens
 }
 
 /// Packs a matrix `[d_input, d_output]` in f32 or f16 for [`linear`]; the shape of the
-/// result carries no meaning. With a worker pool, this is the coordinator's shard.
+/// result carries no meaning. With a worker pool, this is the coordinator's shard. A matrix that is
+/// the view of its transpose, as files have most of them, is packed without a copy.
 pub fn pack(matrix: Tensor<2>) -> Option<(Tensor<2>, Option<ShardedMatrix>)> {
     fn pack<T: Element + Default + Transport>(
-        matrix: &[T],
+        values: &[T],
         shape: [usize; 2],
+        is_transpose: bool,
     ) -> (Tensor<2>, Option<ShardedMatrix>) {
-        let (local, shards) = pool::shard(pack_panels(matrix, shape, shape[1]), shape);
+        let packed = match is_transpose {
+            true => pack_transposed(values, shape),
+            false => pack_panels(values, shape, shape[1]),
+        };
+        let (local, shards) = pool::shard(packed, shape);
         let length = local.len();
         (tensor(local, [1, length]), shards)
     }
     let shape = matrix.dims();
-    let matrix = primitive(matrix)?;
-    match matrix.dtype() {
-        DType::F32 => Some(pack::<f32>(matrix.as_slice()?, shape)),
-        DType::F16 => Some(pack::<f16>(matrix.as_slice()?, shape)),
+    let matrix = matrix.try_into_primitive::<Flex>().ok()?;
+    let transpose = matrix.transpose(0, 1);
+    let is_transpose = !matrix.is_contiguous() && transpose.is_contiguous();
+    let values = match is_transpose {
+        true => transpose,
+        false => matrix.to_contiguous(),
+    };
+    match values.dtype() {
+        DType::F32 => Some(pack::<f32>(values.as_slice()?, shape, is_transpose)),
+        DType::F16 => Some(pack::<f16>(values.as_slice()?, shape, is_transpose)),
         _ => None,
     }
 }
