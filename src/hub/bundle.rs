@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
+use super::token_rows::{TokenRows, TokenTable};
 use super::twins::twin;
 use super::{ModelLocation, ModelLocationError, shards};
 use crate::model::{
@@ -58,6 +59,11 @@ pub trait ModelFiles {
 
     /// Streams a file to `sink`; `false` if there is none.
     async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError>;
+
+    /// Rows of the token embedding, if [`stream`](Self::stream) gave weights without them.
+    fn token_rows(&self) -> Option<Rc<dyn TokenRows>> {
+        None
+    }
 
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
@@ -327,6 +333,8 @@ pub struct Loaded {
     pub f16: bool,
     /// Number of parameters.
     pub parameters: u64,
+    /// Token embedding, if its rows are fetched as texts use them.
+    pub token_table: Option<TokenTable>,
     /// Where the weights are from, if not from the model's own files, for display.
     pub note: Option<String>,
 }
@@ -365,13 +373,18 @@ pub async fn load(
     let note = stream_weights(files, bundle, &mut sink).await?;
     match loader {
         None => Err(WeightsError::NotSafetensors("it is empty").into()),
-        Some(loader) => Ok(Loaded {
-            f16: loader.keeps_f16(),
-            parameters: loader.parameters(),
-            bytes: done,
-            model: loader.finish()?,
-            note,
-        }),
+        Some(loader) => {
+            let format = loader.omitted_table().cloned();
+            Ok(Loaded {
+                f16: loader.keeps_f16(),
+                parameters: loader.parameters(),
+                token_table: (format.map(|format| TokenTable::new(format, files.token_rows())))
+                    .transpose()?,
+                bytes: done,
+                model: loader.finish()?,
+                note,
+            })
+        }
     }
 }
 
