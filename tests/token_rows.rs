@@ -102,11 +102,8 @@ impl ModelFiles for Copies {
                         offline: Cell::new(false),
                     })));
                 }
-                let chunk = Chunk {
-                    offset,
-                    bytes: &copy,
-                    total: layout.map_or(bytes.len() as u64, CopyLayout::copy_bytes),
-                };
+                let total = layout.map_or(bytes.len() as u64, CopyLayout::copy_bytes);
+                let chunk = Chunk::new(offset, &copy, total);
                 if !copy.is_empty() && sink(chunk)?.is_break() {
                     return Ok(true);
                 }

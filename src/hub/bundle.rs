@@ -31,9 +31,25 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// Length of the whole file; 0 when unknown.
     pub total: u64,
+    /// Progress to show, which is that of a download if the file is a smaller copy of it.
+    pub progress: LoadProgress,
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// Chunk of a file as it is stored.
+    pub fn new(offset: u64, bytes: &'a [u8], total: u64) -> Self {
+        let progress = LoadProgress {
+            bytes: offset + bytes.len() as u64,
+            total_bytes: total,
+        };
+        Self {
+            offset,
+            bytes,
+            total,
+            progress,
+        }
+    }
+
     /// Bytes up to and including this chunk.
     pub fn done(&self) -> u64 {
         self.offset + self.bytes.len() as u64
@@ -315,7 +331,7 @@ pub async fn open(
 }
 
 /// Progress of loading the weights.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct LoadProgress {
     /// Bytes so far.
     pub bytes: u64,
@@ -364,10 +380,7 @@ pub async fn load(
         });
         loader.push(chunk.bytes)?;
         done = chunk.done();
-        progress(LoadProgress {
-            bytes: done,
-            total_bytes: chunk.total,
-        });
+        progress(chunk.progress);
         Ok(ControlFlow::Continue(()))
     };
     let note = stream_weights(files, bundle, &mut sink).await?;

@@ -386,6 +386,11 @@ impl<'a> CachedFile<'a> {
         self.copy().map_or(self.total(), CopyLayout::file_bytes)
     }
 
+    /// Whether all of it is there.
+    pub fn complete(&self) -> bool {
+        self.total() > 0 && self.chunks * CHUNK as u64 >= self.total()
+    }
+
     /// Number of chunks.
     pub fn chunks(&self) -> u64 {
         self.chunks

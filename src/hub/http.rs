@@ -172,6 +172,8 @@ struct Download<'a, 'b> {
     cached: Option<CachedFile<'a>>,
     /// Converter of the server's file to a copy that differs.
     copier: Option<FileCopier>,
+    /// Whether all of it is cached.
+    stored: bool,
     sink: &'b mut ChunkSink<'b>,
 }
 
@@ -256,6 +258,7 @@ impl ModelFiles for HttpFiles {
         let mut download = Download {
             url,
             offset: 0,
+            stored: cached.as_ref().is_some_and(CachedFile::complete),
             total: cached.as_ref().map_or(0, CachedFile::total),
             identity: (cached.as_ref()).and_then(|cached| cached.identity().map(str::to_owned)),
             cached,
@@ -573,12 +576,12 @@ impl HttpFiles {
 
 impl Download<'_, '_> {
     fn give(&mut self, bytes: &[u8]) -> Result<ControlFlow<()>, HubError> {
-        let chunk = Chunk {
-            offset: self.offset,
-            bytes,
-            total: self.total,
-        };
-        self.offset += bytes.len() as u64;
+        let mut chunk = Chunk::new(self.offset, bytes, self.total);
+        let layout = self.copier.as_ref().and_then(FileCopier::layout);
+        if let Some(layout) = layout.filter(|_| !self.stored) {
+            (chunk.progress.bytes, chunk.progress.total_bytes) = layout.progress(chunk.done());
+        }
+        self.offset = chunk.done();
         (self.sink)(chunk)
     }
 

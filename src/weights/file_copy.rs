@@ -201,6 +201,25 @@ impl CopyLayout {
         self.copy_header + copied.sum::<u64>()
     }
 
+    /// Bytes of the file that a copy up to `position` is made of, and those that the whole copy is.
+    pub fn progress(&self, position: u64) -> (u64, u64) {
+        let mut left = position.saturating_sub(self.copy_header);
+        let mut done = position.min(self.header);
+        let mut total = self.header;
+        for (length, run) in self.runs.iter().filter(|(_, run)| *run != Run::Omitted) {
+            let copied = run.copied(*length);
+            let here = left.min(copied);
+            left -= here;
+            done += if here == copied {
+                *length
+            } else {
+                here * (length / copied)
+            };
+            total += length;
+        }
+        (done, total)
+    }
+
     /// Whether f32 matrices are f16 in the copy.
     pub fn f16(&self) -> bool {
         let halved = |(_, run): &(u64, Run)| *run == Run::Copied(true);
@@ -651,6 +670,10 @@ mod tests {
             assert_eq!(layout.file_bytes(), file.len() as u64);
             assert_eq!(layout.copy_bytes(), whole.len() as u64);
             assert_eq!(layout.f16(), f16);
+            let wanted = (file.len() - table) as u64;
+            assert_eq!(layout.progress(whole.len() as u64), (wanted, wanted));
+            let before_last = layout.progress(whole.len() as u64 - 1).0;
+            assert_eq!(before_last, wanted - if f16 { 2 } else { 1 });
             let kept = serde_json::to_vec(layout).unwrap();
             assert_eq!(
                 serde_json::from_slice::<CopyLayout>(&kept).unwrap(),
