@@ -486,11 +486,7 @@ mod models {
                 return Ok(false);
             };
             for (number, part) in bytes.chunks(1 << 16).enumerate() {
-                let chunk = Chunk {
-                    offset: (number << 16) as u64,
-                    bytes: part,
-                    total: bytes.len() as u64,
-                };
+                let chunk = Chunk::new((number << 16) as u64, part, bytes.len() as u64);
                 if let ControlFlow::Break(()) = sink(chunk)? {
                     break;
                 }

@@ -19,7 +19,9 @@ use clip::train::{
     AdamWHyperParameters, TrainError, TrainMode, TrainOptions, TrainableParams, Trainer,
     WarmupCosine,
 };
-use clip::weights::{HeaderReader, KeyMap, Loader, Precision, ToF16, infer, load, save};
+use clip::weights::{
+    CopyOptions, FileCopier, HeaderReader, KeyMap, Loader, Precision, infer, load, save,
+};
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
@@ -174,12 +176,16 @@ fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
             let file = file.unwrap();
             let mut bytes = fs::read(file.path()).unwrap();
             if file.path().extension().is_some_and(|e| e == "safetensors") {
-                let mut to_f16 = ToF16::new(bytes.len() as u64);
+                let options = CopyOptions {
+                    f16: true,
+                    omit_table: false,
+                };
+                let mut copier = FileCopier::new(bytes.len() as u64, options);
                 let mut halved = Vec::new();
                 for piece in bytes.chunks(1001) {
-                    to_f16.push(piece, &mut halved).unwrap();
+                    copier.push(piece, &mut halved).unwrap();
                 }
-                assert_eq!(halved.len() as u64, to_f16.layout().unwrap().copy_bytes());
+                assert_eq!(halved.len() as u64, copier.layout().unwrap().copy_bytes());
                 bytes = halved;
             }
             fs::write(copy.path().join(file.file_name()), bytes).unwrap();

@@ -26,6 +26,10 @@ pub struct Published {
     pub parameters: u64,
     /// Size of the download.
     pub bytes: u64,
+    /// Size of its token embedding, where that is so much of the download that the page can fetch
+    /// only the rows that are used.
+    #[serde(default)]
+    pub token_table_bytes: Option<u64>,
     /// Side of the square it sees, pixels.
     pub image_size: u32,
     /// Multiply-adds of the image encoder for one picture, in thousand millions.
@@ -120,6 +124,13 @@ mod tests {
             let of_parameters = halved as f64 / model.parameters as f64;
             assert!((1.9..2.1).contains(&of_parameters), "{}", model.name);
             assert!((1.0..300.0).contains(&model.image_gmacs), "{}", model.name);
+            if let Some(table) = model.token_table_bytes {
+                assert!(
+                    table > model.bytes / 5 && table < model.bytes,
+                    "{}",
+                    model.name
+                );
+            }
             match model.imagenet_top_1 {
                 Some(accuracy) => assert!((0.2..0.9).contains(&accuracy), "{}", model.name),
                 None => assert!(model.merit().starts_with("for "), "{}", model.name),

@@ -1,6 +1,6 @@
 //! Inference engine: a device, a model, and a cache of text features.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::module::Param;
@@ -8,13 +8,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
-use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles};
+use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles, TokenTable};
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
 use crate::model::{
     Clip, ClipConfig, ParamVisitor, ReadBackError, TokenBatch, VisionConfig, WeightPrecision,
     read_back, visit_params,
 };
+use crate::ops::Embedding;
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
 use crate::zero_shot::{self, QuestionError, Scoring};
@@ -45,6 +46,9 @@ pub enum EngineError {
         /// Number of tokens that it knows.
         vocab_size: usize,
     },
+    /// Rows of the token embedding cannot be fetched.
+    #[error("words that are used for the first time have to be downloaded, and could not be: {0}")]
+    TokenRows(#[source] HubError),
     /// A tensor of the model is larger than the GPU allows.
     #[error(
         "a tensor of the model has {} MiB, and this GPU allows no more than {} MiB",
@@ -75,6 +79,8 @@ impl From<ReadBackError> for EngineError {
 pub struct Engine {
     pub(super) model: Clip,
     config: ClipConfig,
+    /// Token embedding, if its rows are fetched as texts use them.
+    token_table: Option<TokenTable>,
     tokenizer: Rc<Tokenizer>,
     preprocess: PreprocessConfig,
     opened: OpenedDevice,
@@ -95,6 +101,8 @@ pub struct ModelSlot {
     pub model: Clip,
     /// Its configuration.
     pub config: ClipConfig,
+    /// Its token embedding, if the model has only a placeholder.
+    pub token_table: Option<TokenTable>,
 }
 
 /// Tokens and features of a text.
@@ -190,6 +198,7 @@ impl Engine {
         Ok(Self {
             model,
             config: bundle.config,
+            token_table: loaded.token_table,
             tokenizer: bundle.tokenizer,
             preprocess: bundle.preprocess,
             opened,
@@ -231,6 +240,7 @@ impl Engine {
         Ok(ModelSlot {
             model: std::mem::replace(&mut self.model, other.model),
             config: std::mem::replace(&mut self.config, other.config),
+            token_table: std::mem::replace(&mut self.token_table, other.token_table),
         })
     }
 
@@ -249,7 +259,11 @@ impl Engine {
     pub async fn warm_up(&mut self) -> Result<(), EngineError> {
         let size = self.config.vision.image_size();
         self.image_features(&[vec![0.0; 3 * size * size]]).await?;
-        self.text_features(&["A photo of a cat.".into()]).await?;
+        match self.text_features(&["A photo of a cat.".into()]).await {
+            // Without a network the image encoder is of use, and words of earlier visits are.
+            Ok(_) | Err(EngineError::TokenRows(_)) => {}
+            Err(error) => return Err(error),
+        }
         self.prompts.clear();
         Ok(())
     }
@@ -342,6 +356,16 @@ impl Engine {
         if let Some(&id) = (ids.iter().flatten()).find(|id| **id as usize >= vocab_size) {
             return Err(EngineError::Vocabulary { id, vocab_size });
         }
+        let rows_in_use = match &self.token_table {
+            None => None,
+            Some(table) => {
+                let used: BTreeSet<u32> = ids.iter().flatten().copied().collect();
+                let used: Vec<u32> = used.into_iter().collect();
+                let rows = table.rows(&used, &self.opened.device).await;
+                let weight = Param::from_tensor(rows.map_err(EngineError::TokenRows)?);
+                Some((Embedding { weight }, used))
+            }
+        };
         let text = &self.config.text;
         // Where padding is masked, texts of one length are encoded together, without it.
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -354,10 +378,15 @@ impl Engine {
             let ends: Vec<(Vec<u32>, usize)> = (group.iter())
                 .map(|index| {
                     let ids = text.unmasked(&ids[*index]);
-                    (ids.to_vec(), text.pool_index(ids))
+                    let rows = match &rows_in_use {
+                        None => ids.to_vec(),
+                        Some((_, used)) => used_rows(ids, used),
+                    };
+                    (rows, text.pool_index(ids))
                 })
                 .collect();
-            let tokens = TokenBatch::new(&ends, text.causal, &self.opened.device);
+            let mut tokens = TokenBatch::new(&ends, text.causal, &self.opened.device);
+            tokens.embedding = rows_in_use.as_ref().map(|(embedding, _)| embedding.clone());
             let found = rows(self.model.text_features(tokens), self.config.embed_dim).await?;
             for (index, row) in group.into_iter().zip(found) {
                 features[index] = row;
@@ -484,6 +513,12 @@ impl Engine {
     ) -> Vec<Ranked> {
         zero_shot::rank(image_features, labels, classifier, self.scoring())
     }
+}
+
+/// Index of each id among those in use, which are sorted.
+fn used_rows(ids: &[u32], used: &[u32]) -> Vec<u32> {
+    let index = |id: &u32| used.partition_point(|other| other < id) as u32;
+    ids.iter().map(index).collect()
 }
 
 /// Images at once whose activations have at most `limit` bytes each.

@@ -62,6 +62,9 @@ pub enum Request {
         /// Whether f32 weights that are downloaded are kept as f16.
         #[serde(default)]
         keep_f16: bool,
+        /// Whether only those rows of a large token embedding are downloaded that texts use.
+        #[serde(default)]
+        used_words: bool,
         /// For weights without a config, from which it cannot be inferred.
         activation: Option<Activation>,
         /// Int8 weights, on the CPU.

@@ -23,6 +23,7 @@ use crate::hub::cache::ModelCache;
 use crate::hub::{self, BrowserFiles, HttpFiles, LoadProgress, ModelFiles, WebModelFiles};
 use crate::model::{Activation, WeightPrecision};
 use crate::preprocess::DecodedImage;
+use crate::weights::CopyOptions;
 use crate::zero_shot::{self, Rejection};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
@@ -199,11 +200,16 @@ impl State {
                 source,
                 hub,
                 keep_f16,
+                used_words,
                 activation,
                 int8,
                 threads,
             } => {
-                let files = source_files(source, &hub, keep_f16, message.files).await;
+                let copy = CopyOptions {
+                    f16: keep_f16,
+                    omit_table: used_words,
+                };
+                let files = source_files(source, &hub, copy, message.files).await;
                 let files = Rc::new(files);
                 let packing = WeightPrecision::from_int8(int8);
                 match open_from(&*files, device, activation, packing, threads).await {
@@ -765,7 +771,7 @@ async fn post_cached_models() {
 async fn source_files(
     source: ModelSource,
     hub: &str,
-    keep_f16: bool,
+    copy: CopyOptions,
     files: Vec<File>,
 ) -> WebModelFiles {
     match source {
@@ -779,7 +785,7 @@ async fn source_files(
             if cache.is_none() {
                 notify("This browser cannot store files (a private window?), so the model will be downloaded again on the next visit.".to_owned());
             }
-            WebModelFiles::Http(HttpFiles::at(&place, hub, cache, keep_f16, notify))
+            WebModelFiles::Http(HttpFiles::at(&place, hub, cache, copy, notify))
         }
     }
 }
@@ -815,7 +821,7 @@ async fn open_from(
     }
     let failed = |error: EngineError| OpenFailure {
         // The files would be no better on the CPU.
-        gpu: gpu && !matches!(error, EngineError::Model(_)),
+        gpu: gpu && !matches!(error, EngineError::Model(_) | EngineError::TokenRows(_)),
         ..OpenFailure::new(error)
     };
     let mut shown = 0.0;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
+use super::token_rows::{TokenRows, TokenTable};
 use super::twins::twin;
 use super::{ModelLocation, ModelLocationError, shards};
 use crate::model::{
@@ -30,9 +31,25 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// Length of the whole file; 0 when unknown.
     pub total: u64,
+    /// Progress to show, which is that of a download if the file is a smaller copy of it.
+    pub progress: LoadProgress,
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// Chunk of a file as it is stored.
+    pub fn new(offset: u64, bytes: &'a [u8], total: u64) -> Self {
+        let progress = LoadProgress {
+            bytes: offset + bytes.len() as u64,
+            total_bytes: total,
+        };
+        Self {
+            offset,
+            bytes,
+            total,
+            progress,
+        }
+    }
+
     /// Bytes up to and including this chunk.
     pub fn done(&self) -> u64 {
         self.offset + self.bytes.len() as u64
@@ -58,6 +75,11 @@ pub trait ModelFiles {
 
     /// Streams a file to `sink`; `false` if there is none.
     async fn stream(&self, file: &str, sink: &mut ChunkSink<'_>) -> Result<bool, HubError>;
+
+    /// Rows of the token embedding, if [`stream`](Self::stream) gave weights without them.
+    fn token_rows(&self) -> Option<Rc<dyn TokenRows>> {
+        None
+    }
 
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
@@ -309,7 +331,7 @@ pub async fn open(
 }
 
 /// Progress of loading the weights.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct LoadProgress {
     /// Bytes so far.
     pub bytes: u64,
@@ -327,6 +349,8 @@ pub struct Loaded {
     pub f16: bool,
     /// Number of parameters.
     pub parameters: u64,
+    /// Token embedding, if its rows are fetched as texts use them.
+    pub token_table: Option<TokenTable>,
     /// Where the weights are from, if not from the model's own files, for display.
     pub note: Option<String>,
 }
@@ -356,22 +380,24 @@ pub async fn load(
         });
         loader.push(chunk.bytes)?;
         done = chunk.done();
-        progress(LoadProgress {
-            bytes: done,
-            total_bytes: chunk.total,
-        });
+        progress(chunk.progress);
         Ok(ControlFlow::Continue(()))
     };
     let note = stream_weights(files, bundle, &mut sink).await?;
     match loader {
         None => Err(WeightsError::NotSafetensors("it is empty").into()),
-        Some(loader) => Ok(Loaded {
-            f16: loader.keeps_f16(),
-            parameters: loader.parameters(),
-            bytes: done,
-            model: loader.finish()?,
-            note,
-        }),
+        Some(loader) => {
+            let format = loader.omitted_table().cloned();
+            Ok(Loaded {
+                f16: loader.keeps_f16(),
+                parameters: loader.parameters(),
+                token_table: (format.map(|format| TokenTable::new(format, files.token_rows())))
+                    .transpose()?,
+                bytes: done,
+                model: loader.finish()?,
+                note,
+            })
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use web_sys::{
 };
 
 use super::CachedModel;
-use crate::weights::F16Layout;
+use crate::weights::CopyLayout;
 
 /// Bytes per write.
 const CHUNK: usize = 4 << 20;
@@ -42,6 +42,15 @@ pub enum CacheError {
     Other(String),
 }
 
+/// What the visitor is told if a model, or a part of it, cannot be cached.
+pub(super) fn not_saved(name: &str, error: CacheError) -> String {
+    let why = match error {
+        CacheError::Full => "not enough storage space: delete other models".into(),
+        CacheError::Other(why) => why,
+    };
+    format!("{name} could not be saved for the next visit ({why}). You can still use it now.")
+}
+
 /// Metadata of a cached file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Meta {
@@ -51,9 +60,9 @@ struct Meta {
     /// The server has no such file.
     #[serde(default)]
     absent: bool,
-    /// Layout of the server's file, if what is kept is its f16 copy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    f16: Option<F16Layout>,
+    /// Layout of the server's file, if what is kept is a copy that differs.
+    #[serde(default, rename = "f16", skip_serializing_if = "Option::is_none")]
+    copy: Option<CopyLayout>,
 }
 
 impl ModelCache {
@@ -251,8 +260,10 @@ impl ModelCache {
                 bytes: 0,
                 complete: true,
                 f16: false,
+                used_words: false,
             });
-            cached.f16 |= found.f16().is_some();
+            cached.f16 |= found.copy().is_some_and(CopyLayout::f16);
+            cached.used_words |= found.copy().is_some_and(|copy| copy.table().is_some());
             cached.bytes += bytes;
             cached.complete &= found.absent() || bytes == found.total();
         }
@@ -266,6 +277,16 @@ impl ModelCache {
                 self.delete(&name).await;
             }
         }
+    }
+
+    /// Rows of the token embedding that the kept copy of a model's file is without.
+    pub async fn rows(&self, model: &str, file: &str) -> Option<Vec<u8>> {
+        self.get(&name_of(model, file, ROWS)).await
+    }
+
+    /// Keeps such rows, in the place of those before. They are deleted with the file.
+    pub async fn put_rows(&self, model: &str, file: &str, rows: &[u8]) -> Result<(), CacheError> {
+        self.put(&name_of(model, file, ROWS), rows).await
     }
 
     async fn meta(&self, model: &str, file: &str) -> Option<Meta> {
@@ -292,6 +313,8 @@ pub struct CachedFile<'a> {
 const META: &str = "meta";
 /// Name part of a file's bytes in OPFS.
 const BYTES: &str = "bytes";
+/// Name part of the rows of a token embedding.
+const ROWS: &str = "rows";
 
 impl<'a> CachedFile<'a> {
     /// Entry of a model's file, which need not exist.
@@ -353,14 +376,19 @@ impl<'a> CachedFile<'a> {
         self.meta.as_ref().map_or(0, |meta| meta.total)
     }
 
-    /// Layout of the server's file, if what is kept is its f16 copy.
-    pub fn f16(&self) -> Option<&F16Layout> {
-        self.meta.as_ref()?.f16.as_ref()
+    /// Layout of the server's file, if what is kept is a copy that differs.
+    pub fn copy(&self) -> Option<&CopyLayout> {
+        self.meta.as_ref()?.copy.as_ref()
     }
 
     /// Length of the server's file; 0 if unknown.
     pub fn file_bytes(&self) -> u64 {
-        self.f16().map_or(self.total(), F16Layout::file_bytes)
+        self.copy().map_or(self.total(), CopyLayout::file_bytes)
+    }
+
+    /// Whether all of it is there.
+    pub fn complete(&self) -> bool {
+        self.total() > 0 && self.chunks * CHUNK as u64 >= self.total()
     }
 
     /// Number of chunks.
@@ -388,20 +416,20 @@ impl<'a> CachedFile<'a> {
         }
     }
 
-    /// Starts the file over, of `total` bytes. `f16`: layout of the server's file, if its f16 copy
-    /// is kept.
+    /// Starts the file over, of `total` bytes. `copy`: layout of the server's file, if a copy that
+    /// differs is kept.
     pub async fn begin(
         &mut self,
         identity: Option<String>,
         total: u64,
-        f16: Option<F16Layout>,
+        copy: Option<CopyLayout>,
     ) -> Result<(), CacheError> {
         self.discard().await;
         self.write_meta(Meta {
             identity,
             total,
             absent: false,
-            f16,
+            copy,
         })
         .await
     }

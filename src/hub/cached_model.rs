@@ -14,4 +14,7 @@ pub struct CachedModel {
     /// Whether its f32 weights are kept as f16.
     #[serde(default)]
     pub f16: bool,
+    /// Whether only those rows of its token embedding are kept that were used.
+    #[serde(default)]
+    pub used_words: bool,
 }

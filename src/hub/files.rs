@@ -79,11 +79,7 @@ impl ModelFiles for BrowserFiles {
         while offset < total {
             let end = (offset + CHUNK).min(total);
             let bytes = Self::slice(file, offset, end).await?;
-            let chunk = Chunk {
-                offset: offset as u64,
-                bytes: &bytes,
-                total: total as u64,
-            };
+            let chunk = Chunk::new(offset as u64, &bytes, total as u64);
             if let ControlFlow::Break(()) = sink(chunk)? {
                 break;
             }

@@ -1,6 +1,6 @@
 //! Model files by HTTP: the page's own, a hub's, or those at any address.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -8,19 +8,26 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalScope};
+use web_sys::{ReadableStreamDefaultReader, Response};
 
-use super::cache::{CacheError, CachedFile, ModelCache, describe};
-use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, conversion};
-use crate::weights::ToF16;
+use super::cache::{CacheError, CachedFile, ModelCache, describe, not_saved};
+use super::http_request::{
+    FIRST_WAIT_MS, fetch, header, identity, out_of_reach, starts_at, total_of_range,
+};
+use super::http_rows::HttpRows;
+use super::{
+    BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, TokenRows, conversion,
+};
+use crate::weights::{CopyLayout, CopyOptions, FileCopier, WeightsError};
 
 /// URL of CLIP's own vocabulary, relative to the page.
 const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
 
 /// Consecutive failures before giving up: after some data arrived, and before.
 const MAX_TRIES: [u32; 2] = [6, 3];
-/// Delay before the second try; doubled for each further one.
-const FIRST_WAIT_MS: u32 = 400;
+
+/// Why nothing is left out of a download.
+const NO_PARTS: &str = "its server gives no parts of a file";
 
 /// Model folder on a web server.
 pub struct HttpFiles {
@@ -37,8 +44,12 @@ pub struct HttpFiles {
     /// Immutable (a commit): cached files need no revalidation.
     fixed: bool,
     cache: Option<Rc<ModelCache>>,
-    /// Whether f32 weights are cached as f16.
-    f16: bool,
+    /// How the copy of weights that is passed on and cached differs from the server's file.
+    copy: CopyOptions,
+    /// Rows that the weights were passed on without.
+    rows: Rc<RefCell<Option<Rc<HttpRows>>>>,
+    /// Whether the visitor was told that nothing is left out.
+    told_whole: Cell<bool>,
     /// Sink of messages for the visitor.
     notify: Rc<dyn Fn(String)>,
     /// Offline: only the cache is used.
@@ -56,19 +67,21 @@ impl HttpFiles {
             files: Some(BUNDLED_FILES),
             fixed: true,
             cache: None,
-            f16: false,
+            copy: CopyOptions::default(),
+            rows: Rc::default(),
+            told_whole: Cell::new(false),
             notify: Rc::new(|_| ()),
             offline: Cell::new(false),
         }
     }
 
-    /// Model at a location. Files are cached in `cache`, f32 weights as `f16` if that is wanted;
-    /// `notify` gets messages for the visitor.
+    /// Model at a location. Files are cached in `cache`, weights as a `copy`; `notify` gets messages
+    /// for the visitor.
     pub fn at(
         location: &ModelLocation,
         hub: &str,
         cache: Option<Rc<ModelCache>>,
-        f16: bool,
+        copy: CopyOptions,
         notify: Rc<dyn Fn(String)>,
     ) -> Self {
         let (base, weights, fixed) = match location {
@@ -94,7 +107,9 @@ impl HttpFiles {
             files: None,
             fixed,
             cache,
-            f16,
+            copy,
+            rows: Rc::default(),
+            told_whole: Cell::new(false),
             notify,
             offline: Cell::new(false),
         }
@@ -112,7 +127,7 @@ impl HttpFiles {
         if self.fixed || self.offline.get() {
             return true;
         }
-        match fetch(url, "HEAD", 0).await {
+        match fetch(url, "HEAD", 0, None).await {
             Ok(response) if response.status() == 404 => cached.absent(),
             Ok(response) if response.ok() => {
                 let (now, total) = (identity(&response), header(&response, "content-length"));
@@ -133,30 +148,32 @@ impl HttpFiles {
         }
     }
 
+    /// Tells why a file is downloaded as a whole, though its words were to be left out.
+    fn tell_whole(&self, why: &str) {
+        if !self.told_whole.replace(true) {
+            (self.notify)(format!("{} is downloaded as a whole: {why}.", self.name));
+        }
+    }
+
     /// Reports that a file cannot be cached.
     fn report_cache_error(&self, error: CacheError) {
-        let why = match error {
-            CacheError::Full => "not enough storage space: delete other models".into(),
-            CacheError::Other(why) => why,
-        };
-        (self.notify)(format!(
-            "{} could not be saved for the next visit ({why}). You can still use it now.",
-            self.name
-        ));
+        (self.notify)(not_saved(&self.name, error));
     }
 }
 
 /// State of a download.
 struct Download<'a, 'b> {
     url: String,
-    /// Bytes that the sink has; of the f16 copy, if there is one.
+    /// Bytes that the sink has; of the copy, if there is one.
     offset: u64,
     /// Length of what the sink gets; 0 if unknown.
     total: u64,
     identity: Option<String>,
     cached: Option<CachedFile<'a>>,
-    /// Converter of the server's file.
-    to_f16: Option<ToF16>,
+    /// Converter of the server's file to a copy that differs.
+    copier: Option<FileCopier>,
+    /// Whether all of it is cached.
+    stored: bool,
     sink: &'b mut ChunkSink<'b>,
 }
 
@@ -164,6 +181,8 @@ struct Download<'a, 'b> {
 enum Outcome {
     /// Complete, or the sink has seen enough.
     Done,
+    /// The part that was asked for is there, and the next is wanted.
+    Part,
     /// No such file.
     Absent,
     /// Worth another try.
@@ -225,27 +244,52 @@ impl ModelFiles for HttpFiles {
         }
         // What is cached in part goes on as it began.
         let begun = cached.as_ref().filter(|cached| cached.chunks() > 0);
-        let to_f16 = match begun.map(CachedFile::f16) {
-            Some(layout) => layout.cloned().map(ToF16::with_layout),
-            None => (cached.as_ref())
-                .filter(|_| self.f16 && file.ends_with(".safetensors"))
-                .map(|_| ToF16::default()),
+        let copier = match begun.map(CachedFile::copy) {
+            Some(layout) => layout.cloned().map(FileCopier::with_layout),
+            None => {
+                let copy = CopyOptions {
+                    f16: self.copy.f16 && cached.is_some(),
+                    ..self.copy
+                };
+                (file.ends_with(".safetensors") && copy != CopyOptions::default())
+                    .then(|| FileCopier::new(0, copy))
+            }
         };
         let mut download = Download {
             url,
             offset: 0,
+            stored: cached.as_ref().is_some_and(CachedFile::complete),
             total: cached.as_ref().map_or(0, CachedFile::total),
             identity: (cached.as_ref()).and_then(|cached| cached.identity().map(str::to_owned)),
             cached,
-            to_f16,
+            copier,
             sink: &mut *sink,
         };
         let found = self.run(&mut download).await;
-        if let (Err(HubError::Weights(_)), Some(cached)) = (&found, &mut download.cached) {
+        match (&found, &mut download.cached) {
+            // Nothing is wrong with the file.
+            (Err(HubError::Weights(WeightsError::OmittedTable)), _) => {}
             // A cached copy would be rejected on every further visit.
-            cached.discard().await;
+            (Err(HubError::Weights(_)), Some(cached)) => cached.discard().await,
+            _ => {}
+        }
+        let layout = download.copier.as_ref().and_then(FileCopier::layout);
+        if let Some(table) = layout.and_then(CopyLayout::table) {
+            let rows = HttpRows::new(
+                [&self.name, file, &download.url],
+                table.clone(),
+                download.identity,
+                self.cache.clone(),
+                self.notify.clone(),
+            );
+            self.rows.replace(Some(Rc::new(rows)));
         }
         found
+    }
+
+    fn token_rows(&self) -> Option<Rc<dyn TokenRows>> {
+        let rows = self.rows.borrow().clone();
+        rows.map(|rows| rows as Rc<dyn TokenRows>)
     }
 
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError> {
@@ -273,7 +317,10 @@ impl ModelFiles for HttpFiles {
         Ok(found.map(|number| {
             let location = conversion::location(id, number);
             let (cache, notify) = (self.cache.clone(), self.notify.clone());
-            Self::at(&location, &self.hub, cache, self.f16, notify)
+            Self {
+                rows: self.rows.clone(),
+                ..Self::at(&location, &self.hub, cache, self.copy, notify)
+            }
         }))
     }
 }
@@ -312,6 +359,7 @@ impl HttpFiles {
             let before = download.offset;
             let why = match self.connect(download).await? {
                 Outcome::Done => return Ok(true),
+                Outcome::Part => continue,
                 Outcome::Absent => {
                     if let Some(cached) = &mut download.cached
                         && let Err(error) = cached.begin_absent().await
@@ -340,11 +388,11 @@ impl HttpFiles {
 
     /// One request, from the download's offset on.
     async fn connect(&self, download: &mut Download<'_, '_>) -> Result<Outcome, HubError> {
-        let from = match &mut download.to_f16 {
-            Some(to_f16) => to_f16.seek(download.offset),
-            None => download.offset,
+        let (from, to) = match &mut download.copier {
+            Some(copier) => copier.seek(download.offset),
+            None => (download.offset, None),
         };
-        let response = match fetch(&download.url, "GET", from).await {
+        let response = match fetch(&download.url, "GET", from, to).await {
             Ok(response) => response,
             Err(error) => return Ok(Outcome::Broken(out_of_reach(&describe(&error)))),
         };
@@ -354,10 +402,18 @@ impl HttpFiles {
         };
         let now = identity(&response);
         let same = download.identity.is_some() && now == download.identity;
+        let first = download.offset == 0;
         let mut skip = 0;
+        let mut asked = to.map(|to| to - from);
         match response.status() {
             404 => return Ok(Outcome::Absent),
-            206 if starts_at(&response) == Some(from) && (same || now.is_none()) => (),
+            206 if starts_at(&response) == Some(from) && (same || first || now.is_none()) => (),
+            // The answer's range is not to be read by other sites: nothing may be left out.
+            206 if first && starts_at(&response).is_none() => {
+                download.do_not_omit();
+                self.tell_whole(NO_PARTS);
+                return Ok(Outcome::Part);
+            }
             // The file changed, or the range is another than requested.
             206 | 416 => {
                 download.begin_anew().await;
@@ -366,8 +422,14 @@ impl HttpFiles {
                 ));
             }
             // The server ignores ranges: skip what is here already.
-            200..=299 if from > 0 && same => skip = from,
-            200..=299 => download.begin_anew().await,
+            200..=299 if from > 0 && same => (skip, asked) = (from, None),
+            200..=299 => {
+                download.begin_anew().await;
+                asked = None;
+                if download.do_not_omit() {
+                    self.tell_whole(NO_PARTS);
+                }
+            }
             401 => {
                 return Err(refused(
                     "the hub has no such model, or it is private".into(),
@@ -390,22 +452,23 @@ impl HttpFiles {
             download.identity = now;
             // The length of a compressed response is not that of its content.
             let encoded = header(&response, "content-encoding").is_some();
-            download.total = header(&response, "content-length")
-                .filter(|_| !encoded)
-                .and_then(|length| length.parse().ok())
-                .unwrap_or(0);
-            match &mut download.to_f16 {
+            let length = match response.status() {
+                206 => total_of_range(&response),
+                _ => header(&response, "content-length").and_then(|length| length.parse().ok()),
+            };
+            download.total = length.filter(|_| !encoded).unwrap_or(0);
+            match &mut download.copier {
                 // Its length is known with the header.
-                Some(to_f16) => *to_f16 = ToF16::new(download.total),
+                Some(copier) => copier.begin_anew(download.total),
                 None => self.begin_cached(download).await,
             }
         }
-        self.body(download, &response, skip).await
+        self.body(download, &response, skip, asked).await
     }
 
     /// Starts the cached file over, as the download's first bytes are known.
     async fn begin_cached(&self, download: &mut Download<'_, '_>) {
-        let layout = download.to_f16.as_ref().and_then(ToF16::layout).cloned();
+        let layout = (download.copier.as_ref()).and_then(|copier| copier.layout().cloned());
         if let Some(layout) = &layout {
             download.total = layout.copy_bytes();
         }
@@ -426,11 +489,14 @@ impl HttpFiles {
         }
     }
 
+    /// Takes the body of a response. Of it the first `skip` bytes are here already; `asked` is its
+    /// length if only a part of the file was asked for.
     async fn body(
         &self,
         download: &mut Download<'_, '_>,
         response: &Response,
         mut skip: u64,
+        asked: Option<u64>,
     ) -> Result<Outcome, HubError> {
         let broken = |error: JsValue| Ok(Outcome::Broken(out_of_reach(&describe(&error))));
         let Some(body) = response.body() else {
@@ -442,29 +508,42 @@ impl HttpFiles {
         };
         let mut bytes = Vec::new();
         let mut copy = Vec::new();
+        let mut received = 0;
         loop {
             match next_piece(&reader, &mut bytes).await {
                 Ok(true) => (),
                 Ok(false) => break,
                 Err(error) => return broken(error),
             }
+            received += bytes.len() as u64;
             let over = (skip as usize).min(bytes.len());
             skip -= over as u64;
             let mut new = &bytes[over..];
-            if let Some(to_f16) = &mut download.to_f16 {
+            let mut at_gap = false;
+            if let Some(copier) = &mut download.copier {
                 copy.clear();
-                if let Err(error) = to_f16.push(new, &mut copy) {
+                if let Err(error) = copier.push(new, &mut copy) {
                     (self.notify)(format!("{} is stored as f32: {error}.", self.name));
+                    let options = CopyOptions {
+                        f16: false,
+                        ..copier.options()
+                    };
                     download.begin_anew().await;
-                    download.to_f16 = None;
+                    download.copier = Some(FileCopier::new(0, options));
                     return Ok(Outcome::Broken(error.to_string()));
                 }
+                at_gap = copier.at_gap();
                 new = &copy;
             }
-            if new.is_empty() {
+            if new.is_empty() && !at_gap {
                 continue;
             }
-            if download.offset == 0 && download.to_f16.is_some() {
+            if download.offset == 0
+                && let Some(copier) = &download.copier
+            {
+                if copier.has_small_table() {
+                    self.tell_whole("its words are only a small part of it");
+                }
                 self.begin_cached(download).await;
             }
             if let Some(cached) = &mut download.cached
@@ -478,10 +557,15 @@ impl HttpFiles {
                 let _ = JsFuture::from(reader.cancel()).await; // nobody listens any more
                 return Ok(Outcome::Done);
             }
+            if at_gap && download.offset != download.total {
+                let _ = JsFuture::from(reader.cancel()).await; // the rest is not wanted
+                return Ok(Outcome::Part);
+            }
         }
         match download.total {
+            total if total > 0 && download.offset == total => Ok(Outcome::Done),
+            _ if asked == Some(received) => Ok(Outcome::Part),
             0 => Ok(Outcome::Done),
-            total if download.offset == total => Ok(Outcome::Done),
             total => Ok(Outcome::Broken(format!(
                 "only {} of {total} bytes were received",
                 download.offset
@@ -492,12 +576,12 @@ impl HttpFiles {
 
 impl Download<'_, '_> {
     fn give(&mut self, bytes: &[u8]) -> Result<ControlFlow<()>, HubError> {
-        let chunk = Chunk {
-            offset: self.offset,
-            bytes,
-            total: self.total,
-        };
-        self.offset += bytes.len() as u64;
+        let mut chunk = Chunk::new(self.offset, bytes, self.total);
+        let layout = self.copier.as_ref().and_then(FileCopier::layout);
+        if let Some(layout) = layout.filter(|_| !self.stored) {
+            (chunk.progress.bytes, chunk.progress.total_bytes) = layout.progress(chunk.done());
+        }
+        self.offset = chunk.done();
         (self.sink)(chunk)
     }
 
@@ -527,6 +611,23 @@ impl Download<'_, '_> {
         }
     }
 
+    /// Downloads the file as a whole. Returns whether a part was to be left out.
+    fn do_not_omit(&mut self) -> bool {
+        let Some(copier) = &mut self.copier else {
+            return false;
+        };
+        let options = copier.options();
+        let omit_table = false;
+        *copier = FileCopier::new(
+            0,
+            CopyOptions {
+                omit_table,
+                ..options
+            },
+        );
+        options.omit_table
+    }
+
     async fn begin_anew(&mut self) {
         if let Some(cached) = &mut self.cached {
             cached.discard().await;
@@ -537,30 +638,12 @@ impl Download<'_, '_> {
 
 /// Contents at a URL; `None` if the server does not give them.
 async fn get(url: &str) -> Result<Option<Vec<u8>>, JsValue> {
-    let response = fetch(url, "GET", 0).await?;
+    let response = fetch(url, "GET", 0, None).await?;
     if !response.ok() {
         return Ok(None);
     }
     let buffer = JsFuture::from(response.array_buffer()?).await?;
     Ok(Some(Uint8Array::new(&buffer).to_vec()))
-}
-
-async fn fetch(url: &str, method: &str, offset: u64) -> Result<Response, JsValue> {
-    let scope: WorkerGlobalScope = js_sys::global().dyn_into()?;
-    let options = RequestInit::new();
-    options.set_method(method);
-    if offset > 0 {
-        let headers = js_sys::Object::new();
-        Reflect::set(
-            &headers,
-            &"Range".into(),
-            &format!("bytes={offset}-").into(),
-        )?;
-        options.set_headers(&headers);
-    }
-    JsFuture::from(scope.fetch_with_str_and_init(url, &options))
-        .await?
-        .dyn_into()
 }
 
 /// Reads the next bytes; `false` at the end.
@@ -576,33 +659,4 @@ async fn next_piece(
     bytes.resize(chunk.length() as usize, 0);
     chunk.copy_to(bytes);
     Ok(true)
-}
-
-fn header(response: &Response, name: &str) -> Option<String> {
-    response.headers().get(name).ok()?
-}
-
-/// Validator of a file's version (ETag or similar).
-fn identity(response: &Response) -> Option<String> {
-    header(response, "etag")
-        .map(|etag| etag.trim_start_matches("W/").to_owned())
-        .or_else(|| header(response, "last-modified"))
-}
-
-/// Start of a range: `Content-Range: bytes 100-199/200`.
-fn starts_at(response: &Response) -> Option<u64> {
-    match header(response, "content-range") {
-        Some(range) => range
-            .strip_prefix("bytes ")?
-            .split('-')
-            .next()?
-            .parse()
-            .ok(),
-        // Not every server exposes the header; then the status has to do.
-        None => None,
-    }
-}
-
-fn out_of_reach(error: &str) -> String {
-    format!("the server cannot be reached, or does not allow other sites to read from it ({error})")
 }

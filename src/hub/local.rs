@@ -40,11 +40,7 @@ impl ModelFiles for Bundled {
         let Some(bytes) = Self::file(file) else {
             return Ok(false);
         };
-        let _ = sink(Chunk {
-            offset: 0,
-            bytes,
-            total: bytes.len() as u64,
-        })?; // nothing is left to cancel
+        let _ = sink(Chunk::new(0, bytes, bytes.len() as u64))?; // nothing is left to cancel
         Ok(true)
     }
 
@@ -130,13 +126,7 @@ pub(super) fn stream_file(path: &Path, sink: &mut ChunkSink<'_>) -> Result<bool,
             return Ok(true);
         }
         let bytes = &chunk[..count];
-        if sink(Chunk {
-            offset,
-            bytes,
-            total,
-        })?
-        .is_break()
-        {
+        if sink(Chunk::new(offset, bytes, total))?.is_break() {
             return Ok(true);
         }
         offset += count as u64;

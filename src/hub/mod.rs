@@ -19,6 +19,10 @@ mod conversion;
 mod files;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod http;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod http_request;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod http_rows;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]
 mod local;
 mod model_location;
@@ -28,6 +32,8 @@ mod native;
 mod remote;
 #[cfg(feature = "compute")]
 mod shards;
+#[cfg(feature = "compute")]
+mod token_rows;
 #[cfg(feature = "compute")]
 mod twins;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
@@ -50,5 +56,7 @@ pub use model_location::{ModelLocation, ModelLocationError, hub_dataset, is_hub_
 pub use native::NativeModelFiles;
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 pub use remote::{Remote, fetch_shards};
+#[cfg(feature = "compute")]
+pub use token_rows::{RowsFuture, TokenRows, TokenTable};
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub use web::WebModelFiles;

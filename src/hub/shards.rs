@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::{Chunk, ChunkSink, HubError, ModelFiles};
+use super::{Chunk, ChunkSink, HubError, LoadProgress, ModelFiles};
 use crate::weights::ShardHeader;
 
 /// More files than any model has.
@@ -39,9 +39,13 @@ pub(super) async fn stream(
     };
     let names = names(&json).map_err(&wrong)?;
     let mut headers = Vec::new();
+    let mut progress = LoadProgress::default();
     for name in &names {
         let header = header(files, name).await?;
-        headers.push(header.ok_or_else(|| wrong(format!("it names {name}, which is not there")))?);
+        let (header, bytes) =
+            header.ok_or_else(|| wrong(format!("it names {name}, which is not there")))?;
+        headers.push(header);
+        progress.total_bytes += bytes;
     }
     let joined = ShardHeader::join(&headers)?;
     let data: u64 = headers.iter().map(ShardHeader::data_bytes).sum();
@@ -51,6 +55,7 @@ pub(super) async fn stream(
         offset: 0,
         bytes: &joined,
         total,
+        progress,
     };
     if sink(head)?.is_break() {
         return Ok(true);
@@ -59,6 +64,7 @@ pub(super) async fn stream(
         let mut begun = false;
         let mut stopped = false;
         let start = header.data_start();
+        let before = progress.bytes;
         let mut part = |chunk: Chunk| {
             // What came before cannot be taken back.
             if std::mem::replace(&mut begun, true) && chunk.offset == 0 {
@@ -67,6 +73,7 @@ pub(super) async fn stream(
                     why: "it changed while it was read; try again".into(),
                 });
             }
+            progress.bytes = before + chunk.progress.bytes;
             let skip = start
                 .saturating_sub(chunk.offset)
                 .min(chunk.bytes.len() as u64);
@@ -80,6 +87,7 @@ pub(super) async fn stream(
                 offset,
                 bytes,
                 total,
+                progress,
             })?;
             stopped = flow.is_break();
             Ok(flow)
@@ -115,14 +123,20 @@ fn names(json: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-async fn header(files: &impl ModelFiles, name: &str) -> Result<Option<ShardHeader>, HubError> {
+/// Header of a file, and how much is to be read of it.
+async fn header(
+    files: &impl ModelFiles,
+    name: &str,
+) -> Result<Option<(ShardHeader, u64)>, HubError> {
     let mut start = Vec::new();
     let mut header = None;
+    let mut total = 0;
     let mut sink = |chunk: Chunk| {
         if chunk.offset == 0 {
             start.clear();
         }
         start.extend_from_slice(chunk.bytes);
+        total = chunk.progress.total_bytes;
         header = ShardHeader::parse(&start)?;
         Ok(match header {
             Some(_) => ControlFlow::Break(()),
@@ -131,7 +145,7 @@ async fn header(files: &impl ModelFiles, name: &str) -> Result<Option<ShardHeade
     };
     match files.stream(name, &mut sink).await? {
         true => match header {
-            Some(header) => Ok(Some(header)),
+            Some(header) => Ok(Some((header, total))),
             None => Err(HubError::Read {
                 file: name.into(),
                 why: "it ends before its header does".into(),

@@ -1,6 +1,8 @@
 //! Model files of a browser, by HTTP or from the visitor.
 
-use super::{BrowserFiles, ChunkSink, HttpFiles, HubError, ModelFiles};
+use std::rc::Rc;
+
+use super::{BrowserFiles, ChunkSink, HttpFiles, HubError, ModelFiles, TokenRows};
 
 /// Files of a model in a browser.
 pub enum WebModelFiles {
@@ -36,6 +38,13 @@ impl ModelFiles for WebModelFiles {
         match self {
             Self::Http(files) => files.stream(file, sink).await,
             Self::Files(files) => files.stream(file, sink).await,
+        }
+    }
+
+    fn token_rows(&self) -> Option<Rc<dyn TokenRows>> {
+        match self {
+            Self::Http(files) => files.token_rows(),
+            Self::Files(files) => files.token_rows(),
         }
     }
 

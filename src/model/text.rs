@@ -40,6 +40,8 @@ pub struct TokenBatch {
     pub ids: Tensor<2, Int>,
     /// Index of the pooled token of each text, `[batch]`.
     pub ends: Vec<usize>,
+    /// Table that the ids are rows of, in place of the model's, if that is not loaded.
+    pub embedding: Option<Embedding>,
 }
 
 impl TokenBatch {
@@ -61,6 +63,7 @@ impl TokenBatch {
         Self {
             ids: Tensor::from_data(TensorData::new(ids, [rows.len(), length]), device),
             ends: rows.iter().map(|(_, end)| *end).collect(),
+            embedding: None,
         }
     }
 }
@@ -114,7 +117,8 @@ impl TextTransformer {
 
     /// Token ids `[batch, length]` to `[batch, embed_dim]`, before normalisation.
     pub fn forward(&self, tokens: TokenBatch) -> Tensor<2> {
-        let x = self.embed(tokens.ids);
+        let embedding = tokens.embedding.as_ref().unwrap_or(&self.token_embedding);
+        let x = self.embed(tokens.ids, embedding);
         let attend = Attend::masked(self.causal);
         let x = match self.pooling {
             TextPooling::Mean => {
@@ -135,14 +139,14 @@ impl TextTransformer {
     }
 
     /// Token ids `[batch, length]` to embeddings `[batch, length, width]`.
-    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+    fn embed(&self, ids: Tensor<2, Int>, embedding: &Embedding) -> Tensor<3> {
         let [_, length] = ids.dims();
         let positions = (self.positional_embedding.val()).narrow(0, self.first_position, length);
         let positions = match &self.token_type_embedding {
             Some(types) => positions + types.val().narrow(0, 0, 1),
             None => positions,
         };
-        let x = self.token_embedding.forward(ids, positions);
+        let x = embedding.forward(ids, positions);
         match &self.ln_pre {
             Some(ln_pre) => ln_pre.forward(x),
             None => x,

@@ -83,6 +83,12 @@ pub enum WeightsError {
     /// Tensor with infinities or NaN.
     #[error("`{0}` contains values that are not finite: the file is damaged")]
     NotFinite(String),
+    /// File without the rows of its token embedding, for something that needs all of them.
+    #[error(
+        "the model was downloaded without the words that were not used, but training and export need \
+         the whole model: delete it from the downloaded models and download it again as a whole"
+    )]
+    OmittedTable,
     /// Parameter that no key map names.
     #[error("no layout is known for the parameter `{0}`")]
     Unknown(String),

@@ -190,6 +190,12 @@ impl HeaderReader {
         &self.bytes
     }
 
+    /// Length of the header, with its length field, once that is there.
+    pub(super) fn expected_bytes(&self) -> Option<u64> {
+        let length = self.bytes.first_chunk::<LENGTH_BYTES>()?;
+        u64::from_le_bytes(*length).checked_add(LENGTH_BYTES as u64)
+    }
+
     /// Takes the next bytes. Returns those after the header once that is complete.
     pub(super) fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, WeightsError> {
         let bytes = self.fill(LENGTH_BYTES, bytes);

@@ -36,6 +36,13 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         )));
     }
     let shapes = Shapes(header);
+    if shapes.dimension("text.token_embedding.weight", 0)? == 0 {
+        return Err(WeightsError::NotInferred(
+            "most of its words were not downloaded: add the model's config, or download the model \
+             as a whole"
+                .into(),
+        ));
+    }
     let text_width = shapes.dimension("text.ln_final.gamma", 0)?;
     let text_blocks = "text.transformer.resblocks.";
     let activation_used = activation.unwrap_or_else(|| likely_activation(header));

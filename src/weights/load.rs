@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use super::fold::{Fold, Part};
 use super::header::{Header, HeaderReader};
 use super::key_map::{Source, Transform};
-use super::{WeightsError, transpose};
+use super::{RowFormat, WeightsError, transpose};
 use crate::model::{
     Clip, ClipConfig, ParamMapper, ParamVisitor, WeightPrecision, map_params, visit_params,
 };
@@ -90,6 +90,12 @@ impl Loader {
         self.body.as_ref().is_some_and(halves)
     }
 
+    /// Format of the rows of the token embedding, if the file has none of them. The model's
+    /// embedding is a placeholder then.
+    pub fn omitted_table(&self) -> Option<&RowFormat> {
+        self.body.as_ref()?.omitted.as_ref()
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> u64 {
         let count = |body: &Body| body.parameters.iter().map(Parameter::count).sum();
@@ -112,6 +118,7 @@ impl Loader {
         let mut filler = ParamFiller {
             loaded: body.loaded,
             packed: body.packed,
+            placeholder: body.omitted.is_some(),
             missing: None,
         };
         let model = map_params(self.model, &mut filler);
@@ -166,13 +173,13 @@ impl Parameter {
 
 /// Values in their storage precision.
 #[derive(Clone)]
-enum Values {
+pub(super) enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
 
 impl Values {
-    fn with_capacity(f16: bool, count: usize) -> Self {
+    pub(super) fn with_capacity(f16: bool, count: usize) -> Self {
         match f16 {
             true => Self::F16(Vec::with_capacity(count)),
             false => Self::F32(Vec::with_capacity(count)),
@@ -181,7 +188,7 @@ impl Values {
 
     /// Appends whole values of a dtype that [`LoadPlanner`] accepted; `false` if one is
     /// not finite.
-    fn append(&mut self, dtype: Dtype, bytes: &[u8]) -> bool {
+    pub(super) fn append(&mut self, dtype: Dtype, bytes: &[u8]) -> bool {
         let halves = || bytes.as_chunks().0.iter();
         match (self, dtype) {
             (Self::F16(values), Dtype::F16) => {
@@ -230,7 +237,7 @@ impl Values {
         }
     }
 
-    fn tensor(self, device: &Device) -> Tensor<1> {
+    pub(super) fn tensor(self, device: &Device) -> Tensor<1> {
         match self {
             Self::F32(values) => {
                 let count = values.len();
@@ -279,6 +286,8 @@ struct Body {
     values: Option<Values>,
     partial: Vec<u8>,
     precision: Option<WeightPrecision>,
+    /// Token embedding that the file has no rows of.
+    omitted: Option<RowFormat>,
     /// Paths of layers that are packed already.
     packed: HashSet<String>,
     /// Flat tensors by path; reshaped at the end.
@@ -299,6 +308,7 @@ impl Body {
             cpu: ops::is_cpu(device),
             parameters: Vec::new(),
             targets: HashMap::new(),
+            omitted: None,
             error: None,
         };
         visit_params(model, &mut planner);
@@ -332,6 +342,7 @@ impl Body {
             values: None,
             partial: Vec::new(),
             precision,
+            omitted: planner.omitted,
             packed: HashSet::new(),
             loaded: HashMap::new(),
         })
@@ -397,6 +408,13 @@ impl Body {
         if parameter.transform == Transform::WithoutKeyBias {
             parts.insert(1, Values::F32(vec![0.0; parameter.rows / 2]));
         }
+        if let Some(table) = self
+            .omitted
+            .as_ref()
+            .filter(|_| parameter.path == TOKEN_TABLE)
+        {
+            parts = vec![Values::F32(vec![0.0; table.width])];
+        }
         let folded = (parameter.folding.as_ref()).map(|folding| folding.values(&parts));
         let joined = || parts.into_iter().reduce(Values::join);
         let Some(mut values) = folded.or_else(joined) else {
@@ -436,7 +454,7 @@ fn append(
     partial: &mut Vec<u8>,
     values: &mut Values,
 ) -> Result<(), WeightsError> {
-    let size = if tensor.dtype == Dtype::F32 { 4 } else { 2 };
+    let size = dtype_bytes(tensor.dtype);
     let mut finite = true;
     if !partial.is_empty() {
         let (rest, later) = bytes.split_at((size - partial.len()).min(bytes.len()));
@@ -454,6 +472,11 @@ fn append(
         true => Ok(()),
         false => Err(WeightsError::NotFinite(tensor.name.clone())),
     }
+}
+
+/// Bytes of a value of a dtype that [`LoadPlanner`] accepts.
+pub(super) fn dtype_bytes(dtype: Dtype) -> usize {
+    if dtype == Dtype::F32 { 4 } else { 2 }
 }
 
 /// Whether a tensor is a constant or a counter that files carry, and no model needs.
@@ -485,8 +508,12 @@ struct LoadPlanner<'a> {
     parameters: Vec<Parameter>,
     /// By tensor name.
     targets: HashMap<String, Vec<Target>>,
+    omitted: Option<RowFormat>,
     error: Option<WeightsError>,
 }
+
+/// Path of the token embedding.
+const TOKEN_TABLE: &str = "text.token_embedding.weight";
 
 impl LoadPlanner<'_> {
     fn add(&mut self, path: String, expected: &[usize]) -> Result<(), WeightsError> {
@@ -543,6 +570,30 @@ impl LoadPlanner<'_> {
                 })
             }
         };
+        let dtype = names.first().and_then(|name| self.header.info(name));
+        let dtype = dtype.map_or(Dtype::F32, |info| info.dtype);
+        let stored_as_half = dtype != Dtype::F32;
+        let f16 = self.f16
+            && stored_as_half
+            && folding.is_none()
+            && may_be_f16(&path, expected, self.cpu);
+        let omitted = path == TOKEN_TABLE && shape.first() == Some(&0);
+        if let (true, &[vocab_size, width], [name]) = (omitted, expected, &names[..])
+            && shape.get(1) == Some(&width)
+        {
+            // Only an engine, which packs its model, fetches rows.
+            if !self.f16 {
+                return Err(WeightsError::OmittedTable);
+            }
+            self.omitted = Some(RowFormat {
+                name: name.clone(),
+                vocab_size,
+                width,
+                dtype,
+                f16,
+            });
+            shape = expected.to_vec();
+        }
         let rows = shape.first().copied().unwrap_or(1);
         let columns: usize = shape.iter().skip(1).product();
         let (loaded_shape, rank_fits) = match transform {
@@ -563,13 +614,8 @@ impl LoadPlanner<'_> {
                 expected: expected.to_vec(),
             });
         }
-        let dtype = names.first().and_then(|name| self.header.info(name));
-        let stored_as_half = dtype.is_some_and(|info| info.dtype != Dtype::F32);
         self.parameters.push(Parameter {
-            f16: self.f16
-                && stored_as_half
-                && folding.is_none()
-                && may_be_f16(&path, expected, self.cpu),
+            f16,
             path,
             transform,
             rows,
@@ -594,6 +640,8 @@ impl ParamVisitor for LoadPlanner<'_> {
 struct ParamFiller {
     loaded: HashMap<String, Tensor<1>>,
     packed: HashSet<String>,
+    /// Whether the token embedding is one row that stands in for all.
+    placeholder: bool,
     missing: Option<String>,
 }
 
@@ -613,7 +661,10 @@ impl ParamMapper for ParamFiller {
             }
             return param;
         };
-        let shape = param.lazy_shape();
+        let mut shape = param.lazy_shape();
+        if self.placeholder && path == TOKEN_TABLE {
+            shape[0] = 1;
+        }
         Param::initialized(param.id, values.reshape(shape))
     }
 }

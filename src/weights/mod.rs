@@ -4,21 +4,23 @@
 //! mapping of tensor names to parameters is data, in [`key_map`].
 
 mod error;
+mod file_copy;
 mod fold;
 mod header;
 mod infer;
 mod key_map;
 mod load;
 mod save;
-mod to_f16;
+mod token_rows;
 
 pub use error::WeightsError;
+pub use file_copy::{CopyLayout, CopyOptions, F16Overflow, FileCopier, OmittedTable};
 pub use header::{Header, HeaderReader, ShardHeader};
 pub use infer::{Inferred, infer, misfit};
 pub use key_map::KeyMap;
 pub use load::{Loader, load};
 pub use save::{Precision, save};
-pub use to_f16::{F16Layout, F16Overflow, ToF16};
+pub use token_rows::RowFormat;
 
 /// Transposes a row-major `[rows, columns]` matrix.
 fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {

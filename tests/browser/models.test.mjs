@@ -60,6 +60,35 @@ function padded(file, bytes, dtype = "U8") {
   return Buffer.concat([size, text, file.subarray(8 + length), values]);
 }
 
+/** The same model with so many rows in its token embedding, which no text uses. */
+async function withLargeTable(folder, rows) {
+  const weights = join(folder, "model.safetensors");
+  const file = await readFile(weights);
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  const [name, table] = Object.entries(header).find(([name]) => name.endsWith("token_embedding.weight"));
+  const [, end] = table.data_offsets;
+  const [before, width] = table.shape;
+  const more = (rows - before) * width * { F32: 4, F16: 2, BF16: 2 }[table.dtype];
+  table.shape[0] = rows;
+  for (const [other, tensor] of Object.entries(header)) {
+    if (other === "__metadata__") continue;
+    const later = tensor.data_offsets[0] >= end;
+    if (later) tensor.data_offsets[0] += more;
+    if (later || other === name) tensor.data_offsets[1] += more;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  const data = file.subarray(8 + length);
+  await writeFile(weights, Buffer.concat([size, text, data.subarray(0, end), Buffer.alloc(more), data.subarray(end)]));
+  const config = join(folder, "config.json");
+  const json = JSON.parse(await readFile(config));
+  json.text_config.vocab_size = rows;
+  await writeFile(config, JSON.stringify(json));
+  return { table: table.data_offsets[1] - table.data_offsets[0], row: width * (more / (rows - before) / width) };
+}
+
 async function startHub(folder) {
   const child = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0", "--models", folder], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -183,8 +212,8 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
     await visit("/slow-6000000", async (page) => {
       await page.locator(hook("keep-f16")).check();
       await load(page, other);
-      // Its first chunk is stored by then.
-      await page.locator(hook("status")).filter({ hasText: /[5-9]\.\d MB of 10\.\d MB/ }).waitFor();
+      // Its first chunk is stored by then. Progress is that of the download.
+      await page.locator(hook("status")).filter({ hasText: /1[0-6]\.\d MB of 21\.\d MB/ }).waitFor();
       await page.locator(hook("cancel")).click();
       await h.waitForState(page, "stopped");
       // What is begun goes on as it began.
@@ -220,6 +249,87 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       await page.locator(`${hook("models")} summary`).click();
       assert.ok(await page.locator(hook("keep-f16")).isChecked(), "the choice is remembered");
     });
+  });
+
+  test("only the words that are used are downloaded when asked, and what is begun goes on", options, async () => {
+    const other = "someone/many-words";
+    const RARE = "한"; // its tokens are far from all others, which come with their neighbours
+    const folder = join(models, other);
+    await cp(join(GOLDEN, "siglip2-f16"), folder, { recursive: true });
+    const { table, row } = await withLargeTable(folder, 100_000);
+    const weights = join(folder, "model.safetensors");
+    await writeFile(weights, padded(await readFile(weights), 9 << 20));
+    const rest = (await readFile(weights)).length - table;
+    const answerOf = async (labels) => (await h.nativeAnswer([SCENE], labels, ["A photo of a {label}."], folder))[0];
+    const exact = await answerOf(LABELS);
+    const kept = (page) => page.locator(`${hook("kept-model")}[data-model="${other}"]`);
+    const ask = async (page, labels) => {
+      await h.setLabels(page, labels);
+      return h.ranking(page, "scene.png", labels);
+    };
+    const sent = async () => (await hub.log()).reduce((sum, request) => sum + request.sent, 0);
+    await visit("/slow-3000000", async (page) => {
+      await page.locator(hook("used-words")).check();
+      await load(page, other);
+      await page.locator(hook("status")).filter({ hasText: /[5-9]\.\d MB of 9\.\d MB/ }).waitFor();
+      await page.locator(hook("cancel")).click();
+      await h.waitForState(page, "stopped");
+      await page.locator(hook("used-words")).uncheck();
+      await hub.reset();
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), hub.url);
+      await page.reload();
+      await ready(page, other);
+      const from = Number((await hub.log())[0].range.match(/^bytes=(\d+)-$/)[1]);
+      assert.ok(from >= table + 4_000_000, `after the table, where it stopped: ${from}`);
+      h.assertClose(await answer(page), exact, 1e-6, "in two visits");
+    });
+    await visit("", async (page) => {
+      await page.locator(hook("used-words")).check();
+      await load(page, other);
+      await ready(page, other);
+      h.assertClose(await answer(page), exact, 1e-6, "with the rows used");
+      const rows = (await sent()) - rest;
+      assert.ok(rows > 10 * row && rows < 64 * 1024 + 600 * row, `besides the rest, ${rows} bytes`);
+      await page.locator(hook("models")).locator(hook("kept-model")).first().waitFor();
+      assert.match(await kept(page).innerText(), /9\.\d MB, words used/);
+
+      // Words that are known need no network; others wait for it.
+      await page.context().route(/cdn/, (route) => route.abort());
+      await h.setLabels(page, [RARE]);
+      const error = page.locator(`.engine ${hook("error")}`);
+      await error.filter({ hasText: /used for the first time.*cannot be reached/ }).waitFor();
+      h.assertClose(await ask(page, LABELS), exact, 1e-6, "known words");
+      await h.setLabels(page, [...LABELS, RARE]);
+      await error.waitFor();
+      await page.context().unroute(/cdn/);
+      await page.locator(hook("ask-again")).click();
+      const labels = [...LABELS, RARE];
+      h.assertClose(await h.ranking(page, "scene.png", labels), await answerOf(labels), 1e-6, "again");
+
+      // The next visit knows them all.
+      await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+      await page.reload();
+      await ready(page, other);
+      await h.drop(page, [SCENE]);
+      h.assertClose(await h.ranking(page, "scene.png", labels), await answerOf(labels), 1e-6, "offline");
+    });
+  });
+
+  test("a model is downloaded as a whole where leaving words out is of no use, and told", options, async () => {
+    for (const [behaviour, id, words] of [
+      ["", ID, /only a small part/],
+      ["/no-range-break-once-5000000", "someone/many-words", /no parts/],
+    ]) {
+      await visit(behaviour, async (page) => {
+        await page.locator(hook("used-words")).check();
+        await load(page, id);
+        await ready(page, id);
+        await page.locator(hook("notice")).filter({ hasText: words }).waitFor();
+        await page.locator(`${hook("kept-model")}[data-model="${id}"]`).waitFor();
+        const text = await page.locator(`${hook("kept-model")}[data-model="${id}"]`).innerText();
+        assert.doesNotMatch(text, /words used/);
+      });
+    }
   });
 
   test("weights that the hub's bot has converted are taken, and told of", options, async () => {

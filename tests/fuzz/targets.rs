@@ -201,11 +201,7 @@ impl ModelFiles for Memory {
         };
         // Chunks end anywhere in a tensor.
         for (number, part) in bytes.chunks(10_007).enumerate() {
-            let chunk = Chunk {
-                offset: (number * 10_007) as u64,
-                bytes: part,
-                total: bytes.len() as u64,
-            };
+            let chunk = Chunk::new((number * 10_007) as u64, part, bytes.len() as u64);
             if let ControlFlow::Break(()) = sink(chunk)? {
                 break;
             }

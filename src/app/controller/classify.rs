@@ -58,6 +58,8 @@ pub struct ClassifyController {
     pub similarity: RwSignal<bool>,
     /// Whether f32 weights that are downloaded are kept as f16.
     pub keep_f16: RwSignal<bool>,
+    /// Whether only the words that texts use are downloaded.
+    pub used_words: RwSignal<bool>,
     /// The labels that something trained has taken the place of.
     labels_before: RwSignal<Option<Vec<String>>>,
     /// The visitor changed the labels: nothing is suggested from then on.
@@ -122,8 +124,10 @@ impl ClassifyController {
         }
         let mut similarity = false;
         let mut keep_f16 = false;
+        let mut used_words = false;
         if !standalone {
             keep_f16 = storage::load(storage::KEEP_F16).unwrap_or_default();
+            used_words = storage::load(storage::USED_WORDS).unwrap_or_default();
             session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
             session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
             similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
@@ -137,6 +141,7 @@ impl ClassifyController {
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(similarity),
             keep_f16: RwSignal::new(keep_f16),
+            used_words: RwSignal::new(used_words),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
             sample_labels: RwSignal::new(Vec::new()),
@@ -159,6 +164,8 @@ impl ClassifyController {
     /// Starts the worker, and keeps it and the storage up with the page.
     pub fn start(self) {
         self.run(Session::start);
+        // As long as the page. Words may have been missing that the network has.
+        let _ = window_event_listener(ev::online, move |_| self.run(Session::ask_once_more));
         if !self.standalone {
             // As long as the page.
             let _ = window_event_listener(ev::hashchange, move |_| self.follow_address());
@@ -338,6 +345,7 @@ impl ClassifyController {
                     source,
                     hub,
                     keep_f16: self.keep_f16.get_untracked(),
+                    used_words: self.used_words.get_untracked(),
                     activation,
                     int8,
                     threads,
@@ -796,6 +804,12 @@ impl ClassifyController {
     pub fn choose_keep_f16(self, keep: bool) {
         storage::save(storage::KEEP_F16, &keep);
         self.keep_f16.set(keep);
+    }
+
+    /// The visitor chose whether all words are downloaded. What is kept already stays as it is.
+    pub fn choose_used_words(self, used: bool) {
+        storage::save(storage::USED_WORDS, &used);
+        self.used_words.set(used);
     }
 
     /// Offers all answers as a table.

@@ -15,6 +15,8 @@ pub const FAILED_GPU: &str = "clip.failed-gpu";
 pub const INT8: &str = "clip.int8";
 /// Whether f32 weights that are downloaded are kept as f16.
 pub const KEEP_F16: &str = "clip.keep-f16";
+/// Whether only those rows of a large token embedding are downloaded that texts use.
+pub const USED_WORDS: &str = "clip.used-words";
 /// How many threads the CPU has, for those who want to choose.
 pub const THREADS: &str = "clip.threads";
 /// The model's place on the network; nothing for the bundled one.

@@ -262,6 +262,14 @@ impl Session {
         }
     }
 
+    /// Asks a question anew that could not be answered, as when the network was out of reach.
+    pub fn ask_once_more(&mut self) -> Vec<Command> {
+        match self.question.error {
+            Some(_) => self.ask_again(),
+            None => Vec::new(),
+        }
+    }
+
     /// Something else answers from now on: all is asked anew. With
     /// `encode_again` the pictures' features are another model's, too.
     pub fn reclassify(&mut self, encode_again: bool) -> Vec<Command> {
@@ -681,6 +689,21 @@ mod tests {
         assert!(asks(
             &session.ask(vec!["cow".into()], vec!["{label}".into()])
         ));
+    }
+
+    #[test]
+    fn a_question_that_failed_is_asked_once_more() {
+        let mut session = session(0);
+        session.on_event(ready(true), 0.0);
+        assert!(session.ask_once_more().is_empty());
+        let failed = Event::QuestionFailed {
+            question: session.question.number,
+            error: "no network".into(),
+        };
+        session.on_event(failed, 0.0);
+        assert!(asks(&session.ask_once_more()));
+        assert_eq!(session.question.error, None);
+        assert!(session.ask_once_more().is_empty());
     }
 
     #[test]

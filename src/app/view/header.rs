@@ -454,7 +454,20 @@ pub fn EngineBar(classify: ClassifyController) -> impl IntoView {
             {move || {
                 question_error
                     .get()
-                    .map(|error| view! { <Failure error /> })
+                    .map(|error| {
+                        view! {
+                            <Failure error>
+                                <button
+                                    type="button"
+                                    class="button secondary small"
+                                    data-testid="ask-again"
+                                    on:click=move |_| classify.run(Session::ask_once_more)
+                                >
+                                    {t!("try-again")}
+                                </button>
+                            </Failure>
+                        }
+                    })
             }}
         </section>
     }

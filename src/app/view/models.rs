@@ -118,6 +118,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
             </Show>
             <DeviceRecommendation classify />
             <KeepF16 classify />
+            <UsedWords classify />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -229,6 +230,23 @@ fn KeepF16(classify: ClassifyController) -> impl IntoView {
     }
 }
 
+/// Whether only the words that are used are downloaded.
+#[component]
+fn UsedWords(classify: ClassifyController) -> impl IntoView {
+    view! {
+        <label class="tick">
+            <input
+                type="checkbox"
+                data-testid="used-words"
+                prop:checked=move || classify.used_words.get()
+                on:change=move |event| classify.choose_used_words(event_target_checked(&event))
+            />
+            <span>{t!("used-words")}</span>
+        </label>
+        <p class="help">{t!("used-words-help")}</p>
+    }
+}
+
 /// Published models, one click each.
 #[component]
 fn Catalogue(classify: ClassifyController) -> impl IntoView {
@@ -248,8 +266,16 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
             .collect::<Vec<_>>()
             .join(" · ");
         let facts = move || {
-            let bytes = format::bytes(model.bytes);
-            let kept = model.f16_bytes().filter(|_| classify.keep_f16.get());
+            let table = model
+                .token_table_bytes
+                .filter(|_| classify.used_words.get());
+            let bytes = model.bytes - table.unwrap_or_default();
+            let f16 = classify.keep_f16.get() && model.f16_bytes().is_some();
+            let kept = f16.then_some(bytes / 2);
+            let bytes = match table {
+                Some(_) => t!("bytes-and-words", bytes = format::bytes(bytes)),
+                None => format::bytes(bytes),
+            };
             let bytes = match kept.map(format::bytes) {
                 Some(kept) => t!("bytes-kept-f16", bytes = bytes, kept = kept),
                 None => bytes,
@@ -420,10 +446,13 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
     let row = move |model: CachedModel| {
         let name = model.model.clone();
         let place = ModelLocation::parse(&name).ok();
-        let bytes = match model.f16 {
-            true => t!("bytes-f16", bytes = format::bytes(model.bytes)),
-            false => format::bytes(model.bytes),
-        };
+        let mut bytes = format::bytes(model.bytes);
+        if model.f16 {
+            bytes = t!("bytes-f16", bytes = bytes);
+        }
+        if model.used_words {
+            bytes = t!("bytes-used-words", bytes = bytes);
+        }
         let size = match model.complete {
             true => bytes,
             false => t!("bytes-so-far", bytes = bytes),

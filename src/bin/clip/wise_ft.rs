@@ -91,6 +91,7 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
             .swap(ModelSlot {
                 model: mixed,
                 config,
+                token_table: None,
             })
             .await?;
         let mut found = Vec::new();

@@ -234,7 +234,12 @@ impl TrainedArtifact {
         let model = self.model(host, engine, share).await?;
         let model = model.pack(engine.precision());
         let config = info.config.unwrap_or_else(|| engine.config().clone());
-        let before = engine.swap(ModelSlot { model, config }).await?;
+        let trained = ModelSlot {
+            model,
+            config,
+            token_table: None,
+        };
+        let before = engine.swap(trained).await?;
         Ok(InUse::Model(before))
     }
 

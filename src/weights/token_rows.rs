@@ -1,0 +1,55 @@
+//! Rows of a token embedding that is not loaded as a whole.
+
+use burn::tensor::{Device, Tensor};
+use safetensors::Dtype;
+
+use super::WeightsError;
+use super::load::{Values, dtype_bytes};
+
+/// Format of the rows of a token embedding `[vocab_size, width]` of which the file has none.
+#[derive(Clone, Debug)]
+pub struct RowFormat {
+    /// Name of the tensor.
+    pub(super) name: String,
+    pub(super) vocab_size: usize,
+    pub(super) width: usize,
+    /// In the file.
+    pub(super) dtype: Dtype,
+    /// Whether rows are f16 in the model.
+    pub(super) f16: bool,
+}
+
+impl RowFormat {
+    /// Number of rows of the whole table.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.width * dtype_bytes(self.dtype)
+    }
+
+    /// Error for a file whose table has another number of rows than the model.
+    pub fn wrong_rows(&self, found: usize) -> WeightsError {
+        WeightsError::Shape {
+            name: self.name.clone(),
+            found: vec![found, self.width],
+            expected: vec![self.vocab_size, self.width],
+        }
+    }
+
+    /// Some rows, one after the other in `bytes`, `[rows, width]`: the same values as in a table
+    /// that is loaded as a whole.
+    pub fn rows(&self, bytes: &[u8], device: &Device) -> Result<Tensor<2>, WeightsError> {
+        let rows = bytes.len() / self.row_bytes();
+        if rows == 0 || bytes.len() != rows * self.row_bytes() {
+            return Err(self.wrong_rows(rows));
+        }
+        let mut values = Values::with_capacity(self.f16, rows * self.width);
+        if !values.append(self.dtype, bytes) {
+            return Err(WeightsError::NotFinite(self.name.clone()));
+        }
+        Ok(values.tensor(device).reshape([rows, self.width]))
+    }
+}
