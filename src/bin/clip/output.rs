@@ -4,6 +4,7 @@ use std::fmt::Arguments;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::Failure;
 
@@ -44,6 +45,12 @@ fn one_line(text: &str) -> String {
             false => vec![c],
         })
         .collect()
+}
+
+/// Time in seconds, as an argument.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// Writes a file and the folders around it. The bytes go to a file beside it, are synced to
