@@ -66,7 +66,7 @@ def fuzzed(target, log, today):
 
 
 def killed(log, today):
-    for name, hit, runs in re.findall(r"kills: ([\w ]+): (\d+) kills, (\d+) runs ended the same", log):
+    for name, hit, runs in re.findall(r"kills: ([\w -]+): (\d+) kills, (\d+) runs ended the same", log):
         yield [name, today, hit, runs]
 
 

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::encode::{Unusable, encode_files};
 use crate::index_file::IndexFile;
+use crate::output::seconds;
 use crate::session::{Session, json_path};
 
 #[derive(Args)]
@@ -50,6 +51,9 @@ pub struct IndexPlace {
     /// Index file; default: one per folder and model in the user's cache folder
     #[arg(long)]
     index: Option<PathBuf>,
+    /// Seconds between two saves of an index that grows
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    save_every: Duration,
 }
 
 /// How an index came up to date.
@@ -75,9 +79,6 @@ impl Update {
         }
     }
 }
-
-/// Time between two writes of the index while it grows.
-const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
     let (_, index, update) = arguments.folder.update().await?;
@@ -253,7 +254,7 @@ pub async fn update(
             Err(Unusable::Unread(error)) => update.unread.push((stamp.path, error.to_string())),
         }
         progress.inc(1);
-        if saved.elapsed() > SAVE_EVERY {
+        if saved.elapsed() > place.save_every {
             new.extend(std::mem::take(&mut images), std::mem::take(&mut skipped));
             // A full disk may have room again next time.
             if file.add(&new).is_ok() {

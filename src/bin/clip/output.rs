@@ -4,6 +4,7 @@ use std::fmt::Arguments;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::Failure;
 
@@ -46,6 +47,43 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// Time in seconds, as an argument.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// Name of a file while it is written, and how long one rests before it may be an orphan.
+const PART_PREFIX: &str = ".clip-";
+const PART_SUFFIX: &str = ".part";
+const ORPHAN_AGE: Duration = Duration::from_secs(1);
+
+/// Removes the parts of files that commands left in a folder when they were killed.
+fn remove_orphans(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !(name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX)) {
+            continue;
+        }
+        // It has its lock a moment after it was made.
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let rested = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ORPHAN_AGE));
+        let path = entry.path();
+        let unlocked = || {
+            fs::File::options()
+                .write(true)
+                .open(&path)?
+                .try_lock()
+                .map_err(io::Error::from)
+        };
+        if rested && unlocked().is_ok() {
+            // It can stay if it cannot be removed.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 /// Writes a file and the folders around it. The bytes go to a file beside it, are synced to
 /// the disk and then moved into place: what was there stays whole until then, and a full
 /// disk leaves no part of a file.
@@ -56,14 +94,17 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             _ => Path::new("."),
         };
         fs::create_dir_all(folder)?;
+        remove_orphans(folder);
         let mut options = tempfile::Builder::new();
         // The usual permissions: `tempfile` gives none to others.
         #[cfg(unix)]
         options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut part = options
-            .prefix(".clip-")
-            .suffix(".part")
+            .prefix(PART_PREFIX)
+            .suffix(PART_SUFFIX)
             .tempfile_in(folder)?;
+        // So that no other command takes it for an orphan; where there are no locks, none does.
+        let _ = part.as_file().try_lock();
         part.write_all(bytes)?;
         part.as_file().sync_all()?;
         part.persist(path).map_err(|error| error.error)?;
@@ -109,6 +150,26 @@ mod tests {
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode(&file), mode(&folder.path().join("usual")));
         }
+        // What a command that was killed has left goes with the next file; what one writes stays.
+        let beside = |name: &str| {
+            let part = fs::File::create(folder.path().join("new").join(name)).unwrap();
+            let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+            part.set_modified(hour_ago).unwrap();
+            part
+        };
+        drop([beside(".clip-killed.part"), beside("own.part")]);
+        let written = beside(".clip-written.part");
+        written.try_lock().unwrap();
+        write_file(&file, b"third").unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path().join("new"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [".clip-written.part", "head.safetensors", "own.part"]
+        );
         // A folder stands in the way.
         fs::create_dir(folder.path().join("taken")).unwrap();
         let error = write_file(&folder.path().join("taken"), b"").unwrap_err();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use clip::data::{
@@ -12,7 +13,7 @@ use clip::eval::Evaluation;
 use clip::train::{Method, TrainingReport};
 
 use crate::Failure;
-use crate::output::write_file;
+use crate::output::{seconds, write_file};
 use crate::session::Session;
 
 #[path = "kept.rs"]
@@ -53,6 +54,9 @@ pub struct Train {
     /// Discard the interrupted run in --out and start over (lora, full, pretrain)
     #[arg(long, conflicts_with = "resume")]
     restart: bool,
+    /// Seconds between two checkpoints (lora, full, pretrain)
+    #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
+    save_every: Duration,
     #[command(flatten)]
     settings: Settings,
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clip::data::{DataFiles, Dataset, hold_out};
 use clip::engine::Engine;
@@ -63,7 +63,7 @@ async fn train(
     // A run that was killed before its first checkpoint begins again.
     let resumed = arguments.resume && kept::is_kept(arguments);
     let mut engine = arguments.session.open_exact().await?;
-    let host = CommandHost::new(&arguments.session, &files, state.clone());
+    let host = CommandHost::new(arguments, &files, state.clone());
     let mut training = Training::new(host);
     // Every picture once: what cannot be used is left out before it is planned with.
     let total = dataset.pictures.len();
@@ -292,6 +292,7 @@ struct CommandHost<'a> {
     /// By the number of the sample.
     pictures: RefCell<Vec<String>>,
     state: Option<PathBuf>,
+    save_every: Duration,
     bar: ProgressBar,
     steps: Cell<bool>,
     outcome: RefCell<Option<Outcome>>,
@@ -301,17 +302,18 @@ struct CommandHost<'a> {
 }
 
 impl<'a> CommandHost<'a> {
-    fn new(session: &'a Session, files: &'a Source, state: Option<PathBuf>) -> Self {
+    fn new(arguments: &'a Train, files: &'a Source, state: Option<PathBuf>) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:32} {wide_bar} {pos}/{len} {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
         Self {
-            session,
+            session: &arguments.session,
             files,
             pictures: RefCell::default(),
             state,
+            save_every: arguments.save_every,
             bar,
             steps: Cell::new(false),
             outcome: RefCell::default(),
@@ -393,6 +395,10 @@ impl Host for CommandHost<'_> {
     fn now(&self) -> f64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.map_or(0.0, |since| since.as_secs_f64() * 1e3)
+    }
+
+    fn checkpoint_interval_ms(&self) -> f64 {
+        self.save_every.as_secs_f64() * 1e3
     }
 
     fn memory(&self, _gpu: bool) -> Option<u64> {

@@ -31,8 +31,8 @@ use crate::zero_shot::{self, Scoring};
 /// intact while the other is written.
 const CHECKPOINT_RUNS: [&str; 2] = ["run-0", "run-1"];
 const CHECKPOINT_STATES: [&str; 2] = ["state-0", "state-1"];
-/// Time between checkpoints.
-const CHECKPOINT_INTERVAL_MS: f64 = 25e3;
+/// Time to the first checkpoint, which is saved early in case of a reload.
+const FIRST_CHECKPOINT_MS: f64 = 5e3;
 /// Maximum fraction of time for evaluation during training.
 const MAX_EVAL_SHARE: f64 = 0.1;
 /// Shares of the trained weights that are measured after a run, besides none and all.
@@ -123,7 +123,7 @@ pub struct FineTuneJob {
     /// Start in this session.
     started_at: f64,
     seconds_before: f64,
-    saved_at: f64,
+    checkpoint_due_ms: f64,
     step_ms: f64,
     steps_this_session: u32,
     eval_ms: f64,
@@ -348,7 +348,7 @@ impl FineTuneJob {
             state_crc: None,
             plan,
         };
-        Ok(Self::new(run, trainer, sampler, host.now()))
+        Ok(Self::new(run, trainer, sampler, host))
     }
 
     /// Resumes from the latest checkpoint that is whole. Also returns the curves so far, and
@@ -412,14 +412,15 @@ impl FineTuneJob {
         };
         let (trainer, sampler) = Trainer::resume(model, config, &state)?;
         let sampler = sampler.ok_or(TrainingError::CheckpointIncomplete)?;
-        let job = Self::new(run, trainer, sampler, host.now());
+        let job = Self::new(run, trainer, sampler, host);
         match job.sampler.examples == job.train.len() {
             true => Ok(job),
             false => Err(TrainingError::CheckpointDamaged),
         }
     }
 
-    fn new(run: Checkpoint, trainer: Trainer, sampler: Sampler, now: f64) -> Self {
+    fn new<H: Host>(run: Checkpoint, trainer: Trainer, sampler: Sampler, host: &H) -> Self {
+        let now = host.now();
         let train = (run.plan.samples.iter().enumerate())
             .filter(|(_, sample)| !sample.held_out)
             .map(|(index, _)| index)
@@ -438,8 +439,7 @@ impl FineTuneJob {
             progress: ProgressThrottle::new(),
             started_at: now,
             seconds_before: run.seconds,
-            // The first checkpoint is saved early, in case of a reload.
-            saved_at: now - CHECKPOINT_INTERVAL_MS + 5e3,
+            checkpoint_due_ms: now + FIRST_CHECKPOINT_MS.min(host.checkpoint_interval_ms()),
             step_ms: 0.0,
             steps_this_session: 0,
             eval_ms: 0.0,
@@ -573,7 +573,7 @@ impl FineTuneJob {
             seconds_left: Some(each * f64::from(self.run.steps - step)),
         };
         self.progress.report(host, at);
-        if host.now() - self.saved_at > CHECKPOINT_INTERVAL_MS {
+        if host.now() > self.checkpoint_due_ms {
             self.save_checkpoint(host).await;
         }
         let epoch = self.sampler.position >= self.sampler.batches_per_epoch();
@@ -603,10 +603,10 @@ impl FineTuneJob {
         if self.run.step == 0 {
             return;
         }
-        self.saved_at = host.now();
+        self.run.kept_ms = host.now();
+        self.checkpoint_due_ms = self.run.kept_ms + host.checkpoint_interval_ms();
         let slot = 1 - self.run.slot % 2;
         self.run.slot = slot;
-        self.run.kept_ms = self.saved_at;
         self.run.seconds = self.seconds(host);
         let kept = async {
             let bytes = self.trainer.state(Some(&self.sampler)).await?;

@@ -5,6 +5,9 @@ use super::super::messages::TrainingEvent;
 use super::HostError;
 use crate::model::Clip;
 
+/// Time between checkpoints.
+const CHECKPOINT_INTERVAL_MS: f64 = 25e3;
+
 /// Environment: a Web Worker, the command, or a test.
 #[allow(async_fn_in_trait)] // one thread
 pub trait Host {
@@ -35,6 +38,11 @@ pub trait Host {
     fn now(&self) -> f64;
     /// Available memory in bytes, if known.
     fn memory(&self, gpu: bool) -> Option<u64>;
+
+    /// Milliseconds between checkpoints.
+    fn checkpoint_interval_ms(&self) -> f64 {
+        CHECKPOINT_INTERVAL_MS
+    }
 
     /// Passes on an event.
     fn emit(&self, event: TrainingEvent, attachments: EventAttachments<Self::File>);
