@@ -74,8 +74,12 @@ impl KnownRows {
 
     /// What is to be stored.
     pub fn write(&self) -> Vec<u8> {
-        let record = |(id, row): (&u32, &Box<[u8]>)| [&id.to_le_bytes(), &row[..]].concat();
-        self.rows.iter().flat_map(record).collect()
+        let mut stored = Vec::with_capacity(self.rows.len() * (size_of::<u32>() + self.row_bytes));
+        for (id, row) in &self.rows {
+            stored.extend(id.to_le_bytes());
+            stored.extend_from_slice(row);
+        }
+        stored
     }
 
     /// Adds rows from `first` on, one after the other in `bytes`.

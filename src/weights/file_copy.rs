@@ -204,7 +204,10 @@ impl CopyLayout {
     /// Bytes of the file that a copy up to `position` is made of, and those that the whole copy is.
     pub fn progress(&self, position: u64) -> (u64, u64) {
         let mut left = position.saturating_sub(self.copy_header);
-        let mut done = position.min(self.header);
+        let mut done = match position < self.copy_header {
+            true => position.min(self.header),
+            false => self.header,
+        };
         let mut total = self.header;
         for (length, run) in self.runs.iter().filter(|(_, run)| *run != Run::Omitted) {
             let copied = run.copied(*length);
@@ -645,7 +648,7 @@ mod tests {
             }
             // The header has to come in one piece.
             let most = if copier.has_header() { most } else { to };
-            for piece in file[from..to.min(from + most)].chunks(1000) {
+            for piece in file[from..to.min(from.saturating_add(most))].chunks(1000) {
                 asked += piece.len();
                 copier.push(piece, &mut copy).unwrap();
                 if copier.at_gap() {
