@@ -245,8 +245,8 @@ export const indexBytes = (page) =>
 
 // ---------------------------------------------------------------- sabotage
 
-// Code that runs in the worker before its own, and breaks it when told to.
-const SABOTEUR = `
+/** Code that runs in the worker before its own, and breaks it when told to. */
+export const SABOTEUR = `
   const ask = globalThis.GPUAdapter?.prototype.requestDevice;
   if (ask) GPUAdapter.prototype.requestDevice = async function (...args) {
     return (globalThis.lastDevice = await ask.apply(this, args));

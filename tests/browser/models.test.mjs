@@ -3,12 +3,12 @@
 // On the CPU: fetching is the same on every device, and this one is the faster.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
+import { startHub } from "./hub.mjs";
 
 const { hook, SLOW } = h;
 const GOLDEN = join(h.ROOT, "tests/golden/models");
@@ -87,19 +87,6 @@ async function withLargeTable(folder, rows) {
   json.text_config.vocab_size = rows;
   await writeFile(config, JSON.stringify(json));
   return { table: table.data_offsets[1] - table.data_offsets[0], row: width * (more / (rows - before) / width) };
-}
-
-async function startHub(folder) {
-  const child = spawn("python3", [join(h.ROOT, "tests/hub/server.py"), "--port", "0", "--models", folder], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const url = await new Promise((resolve, reject) => {
-    child.stdout.once("data", (data) => resolve(String(data).trim()));
-    child.once("exit", (code) => reject(new Error(`tests/hub/server.py ended with ${code}`)));
-  });
-  const log = async () => (await (await fetch(`${url}/log`)).json()).filter((r) => /cdn/.test(r.path) && r.method === "GET");
-  const reset = () => fetch(`${url}/reset`, { method: "POST" });
-  return { url, log, reset, stop: () => child.kill() };
 }
 
 /** A visitor whose hub behaves as told. */
