@@ -12,6 +12,7 @@ use web_sys::{ReadableStreamDefaultReader, RequestInit, Response, WorkerGlobalSc
 
 use super::cache::{CacheError, CachedFile, ModelCache, describe};
 use super::{BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, conversion};
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::weights::ToF16;
 
 /// URL of CLIP's own vocabulary, relative to the page.
@@ -40,7 +41,7 @@ pub struct HttpFiles {
     /// Whether f32 weights are cached as f16.
     f16: bool,
     /// Sink of messages for the visitor.
-    notify: Rc<dyn Fn(String)>,
+    notify: Rc<dyn Fn(Diagnostic)>,
     /// Offline: only the cache is used.
     offline: Cell<bool>,
 }
@@ -69,7 +70,7 @@ impl HttpFiles {
         hub: &str,
         cache: Option<Rc<ModelCache>>,
         f16: bool,
-        notify: Rc<dyn Fn(String)>,
+        notify: Rc<dyn Fn(Diagnostic)>,
     ) -> Self {
         let (base, weights, fixed) = match location {
             ModelLocation::Hub { id, revision } => {
@@ -135,13 +136,18 @@ impl HttpFiles {
 
     /// Reports that a file cannot be cached.
     fn report_cache_error(&self, error: CacheError) {
-        let why = match error {
-            CacheError::Full => "not enough storage space: delete other models".into(),
-            CacheError::Other(why) => why,
+        let reason = match error {
+            CacheError::Full => diagnostic!(
+                "delete-other-models",
+                "not enough storage space: delete other models"
+            ),
+            CacheError::Other(why) => why.into(),
         };
-        (self.notify)(format!(
-            "{} could not be saved for the next visit ({why}). You can still use it now.",
-            self.name
+        (self.notify)(diagnostic!(
+            "not-stored",
+            "{name} could not be saved for the next visit ({reason}). You can still use it now.",
+            name = self.name,
+            reason
         ));
     }
 }
@@ -213,9 +219,11 @@ impl ModelFiles for HttpFiles {
         if let Some(cached) = cached.as_mut().filter(|cached| cached.known()) {
             if !self.is_current(&url, cached).await {
                 if !cached.absent() {
-                    (self.notify)(format!(
-                        "{file} of {} has changed since the last visit and was downloaded again.",
-                        self.name
+                    (self.notify)(diagnostic!(
+                        "changed-on-hub",
+                        "{file} of {name} has changed since the last visit and was downloaded again.",
+                        file,
+                        name = self.name
                     ));
                 }
                 cached.discard().await;
@@ -263,8 +271,8 @@ impl ModelFiles for HttpFiles {
             Err(error) => match self.cached_pull_request(id).await {
                 Some(cached) => Some(cached),
                 None => {
-                    return Err(HubError::Read {
-                        file: format!("the list of pull requests of {id}"),
+                    return Err(HubError::PullRequests {
+                        name: id.into(),
                         why: out_of_reach(&describe(&error)),
                     });
                 }
@@ -454,7 +462,12 @@ impl HttpFiles {
             if let Some(to_f16) = &mut download.to_f16 {
                 copy.clear();
                 if let Err(error) = to_f16.push(new, &mut copy) {
-                    (self.notify)(format!("{} is stored as f32: {error}.", self.name));
+                    (self.notify)(diagnostic!(
+                        "stored-f32",
+                        "{name} is stored as f32: {error}.",
+                        name = self.name,
+                        error
+                    ));
                     download.begin_anew().await;
                     download.to_f16 = None;
                     return Ok(Outcome::Broken(error.to_string()));

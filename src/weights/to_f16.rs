@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::WeightsError;
 use super::header::{HeaderReader, parse_metadata};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
 /// Which bytes of a file are f32 matrices, and so f16 in its copy: all of f32 with two axes or
 /// more. Vectors (gains, biases, variances) stay f32: they are few, and the model is the more
@@ -84,8 +85,19 @@ fn copied((length, halved): (u64, bool)) -> u64 {
 
 /// Value that is finite in f32 and not in f16.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("a weight is too large for f16 ({0})")]
+#[error("{}", self.to_diagnostic())]
 pub struct F16Overflow(f32);
+
+impl ToDiagnostic for F16Overflow {
+    fn to_diagnostic(&self) -> Diagnostic {
+        let number = self.0.to_string();
+        diagnostic!(
+            "f16-overflow",
+            "a weight is too large for f16 ({number})",
+            number
+        )
+    }
+}
 
 /// Converter of a file to its f16 copy, in pieces of any size. A file that is no safetensors file,
 /// has no f32 matrices or another length than announced is passed on as it is.
