@@ -63,7 +63,7 @@ function watch() {
       for (const image of content.rankings.images) seen.answered.set(image, content.question);
       seen.last = performance.now();
     } else if (["OpenFailed", "ImageFailed", "QuestionFailed", "Died"].includes(kind)) {
-      seen.failed.push(content.error);
+      seen.failed.push(content.error.text ?? content.error);
     }
   };
   window.Worker = class extends Worker {

@@ -33,7 +33,7 @@ function watch({ state, sample, row, click }) {
     const [kind, content] = Object.entries(message)[0] ?? [];
     if (kind === "Ready") seen.device = content.device;
     if (kind === "ImageEncoded") seen.pictures.push(content);
-    if (["OpenFailed", "ImageFailed", "QuestionFailed", "Died"].includes(kind)) seen.error ??= content.error;
+    if (["OpenFailed", "ImageFailed", "QuestionFailed", "Died"].includes(kind)) seen.error ??= content.error.text ?? content.error;
   };
   window.Worker = class extends Worker {
     constructor(...options) {
@@ -86,7 +86,7 @@ async function until(page, what, count = 1) {
   const seen = await page.evaluate(() => window.bench);
   if (seen.error !== null) throw new Error(`the page failed: ${seen.error}`);
   if (seen.device && seen.device.gpu !== webgpu) {
-    throw new Error(`it computes on ${seen.device.name}, not on what was to be measured (${seen.device.reason})`);
+    throw new Error(`it computes on ${seen.device.name}, not on what was to be measured (${seen.device.reason.text ?? seen.device.reason})`);
   }
   return seen;
 }

@@ -28,6 +28,7 @@
 //! | `onnx` | the image encoder with a classifier, as an ONNX file |
 //! | [`preprocess`] | picture file -> `[3, height, width]`, as in the reference |
 //! | [`tokenizer`] | text -> token ids `[context_length]` |
+//! | [`diagnostic`] | errors and notes for people, with codes for other languages |
 //! | [`zero_shot`] | prompt templates, ensembles, the classifier |
 //! | [`data`] | training data: folders, tables, zips; held-out splits |
 //! | [`library`] | index of one's own images: search, duplicates |
@@ -61,6 +62,7 @@
 pub mod app;
 pub mod catalogue;
 pub mod data;
+pub mod diagnostic;
 pub mod engine;
 pub mod eval;
 #[cfg(all(feature = "compute", not(target_arch = "wasm32")))]

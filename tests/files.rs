@@ -534,13 +534,21 @@ mod models {
             let found = files.named(WEIGHTS).open().unwrap();
             assert_eq!(found.config.embed_dim, own.config.embed_dim);
             let told = format!("{file} beside the weights belongs to another model");
-            assert!(found.notes[0].starts_with(&told), "{:?}", found.notes);
-            assert!(found.notes[1].contains("no config with the weights"));
+            assert!(
+                found.notes[0].text().starts_with(&told),
+                "{:?}",
+                found.notes
+            );
+            assert!(found.notes[1].text().contains("no config with the weights"));
         }
         // A broken config is told, too.
         let files = Memory::golden(OPEN_CLIP).with(CONFIG, "{");
         let found = files.named(WEIGHTS).open().unwrap();
-        assert!(found.notes[0].contains("was not used"), "{:?}", found.notes);
+        assert!(
+            found.notes[0].text().contains("was not used"),
+            "{:?}",
+            found.notes
+        );
         // In a folder nothing is guessed: a config that does not fit is an error.
         let files = Memory::golden(OPEN_CLIP).with(CONFIG, other(CONFIG));
         let error = files.open().err().unwrap();
@@ -609,7 +617,7 @@ mod models {
             }
             assert_eq!(files.features().unwrap(), own);
             let told = &files.open().unwrap().notes[0];
-            assert!(told.starts_with("not used: "), "{told}");
+            assert!(told.text().starts_with("not used: "), "{told}");
         }
         // A good pair goes first, and none is told apart from the other.
         let files = Memory::golden("siglip-f32")
@@ -652,7 +660,9 @@ mod models {
         let files = Memory::golden(OPEN_CLIP).without(CONFIG);
         let notes = files.open().unwrap().notes;
         assert!(
-            notes[0].contains("1 heads for images and 1 for texts"),
+            notes[0]
+                .text()
+                .contains("1 heads for images and 1 for texts"),
             "{notes:?}"
         );
     }

@@ -257,7 +257,7 @@ macro_rules! models {
                     info: DeviceInfo {
                         gpu: true,
                         name: "no more than WebGPU guarantees".into(),
-                        reason: String::new(),
+                        reason: Default::default(),
                     },
                     max_tensor_bytes: Some(max_tensor_bytes),
                 };
@@ -687,7 +687,7 @@ fn a_lone_file_is_a_model() {
     assert_eq!(lone.config, bundled.config);
     assert_eq!(lone.notes.len(), 1);
     let guessed = block_on(hub::open(&files, None)).unwrap();
-    assert!(guessed.notes[0].contains("assuming"));
+    assert!(guessed.notes[0].text().contains("assuming"));
     block_on(async {
         let opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
         let mut engine = Engine::load(&files, lone, opened, WeightPrecision::AsStored, &mut |_| ())

@@ -9,6 +9,8 @@ use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternEl
 use fluent_syntax::parser::parse;
 use unic_langid::LanguageIdentifier;
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic};
+
 /// Language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
@@ -189,8 +191,8 @@ fn matched<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<(&'static str, 
     }
 }
 
-/// A text of the engine or of the catalogue, which both speak English: in the page's language if
-/// `locales` knows it (keys that begin with `foreign-`), otherwise as it is.
+/// A text without a code, of the catalogue or of a report, which are in English: in the page's language
+/// if `locales` knows it (keys that begin with `foreign-`), otherwise as it is.
 pub fn foreign(text: &str) -> String {
     translated(text, "foreign-").unwrap_or_else(|| text.to_owned())
 }
@@ -263,30 +265,46 @@ fn unescaped(html: &str) -> String {
     text.replace("&lt;", "<").replace("&amp;", "&")
 }
 
-/// An error in the page's language. One that only the engine can word, and that [`foreign`] does not
-/// know, stays in English, and is said to be.
-pub fn error(text: &str) -> String {
+/// What the engine says, in the page's language: by its code, of which `locales` has the sentence
+/// (`diagnostic-` and the code). In English it is as the engine says it.
+pub fn said(diagnostic: &Diagnostic) -> String {
+    by_code(diagnostic).unwrap_or_else(|| diagnostic.text().to_owned())
+}
+
+/// A diagnostic in another language than English; `None` without a code that is known.
+fn by_code(diagnostic: &Diagnostic) -> Option<String> {
+    if language() == Language::English || diagnostic.code().is_empty() {
+        return None;
+    }
+    let texts = texts();
+    let message = texts.get_message(&format!("diagnostic-{}", diagnostic.code()))?;
+    let values = diagnostic.values();
+    let args: FluentArgs = values
+        .map(|(name, value)| (name.to_owned(), FluentValue::from(said(value))))
+        .collect();
+    let text = texts.format_pattern(message.value()?, Some(&args), &mut Vec::new());
+    Some(text.into_owned())
+}
+
+/// An error in the page's language. One that has no code, such as a browser's own, stays in English,
+/// and is said to be.
+pub fn error(error: &impl ToDiagnostic) -> String {
+    let error = error.to_diagnostic();
     let chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
-    if language() == Language::English || text.contains(chinese) {
-        return text.to_owned();
+    if language() == Language::English || error.text().contains(chinese) && error.code().is_empty()
+    {
+        return error.text().to_owned();
     }
-    let whole = foreign(text);
-    if whole != text {
-        return whole;
-    }
-    // The engine says it as a part of a sentence, without a capital.
-    let part = text.trim_end_matches('.');
-    let small = part.chars().next().map(|first| first.to_lowercase());
-    let small = small.into_iter().flatten().chain(part.chars().skip(1));
-    let known = [part.to_owned(), small.collect()]
-        .into_iter()
-        .find_map(|part| {
-            let known = foreign(&part);
-            (known != part).then_some(known)
-        });
-    match known {
-        Some(known) => format!("{known}。"),
-        None => t!("error-in-english", error = text),
+    by_code(&error).unwrap_or_else(|| t!("error-in-english", error = error.text()))
+}
+
+/// An error as a sentence of its own, with a full stop.
+pub fn sentence(error: &impl ToDiagnostic) -> String {
+    let text = self::error(error);
+    match text.ends_with(['.', '!', '?', '。', '！', '？']) {
+        true => text,
+        false if language() == Language::English => text + ".",
+        false => text + "。",
     }
 }
 
@@ -311,6 +329,12 @@ impl<T: Value + ?Sized> Value for &T {
 impl Value for str {
     fn value(&self) -> FluentValue<'_> {
         self.into()
+    }
+}
+
+impl Value for Diagnostic {
+    fn value(&self) -> FluentValue<'_> {
+        said(self).into()
     }
 }
 
@@ -354,6 +378,7 @@ mod tests {
     use fluent_syntax::ast::CallArguments;
 
     use super::*;
+    use crate::diagnostic::diagnostic;
 
     /// Names of the variables of a pattern.
     fn variables(pattern: &Pattern<&str>, found: &mut BTreeSet<String>) {
@@ -446,13 +471,13 @@ mod tests {
         panic!("no end: {text}");
     }
 
-    /// Names before `=` at the outermost level.
-    fn names(arguments: &str) -> BTreeSet<String> {
-        let (mut depth, mut quoted, mut start) = (0, false, 0);
+    /// Arguments between commas at the outermost level.
+    fn split(arguments: &str) -> Vec<&str> {
+        let (mut depth, mut quoted, mut start, mut before) = (0, false, 0, ' ');
         let mut parts = Vec::new();
         for (at, c) in arguments.char_indices() {
             match c {
-                '"' => quoted = !quoted,
+                '"' if before != '\\' => quoted = !quoted,
                 '(' | '[' | '{' if !quoted => depth += 1,
                 ')' | ']' | '}' if !quoted => depth -= 1,
                 ',' if !quoted && depth == 0 => {
@@ -461,9 +486,15 @@ mod tests {
                 }
                 _ => {}
             }
+            before = c;
         }
         parts.push(&arguments[start..]);
-        (parts.iter().skip(1))
+        parts
+    }
+
+    /// Names before `=` at the outermost level.
+    fn names(arguments: &str) -> BTreeSet<String> {
+        (split(arguments).iter().skip(1))
             .filter_map(|part| part.split_once('='))
             .map(|(name, _)| name.trim().to_owned())
             .collect()
@@ -491,12 +522,14 @@ mod tests {
     #[test]
     fn the_languages_have_the_same_keys_and_variables() {
         let english = keys(Language::English);
-        let chinese = keys(Language::Chinese);
+        let mut chinese = keys(Language::Chinese);
         assert!(english.len() > 50);
         for (key, variables) in &english {
             let other = chinese.get(key);
             assert_eq!(other, Some(variables), "`{key}` in locales/zh.ftl");
         }
+        // In English they are the engine's.
+        chinese.retain(|key, _| !key.starts_with("diagnostic-"));
         for key in chinese.keys() {
             assert!(
                 english.contains_key(key),
@@ -505,30 +538,86 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_page_asks_for_what_is_there_and_nothing_else_is() {
+    /// The arguments of every call of a macro in a folder, with the file.
+    fn calls(folder: &str, name: &str) -> Vec<(PathBuf, String)> {
         let mut files = Vec::new();
-        sources(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app"),
-            &mut files,
-        );
-        let english = keys(Language::English);
-        let mut used = BTreeSet::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        sources(&root.join(folder), &mut files);
+        let mut calls = Vec::new();
         for file in files {
             let source = code(&file);
-            for (at, _) in source.match_indices("t!(") {
+            for (at, start) in source.match_indices(&format!("{name}!(")) {
                 let word = |c: char| c.is_alphanumeric() || c == '_';
-                let rest = &source[at + 3..];
-                if source[..at].ends_with(word) || !rest.trim_start().starts_with('"') {
-                    continue;
+                let rest = &source[at + start.len()..];
+                if !source[..at].ends_with(word) && rest.trim_start().starts_with('"') {
+                    calls.push((file.clone(), arguments(rest).to_owned()));
                 }
-                let call = arguments(rest);
-                let key = call.split('"').nth(1).unwrap();
-                let place = file.display();
-                let variables = english.get(key);
-                assert_eq!(variables, Some(&names(call)), "`{key}` in {place}");
-                used.insert(key.to_owned());
             }
+        }
+        calls
+    }
+
+    /// Names in braces of a format string; two braces stand for one.
+    fn names_in(template: &str) -> BTreeSet<String> {
+        let plain = template.replace("{{", "").replace("}}", "");
+        let names = plain.split('{').skip(1);
+        names
+            .map(|rest| rest.split('}').next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_the_engine_says_is_there_in_every_other_language() {
+        let mut said: BTreeMap<String, String> = BTreeMap::new();
+        for (file, call) in calls("src", "diagnostic") {
+            let parts = split(&call);
+            let literal = |part: &str| part.trim().trim_matches('"').to_owned();
+            let (code, sentence) = (literal(parts[0]), literal(parts[1]));
+            let given: BTreeSet<String> = (parts[2..].iter())
+                .map(|part| part.split('=').next().unwrap().trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect();
+            let place = file.display();
+            assert_eq!(names_in(&sentence), given, "`{code}` in {place}");
+            let before = said.insert(code.clone(), sentence.clone());
+            let same = before.is_none_or(|before| before == sentence);
+            assert!(same, "`{code}` in {place} says something else elsewhere");
+        }
+        assert!(said.len() > 150, "the calls were not found");
+        let key = |code: &str| format!("diagnostic-{code}");
+        for language in Language::ALL.into_iter().skip(1) {
+            let there = keys(language);
+            let texts = open(language);
+            for (code, sentence) in &said {
+                let variables = there.get(&key(code));
+                let expected = names_in(sentence);
+                let tag = language.tag();
+                assert_eq!(variables, Some(&expected), "`{code}` in {tag}: {sentence}");
+                if language == Language::Chinese {
+                    check_words(code, sentence, &bare(&texts, &key(code)));
+                }
+            }
+            for found in there.keys() {
+                if let Some(code) = found.strip_prefix("diagnostic-") {
+                    assert!(said.contains_key(code), "nothing says `{code}`");
+                }
+            }
+        }
+        let english = keys(Language::English);
+        let twice = (english.keys()).find(|found| found.starts_with("diagnostic-"));
+        assert_eq!(twice, None, "English is the engine's own");
+    }
+
+    #[test]
+    fn the_page_asks_for_what_is_there_and_nothing_else_is() {
+        let english = keys(Language::English);
+        let mut used = BTreeSet::new();
+        for (file, call) in calls("src/app", "t") {
+            let key = call.split('"').nth(1).unwrap();
+            let place = file.display();
+            let variables = english.get(key);
+            assert_eq!(variables, Some(&names(&call)), "`{key}` in {place}");
+            used.insert(key.to_owned());
         }
         let own = |key: &&String| !key.starts_with("foreign-");
         let unused: Vec<_> = (english.keys().filter(own))
@@ -537,23 +626,27 @@ mod tests {
         assert!(unused.is_empty(), "nothing asks for {unused:?}");
     }
 
+    /// Text of a language without values in the place of its variables.
+    fn bare(texts: &Texts, key: &str) -> String {
+        let pattern = texts.get_message(key).unwrap().value().unwrap();
+        (texts.format_pattern(pattern, None, &mut Vec::new())).into_owned()
+    }
+
+    /// Fails on an English text that is left so in Chinese. Names and formats have no other word.
+    fn check_words(key: &str, english: &str, chinese: &str) {
+        assert!(!english.trim().is_empty(), "{key}");
+        let words = english.split(|c: char| !c.is_ascii_lowercase());
+        if words.filter(|word| word.len() > 3).count() > 3 {
+            let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+            assert!(chinese.contains(han), "{key}: {chinese}");
+        }
+    }
+
     #[test]
     fn no_text_is_empty_or_left_in_english() {
+        let [english, chinese] = [Language::English, Language::Chinese].map(open);
         for key in keys(Language::English).keys() {
-            let texts = |language| {
-                let texts = open(language);
-                let pattern = texts.get_message(key).unwrap().value().unwrap();
-                let text = texts.format_pattern(pattern, None, &mut Vec::new());
-                text.into_owned()
-            };
-            let (english, chinese) = (texts(Language::English), texts(Language::Chinese));
-            assert!(!english.trim().is_empty(), "{key}");
-            // Names and formats have no other word.
-            let words = english.split(|c: char| !c.is_ascii_lowercase());
-            if words.filter(|word| word.len() > 3).count() > 3 {
-                let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
-                assert!(chinese.contains(han), "{key}: {chinese}");
-            }
+            check_words(key, &bare(&english, key), &bare(&chinese, key));
         }
     }
 
@@ -582,9 +675,33 @@ mod tests {
         assert_eq!(foreign(text), text);
         set_language(Language::Chinese);
         assert_eq!(foreign(text), "CPU（4 线程，SIMD）");
-        let nested = "the GPU cannot be used: WebGPU found no GPU";
-        assert_eq!(foreign(nested), "GPU 无法使用：WebGPU 没有找到 GPU");
         assert_eq!(foreign("something else"), "something else");
+        set_language(Language::English);
+    }
+
+    #[test]
+    fn what_the_engine_says_is_said_by_its_code() {
+        let reason = diagnostic!("no-gpu", "WebGPU found no GPU");
+        let nested = diagnostic!("gpu-unusable", "the GPU cannot be used: {reason}", reason);
+        assert_eq!(said(&nested), "the GPU cannot be used: WebGPU found no GPU");
+        assert_eq!(
+            t!("not-located", label = "cat", error = reason),
+            "“cat” could not be located: WebGPU found no GPU."
+        );
+        set_language(Language::Chinese);
+        assert_eq!(said(&nested), "GPU 无法使用：WebGPU 没有找到 GPU");
+        assert!(t!("not-located", label = "cat", error = reason).contains("没有找到"));
+        // What a value says without a code is not looked up: it may be the visitor's.
+        let path = diagnostic!(
+            "gpu-unusable",
+            "the GPU cannot be used: {reason}",
+            reason = "recall"
+        );
+        assert_eq!(said(&path), "GPU 无法使用：recall");
+        // The page and the worker are of different versions.
+        let unknown = Diagnostic::new("unheard-of", [], "Unheard of.".into());
+        assert_eq!(said(&unknown), "Unheard of.");
+        assert_eq!(error(&unknown), "出错了，原文是：Unheard of.");
         set_language(Language::English);
     }
 
@@ -611,16 +728,16 @@ mod tests {
 
     #[test]
     fn an_error_is_in_chinese_or_says_why_not() {
-        let known = "WebGPU found no GPU";
-        assert_eq!(error(known), known);
+        let known = diagnostic!("no-gpu", "WebGPU found no GPU");
+        assert_eq!(error(&known), "WebGPU found no GPU");
+        assert_eq!(sentence(&known), "WebGPU found no GPU.");
+        assert_eq!(sentence(&"It failed."), "It failed.");
         set_language(Language::Chinese);
-        assert_eq!(error("WebGPU found no GPU."), "WebGPU 没有找到 GPU。");
-        assert_eq!(
-            error("The GPU cannot be used: no luck."),
-            "GPU 无法使用：no luck。"
-        );
-        assert_eq!(error("Unheard of."), "出错了，原文是：Unheard of.");
-        assert_eq!(error("不太合适"), "不太合适");
+        assert_eq!(error(&known), "WebGPU 没有找到 GPU");
+        assert_eq!(sentence(&known), "WebGPU 没有找到 GPU。");
+        let unknown = Diagnostic::from("Unheard of.");
+        assert_eq!(error(&unknown), "出错了，原文是：Unheard of.");
+        assert_eq!(error(&"不太合适"), "不太合适");
         set_language(Language::English);
     }
 

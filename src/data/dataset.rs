@@ -13,6 +13,9 @@ use super::subset::Subset;
 use super::table::{self, Row, Table};
 use super::{DataError, DataFiles, LeftOut, Problem, is_image_name};
 #[cfg(feature = "training")]
+use crate::diagnostic::ToDiagnostic;
+use crate::diagnostic::{Diagnostic, diagnostic};
+#[cfg(feature = "training")]
 use crate::preprocess::{DecodedImage, decode};
 
 /// Labelled pictures.
@@ -97,10 +100,7 @@ impl Dataset {
             let is_top = !listing.inner(path).contains('/');
             if let Some(why) = unusable(path).filter(|_| is_top) {
                 let path = path.clone();
-                self.problems.push(Problem::Ignored {
-                    path,
-                    why: why.into(),
-                });
+                self.problems.push(Problem::Ignored { path, why });
             }
         }
         let folders = listing.folders_in("");
@@ -177,7 +177,7 @@ impl Dataset {
             true => others,
             false => {
                 for (path, ..) in others {
-                    let why = "it names no file of the data".into();
+                    let why = diagnostic!("names-no-file", "it names no file of the data");
                     self.problems.push(Problem::Ignored { path, why });
                 }
                 used
@@ -195,7 +195,7 @@ impl Dataset {
         for (path, error) in unfit {
             let why = error.to_string();
             let why = why.strip_prefix(&format!("{path} ")).unwrap_or(&why);
-            let why = format!("it {why}");
+            let why = format!("it {why}").into();
             self.problems.push(Problem::Ignored { path, why });
         }
         // A single table is the whole, whatever its name.
@@ -269,7 +269,11 @@ impl Dataset {
                     None => {
                         self.problems.push(Problem::Ignored {
                             path: found.into(),
-                            why: format!("its split \"{name}\" is not train, validation or test"),
+                            why: diagnostic!(
+                                "no-such-split",
+                                "its split \"{name}\" is not train, validation or test",
+                                name
+                            ),
                         });
                         continue;
                     }
@@ -307,7 +311,11 @@ impl Dataset {
         let mut table = Table::default();
         for image in project.images {
             if let Found::Nowhere(_) = listing.find(folder, &image.file) {
-                let why = format!("{PROJECT_FILE} names it, but it does not exist");
+                let why = diagnostic!(
+                    "named-only",
+                    "{file} names it, but it does not exist",
+                    file = PROJECT_FILE
+                );
                 let path = image.file;
                 self.problems.push(Problem::Ignored { path, why });
                 continue;
@@ -421,7 +429,7 @@ impl Dataset {
             if has_parts && example.subset.is_none() {
                 self.problems.push(Problem::Ignored {
                     path: example.path,
-                    why: "it belongs to no split: neither train nor test".into(),
+                    why: diagnostic!("no-split", "it belongs to no split: neither train nor test"),
                 });
                 continue;
             }
@@ -522,12 +530,12 @@ impl Dataset {
 
     /// The error of a data set without examples, with the reasons.
     pub fn no_examples(&self) -> DataError {
-        let reasons: Vec<String> = (LeftOut::count(&self.problems).iter())
-            .map(LeftOut::to_string)
-            .collect();
-        let why = match reasons.is_empty() {
-            true => String::new(),
-            false => format!(". Left out: {}", reasons.join("; ")),
+        let why = match LeftOut::count(&self.problems).as_slice() {
+            [] => Diagnostic::default(),
+            counts => {
+                let reasons = LeftOut::list(counts);
+                diagnostic!("empty-left-out", ". Left out: {reasons}", reasons)
+            }
         };
         DataError::Empty {
             name: self.name.clone(),
@@ -542,12 +550,15 @@ impl Dataset {
             (false, _) => self.no_examples(),
             (true, None) => DataError::Empty {
                 name: self.name.clone(),
-                why: ". It has no files".into(),
+                why: diagnostic!("empty-no-files", ". It has no files"),
             },
             (true, Some(first)) => DataError::Empty {
                 name: self.name.clone(),
-                why: format!(
-                    ". None of its {count} files is an image in a folder (first: {first})"
+                why: diagnostic!(
+                    "empty-no-images",
+                    ". None of its {count} files is an image in a folder (first: {first})",
+                    count,
+                    first
                 ),
             },
         }
@@ -617,15 +628,15 @@ impl Dataset {
         for (index, path) in self.pictures.iter().enumerate() {
             let read = match files.read(path).await {
                 Ok(bytes) => Ok(bytes),
-                Err(DataError::Read { why, .. }) => Err(why),
-                Err(error) => Err(error.to_string()),
+                Err(DataError::Read { why, .. }) => Err(why.into()),
+                Err(error) => Err(error.to_diagnostic()),
             };
             let place = match read.and_then(|bytes| {
                 let print = fingerprint(&bytes);
                 match known.get(&print) {
                     Some(same) => Ok((*same, None)),
                     None => {
-                        let picture = decode(&bytes).map_err(|error| error.to_string())?;
+                        let picture = decode(&bytes).map_err(|error| error.to_diagnostic())?;
                         known.insert(print, kept.len());
                         Ok((kept.len(), Some(picture)))
                     }

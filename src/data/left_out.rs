@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
 /// Number of files or rows left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct LeftOut {
     /// How many there are.
     pub count: usize,
     /// First of them, in words.
-    pub first: String,
+    pub first: Diagnostic,
 }
 
 impl LeftOut {
@@ -29,7 +30,7 @@ impl LeftOut {
                 .or_insert_with(|| Self {
                     problem: reason.into(),
                     count: 1,
-                    first: problem.to_string(),
+                    first: problem.to_diagnostic(),
                 });
         }
         let mut counts: Vec<Self> = counts.into_values().collect();
@@ -37,27 +38,54 @@ impl LeftOut {
         counts
     }
 
-    /// Reason in words, after a number: "3 are listed in the table, but missing".
-    fn reason(&self) -> &'static str {
+    /// Reason in words, after a number: "3 listed in the table, but missing".
+    fn reason(&self) -> Diagnostic {
         match self.problem.as_str() {
-            "duplicate" => "duplicates",
-            "contradiction" => "duplicates in different classes",
-            "unreadable" => "not readable",
-            "missing" => "listed in the table, but missing",
-            "unlabelled" => "without a class or caption",
-            "empty_class" => "classes without usable images",
-            _ => "not used",
+            "duplicate" => diagnostic!("left-out-duplicates", "duplicates"),
+            "contradiction" => {
+                diagnostic!("left-out-contradictions", "duplicates in different classes")
+            }
+            "unreadable" => diagnostic!("left-out-unreadable", "not readable"),
+            "missing" => diagnostic!("left-out-missing", "listed in the table, but missing"),
+            "unlabelled" => diagnostic!("left-out-unlabelled", "without a class or caption"),
+            "empty_class" => diagnostic!("left-out-empty-classes", "classes without usable images"),
+            _ => diagnostic!("left-out-not-used", "not used"),
+        }
+    }
+
+    /// The same with the first one as a text alone, for files that other programs read.
+    pub fn plain(&self) -> Self {
+        Self {
+            first: self.first.plain(),
+            ..self.clone()
+        }
+    }
+
+    /// Several in one sentence.
+    pub fn list(counts: &[Self]) -> Diagnostic {
+        Diagnostic::list(counts.iter().map(Self::to_diagnostic))
+    }
+}
+
+impl ToDiagnostic for LeftOut {
+    fn to_diagnostic(&self) -> Diagnostic {
+        let (count, reason, first) = (self.count, self.reason(), &self.first);
+        match count {
+            1 => diagnostic!("left-out-one", "1 {reason} ({first})", reason, first),
+            _ => diagnostic!(
+                "left-out-many",
+                "{count} {reason} (first: {first})",
+                count,
+                reason,
+                first
+            ),
         }
     }
 }
 
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (count, reason) = (self.count, self.reason());
-        match count {
-            1 => write!(f, "1 {reason} ({})", self.first),
-            _ => write!(f, "{count} {reason} (first: {})", self.first),
-        }
+        self.to_diagnostic().fmt(f)
     }
 }
 

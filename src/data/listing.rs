@@ -7,6 +7,7 @@ use super::names::{
     clean_path, composed, file_name, folded, is_absolute, leads_out, split_extension,
 };
 use super::table;
+use crate::diagnostic::{Diagnostic, diagnostic};
 
 /// Paths of a data set, without the files of operating systems.
 pub(super) struct Listing {
@@ -31,7 +32,7 @@ pub(super) enum Found<'a> {
     /// Under a name that is written otherwise: the user is told.
     Elsewhere(&'a str),
     /// Nowhere, and why.
-    Nowhere(String),
+    Nowhere(Diagnostic),
 }
 
 impl Listing {
@@ -141,14 +142,22 @@ impl Listing {
     /// File named `image` by a table in `folder`.
     pub fn find(&self, folder: &str, image: &str) -> Found<'_> {
         if image.contains("://") {
-            return Found::Nowhere("is an address, not a file: download it first".into());
+            return Found::Nowhere(diagnostic!(
+                "address-in-table",
+                "is an address, not a file: download it first"
+            ));
         }
         if clean_path(image).is_empty() {
-            return Found::Nowhere("names no file: write the image's path there".into());
+            return Found::Nowhere(diagnostic!(
+                "no-path-in-table",
+                "names no file: write the image's path there"
+            ));
         }
         if leads_out(&format!("{folder}/{image}")) {
-            let why = "lies outside of the data: give the folder that holds both";
-            return Found::Nowhere(why.into());
+            return Found::Nowhere(diagnostic!(
+                "outside-of-data",
+                "lies outside of the data: give the folder that holds both"
+            ));
         }
         let path = clean_path(&format!("{folder}/{image}"));
         let at = |index: usize| self.paths[index].as_str();
@@ -167,15 +176,17 @@ impl Listing {
         let namesakes = self.names.get(&folded(file_name(&clean_path(image))));
         let has_folder = clean_path(image).contains('/') || is_absolute(image);
         match (namesakes.map(Vec::as_slice), has_folder) {
-            (None | Some([]), _) => Found::Nowhere(String::new()),
+            (None | Some([]), _) => Found::Nowhere(Diagnostic::default()),
             (Some([only]), false) => Found::Elsewhere(at(*only)),
-            (Some([only]), true) => Found::Nowhere(format!(
-                "does not exist; there is {}, in another folder",
-                at(*only)
+            (Some([only]), true) => Found::Nowhere(diagnostic!(
+                "in-another-folder",
+                "does not exist; there is {file}, in another folder",
+                file = at(*only)
             )),
-            (Some(several), _) => Found::Nowhere(format!(
-                "does not exist there; {} files in other folders have that name: write the folder, too",
-                several.len()
+            (Some(several), _) => Found::Nowhere(diagnostic!(
+                "in-other-folders",
+                "does not exist there; {count} files in other folders have that name: write the folder, too",
+                count = several.len()
             )),
         }
     }
@@ -208,15 +219,20 @@ fn is_data(path: &str) -> bool {
 }
 
 /// Why a file that is no picture cannot be used, if it may hold what the user wants to use.
-pub(super) fn unusable(path: &str) -> Option<&'static str> {
+pub(super) fn unusable(path: &str) -> Option<Diagnostic> {
     match split_extension(path).1.as_str() {
-        "zip" | "tar" | "gz" | "tgz" | "bz2" | "xz" | "zst" | "7z" | "rar" => {
-            Some("an archive inside the data is not opened: unpack it")
-        }
-        "xlsx" | "xls" | "ods" => Some("a spreadsheet is not read: save the table as CSV (UTF-8)"),
-        "parquet" | "arrow" | "feather" => {
-            Some("this kind of table is not read: export it as CSV or JSON Lines")
-        }
+        "zip" | "tar" | "gz" | "tgz" | "bz2" | "xz" | "zst" | "7z" | "rar" => Some(diagnostic!(
+            "archive-in-data",
+            "an archive inside the data is not opened: unpack it"
+        )),
+        "xlsx" | "xls" | "ods" => Some(diagnostic!(
+            "spreadsheet",
+            "a spreadsheet is not read: save the table as CSV (UTF-8)"
+        )),
+        "parquet" | "arrow" | "feather" => Some(diagnostic!(
+            "table-format",
+            "this kind of table is not read: export it as CSV or JSON Lines"
+        )),
         _ => None,
     }
 }
@@ -301,7 +317,7 @@ mod tests {
         ] {
             match files.find("set", image) {
                 Found::Nowhere(said) => assert!(
-                    said.contains(why) && said.is_empty() == why.is_empty(),
+                    said.text().contains(why) && said.text().is_empty() == why.is_empty(),
                     "{image}: {said}"
                 ),
                 other => panic!("{image}: {other:?}"),

@@ -59,12 +59,15 @@ pub use webdataset::{ShardFolder, WebDataset};
 #[cfg(feature = "data")]
 pub use zip::ZipFiles;
 
+#[cfg(feature = "data")]
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
+
 /// Error of a data set as a whole.
 #[cfg(feature = "data")]
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum DataError {
     /// File that cannot be read.
-    #[error("{file} could not be read: {why}")]
     Read {
         /// Path of the file.
         file: String,
@@ -72,7 +75,6 @@ pub enum DataError {
         why: String,
     },
     /// File that is no zip, or a damaged one.
-    #[error("{name} is not a readable zip: {why}")]
     Zip {
         /// Path of the zip.
         name: String,
@@ -80,7 +82,6 @@ pub enum DataError {
         why: String,
     },
     /// Class without a name in a list of them.
-    #[error("{names}: \"{class}\" is none of these numbers")]
     Unnamed {
         /// What the list has, in words.
         names: String,
@@ -88,24 +89,15 @@ pub enum DataError {
         class: String,
     },
     /// Data set without a usable picture.
-    #[error(
-        "{name} contains no usable images: expected one folder of images per class, or a table (CSV, \
-         TSV, JSONL) of image files with their classes or captions{why}"
-    )]
     Empty {
         /// Name of the data set.
         name: String,
         /// What was left out, or what there is instead; empty or a sentence.
-        why: String,
+        why: Diagnostic,
     },
     /// Data set with several tables: its name, and theirs.
-    #[error("{0} contains several tables ({list}): choose one", list = .1.join(", "))]
     Tables(String, Vec<String>),
     /// Table without a column that is needed.
-    #[error(
-        "{file} has no column for {missing}: name it {expected} (found: {found})",
-        found = .found.join(", ")
-    )]
     Column {
         /// Path of the table.
         file: String,
@@ -117,7 +109,6 @@ pub enum DataError {
         found: Vec<String>,
     },
     /// Line of a table that cannot be read.
-    #[error("{file}, line {line}: {why}")]
     Line {
         /// Path of the table.
         file: String,
@@ -127,19 +118,87 @@ pub enum DataError {
         why: String,
     },
     /// Project of the page that cannot be read.
-    #[error("the project {file} cannot be opened: {why}")]
     Project {
         /// Path of its `project.json`.
         file: String,
         /// What is wrong with it.
-        why: String,
+        why: Diagnostic,
     },
     /// Table in an encoding other than UTF-8.
-    #[error("{file}, line {line}, is not UTF-8 text: save it as CSV UTF-8")]
     Encoding {
         /// Path of the table.
         file: String,
         /// Number of the line, counted from 1.
         line: usize,
     },
+}
+
+#[cfg(feature = "data")]
+impl ToDiagnostic for DataError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Read { file, why } => diagnostic!(
+                "unreadable",
+                "{file} could not be read: {reason}",
+                file,
+                reason = why
+            ),
+            Self::Zip { name, why } => diagnostic!(
+                "no-zip",
+                "{name} is not a readable zip: {reason}",
+                name,
+                reason = why
+            ),
+            Self::Unnamed { names, class } => diagnostic!(
+                "class-unnamed",
+                "{names}: \"{class}\" is none of these numbers",
+                names,
+                class
+            ),
+            Self::Empty { name, why } => diagnostic!(
+                "no-usable-images",
+                "{name} contains no usable images: expected one folder of images per class, or a table (CSV, TSV, JSONL) of image files with their classes or captions{why}",
+                name,
+                why
+            ),
+            Self::Tables(name, tables) => diagnostic!(
+                "several-tables",
+                "{name} contains several tables ({list}): choose one",
+                name,
+                list = tables.join(", ")
+            ),
+            Self::Column {
+                file,
+                missing,
+                expected,
+                found,
+            } => diagnostic!(
+                "no-column",
+                "{file} has no column for {missing}: name it {expected} (found: {found})",
+                file,
+                missing,
+                expected,
+                found = found.join(", ")
+            ),
+            Self::Line { file, line, why } => diagnostic!(
+                "table-line",
+                "{file}, line {line}: {reason}",
+                file,
+                line,
+                reason = why
+            ),
+            Self::Project { file, why } => diagnostic!(
+                "project",
+                "the project {file} cannot be opened: {reason}",
+                file,
+                reason = why
+            ),
+            Self::Encoding { file, line } => diagnostic!(
+                "not-utf-8",
+                "{file}, line {line}, is not UTF-8 text: save it as CSV UTF-8",
+                file,
+                line
+            ),
+        }
+    }
 }

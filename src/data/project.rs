@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::listing::Listing;
 use super::{DataError, DataFiles};
+use crate::diagnostic::diagnostic;
 
 /// Name of the file, at the top of the images' folders.
 pub const PROJECT_FILE: &str = "project.json";
@@ -108,18 +109,27 @@ pub(super) async fn find_project<T: DeserializeOwned>(
 
 /// Parses the file at `path`, with what `T` knows of it; `None` for a file of other programs.
 fn read_project<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<Option<T>, DataError> {
-    let wrong = |why: String| DataError::Project {
+    let wrong = |why| DataError::Project {
         file: path.into(),
         why,
     };
-    let damaged = |error: serde_json::Error| wrong(format!("it is damaged ({error})"));
+    let damaged = |error: serde_json::Error| {
+        let reason = error.to_string();
+        wrong(diagnostic!(
+            "project-damaged",
+            "it is damaged ({reason})",
+            reason
+        ))
+    };
     let read: Value = serde_json::from_slice(bytes).map_err(damaged)?;
     if read["format"] != FORMAT {
         return Ok(None);
     }
     match read["version"].as_u64() {
-        Some(version) if version > VERSION.into() => Err(wrong(format!(
-            "a newer version of this program wrote it (format {version}): update, or reload the page"
+        Some(version) if version > VERSION.into() => Err(wrong(diagnostic!(
+            "project-newer",
+            "a newer version of this program wrote it (format {version}): update, or reload the page",
+            version
         ))),
         _ => serde_json::from_value(read).map(Some).map_err(damaged),
     }

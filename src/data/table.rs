@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::names::{folded, split_extension};
 use super::{DataError, Problem};
+use crate::diagnostic::diagnostic;
 
 /// Row of a table: a picture with its label or caption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -298,11 +299,13 @@ fn separated(
         if more {
             table.problems.push(Problem::Ignored {
                 path: row.image,
-                why: format!(
-                    "line {} of {file} has {} fields, not {width}: put quotation marks around \
-                     texts that contain the separator",
-                    row.line,
-                    fields.len()
+                why: diagnostic!(
+                    "fields-of-line",
+                    "line {line} of {file} has {fields} fields, not {width}: put quotation marks around texts that contain the separator",
+                    line = row.line,
+                    file,
+                    fields = fields.len(),
+                    width
                 ),
             });
         } else if fields.iter().any(|field| !field.trim().is_empty()) {

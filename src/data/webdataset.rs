@@ -16,6 +16,7 @@ use std::io::{self, Read, Seek};
 
 use super::names::file_name;
 use super::{DataError, DataFiles, Problem, csv_field};
+use crate::diagnostic::diagnostic;
 
 /// Parts, the one to test on first.
 const PARTS: [&str; 2] = ["test", "train"];
@@ -133,7 +134,7 @@ impl<S: ShardFolder> WebDataset<S> {
             for (name, sample) in samples {
                 let path = format!("{part}/{shard}.tar/{name}");
                 let (Some((file, place)), Some(class)) = (sample.image, &sample.class) else {
-                    let why = "it is not a pair of an image and its .cls".into();
+                    let why = diagnostic!("no-pair", "it is not a pair of an image and its .cls");
                     self.problems.push(Problem::Ignored { path, why });
                     continue;
                 };
@@ -141,7 +142,11 @@ impl<S: ShardFolder> WebDataset<S> {
                     |number: &usize| self.classes.is_empty() || *number < self.classes.len();
                 let label: Option<usize> = class.trim().parse().ok().filter(known);
                 let Some(label) = label else {
-                    let why = format!("its class \"{}\" is not the number of one", class.trim());
+                    let why = diagnostic!(
+                        "no-class-number",
+                        "its class \"{class}\" is not the number of one",
+                        class = class.trim()
+                    );
                     self.problems.push(Problem::Ignored { path, why });
                     continue;
                 };

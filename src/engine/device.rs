@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 
 use super::messages::{DeviceChoice, DeviceInfo};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
 /// Opened device with its description.
 pub struct OpenedDevice {
@@ -16,41 +17,73 @@ pub struct OpenedDevice {
 
 /// Error of opening the requested device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum DeviceError {
     /// GPU that cannot be used, with the reason.
-    #[error("the GPU cannot be used: {0}")]
     Gpu(#[from] GpuUnavailable),
     /// CPU in a build without the feature `cpu`.
-    #[error("this build has no CPU support")]
     NoCpu,
+}
+
+impl ToDiagnostic for DeviceError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Gpu(reason) => {
+                diagnostic!("gpu-unusable", "the GPU cannot be used: {reason}", reason)
+            }
+            Self::NoCpu => diagnostic!("no-cpu", "this build has no CPU support"),
+        }
+    }
 }
 
 /// Reason why no GPU is used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum GpuUnavailable {
     /// Build without the feature `gpu`.
-    #[error("this build has no GPU support")]
     Unsupported,
     /// Browser without WebGPU.
-    #[error("this browser does not support WebGPU, or it is disabled")]
     NoWebGpu,
     /// Machine without a GPU, as far as the browser or the drivers tell.
-    #[error("{}", if cfg!(target_arch = "wasm32") { "WebGPU found no GPU" } else { "no GPU was found" })]
     NotFound,
     /// Only a software rasteriser, which is slower than the CPU; with its name.
-    #[error("the only GPU is emulated in software ({0})")]
     Emulated(String),
     /// GPU that failed its self-test.
-    #[error("{reason}")]
     SelfTest {
         /// Name of the GPU.
         gpu: String,
         /// Text to show.
-        reason: String,
+        reason: Diagnostic,
     },
     /// GPU that failed to open, with the reason.
-    #[error("the GPU could not be opened ({0})")]
     Failed(String),
+}
+
+impl ToDiagnostic for GpuUnavailable {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Unsupported => diagnostic!("no-gpu-build", "this build has no GPU support"),
+            Self::NoWebGpu => diagnostic!(
+                "no-webgpu",
+                "this browser does not support WebGPU, or it is disabled"
+            ),
+            Self::NotFound if cfg!(target_arch = "wasm32") => {
+                diagnostic!("no-gpu", "WebGPU found no GPU")
+            }
+            Self::NotFound => diagnostic!("no-native-gpu", "no GPU was found"),
+            Self::Emulated(name) => diagnostic!(
+                "emulated",
+                "the only GPU is emulated in software ({name})",
+                name
+            ),
+            Self::SelfTest { reason, .. } => reason.clone(),
+            Self::Failed(error) => diagnostic!(
+                "gpu-not-opened",
+                "the GPU could not be opened ({error})",
+                error
+            ),
+        }
+    }
 }
 
 impl DeviceError {
@@ -71,19 +104,19 @@ pub async fn open_device(
     lost: impl Fn(String) + Send + 'static,
 ) -> Result<OpenedDevice, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => cpu("chosen by you".into()).ok_or(DeviceError::NoCpu),
+        DeviceChoice::Cpu => cpu(chosen_by_visitor()).ok_or(DeviceError::NoCpu),
         DeviceChoice::Gpu => Ok(gpu(true, lost).await?),
         DeviceChoice::Auto => match gpu(false, lost).await {
             Ok(opened) => Ok(opened),
             // Without a CPU backend, the page starts the CPU's program.
-            Err(why) => cpu(why.to_string()).ok_or(DeviceError::Gpu(why)),
+            Err(why) => cpu(why.to_diagnostic()).ok_or(DeviceError::Gpu(why)),
         },
     }
 }
 
 /// The CPU, if the build has a backend for it.
 #[cfg(feature = "cpu")]
-fn cpu(reason: String) -> Option<OpenedDevice> {
+fn cpu(reason: Diagnostic) -> Option<OpenedDevice> {
     Some(OpenedDevice {
         device: Device::flex(),
         info: DeviceInfo {
@@ -96,8 +129,13 @@ fn cpu(reason: String) -> Option<OpenedDevice> {
 }
 
 #[cfg(not(feature = "cpu"))]
-fn cpu(_reason: String) -> Option<OpenedDevice> {
+fn cpu(_reason: Diagnostic) -> Option<OpenedDevice> {
     None
+}
+
+/// Reason for a device that was asked for by name.
+fn chosen_by_visitor() -> Diagnostic {
+    diagnostic!("chosen", "chosen by you")
 }
 
 /// The CPU, described with its current number of threads.
@@ -156,7 +194,7 @@ async fn gpu(
     if let Some(Err(error)) = gpu.self_test.get() {
         return Err(GpuUnavailable::SelfTest {
             gpu: gpu.name.clone(),
-            reason: error.to_string(),
+            reason: error.to_diagnostic(),
         });
     }
     Ok(OpenedDevice {
@@ -165,8 +203,8 @@ async fn gpu(
             gpu: true,
             name: gpu.name.clone(),
             reason: match chosen {
-                true => "chosen by you".into(),
-                false => String::new(),
+                true => chosen_by_visitor(),
+                false => Diagnostic::default(),
             },
         },
         max_tensor_bytes: Some(gpu.max_tensor_bytes),

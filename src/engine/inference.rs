@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles, TokenTable};
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
@@ -22,9 +23,9 @@ use crate::zero_shot::{self, QuestionError, Scoring};
 
 /// Error of the engine.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum EngineError {
     /// Files of the model are missing or unusable.
-    #[error("the model cannot be used: {0}")]
     Model(#[from] HubError),
     /// A text cannot be tokenised.
     #[error(transparent)]
@@ -33,13 +34,8 @@ pub enum EngineError {
     #[error(transparent)]
     Question(#[from] QuestionError),
     /// The device failed, with its reason.
-    #[error("the device failed while computing: {0}")]
     Device(String),
     /// Tokenizer and model do not belong together.
-    #[error(
-        "the tokenizer produced the token id {id}, but the model's vocabulary has {vocab_size} entries: \
-         its tokenizer.json is missing, or belongs to another model"
-    )]
     Vocabulary {
         /// Token id that the model does not know.
         id: u32,
@@ -47,14 +43,8 @@ pub enum EngineError {
         vocab_size: usize,
     },
     /// Rows of the token embedding cannot be fetched.
-    #[error("words that are used for the first time have to be downloaded, and could not be: {0}")]
     TokenRows(#[source] HubError),
     /// A tensor of the model is larger than the GPU allows.
-    #[error(
-        "a tensor of the model has {} MiB, and this GPU allows no more than {} MiB",
-        bytes.div_ceil(1 << 20),
-        limit >> 20
-    )]
     TooLarge {
         /// Size of the tensor.
         bytes: u64,
@@ -62,11 +52,47 @@ pub enum EngineError {
         limit: u64,
     },
     /// The features have infinities or NaN.
-    #[error(
-        "the model's output is not finite: its weights are damaged, or the device computes \
-         incorrectly (try the CPU)"
-    )]
     NotFinite,
+}
+
+impl ToDiagnostic for EngineError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Model(error) => diagnostic!(
+                "model-unusable",
+                "the model cannot be used: {reason}",
+                reason = error
+            ),
+            Self::Tokenizer(error) => error.to_diagnostic(),
+            Self::Question(error) => error.to_diagnostic(),
+            Self::Device(reason) => diagnostic!(
+                "device-failed",
+                "the device failed while computing: {reason}",
+                reason
+            ),
+            Self::Vocabulary { id, vocab_size } => diagnostic!(
+                "vocabulary-mismatch",
+                "the tokenizer produced the token id {id}, but the model's vocabulary has {vocab_size} entries: its tokenizer.json is missing, or belongs to another model",
+                id,
+                vocab_size
+            ),
+            Self::TokenRows(error) => diagnostic!(
+                "words-not-fetched",
+                "words that are used for the first time have to be downloaded, and could not be: {reason}",
+                reason = error
+            ),
+            Self::TooLarge { bytes, limit } => diagnostic!(
+                "tensor-too-large",
+                "a tensor of the model has {size} MiB, and this GPU allows no more than {limit} MiB",
+                size = bytes.div_ceil(1 << 20),
+                limit = limit >> 20
+            ),
+            Self::NotFinite => diagnostic!(
+                "not-finite",
+                "the model's output is not finite: its weights are damaged, or the device computes incorrectly (try the CPU)"
+            ),
+        }
+    }
 }
 
 impl From<ReadBackError> for EngineError {

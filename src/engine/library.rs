@@ -11,6 +11,7 @@ use super::Engine;
 use super::decoder::{DecodedFile, DecoderPool, Unusable, prepare};
 use super::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use super::web_lock::WebLock;
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::hub::cache::{CacheError, ModelCache};
 use crate::library::{
     Cluster, Entry, FileStamp, Filter, Group, ImageFacts, Index, IndexSummary, Skipped,
@@ -66,7 +67,7 @@ struct OpenFolder {
     images: Vec<(Entry, Vec<f32>)>,
     skipped: Vec<Skipped>,
     /// Files that could not be read this time.
-    unread: Vec<(String, String)>,
+    unread: Vec<(String, Diagnostic)>,
     paused: bool,
     /// When the index was written last, and how long it took.
     saved_ms: f64,
@@ -127,7 +128,7 @@ impl Library {
             }
             request => match engine {
                 Some(engine) => self.handle_with(request, files, engine).await,
-                None => Err("no model is loaded".into()),
+                None => Err(diagnostic!("no-model", "no model is loaded")),
             },
         };
         if let Err(error) = result {
@@ -140,7 +141,7 @@ impl Library {
         request: LibraryRequest,
         files: Vec<File>,
         engine: &mut Engine,
-    ) -> Result<(), String> {
+    ) -> Result<(), Diagnostic> {
         if let LibraryRequest::Open { folder, paths } = request {
             let files = paths.into_iter().zip(files).collect();
             return self.open(folder, files, engine).await;
@@ -148,7 +149,8 @@ impl Library {
         if let LibraryRequest::Search { .. } = &request {
             self.encode_files(&files, engine).await?;
         }
-        let folder = self.open.as_mut().ok_or("no folder is open")?;
+        let folder =
+            (self.open.as_mut()).ok_or_else(|| diagnostic!("no-folder", "no folder is open"))?;
         folder.index_pending();
         let event = match request {
             LibraryRequest::Search {
@@ -207,16 +209,19 @@ impl Library {
     }
 
     /// Encodes image files that are searched with, unless they are known.
-    async fn encode_files(&mut self, files: &[File], engine: &Engine) -> Result<(), String> {
+    async fn encode_files(&mut self, files: &[File], engine: &Engine) -> Result<(), Diagnostic> {
         for file in files {
             let stamp = stamp(file.name(), file);
             if self.asked_files.iter().any(|(known, _)| *known == stamp) {
                 continue;
             }
             let image = prepare(file, engine.preprocess()).await;
-            let image = image.map_err(|error| format!("{}: {error}", stamp.path))?;
+            let image = image.map_err(|error| {
+                let path = &stamp.path;
+                diagnostic!("file-unusable", "{path}: {reason}", path, reason = error)
+            })?;
             let features = engine.image_features(&[image.pixels]).await;
-            let features = features.map_err(|error| error.to_string())?;
+            let features = features.map_err(|error| error.to_diagnostic())?;
             self.asked_files.push((stamp, features.concat()));
             if self.asked_files.len() > ASKED_FILES {
                 self.asked_files.remove(0);
@@ -230,9 +235,9 @@ impl Library {
         name: String,
         files: HashMap<String, File>,
         engine: &mut Engine,
-    ) -> Result<(), String> {
+    ) -> Result<(), Diagnostic> {
         self.close().await;
-        let model = engine.fingerprint().await.map_err(|e| e.to_string())?;
+        let model = engine.fingerprint().await.map_err(|e| e.to_diagnostic())?;
         let key = file_hash(format!("{name}\n{}", model.name).as_bytes())[..20].to_owned();
         let mut slot = 0;
         let mut index = Index::new(name, model.clone());
@@ -317,7 +322,7 @@ impl Library {
                 }
                 Err(Unusable::NoImage(reason)) => folder.skipped.push(Skipped { file, reason }),
                 Err(error @ (Unusable::Unread | Unusable::Crashed)) => {
-                    folder.unread.push((file.path, error.to_string()));
+                    folder.unread.push((file.path, error.to_diagnostic()));
                 }
             }
         }
@@ -328,7 +333,7 @@ impl Library {
                     folder.paused = true;
                     (folder.waiting).extend(batch.into_iter().map(|entry| entry.file));
                     (self.emit)(LibraryEvent::Failed {
-                        error: error.to_string(),
+                        error: error.to_diagnostic(),
                     });
                     return true;
                 }
@@ -376,12 +381,12 @@ impl Library {
                     .await
                     .map_err(|error| match error {
                         CacheError::Full => {
-                            "The browser's storage is full: the index is used, but not kept for later visits. Delete other indexes or models".into()
+                            diagnostic!("index-storage-full", "The browser's storage is full: the index is used, but not kept for later visits. Delete other indexes or models")
                         }
-                        CacheError::Other(why) => format!("The index could not be kept for later visits ({why})"),
+                        CacheError::Other(reason) => diagnostic!("index-not-kept", "The index could not be kept for later visits ({reason})", reason),
                     })
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.to_string().into()),
         };
         match written {
             Ok(()) => {
@@ -559,21 +564,25 @@ async fn search(
     top: usize,
     filter: &Filter,
     engine: &mut Engine,
-) -> Result<Vec<(String, f32)>, String> {
+) -> Result<Vec<(String, f32)>, Diagnostic> {
     let mut features = Vec::new();
     let mut asked_with = Vec::new();
     for term in terms {
         let known = match term.kind {
             TermKind::Indexed => {
-                let place = (index.find(&term.text))
-                    .ok_or_else(|| format!("{} is not in the index", term.text))?;
+                let place = (index.find(&term.text)).ok_or_else(|| {
+                    let path = &term.text;
+                    diagnostic!("not-in-index", "{path} is not in the index", path)
+                })?;
                 asked_with.push(index.entries()[place].image.sha256.clone());
                 index.features_of(place)
             }
-            TermKind::File => files.next().ok_or("an image of the query is missing")?,
+            TermKind::File => files.next().ok_or_else(|| {
+                diagnostic!("query-image-missing", "an image of the query is missing")
+            })?,
             TermKind::Words => {
                 let found = (engine.text_features(std::slice::from_ref(&term.text)).await)
-                    .map_err(|error| error.to_string())?;
+                    .map_err(|error| error.to_diagnostic())?;
                 (found.into_iter().next()).map_or(Vec::new(), |found| found.features)
             }
         };
@@ -582,7 +591,12 @@ async fn search(
     if terms.is_empty() {
         return Ok(newest(index, top, filter));
     }
-    let query = combine(&features).ok_or("the terms of the query cancel each other out")?;
+    let query = combine(&features).ok_or_else(|| {
+        diagnostic!(
+            "query-cancels-out",
+            "the terms of the query cancel each other out"
+        )
+    })?;
     let hits = index.search(&query, top, -1.0, |entry| {
         let entry = &index.entries()[entry];
         passes(filter, entry) && !asked_with.contains(&entry.image.sha256)
@@ -616,8 +630,8 @@ async fn sort(
     templates: &[String],
     filter: &Filter,
     engine: &mut Engine,
-) -> Result<Vec<(String, u32, f32)>, String> {
-    let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_string())?;
+) -> Result<Vec<(String, u32, f32)>, Diagnostic> {
+    let classifier = (engine.classifier(labels, templates).await).map_err(|e| e.to_diagnostic())?;
     let scoring = engine.scoring();
     let best = index.best_labels(&classifier, scoring).unwrap_or_default();
     Ok((index.entries().iter().zip(best))
@@ -648,10 +662,13 @@ fn cluster_images(index: &Index, clusters: &[Cluster]) -> Vec<(String, u32, f32)
 }
 
 /// The word that fits each cluster best.
-async fn cluster_names(clusters: &[Cluster], engine: &mut Engine) -> Result<Vec<String>, String> {
+async fn cluster_names(
+    clusters: &[Cluster],
+    engine: &mut Engine,
+) -> Result<Vec<String>, Diagnostic> {
     let words = vocabulary(&engine.model_info().name);
     let templates = [DEFAULT_TEMPLATE.to_owned()];
-    let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_string())?;
+    let features = (engine.classifier(&words, &templates).await).map_err(|e| e.to_diagnostic())?;
     Ok((cluster_words(clusters, &features, 1).into_iter())
         .map(|best| {
             best.first()

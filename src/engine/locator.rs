@@ -9,6 +9,7 @@ use super::decoder::{DecodeError, decode_file};
 use super::heat_map::{heat_map_png, overlay_png};
 use super::messages::{HeatMapDrawing, ImageId, Peak};
 use super::{Engine, EngineError};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::zero_shot::DenseFeatures;
 
 /// Pictures whose features are kept: less than a megabyte each.
@@ -19,6 +20,7 @@ const OVERLAY_SIDE: u32 = 448;
 
 /// Error of locating a label.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum LocateError {
     /// The file is no image that can be read.
     #[error(transparent)]
@@ -27,11 +29,27 @@ pub enum LocateError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The heat map could not be drawn.
-    #[error("the heat map cannot be drawn: {0}")]
     Draw(#[from] ImageError),
     /// There is no such label any more.
-    #[error("the labels have changed: click the label again")]
     NoLabel,
+}
+
+impl ToDiagnostic for LocateError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Decode(error) => error.to_diagnostic(),
+            Self::Engine(error) => error.to_diagnostic(),
+            Self::Draw(error) => diagnostic!(
+                "heat-map",
+                "the heat map cannot be drawn: {reason}",
+                reason = error.to_string()
+            ),
+            Self::NoLabel => diagnostic!(
+                "labels-changed",
+                "the labels have changed: click the label again"
+            ),
+        }
+    }
 }
 
 /// Picture with the features of its places.

@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rankings::Rankings;
+use crate::diagnostic::ToDiagnostic;
 use crate::eval::{Limit, LimitResult, PromptComparison, Report, ShotsCurve};
 use crate::library::{Filter, Sign};
 pub use crate::train::TrainingStage;
@@ -19,6 +20,7 @@ use crate::train::{Method, MetricSeries, TrainingReport};
 
 // Types of lower modules that messages carry.
 pub use crate::data::Problem;
+pub use crate::diagnostic::Diagnostic;
 pub use crate::hub::{CachedModel, ModelLocation, hub_dataset};
 pub use crate::model::{Activation, ModelInfo};
 pub use crate::zero_shot::{Peak, Ranked};
@@ -260,7 +262,7 @@ pub enum EvaluationEvent {
     /// Something could not be kept for a later visit.
     NotKept {
         /// Error message, in lower case and without a full stop.
-        error: String,
+        error: Diagnostic,
     },
     /// Response to [`EvaluationRequest::Cancel`].
     Cancelled,
@@ -269,7 +271,7 @@ pub enum EvaluationEvent {
     /// What was going on failed.
     Failed {
         /// Error message, in lower case and without a full stop.
-        error: String,
+        error: Diagnostic,
     },
 }
 
@@ -401,7 +403,7 @@ pub enum LibraryEvent {
         /// Images in the index.
         images: u32,
         /// Files that are no usable images, with the reason; the first hundred.
-        skipped: Vec<(String, String)>,
+        skipped: Vec<(String, Diagnostic)>,
         /// All of them.
         skipped_count: u32,
     },
@@ -441,12 +443,12 @@ pub enum LibraryEvent {
     /// The index is used, but could not be kept for later visits.
     NotKept {
         /// Why.
-        error: String,
+        error: Diagnostic,
     },
     /// A request failed.
     Failed {
         /// Error message.
-        error: String,
+        error: Diagnostic,
     },
 }
 
@@ -469,7 +471,7 @@ pub struct StoredIndex {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFailure {
     /// Text to show.
-    pub error: String,
+    pub error: Diagnostic,
     /// Whether the GPU caused it, so that the CPU may do better.
     #[serde(default)]
     pub gpu: bool,
@@ -480,9 +482,9 @@ pub struct OpenFailure {
 
 impl OpenFailure {
     /// Failure that no other device would mend.
-    pub fn new(error: impl ToString) -> Self {
+    pub fn new(error: impl ToDiagnostic) -> Self {
         Self {
-            error: error.to_string(),
+            error: error.to_diagnostic(),
             ..Self::default()
         }
     }
@@ -515,7 +517,7 @@ pub enum Event {
     /// Notice for the visitor, such as that a model could not be cached.
     Remark {
         /// Text to show.
-        text: String,
+        text: Diagnostic,
     },
     /// The model could not be opened; the worker is unusable.
     OpenFailed(OpenFailure),
@@ -543,7 +545,7 @@ pub enum Event {
         /// Id of the picture.
         image: ImageId,
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Response to [`Request::ClassifyFrame`].
     FrameClassified {
@@ -561,7 +563,7 @@ pub enum Event {
         /// Counter of the page.
         frame: u32,
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Response to [`Request::EmbedImage`] and [`Request::EmbedTexts`]. Unit vectors are attached,
     /// `[images or texts, embed_dim]`, f32, little-endian.
@@ -574,7 +576,7 @@ pub enum Event {
         /// Counter of the request.
         request: u32,
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Encoding progress of the current prompts.
     EncodingTexts {
@@ -601,7 +603,7 @@ pub enum Event {
         /// Counter from [`Request::Classify`].
         question: u32,
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Rankings of some pictures.
     Answers {
@@ -639,7 +641,7 @@ pub enum Event {
         /// What was to be drawn.
         drawing: HeatMapDrawing,
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Response to [`Request::Cancel`], with the dropped pictures.
     Cancelled {
@@ -827,7 +829,7 @@ pub enum TrainingEvent {
     /// Training cannot start or continue.
     Failed {
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// The files' bytes are attached, in this order.
     Exported {
@@ -837,7 +839,7 @@ pub enum TrainingEvent {
     /// The result could not be exported.
     ExportFailed {
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Response to [`TrainingRequest::Import`].
     Imported(Trained),
@@ -846,7 +848,7 @@ pub enum TrainingEvent {
     /// The files could not be imported.
     ImportFailed {
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// The classifier in use; `None` for the original model with the visitor's labels.
     /// With `encode_again`, features are stale and pictures have to be sent again.
@@ -859,7 +861,7 @@ pub enum TrainingEvent {
     /// Notice for the visitor, such as that samples could not be stored.
     Remark {
         /// Text to show.
-        text: String,
+        text: Diagnostic,
     },
 }
 
@@ -869,7 +871,7 @@ pub struct SampleReading {
     /// Id of the sample.
     pub sample: SampleId,
     /// Content hash, or why the file is unusable.
-    pub file: Result<String, String>,
+    pub file: Result<String, Diagnostic>,
 }
 
 /// Complete description of a training.
@@ -1117,5 +1119,5 @@ pub struct DeviceInfo {
     pub name: String,
     /// Reason for the device, such as `no WebGPU in this browser` or `chosen by you`;
     /// empty for the device that `Auto` prefers.
-    pub reason: String,
+    pub reason: Diagnostic,
 }

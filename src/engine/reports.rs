@@ -20,8 +20,12 @@ pub fn html(report: &Report, problems: &[Problem], pictures: &BTreeMap<String, S
 pub fn json(report: &Report, problems: &[Problem]) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(report)?;
     if let Value::Object(fields) = &mut value {
-        fields.insert("left_out".into(), json!(problems));
-        fields.insert("left_out_by_reason".into(), json!(LeftOut::count(problems)));
+        let left_out: Vec<Problem> = problems.iter().map(Problem::plain).collect();
+        let by_reason: Vec<LeftOut> = (LeftOut::count(problems).iter())
+            .map(LeftOut::plain)
+            .collect();
+        fields.insert("left_out".into(), json!(left_out));
+        fields.insert("left_out_by_reason".into(), json!(by_reason));
     }
     Ok(value)
 }
@@ -43,6 +47,10 @@ mod tests {
         assert_eq!(value["data"], "pets");
         assert_eq!(value["left_out"][0]["path"], "a.png");
         assert_eq!(value["left_out_by_reason"][0]["count"], 1);
+        assert_eq!(
+            value["left_out_by_reason"][0]["first"],
+            "a.png has neither a class nor a caption"
+        );
         assert!(html(&report, &problems, &BTreeMap::new()).contains("Left out: "));
         assert!(!html(&report, &[], &BTreeMap::new()).contains("Left out: "));
     }

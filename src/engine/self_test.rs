@@ -4,19 +4,36 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::model::{
     Clip, ClipConfig, ParamMapper, TokenBatch, WeightPrecision, map_params, read_back,
 };
 
 /// Result of a self-test that failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum SelfTestError {
     /// The device failed while computing, with its reason.
-    #[error("the GPU failed its self-test ({0})")]
     Device(String),
     /// Greatest difference of a feature from the CPU's.
-    #[error("the GPU failed its self-test: it computes wrongly, by {0:.3}")]
     Wrong(f32),
+}
+
+impl ToDiagnostic for SelfTestError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Device(error) => diagnostic!(
+                "gpu-test-failed",
+                "the GPU failed its self-test ({error})",
+                error
+            ),
+            Self::Wrong(off) => diagnostic!(
+                "gpu-test-wrong",
+                "the GPU failed its self-test: it computes wrongly, by {number}",
+                number = format!("{off:.3}")
+            ),
+        }
+    }
 }
 
 /// Greatest difference that a GPU may have.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::engine::decoder::{DecodeError, decode_file};
 use crate::engine::evaluation::browser::{BrowserFolder, BrowserStorage};
 use crate::engine::evaluation::job::Evaluations;
@@ -239,7 +240,11 @@ impl State {
                 Some(bytes) => self.waiting.push_back((image, bytes)),
                 None => post(&Event::ImageFailed {
                     image,
-                    error: format!("the file {name} did not reach the worker: add it again"),
+                    error: diagnostic!(
+                        "file-not-sent",
+                        "the file {name} did not reach the worker: add it again",
+                        name
+                    ),
                 }),
             },
             Request::ClassifyFrame {
@@ -275,7 +280,7 @@ impl State {
                 if let Err(error) = zero_shot::check(&labels, &templates) {
                     post(&Event::QuestionFailed {
                         question: number,
-                        error: error.to_string(),
+                        error: error.to_diagnostic(),
                     });
                     return;
                 }
@@ -314,7 +319,7 @@ impl State {
                         image,
                         label,
                         drawing,
-                        error: error.to_string(),
+                        error: error.to_diagnostic(),
                     }),
                 }
             }
@@ -461,7 +466,7 @@ impl State {
             }
             Err(error) => Event::FrameFailed {
                 frame: number,
-                error: error.to_string(),
+                error: error.to_diagnostic(),
             },
         };
         post(&event);
@@ -479,7 +484,7 @@ impl State {
             if let Err(error) = question.advance(engine).await {
                 post(&Event::QuestionFailed {
                     question: question.number,
-                    error: error.to_string(),
+                    error: error.to_diagnostic(),
                 });
                 self.question = None;
                 return true;
@@ -517,7 +522,11 @@ impl State {
                     Err(error) => {
                         self.words.want(false);
                         post(&Event::Remark {
-                            text: format!("How well the labels fit cannot be told: {error}."),
+                            text: diagnostic!(
+                                "fit-unknown",
+                                "How well the labels fit cannot be told: {error}.",
+                                error
+                            ),
                         });
                     }
                 }
@@ -536,7 +545,7 @@ impl State {
             }
             Err(error) => post(&Event::ImageFailed {
                 image,
-                error: error.to_string(),
+                error: error.to_diagnostic(),
             }),
         }
         true
@@ -699,6 +708,7 @@ impl Frame {
 
 /// Error of encoding an image.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 enum ImageError {
     /// The file is no image that can be read.
     #[error(transparent)]
@@ -707,15 +717,24 @@ enum ImageError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// There are no features.
-    #[error("the image encoder returned nothing")]
     NoFeatures,
+}
+
+impl ToDiagnostic for ImageError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Decode(error) => error.to_diagnostic(),
+            Self::Engine(error) => error.to_diagnostic(),
+            Self::NoFeatures => diagnostic!("no-features", "the image encoder returned nothing"),
+        }
+    }
 }
 
 /// Error of [`State::embed_image`] and [`State::embed_texts`].
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 enum EmbedError {
     /// Nothing is open.
-    #[error("no model is loaded")]
     NoModel,
     /// The file is no image that can be read.
     #[error(transparent)]
@@ -723,6 +742,16 @@ enum EmbedError {
     /// A text cannot be tokenised, or the model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl ToDiagnostic for EmbedError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::NoModel => diagnostic!("no-model", "no model is loaded"),
+            Self::Image(error) => error.to_diagnostic(),
+            Self::Engine(error) => error.to_diagnostic(),
+        }
+    }
 }
 
 /// Posts features, or why there are none.
@@ -735,7 +764,7 @@ fn post_features(request: u32, features: Result<Vec<Vec<f32>>, EmbedError>) {
         }
         Err(error) => post(&Event::EmbedFailed {
             request,
-            error: error.to_string(),
+            error: error.to_diagnostic(),
         }),
     }
 }
@@ -783,7 +812,10 @@ async fn source_files(
             let cache = ModelCache::open().await.map(Rc::new);
             let notify = Rc::new(|text| post(&Event::Remark { text }));
             if cache.is_none() {
-                notify("This browser cannot store files (a private window?), so the model will be downloaded again on the next visit.".to_owned());
+                notify(diagnostic!(
+                    "stored-nowhere",
+                    "This browser cannot store files (a private window?), so the model will be downloaded again on the next visit."
+                ));
             }
             WebModelFiles::Http(HttpFiles::at(&place, hub, cache, copy, notify))
         }

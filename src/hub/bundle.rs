@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use super::token_rows::{TokenRows, TokenTable};
 use super::twins::twin;
 use super::{ModelLocation, ModelLocationError, shards};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::model::{
     Activation, Clip, ClipConfig, ConfigError, VisionConfig, VitPooling, WeightPrecision,
 };
@@ -96,26 +97,25 @@ pub trait ModelFiles {
 
 /// Error of a model's files.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum HubError {
     /// File that cannot be read or fetched.
-    #[error("{file} could not be read: {why}")]
     Read {
         /// Path or name of the file.
         file: String,
         /// The system's or the server's reason.
         why: String,
     },
+    /// List of a repository's pull requests that cannot be fetched.
+    PullRequests {
+        /// Name of the repository.
+        name: String,
+        /// The system's or the server's reason.
+        why: String,
+    },
     /// Folder or repository without a CLIP model.
-    #[error(
-        "{0} does not contain a CLIP model: expected config.json and model.safetensors, or \
-         open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone"
-    )]
     NoModel(String),
     /// Config without weights.
-    #[error(
-        "{config} was found, but its weights, {weights}, were not (other formats, such as \
-         pytorch_model.bin, are not supported)"
-    )]
     NoWeights {
         /// File name of the config.
         config: &'static str,
@@ -123,9 +123,6 @@ pub enum HubError {
         weights: String,
     },
     /// Repository whose weights are not safetensors, but which another has as such.
-    #[error(
-        "{name} has no safetensors, but its weights are also published as {twin}: open that model"
-    )]
     Twin {
         /// Name that was asked for.
         name: String,
@@ -133,13 +130,8 @@ pub enum HubError {
         twin: &'static str,
     },
     /// Weights in several files, by the name of their index or of one of them.
-    #[error(
-        "the weights are in several files ({0}): open the folder that has all of them, with their \
-         index and their config"
-    )]
     Shards(String),
     /// Index of weights in several files that cannot be used.
-    #[error("{index} cannot be used: {why}")]
     Index {
         /// File name of the index.
         index: String,
@@ -147,29 +139,17 @@ pub enum HubError {
         why: String,
     },
     /// Model with a vocabulary of its own, without its tokenizer.
-    #[error(
-        "the model has a vocabulary of its own ({0} tokens), but there is no tokenizer.json beside it"
-    )]
     NoTokenizer(usize),
     /// Weights that cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// Request that the source refuses, in words.
-    #[error("{0}")]
-    Refused(String),
+    Refused(Diagnostic),
     /// Text that is neither a path nor a name on the hub.
-    #[error("no such file or folder: {0}; {1}")]
     NotFound(String, ModelLocationError),
     /// Name on the hub, in a program without the feature `hub`.
-    #[error(
-        "{0} is not on disk, and this program was built without access to a hub (feature `hub`)"
-    )]
     NoHub(ModelLocation),
     /// Preprocessing for another image size.
-    #[error(
-        "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes \
-         them {prepared} x {prepared}: the files do not match"
-    )]
     ImageSize {
         /// Image size of the preprocessing.
         prepared: usize,
@@ -183,8 +163,31 @@ pub enum HubError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// Preprocessing config that cannot be used.
-    #[error("the model's preprocessor config: {0}")]
     Preprocess(#[from] PreprocessError),
+}
+
+impl ToDiagnostic for HubError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Read { file, why } => diagnostic!("unreadable", "{file} could not be read: {reason}", file, reason = why),
+            Self::PullRequests { name, why } => diagnostic!("no-pull-requests", "the list of pull requests of {name} could not be read: {reason}", name, reason = why),
+            Self::NoModel(name) => diagnostic!("no-clip-model", "{name} does not contain a CLIP model: expected config.json and model.safetensors, or open_clip_config.json and open_clip_model.safetensors, or a .safetensors file alone", name),
+            Self::NoWeights { config, weights } => diagnostic!("no-weights", "{config} was found, but its weights, {weights}, were not (other formats, such as pytorch_model.bin, are not supported)", config, weights),
+            Self::Twin { name, twin } => diagnostic!("twin", "{name} has no safetensors, but its weights are also published as {twin}: open that model", name, twin),
+            Self::Shards(file) => diagnostic!("weights-in-parts", "the weights are in several files ({file}): open the folder that has all of them, with their index and their config", file),
+            Self::Index { index, why } => diagnostic!("weights-index", "{index} cannot be used: {reason}", index, reason = why),
+            Self::NoTokenizer(size) => diagnostic!("no-tokenizer", "the model has a vocabulary of its own ({size} tokens), but there is no tokenizer.json beside it", size),
+            Self::Weights(error) => error.to_diagnostic(),
+            Self::Refused(reason) => reason.clone(),
+            // In the command alone.
+            Self::NotFound(path, error) => format!("no such file or folder: {path}; {error}").into(),
+            Self::NoHub(location) => format!("{location} is not on disk, and this program was built without access to a hub (feature `hub`)").into(),
+            Self::ImageSize { prepared, seen } => diagnostic!("image-sizes-differ", "the model takes images of {seen} x {seen} pixels, but its preprocessor config makes them {prepared} x {prepared}: the files do not match", seen, prepared),
+            Self::Config(error) => error.to_diagnostic(),
+            Self::Tokenizer(error) => error.to_diagnostic(),
+            Self::Preprocess(error) => diagnostic!("preprocessor-config", "the model's preprocessor config: {reason}", reason = error),
+        }
+    }
 }
 
 /// Parsed small files of a model. Cheap to clone: after a device fails, another opens the
@@ -206,7 +209,7 @@ pub struct ModelBundle {
     /// Total size of the small files.
     pub bytes: u64,
     /// Assumptions made, for display.
-    pub notes: Vec<String>,
+    pub notes: Vec<Diagnostic>,
 }
 
 /// Reads everything but the weights. `activation` applies to weights without a config,
@@ -257,10 +260,11 @@ pub async fn open(
                 fitting.push((json, kind, config));
                 break;
             }
-            (why, _) => notes.push(format!(
-                "{} beside the weights belongs to another model and was not used: {}",
-                kind.config_file(),
-                why.unwrap_or_default()
+            (why, _) => notes.push(diagnostic!(
+                "config-not-used",
+                "{file} beside the weights belongs to another model and was not used: {reason}",
+                file = kind.config_file(),
+                reason = why.unwrap_or_default()
             )),
         }
     }
@@ -297,7 +301,7 @@ pub async fn open(
         bundle.notes.splice(0..0, notes);
         return Ok(bundle);
     };
-    notes.extend((refused.iter()).map(|error| format!("not used: {error}")));
+    notes.extend((refused.iter()).map(|error| diagnostic!("left-out", "not used: {error}", error)));
     let size = config.vision.image_size();
     let preprocess = match kind {
         Kind::OpenClip => PreprocessConfig::from_open_clip(&json)?,
@@ -352,7 +356,7 @@ pub struct Loaded {
     /// Token embedding, if its rows are fetched as texts use them.
     pub token_table: Option<TokenTable>,
     /// Where the weights are from, if not from the model's own files, for display.
-    pub note: Option<String>,
+    pub note: Option<Diagnostic>,
 }
 
 /// Streams a model's weights to `device`, one parameter in memory at a time. With a
@@ -407,7 +411,7 @@ pub async fn stream_weights(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     sink: &mut ChunkSink<'_>,
-) -> Result<Option<String>, HubError> {
+) -> Result<Option<Diagnostic>, HubError> {
     if stream_any(files, &bundle.weights, sink).await? {
         return Ok(None);
     }
@@ -416,10 +420,11 @@ pub async fn stream_weights(
         && let Some(converted) = files.converted().await?
         && stream_any(&converted, &bundle.weights, sink).await?
     {
-        return Ok(Some(format!(
-            "{name} has no safetensors; its weights were taken from {}, where the hub's bot has \
-             converted them",
-            converted.name()
+        return Ok(Some(diagnostic!(
+            "converted",
+            "{name} has no safetensors; its weights were taken from {place}, where the hub's bot has converted them",
+            name,
+            place = converted.name()
         )));
     }
     let error = match bundle.config_file {
@@ -503,8 +508,8 @@ fn all_of(mut errors: Vec<HubError>) -> Option<HubError> {
         0 => None,
         1 => errors.pop(),
         _ => {
-            let texts: Vec<String> = errors.iter().map(HubError::to_string).collect();
-            Some(HubError::Refused(texts.join("; ")))
+            let errors = errors.iter().map(HubError::to_diagnostic);
+            Some(HubError::Refused(Diagnostic::list(errors)))
         }
     }
 }
@@ -608,9 +613,12 @@ impl<F: ModelFiles> Reader<'_, F> {
                 Ok(None) => {}
                 Ok(Some(header)) => {
                     return Ok(weights::misfit(&header, config).map(|why| {
-                        HubError::Refused(format!(
-                            "{} does not fit {weights}: {why}",
-                            kind.config_file()
+                        HubError::Refused(diagnostic!(
+                            "config-misfit",
+                            "{config} does not fit {weights}: {reason}",
+                            config = kind.config_file(),
+                            weights,
+                            reason = why
                         ))
                     }));
                 }
@@ -704,11 +712,10 @@ impl<F: ModelFiles> Reader<'_, F> {
                 return Ok(Rc::new(Tokenizer::siglip(&json, length, cleaning)?));
             }
             if !config.text.causal && config.text.bert.is_none() && cleaning.is_some() {
-                return Err(HubError::Refused(
-                    "a text encoder without a causal mask and with a tokenizer of transformers is \
-                     supported for SigLIP only: its padding is not known"
-                        .into(),
-                ));
+                return Err(HubError::Refused(diagnostic!(
+                    "padding-unknown",
+                    "a text encoder without a causal mask and with a tokenizer of transformers is supported for SigLIP only: its padding is not known"
+                )));
             }
             let tokenizer = Tokenizer::from_json(&json, length, special)?;
             return Ok(Rc::new(tokenizer.cleaned(cleaning.unwrap_or_default())));

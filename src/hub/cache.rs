@@ -18,6 +18,7 @@ use web_sys::{
 };
 
 use super::CachedModel;
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::weights::CopyLayout;
 
 /// Bytes per write.
@@ -43,12 +44,20 @@ pub enum CacheError {
 }
 
 /// What the visitor is told if a model, or a part of it, cannot be cached.
-pub(super) fn not_saved(name: &str, error: CacheError) -> String {
-    let why = match error {
-        CacheError::Full => "not enough storage space: delete other models".into(),
-        CacheError::Other(why) => why,
+pub(super) fn not_saved(name: &str, error: CacheError) -> Diagnostic {
+    let reason = match error {
+        CacheError::Full => diagnostic!(
+            "delete-other-models",
+            "not enough storage space: delete other models"
+        ),
+        CacheError::Other(why) => why.into(),
     };
-    format!("{name} could not be saved for the next visit ({why}). You can still use it now.")
+    diagnostic!(
+        "not-stored",
+        "{name} could not be saved for the next visit ({reason}). You can still use it now.",
+        name,
+        reason
+    )
 }
 
 /// Metadata of a cached file.

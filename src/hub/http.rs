@@ -18,6 +18,7 @@ use super::http_rows::HttpRows;
 use super::{
     BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, TokenRows, conversion,
 };
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::weights::{CopyLayout, CopyOptions, FileCopier, WeightsError};
 
 /// URL of CLIP's own vocabulary, relative to the page.
@@ -27,7 +28,9 @@ const CLIP_VOCABULARY: &str = "clip_vocabulary/merges.txt.gz";
 const MAX_TRIES: [u32; 2] = [6, 3];
 
 /// Why nothing is left out of a download.
-const NO_PARTS: &str = "its server gives no parts of a file";
+fn no_parts() -> Diagnostic {
+    diagnostic!("no-parts", "its server gives no parts of a file")
+}
 
 /// Model folder on a web server.
 pub struct HttpFiles {
@@ -51,7 +54,7 @@ pub struct HttpFiles {
     /// Whether the visitor was told that nothing is left out.
     told_whole: Cell<bool>,
     /// Sink of messages for the visitor.
-    notify: Rc<dyn Fn(String)>,
+    notify: Rc<dyn Fn(Diagnostic)>,
     /// Offline: only the cache is used.
     offline: Cell<bool>,
 }
@@ -82,7 +85,7 @@ impl HttpFiles {
         hub: &str,
         cache: Option<Rc<ModelCache>>,
         copy: CopyOptions,
-        notify: Rc<dyn Fn(String)>,
+        notify: Rc<dyn Fn(Diagnostic)>,
     ) -> Self {
         let (base, weights, fixed) = match location {
             ModelLocation::Hub { id, revision } => {
@@ -149,9 +152,14 @@ impl HttpFiles {
     }
 
     /// Tells why a file is downloaded as a whole, though its words were to be left out.
-    fn tell_whole(&self, why: &str) {
+    fn tell_whole(&self, reason: Diagnostic) {
         if !self.told_whole.replace(true) {
-            (self.notify)(format!("{} is downloaded as a whole: {why}.", self.name));
+            (self.notify)(diagnostic!(
+                "downloaded-whole",
+                "{name} is downloaded as a whole: {reason}.",
+                name = self.name,
+                reason
+            ));
         }
     }
 
@@ -232,9 +240,11 @@ impl ModelFiles for HttpFiles {
         if let Some(cached) = cached.as_mut().filter(|cached| cached.known()) {
             if !self.is_current(&url, cached).await {
                 if !cached.absent() {
-                    (self.notify)(format!(
-                        "{file} of {} has changed since the last visit and was downloaded again.",
-                        self.name
+                    (self.notify)(diagnostic!(
+                        "changed-on-hub",
+                        "{file} of {name} has changed since the last visit and was downloaded again.",
+                        file,
+                        name = self.name
                     ));
                 }
                 cached.discard().await;
@@ -307,8 +317,8 @@ impl ModelFiles for HttpFiles {
             Err(error) => match self.cached_pull_request(id).await {
                 Some(cached) => Some(cached),
                 None => {
-                    return Err(HubError::Read {
-                        file: format!("the list of pull requests of {id}"),
+                    return Err(HubError::PullRequests {
+                        name: id.into(),
                         why: out_of_reach(&describe(&error)),
                     });
                 }
@@ -411,7 +421,7 @@ impl HttpFiles {
             // The answer's range is not to be read by other sites: nothing may be left out.
             206 if first && starts_at(&response).is_none() => {
                 download.do_not_omit();
-                self.tell_whole(NO_PARTS);
+                self.tell_whole(no_parts());
                 return Ok(Outcome::Part);
             }
             // The file changed, or the range is another than requested.
@@ -427,7 +437,7 @@ impl HttpFiles {
                 download.begin_anew().await;
                 asked = None;
                 if download.do_not_omit() {
-                    self.tell_whole(NO_PARTS);
+                    self.tell_whole(no_parts());
                 }
             }
             401 => {
@@ -523,7 +533,12 @@ impl HttpFiles {
             if let Some(copier) = &mut download.copier {
                 copy.clear();
                 if let Err(error) = copier.push(new, &mut copy) {
-                    (self.notify)(format!("{} is stored as f32: {error}.", self.name));
+                    (self.notify)(diagnostic!(
+                        "stored-f32",
+                        "{name} is stored as f32: {error}.",
+                        name = self.name,
+                        error
+                    ));
                     let options = CopyOptions {
                         f16: false,
                         ..copier.options()
@@ -542,7 +557,10 @@ impl HttpFiles {
                 && let Some(copier) = &download.copier
             {
                 if copier.has_small_table() {
-                    self.tell_whole("its words are only a small part of it");
+                    self.tell_whole(diagnostic!(
+                        "few-words",
+                        "its words are only a small part of it"
+                    ));
                 }
                 self.begin_cached(download).await;
             }

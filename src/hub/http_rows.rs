@@ -15,6 +15,7 @@ use super::HubError;
 use super::cache::{ModelCache, describe, not_saved};
 use super::http_request::{FIRST_WAIT_MS, identity, out_of_reach, request, starts_at};
 use super::token_rows::{KnownRows, RowsFuture, TokenRows, row_ranges};
+use crate::diagnostic::Diagnostic;
 use crate::weights::OmittedTable;
 
 /// Requests at once.
@@ -37,7 +38,7 @@ pub struct HttpRows {
     identity: Option<String>,
     cache: Option<Rc<ModelCache>>,
     /// Sink of messages for the visitor.
-    notify: Rc<dyn Fn(String)>,
+    notify: Rc<dyn Fn(Diagnostic)>,
     /// Rows of this and of earlier visits, read on first use.
     known: RefCell<Option<KnownRows>>,
 }
@@ -49,7 +50,7 @@ impl HttpRows {
         table: OmittedTable,
         identity: Option<String>,
         cache: Option<Rc<ModelCache>>,
-        notify: Rc<dyn Fn(String)>,
+        notify: Rc<dyn Fn(Diagnostic)>,
     ) -> Self {
         Self {
             model: model.into(),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
+
 /// Location of a model on the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelLocation {
@@ -20,11 +22,18 @@ pub enum ModelLocation {
 
 /// Text that is no location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is neither a Hugging Face model name (such as laion/CLIP-ViT-B-32-laion2B-s34B-b79K, or \
-     owner/name@revision) nor the URL of a .safetensors file or of a folder that contains one"
-)]
+#[error("{}", self.to_diagnostic())]
 pub struct ModelLocationError(String);
+
+impl ToDiagnostic for ModelLocationError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        diagnostic!(
+            "not-a-location",
+            "`{name}` is neither a Hugging Face model name (such as laion/CLIP-ViT-B-32-laion2B-s34B-b79K, or owner/name@revision) nor the URL of a .safetensors file or of a folder that contains one",
+            name = self.0
+        )
+    }
+}
 
 impl ModelLocation {
     /// Default hub.

@@ -26,7 +26,7 @@ impl Remote {
         let ModelLocation::Hub { id, revision } = location else {
             return Err(HubError::Refused(format!(
                 "{location} is a URL; the command takes folders, files and Hugging Face model names"
-            )));
+            ).into()));
         };
         let repository = Repo::with_revision(id.clone(), RepoType::Model, revision.clone());
         Self::open(repository, location.to_string())
@@ -108,9 +108,10 @@ impl Remote {
 /// have it, and gives its folder: `test/N.tar`, class names and templates.
 pub fn fetch_shards(address: &str) -> Result<PathBuf, HubError> {
     let Some((id, revision)) = hub_dataset(address) else {
-        return Err(HubError::Refused(format!(
-            "{address} is no data set of the hub: its address is hf://datasets/owner/name"
-        )));
+        return Err(HubError::Refused(
+            format!("{address} is no data set of the hub: its address is hf://datasets/owner/name")
+                .into(),
+        ));
     };
     let repository = Repo::with_revision(id, RepoType::Dataset, revision);
     let remote = Remote::open(repository, address.into())?;
@@ -132,8 +133,8 @@ pub fn fetch_shards(address: &str) -> Result<PathBuf, HubError> {
     }
     folder.ok_or_else(|| {
         HubError::Refused(format!(
-            "{address} has no test/0.tar: only data sets in CLIP_benchmark's layout are read from the hub"
-        ))
+                "{address} has no test/0.tar: only data sets in CLIP_benchmark's layout are read from the hub"
+            ).into())
     })
 }
 
@@ -178,8 +179,8 @@ impl ModelFiles for Remote {
                 // Not every mirror of the hub has pull requests.
                 (None, ureq::Error::StatusCode(_)) => None,
                 (None, error) => {
-                    return Err(HubError::Read {
-                        file: format!("the list of pull requests of {id}"),
+                    return Err(HubError::PullRequests {
+                        name: id.into(),
                         why: error.to_string(),
                     });
                 }

@@ -13,6 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::{FileStamp, date_span, difference_hash, file_hash};
+use crate::diagnostic::Diagnostic;
 use crate::kernels::math::dot;
 use crate::preprocess::DecodedImage;
 
@@ -95,7 +96,7 @@ pub struct Skipped {
     #[serde(flatten)]
     pub file: FileStamp,
     /// Why, in plain words.
-    pub reason: String,
+    pub reason: Diagnostic,
 }
 
 /// Features that a model gives for a fixed image and a fixed text.

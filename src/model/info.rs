@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::Diagnostic;
+
 /// Name of the bundled model, as its config has it.
 pub const BUNDLED_NAME: &str = "clip-everyday";
 
@@ -25,5 +27,5 @@ pub struct ModelInfo {
     /// Whether each label has a probability of its own, so that none may apply.
     pub independent: bool,
     /// Assumptions made to open the model, for display.
-    pub notes: Vec<String>,
+    pub notes: Vec<Diagnostic>,
 }

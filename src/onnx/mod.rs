@@ -12,6 +12,7 @@ mod tests;
 
 use serde_json::json;
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::model::{Clip, ClipConfig, ReadBackError};
 use crate::preprocess::PreprocessConfig;
 use graph::{Attribute, Dim, Graph, GraphValue};
@@ -26,19 +27,36 @@ const MAX_BYTES: usize = i32::MAX as usize;
 
 /// Error of the export.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum OnnxError {
     /// Image encoder with parts that are not exported.
-    #[error(
-        "an image encoder with {0} cannot be exported as ONNX: a ViT of CLIP or SigLIP, or a \
-         modified ResNet, can"
-    )]
     Unsupported(&'static str),
     /// More than a file can have.
-    #[error("the image encoder has {} MiB, and an ONNX file at most 2048", .0 >> 20)]
     TooLarge(usize),
     /// The weights cannot be read.
-    #[error("the device failed: {0}")]
     Device(#[from] ReadBackError),
+}
+
+impl ToDiagnostic for OnnxError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Unsupported(part) => diagnostic!(
+                "onnx-unsupported",
+                "an image encoder with {part} cannot be exported as ONNX: a ViT of CLIP or SigLIP, or a modified ResNet, can",
+                part
+            ),
+            Self::TooLarge(bytes) => diagnostic!(
+                "onnx-too-large",
+                "the image encoder has {size} MiB, and an ONNX file at most 2048",
+                size = bytes >> 20
+            ),
+            Self::Device(error) => diagnostic!(
+                "training-device-failed",
+                "the device failed: {reason}",
+                reason = error.to_string()
+            ),
+        }
+    }
 }
 
 /// Linear classifier over image features.

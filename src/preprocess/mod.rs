@@ -28,31 +28,25 @@ use thiserror::Error;
 pub use config::{Crop, Interpolation, PreprocessConfig, Resize};
 pub use decode::{DecodedImage, MAX_PIXELS, decode};
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use decode::Alpha;
 use resize::{Region, Rows};
 
 /// Error of decoding or preprocessing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum PreprocessError {
     /// File without a byte.
-    #[error("the file is empty")]
     Empty,
     /// Format that is known but not supported.
-    #[error("this is {0}, which is not supported: save it as JPEG or PNG")]
     Unsupported(&'static str),
     /// Archive, named with its article.
-    #[error("this is {0}, not an image: unpack it")]
     Archive(&'static str),
     /// Format that is not known.
-    #[error("this is not a readable image: JPEG, PNG, WebP, GIF, BMP and TIFF are supported")]
     Unknown,
     /// File of this format that ends early.
-    #[error("the {0} image is cut off: part of the file is missing, download or copy it again")]
     Truncated(&'static str),
     /// File that cannot be decoded.
-    #[error(
-        "the {format} image is damaged ({reason}): open it in another program and save it again"
-    )]
     Broken {
         /// Name of the format.
         format: &'static str,
@@ -60,11 +54,6 @@ pub enum PreprocessError {
         reason: String,
     },
     /// Picture with too many pixels.
-    #[error(
-        "the image has {width} x {height} pixels ({megapixels} million); at most {limit} million are supported: make it smaller",
-        megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
-        limit = MAX_PIXELS / 1_000_000
-    )]
     TooLarge {
         /// Width in pixels.
         width: u32,
@@ -72,13 +61,11 @@ pub enum PreprocessError {
         height: u32,
     },
     /// Picture that does not fit the memory.
-    #[error("there is not enough memory for the image, which needs {} MB: make it smaller", bytes / 1_000_000)]
     Memory {
         /// Memory that it needs.
         bytes: u64,
     },
     /// Samples that are not as many as the size says.
-    #[error("{samples} bytes are not {width} x {height} pixels of {channels} bytes")]
     Shape {
         /// Width in pixels.
         width: u32,
@@ -90,8 +77,71 @@ pub enum PreprocessError {
         samples: usize,
     },
     /// Settings of the model that cannot be used.
-    #[error("the model's preprocessing settings cannot be used: {0}")]
     Config(String),
+}
+
+impl ToDiagnostic for PreprocessError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Empty => diagnostic!("empty-file", "the file is empty"),
+            Self::Unsupported(format) => diagnostic!(
+                "not-supported",
+                "this is {format}, which is not supported: save it as JPEG or PNG",
+                format
+            ),
+            Self::Archive(format) => diagnostic!(
+                "archive",
+                "this is {format}, not an image: unpack it",
+                format
+            ),
+            Self::Unknown => diagnostic!(
+                "not-an-image",
+                "this is not a readable image: JPEG, PNG, WebP, GIF, BMP and TIFF are supported"
+            ),
+            Self::Truncated(format) => diagnostic!(
+                "image-cut-off",
+                "the {format} image is cut off: part of the file is missing, download or copy it again",
+                format
+            ),
+            Self::Broken { format, reason } => diagnostic!(
+                "image-damaged",
+                "the {format} image is damaged ({reason}): open it in another program and save it again",
+                format,
+                reason
+            ),
+            Self::TooLarge { width, height } => diagnostic!(
+                "image-too-large",
+                "the image has {width} x {height} pixels ({megapixels} million); at most {limit} million are supported: make it smaller",
+                megapixels = u64::from(*width) * u64::from(*height) / 1_000_000,
+                limit = MAX_PIXELS / 1_000_000,
+                width,
+                height
+            ),
+            Self::Memory { bytes } => diagnostic!(
+                "image-memory",
+                "there is not enough memory for the image, which needs {megabytes} MB: make it smaller",
+                megabytes = bytes / 1_000_000
+            ),
+            Self::Shape {
+                width,
+                height,
+                channels,
+                samples,
+            } => diagnostic!(
+                "image-shape",
+                "{samples} bytes are not {width} x {height} pixels of {channels} bytes",
+                samples,
+                width,
+                height,
+                channels
+            ),
+            Self::Config(reason) => diagnostic!(
+                "preprocessing-settings",
+                "the model's preprocessing settings cannot be used: {reason}",
+                reason
+            ),
+        }
+    }
 }
 
 /// Input of the image encoder: `[3, image_size, image_size]`, red, green and blue planes,

@@ -26,6 +26,8 @@ use thiserror::Error;
 pub use cleaning::Cleaning;
 use clip::ClipBpe;
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
+
 /// Number of entries in CLIP's own vocabulary.
 pub const CLIP_VOCABULARY_SIZE: usize = clip::MERGES + 514;
 
@@ -34,32 +36,63 @@ const MAX_CONTEXT: usize = 1 << 16;
 
 /// Error of a tokenizer's files, or of a text.
 #[derive(Debug, Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum TokenizerError {
     /// Merges of CLIP's own vocabulary that cannot be used.
-    #[error("CLIP's BPE merges cannot be used: {0}; download them again")]
     Merges(String),
     /// `tokenizer.json` that cannot be used.
-    #[error("tokenizer.json cannot be used: {0}; use the file that belongs to the model")]
     Json(String),
     /// `vocab.json` that cannot be used.
-    #[error("vocab.json cannot be used: {0}; use the file that belongs to the model")]
     Vocabulary(String),
     /// Tokenizer of a config that is not supported.
-    #[error("the tokenizer that the model's config describes is not supported: {0}")]
     Config(String),
     /// Context length that is not supported.
-    #[error(
-        "a context of {0} tokens is not supported: use at least 2, for start and end of text, and at most 65536"
-    )]
     Context(usize),
     /// Tokenizer without an end-of-text token.
-    #[error(
-        "the tokenizer does not say which token ends a text: set it in the model's config as eos_token_id"
-    )]
     NoEnd,
     /// Text that cannot be tokenised.
-    #[error("the text cannot be tokenised: {0}")]
     Encode(String),
+}
+
+impl ToDiagnostic for TokenizerError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Merges(reason) => diagnostic!(
+                "merges-unusable",
+                "CLIP's BPE merges cannot be used: {reason}; download them again",
+                reason
+            ),
+            Self::Json(reason) => diagnostic!(
+                "tokenizer-unusable",
+                "tokenizer.json cannot be used: {reason}; use the file that belongs to the model",
+                reason
+            ),
+            Self::Vocabulary(reason) => diagnostic!(
+                "vocabulary-unusable",
+                "vocab.json cannot be used: {reason}; use the file that belongs to the model",
+                reason
+            ),
+            Self::Config(reason) => diagnostic!(
+                "tokenizer-unsupported",
+                "the tokenizer that the model's config describes is not supported: {reason}",
+                reason
+            ),
+            Self::Context(length) => diagnostic!(
+                "context-length",
+                "a context of {length} tokens is not supported: use at least 2, for start and end of text, and at most 65536",
+                length
+            ),
+            Self::NoEnd => diagnostic!(
+                "no-end-of-text",
+                "the tokenizer does not say which token ends a text: set it in the model's config as eos_token_id"
+            ),
+            Self::Encode(reason) => diagnostic!(
+                "text-not-tokenised",
+                "the text cannot be tokenised: {reason}",
+                reason
+            ),
+        }
+    }
 }
 
 impl TokenizerError {

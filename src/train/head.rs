@@ -13,6 +13,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{AdapterParams, ClassFit, Method};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::eval::softmax;
 use crate::model::ModelInfo;
 use crate::zero_shot::Ranked;
@@ -46,18 +47,11 @@ pub struct Head {
 
 /// Error of a head file.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum HeadFileError {
     /// File that is no head.
-    #[error(
-        "this is not a classifier trained with this program: {0} (a probe or an adapter is a \
-         .safetensors file written by `clip train` or the page)"
-    )]
     NotHead(String),
     /// Head for features of another dimension.
-    #[error(
-        "the classifier takes features of length {takes}, from the model {made_with}, but {model} \
-         gives {gives}: open the model that it was trained with"
-    )]
     Length {
         /// Dimension that the head takes.
         takes: usize,
@@ -69,8 +63,37 @@ pub enum HeadFileError {
         model: String,
     },
     /// Head that cannot be written.
-    #[error("the classifier could not be written: {0}")]
     Write(#[from] safetensors::SafeTensorError),
+}
+
+impl ToDiagnostic for HeadFileError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::NotHead(reason) => diagnostic!(
+                "not-a-classifier",
+                "this is not a classifier trained with this program: {reason} (a probe or an adapter is a .safetensors file written by `clip train` or the page)",
+                reason
+            ),
+            Self::Length {
+                takes,
+                gives,
+                made_with,
+                model,
+            } => diagnostic!(
+                "classifier-of-other-model",
+                "the classifier takes features of length {takes}, from the model {made_with}, but {model} gives {gives}: open the model that it was trained with",
+                takes,
+                made_with,
+                model,
+                gives
+            ),
+            Self::Write(error) => diagnostic!(
+                "classifier-not-written",
+                "the classifier could not be written: {reason}",
+                reason = error.to_string()
+            ),
+        }
+    }
 }
 
 /// Version of the file format; raised when an older reader would misread it.
@@ -174,7 +197,7 @@ impl Head {
 
     /// Rejects a model with features of another dimension; returns a note for another
     /// model with features of the same dimension.
-    pub fn fits(&self, model: &ModelInfo) -> Result<Option<String>, HeadFileError> {
+    pub fn fits(&self, model: &ModelInfo) -> Result<Option<Diagnostic>, HeadFileError> {
         if self.embed_dim() != model.embed_dim as usize {
             return Err(HeadFileError::Length {
                 takes: self.embed_dim(),
@@ -184,10 +207,11 @@ impl Head {
             });
         }
         Ok((self.model != model.name).then(|| {
-            format!(
-                "the classifier was trained with {}, not with {}: unless they are the same model, its \
-                 predictions are meaningless",
-                self.model, model.name
+            diagnostic!(
+                "trained-with-other-model",
+                "the classifier was trained with {made_with}, not with {model}: unless they are the same model, its predictions are meaningless",
+                made_with = self.model,
+                model = model.name
             )
         }))
     }
@@ -451,7 +475,7 @@ mod tests {
     fn another_model_is_refused_or_noted() {
         assert!(head().fits(&info("toy", 2)).unwrap().is_none());
         let note = head().fits(&info("other", 2)).unwrap().unwrap();
-        assert!(note.contains("toy") && note.contains("other"));
+        assert!(note.text().contains("toy") && note.text().contains("other"));
         let refused = head().fits(&info("other", 512)).unwrap_err().to_string();
         assert!(
             refused.contains("length 2") && refused.contains("512"),

@@ -104,6 +104,17 @@ pub struct DataReport {
     pub left_out: Vec<LeftOut>,
 }
 
+impl TrainingReport {
+    /// The same as a file has it, in which reasons are texts alone.
+    pub fn for_file(&self) -> Self {
+        let mut report = self.clone();
+        let data = &mut report.data;
+        data.problems = data.problems.iter().map(Problem::plain).collect();
+        data.left_out = data.left_out.iter().map(LeftOut::plain).collect();
+        report
+    }
+}
+
 /// Number of examples of a class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassCount {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::WeightsError;
 use super::header::{HeaderReader, parse_metadata};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
 /// Ends of the names that a token embedding has.
 const TABLE_NAMES: [&str; 2] = [
@@ -237,8 +238,19 @@ impl CopyLayout {
 
 /// Value that is finite in f32 and not in f16.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("a weight is too large for f16 ({0})")]
+#[error("{}", self.to_diagnostic())]
 pub struct F16Overflow(f32);
+
+impl ToDiagnostic for F16Overflow {
+    fn to_diagnostic(&self) -> Diagnostic {
+        let number = self.0.to_string();
+        diagnostic!(
+            "f16-overflow",
+            "a weight is too large for f16 ({number})",
+            number
+        )
+    }
+}
 
 /// Converter of a file to its copy, in pieces of any size. A file that is no safetensors file, of
 /// which the copy would be the same, or that has another length than announced is passed on as it

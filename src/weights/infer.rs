@@ -3,6 +3,7 @@
 
 use super::key_map::{Transform, timm};
 use super::{Header, KeyMap, WeightsError};
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::model::{
     Activation, ClipConfig, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
     VitPooling,
@@ -18,7 +19,7 @@ pub struct Inferred {
     /// Configuration of the model.
     pub config: ClipConfig,
     /// Assumptions made, for display.
-    pub note: String,
+    pub note: Diagnostic,
 }
 
 /// Infers the configuration from `header`. The activation cannot be inferred: it is
@@ -92,18 +93,21 @@ pub fn infer(header: &Header, activation: Option<Activation>) -> Result<Inferred
         // None is inferred.
         VisionConfig::FastVit(_) => 0,
     };
-    let heads = format!(
-        "{heads} heads for images and {} for texts",
-        config.text.heads
-    );
+    let text_heads = config.text.heads;
     let note = match activation {
-        Some(_) => format!(
-            "no config with the weights: architecture inferred from their shapes, assuming {heads}, \
-             with {name} as requested"
+        Some(_) => diagnostic!(
+            "inferred-as-requested",
+            "no config with the weights: architecture inferred from their shapes, assuming {heads} heads for images and {text_heads} for texts, with {name} as requested",
+            heads,
+            text_heads,
+            name
         ),
-        None => format!(
-            "no config with the weights: architecture inferred from their shapes, assuming {heads}, \
-             {name} and the usual preprocessing; choose the other activation if results look wrong"
+        None => diagnostic!(
+            "inferred",
+            "no config with the weights: architecture inferred from their shapes, assuming {heads} heads for images and {text_heads} for texts, {name} and the usual preprocessing; choose the other activation if results look wrong",
+            heads,
+            text_heads,
+            name
         ),
     };
     Ok(Inferred { config, note })

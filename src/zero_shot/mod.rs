@@ -17,6 +17,8 @@ pub use templates::{DEFAULT_TEMPLATE, LABEL_ONLY, PLACEHOLDER, PRESET_TEMPLATES}
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
+
 /// Score of one label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {
@@ -30,21 +32,38 @@ pub struct Ranked {
 
 /// What is wrong with a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum QuestionError {
     /// No label, or only blank ones.
-    #[error("there are no labels: enter at least one")]
     NoLabels,
     /// No prompt template.
-    #[error("there is no prompt template: add one, such as \"A photo of a {{label}}.\"")]
     NoTemplates,
     /// Template without [`PLACEHOLDER`].
-    #[error(
-        "the template \"{0}\" has no {{label}} in it, so every label would give the same prompt"
-    )]
     NoPlaceholder(String),
     /// Label that is listed twice.
-    #[error("the label \"{0}\" is listed twice: remove one")]
     Duplicate(String),
+}
+
+impl ToDiagnostic for QuestionError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::NoLabels => diagnostic!("no-labels", "there are no labels: enter at least one"),
+            Self::NoTemplates => diagnostic!(
+                "no-templates",
+                "there is no prompt template: add one, such as \"A photo of a {{label}}.\""
+            ),
+            Self::NoPlaceholder(template) => diagnostic!(
+                "no-placeholder",
+                "the template \"{template}\" has no {{label}} in it, so every label would give the same prompt",
+                template
+            ),
+            Self::Duplicate(label) => diagnostic!(
+                "label-twice",
+                "the label \"{label}\" is listed twice: remove one",
+                label
+            ),
+        }
+    }
 }
 
 /// Refuses questions that have no answer.

@@ -100,7 +100,7 @@ describe(`where and none of these (${MODE})`, { timeout: 30 * SLOW }, () => {
         () =>
           new Promise((resolve) => {
             const worker = workers.at(-1);
-            worker.addEventListener("message", ({ data }) => data.message.LocateFailed && resolve(data.message.LocateFailed.error));
+            worker.addEventListener("message", ({ data }) => data.message.LocateFailed && resolve(data.message.LocateFailed.error.text));
             // Bytes that are no image.
             worker.postMessage({ message: { Locate: { image: 999, label: "gone", drawing: "Overlay" } }, bytes: new ArrayBuffer(9) });
           }),

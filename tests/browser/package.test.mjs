@@ -147,7 +147,7 @@ describe("the package in a page", () => {
     const { page, close } = await withClip();
     const said = await page.evaluate(async () => {
       const said = {};
-      const note = (name, promise) => promise.then((value) => (said[name] = value), ({ message, index }) => (said[name] = { message, index }));
+      const note = (name, promise) => promise.then((value) => (said[name] = value), ({ message, index, code }) => (said[name] = { message, index, code }));
       await note("broken", clip.classify("images/broken.png", ["cat"]));
       await note("second", clip.embedImage(["images/cat.png", "images/broken.png"]));
       await note("missing", clip.classify("images/none.png", ["cat"]));
@@ -170,6 +170,9 @@ describe("the package in a page", () => {
       assert.equal(said[name].index, index, name);
     };
     says("broken", /^(?!image 0).*image/);
+    assert.equal(said.unlabelled.code, "no-labels");
+    assert.ok(said.second.code === said.broken.code && said.second.code !== "", said.second.code);
+    assert.equal(said.nonsense.code, "");
     says("second", /^image 1: /, 1);
     says("missing", /none\.png: the server responded with status 404/);
     says("unlabelled", /label/);

@@ -82,6 +82,11 @@ export interface Head {
 export class ClipError extends Error {
   /** The message without the place of the image. */
   reason: string;
+  /**
+   * What kind of error it is, such as `image-too-large`, by which it can be worded in another language; empty for errors
+   * that the engine does not word itself. The message is in English.
+   */
+  code: string;
   /** Place of the image that it is about, among several. */
   index?: number;
 }

@@ -16,9 +16,12 @@ const TEXTS_AT_ONCE = 32;
 
 export class ClipError extends Error {
   name = "ClipError";
-  constructor(reason, index, options) {
+  /** `said`: a text, or what the engine says, with its code. */
+  constructor(said, index, options) {
+    const reason = sentence(said);
     super(index === undefined ? reason : `image ${index}: ${reason}`, options);
     this.reason = reason;
+    this.code = said.code ?? "";
     this.index = index;
   }
 }
@@ -64,7 +67,7 @@ export class Clip {
               embedDim: model.embed_dim,
               independent: model.independent,
             };
-            this.device = device;
+            this.device = { ...device, reason: sentence(device.reason) };
             resolve();
           },
           OpenFailed: ({ error, gpu }) => reject(Object.assign(new ClipError(error), { gpu })),
@@ -424,10 +427,15 @@ async function oneOrMany(items, ask) {
     return (await ask([items]))[0];
   } catch (error) {
     // A single image needs no number.
-    if (error instanceof ClipError) throw new ClipError(error.reason, undefined, { cause: error.cause });
+    if (error instanceof ClipError) {
+      throw new ClipError({ code: error.code, text: error.reason }, undefined, { cause: error.cause });
+    }
     throw error;
   }
 }
+
+/** What the engine says, which is a text, or an object of its code, its values and the text. */
+const sentence = (said) => said.text ?? said;
 
 const about = (index, error) => new ClipError(error.message, index, { cause: error });
 

@@ -95,7 +95,7 @@ impl LiveController {
             }
             Err(error) => self
                 .live
-                .update(|live| live.failed(frame, &describe(&error))),
+                .update(|live| live.failed(frame, &describe(&error).into())),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::app::domain::training::session::{Command, LockState, ProjectState, Tr
 use crate::app::domain::zip::ZipEntry;
 use crate::app::i18n::{self, t};
 use crate::data::{DataError, DataFiles, Dataset, PROJECT_FILE, ZipFiles, csv_field, open_project};
+use crate::diagnostic::ToDiagnostic;
 use crate::engine::messages::{
     Event, Export, OpenFailure, Request, SampleId, Trained, TrainingEvent, TrainingRequest,
 };
@@ -437,7 +438,7 @@ impl TrainingController {
                 let unpack = async |path: &str| {
                     // Without bytes it is left out; why is told here.
                     let bytes = files.read(path).await.unwrap_or_else(|error| {
-                        unreadable.borrow_mut().push(error.to_string());
+                        unreadable.borrow_mut().push(error.to_diagnostic());
                         Vec::new()
                     });
                     new_file(&bytes, path.rsplit('/').next().unwrap_or(path))
@@ -461,15 +462,15 @@ impl TrainingController {
                 }
                 match &unreadable.take()[..] {
                     [] => (),
-                    [error] => self.notices.notify(Notice::error(format!("{error}."))),
+                    [error] => self.notices.notify(Notice::error(i18n::sentence(error))),
                     [first, others @ ..] => self.notices.notify(Notice::error(t!(
                         "and-unread-files",
-                        first = i18n::foreign(first),
+                        first = first,
                         count = others.len()
                     ))),
                 }
             }
-            Err(error) => self.notices.notify(Notice::error(format!("{error}."))),
+            Err(error) => self.notices.notify(Notice::error(i18n::sentence(&error))),
         }
     }
 
@@ -478,7 +479,7 @@ impl TrainingController {
         let dataset = match Dataset::open(files, None).await {
             Ok(dataset) => dataset,
             Err(error) => {
-                self.notices.notify(Notice::error(format!("{}.", error)));
+                self.notices.notify(Notice::error(i18n::sentence(&error)));
                 return;
             }
         };
@@ -509,7 +510,7 @@ impl TrainingController {
             Ok(Some(found)) => found,
             Ok(None) => return false,
             Err(error) => {
-                self.notices.notify(Notice::error(format!("{error}.")));
+                self.notices.notify(Notice::error(i18n::sentence(&error)));
                 return true;
             }
         };
@@ -849,7 +850,7 @@ impl TrainingController {
     pub fn save_report(self) {
         let text = self.session.with_untracked(|t| {
             let outcome = t.outcome.as_ref()?;
-            serde_json::to_string_pretty(&outcome.report).ok()
+            serde_json::to_string_pretty(&outcome.report.for_file()).ok()
         });
         if let Some(text) = text {
             let parts = Array::of1(&format!("{text}\n").into());

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::app::i18n::t;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{LibraryEvent, LibraryRequest, SearchTerm, StoredIndex, TermKind};
 use crate::library::{Filter, Sign, date_span, parse_query};
 
@@ -135,7 +136,7 @@ pub struct Progress {
     /// Images in the index.
     pub images: u32,
     /// Files that cannot be used, with the reason; the first hundred.
-    pub skipped: Vec<(String, String)>,
+    pub skipped: Vec<(String, Diagnostic)>,
     pub skipped_count: u32,
     /// Time of the first report, and of the latest, in milliseconds.
     started_ms: f64,
@@ -247,9 +248,9 @@ pub struct LibrarySession {
     pub disk: Vec<String>,
     /// Number of images seen so far of a folder that is being read.
     pub reading: Option<usize>,
-    pub error: Option<String>,
+    pub error: Option<Diagnostic>,
     /// Why the index of the open folder is not kept, if it is not.
-    pub not_kept: Option<String>,
+    pub not_kept: Option<Diagnostic>,
 }
 
 /// Images that a search returns.
@@ -567,12 +568,12 @@ mod tests {
     fn what_the_page_searches_by_itself_hides_no_error() {
         let mut session = opened();
         session.on_event(progress(0, 10), 0.0);
-        let error = String::from("no");
+        let error = Diagnostic::from("no");
         session.on_event(LibraryEvent::Failed { error }, 0.0);
-        let error = String::from("the storage is full");
+        let error = Diagnostic::from("the storage is full");
         session.on_event(LibraryEvent::NotKept { error }, 0.0);
         session.on_event(progress(10, 10), 0.0);
-        assert_eq!(session.error.as_deref(), Some("no"));
+        assert_eq!(session.error, Some("no".into()));
         assert!(session.not_kept.is_some());
         session.open(OpenFolder::default());
         assert_eq!((session.error, session.not_kept), (None, None));

@@ -7,6 +7,7 @@ use super::ranking::{Ranking, SharedLabels};
 use super::session::Session;
 use super::worker::WorkerState;
 use crate::app::i18n::t;
+use crate::diagnostic::Diagnostic;
 use crate::engine::rankings::Rankings;
 
 /// Up to this many labels are shown in their own order, so that only bars move…
@@ -143,7 +144,7 @@ impl Live {
     }
 
     /// The worker cannot classify a frame.
-    pub fn failed(&mut self, frame: u32, error: &str) {
+    pub fn failed(&mut self, frame: u32, error: &Diagnostic) {
         if self.in_flight == Some(frame) {
             self.in_flight = None;
             self.error = Some(t!("live-not-classified", error = error));
@@ -275,7 +276,7 @@ mod tests {
         session.question.renew();
         assert!(live.status(&session).contains("Comparing"));
         assert_eq!(live.next(&session, 0.0), Some(1));
-        live.failed(1, "no");
+        live.failed(1, &"no".into());
         assert!(
             live.error
                 .as_ref()

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::ranking::Ranking;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{ImageId, Peak};
 
 /// Pictures that are with the worker at once: one being encoded and the next.
@@ -30,7 +31,7 @@ pub enum PictureState {
     /// It cannot be used.
     Failed {
         /// Why, in plain words.
-        error: String,
+        error: Diagnostic,
         /// Whether another try makes sense.
         retry: bool,
     },
@@ -54,7 +55,7 @@ pub enum HeatState {
     /// It lies over the picture; its colours are kept by the controller.
     Shown(Peak),
     /// There is none, and why.
-    Failed(String),
+    Failed(Diagnostic),
 }
 
 /// How long a picture took, and where.
@@ -384,7 +385,7 @@ impl Pictures {
     }
 
     /// A picture cannot be used; `retry`: whether another try makes sense.
-    pub fn fail(&mut self, id: ImageId, error: String, retry: bool) {
+    pub fn fail(&mut self, id: ImageId, error: Diagnostic, retry: bool) {
         self.change(id, |picture| {
             picture.state = PictureState::Failed { error, retry };
             picture.answer = None;

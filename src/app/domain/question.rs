@@ -1,5 +1,6 @@
 //! The question to the worker: labels and templates, and where their prompts stand.
 
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::Request;
 
 /// Labels and templates to classify with.
@@ -38,7 +39,7 @@ pub struct Question {
     /// What the worker had to say about the prompts.
     pub notes: Vec<String>,
     /// Why the question cannot be answered.
-    pub error: Option<String>,
+    pub error: Option<Diagnostic>,
 }
 
 impl Question {
@@ -125,7 +126,7 @@ impl Question {
     }
 
     /// The question cannot be answered.
-    pub fn failed(&mut self, number: u32, error: String) {
+    pub fn failed(&mut self, number: u32, error: Diagnostic) {
         if number == self.number {
             self.prompts = PromptStatus::Idle;
             self.error = Some(error);

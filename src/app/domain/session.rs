@@ -10,6 +10,7 @@ use super::ranking::{Ranking, SharedLabels};
 use super::rejection::{FitKind, RejectionSettings};
 use super::worker::{Recovery, Worker, brief};
 use crate::app::i18n::{self, t};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, OpenFailure, Request,
 };
@@ -249,7 +250,7 @@ impl Session {
     }
 
     /// The page itself found that a picture cannot be used.
-    pub fn reject(&mut self, id: ImageId, error: String) -> Vec<Command> {
+    pub fn reject(&mut self, id: ImageId, error: Diagnostic) -> Vec<Command> {
         self.pictures.fail(id, error, false);
         self.send_pending()
     }
@@ -361,7 +362,7 @@ impl Session {
             }
             Event::Ready { model, device } => {
                 let mut commands: Vec<Command> = (model.notes.iter())
-                    .map(|note| Command::Notify(Notice::info(i18n::foreign(note))))
+                    .map(|note| Command::Notify(Notice::info(i18n::said(note))))
                     .collect();
                 self.worker.opened(model, device);
                 if self.rejection.on {
@@ -373,7 +374,7 @@ impl Session {
             }
             Event::CachedModels { models } => self.worker.kept = models,
             Event::Remark { text } => {
-                return vec![Command::Notify(Notice::info(i18n::foreign(&text)))];
+                return vec![Command::Notify(Notice::info(i18n::said(&text)))];
             }
             Event::OpenFailed(OpenFailure { error, gpu, .. }) => {
                 return match self.worker.open_failed(error, gpu) {
@@ -453,7 +454,7 @@ impl Session {
         let error = brief(error);
         if let Some(id) = self.pictures.at_work(self.question.pending()) {
             let error = t!("worker-crashed-on-image", error = error);
-            self.pictures.fail(id, error, true);
+            self.pictures.fail(id, error.into(), true);
         }
         match self.worker.died(&error, now_ms) {
             Recovery::Restart(notice) => self.restart(notice),
@@ -503,7 +504,7 @@ mod tests {
             device: DeviceInfo {
                 gpu,
                 name: "test".into(),
-                reason: String::new(),
+                reason: Diagnostic::default(),
             },
         }
     }
@@ -778,8 +779,8 @@ mod tests {
             [Command::Start(DeviceChoice::Cpu)]
         );
         session.on_event(ready(false), 0.0);
-        let reason = session.worker.gpu_disabled_reason.as_deref();
-        assert_eq!(reason, Some("the GPU cannot be used"));
+        let reason = session.worker.gpu_disabled_reason.clone();
+        assert_eq!(reason, Some("the GPU cannot be used".into()));
         // The files are no better on the CPU, and a chosen GPU is a GPU.
         assert_eq!(session.on_event(failed(false), 0.0), [Command::Stop]);
         session.choose(DeviceChoice::Gpu);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels;
 use super::link::ClassifierLink;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 use crate::data::file_safe;
 use crate::engine::messages::{Export, ModelLocation, Trained};
 
@@ -82,7 +82,7 @@ impl StandaloneClassifier {
             return Err("it has no labels".into());
         }
         if let Some(model) = &read.model {
-            ModelLocation::parse(model).map_err(|error| error.to_string())?;
+            ModelLocation::parse(model).map_err(|error| i18n::error(&error))?;
         }
         Ok(read)
     }

@@ -7,6 +7,7 @@ use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
 use crate::app::i18n::t;
 use crate::catalogue::published;
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::engine::messages::{
     Activation, CachedModel, DeviceChoice, DeviceInfo, LoadStage, ModelInfo, ModelSource,
 };
@@ -26,7 +27,7 @@ pub enum WorkerState {
     /// The model is loaded.
     Ready,
     /// There is none, and none will start by itself.
-    Failed(String),
+    Failed(Diagnostic),
     /// The visitor stopped the loading.
     Stopped,
 }
@@ -56,7 +57,7 @@ pub struct FailedGpu {
     /// Version of the browser: another one may do better.
     pub browser: String,
     /// Why the GPU is not used.
-    pub reason: String,
+    pub reason: Diagnostic,
 }
 
 /// The worker as the page knows it.
@@ -77,7 +78,7 @@ pub struct Worker {
     pub meter: Meter,
     /// Why the GPU is not to be relied on: `Auto` means the CPU until the visitor
     /// chooses anew.
-    pub gpu_disabled_reason: Option<String>,
+    pub gpu_disabled_reason: Option<Diagnostic>,
     /// The model, once one was loaded.
     pub model: Option<ModelInfo>,
     /// Device of the model, while one is loaded.
@@ -120,7 +121,12 @@ impl Worker {
     pub fn recall(&mut self, failed: Option<FailedGpu>, browser: &str) {
         let failed = failed.filter(|failed| failed.browser == browser);
         if let (Some(failed), DeviceChoice::Auto) = (failed, self.choice) {
-            self.gpu_disabled_reason = Some(format!("{} ({})", failed.reason, failed.gpu));
+            self.gpu_disabled_reason = Some(diagnostic!(
+                "reason-of-gpu",
+                "{reason} ({name})",
+                reason = failed.reason,
+                name = failed.gpu
+            ));
         }
     }
 
@@ -190,12 +196,16 @@ impl Worker {
     }
 
     /// The model could not be opened; `gpu`: because of the GPU.
-    pub fn open_failed(&mut self, error: String, gpu: bool) -> Recovery {
+    pub fn open_failed(&mut self, error: Diagnostic, gpu: bool) -> Recovery {
         if gpu && self.choice == DeviceChoice::Auto {
-            let error = brief(&error);
-            self.gpu_disabled_reason = Some(match error.starts_with("the GPU") {
+            let text = brief(error.text());
+            let error = match text == error.text() {
                 true => error,
-                false => t!("gpu-did-not-work", error = error),
+                false => text.into(),
+            };
+            self.gpu_disabled_reason = Some(match error.text().starts_with("the GPU") {
+                true => error,
+                false => t!("gpu-did-not-work", error = error).into(),
             });
             return Recovery::Restart(None);
         }
@@ -228,18 +238,14 @@ impl Worker {
                     true => t!("worker-did-not-start"),
                     false => t!("worker-crashed-twice"),
                 };
-                self.fail(t!(
-                    "worker-failed",
-                    what = what,
-                    error = error,
-                    advice = advice
-                ));
+                let error = t!("worker-failed", what = what, error = error, advice = advice);
+                self.fail(error.into());
                 Recovery::GiveUp
             }
         }
     }
 
-    fn fail(&mut self, error: String) {
+    fn fail(&mut self, error: Diagnostic) {
         self.state = WorkerState::Failed(error);
         self.device = None;
     }

@@ -344,7 +344,7 @@ fn heat_text(heat: &Heat) -> String {
                 y = percent(peak.y)
             )
         }
-        HeatState::Failed(error) => t!("not-located", label = label, error = i18n::foreign(error)),
+        HeatState::Failed(error) => t!("not-located", label = label, error = error),
     }
 }
 

@@ -38,12 +38,12 @@ pub fn status_parts(session: &Session) -> [String; 3] {
         (WorkerState::Stopped, _) => alone(t!("loading-cancelled").into()),
         (WorkerState::Ready, None) => alone(t!("running").into()),
         (WorkerState::Ready, Some(device)) => {
-            let gave_up = session.worker.gpu_disabled_reason.as_deref();
+            let gave_up = session.worker.gpu_disabled_reason.as_ref();
             let reason = gave_up.unwrap_or(&device.reason);
-            let reason = if reason.is_empty() {
+            let reason = if reason.text().is_empty() {
                 String::new()
             } else {
-                t!("device-reason", reason = i18n::foreign(reason))
+                t!("device-reason", reason = reason)
             };
             [t!("running-on").into(), i18n::foreign(&device.name), reason]
         }

@@ -15,7 +15,7 @@ use crate::app::domain::live::rate_text;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{Class, ClassId};
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 
 /// The camera is switched off when the page is out of sight for longer.
 const LONGEST_OUT_OF_SIGHT: Duration = Duration::from_secs(10);
@@ -145,7 +145,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
     let error = Memo::new(move |_| {
         let question = classify
             .session
-            .with(|session| session.question.error.clone());
+            .with(|session| session.question.error.as_ref().map(i18n::error));
         live.with(|live| live.error.clone()).or(question)
     });
     let said = Memo::new(move |_| live.with(|live| live.announcement().to_owned()));

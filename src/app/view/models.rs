@@ -357,7 +357,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 problem.set(String::new());
                 classify.open_place(Some(place), activation.get_untracked());
             }
-            Err(error) => problem.set(i18n::error(&error.to_string())),
+            Err(error) => problem.set(i18n::error(&error)),
         }
     };
     let on_key = move |event: KeyboardEvent| {

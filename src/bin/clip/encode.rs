@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use clip::diagnostic::{Diagnostic, ToDiagnostic};
 use clip::engine::Engine;
 use clip::library::ImageFacts;
 use clip::preprocess::{decode, preprocess};
@@ -25,7 +26,7 @@ pub enum Unusable {
     /// It could not be read, this time.
     Unread(io::Error),
     /// It is no image, or one that is damaged or not supported.
-    NoImage(String),
+    NoImage(Diagnostic),
 }
 
 /// Images that go through the encoder together.
@@ -57,7 +58,7 @@ pub fn encode_files(
                         .map_err(Unusable::Unread)
                         .and_then(|bytes| {
                             let picture = decode(&bytes)
-                                .map_err(|error| Unusable::NoImage(error.to_string()))?;
+                                .map_err(|error| Unusable::NoImage(error.to_diagnostic()))?;
                             Ok((
                                 ImageFacts::new(&bytes, &picture),
                                 preprocess(&picture, config),

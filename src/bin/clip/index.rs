@@ -83,7 +83,7 @@ impl Update {
 pub async fn run(arguments: &IndexFolder) -> Result<(), Failure> {
     let (_, index, update) = arguments.folder.update().await?;
     let skipped: Vec<(&str, &str)> = (index.skipped().iter())
-        .map(|skipped| (skipped.file.path.as_str(), skipped.reason.as_str()))
+        .map(|skipped| (skipped.file.path.as_str(), skipped.reason.text()))
         .chain(
             update
                 .unread
@@ -308,7 +308,7 @@ impl Listing {
             if let Problem::Ignored { path, why } = problem
                 && (path.ends_with('/') || is_image_name(&path))
             {
-                listing.unusable.push((path, why));
+                listing.unusable.push((path, why.to_string()));
             }
         }
         for path in directory.paths() {

@@ -141,7 +141,7 @@ impl Host for CommandHost<'_> {
     fn emit(&self, event: TrainingEvent, _: EventAttachments<PathBuf>) {
         // Nothing is remarked on that goes well.
         if let TrainingEvent::Failed { error } | TrainingEvent::Remark { text: error } = event {
-            *self.failure.borrow_mut() = Some(error);
+            *self.failure.borrow_mut() = Some(error.to_string());
         }
     }
 }

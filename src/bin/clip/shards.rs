@@ -79,7 +79,7 @@ pub fn run(engine: &Engine, data: &Path, out: &Path, shard: Shard) -> Result<(),
     encode_files(engine, &root, &part, |number, result| {
         match result {
             Ok(encoded) => found[number] = Some(encoded),
-            Err(Unusable::NoImage(reason)) => skipped.push((part[number], reason)),
+            Err(Unusable::NoImage(reason)) => skipped.push((part[number], reason.to_string())),
             Err(Unusable::Unread(error)) => skipped.push((part[number], error.to_string())),
         }
         Ok(())

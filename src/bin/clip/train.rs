@@ -149,7 +149,10 @@ pub async fn run(arguments: &Train) -> Result<(), Failure> {
 
 /// Writes the report and says the most important of it.
 fn finish(out: &Path, report: &TrainingReport) -> Result<(), Failure> {
-    write_file(&out.join(REPORT), &serde_json::to_vec_pretty(report)?)?;
+    write_file(
+        &out.join(REPORT),
+        &serde_json::to_vec_pretty(&report.for_file())?,
+    )?;
     tell_left_out(&report.data.problems, 10);
     for note in &report.notes {
         tell!("note: {note}");
@@ -178,14 +181,8 @@ pub fn tell_left_out(problems: &[Problem], most: usize) {
         tell!("left out: {problem}");
     }
     if problems.len() > most {
-        let reasons: Vec<String> = (LeftOut::count(problems).iter())
-            .map(LeftOut::to_string)
-            .collect();
-        tell!(
-            "left out: {} in all: {}",
-            problems.len(),
-            reasons.join("; ")
-        );
+        let reasons = LeftOut::list(&LeftOut::count(problems));
+        tell!("left out: {} in all: {reasons}", problems.len());
     }
 }
 

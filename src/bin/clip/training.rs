@@ -427,7 +427,7 @@ impl Host for CommandHost<'_> {
             }
             TrainingEvent::Finished(outcome) => *self.outcome.borrow_mut() = Some(*outcome),
             TrainingEvent::Failed { error } | TrainingEvent::ExportFailed { error } => {
-                *self.failure.borrow_mut() = Some(error);
+                *self.failure.borrow_mut() = Some(error.to_string());
             }
             TrainingEvent::Exported { files } => {
                 if let EventAttachments::Bytes(bytes) = attachments {

@@ -15,6 +15,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File};
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::library::{date_span, difference_hash, file_hash};
 use crate::preprocess::{
     DecodedImage, MAX_PIXELS, PreprocessConfig, PreprocessError, decode, preprocess,
@@ -75,13 +76,25 @@ pub struct Prepared {
 
 /// Error of [`decode_file`].
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum DecodeError {
     /// Damaged, empty, too large, or no image.
-    #[error(transparent)]
     Preprocess(#[from] PreprocessError),
     /// Image of a format that neither we nor the browser know.
-    #[error("this is {0}, which this browser does not decode: save it as JPEG or PNG")]
     UnknownToBrowser(&'static str),
+}
+
+impl ToDiagnostic for DecodeError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Preprocess(error) => error.to_diagnostic(),
+            Self::UnknownToBrowser(format) => diagnostic!(
+                "not-decoded",
+                "this is {format}, which this browser does not decode: save it as JPEG or PNG",
+                format
+            ),
+        }
+    }
 }
 
 /// Decodes a file, by the browser if its format is not one of ours. Pixels of the browser
@@ -136,8 +149,8 @@ fn without_alpha(
 pub async fn prepare(file: &File, config: &PreprocessConfig) -> Result<Prepared, Unusable> {
     let buffer = (JsFuture::from(file.array_buffer()).await).map_err(|_| Unusable::Unread)?;
     let bytes = Uint8Array::new(&buffer).to_vec();
-    let picture =
-        (decode_file(&bytes).await).map_err(|error| Unusable::NoImage(error.to_string()))?;
+    let picture = decode_file(&bytes).await;
+    let picture = picture.map_err(|error| Unusable::NoImage(error.to_diagnostic()))?;
     Ok(Prepared {
         pixels: preprocess(&picture, config),
         width: picture.width(),
@@ -150,23 +163,37 @@ pub async fn prepare(file: &File, config: &PreprocessConfig) -> Result<Prepared,
 
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum Unusable {
     /// The browser does not read it.
-    #[error("it could not be read: it has been moved, changed or deleted")]
     Unread,
     /// It is no readable image: why, for people.
-    #[error("{0}")]
-    NoImage(String),
+    NoImage(Diagnostic),
     /// The decoder came to an end with it.
-    #[error("decoding it failed, probably for lack of memory: make it smaller")]
     Crashed,
+}
+
+impl ToDiagnostic for Unusable {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Unread => diagnostic!(
+                "file-gone",
+                "it could not be read: it has been moved, changed or deleted"
+            ),
+            Self::NoImage(why) => why.clone(),
+            Self::Crashed => diagnostic!(
+                "decoder-memory",
+                "decoding it failed, probably for lack of memory: make it smaller"
+            ),
+        }
+    }
 }
 
 /// What a decoder replies: [`prepare`]d, with the bytes of memory that it has by then.
 pub async fn reply(file: &File, config: JsValue) -> JsValue {
     let prepared = match serde_wasm_bindgen::from_value(config) {
         Ok(config) => prepare(file, &config).await,
-        Err(error) => Err(Unusable::NoImage(error.to_string())),
+        Err(error) => Err(Unusable::NoImage(error.to_string().into())),
     };
     let memory = wasm_bindgen::memory().unchecked_into::<js_sys::WebAssembly::Memory>();
     let memory: js_sys::ArrayBuffer = memory.buffer().unchecked_into();
@@ -179,7 +206,9 @@ pub async fn reply(file: &File, config: JsValue) -> JsValue {
             prepared.difference_hash.into(),
             (prepared.taken_ms).map_or(JsValue::NULL, |taken| (taken as f64).into()),
         ]),
-        Err(Unusable::NoImage(why)) => Array::of1(&why.into()),
+        Err(Unusable::NoImage(why)) => {
+            Array::of1(&serde_wasm_bindgen::to_value(&why).unwrap_or(JsValue::NULL))
+        }
         Err(Unusable::Unread | Unusable::Crashed) => Array::of1(&JsValue::NULL),
     };
     reply.push(&memory.byte_length().into());

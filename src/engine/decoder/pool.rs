@@ -227,7 +227,11 @@ impl Heard {
                 difference_hash: u64::try_from(reply.get(4)).unwrap_or_default(),
                 taken_ms: reply.get(5).as_f64().map(|taken| taken as i64),
             }),
-            Err(other) => Err((other.as_string()).map_or(Unusable::Unread, Unusable::NoImage)),
+            Err(null) if null.is_null() => Err(Unusable::Unread),
+            Err(why) => {
+                let why = serde_wasm_bindgen::from_value(why);
+                Err(why.map_or(Unusable::Unread, Unusable::NoImage))
+            }
         };
         Self::Done(image, memory)
     }

@@ -13,6 +13,7 @@ use web_sys::{Blob, File};
 use super::job::DataFolder;
 use super::kept::Storage;
 use crate::data::{DataError, DataFiles, Problem, ShardFolder, WebDataset, ZipFiles};
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::engine::web_lock::WebLock;
 use crate::hub::cache::{CacheError, ModelCache};
 
@@ -224,9 +225,14 @@ pub struct BrowserStorage {
 }
 
 impl BrowserStorage {
-    async fn cache() -> Result<ModelCache, String> {
+    async fn cache() -> Result<ModelCache, Diagnostic> {
         let cache = ModelCache::named(STORAGE).await;
-        cache.ok_or_else(|| "this browser stores nothing, as in a private window".into())
+        cache.ok_or_else(|| {
+            diagnostic!(
+                "stores-nothing",
+                "this browser stores nothing, as in a private window"
+            )
+        })
     }
 }
 
@@ -241,13 +247,14 @@ impl Storage for BrowserStorage {
         self.lock.replace(None);
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         let written = Self::cache().await?.put(name, bytes).await;
         written.map_err(|error| match error {
-            CacheError::Full => {
-                "the browser\u{2019}s storage is full: delete models or indexes that you do not need".into()
-            }
-            CacheError::Other(why) => why,
+            CacheError::Full => diagnostic!(
+                "storage-full",
+                "the browser’s storage is full: delete models or indexes that you do not need"
+            ),
+            CacheError::Other(why) => why.into(),
         })
     }
 

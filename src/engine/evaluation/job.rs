@@ -20,6 +20,7 @@ use super::{
     own_templates, thumbnail,
 };
 use crate::data::{DataError, DataFiles};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::engine::messages::{
     EvaluatedImage, EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage,
 };
@@ -317,7 +318,7 @@ where
                         self.read_kept(engine).await;
                         self.start(request, files, engine).await
                     }
-                    None => Err("no model is loaded".into()),
+                    None => Err(diagnostic!("no-model", "no model is loaded")),
                 };
                 if let Err(error) = started {
                     (self.emit)(EvaluationEvent::Failed { error });
@@ -359,7 +360,7 @@ where
         self.tell(written);
     }
 
-    fn tell(&self, written: Result<(), String>) {
+    fn tell(&self, written: Result<(), Diagnostic>) {
         if let Err(error) = written {
             (self.emit)(EvaluationEvent::NotKept { error });
         }
@@ -385,7 +386,7 @@ where
         request: EvaluationRequest,
         files: Vec<F::File>,
         engine: &Engine,
-    ) -> Result<(), String> {
+    ) -> Result<(), Diagnostic> {
         let exchange = Rc::new(Exchange::default());
         let mut encoder = RemoteEncoder {
             exchange: exchange.clone(),
@@ -425,15 +426,18 @@ where
                 class_names,
             } => {
                 self.open = None;
-                let read = self.restored().await.map_err(|error| error.to_string())?;
+                let read = self
+                    .restored()
+                    .await
+                    .map_err(|error| error.to_diagnostic())?;
                 Box::pin(async move {
                     let opened = read.evaluate(&templates, class_names, &mut encoder);
                     Ok(Done::Restored(Rc::new(opened.await?)))
                 })
             }
             request => {
-                let open =
-                    (self.open.clone()).ok_or_else(|| EvaluationError::NothingOpen.to_string())?;
+                let open = (self.open.clone())
+                    .ok_or_else(|| EvaluationError::NothingOpen.to_diagnostic())?;
                 Box::pin(async move { open.answer(request, &mut encoder, &mut at).await })
             }
         };
@@ -527,7 +531,7 @@ where
             }
             Ok(Done::Found(event)) => event,
             Err(error) => EvaluationEvent::Failed {
-                error: error.to_string(),
+                error: error.to_diagnostic(),
             },
         };
         (self.emit)(event);

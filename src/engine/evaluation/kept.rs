@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::library::ModelFingerprint;
 
 /// Name of the page's state, and of the open data set.
@@ -34,7 +35,7 @@ pub trait Storage {
     fn release(&self);
 
     /// Replaces a byte string; otherwise why not.
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String>;
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic>;
 
     /// Reads a byte string.
     async fn get(&self, name: &str) -> Option<Vec<u8>>;
@@ -215,7 +216,7 @@ impl<S: Storage> Kept<S> {
     }
 
     /// Writes new features as a chunk.
-    pub async fn save(&mut self, known: &KnownFeatures) -> Result<(), String> {
+    pub async fn save(&mut self, known: &KnownFeatures) -> Result<(), Diagnostic> {
         let Some(model) = self.model.as_ref().filter(|_| self.is_unsaved()) else {
             return Ok(());
         };
@@ -228,7 +229,8 @@ impl<S: Storage> Kept<S> {
             self.delete_features().await;
         }
         let chunk = write_chunk(model, &self.unsaved, known);
-        let chunk = chunk.ok_or("the features cannot be written")?;
+        let chunk = chunk
+            .ok_or_else(|| diagnostic!("features-not-written", "the features cannot be written"))?;
         self.unsaved.clear();
         self.storage
             .put(&format!("{FEATURES}{}", self.next), &chunk)
@@ -247,8 +249,9 @@ impl<S: Storage> Kept<S> {
     }
 
     /// Keeps a data set.
-    pub async fn put_dataset(&self, kept: &KeptDataset) -> Result<(), String> {
-        let bytes = serde_json::to_vec(kept).map_err(|error| error.to_string())?;
+    pub async fn put_dataset(&self, kept: &KeptDataset) -> Result<(), Diagnostic> {
+        let bytes =
+            serde_json::to_vec(kept).map_err(|error| Diagnostic::from(error.to_string()))?;
         self.put(DATA_SET, &bytes).await
     }
 
@@ -259,7 +262,7 @@ impl<S: Storage> Kept<S> {
     }
 
     /// Keeps the page's state. That of another data set takes the place of one that was kept.
-    pub async fn put_page(&self, state: &str) -> Result<(), String> {
+    pub async fn put_page(&self, state: &str) -> Result<(), Diagnostic> {
         self.put(PAGE, state.as_bytes()).await
     }
 
@@ -269,10 +272,13 @@ impl<S: Storage> Kept<S> {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         match self.storage.hold().await {
             true => self.storage.put(name, bytes).await,
-            false => Err("another tab of this page is evaluating, and only one is kept".into()),
+            false => Err(diagnostic!(
+                "evaluated-elsewhere",
+                "another tab of this page is evaluating, and only one is kept"
+            )),
         }
     }
 

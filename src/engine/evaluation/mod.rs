@@ -31,6 +31,7 @@ use std::ops::ControlFlow;
 use super::EngineError;
 use super::messages::EvaluationStage;
 use crate::data::{DataError, DataFiles, Dataset, hold_out};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::eval::{
     Calibration, Evaluation, Judged, Metrics, Predictions, PromptComparison, Report, ShotsCurve,
 };
@@ -43,6 +44,7 @@ const BATCH: usize = 16;
 
 /// Error of an evaluation.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum EvaluationError {
     /// The data set cannot be read.
     #[error(transparent)]
@@ -63,44 +65,77 @@ pub enum EvaluationError {
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     /// Data set without classes, by name.
-    #[error(
-        "{0}: evaluation needs labelled images of at least two classes, but there are captions only"
-    )]
     NoClasses(String),
     /// Data set with a single class: its name, and that of the class.
-    #[error(
-        "{0}: evaluation needs labelled images of at least two classes, but there is only \"{1}\""
-    )]
     OneClass(String, String),
     /// Too few images to learn from some of them.
-    #[error(
-        "learning from few images needs images to learn from and others to test on: at least three of a class"
-    )]
     TooFew,
     /// No class has as many images to learn from as were asked for.
-    #[error(
-        "no class has so many images to learn from; there are {0} in all, half of those of each class"
-    )]
     TooManyShots(usize),
     /// A limit that cannot be tried on this data set.
-    #[error(
-        "words cannot be written over these images: a class has a name without Latin letters or digits"
-    )]
     NothingToWrite,
     /// The images of an earlier visit.
-    #[error("the images themselves are not kept from visit to visit: choose them again")]
     ImagesGone,
     /// What an earlier visit kept is of another model, by name.
-    #[error("the images were encoded by {0}, which is not the loaded model: choose them again")]
     OtherModel(String),
     /// What an earlier visit kept is incomplete or damaged.
-    #[error(
-        "what was kept of the images is incomplete: choose them again. The figures below still hold"
-    )]
     NotRestored,
     /// Nothing is open.
-    #[error("no labelled images are open: choose some first")]
     NothingOpen,
+}
+
+impl ToDiagnostic for EvaluationError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Data(error) => error.to_diagnostic(),
+            Self::Engine(error) => error.to_diagnostic(),
+            Self::Question(error) => error.to_diagnostic(),
+            Self::Page(error) => error.to_diagnostic(),
+            Self::Picture(error) => error.to_diagnostic(),
+            Self::Cancelled(error) => error.to_string().into(),
+            Self::NoClasses(name) => diagnostic!(
+                "captions-only",
+                "{name}: evaluation needs labelled images of at least two classes, but there are captions only",
+                name
+            ),
+            Self::OneClass(name, class) => diagnostic!(
+                "one-class",
+                "{name}: evaluation needs labelled images of at least two classes, but there is only \"{class}\"",
+                name,
+                class
+            ),
+            Self::TooFew => diagnostic!(
+                "few-images",
+                "learning from few images needs images to learn from and others to test on: at least three of a class"
+            ),
+            Self::TooManyShots(count) => diagnostic!(
+                "too-many-shots",
+                "no class has so many images to learn from; there are {count} in all, half of those of each class",
+                count
+            ),
+            Self::NothingToWrite => diagnostic!(
+                "nothing-to-write",
+                "words cannot be written over these images: a class has a name without Latin letters or digits"
+            ),
+            Self::ImagesGone => diagnostic!(
+                "images-not-kept",
+                "the images themselves are not kept from visit to visit: choose them again"
+            ),
+            Self::OtherModel(model) => diagnostic!(
+                "encoded-by",
+                "the images were encoded by {model}, which is not the loaded model: choose them again",
+                model
+            ),
+            Self::NotRestored => diagnostic!(
+                "not-restored",
+                "what was kept of the images is incomplete: choose them again. The figures below still hold"
+            ),
+            Self::NothingOpen => diagnostic!(
+                "nothing-open",
+                "no labelled images are open: choose some first"
+            ),
+        }
+    }
 }
 
 /// Indexes a data set; [`name_classes`] comes next. `with_training`: keep the part that it

@@ -70,7 +70,7 @@ impl Storage for Disk {
 
     fn release(&self) {}
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         if self.full.get() {
             return Err("full".into());
         }
@@ -277,7 +277,7 @@ fn work_is_paused_and_ended_and_failures_are_told() {
         Some(EvaluationEvent::Failed { error }) => error.clone(),
         other => panic!("{other:?}"),
     };
-    assert!(failure(&worker).contains("choose some first"));
+    assert!(failure(&worker).text().contains("choose some first"));
 
     worker.open(pictures(false));
     worker.ask(EvaluationRequest::Pause(true), Vec::new());
@@ -292,7 +292,7 @@ fn work_is_paused_and_ended_and_failures_are_told() {
     worker.open((paths, files));
     worker.work();
     assert!(
-        failure(&worker).contains("only \"red\""),
+        failure(&worker).text().contains("only \"red\""),
         "{}",
         failure(&worker)
     );
@@ -300,7 +300,7 @@ fn work_is_paused_and_ended_and_failures_are_told() {
     worker.open((vec!["a/1.png".into(), "b/2.png".into()], noise));
     worker.work();
     assert!(
-        failure(&worker).contains("not a readable image"),
+        failure(&worker).text().contains("not a readable image"),
         "{}",
         failure(&worker)
     );
@@ -312,7 +312,11 @@ fn work_is_paused_and_ended_and_failures_are_told() {
     };
     worker.ask(request, pictures(false).1);
     worker.work();
-    assert!(failure(&worker).contains("{label}"), "{}", failure(&worker));
+    assert!(
+        failure(&worker).text().contains("{label}"),
+        "{}",
+        failure(&worker)
+    );
 }
 
 fn restore() -> EvaluationRequest {
@@ -364,7 +368,7 @@ fn a_later_visit_goes_on_where_an_earlier_one_ended() {
     let EvaluationEvent::Failed { error } = later.work().1 else {
         panic!("tried without images");
     };
-    assert!(error.contains("choose them again"), "{error}");
+    assert!(error.text().contains("choose them again"), "{error}");
     let paths = vec![found.images[0].path.clone()];
     later.ask(EvaluationRequest::Pictures { paths }, Vec::new());
     assert_eq!(later.work().1, EvaluationEvent::Pictures(Vec::new()));
@@ -406,7 +410,7 @@ fn an_interrupted_evaluation_keeps_what_was_encoded() {
         other => panic!("{other:?}"),
     };
     assert!(
-        failure(&later).contains("incomplete"),
+        failure(&later).text().contains("incomplete"),
         "{}",
         failure(&later)
     );
@@ -452,7 +456,7 @@ fn damage_a_full_storage_and_another_tab_lose_nothing_else() {
     let not_kept = |worker: &Worker| {
         let said = worker.said.borrow();
         let told = said.iter().filter_map(|event| match event {
-            EvaluationEvent::NotKept { error } => Some(error.clone()),
+            EvaluationEvent::NotKept { error } => Some(error.to_string()),
             _ => None,
         });
         told.collect::<Vec<String>>()
@@ -513,7 +517,10 @@ fn classes_get_other_names_without_encoding_images() {
     let EvaluationEvent::Failed { error } = worker.work().1 else {
         panic!("one name for two classes");
     };
-    assert!(error.contains("\"1\" is none of these numbers"), "{error}");
+    assert!(
+        error.text().contains("\"1\" is none of these numbers"),
+        "{error}"
+    );
     worker.ask(evaluate(&[]), Vec::new());
     assert_eq!(worker.outcome().report.metrics, numbers.report.metrics);
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Host, TrainingError};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::onnx::{export_onnx, head_layer};
 use crate::engine::{Engine, ModelSlot};
@@ -187,7 +188,7 @@ impl TrainedArtifact {
         classes: Vec<String>,
         host: &H,
         engine: &Engine,
-    ) -> Result<(Self, Option<String>), TrainingError> {
+    ) -> Result<(Self, Option<Diagnostic>), TrainingError> {
         let is_json = |file: &Vec<u8>| file.first() == Some(&b'{');
         let (configs, weights): (Vec<_>, Vec<_>) = files.into_iter().partition(is_json);
         let weights = weights.into_iter().next();

@@ -1,5 +1,6 @@
 //! Errors of trainings and of their hosts.
 
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::engine::EngineError;
 use crate::engine::messages::SampleId;
 use crate::hub::HubError;
@@ -12,6 +13,7 @@ use crate::zero_shot::QuestionError;
 
 /// Error of a training, or of its result.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum TrainingError {
     /// The model could not compute.
     #[error(transparent)]
@@ -47,35 +49,21 @@ pub enum TrainingError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// The device failed while the result was read back.
-    #[error("{0}")]
     Device(String),
     /// The model's output has infinities or NaN.
-    #[error("the model's output is not finite: try a smaller learning rate")]
     NotFinite,
 
     /// No engine is loaded.
-    #[error("no model is loaded")]
     NoModel,
     /// The engine has 8-bit weights.
-    #[error(
-        "the model is loaded with 8-bit weights, but training needs the original ones: turn off \
-         \"8-bit weights\" at the top of the page and start again"
-    )]
     Int8,
     /// A head needs classes, the data set of this name has captions.
-    #[error(
-        "the images of {0} have captions, not classes: a probe or an adapter needs one folder or \
-         label per class (for captions, use the methods lora, full or pretrain)"
-    )]
     NoClasses(String),
     /// Only this class has pictures.
-    #[error("there are only images of {0}: training needs at least two classes")]
     OneClass(String),
     /// No class has pictures; the first reason, or the data set's name.
-    #[error("none of the images can be used: {0}")]
-    NoPictures(String),
+    NoPictures(Diagnostic),
     /// A setting with which nothing can be learnt.
-    #[error("{name} must be {expected}, not {value}{why}")]
     Setting {
         /// Setting, in words.
         name: &'static str,
@@ -87,23 +75,15 @@ pub enum TrainingError {
         why: &'static str,
     },
     /// The plan has so few training images that there is nothing to tell apart.
-    #[error("there are {0} images to train on, but at least 2 are needed: add images")]
     TooFewImages(usize),
     /// A picture of the plan was removed while its features were computed.
-    #[error("an image was removed during training: start again")]
     ImageRemoved,
     /// A picture of the plan has no file.
-    #[error("image {0} no longer exists")]
     NoImage(SampleId),
 
     /// There is no checkpoint.
-    #[error("there is no interrupted training run: start it again")]
     NoCheckpoint,
     /// The checkpoint belongs to another model.
-    #[error(
-        "this training run uses the model {model}, but {loaded} is loaded: load that model and \
-         resume again"
-    )]
     CheckpointOfOtherModel {
         /// Base model of the run.
         model: String,
@@ -111,29 +91,19 @@ pub enum TrainingError {
         loaded: String,
     },
     /// The state of the checkpoint is gone.
-    #[error("the checkpoint no longer exists")]
     CheckpointLost,
     /// The state of the checkpoint has another checksum.
-    #[error("the checkpoint is damaged")]
     CheckpointDamaged,
     /// The checkpoint has no sampler.
-    #[error("the checkpoint is incomplete")]
     CheckpointIncomplete,
     /// No checkpoint can be resumed; the reason of the latest.
-    #[error("{0}: start the training again")]
     NoUsableCheckpoint(Box<Self>),
 
     /// No imported file holds weights.
-    #[error("none of these is a .safetensors file")]
     NoWeightsFile,
     /// The imported file is no head, and a LoRA has two files.
-    #[error("{0}; a LoRA also needs its adapter_config.json: choose both files together")]
     NotHead(HeadFileError),
     /// The result belongs to another model.
-    #[error(
-        "the trained result belongs to the model {model}, but {loaded} is loaded: load that model \
-         first"
-    )]
     ResultOfOtherModel {
         /// Base model of the result.
         model: String,
@@ -141,41 +111,166 @@ pub enum TrainingError {
         loaded: String,
     },
     /// A head was used as a model.
-    #[error("a classifier is not a model")]
     HeadIsNoModel,
     /// The stored weights are gone.
-    #[error("the trained weights no longer exist: train again")]
     WeightsLost,
     /// There is no result.
-    #[error("there is no trained result to export")]
     NothingToExport,
     /// The result has no such format.
-    #[error("it cannot be exported in this format")]
     NoSuchFormat,
     /// `transformers` knows no ResNet.
-    #[error("transformers does not support CLIP with a ResNet")]
     ResNetInTransformers,
+}
+
+impl ToDiagnostic for TrainingError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Engine(error) => error.to_diagnostic(),
+            Self::Train(error) => error.to_diagnostic(),
+            Self::Question(error) => error.to_diagnostic(),
+            Self::Head(error) => error.to_diagnostic(),
+            Self::Weights(error) => error.to_diagnostic(),
+            Self::Onnx(error) => error.to_diagnostic(),
+            Self::Config(error) => error.to_diagnostic(),
+            Self::Picture(error) => error.to_diagnostic(),
+            Self::Host(error) => error.to_diagnostic(),
+            Self::Cancelled(error) => error.to_string().into(),
+            Self::Json(error) => error.to_string().into(),
+            Self::Device(reason) => reason.to_diagnostic(),
+            Self::NotFinite => diagnostic!(
+                "output-not-finite",
+                "the model's output is not finite: try a smaller learning rate"
+            ),
+            Self::NoModel => diagnostic!("no-model", "no model is loaded"),
+            Self::Int8 => diagnostic!(
+                "int8-training",
+                "the model is loaded with 8-bit weights, but training needs the original ones: turn off \"8-bit weights\" at the top of the page and start again"
+            ),
+            Self::NoClasses(name) => diagnostic!(
+                "captions-no-classes",
+                "the images of {name} have captions, not classes: a probe or an adapter needs one folder or label per class (for captions, use the methods lora, full or pretrain)",
+                name
+            ),
+            Self::OneClass(class) => diagnostic!(
+                "two-classes",
+                "there are only images of {class}: training needs at least two classes",
+                class
+            ),
+            Self::NoPictures(reason) => diagnostic!(
+                "none-usable",
+                "none of the images can be used: {reason}",
+                reason
+            ),
+            Self::Setting {
+                name,
+                expected,
+                value,
+                why,
+            } => diagnostic!(
+                "setting",
+                "{name} must be {expected}, not {value}{why}",
+                name,
+                expected,
+                value,
+                why
+            ),
+            Self::TooFewImages(count) => diagnostic!(
+                "too-few",
+                "there are {count} images to train on, but at least 2 are needed: add images",
+                count
+            ),
+            Self::ImageRemoved => diagnostic!(
+                "image-removed",
+                "an image was removed during training: start again"
+            ),
+            Self::NoImage(sample) => {
+                diagnostic!("image-gone", "image {sample} no longer exists", sample)
+            }
+            Self::NoCheckpoint => diagnostic!(
+                "no-run",
+                "there is no interrupted training run: start it again"
+            ),
+            Self::CheckpointOfOtherModel { model, loaded } => diagnostic!(
+                "run-of-other-model",
+                "this training run uses the model {model}, but {loaded} is loaded: load that model and resume again",
+                model,
+                loaded
+            ),
+            Self::CheckpointLost => {
+                diagnostic!("checkpoint-gone", "the checkpoint no longer exists")
+            }
+            Self::CheckpointDamaged => {
+                diagnostic!("checkpoint-damaged", "the checkpoint is damaged")
+            }
+            Self::CheckpointIncomplete => {
+                diagnostic!("checkpoint-incomplete", "the checkpoint is incomplete")
+            }
+            Self::NoUsableCheckpoint(reason) => {
+                diagnostic!("start-again", "{reason}: start the training again", reason)
+            }
+            Self::NoWeightsFile => diagnostic!(
+                "no-safetensors-file",
+                "none of these is a .safetensors file"
+            ),
+            Self::NotHead(reason) => diagnostic!(
+                "not-a-classifier-nor-lora",
+                "{reason}; a LoRA also needs its adapter_config.json: choose both files together",
+                reason
+            ),
+            Self::ResultOfOtherModel { model, loaded } => diagnostic!(
+                "result-of-other-model",
+                "the trained result belongs to the model {model}, but {loaded} is loaded: load that model first",
+                model,
+                loaded
+            ),
+            Self::HeadIsNoModel => {
+                diagnostic!("classifier-is-no-model", "a classifier is not a model")
+            }
+            Self::WeightsLost => diagnostic!(
+                "trained-weights-gone",
+                "the trained weights no longer exist: train again"
+            ),
+            Self::NothingToExport => {
+                diagnostic!("nothing-to-export", "there is no trained result to export")
+            }
+            Self::NoSuchFormat => {
+                diagnostic!("no-such-format", "it cannot be exported in this format")
+            }
+            Self::ResNetInTransformers => diagnostic!(
+                "resnet-in-transformers",
+                "transformers does not support CLIP with a ResNet"
+            ),
+        }
+    }
 }
 
 /// Error of a [`Host`](super::Host).
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum HostError {
     /// A picture's file cannot be read.
-    #[error("{0}")]
     Read(String),
     /// There is no storage.
-    #[error("private windows cannot store files")]
     NoStorage,
     /// The storage is full.
-    #[error("not enough storage space")]
     StorageFull,
     /// Bytes could not be stored for another reason.
-    #[error("{0}")]
     Store(String),
     /// The host knows no model.
-    #[error("no model is loaded")]
     NoModel,
     /// The model could not be loaded again.
     #[error(transparent)]
     Model(#[from] HubError),
+}
+
+impl ToDiagnostic for HostError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Read(reason) | Self::Store(reason) => reason.to_diagnostic(),
+            Self::NoStorage => diagnostic!("private-window", "private windows cannot store files"),
+            Self::StorageFull => diagnostic!("no-space", "not enough storage space"),
+            Self::NoModel => diagnostic!("no-model", "no model is loaded"),
+            Self::Model(error) => error.to_diagnostic(),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::artifact::TrainedArtifact;
 use super::held_out::{HeldOutSet, data_report};
 use super::samples::SampleStore;
 use super::{EventAttachments, Host, ProgressThrottle, StepResult, TrainingError};
+use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
@@ -356,7 +357,7 @@ impl FineTuneJob {
     pub async fn resume<H: Host>(
         host: &H,
         engine: &Engine,
-    ) -> Result<(Self, Vec<MetricSeries>, Option<String>), TrainingError> {
+    ) -> Result<(Self, Vec<MetricSeries>, Option<Diagnostic>), TrainingError> {
         let mut damaged: Option<(u32, TrainingError)> = None;
         for run in checkpoints(host).await {
             let here = &engine.model_info().name;
@@ -371,8 +372,12 @@ impl FineTuneJob {
                 Ok(job) => {
                     let curves = job.run.curves.named();
                     let note = damaged.map(|(later, why)| {
-                        format!(
-                            "The checkpoint of step {later} cannot be used ({why}). Training was resumed from step {step}."
+                        diagnostic!(
+                            "earlier-checkpoint",
+                            "The checkpoint of step {later} cannot be used ({reason}). Training was resumed from step {step}.",
+                            later,
+                            reason = why,
+                            step
                         )
                     });
                     return Ok((job, curves, note));
@@ -622,8 +627,10 @@ impl FineTuneJob {
             },
             // Tried again after the usual interval.
             Err(why) => TrainingEvent::Remark {
-                text: format!(
-                    "The checkpoint could not be saved ({why}): until one is, an interruption loses what was learnt since the last."
+                text: diagnostic!(
+                    "checkpoint-not-kept",
+                    "The checkpoint could not be saved ({reason}): until one is, an interruption loses what was learnt since the last.",
+                    reason = why
                 ),
             },
         };

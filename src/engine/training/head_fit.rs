@@ -13,6 +13,7 @@ use super::held_out::HeldOutSet;
 use super::samples::SampleStore;
 use super::{Host, ProgressThrottle, StepResult, TrainingError};
 use crate::data::{Dataset, Example, Split};
+use crate::diagnostic::ToDiagnostic;
 use crate::engine::messages::{Outcome, SampleId, TrainingPlan, TrainingProgress};
 use crate::engine::{Engine, PendingPrompts};
 use crate::train::{
@@ -102,8 +103,8 @@ impl HeadFitJob {
             (Some(_), Some(_)) => {}
             (Some((only, _)), None) => return Err(TrainingError::OneClass(only.clone())),
             (None, _) => {
-                let why = plan.problems.first().map(ToString::to_string);
-                return Err(TrainingError::NoPictures(why.unwrap_or(plan.name)));
+                let why = plan.problems.first().map(ToDiagnostic::to_diagnostic);
+                return Err(TrainingError::NoPictures(why.unwrap_or(plan.name.into())));
             }
         }
         let prompts = (plan.classes.iter())

@@ -34,6 +34,7 @@ use super::messages::{
     TrainingRequest,
 };
 use super::{Engine, ModelSlot};
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::model::WeightPrecision;
 use crate::preprocess::DecodedImage;
 use crate::train::{Head, Method};
@@ -190,9 +191,11 @@ impl<H: Host> Training<H> {
                     .await;
                 match estimate {
                     Ok(estimate) => self.emit(TrainingEvent::Estimated(estimate)),
-                    Err(why) => {
-                        self.notify(format!("Time and memory could not be estimated: {why}"))
-                    }
+                    Err(why) => self.notify(diagnostic!(
+                        "not-estimated",
+                        "Time and memory could not be estimated: {reason}",
+                        reason = why
+                    )),
                 }
             }
             TrainingRequest::Start { .. } | TrainingRequest::Resume
@@ -245,10 +248,10 @@ impl<H: Host> Training<H> {
                 let now = self.take_artifact().await;
                 let back = self.aside.replace(now);
                 if back.is_none() {
-                    self.notify(
+                    self.notify(diagnostic!(
+                        "result-gone",
                         "The trained result of before is gone, since the engine was restarted."
-                            .into(),
-                    );
+                    ));
                 }
                 self.exchange(back.flatten()).await;
             }
@@ -297,7 +300,7 @@ impl<H: Host> Training<H> {
                 Some(artifact)
             }
             Err(error) => {
-                let error = error.to_string();
+                let error = error.to_diagnostic();
                 self.emit(TrainingEvent::ImportFailed { error });
                 None
             }
@@ -313,7 +316,7 @@ impl<H: Host> Training<H> {
                 self.host.emit(exported, EventAttachments::Bytes(bytes));
             }
             Err(error) => {
-                let error = error.to_string();
+                let error = error.to_diagnostic();
                 self.emit(TrainingEvent::ExportFailed { error });
             }
         }
@@ -461,7 +464,7 @@ impl<H: Host> Training<H> {
                     self.model_version += 1;
                 }
                 Err(error) => {
-                    self.notify(error.to_string());
+                    self.notify(error.to_diagnostic());
                     return;
                 }
             }
@@ -501,12 +504,12 @@ impl<H: Host> Training<H> {
         self.host.emit(event, EventAttachments::Nothing);
     }
 
-    fn notify(&self, text: String) {
+    fn notify(&self, text: Diagnostic) {
         self.emit(TrainingEvent::Remark { text });
     }
 
     fn fail(&self, error: TrainingError) {
-        let error = error.to_string();
+        let error = error.to_diagnostic();
         self.emit(TrainingEvent::Failed { error });
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{EventAttachments, Host, HostError, TrainingError};
+use crate::diagnostic::{ToDiagnostic, diagnostic};
 use crate::engine::Engine;
 use crate::engine::messages::{SampleId, SampleReading, TrainingEvent};
 use crate::preprocess::{DecodedImage, decode};
@@ -101,7 +102,7 @@ impl<F: Clone> SampleStore<F> {
             && let Some(file) = self.files.get(&sample).cloned()
         {
             let file = self.examine(host, sample, &file).await;
-            let file = file.map_err(|error| error.to_string());
+            let file = file.map_err(|error| error.to_diagnostic());
             self.readings.push(SampleReading { sample, file });
         }
         let due = self.unread.is_empty() || host.now() - self.last_report > INTERVAL_MS;
@@ -147,8 +148,10 @@ impl<F: Clone> SampleStore<F> {
     /// Reported once.
     pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &HostError) {
         if !std::mem::replace(&mut self.warned, true) {
-            let text = format!(
-                "This browser cannot store the images ({why}). Keep this page open until you have exported the result."
+            let text = diagnostic!(
+                "images-not-stored",
+                "This browser cannot store the images ({reason}). Keep this page open until you have exported the result.",
+                reason = why
             );
             host.emit(TrainingEvent::Remark { text }, EventAttachments::Nothing);
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Activation;
+use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
 /// Configuration of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -342,9 +343,9 @@ impl TextConfig {
 
 /// Error in a config file.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_diagnostic())]
 pub enum ConfigError {
     /// File that is not JSON.
-    #[error("{file} is not valid JSON: {source}")]
     Json {
         /// File name.
         file: &'static str,
@@ -352,7 +353,6 @@ pub enum ConfigError {
         source: serde_json::Error,
     },
     /// Field that is missing or of another type.
-    #[error("{file}: `{field}` is missing or not {expected}")]
     Field {
         /// File name.
         file: &'static str,
@@ -362,10 +362,6 @@ pub enum ConfigError {
         expected: &'static str,
     },
     /// Key that is not known.
-    #[error(
-        "{file}: the key `{key}` is not known, so that the model might be computed in another \
-         way than it was made for"
-    )]
     UnknownKey {
         /// File name.
         file: &'static str,
@@ -373,7 +369,6 @@ pub enum ConfigError {
         key: String,
     },
     /// Model of another kind.
-    #[error("{file}: {what}, which is not supported")]
     Unsupported {
         /// File name.
         file: &'static str,
@@ -381,13 +376,51 @@ pub enum ConfigError {
         what: String,
     },
     /// Fields that contradict each other.
-    #[error("{file}: {what}")]
     Inconsistent {
         /// File name.
         file: &'static str,
         /// What does not fit.
         what: String,
     },
+}
+
+impl ToDiagnostic for ConfigError {
+    fn to_diagnostic(&self) -> Diagnostic {
+        match self {
+            Self::Json { file, source } => diagnostic!(
+                "config-not-json",
+                "{file} is not valid JSON: {reason}",
+                file,
+                reason = source.to_string()
+            ),
+            Self::Field {
+                file,
+                field,
+                expected,
+            } => diagnostic!(
+                "config-field",
+                "{file}: `{field}` is missing or not {expected}",
+                file,
+                field,
+                expected
+            ),
+            Self::UnknownKey { file, key } => diagnostic!(
+                "config-key",
+                "{file}: the key `{key}` is not known, so that the model might be computed in another way than it was made for",
+                file,
+                key
+            ),
+            Self::Unsupported { file, what } => diagnostic!(
+                "config-unsupported",
+                "{file}: {what}, which is not supported",
+                file,
+                what
+            ),
+            Self::Inconsistent { file, what } => {
+                diagnostic!("config-inconsistent", "{file}: {what}", file, what)
+            }
+        }
+    }
 }
 
 impl ClipConfig {

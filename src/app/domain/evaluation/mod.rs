@@ -20,7 +20,8 @@ pub use results::Results;
 
 use std::collections::BTreeMap;
 
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage,
 };
@@ -68,12 +69,12 @@ pub struct EvaluationSession {
     /// Whether the images are from an earlier visit, and not at hand.
     pub restored: bool,
     /// Why the evaluation is not kept for a later visit.
-    pub not_kept: Option<String>,
+    pub not_kept: Option<Diagnostic>,
     pub task: Option<EvaluationTask>,
     pub progress: Option<StageProgress>,
     pub paused: bool,
     /// What went wrong with the last task.
-    pub error: Option<(EvaluationTask, String)>,
+    pub error: Option<(EvaluationTask, Diagnostic)>,
     pub results: Option<Results>,
     /// Counts the changes of what the report shows.
     pub revision: u32,
@@ -203,7 +204,7 @@ impl EvaluationSession {
     pub fn download_failed(&mut self, error: &str) {
         if self.download.take().is_some() {
             self.end();
-            self.error = Some((EvaluationTask::Evaluate, sentence(error)));
+            self.error = Some((EvaluationTask::Evaluate, error.into()));
         }
     }
 
@@ -277,7 +278,7 @@ impl EvaluationSession {
                 DataSource::Disk => {
                     let name = self.data.as_deref().unwrap_or_default();
                     let error = t!("choose-again", name = name);
-                    self.error = Some((EvaluationTask::Evaluate, error));
+                    self.error = Some((EvaluationTask::Evaluate, error.into()));
                     Vec::new()
                 }
                 source => vec![Command::Reopen(source.clone())],
@@ -595,7 +596,7 @@ impl EvaluationSession {
             EvaluationEvent::Restored => self.held = true,
             EvaluationEvent::Failed { error } => {
                 let task = self.task.unwrap_or(EvaluationTask::Evaluate);
-                self.error = Some((task, sentence(&error)));
+                self.error = Some((task, error));
             }
             EvaluationEvent::Closed => self.held = false,
             EvaluationEvent::Cancelled => {}
@@ -645,15 +646,12 @@ impl EvaluationSession {
     }
 }
 
-/// An error message as a sentence.
-fn sentence(error: &str) -> String {
-    let mut letters = error.chars();
+/// An error as a sentence, with a capital.
+pub fn sentence(error: &Diagnostic) -> String {
+    let text = i18n::sentence(error);
+    let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase());
-    let text: String = first.into_iter().flatten().chain(letters).collect();
-    match text.ends_with(['.', '!', '?', '。']) {
-        true => text,
-        false => format!("{text}."),
-    }
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 /// Numbers of images per class: "1, 2, 4, all".
@@ -910,9 +908,10 @@ mod tests {
         session.on_event(EvaluationEvent::Failed {
             error: "no luck".into(),
         });
+        let (task, error) = session.error.as_ref().unwrap();
         assert_eq!(
-            session.error,
-            Some((EvaluationTask::Shots, "No luck.".into()))
+            (*task, sentence(error).as_str()),
+            (EvaluationTask::Shots, "No luck.")
         );
         session.learn(vec![None], 1);
         session.disconnected();
@@ -991,7 +990,15 @@ mod tests {
         assert!(later.can_start() && later.kept.is_none());
         // The images are wanted for another model.
         assert!(later.evaluate().is_empty());
-        assert!(later.error.as_ref().unwrap().1.contains("“pets” again"));
+        assert!(
+            later
+                .error
+                .as_ref()
+                .unwrap()
+                .1
+                .text()
+                .contains("“pets” again")
+        );
         // The same images go on with the figures, others do not.
         later.open("pets".into(), DataSource::Disk);
         later.on_event(outcome("a", &[0, 0]));
@@ -1021,7 +1028,7 @@ mod tests {
 
         let mut broken = EvaluationSession::default();
         broken.on_event(EvaluationEvent::Kept(Some("{".into())));
-        assert!(broken.error.unwrap().1.contains("cannot be read"));
+        assert!(broken.error.unwrap().1.text().contains("cannot be read"));
         let mut none = EvaluationSession::default();
         none.on_event(EvaluationEvent::Kept(None));
         assert!(none.error.is_none() && none.kept.is_none());
@@ -1052,7 +1059,8 @@ mod tests {
         assert!(session.error.is_none(), "it was cancelled");
         session.open_address("https://x.org/pets", "").unwrap();
         session.download_failed("no such file");
-        assert_eq!(session.error.as_ref().unwrap().1, "No such file.");
+        let (_, error) = session.error.as_ref().unwrap();
+        assert_eq!(sentence(error), "No such file.");
         session.open_address("https://x.org/pets", "").unwrap();
         assert!(
             session

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::i18n::t;
 use crate::data::Problem;
 use crate::data::{Dataset, file_safe};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{PlannedSample, SampleId};
 
 /// A class, numbered by the page: its name may change, or be empty for a while.
@@ -30,7 +31,7 @@ pub enum Reading {
         fingerprint: String,
     },
     /// Why it cannot be used.
-    Bad(String),
+    Bad(Diagnostic),
 }
 
 /// A picture to learn from. Its file is kept by the controller.

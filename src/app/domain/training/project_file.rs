@@ -191,7 +191,7 @@ impl ProjectFile {
             if !there(&image.file) {
                 project.missing.push(Problem::Ignored {
                     path: image.file.clone(),
-                    why: t!("not-in-project").to_owned(),
+                    why: t!("not-in-project").into(),
                 });
                 numbers.push(None);
                 continue;

@@ -5,7 +5,8 @@
 use super::project::{Part, Project, Reading, Removed, Role};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Estimate, Export, HeldOutAnswer, Interrupted, ModelInfo, Outcome, SampleId, Trained,
     TrainingEvent, TrainingPlan, TrainingProgress, TrainingRequest, TrainingSettings,
@@ -64,7 +65,7 @@ pub enum Run {
     Paused,
     /// An end was asked for.
     Stopping,
-    Failed(String),
+    Failed(Diagnostic),
 }
 
 impl Run {
@@ -553,7 +554,7 @@ impl TrainingSession {
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
         if let Some(id) = suspect.filter(|_| reading) {
-            let why = t!("worker-crashed-on-file").to_owned();
+            let why = t!("worker-crashed-on-file").into();
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
         self.disconnected();
@@ -624,7 +625,7 @@ impl TrainingSession {
             TrainingEvent::ExportFailed { error } => {
                 self.exporting = false;
                 self.export_for = ExportFor::Visitor;
-                return vec![Command::Notify(Notice::error(error))];
+                return vec![Command::Notify(Notice::error(i18n::error(&error)))];
             }
             TrainingEvent::Imported(trained) => {
                 let what = recommendation::title(trained.method);
@@ -636,13 +637,15 @@ impl TrainingSession {
             }
             TrainingEvent::Exchanged(trained) => return self.result_exchanged(trained),
             TrainingEvent::ImportFailed { error } => {
-                return vec![Command::Notify(Notice::error(error))];
+                return vec![Command::Notify(Notice::error(i18n::error(&error)))];
             }
             TrainingEvent::InUse { trained, .. } => {
                 self.use_trained = trained.is_some();
                 self.in_use = trained;
             }
-            TrainingEvent::Remark { text } => return vec![Command::Notify(Notice::info(text))],
+            TrainingEvent::Remark { text } => {
+                return vec![Command::Notify(Notice::info(i18n::said(&text)))];
+            }
         }
         Vec::new()
     }
@@ -895,7 +898,7 @@ mod tests {
         session.trained = Some(trained(Method::Lora, &[Export::Lora, Export::OpenClip]));
         let asked = session.export_page(title(), Some(&toy), Some("from files".into()));
         assert_eq!(asked, export(Export::OpenClip));
-        let error = "full".to_owned();
+        let error = "full".into();
         session.on_event(TrainingEvent::ExportFailed { error });
         assert_eq!(session.on_event(exported), [Command::Save(files)]);
     }

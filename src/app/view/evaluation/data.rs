@@ -11,6 +11,7 @@ use crate::app::domain::evaluation::{
 use crate::app::i18n::{self, t};
 use crate::app::view::widgets::{ChooseFiles, FileInput, NoteList};
 use crate::data::LeftOut;
+use crate::diagnostic::ToDiagnostic;
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
 /// First part of the side.
@@ -27,7 +28,9 @@ pub fn DataSection(app: App) -> impl IntoView {
             let results = s.results.as_ref();
             results.map_or_else(Vec::new, |found| LeftOut::count(&found.problems))
         });
-        let notes: Vec<String> = problems.iter().map(LeftOut::to_string).collect();
+        let notes: Vec<String> = (problems.iter())
+            .map(|reason| i18n::said(&reason.to_diagnostic()))
+            .collect();
         (!notes.is_empty()).then(|| {
             view! {
                 <p class="help">{t!("left-out")}</p>
@@ -177,7 +180,7 @@ fn Visits(evaluation: EvaluationController) -> impl IntoView {
                 .map(|why| {
                     view! {
                         <p class="help" role="status" data-testid="evaluate-not-kept">
-                            {t!("evaluation-not-kept", why = i18n::foreign(&why))}
+                            {t!("evaluation-not-kept", why = why)}
                         </p>
                     }
                 })

@@ -3,7 +3,9 @@
 use leptos::prelude::*;
 
 use crate::app::controller::evaluation::EvaluationController;
-use crate::app::domain::evaluation::{Download, EvaluationSession, EvaluationTask, stage_text};
+use crate::app::domain::evaluation::{
+    Download, EvaluationSession, EvaluationTask, sentence, stage_text,
+};
 use crate::app::domain::format;
 use crate::app::i18n::t;
 use crate::app::view::widgets::{Failure, ProgressBar};
@@ -72,7 +74,7 @@ pub fn Working(evaluation: EvaluationController, of: fn(EvaluationTask) -> bool)
     let error = Memo::new(move |_| {
         session.with(|s| {
             let (_, error) = s.error.as_ref().filter(|(task, _)| of(*task))?;
-            Some(error.clone())
+            Some(sentence(error))
         })
     });
     view! {

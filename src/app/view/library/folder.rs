@@ -241,7 +241,7 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
             {move || {
                 session
                     .with(|s| s.not_kept.clone())
-                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{i18n::error(&format!("{why}."))}</p> })
+                    .map(|why| view! { <p class="failure" role="alert" data-testid="not-kept">{i18n::sentence(&why)}</p> })
             }}
             {move || {
                 let unread = unread.get();
@@ -267,7 +267,7 @@ fn IndexStatus(library: LibraryController) -> impl IntoView {
                                 <ul>
                                     {files
                                         .into_iter()
-                                        .map(|(path, why)| view! { <li>{t!("path-why", path = path, why = i18n::foreign(&why))}</li> })
+                                        .map(|(path, why)| view! { <li>{t!("path-why", path = path, why = why)}</li> })
                                         .collect_view()}
                                     {(count > shown)
                                         .then(|| view! { <li>{t!("and-more", count = count - shown)}</li> })}

@@ -56,7 +56,7 @@ pub fn Library(app: App) -> impl IntoView {
                 </div>
                 <h2 class="sr-only">{move || task.get().title()}</h2>
                 {move || session.with(|s| s.error.clone()).map(|error| {
-                    view! { <p class="failure" role="alert" data-testid="library-error">{i18n::error(&format!("{error}."))}</p> }
+                    view! { <p class="failure" role="alert" data-testid="library-error">{i18n::sentence(&error)}</p> }
                 })}
                 {move || match task.get() {
                     Task::Search => view! { <Search library /> }.into_any(),

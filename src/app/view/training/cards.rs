@@ -13,6 +13,7 @@ use crate::app::domain::training::project::{Class, ClassId, Part, Role, Training
 use crate::app::i18n::{self, t};
 use crate::app::view::dropping::{ACCEPT, files};
 use crate::app::view::widgets::{ChooseFiles, CloseIcon, RemoveButton, StepTitle};
+use crate::diagnostic::ToDiagnostic;
 use crate::engine::messages::SampleId;
 
 /// Thumbnails of a card at first, and more with each click: a thousand pictures
@@ -404,10 +405,7 @@ fn standing(role: Option<&Role>) -> (&'static str, String) {
         Some(Role::HeldOut) => ("held-out", t!("role-held-out").into()),
         Some(Role::LeftOut(problem)) => (
             "left-out",
-            t!(
-                "role-left-out",
-                problem = i18n::foreign(&problem.to_string())
-            ),
+            t!("role-left-out", problem = problem.to_diagnostic()),
         ),
         Some(Role::Train) => ("train", String::new()),
         Some(Role::Waiting) | None => ("waiting", t!("role-waiting").into()),
@@ -535,7 +533,7 @@ fn Problems(trainer: TrainingController, derived: Derived) -> impl IntoView {
                             problems
                                 .with(|problems| {
                                     (problems.iter().take(MOST))
-                                        .map(|problem| view! { <li>{i18n::foreign(&problem.to_string())}</li> })
+                                        .map(|problem| view! { <li>{i18n::said(&problem.to_diagnostic())}</li> })
                                         .collect_view()
                                 })
                         }}

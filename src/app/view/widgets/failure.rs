@@ -3,11 +3,12 @@
 use leptos::prelude::*;
 
 use crate::app::i18n;
+use crate::diagnostic::Diagnostic;
 
 /// Box with an error. `children`: ways on.
 #[component]
 pub fn Failure(
-    error: String,
+    #[prop(into)] error: Diagnostic,
     /// For tests.
     #[prop(default = "error")]
     testid: &'static str,
