@@ -128,7 +128,7 @@ mod tests {
     fn ids_that_are_near_share_a_range() {
         assert_eq!(row_ranges(vec![], 4), []);
         assert_eq!(row_ranges(vec![9, 1, 3, 8, 3], 4), [1..4, 8..10]);
-        assert_eq!(row_ranges(vec![1, 5], 4), [1..6]);
+        assert_eq!(row_ranges(vec![1, 5, 20], 4), [1..6, 20..21]);
         assert_eq!(row_ranges(vec![1, 6], 4), [1..2, 6..7]);
     }
 
