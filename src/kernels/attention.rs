@@ -7,7 +7,7 @@ use super::gemm::{self, Epilogue, Matrix, Packed, PackedData};
 use super::math;
 use super::parallel::{for_each, for_each_index};
 use super::pool;
-use super::simd::{SimdF32, SimdJob, dispatch, tile_width};
+use super::simd::{SimdF32, SimdJob, dispatch};
 use super::uninit::{DisjointWriter, vec_init_with};
 
 /// Multi-head attention: `[batch, length, 3 * width]` to `[batch, length, width]`.
