@@ -281,14 +281,14 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       assert.match(await kept(page).innerText(), /9\.\d MB, words used/);
 
       // Words that are known need no network; others wait for it.
-      await page.context().route(/cdn/, (route) => route.abort());
+      await page.context().route(/safetensors/, (route) => route.abort());
       await h.setLabels(page, [RARE]);
       const error = page.locator(`.engine ${hook("error")}`);
       await error.filter({ hasText: /used for the first time.*cannot be reached/ }).waitFor();
       h.assertClose(await ask(page, LABELS), exact, 1e-6, "known words");
       await h.setLabels(page, [...LABELS, RARE]);
       await error.waitFor();
-      await page.context().unroute(/cdn/);
+      await page.context().unroute(/safetensors/);
       await page.locator(hook("ask-again")).click();
       const labels = [...LABELS, RARE];
       h.assertClose(await h.ranking(page, "scene.png", labels), await answerOf(labels), 1e-6, "again");
