@@ -22,8 +22,10 @@ const COLOURS = { red: [220, 30, 30], green: [20, 160, 40], blue: [30, 50, 220] 
 const MOST_PICTURES = 16;
 
 const free = (visit) => !visit.run && !visit.full;
+/** Whether a folder can be chosen: once a quota was overridden, Chromium never answers when it is told to. */
+const takesFolders = (visit) => !visit.full && !visit.wasFull;
 const bundled = (visit) => !visit.model;
-const crash = [/^worker-/, /^gpu-failed/, /^interrupted-too-early/, /^foreign-result-gone/, /^text: the program has stopped/];
+const crash = [/^worker-/, /^gpu-failed/, /^interrupted-too-early/, /^diagnostic-result-gone/, /^text: the program has stopped/];
 
 /** Files that the visitor has on the disk: folders of images, and what the hub has. */
 export async function material(root) {
@@ -314,7 +316,7 @@ export const STEPS = [
     async run(v, random) {
       const name = random.pick(MODELS.filter((name) => name !== v.model?.files));
       await v.tab("classify");
-      v.explain(/^foreign-/);
+      v.explain(/^(foreign|diagnostic)-/);
       const files = await modelFiles(name);
       await v.reloading(() => h.drop(v.page, files));
       Object.assign(v, { model: { files: name }, trained: false });
@@ -344,7 +346,7 @@ export const STEPS = [
   {
     name: "the device", weight: 2,
     async run(v, random) {
-      v.explain(/^foreign-(gpu|no-)/, /^gpu-/);
+      v.explain(/^diagnostic-(gpu|no-)/, /^gpu-/);
       const select = v.at("device-select");
       const now = await select.inputValue();
       const choice = random.pick(["auto", "gpu", "cpu"].filter((choice) => choice !== now));
@@ -541,7 +543,7 @@ export const STEPS = [
   {
     name: "open a folder and search it", weight: 5,
     // With a full storage in library.test.mjs.
-    when: (v) => !v.full,
+    when: takesFolders,
     async run(v, random) {
       const [folder, count] = random.pick([["Photos", 24], ["Archive", 10]]);
       await openFolder(v, folder, count);
@@ -563,6 +565,7 @@ export const STEPS = [
   },
   {
     name: "evaluate", weight: 4,
+    when: takesFolders,
     async run(v, random) {
       await v.tab("evaluate");
       if (await v.at("evaluate-cancel").count()) await v.at("evaluate-cancel").first().click();
@@ -627,6 +630,7 @@ export const STEPS = [
     when: (v) => !v.full,
     async run(v) {
       v.full = true;
+      v.wasFull = true;
       await v.cdp.send("Storage.overrideQuotaForOrigin", { origin: v.url, quotaSize: 2048 });
     },
   },

@@ -1,7 +1,7 @@
 // One visit of the soak test (soak.mjs): the page, what a visitor has put on it, and the check that it still shows
 // just that. Texts are told by their keys in locales/*.ftl, so that the language does not matter.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import zlib from "node:zlib";
 import * as h from "./harness.mjs";
@@ -68,11 +68,19 @@ export function drawing(random, [width, height] = [32 + random.below(400), 32 + 
 
 // ---------------------------------------------------------------- texts
 
-/** Patterns of the page's texts, in every language: [key, pattern]. */
+/** Patterns of the page's texts, in every language, and of what the engine says in English: [key, pattern]. */
 const TEXTS = ["en", "zh"].flatMap((language) => {
   const text = readFileSync(join(h.ROOT, `locales/${language}.ftl`), "utf8");
   return [...text.matchAll(/^([a-z][\w-]*) = (.*(?:\n[ \t}].*)*)/gm)].map(([, key, value]) => [key, pattern(value)]);
 });
+const sources = join(h.ROOT, "src");
+for (const file of readdirSync(sources, { recursive: true }).filter((name) => name.endsWith(".rs"))) {
+  const source = readFileSync(join(sources, file), "utf8");
+  for (const [, code, text] of source.matchAll(/diagnostic!\(\s*"([a-z0-9-]+)",\s*"((?:[^"\\]|\\.)*)"/g)) {
+    const value = text.replace(/\{(\w+)\}/g, "{ $$$1 }").replaceAll('\\"', '"');
+    TEXTS.push([`diagnostic-${code}`, pattern(value)]);
+  }
+}
 
 /** Pattern of a text with placeables; of a selection it takes any variant. */
 function pattern(value) {
@@ -96,8 +104,12 @@ function pattern(value) {
 
 const VAGUE = /^(error-in-english|quoted|error|foreign-share-and-range|foreign-percent|foreign-report-of-the-class)$/;
 
+/** What was said before the language changed, as the page shows it then. */
+const ENGLISH = /^出错了，原文是：(.*)$/s;
+
 /** Keys of the texts that this may be one of. */
-export const keysOf = (text) => TEXTS.filter(([key, pattern]) => !VAGUE.test(key) && pattern.test(text)).map(([key]) => key);
+export const keysOf = (text) => (ENGLISH.test(text) ? keysOf(text.match(ENGLISH)[1]) : matching(text));
+const matching = (text) => TEXTS.filter(([key, pattern]) => !VAGUE.test(key) && pattern.test(text)).map(([key]) => key);
 
 // ---------------------------------------------------------------- the page
 
@@ -189,6 +201,7 @@ export class Visit {
     this.atTraining = false;
     this.int8 = false;
     this.full = false;
+    this.wasFull = false;
     /** Top-1 accuracy by model and templates. */
     this.accuracy = new Map();
   }
