@@ -22,8 +22,8 @@ const COLOURS = { red: [220, 30, 30], green: [20, 160, 40], blue: [30, 50, 220] 
 const MOST_PICTURES = 16;
 
 const free = (visit) => !visit.run && !visit.full;
-/** Whether a folder can be chosen: once a quota was overridden, Chromium never answers when it is told to. */
-const takesFolders = (visit) => !visit.full && !visit.wasFull;
+/** Whether a folder can be chosen: of a tab that was frozen, Chromium never answers when it is told to. */
+const takesFolders = (visit) => !visit.full && !visit.wasFrozen;
 const bundled = (visit) => !visit.model;
 const crash = [/^worker-/, /^gpu-failed/, /^interrupted-too-early/, /^diagnostic-result-gone/, /^text: the program has stopped/];
 
@@ -622,6 +622,7 @@ export const STEPS = [
     when: (v) => v.pictures.length < MOST_PICTURES,
     async run(v, random) {
       if (random.chance(0.7)) await v.add(newPictures(v, random, 2));
+      v.wasFrozen = true;
       await v.cdp.send("Page.setWebLifecycleState", { state: "frozen" });
       await new Promise((resolve) => setTimeout(resolve, 500 + random.below(5000)));
       await v.cdp.send("Page.setWebLifecycleState", { state: "active" });
@@ -632,7 +633,6 @@ export const STEPS = [
     when: (v) => !v.full,
     async run(v) {
       v.full = true;
-      v.wasFull = true;
       await v.cdp.send("Storage.overrideQuotaForOrigin", { origin: v.url, quotaSize: 2048 });
     },
   },

@@ -201,7 +201,7 @@ export class Visit {
     this.atTraining = false;
     this.int8 = false;
     this.full = false;
-    this.wasFull = false;
+    this.wasFrozen = false;
     /** Top-1 accuracy by model and templates. */
     this.accuracy = new Map();
   }
