@@ -117,8 +117,20 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                 </p>
             </Show>
             <DeviceRecommendation classify />
-            <KeepF16 classify />
-            <UsedWords classify />
+            <DownloadOption
+                name="keep-f16"
+                label=t!("keep-f16")
+                help=t!("keep-f16-help")
+                checked=classify.keep_f16
+                choose=move |keep| classify.choose_keep_f16(keep)
+            />
+            <DownloadOption
+                name="used-words"
+                label=t!("used-words")
+                help=t!("used-words-help")
+                checked=classify.used_words
+                choose=move |used| classify.choose_used_words(used)
+            />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -213,37 +225,26 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
     }
 }
 
-/// Whether the browser keeps f32 weights as f16.
+/// Choice that holds for downloads from now on, with its help.
 #[component]
-fn KeepF16(classify: ClassifyController) -> impl IntoView {
+fn DownloadOption(
+    name: &'static str,
+    label: &'static str,
+    help: &'static str,
+    checked: RwSignal<bool>,
+    choose: impl Fn(bool) + 'static,
+) -> impl IntoView {
     view! {
         <label class="tick">
             <input
                 type="checkbox"
-                data-testid="keep-f16"
-                prop:checked=move || classify.keep_f16.get()
-                on:change=move |event| classify.choose_keep_f16(event_target_checked(&event))
+                data-testid=name
+                prop:checked=move || checked.get()
+                on:change=move |event| choose(event_target_checked(&event))
             />
-            <span>{t!("keep-f16")}</span>
+            <span>{label}</span>
         </label>
-        <p class="help">{t!("keep-f16-help")}</p>
-    }
-}
-
-/// Whether only the words that are used are downloaded.
-#[component]
-fn UsedWords(classify: ClassifyController) -> impl IntoView {
-    view! {
-        <label class="tick">
-            <input
-                type="checkbox"
-                data-testid="used-words"
-                prop:checked=move || classify.used_words.get()
-                on:change=move |event| classify.choose_used_words(event_target_checked(&event))
-            />
-            <span>{t!("used-words")}</span>
-        </label>
-        <p class="help">{t!("used-words-help")}</p>
+        <p class="help">{help}</p>
     }
 }
 
