@@ -162,6 +162,25 @@ fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>], leas
     }
 }
 
+/// Copy of a file of weights with f32 values as f16, made in pieces as they come over a network.
+fn f16_copy(bytes: &[u8]) -> Vec<u8> {
+    let options = CopyOptions {
+        f16: true,
+        omit_table: false,
+    };
+    let mut copier = FileCopier::new(bytes.len() as u64, options);
+    let mut copy = Vec::new();
+    for piece in bytes.chunks(1001) {
+        copier.push(piece, &mut copy).unwrap();
+    }
+    assert_eq!(copy.len() as u64, copier.layout().unwrap().copy_bytes());
+    assert!(copy.len() < bytes.len(), "nothing is f32");
+    copy
+}
+
+/// Farthest that a feature of an f16 copy may be from the exact one.
+const F16_COPY: f32 = 1e-3;
+
 #[test]
 fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
     for model in [
@@ -176,17 +195,7 @@ fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
             let file = file.unwrap();
             let mut bytes = fs::read(file.path()).unwrap();
             if file.path().extension().is_some_and(|e| e == "safetensors") {
-                let options = CopyOptions {
-                    f16: true,
-                    omit_table: false,
-                };
-                let mut copier = FileCopier::new(bytes.len() as u64, options);
-                let mut halved = Vec::new();
-                for piece in bytes.chunks(1001) {
-                    copier.push(piece, &mut halved).unwrap();
-                }
-                assert_eq!(halved.len() as u64, copier.layout().unwrap().copy_bytes());
-                bytes = halved;
+                bytes = f16_copy(&bytes);
             }
             fs::write(copy.path().join(file.file_name()), bytes).unwrap();
         }
@@ -198,7 +207,7 @@ fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
         let distance = farthest(&images, &expected.image_features)
             .max(farthest(&texts, &expected.text_features));
         println!("{model}: {distance}");
-        assert!(distance < 1e-3, "{model}: {distance}");
+        assert!(distance < F16_COPY, "{model}: {distance}");
         assert!((engine.logit_scale() - expected.logit_scale).abs() < 1e-5);
     }
 }
@@ -338,7 +347,7 @@ fn siglip_in_the_names_of_timm() {
         without_heads(config.clone())
     );
 
-    computes(&config, &weights, &expected);
+    computes(&config, &weights, &expected, CPU);
 }
 
 /// Config of a folder that names an image encoder of timm, which is made small.
@@ -373,7 +382,8 @@ fn made_small(folder: &Path) -> ClipConfig {
     ClipConfig { vision, ..config }
 }
 
-fn agrees_when_small(name: &str) {
+/// `f16_copy_tolerance`: farthest that a feature of an f16 copy may be, of some 12 in a vector of unit length.
+fn agrees_when_small(name: &str, f16_copy_tolerance: f32) {
     for dtype in ["f32", "f16"] {
         let folder = golden("models").join(format!("{name}-{dtype}"));
         let config = made_small(&folder);
@@ -383,28 +393,33 @@ fn agrees_when_small(name: &str) {
         assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
         let error = infer(&header, None).unwrap_err().to_string();
         assert!(error.contains("image encoder"), "{error}");
-        computes(&config, &weights, &Expected::read(&folder));
+        let expected = Expected::read(&folder);
+        computes(&config, &weights, &expected, CPU);
+        if dtype == "f32" {
+            computes(&config, &f16_copy(&weights), &expected, f16_copy_tolerance);
+        }
     }
 }
 
 #[test]
 fn eva02_has_rotary_positions_and_gated_mlps() {
-    agrees_when_small("eva02");
+    agrees_when_small("eva02", F16_COPY);
 }
 
 #[test]
 fn perception_encoder_pools_its_class_token_too() {
-    agrees_when_small("pe-core");
+    agrees_when_small("pe-core", F16_COPY);
 }
 
 #[test]
 fn mobile_clip_b_has_a_stem_of_convolutions() {
-    agrees_when_small("mobileclip-b");
+    agrees_when_small("mobileclip-b", F16_COPY);
 }
 
 #[test]
 fn mobile_clip_s0_is_folded_as_it_is_loaded() {
-    agrees_when_small("mobileclip-s0");
+    // Each layer adds up branches, with batch norms of random statistics.
+    agrees_when_small("mobileclip-s0", 5.0 * F16_COPY);
 }
 
 /// Each tensor of a folded layer is needed, and must have its shape.
@@ -491,7 +506,7 @@ fn xlm_roberta_as_a_text_encoder() {
     assert_eq!(header.key_map(), KeyMap::OpenClipBert);
     let error = infer(&header, None).unwrap_err().to_string();
     assert!(error.contains("config"), "{error}");
-    computes(&config, &weights, &expected);
+    computes(&config, &weights, &expected, CPU);
 }
 
 #[test]
@@ -505,7 +520,7 @@ fn chinese_clip_reads_chinese() {
 }
 
 /// The features of a model and of its packed twin are those that are expected.
-fn computes(config: &ClipConfig, weights: &[u8], expected: &Expected) {
+fn computes(config: &ClipConfig, weights: &[u8], expected: &Expected, tolerance: f32) {
     let device = burn::tensor::Device::flex();
     for packed in [false, true] {
         let mut loader = Loader::new(config, &device, 0);
@@ -534,7 +549,7 @@ fn computes(config: &ClipConfig, weights: &[u8], expected: &Expected) {
                 .map(<[f32]>::to_vec)
                 .collect();
             let distance = farthest(&rows, expected);
-            assert!(distance < CPU, "packed: {packed}, {distance}");
+            assert!(distance < tolerance, "packed: {packed}, {distance}");
         }
     }
 }
