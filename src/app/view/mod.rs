@@ -50,7 +50,7 @@ use labels::LabelPanel;
 use library::Library;
 use models::{LinkedModel, ModelPanel, ModelScopeNote};
 use notices::{Notes, NoticeList};
-use tabs::Tabs;
+use tabs::{Panel, Tabs};
 use templates::TemplatePanel;
 use tour::{TourStrip, shown_step};
 use training::{ActiveModelNote, Training};
@@ -93,13 +93,7 @@ fn Content(app: App) -> impl IntoView {
                 <Tabs tab training />
                 <TourStrip app shown=step />
                 <NoticeList notices />
-                <div
-                    id="panel-classify"
-                    class="classify"
-                    role="tabpanel"
-                    aria-labelledby="tab-classify"
-                    hidden=move || tab.get() != Tab::Classify
-                >
+                <Panel tab of=Tab::Classify class="classify">
                     <AddPictures app />
                     <div class="side">
                         <ActiveModelNote trainer=training />
@@ -116,33 +110,16 @@ fn Content(app: App) -> impl IntoView {
                         </div>
                     </div>
                     <Answers classify tab />
-                </div>
-                <div
-                    id="panel-library"
-                    role="tabpanel"
-                    aria-labelledby="tab-library"
-                    hidden=move || tab.get() != Tab::Library
-                >
+                </Panel>
+                <Panel tab of=Tab::Library>
                     <Library app />
-                </div>
-                <div
-                    id="panel-train"
-                    class="train"
-                    role="tabpanel"
-                    aria-labelledby="tab-train"
-                    hidden=move || tab.get() != Tab::Train
-                >
+                </Panel>
+                <Panel tab of=Tab::Train class="train">
                     <Training trainer=training tab />
-                </div>
-                <div
-                    id="panel-evaluate"
-                    class="train"
-                    role="tabpanel"
-                    aria-labelledby="tab-evaluate"
-                    hidden=move || tab.get() != Tab::Evaluate
-                >
+                </Panel>
+                <Panel tab of=Tab::Evaluate class="train">
                     <Evaluation app />
-                </div>
+                </Panel>
             </main>
             <footer>
                 <p>

@@ -1,5 +1,7 @@
 //! The page's sides: classify, library, train and evaluate.
 
+use std::time::Duration;
+
 use leptos::{ev, html, prelude::*};
 use web_sys::KeyboardEvent;
 
@@ -69,6 +71,36 @@ pub fn Tabs(tab: CurrentTab, training: TrainingController) -> impl IntoView {
                     }
                 })
                 .collect_view()}
+        </div>
+    }
+}
+
+/// Panel of a tab. What is in it is drawn at once if the tab is in sight, and otherwise in a task of its
+/// own after the next frame: nobody waits for what is out of sight, at first and in another language.
+#[component]
+pub fn Panel(
+    tab: CurrentTab,
+    of: Tab,
+    #[prop(optional)] class: Option<&'static str>,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let later = RwSignal::new(false);
+    request_animation_frame(move || {
+        let draw = move || {
+            let _ = later.try_set(true);
+        };
+        set_timeout(draw, Duration::ZERO);
+    });
+    let drawn = Memo::new(move |_| later.get() || tab.get() == of);
+    view! {
+        <div
+            id=format!("panel-{}", of.name())
+            class=class
+            role="tabpanel"
+            aria-labelledby=format!("tab-{}", of.name())
+            hidden=move || tab.get() != of
+        >
+            <Show when=move || drawn.get()>{children()}</Show>
         </div>
     }
 }
