@@ -189,7 +189,7 @@ macro_rules! values {
         })*
     };
 }
-values!(str String u8 u32 u64 usize f64);
+values!(str String u8 u16 u32 u64 usize f64);
 
 #[cfg(test)]
 mod tests {

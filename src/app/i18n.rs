@@ -271,13 +271,33 @@ pub fn said(diagnostic: &Diagnostic) -> String {
     by_code(diagnostic).unwrap_or_else(|| diagnostic.text().to_owned())
 }
 
+/// [`Diagnostic`] of a text of the page: `message!("note", note = text)`. What is said once and shown
+/// for longer, such as a notice, is so worded in the language that the page has when it is shown.
+macro_rules! message {
+    ($key:literal $(, $name:ident = $value:expr)* $(,)?) => {
+        match ($(&$value,)*) {
+            ($($name,)*) => $crate::diagnostic::Diagnostic::new(
+                concat!("page:", $key),
+                [$((stringify!($name), $crate::diagnostic::ToDiagnostic::to_diagnostic($name))),*],
+                $crate::app::i18n::in_language($crate::app::i18n::Language::English, || {
+                    String::from($crate::app::i18n::t!($key $(, $name = $name)*))
+                }),
+            ),
+        }
+    };
+}
+pub(crate) use message;
+
 /// A diagnostic in another language than English; `None` without a code that is known.
 fn by_code(diagnostic: &Diagnostic) -> Option<String> {
     if language() == Language::English || diagnostic.code().is_empty() {
         return None;
     }
     let texts = texts();
-    let message = texts.get_message(&format!("diagnostic-{}", diagnostic.code()))?;
+    let message = match diagnostic.code().strip_prefix("page:") {
+        Some(key) => texts.get_message(key),
+        None => texts.get_message(&format!("diagnostic-{}", diagnostic.code())),
+    }?;
     let values = diagnostic.values();
     let args: FluentArgs = values
         .map(|(name, value)| (name.to_owned(), FluentValue::from(said(value))))
@@ -612,7 +632,8 @@ mod tests {
     fn the_page_asks_for_what_is_there_and_nothing_else_is() {
         let english = keys(Language::English);
         let mut used = BTreeSet::new();
-        for (file, call) in calls("src/app", "t") {
+        let kept = calls("src/app", "message");
+        for (file, call) in calls("src/app", "t").into_iter().chain(kept) {
             let key = call.split('"').nth(1).unwrap();
             let place = file.display();
             let variables = english.get(key);
@@ -703,6 +724,27 @@ mod tests {
         assert_eq!(said(&unknown), "Unheard of.");
         assert_eq!(error(&unknown), "出错了，原文是：Unheard of.");
         set_language(Language::English);
+    }
+
+    #[test]
+    fn a_message_is_worded_when_it_is_shown() {
+        let nested = message!("images", count = 1usize);
+        let kept = message!("removed-images", images = nested);
+        let failed = message!("sample-not-loaded", error = "no {such} file");
+        let english = [said(&kept), said(&failed)];
+        assert_eq!(english[0], "1 image removed.");
+        set_language(Language::Chinese);
+        // Said while the page is in Chinese, and shown in either language.
+        let later = message!(
+            "removed-images",
+            images = message!("images", count = 1usize)
+        );
+        assert_eq!(later, kept);
+        assert_eq!(error(&later), "已移除 1 张图片。");
+        assert!(error(&failed).contains("no {such} file"));
+        assert!(!error(&failed).contains("原文"));
+        set_language(Language::English);
+        assert_eq!([said(&later), said(&failed)], english);
     }
 
     #[test]

@@ -653,7 +653,7 @@ pub enum Event {
     /// The benchmark failed.
     MeasureFailed {
         /// Text to show.
-        error: String,
+        error: Diagnostic,
     },
     /// Training event.
     Training(TrainingEvent),
@@ -664,7 +664,7 @@ pub enum Event {
     /// The GPU was lost or the worker's code trapped: the page starts a new worker.
     Died {
         /// Text to show.
-        error: String,
+        error: Diagnostic,
         /// Whether the GPU was lost.
         gpu: bool,
     },

@@ -37,7 +37,7 @@ pub fn start() {
     super::run_constructors();
     std::panic::set_hook(Box::new(|panic| {
         post(&Event::Died {
-            error: panic.to_string(),
+            error: panic.to_string().into(),
             gpu: false,
         });
     }));
@@ -48,7 +48,11 @@ pub fn start() {
             match parse(&event.data()) {
                 Ok(message) => inbox.borrow_mut().push(message),
                 Err(error) => post(&Event::Died {
-                    error: format!("a message could not be read: {error}"),
+                    error: diagnostic!(
+                        "message-unreadable",
+                        "a message could not be read: {error}",
+                        error = error.to_string()
+                    ),
                     gpu: false,
                 }),
             }
@@ -416,14 +420,14 @@ impl State {
 
     async fn measure(&self, images: u32, texts: u32, runs: u32) -> Event {
         let Some(engine) = &self.engine else {
-            let error = "no model is loaded".into();
+            let error = EmbedError::NoModel.to_diagnostic();
             return Event::MeasureFailed { error };
         };
         let [images, texts, runs] = [images, texts, runs].map(|count| count as usize);
         match engine.measure(images, texts, runs, now).await {
             Ok(measured) => Event::Measured(measured),
             Err(error) => Event::MeasureFailed {
-                error: error.to_string(),
+                error: error.to_diagnostic(),
             },
         }
     }
@@ -835,7 +839,7 @@ async fn open_from(
     let bundle = opened.map_err(OpenFailure::new)?;
     let lost = |why| {
         post(&Event::Died {
-            error: format!("the GPU was lost ({why})"),
+            error: diagnostic!("gpu-lost", "the GPU was lost ({why})", why),
             gpu: true,
         });
     };

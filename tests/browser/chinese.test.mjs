@@ -109,6 +109,31 @@ describe(`the page in Chinese (${MODE})`, suite, () => {
     }
   });
 
+  test("what was said before the language changed is said in the new one", options, async () => {
+    const { page, problems, close } = await open("en-US");
+    const button = page.locator(hook("language"));
+    const said = async (what) => (await page.locator(hook(what)).allInnerTexts()).map((text) => text.split("\n")[0]);
+    try {
+      await h.waitReady(page);
+      await h.setLabels(page, ["cat", "dog"]);
+      await page.locator(hook("copy-link")).click();
+      await page.locator(hook("notice")).waitFor();
+      await page.locator(hook("labels-clear")).click();
+      await page.locator(hook("undo")).first().waitFor();
+      const english = [...(await said("notice")), ...(await said("undo"))];
+      assert.ok(english.every((text) => !isChinese(text)) && english.length >= 2, english.join("\n"));
+      await button.click();
+      const chinese = [...(await said("notice")), ...(await said("undo"))];
+      assert.equal(chinese.length, english.length);
+      assert.ok(chinese.every((text) => isChinese(text) && !text.includes("原文")), chinese.join("\n"));
+      await button.click();
+      assert.deepEqual([...(await said("notice")), ...(await said("undo"))], english);
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
   test("the button changes the language, keeps what is on the page, and is remembered", options, async () => {
     const { page, problems, close } = await open("en-US");
     const button = page.locator(hook("language"));

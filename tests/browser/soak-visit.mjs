@@ -104,12 +104,8 @@ function pattern(value) {
 
 const VAGUE = /^(error-in-english|quoted|error|foreign-share-and-range|foreign-percent|foreign-report-of-the-class)$/;
 
-/** What was said before the language changed, as the page shows it then. */
-const ENGLISH = /^出错了，原文是：(.*)$/s;
-
 /** Keys of the texts that this may be one of. */
-export const keysOf = (text) => (ENGLISH.test(text) ? keysOf(text.match(ENGLISH)[1]) : matching(text));
-const matching = (text) => TEXTS.filter(([key, pattern]) => !VAGUE.test(key) && pattern.test(text)).map(([key]) => key);
+export const keysOf = (text) => TEXTS.filter(([key, pattern]) => !VAGUE.test(key) && pattern.test(text)).map(([key]) => key);
 
 // ---------------------------------------------------------------- the page
 

@@ -249,7 +249,7 @@ export class Clip {
     }
     this.#worker.onmessage = ({ data }) => {
       const died = data.message.Died;
-      if (died && this.model) this.#end(new ClipError(`the engine crashed (${died.error}): load the model again`));
+      if (died && this.model) this.#end(new ClipError(`the engine crashed (${sentence(died.error)}): load the model again`));
       const listener = this.#listener;
       try {
         listener?.hear(data.message, data.bytes ?? []);

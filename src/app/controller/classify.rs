@@ -28,8 +28,9 @@ use crate::app::domain::standalone::StandaloneClassifier;
 use crate::app::domain::templates::TemplateSelection;
 use crate::app::domain::worker::FailedGpu;
 use crate::app::domain::{export, labels};
-use crate::app::i18n::{self, Language, t};
+use crate::app::i18n::{self, Language, message};
 use crate::data::file_safe;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource,
     OpenFailure, Request,
@@ -317,8 +318,11 @@ impl ClassifyController {
         }
         let text = match &pictures[..] {
             [] => return,
-            [one] => t!("removed-one", name = one.name),
-            all => t!("removed-images", images = t!("images", count = all.len())),
+            [one] => message!("removed-one", name = one.name),
+            all => message!(
+                "removed-images",
+                images = message!("images", count = all.len())
+            ),
         };
         let back = move || {
             self.files.update_value(|files| files.extend(held));
@@ -353,14 +357,14 @@ impl ClassifyController {
                 self.engine.send(&open, attachments);
             }
             Err(error) => {
-                let failure = OpenFailure::new(t!("worker-not-started", error = error));
+                let failure = OpenFailure::new(message!("worker-not-started", error = error));
                 self.on_event(Event::OpenFailed(failure));
             }
         }
     }
 
     /// The worker cannot be reached.
-    pub fn unreachable(self, error: &str) {
+    pub fn unreachable(self, error: &Diagnostic) {
         self.run(|session| session.died(error, js_sys::Date::now()));
     }
 
@@ -379,7 +383,7 @@ impl ClassifyController {
         // pile up on the stack.
         spawn_local(async move {
             if blob.size() > LARGEST_FILE {
-                self.run(|session| session.reject(image, t!("file-too-large").into()));
+                self.run(|session| session.reject(image, message!("file-too-large")));
                 return;
             }
             let read = buffer_of(&blob).await;
@@ -395,7 +399,7 @@ impl ClassifyController {
                     &Request::AddImage { image, name },
                     Attachments::Bytes(bytes),
                 ),
-                Err(_) => self.run(|session| session.reject(image, t!("file-unreadable").into())),
+                Err(_) => self.run(|session| session.reject(image, message!("file-unreadable"))),
             }
         });
     }
@@ -420,7 +424,7 @@ impl ClassifyController {
                         image,
                         label,
                         drawing,
-                        error: t!("file-moved").into(),
+                        error: message!("file-moved"),
                     },
                     &[],
                 ),
@@ -462,7 +466,7 @@ impl ClassifyController {
                 },
                 _,
             ) => {
-                let text = t!("heat-map-not-saved", error = error);
+                let text = message!("heat-map-not-saved", error = error);
                 self.notices.notify(Notice::error(text));
             }
             (Event::Located { image, .. }, [png]) => {
@@ -528,7 +532,7 @@ impl ClassifyController {
                 }
                 Err(error) => self
                     .notices
-                    .notify(Notice::error(t!("sample-not-loaded", error = error))),
+                    .notify(Notice::error(message!("sample-not-loaded", error = error))),
             }
         });
     }
@@ -567,8 +571,8 @@ impl ClassifyController {
         let removed: Vec<(usize, String)> = (places.clone()).zip(labels.drain(places)).collect();
         let text = match &removed[..] {
             [] => return,
-            [(_, label)] => t!("removed-label", label = label),
-            all => t!("removed-labels", count = all.len()),
+            [(_, label)] => message!("removed-label", label = label),
+            all => message!("removed-labels", count = all.len()),
         };
         self.set_labels(labels);
         let back = move || match self.labels_before.get_untracked() {
@@ -587,7 +591,7 @@ impl ClassifyController {
     pub fn remove_template(self, id: u32) {
         let removed = self.templates.try_update(|book| book.remove(id)).flatten();
         if let Some((place, custom)) = removed {
-            let text = t!("removed-template", template = custom.text);
+            let text = message!("removed-template", template = custom.text);
             let back = move || self.templates.update(|book| book.put_back(place, custom));
             self.undo.offer(text, back, || ());
         }
@@ -658,9 +662,9 @@ impl ClassifyController {
     }
 
     /// Why a page of its own cannot have the model that is open, if that is so.
-    pub fn why_model_stays(self) -> Option<String> {
+    pub fn why_model_stays(self) -> Option<Diagnostic> {
         let source = (self.session).with_untracked(|session| session.worker.source.clone());
-        (source == ModelSource::Files).then(|| t!("page-own-model").to_owned())
+        (source == ModelSource::Files).then(|| message!("page-own-model"))
     }
 
     /// Offers a page of its own with the labels, templates and model, as a zip.
@@ -686,26 +690,19 @@ impl ClassifyController {
             },
         };
         let without_model = match source {
-            ModelSource::Files => t!("link-without-model"),
-            _ => "",
+            ModelSource::Files => message!("link-without-model"),
+            _ => "".into(),
         };
         spawn_local(async move {
-            let (text, error) = match link_address(&link).await {
-                Ok(()) => (t!("link-copied"), false),
-                Err(Some(address)) => {
-                    // The browser forbids the clipboard: the link is there to be copied by hand.
-                    self.notices.notify(Notice::info(t!(
-                        "copy-this-link",
-                        address = address,
-                        without_model = without_model
-                    )));
-                    return;
-                }
-                Err(None) => (t!("link-not-made"), true),
-            };
-            self.notices.notify(Notice {
-                text: format!("{text}{without_model}"),
-                error,
+            self.notices.notify(match link_address(&link).await {
+                Ok(()) => Notice::info(message!("link-copied", without_model = without_model)),
+                // The browser forbids the clipboard: the link is there to be copied by hand.
+                Err(Some(address)) => Notice::info(message!(
+                    "copy-this-link",
+                    address = address,
+                    without_model = without_model
+                )),
+                Err(None) => Notice::error(message!("link-not-made")),
             });
         });
     }
@@ -778,7 +775,8 @@ impl ClassifyController {
             .iter()
             .any(|file| file.name().ends_with(".safetensors"))
         {
-            self.notices.notify(Notice::error(t!("no-safetensors")));
+            self.notices
+                .notify(Notice::error(message!("no-safetensors")));
             return;
         }
         self.engine.announce(Heard::ModelChosen);

@@ -7,12 +7,13 @@ use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 use super::notices::Notices;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::zip::{self, ZipEntry};
-use crate::app::i18n::t;
+use crate::app::i18n::message;
+use crate::diagnostic::Diagnostic;
 
 /// Offers a file made of `parts` (texts, buffers, blobs) for download.
 pub fn save(notices: Notices, name: &str, kind: &str, parts: &Array) {
     if offer(name, kind, parts).is_err() {
-        notices.notify(Notice::error(t!("download-blocked")));
+        notices.notify(Notice::error(message!("download-blocked")));
     }
 }
 
@@ -28,7 +29,7 @@ pub fn try_save_zip(
     notices: Notices,
     name: &str,
     entries: Vec<(ZipEntry, JsValue)>,
-) -> Result<(), String> {
+) -> Result<(), Diagnostic> {
     let (headers, end) = zip::headers(entries.iter().map(|(entry, _)| entry))?;
     let parts = Array::new();
     for (header, (_, data)) in headers.iter().zip(&entries) {

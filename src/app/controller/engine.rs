@@ -8,7 +8,8 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, File, MessageEvent, WorkerOptions, WorkerType};
 
-use crate::app::i18n::t;
+use crate::app::i18n::message;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{Event, OpenFailure, Request};
 
 /// The script that loads the worker's WebAssembly.
@@ -53,7 +54,7 @@ pub enum Heard {
     ModelChosen,
     Event(Incoming),
     /// A message could not be sent, and why.
-    Unreachable(String),
+    Unreachable(Diagnostic),
 }
 
 type Listener = Rc<dyn Fn(Heard)>;
@@ -106,7 +107,7 @@ impl EngineHandle {
     pub fn send(self, request: &Request, attachments: Attachments) {
         let sent = (self.client).try_with_value(|client| client.send(request, attachments));
         if let Some(Err(error)) = sent {
-            self.announce(Heard::Unreachable(error));
+            self.announce(Heard::Unreachable(error.into()));
         }
     }
 }
@@ -170,7 +171,7 @@ impl Running {
             let on_event = on_event.clone();
             Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| {
                 on_event(read(&event.data()).unwrap_or_else(|error| {
-                    let failure = OpenFailure::new(t!("worker-version", error = error));
+                    let failure = OpenFailure::new(message!("worker-version", error = error));
                     Incoming::from(Event::OpenFailed(failure))
                 }));
             })
@@ -187,7 +188,7 @@ impl Running {
         };
         let on_garbled = Closure::<dyn FnMut(_)>::new(move |_: MessageEvent| {
             on_event(Incoming::from(Event::Died {
-                error: t!("worker-message-unreadable").into(),
+                error: message!("worker-message-unreadable"),
                 gpu: false,
             }));
         });
@@ -249,7 +250,7 @@ fn list<T: JsCast>(value: JsValue) -> Vec<T> {
 }
 
 /// The browser gives a script that cannot be loaded no text at all.
-fn error_text(event: &ErrorEvent) -> String {
+fn error_text(event: &ErrorEvent) -> Diagnostic {
     let text = Reflect::get(event, &MESSAGE.into())
         .ok()
         .and_then(|text| text.as_string());
@@ -261,9 +262,9 @@ fn error_text(event: &ErrorEvent) -> String {
                 .map_or(text.as_str(), |(_, rest)| rest);
             text.trim_start_matches("Uncaught ")
                 .trim_end_matches('.')
-                .to_string()
+                .into()
         }
-        _ => t!("worker-script-not-loaded").into(),
+        _ => message!("worker-script-not-loaded"),
     }
 }
 

@@ -15,8 +15,9 @@ use crate::app::domain::evaluation::{
     Command, DataSource, DatasetAddress, Download, EvaluationSession, Results,
 };
 use crate::app::domain::notice::Notice;
-use crate::app::i18n::t;
+use crate::app::i18n::{message, t};
 use crate::data::file_safe;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{EvaluationEvent, EvaluationRequest, ModelLocation, Request};
 use crate::engine::reports;
 
@@ -62,7 +63,8 @@ impl EvaluationController {
 
     fn open_as(self, name: String, source: DataSource, found: Found) {
         if found.iter().all(|(_, file)| file.is_none()) {
-            self.notices.notify(Notice::error(t!("no-files-in-folder")));
+            self.notices
+                .notify(Notice::error(message!("no-files-in-folder")));
             return;
         }
         self.files.set_value(found);
@@ -85,7 +87,7 @@ impl EvaluationController {
                 }
                 Err(error) => self
                     .notices
-                    .notify(Notice::error(t!("samples-not-loaded", error = error))),
+                    .notify(Notice::error(message!("samples-not-loaded", error = error))),
             }
         });
     }
@@ -95,14 +97,14 @@ impl EvaluationController {
         let (name, found) = self.training.labelled_files();
         if found.is_empty() {
             self.notices
-                .notify(Notice::error(t!("no-training-classes")));
+                .notify(Notice::error(message!("no-training-classes")));
             return;
         }
         self.open_as(name, DataSource::Training, found);
     }
 
     /// Downloads shards; an error if `text` is no address.
-    pub fn open_address(self, text: &str) -> Result<(), String> {
+    pub fn open_address(self, text: &str) -> Result<(), Diagnostic> {
         let hub = storage::load_text(storage::HUB).unwrap_or_else(|| ModelLocation::HUB.into());
         let commands = self.session.try_update(|s| s.open_address(text, &hub));
         for command in commands.unwrap_or_else(|| Ok(Vec::new()))? {
@@ -129,7 +131,7 @@ impl EvaluationController {
                 Ok(found) => self.open_as(address.name, source, found),
                 Err(error) => self
                     .session
-                    .update(|session| session.download_failed(&error)),
+                    .update(|session| session.download_failed(error)),
             }
         });
     }
@@ -161,7 +163,7 @@ impl EvaluationController {
                     session.written_names = text;
                     session.use_choices()
                 }),
-                Err(error) => self.notices.notify(Notice::error(t!(
+                Err(error) => self.notices.notify(Notice::error(message!(
                     "file-not-read",
                     name = file.name(),
                     error = error

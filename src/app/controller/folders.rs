@@ -11,8 +11,9 @@ use web_sys::{
 };
 
 use super::engine::describe;
-use crate::app::i18n::t;
+use crate::app::i18n::message;
 use crate::data::{file_name, numbered};
+use crate::diagnostic::Diagnostic;
 use crate::library::is_image_name;
 
 /// Name of the database, of its store, and their version.
@@ -112,7 +113,7 @@ pub fn supported() -> bool {
 }
 
 /// Lets the visitor choose a folder; `None` if they did not.
-pub async fn choose(access: Access) -> Result<Option<DiskFolder>, String> {
+pub async fn choose(access: Access) -> Result<Option<DiskFolder>, Diagnostic> {
     let options = access.options();
     // Another place on disk for each of them is remembered.
     let id = match access {
@@ -128,7 +129,7 @@ pub async fn choose(access: Access) -> Result<Option<DiskFolder>, String> {
             Ok(Some(DiskFolder { name, handle }))
         }
         Err(error) if error_name(&error) == "AbortError" => Ok(None),
-        Err(error) => Err(t!("folder-not-opened", error = describe(&error))),
+        Err(error) => Err(message!("folder-not-opened", error = describe(&error))),
     }
 }
 

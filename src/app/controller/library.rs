@@ -18,7 +18,7 @@ use crate::app::domain::library::{LibrarySession, OpenFolder, QueryImage, Task, 
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::zip::ZipEntry;
-use crate::app::i18n::t;
+use crate::app::i18n::message;
 use crate::data::{csv_field, file_name, file_safe};
 use crate::engine::messages::{LibraryEvent, LibraryRequest, Request, StoredIndex};
 use crate::library::{Sign, is_image_name};
@@ -103,10 +103,10 @@ impl LibraryController {
 
     fn show(self, folder: OpenFolder, files: HashMap<String, File>) {
         if files.is_empty() {
-            let mut text = String::from(t!("no-images-in-folder"));
-            if let Some(unread) = folder.unread.first() {
-                text = t!("folder-unread", unread = unread);
-            }
+            let text = match folder.unread.first() {
+                Some(unread) => message!("folder-unread", unread = unread),
+                None => message!("no-images-in-folder"),
+            };
             self.notices.notify(Notice::error(text));
             return;
         }
@@ -144,7 +144,7 @@ impl LibraryController {
                 true => self.read_folder(folder).await,
                 false => self
                     .notices
-                    .notify(Notice::error(t!("folder-not-allowed", name = name))),
+                    .notify(Notice::error(message!("folder-not-allowed", name = name))),
             }
         });
     }
@@ -270,7 +270,8 @@ impl LibraryController {
             .session
             .with_untracked(|session| session.folder.is_none())
         {
-            self.notices.notify(Notice::info(t!("choose-folder-first")));
+            self.notices
+                .notify(Notice::info(message!("choose-folder-first")));
             return;
         }
         for file in images {
@@ -368,7 +369,7 @@ impl LibraryController {
         let (shown, deleted) = (key.clone(), key.clone());
         self.session.update(|session| session.deleted.push(key));
         self.undo.offer(
-            t!("deleted-index", folder = folder, model = model),
+            message!("deleted-index", folder = folder, model = model),
             move || {
                 (self.session).update(|session| session.deleted.retain(|key| *key != shown));
             },
@@ -392,7 +393,7 @@ impl LibraryController {
                     self.list_disk_folders().await;
                 });
             };
-            let text = t!("forgot-folder", name = name);
+            let text = message!("forgot-folder", name = name);
             self.undo.offer(text, back, || ());
         });
     }
@@ -481,11 +482,11 @@ impl LibraryController {
                 match target.copy(label, name, &file).await {
                     Ok(()) => copied += 1,
                     Err(CopyError::Full) => {
-                        ended = Some(t!("disk-full").to_owned());
+                        ended = Some(message!("disk-full"));
                         break;
                     }
                     Err(CopyError::Forbidden) => {
-                        ended = Some(t!("may-not-write").to_owned());
+                        ended = Some(message!("may-not-write"));
                         break;
                     }
                     Err(CopyError::Other(error)) => failed.push(format!("{path} ({error})")),
@@ -494,27 +495,28 @@ impl LibraryController {
             self.copying.set(None);
             let folder = &target.name;
             let notice = match (ended, failed.first()) {
-                (Some(why), _) => Notice::error(t!(
+                (Some(why), _) => Notice::error(message!(
                     "copied-until",
                     copied = copied,
                     all = all,
                     folder = folder,
                     why = why
                 )),
-                (None, Some(first)) => Notice::error(t!(
+                (None, Some(first)) => Notice::error(message!(
                     "copied-except",
                     copied = copied,
                     all = all,
                     folder = folder,
                     failed = failed.len(),
                     first = first,
-                    others = if failed.len() > 1 {
-                        t!("and-others")
-                    } else {
-                        ""
+                    others = match failed.len() {
+                        1 => "".into(),
+                        _ => message!("and-others"),
                     }
                 )),
-                (None, None) => Notice::info(t!("copied-all", copied = copied, folder = folder)),
+                (None, None) => {
+                    Notice::info(message!("copied-all", copied = copied, folder = folder))
+                }
             };
             self.notices.notify(notice);
         });
@@ -534,7 +536,7 @@ impl LibraryController {
                     }
                     Err(_) => self
                         .notices
-                        .notify(Notice::error(t!("not-in-zip", path = path))),
+                        .notify(Notice::error(message!("not-in-zip", path = path))),
                 }
             }
             download::save_zip(self.notices, "sorted.zip", entries);

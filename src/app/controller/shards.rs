@@ -9,7 +9,8 @@ use web_sys::{Blob, File, ReadableStreamDefaultReader, Response};
 use super::engine::describe;
 use super::files::text_of;
 use crate::app::domain::evaluation::Download;
-use crate::app::i18n::t;
+use crate::app::i18n::message;
+use crate::diagnostic::Diagnostic;
 
 /// Files of a data set, by path.
 type Found = Vec<(String, Option<File>)>;
@@ -26,7 +27,7 @@ enum Reply {
 pub async fn download_shards(
     base: &str,
     on_progress: impl Fn(Download) -> bool,
-) -> Result<Found, String> {
+) -> Result<Found, Diagnostic> {
     let mut found = Found::new();
     let mut at = Download::default();
     for path in ["classnames.txt", "zeroshot_classification_templates.txt"] {
@@ -43,7 +44,7 @@ pub async fn download_shards(
         let total = text
             .trim()
             .parse()
-            .map_err(|_| t!("shards-number-wrong", base = base, counted = counted))?;
+            .map_err(|_| message!("shards-number-wrong", base = base, counted = counted))?;
         at.total_shards = Some(total);
     }
     while at.total_shards.is_none_or(|total| at.shards < total) {
@@ -52,7 +53,7 @@ pub async fn download_shards(
             (Reply::Here(response), _) => response,
             (Reply::Absent, None) if at.shards > 0 => break,
             (Reply::Absent, Some(total)) if at.shards > 0 => {
-                return Err(t!(
+                return Err(message!(
                     "shards-missing",
                     base = base,
                     path = path,
@@ -60,7 +61,7 @@ pub async fn download_shards(
                 ));
             }
             (Reply::Absent, _) => {
-                return Err(t!("shards-none", base = base, path = path));
+                return Err(message!("shards-none", base = base, path = path));
             }
         };
         let before = at.bytes;
@@ -79,18 +80,18 @@ pub async fn download_shards(
     Ok(found)
 }
 
-fn named(path: &str, blob: &Blob) -> Result<(String, Option<File>), String> {
+fn named(path: &str, blob: &Blob) -> Result<(String, Option<File>), Diagnostic> {
     let file = File::new_with_blob_sequence(&Array::of1(blob), path);
     Ok((path.into(), Some(file.map_err(|error| describe(&error))?)))
 }
 
-async fn request(base: &str, path: &str) -> Result<Reply, String> {
+async fn request(base: &str, path: &str) -> Result<Reply, Diagnostic> {
     let address = format!("{base}{path}");
     let window = web_sys::window().ok_or("no window")?;
     let response = JsFuture::from(window.fetch_with_str(&address)).await;
     // The browser does not tell which of the two it is.
     let response: Response = response.and_then(JsCast::dyn_into).map_err(|error| {
-        t!(
+        message!(
             "shards-unreachable",
             address = address,
             error = describe(&error)
@@ -98,13 +99,13 @@ async fn request(base: &str, path: &str) -> Result<Reply, String> {
     })?;
     match response.status() {
         404 => Ok(Reply::Absent),
-        401 | 403 => Err(t!(
+        401 | 403 => Err(message!(
             "shards-restricted",
             address = address,
             status = response.status()
         )),
         _ if response.ok() => Ok(Reply::Here(response)),
-        code => Err(t!("shards-refused", address = address, code = code)),
+        code => Err(message!("shards-refused", address = address, code = code)),
     }
 }
 
@@ -114,11 +115,11 @@ async fn body(
     response: &Response,
     path: &str,
     mut on_bytes: impl FnMut(u64, Option<f64>) -> bool,
-) -> Result<Option<Blob>, String> {
-    let broken = |error| t!("shards-broke-off", path = path, error = describe(&error));
+) -> Result<Option<Blob>, Diagnostic> {
+    let broken = |error| message!("shards-broke-off", path = path, error = describe(&error));
     let stream = response
         .body()
-        .ok_or_else(|| t!("shards-empty", path = path))?;
+        .ok_or_else(|| message!("shards-empty", path = path))?;
     let reader: ReadableStreamDefaultReader = stream
         .get_reader()
         .dyn_into()

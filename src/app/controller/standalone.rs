@@ -12,7 +12,8 @@ use super::language::use_language_of_document;
 use super::notices::Notices;
 use crate::app::domain::standalone::{self, StandaloneClassifier};
 use crate::app::domain::zip::ZipEntry;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, message};
+use crate::diagnostic::Diagnostic;
 
 /// Classifier of a page of its own, with the file of its probe or adapter.
 #[derive(Clone)]
@@ -34,14 +35,18 @@ pub fn named_in_page() -> Option<String> {
 /// Opens the classifier that a file describes, or says in words why it cannot.
 pub async fn open(file: &str) -> Result<OpenedClassifier, String> {
     use_language_of_document();
-    let lost = |file: &str, why: String| t!("page-not-complete", file = file, error = why);
+    try_open(file).await.map_err(|why| i18n::error(&why))
+}
+
+async fn try_open(file: &str) -> Result<OpenedClassifier, Diagnostic> {
+    let lost = |file: &str, why: String| message!("page-not-complete", file = file, error = why);
     let text = match fetch(file).await {
         Ok(blob) => text_of(&blob).await,
         Err(why) => Err(why),
     };
     let text = text.map_err(|why| lost(file, why))?;
     let classifier = StandaloneClassifier::parse(&text)
-        .map_err(|why| t!("page-no-classifier", file = file, error = why))?;
+        .map_err(|why| message!("page-no-classifier", file = file, error = why))?;
     let head = match &classifier.head {
         Some(name) => {
             let blob = fetch(name).await.map_err(|why| lost(name, why))?;
@@ -63,7 +68,7 @@ pub enum Packing {
     /// The zip was offered for download under this name, with so many bytes.
     Saved(String, u64),
     /// Why it was not made.
-    Failed(String),
+    Failed(Diagnostic),
 }
 
 /// Makes the zip of a page.
@@ -82,7 +87,7 @@ impl Packager {
     }
 
     /// Says why a page cannot be made.
-    pub fn fail(self, why: String) {
+    pub fn fail(self, why: Diagnostic) {
         self.packing.set(Packing::Failed(why));
     }
 
@@ -105,11 +110,11 @@ impl Packager {
         self,
         classifier: &StandaloneClassifier,
         own: Vec<(String, ArrayBuffer)>,
-    ) -> Result<Vec<(ZipEntry, JsValue)>, String> {
+    ) -> Result<Vec<(ZipEntry, JsValue)>, Diagnostic> {
         self.packing.set(Packing::Fetching(0, 0));
         let list = text_of(&fetched(standalone::LIST).await?).await?;
         let of_this_page: Vec<String> = serde_json::from_str(&list)
-            .map_err(|error| t!("page-list-damaged", error = error.to_string()))?;
+            .map_err(|error| message!("page-list-damaged", error = error.to_string()))?;
         let own_paths: Vec<String> = own.iter().map(|(path, _)| path.clone()).collect();
         let files = classifier.files(&of_this_page, &own_paths);
 
@@ -125,7 +130,7 @@ impl Packager {
             entries.push(match changed {
                 Some(Some(text)) => text_entry(path, text),
                 Some(None) => {
-                    return Err(t!("page-file-other", file = path));
+                    return Err(message!("page-file-other", file = path));
                 }
                 // One file at a time in memory: the zip itself is made of handles.
                 None => (entry(path, &buffer_of(&blob).await?), blob.into()),
@@ -146,10 +151,10 @@ impl Packager {
 }
 
 /// A file of this page.
-async fn fetched(path: &str) -> Result<Blob, String> {
+async fn fetched(path: &str) -> Result<Blob, Diagnostic> {
     fetch(path)
         .await
-        .map_err(|why| t!("page-file-not-fetched", file = path, error = why))
+        .map_err(|why| message!("page-file-not-fetched", file = path, error = why))
 }
 
 fn entry(path: &str, bytes: &ArrayBuffer) -> ZipEntry {

@@ -29,7 +29,7 @@ use crate::app::domain::training::project_file::{ProjectFile, ProjectModel};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
 use crate::app::domain::training::session::{Command, LockState, ProjectState, TrainingSession};
 use crate::app::domain::zip::ZipEntry;
-use crate::app::i18n::{self, t};
+use crate::app::i18n::message;
 use crate::data::{DataError, DataFiles, Dataset, PROJECT_FILE, ZipFiles, csv_field, open_project};
 use crate::diagnostic::ToDiagnostic;
 use crate::engine::messages::{
@@ -231,7 +231,7 @@ impl TrainingController {
             && self.own_head.with_value(Option::is_some)
         {
             // Without it this page has nothing to say.
-            let error = t!("page-classifier-unusable", error = error);
+            let error = message!("page-classifier-unusable", error = error);
             self.classify
                 .on_event(Event::OpenFailed(OpenFailure::new(error)));
             return;
@@ -351,7 +351,7 @@ impl TrainingController {
             .with_untracked(TrainingSession::locked_elsewhere)
         {
             self.notices
-                .notify(Notice::error(t!("add-images-elsewhere")));
+                .notify(Notice::error(message!("add-images-elsewhere")));
             return;
         }
         // In a folder of a project they lie beside it.
@@ -418,7 +418,7 @@ impl TrainingController {
                 Ok(blob) => self.take_zip(blob).await,
                 Err(error) => self
                     .notices
-                    .notify(Notice::error(t!("samples-not-loaded", error = error))),
+                    .notify(Notice::error(message!("samples-not-loaded", error = error))),
             }
         });
     }
@@ -462,15 +462,15 @@ impl TrainingController {
                 }
                 match &unreadable.take()[..] {
                     [] => (),
-                    [error] => self.notices.notify(Notice::error(i18n::sentence(error))),
-                    [first, others @ ..] => self.notices.notify(Notice::error(t!(
+                    [error] => self.notices.notify(Notice::error(error)),
+                    [first, others @ ..] => self.notices.notify(Notice::error(message!(
                         "and-unread-files",
                         first = first,
                         count = others.len()
                     ))),
                 }
             }
-            Err(error) => self.notices.notify(Notice::error(i18n::sentence(&error))),
+            Err(error) => self.notices.notify(Notice::error(error)),
         }
     }
 
@@ -479,12 +479,13 @@ impl TrainingController {
         let dataset = match Dataset::open(files, None).await {
             Ok(dataset) => dataset,
             Err(error) => {
-                self.notices.notify(Notice::error(i18n::sentence(&error)));
+                self.notices.notify(Notice::error(error));
                 return;
             }
         };
         for note in &dataset.notes {
-            self.notices.notify(Notice::info(t!("note", note = note)));
+            self.notices
+                .notify(Notice::info(message!("note", note = note)));
         }
         let mut blobs = Vec::with_capacity(dataset.pictures.len());
         for path in &dataset.pictures {
@@ -510,13 +511,13 @@ impl TrainingController {
             Ok(Some(found)) => found,
             Ok(None) => return false,
             Err(error) => {
-                self.notices.notify(Notice::error(i18n::sentence(&error)));
+                self.notices.notify(Notice::error(error));
                 return true;
             }
         };
         if self.session.with_untracked(|t| t.run.active()) {
             self.notices
-                .notify(Notice::error(t!("project-while-training")));
+                .notify(Notice::error(message!("project-while-training")));
             return true;
         }
         let there: HashSet<String> = files.paths().into_iter().collect();
@@ -535,7 +536,7 @@ impl TrainingController {
             true => self.consider_project(),
             false => self
                 .notices
-                .notify(Notice::info(t!("project-waits-for-model"))),
+                .notify(Notice::info(message!("project-waits-for-model"))),
         }
         true
     }
@@ -630,7 +631,7 @@ impl TrainingController {
         self.classify.set_question(next.labels, next.templates);
         self.engine
             .send(&Request::Training(request), Attachments::Files(files));
-        let text = t!("project-opened", name = name);
+        let text = message!("project-opened", name = name);
         if empty {
             self.tell(TrainingRequest::ForgetAside);
             self.notices.notify(Notice::info(text));
@@ -647,7 +648,8 @@ impl TrainingController {
             move || {
                 self.project_undo.set_value(None);
                 if (self.session).with_untracked(TrainingSession::locked_elsewhere) {
-                    self.notices.notify(Notice::error(t!("not-brought-back")));
+                    self.notices
+                        .notify(Notice::error(message!("not-brought-back")));
                     return;
                 }
                 // It is of the project that goes.

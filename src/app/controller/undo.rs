@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
+use crate::diagnostic::Diagnostic;
+
 /// How long a deletion can be undone.
 const TIME: Duration = Duration::from_secs(20);
 
@@ -17,7 +19,7 @@ pub struct UndoOffer {
     /// Tells offers apart.
     pub id: u32,
     /// What was deleted.
-    pub text: String,
+    pub text: Diagnostic,
 }
 
 /// What becomes of a deletion.
@@ -51,7 +53,7 @@ impl UndoOffers {
     /// Offers to undo what `text` says was deleted; `finish` makes that final. Returns the offer's id.
     pub fn offer(
         self,
-        text: String,
+        text: Diagnostic,
         undo: impl FnOnce() + 'static,
         finish: impl FnOnce() + 'static,
     ) -> u32 {

@@ -9,7 +9,7 @@ use super::question::Question;
 use super::ranking::{Ranking, SharedLabels};
 use super::rejection::{FitKind, RejectionSettings};
 use super::worker::{Recovery, Worker, brief};
-use crate::app::i18n::{self, t};
+use crate::app::i18n::{message, t};
 use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelSource, OpenFailure, Request,
@@ -362,7 +362,7 @@ impl Session {
             }
             Event::Ready { model, device } => {
                 let mut commands: Vec<Command> = (model.notes.iter())
-                    .map(|note| Command::Notify(Notice::info(i18n::said(note))))
+                    .map(|note| Command::Notify(Notice::info(note)))
                     .collect();
                 self.worker.opened(model, device);
                 if self.rejection.on {
@@ -374,7 +374,7 @@ impl Session {
             }
             Event::CachedModels { models } => self.worker.kept = models,
             Event::Remark { text } => {
-                return vec![Command::Notify(Notice::info(i18n::said(&text)))];
+                return vec![Command::Notify(Notice::info(text))];
             }
             Event::OpenFailed(OpenFailure { error, gpu, .. }) => {
                 return match self.worker.open_failed(error, gpu) {
@@ -450,11 +450,11 @@ impl Session {
     }
 
     /// The worker is gone: it said so, or the browser did.
-    pub fn died(&mut self, error: &str, now_ms: f64) -> Vec<Command> {
+    pub fn died(&mut self, error: &Diagnostic, now_ms: f64) -> Vec<Command> {
         let error = brief(error);
         if let Some(id) = self.pictures.at_work(self.question.pending()) {
-            let error = t!("worker-crashed-on-image", error = error);
-            self.pictures.fail(id, error.into(), true);
+            let error = message!("worker-crashed-on-image", error = error);
+            self.pictures.fail(id, error, true);
         }
         match self.worker.died(&error, now_ms) {
             Recovery::Restart(notice) => self.restart(notice),
@@ -790,8 +790,8 @@ mod tests {
     #[test]
     fn a_worker_that_never_speaks_is_not_the_gpus_fault() {
         let mut session = session(0);
-        session.died("not found", 0.0);
-        assert_eq!(session.died("not found", 1.0), [Command::Stop]);
+        session.died(&"not found".into(), 0.0);
+        assert_eq!(session.died(&"not found".into(), 1.0), [Command::Stop]);
         assert_eq!(session.worker.gpu_disabled_reason, None);
     }
 

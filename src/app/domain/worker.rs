@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::meter::Meter;
 use super::notice::Notice;
 use super::restart::{CrashHistory, RestartAction};
-use crate::app::i18n::t;
+use crate::app::i18n::message;
 use crate::catalogue::published;
 use crate::diagnostic::{Diagnostic, diagnostic};
 use crate::engine::messages::{
@@ -198,14 +198,10 @@ impl Worker {
     /// The model could not be opened; `gpu`: because of the GPU.
     pub fn open_failed(&mut self, error: Diagnostic, gpu: bool) -> Recovery {
         if gpu && self.choice == DeviceChoice::Auto {
-            let text = brief(error.text());
-            let error = match text == error.text() {
-                true => error,
-                false => text.into(),
-            };
+            let error = brief(&error);
             self.gpu_disabled_reason = Some(match error.text().starts_with("the GPU") {
                 true => error,
-                false => t!("gpu-did-not-work", error = error).into(),
+                false => message!("gpu-did-not-work", error = error),
             });
             return Recovery::Restart(None);
         }
@@ -214,32 +210,40 @@ impl Worker {
     }
 
     /// The worker is gone: it said so, or the browser did. `error` is brief.
-    pub fn died(&mut self, error: &str, now_ms: f64) -> Recovery {
+    pub fn died(&mut self, error: &Diagnostic, now_ms: f64) -> Recovery {
         // A worker that never said a word did not even get to choose a device.
         let silent = matches!(self.state, WorkerState::Loading { stage: None, .. });
         let on_cpu = silent || self.on_cpu();
         match self.crashes.record(now_ms, self.choice, on_cpu) {
-            RestartAction::Restart => {
-                Recovery::Restart(Some(Notice::info(t!("worker-restarted", error = error))))
-            }
+            RestartAction::Restart => Recovery::Restart(Some(Notice::info(message!(
+                "worker-restarted",
+                error = error
+            )))),
             RestartAction::RestartOnCpu => {
-                self.gpu_disabled_reason = Some(t!("gpu-failed-twice").into());
-                Recovery::Restart(Some(Notice::error(t!("gpu-failed-now-cpu", error = error))))
+                self.gpu_disabled_reason = Some(message!("gpu-failed-twice"));
+                Recovery::Restart(Some(Notice::error(message!(
+                    "gpu-failed-now-cpu",
+                    error = error
+                ))))
             }
             RestartAction::GiveUp => {
                 let advice = if silent {
-                    t!("advice-connection")
+                    message!("advice-connection")
                 } else if on_cpu {
-                    t!("advice-memory")
+                    message!("advice-memory")
                 } else {
-                    t!("advice-gpu")
+                    message!("advice-gpu")
                 };
                 let what = match silent {
-                    true => t!("worker-did-not-start"),
-                    false => t!("worker-crashed-twice"),
+                    true => message!("worker-did-not-start"),
+                    false => message!("worker-crashed-twice"),
                 };
-                let error = t!("worker-failed", what = what, error = error, advice = advice);
-                self.fail(error.into());
+                self.fail(message!(
+                    "worker-failed",
+                    what = what,
+                    error = error,
+                    advice = advice
+                ));
                 Recovery::GiveUp
             }
         }
@@ -251,19 +255,21 @@ impl Worker {
     }
 }
 
-/// The end of a report on a crash: what comes before names source files, which
-/// is of no use to a visitor.
-pub fn brief(error: &str) -> String {
+/// Reason of a crash. Of one without a code, such as a panic, the end: what comes before names source
+/// files, which is of no use to a visitor.
+pub fn brief(error: &Diagnostic) -> Diagnostic {
     const LONGEST: usize = 160;
-    let last = error
-        .lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty())
-        .unwrap_or(t!("no-reason-given"));
+    if !error.code().is_empty() {
+        return error.clone();
+    }
+    let mut lines = error.text().lines().map(str::trim);
+    let Some(last) = lines.rfind(|line| !line.is_empty()) else {
+        return message!("no-reason-given");
+    };
     let last = last.trim_end_matches('.');
     match last.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &last[..end]),
-        None => last.to_string(),
+        Some((end, _)) => format!("{}…", &last[..end]).into(),
+        None => last.into(),
     }
 }
 
@@ -297,11 +303,11 @@ mod tests {
     #[test]
     fn crash_reports_are_cut_to_what_a_visitor_can_read() {
         assert_eq!(
-            brief("panicked at src/a.rs:1:2:\nout of memory.\n"),
+            brief(&"panicked at src/a.rs:1:2:\nout of memory.\n".into()),
             "out of memory"
         );
-        assert_eq!(brief(""), "no reason given");
-        assert_eq!(brief(&"ä".repeat(500)).chars().count(), 161);
+        assert_eq!(brief(&"".into()), "no reason given");
+        assert_eq!(brief(&"ä".repeat(500).into()).text().chars().count(), 161);
     }
 
     #[test]

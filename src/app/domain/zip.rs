@@ -1,7 +1,8 @@
 //! A zip of files as they are, without packing: pictures and weights do not
 //! pack anyway. The page lays these headers between the files' own bytes.
 
-use crate::app::i18n::t;
+use crate::app::i18n::message;
+use crate::diagnostic::Diagnostic;
 
 use flate2::Crc;
 
@@ -52,8 +53,8 @@ impl ZipEntry {
 /// A header to stand before each entry's bytes, and what stands after all.
 pub fn headers<'a>(
     entries: impl Iterator<Item = &'a ZipEntry>,
-) -> Result<(Vec<Vec<u8>>, Vec<u8>), String> {
-    let too_large = || t!("zip-too-large").to_owned();
+) -> Result<(Vec<Vec<u8>>, Vec<u8>), Diagnostic> {
+    let too_large = || message!("zip-too-large");
     let (mut headers, mut central) = (Vec::new(), Vec::new());
     let mut offset: u32 = 0;
     for entry in entries {

@@ -17,7 +17,7 @@ use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::ClassId;
 use crate::app::domain::training::project_file;
-use crate::app::i18n::t;
+use crate::app::i18n::{message, t};
 use crate::library::is_image_name;
 
 #[wasm_bindgen]
@@ -140,7 +140,8 @@ pub fn DropAnywhere(app: App) -> impl IntoView {
         }
         event.prevent_default();
         if files.is_empty() {
-            app.notices.notify(Notice::error(t!("dropped-a-link")));
+            app.notices
+                .notify(Notice::error(message!("dropped-a-link")));
         } else {
             add_dropped(app, files);
         }
@@ -283,7 +284,7 @@ pub fn add_pictures(app: App, files: Vec<File>) {
     let (videos, pictures): (Vec<_>, Vec<_>) = (files.into_iter()).partition(is_video);
     if let [_, _, ..] = &videos[..] {
         let name = videos[0].name();
-        let text = t!("one-video", name = name);
+        let text = message!("one-video", name = name);
         app.notices.notify(Notice::info(text));
     }
     if let Some(video) = videos.into_iter().next() {

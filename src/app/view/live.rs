@@ -15,7 +15,7 @@ use crate::app::domain::live::rate_text;
 use crate::app::domain::notice::Notice;
 use crate::app::domain::tab::Tab;
 use crate::app::domain::training::project::{Class, ClassId};
-use crate::app::i18n::{self, t};
+use crate::app::i18n::{self, message, t};
 
 /// The camera is switched off when the page is out of sight for longer.
 const LONGEST_OUT_OF_SIGHT: Duration = Duration::from_secs(10);
@@ -112,8 +112,7 @@ pub fn LiveCard(app: App, source: LiveSource, close: Callback<()>) -> impl IntoV
         if is_camera && hidden() {
             let check = move || {
                 if here() && hidden() {
-                    let text = t!("camera-off");
-                    notices.notify(Notice::info(text.to_owned()));
+                    notices.notify(Notice::info(message!("camera-off")));
                     close.run(());
                 }
             };

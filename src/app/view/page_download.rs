@@ -6,7 +6,7 @@ use web_sys::KeyboardEvent;
 use crate::app::controller::standalone::{Packager, Packing};
 use crate::app::domain::format;
 use crate::app::domain::standalone::suggested_title;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 
 /// Title and button, folded away at first. `busy` is set while the classifier's own files are made.
 #[component]
@@ -49,7 +49,7 @@ pub fn PageDownload(
         Packing::Saved(name, bytes) => t!("page-saved", name = name, bytes = format::bytes(bytes)),
     };
     let failure = move || match packing.get() {
-        Packing::Failed(why) => why,
+        Packing::Failed(why) => i18n::error(&why),
         _ => String::new(),
     };
     view! {

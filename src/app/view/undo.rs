@@ -6,7 +6,7 @@ use leptos::{ev, prelude::*};
 use super::dropping::in_text_field;
 use super::widgets::RemoveButton;
 use crate::app::controller::undo::{UndoOffer, UndoOffers};
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 
 /// Whether the field that an event belongs to has no text.
 fn is_empty(event: &web_sys::Event) -> bool {
@@ -34,7 +34,7 @@ pub fn UndoList(undo: UndoOffers) -> impl IntoView {
         let label = t!("undo-what", what = text);
         view! {
             <div class="undo" data-testid="undo">
-                <p>{text}</p>
+                <p>{i18n::said(&text)}</p>
                 <button
                     type="button"
                     class="button secondary small"

@@ -1,6 +1,7 @@
 //! Addresses of data sets.
 
-use crate::app::i18n::t;
+use crate::app::i18n::message;
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::hub_dataset;
 
 /// Data set in CLIP_benchmark's layout on the network.
@@ -15,7 +16,7 @@ pub struct DatasetAddress {
 impl DatasetAddress {
     /// Understands `hf://datasets/owner/name[@revision]`, the page of such a data set, and the
     /// URL of a folder. `hub` is the URL of the hub.
-    pub fn parse(text: &str, hub: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, hub: &str) -> Result<Self, Diagnostic> {
         let text = text.trim();
         if let Some((id, revision)) = hub_dataset(text) {
             let hub = hub.trim_end_matches('/');
@@ -39,7 +40,7 @@ impl DatasetAddress {
             || is_page
             || path.len() != rest.map_or(0, str::len)
         {
-            return Err(t!("address-wrong").into());
+            return Err(message!("address-wrong"));
         }
         let name = path
             .trim_end_matches('/')
@@ -83,7 +84,7 @@ mod tests {
     fn addresses_are_those_of_folders() {
         let parse = |text: &str| {
             let found = DatasetAddress::parse(text, "https://huggingface.co/")?;
-            Ok::<_, String>((found.name, found.base))
+            Ok::<_, Diagnostic>((found.name, found.base))
         };
         let found = |name: &str, base: &str| Ok((name.to_owned(), base.to_owned()));
         assert_eq!(

@@ -20,7 +20,7 @@ pub use results::Results;
 
 use std::collections::BTreeMap;
 
-use crate::app::i18n::{self, t};
+use crate::app::i18n::{self, message, t};
 use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     EvaluationEvent, EvaluationOutcome, EvaluationRequest, EvaluationStage,
@@ -182,7 +182,7 @@ impl EvaluationSession {
 
     /// Downloads a data set, to be opened then; an error if that is no address. `hub` is the
     /// URL of the hub.
-    pub fn open_address(&mut self, text: &str, hub: &str) -> Result<Vec<Command>, String> {
+    pub fn open_address(&mut self, text: &str, hub: &str) -> Result<Vec<Command>, Diagnostic> {
         let address = DatasetAddress::parse(text, hub)?;
         if self.task.is_some() {
             return Ok(Vec::new());
@@ -201,10 +201,10 @@ impl EvaluationSession {
     }
 
     /// A download has failed.
-    pub fn download_failed(&mut self, error: &str) {
+    pub fn download_failed(&mut self, error: Diagnostic) {
         if self.download.take().is_some() {
             self.end();
-            self.error = Some((EvaluationTask::Evaluate, error.into()));
+            self.error = Some((EvaluationTask::Evaluate, error));
         }
     }
 
@@ -277,8 +277,8 @@ impl EvaluationSession {
             return match &self.source {
                 DataSource::Disk => {
                     let name = self.data.as_deref().unwrap_or_default();
-                    let error = t!("choose-again", name = name);
-                    self.error = Some((EvaluationTask::Evaluate, error.into()));
+                    let error = message!("choose-again", name = name);
+                    self.error = Some((EvaluationTask::Evaluate, error));
                     Vec::new()
                 }
                 source => vec![Command::Reopen(source.clone())],
@@ -542,7 +542,7 @@ impl EvaluationSession {
             .filter(|_| !self.waiting && self.download.is_none())
         {
             self.end();
-            self.error = Some((task, t!("model-loaded-anew").into()));
+            self.error = Some((task, message!("model-loaded-anew")));
         }
     }
 
@@ -583,8 +583,8 @@ impl EvaluationSession {
                 if let Some(state) = state.filter(|_| self.data.is_none()) {
                     self.kept = KeptState::parse(&state);
                     if self.kept.is_none() {
-                        let error = t!("kept-unreadable");
-                        self.error = Some((EvaluationTask::Evaluate, error.into()));
+                        let error = message!("kept-unreadable");
+                        self.error = Some((EvaluationTask::Evaluate, error));
                     }
                 }
                 return Vec::new();
@@ -1055,10 +1055,10 @@ mod tests {
         assert!(session.pause(true).is_empty());
         assert!(session.cancel().is_empty());
         assert!(session.task.is_none() && session.download.is_none());
-        session.download_failed("late");
+        session.download_failed("late".into());
         assert!(session.error.is_none(), "it was cancelled");
         session.open_address("https://x.org/pets", "").unwrap();
-        session.download_failed("no such file");
+        session.download_failed("no such file".into());
         let (_, error) = session.error.as_ref().unwrap();
         assert_eq!(sentence(error), "No such file.");
         session.open_address("https://x.org/pets", "").unwrap();
@@ -1073,7 +1073,7 @@ mod tests {
         // What was open stays until then.
         session.on_event(outcome("a", &[0]));
         session.open_address("https://x.org/b", "").unwrap();
-        session.download_failed("no such file");
+        session.download_failed("no such file".into());
         assert!(session.results.is_some() && session.can_start());
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::i18n::t;
+use crate::app::i18n::{message, t};
 use crate::data::Problem;
 use crate::data::{Dataset, file_safe};
 use crate::diagnostic::Diagnostic;
@@ -127,17 +127,17 @@ impl Removed {
     }
 
     /// What it was, for people.
-    pub fn described(&self) -> String {
-        let images = t!("images", count = self.samples.len());
+    pub fn described(&self) -> Diagnostic {
+        let images = message!("images", count = self.samples.len());
         match (&self.classes[..], &self.samples[..], &self.name) {
-            ([], [(_, sample)], None) => t!("removed-one", name = sample.name),
+            ([], [(_, sample)], None) => message!("removed-one", name = sample.name),
             ([(_, class)], _, None) => {
-                t!("removed-class", name = class.name, images = images)
+                message!("removed-class", name = class.name, images = images)
             }
-            _ => t!(
+            _ => message!(
                 "removed-all",
                 images = images,
-                classes = t!("classes", count = self.classes.len())
+                classes = message!("classes", count = self.classes.len())
             ),
         }
     }
@@ -724,12 +724,12 @@ mod tests {
         let image = project.take(Part::Sample(first));
         let class = project.take(Part::Class(cat));
         assert!(
-            image.described().ends_with(" removed."),
+            image.described().text().ends_with(" removed."),
             "{}",
             image.described()
         );
         assert_eq!(
-            class.described(),
+            class.described().text(),
             format!("Class {} removed, with 1 image.", before.classes[0].name)
         );
         project.put_back(image);

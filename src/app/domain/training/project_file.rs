@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::project::{ClassId, Role, TrainingSample};
 use super::session::{ProjectState, Share, TrainingSession};
-use crate::app::i18n::t;
+use crate::app::i18n::message;
 use crate::data::{ProjectImage, ProjectImages, ProjectSplit, file_safe};
 use crate::engine::messages::{
     HeldOutAnswer, ModelLocation, ModelSource, Problem, SampleId, TrainingSettings,
@@ -191,7 +191,7 @@ impl ProjectFile {
             if !there(&image.file) {
                 project.missing.push(Problem::Ignored {
                     path: image.file.clone(),
-                    why: t!("not-in-project").into(),
+                    why: message!("not-in-project"),
                 });
                 numbers.push(None);
                 continue;

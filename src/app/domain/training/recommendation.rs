@@ -2,7 +2,8 @@
 
 pub use crate::engine::defaults::{DatasetStats, steps, training_settings as defaults};
 
-use crate::app::i18n::t;
+use crate::app::i18n::{message, t};
+use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
 
@@ -16,13 +17,13 @@ pub const METHODS: [Method; 5] = [
 ];
 
 /// Title of a method.
-pub fn title(method: Method) -> &'static str {
+pub fn title(method: Method) -> Diagnostic {
     match method {
-        Method::Probe => t!("probe"),
-        Method::Adapter => t!("adapter"),
-        Method::Lora => t!("lora"),
-        Method::Full => t!("full"),
-        Method::Pretrain => t!("pretrain"),
+        Method::Probe => message!("probe"),
+        Method::Adapter => message!("adapter"),
+        Method::Lora => message!("lora"),
+        Method::Full => message!("full"),
+        Method::Pretrain => message!("pretrain"),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::project::{Part, Project, Reading, Removed, Role};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
-use crate::app::i18n::{self, t};
+use crate::app::i18n::{message, t};
 use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Estimate, Export, HeldOutAnswer, Interrupted, ModelInfo, Outcome, SampleId, Trained,
@@ -248,7 +248,7 @@ impl TrainingSession {
     /// Puts a part back.
     pub fn put_back(&mut self, removed: Removed) -> Vec<Command> {
         if self.locked_elsewhere() {
-            let text = t!("not-brought-back");
+            let text = message!("not-brought-back");
             return vec![Command::Notify(Notice::error(text))];
         }
         // Another worker than that of then may not have them.
@@ -364,14 +364,14 @@ impl TrainingSession {
         &mut self,
         title: String,
         model: Option<&ModelInfo>,
-        model_stays: Option<String>,
-    ) -> Result<Vec<Command>, String> {
+        model_stays: Option<Diagnostic>,
+    ) -> Result<Vec<Command>, Diagnostic> {
         let Some(trained) = &self.trained else {
             return Ok(Vec::new());
         };
-        let open = model.ok_or_else(|| t!("page-needs-model").to_owned())?;
+        let open = model.ok_or_else(|| message!("page-needs-model"))?;
         if open.name != trained.model {
-            return Err(t!(
+            return Err(message!(
                 "page-other-model",
                 trained = trained.model,
                 open = open.name
@@ -399,10 +399,10 @@ impl TrainingSession {
         let without = match &self.trained {
             None => None,
             Some(trained) if !self.connected || open != Some(trained.model.as_str()) => {
-                Some(t!("project-without-other", model = trained.model))
+                Some(message!("project-without-other", model = trained.model))
             }
             Some(trained) if trained.compact_export().is_none() => {
-                Some(t!("project-without-weights").to_owned())
+                Some(message!("project-without-weights"))
             }
             Some(_) => {
                 self.exporting = true;
@@ -554,7 +554,7 @@ impl TrainingSession {
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
         if let Some(id) = suspect.filter(|_| reading) {
-            let why = t!("worker-crashed-on-file").into();
+            let why = message!("worker-crashed-on-file");
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
         self.disconnected();
@@ -625,11 +625,11 @@ impl TrainingSession {
             TrainingEvent::ExportFailed { error } => {
                 self.exporting = false;
                 self.export_for = ExportFor::Visitor;
-                return vec![Command::Notify(Notice::error(i18n::error(&error)))];
+                return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::Imported(trained) => {
                 let what = recommendation::title(trained.method);
-                let text = t!("imported", what = what);
+                let text = message!("imported", what = what);
                 self.trained = Some(trained);
                 self.outcome = None;
                 self.share = Share::default();
@@ -637,14 +637,14 @@ impl TrainingSession {
             }
             TrainingEvent::Exchanged(trained) => return self.result_exchanged(trained),
             TrainingEvent::ImportFailed { error } => {
-                return vec![Command::Notify(Notice::error(i18n::error(&error)))];
+                return vec![Command::Notify(Notice::error(error))];
             }
             TrainingEvent::InUse { trained, .. } => {
                 self.use_trained = trained.is_some();
                 self.in_use = trained;
             }
             TrainingEvent::Remark { text } => {
-                return vec![Command::Notify(Notice::info(i18n::said(&text)))];
+                return vec![Command::Notify(Notice::info(text))];
             }
         }
         Vec::new()
@@ -874,7 +874,7 @@ mod tests {
         session.trained = Some(trained(Method::Probe, &[Export::Head]));
         assert!(session.export_page(title(), None, None).is_err());
         let other = session.export_page(title(), Some(&model("other")), None);
-        assert!(other.is_err_and(|why| why.contains("model toy, but other is open")));
+        assert!(other.is_err_and(|why| why.text().contains("model toy, but other is open")));
         let stays = session.export_page(title(), Some(&toy), Some("from files".into()));
         assert_eq!(stays, Err("from files".into()));
         assert!(!session.exporting);
@@ -929,7 +929,7 @@ mod tests {
         let without = |commands: &[Command], words: &str| match commands {
             [Command::Notify(notice), Command::SaveProject(files)] => {
                 assert!(
-                    notice.text.contains(words) && files.is_empty(),
+                    notice.text.text().contains(words) && files.is_empty(),
                     "{commands:?}"
                 );
             }

@@ -11,7 +11,7 @@ use crate::app::domain::evaluation::{
 use crate::app::i18n::{self, t};
 use crate::app::view::widgets::{ChooseFiles, FileInput, NoteList};
 use crate::data::LeftOut;
-use crate::diagnostic::ToDiagnostic;
+use crate::diagnostic::{Diagnostic, ToDiagnostic};
 use crate::zero_shot::DEFAULT_TEMPLATE;
 
 /// First part of the side.
@@ -231,7 +231,7 @@ fn Choose(app: App, empty: Memo<bool>) -> impl IntoView {
 #[component]
 fn Address(evaluation: EvaluationController) -> impl IntoView {
     let text = RwSignal::new(String::new());
-    let problem = RwSignal::new(None::<String>);
+    let problem = RwSignal::new(None::<Diagnostic>);
     let open = move |event: SubmitEvent| {
         event.prevent_default();
         problem.set(
@@ -265,10 +265,8 @@ fn Address(evaluation: EvaluationController) -> impl IntoView {
             <p id="evaluate-address-help" class="help" class:problem=move || problem.with(Option::is_some)>
                 {move || {
                     problem
-                        .get()
-                        .unwrap_or_else(|| {
-                            t!("address-help").into()
-                        })
+                        .with(|problem| problem.as_ref().map(i18n::error))
+                        .unwrap_or_else(|| t!("address-help").into())
                 }}
             </p>
         </details>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::controller::training::{Derived, TrainingController};
 use crate::app::domain::training::recommendation::{self, DatasetStats};
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 use crate::app::view::widgets::StepTitle;
 use crate::engine::messages::{TrainedPart, TrainingSettings};
 use crate::train::Method;
@@ -41,7 +41,7 @@ pub fn MethodSection(
                     on:change=move |_| trainer.session.update(|t| t.choose(this))
                 />
                 <span class="method-title">
-                    {recommendation::title(this)}
+                    {i18n::said(&recommendation::title(this))}
                     <Show when=move || is_recommended.get()>
                         <em data-testid="recommended">{t!("recommended")}</em>
                     </Show>

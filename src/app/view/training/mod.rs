@@ -20,7 +20,7 @@ use crate::app::controller::current_tab::CurrentTab;
 use crate::app::controller::training::TrainingController;
 use crate::app::domain::training::recommendation;
 use crate::app::domain::training::session::TrainingSession;
-use crate::app::i18n::t;
+use crate::app::i18n::{self, t};
 use cards::DataSection;
 use method::MethodSection;
 use outcome::OutcomeSection;
@@ -123,7 +123,7 @@ pub fn ActiveModelNote(trainer: TrainingController) -> impl IntoView {
             in_use
                 .get()
                 .map(|trained| {
-                    let what = recommendation::title(trained.method);
+                    let what = i18n::said(&recommendation::title(trained.method));
                     view! {
                         <section class="panel in-use" aria-label=t!("trained-model") data-testid="in-use">
                             <p>
