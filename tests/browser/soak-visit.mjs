@@ -395,7 +395,12 @@ export class Visit {
     await this.cdp.send("HeapProfiler.disable");
     const program = await this.page.evaluate(() => window.soak.memory?.buffer.byteLength ?? 0);
     let worker = 0;
-    for (const one of this.page.workers()) worker += await one.evaluate(() => self.measured?.buffer.byteLength ?? 0).catch(() => 0);
+    for (const one of this.page.workers()) {
+      // A further thread sleeps within its program and answers nothing; another may end while it is asked.
+      if (one.url().includes("compute-worker")) continue;
+      const bytes = one.evaluate(() => self.measured?.buffer.byteLength ?? 0).catch(() => 0);
+      worker += await Promise.race([bytes, new Promise((resolve) => setTimeout(resolve, 10_000, 0))]);
+    }
     return { heap: usedSize, program, worker, renderers: await renderers(this.browser), nodes, listeners: jsEventListeners };
   }
 

@@ -25,6 +25,17 @@ const LABELS = ["cat", "umbrella", "the sun"];
 const TOLERANCE = 1e-3;
 /** Longest pause between two steps, in seconds. */
 const MOST_PAUSE = 60;
+/** Longest that a step may take, with what it waits for, in minutes. */
+const MOST_STEP = 15;
+
+/** A step's work, or an error if it does not come to an end. */
+function inTime(work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Broken(`the step has not ended after ${MOST_STEP} minutes`)), MOST_STEP * 60_000);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
 
 /** What a run came to. */
 class Report {
@@ -158,8 +169,7 @@ async function round(browser, seed, report, { minutes, every, load, passed, root
       const step = choose(new Random(seed, visit.step), visit);
       steps.push(step.name);
       const at = Date.now();
-      await step.run(visit, new Random(seed, visit.step, 1));
-      await visit.settle();
+      await inTime(step.run(visit, new Random(seed, visit.step, 1)).then(() => visit.settle()));
       for (const what of await visit.unexplained()) fail(what);
       report.steps++;
       report.kinds[step.name] = (report.kinds[step.name] ?? 0) + 1;
