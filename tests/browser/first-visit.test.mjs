@@ -141,6 +141,26 @@ async function unreachable(page) {
 const sideways = (page) =>
   page.evaluate(() => (document.documentElement.scrollWidth > innerWidth ? [`${document.documentElement.scrollWidth} px wide`] : []));
 
+/** What sticks out of its panel, card or tile to the right, and is not cut off before. */
+const spilling = (page) =>
+  page.evaluate(() => {
+    const found = [];
+    for (const box of document.querySelectorAll(".panel, .card, .class-card, .tile, .notice, .undo, .tab, .button")) {
+      if (!box.checkVisibility()) continue;
+      const edge = box.getBoundingClientRect().right + 1;
+      for (const inner of box.querySelectorAll("*")) {
+        if (!inner.checkVisibility() || inner.getBoundingClientRect().right <= edge) continue;
+        let cut = false;
+        for (let around = inner.parentElement; around !== box; around = around.parentElement) {
+          cut ||= getComputedStyle(around).overflowX !== "visible";
+        }
+        // For screen readers alone.
+        if (!cut && inner.getBoundingClientRect().width > 1) found.push(`out of .${box.className}: ${inner.outerHTML.slice(0, 160)}`);
+      }
+    }
+    return found;
+  });
+
 describe("for everybody", { timeout: 12 * SLOW }, () => {
   for (const [name, settings, work] of [
     ["light, English", {}, true],
@@ -153,10 +173,48 @@ describe("for everybody", { timeout: 12 * SLOW }, () => {
       try {
         const wrong = {};
         const look = async (state) => {
-          const found = [...(await findings(page)), ...(await sideways(page)), ...(await unreachable(page))];
+          const found = [...(await findings(page)), ...(await sideways(page)), ...(await spilling(page)), ...(await unreachable(page))];
           if (found.length) wrong[state] = found;
         };
         await walk(page, look, work);
+        assert.deepEqual(wrong, {});
+        assert.deepEqual(problems, []);
+      } finally {
+        await close();
+      }
+    });
+  }
+
+  for (const [name, settings] of [["a desktop", {}], ["a phone", PHONE]]) {
+    test(`long names stay in their boxes: ${name}`, options, async () => {
+      const { page, problems, close } = await h.openPage(browser, server.url, settings);
+      const wrong = {};
+      const look = async (state) => {
+        const found = [...(await sideways(page)), ...(await spilling(page))];
+        if (found.length) wrong[state] = found;
+      };
+      const bytes = await readFile(join(FIXTURES, "scene.png"));
+      const word = "W".repeat(70);
+      const names = [`${word}.png`, `${"a long name ".repeat(9)}.png`, "c.png"];
+      const locator = (name) => page.locator(hook(name));
+      try {
+        await h.waitReady(page);
+        await h.setLabels(page, [word, "a long label ".repeat(9), "c"]);
+        await h.drop(page, names.map((name) => ({ name, bytes })));
+        await locator("timing").nth(2).waitFor();
+        await look("classify");
+        assert.deepEqual(wrong, {});
+        await locator("ranking-row").first().click();
+        await locator("heat-map").first().waitFor();
+        await look("heat map");
+        await locator("labels-clear").click();
+        await locator("undo").first().waitFor();
+        await look("undo");
+        await locator("tab-train").click();
+        await locator("first-classes").click();
+        await locator("class-name").first().fill(word);
+        await locator("class-name").first().press("Enter");
+        await look("train");
         assert.deepEqual(wrong, {});
         assert.deepEqual(problems, []);
       } finally {
