@@ -502,6 +502,26 @@ describe("a visitor's own model", { timeout: 10 * SLOW, skip }, () => {
     });
   });
 
+  test("templates of one's own are the same with another model", options, async () => {
+    await visit("", async (page) => {
+      await h.waitReady(page);
+      const shown = () => page.locator(hook("template-custom")).evaluateAll((inputs) => inputs.map(({ value }) => value));
+      const [a, b, c] = ["A", "B", "C"].map((letter) => `${letter} {label}.`);
+      await page.locator("details.templates summary").click();
+      for (const template of [a, b, c]) {
+        await page.locator(hook("template-input")).fill(template);
+        await page.locator(hook("template-input")).press("Enter");
+      }
+      await page.getByRole("button", { name: `Remove template ${a}` }).click();
+      await h.drop(page, await Promise.all(FILES.map(read)));
+      await page.locator(hook("model-source")).filter({ hasText: "your files" }).waitFor();
+      await h.waitReady(page);
+      assert.deepEqual(await shown(), [b, c]);
+      await page.locator(hook("undo-button")).click();
+      assert.deepEqual(await shown(), [a, b, c]);
+    });
+  });
+
   test("files that are no model are refused in words", options, async () => {
     const config = await read("config.json");
     const cases = [

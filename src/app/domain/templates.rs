@@ -202,9 +202,12 @@ impl TemplateSelection {
         Some((place, self.custom.remove(place)))
     }
 
-    /// Puts one that was removed back to its place.
+    /// Puts one that was removed back to its place. Another may have its number by now.
     pub fn put_back(&mut self, place: usize, custom: Custom) {
-        self.custom.insert(place.min(self.custom.len()), custom);
+        let id = self.next;
+        self.next += 1;
+        let place = place.min(self.custom.len());
+        self.custom.insert(place, Custom { id, ..custom });
     }
 }
 
@@ -276,7 +279,20 @@ mod tests {
         let (place, custom) = book.remove(id).unwrap();
         assert!(book.custom.is_empty() && book.remove(id).is_none());
         book.put_back(place + 3, custom);
-        assert_eq!(book.custom[0].id, id);
+        assert_eq!(book.custom[0].text, "broken");
+    }
+
+    #[test]
+    fn one_that_comes_back_has_a_number_of_its_own() {
+        let mut book =
+            TemplateSelection::of(&["a {label}", "b {label}", "c {label}"].map(String::from));
+        let (place, custom) = book.remove(book.custom[0].id).unwrap();
+        let mut book = book.translated(Language::English, Language::English);
+        book.put_back(place, custom);
+        let texts: Vec<&str> = book.custom.iter().map(|custom| &*custom.text).collect();
+        assert_eq!(texts, ["a {label}", "b {label}", "c {label}"]);
+        let numbers: std::collections::HashSet<u32> = book.custom.iter().map(|c| c.id).collect();
+        assert_eq!(numbers.len(), 3);
     }
 
     #[test]

@@ -134,6 +134,10 @@ fn CustomRow(classify: ClassifyController, id: u32) -> impl IntoView {
             .map(|custom| custom.text.clone())
             .unwrap_or_default()
     }));
+    // The number may come to stand for another template: another model's language numbers them anew.
+    let text =
+        Memo::new(move |_| book.with(|book| book.custom(id).map(|custom| custom.text.clone())));
+    Effect::new(move |_| text.get().into_iter().for_each(|text| draft.set(text)));
     let problem = move || draft.with(|text| validate(text).err());
     let problem_id = format!("template-problem-{id}");
     view! {
