@@ -60,6 +60,24 @@ pub(super) fn not_saved(name: &str, error: CacheError) -> Diagnostic {
     )
 }
 
+/// End of the name under which a file is written before it takes another's place.
+const FRESH: &str = ".new";
+
+/// Whether this browser can give a file another's name, in its place (`FileSystemHandle.move`, which
+/// `web-sys` does not know).
+fn can_move() -> bool {
+    Reflect::get(&js_sys::global(), &"FileSystemFileHandle".into())
+        .and_then(|class| Reflect::get(&class, &"prototype".into()))
+        .and_then(|prototype| Reflect::get(&prototype, &"move".into()))
+        .is_ok_and(|function| function.is_function())
+}
+
+async fn move_to(file: &FileSystemFileHandle, name: &str) -> Result<(), JsValue> {
+    let function: Function = Reflect::get(file, &"move".into())?.dyn_into()?;
+    let moved: Promise = function.call1(file, &name.into())?.dyn_into()?;
+    JsFuture::from(moved).await.map(drop)
+}
+
 /// Metadata of a cached file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Meta {
@@ -119,7 +137,7 @@ impl ModelCache {
             .dyn_into()
     }
 
-    /// Replaces a byte string.
+    /// Replaces a byte string. What was there before stays if that fails, or if it is killed.
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         self.write(name, bytes, 0).await
     }
@@ -128,10 +146,13 @@ impl ModelCache {
     async fn write(&self, name: &str, bytes: &[u8], at: u64) -> Result<(), CacheError> {
         let put = async || match self {
             Self::Files(folder) => {
+                let fresh = format!("{name}{FRESH}");
+                let aside = at == 0 && can_move();
+                let target = if aside { &fresh } else { name };
                 let create = FileSystemGetFileOptions::new();
                 create.set_create(true);
                 let file: FileSystemFileHandle =
-                    JsFuture::from(folder.get_file_handle_with_options(name, &create))
+                    JsFuture::from(folder.get_file_handle_with_options(target, &create))
                         .await?
                         .dyn_into()?;
                 let writer: FileSystemSyncAccessHandle =
@@ -145,10 +166,14 @@ impl ModelCache {
                         false => Err(js_sys::Error::new("QuotaExceededError").into()),
                     });
                 writer.close();
-                if written.is_err() && at == 0 {
-                    let _ = JsFuture::from(folder.remove_entry(name)).await;
+                let placed = match written {
+                    Ok(()) if aside => move_to(&file, name).await,
+                    written => written,
+                };
+                if placed.is_err() && at == 0 {
+                    let _ = JsFuture::from(folder.remove_entry(target)).await;
                 }
-                written
+                placed
             }
             Self::Cache(cache) => {
                 let body = Uint8Array::from(bytes);
@@ -216,7 +241,10 @@ impl ModelCache {
     pub async fn delete(&self, name: &str) {
         // A missing entry is no error.
         let _ = match self {
-            Self::Files(folder) => JsFuture::from(folder.remove_entry(name)).await,
+            Self::Files(folder) => {
+                let _ = JsFuture::from(folder.remove_entry(&format!("{name}{FRESH}"))).await;
+                JsFuture::from(folder.remove_entry(name)).await
+            }
             Self::Cache(cache) => JsFuture::from(cache.delete_with_str(&address(name))).await,
         };
     }
@@ -247,6 +275,7 @@ impl ModelCache {
                     }
                 }
             }
+            names.retain(|name| !name.ends_with(FRESH));
             Ok(names)
         };
         list().await.unwrap_or_default()

@@ -150,3 +150,31 @@ describe("a worker that dies in the middle of a training", suite, () => {
   test("by a lost GPU: told, started again, goes on from what was kept", { ...options, skip: !WEBGPU && "no GPU to lose" }, () =>
     survives("lose the GPU"));
 });
+
+describe("a storage that fills up", suite, () => {
+  test("what was kept before is there in the next visit", onCpu, async () => {
+    const { page, problems, close } = await open();
+    await takeSamples(page);
+    const counts = () => page.locator(hook("class-count")).allInnerTexts();
+    const before = await counts();
+    // Bytes of the file that says what the images are.
+    const kept = () =>
+      page.evaluate(async () => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("training");
+        const file = await folder.getFileHandle("project").catch(() => null);
+        return file ? (await file.getFile()).size : 0;
+      });
+    while ((await kept()) < 1000) await page.waitForTimeout(100);
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 2048 });
+    await page.locator(hook("class-name")).first().fill("a name that cannot be kept");
+    await page.locator(hook("class-name")).first().press("Enter");
+    await page.locator(hook("notice")).filter({ hasText: "not enough storage space" }).waitFor();
+    await cdp.send("Storage.overrideQuotaForOrigin", { origin: server.url });
+    await page.reload();
+    await page.locator(hook("class-card")).nth(CLASSES.length - 1).waitFor();
+    assert.deepEqual(await counts(), before);
+    assert.deepEqual(problems, []);
+    await close();
+  });
+});
