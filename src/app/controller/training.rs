@@ -145,9 +145,18 @@ impl TrainingController {
             revision, amount, ..
         } = self.derived();
         let connected = Memo::new(move |_| self.session.with(|t| t.connected));
+        // The first of several changes is kept at once, as the page may be closed the next moment, and the
+        // last one when they have come to rest.
+        let changed = StoredValue::new(f64::NEG_INFINITY);
         Effect::new(move |before: Option<()>| {
             let now = revision.get();
             if connected.get() && before.is_some() {
+                let at = js_sys::Date::now();
+                let rested = at - changed.get_value() > REST.as_millis() as f64;
+                changed.set_value(at);
+                if rested {
+                    return self.keep_project();
+                }
                 let keep = move || {
                     if revision.try_get_untracked() == Some(now) {
                         self.keep_project();
