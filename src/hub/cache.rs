@@ -167,7 +167,14 @@ impl ModelCache {
                     });
                 writer.close();
                 let placed = match written {
-                    Ok(()) if aside => move_to(&file, name).await,
+                    Ok(()) if aside => match move_to(&file, name).await {
+                        Ok(()) => Ok(()),
+                        // Not every browser moves a file over another.
+                        Err(_) => {
+                            let _ = JsFuture::from(folder.remove_entry(name)).await;
+                            move_to(&file, name).await
+                        }
+                    },
                     written => written,
                 };
                 if placed.is_err() && at == 0 {
