@@ -378,7 +378,7 @@ export const STEPS = [
     name: "the language", weight: 4,
     async run(v, random) {
       // What still stands on the page is drawn, and so said, anew.
-      v.explain(...v.explained.flatMap(({ patterns }) => patterns));
+      v.explain(...new Set(v.explained.flatMap(({ patterns }) => patterns)));
       await v.at("language").click();
       if (random.chance(0.5)) await v.at("language").click();
     },
