@@ -388,7 +388,7 @@ impl IndexSummary {
         // The header of an index is a few hundred bytes, with a long path a few thousand.
         const MAX: u64 = 1 << 20;
         let header = u64::from_le_bytes(first);
-        (header <= MAX).then_some(8 + header as usize)
+        (header <= MAX).then(|| 8 + header as usize)
     }
 
     /// Reads the beginning of an index file. `None` if it is something else, or an index
@@ -498,6 +498,7 @@ pub(super) mod tests {
             assert_eq!(IndexSummary::read(&bytes[..end]), None, "{end}");
         }
         assert_eq!(IndexSummary::length(*b"no index"), None);
+        assert_eq!(IndexSummary::length([255; 8]), None);
         assert_eq!(IndexSummary::read(&[0xff; 100]), None);
     }
 
