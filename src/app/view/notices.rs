@@ -18,10 +18,14 @@ pub fn NoticeList(notices: Notices) -> impl IntoView {
                 children=move |posted| {
                     let id = posted.id;
                     let error = posted.notice.error;
+                    let text = match error {
+                        true => i18n::sentence(&posted.notice.text),
+                        false => i18n::error(&posted.notice.text),
+                    };
                     view! {
                         <div class="notice" class:error=error>
                             <p data-testid=if error { "error" } else { "notice" }>
-                                {i18n::error(&posted.notice.text)}
+                                {text}
                             </p>
                             <RemoveButton
                                 label=t!("dismiss-message")
