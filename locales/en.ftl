@@ -364,6 +364,11 @@ close = Close
 tap-to-capture = Tap to capture one image, hold to capture four per second.
 captured = { $images } captured.
 class-number = Class { $number }
+image-number = Image { $number }
+images-recovered = { $count ->
+    [one] The classes of your last visit could not be read. Its image is in a new class.
+   *[other] The classes of your last visit could not be read. All its { $count } images are in a new class.
+}
 worker-crashed-on-file = the worker crashed on this file
 imported = { $what } imported. You can now classify with it.
 interrupted-too-early = Training was interrupted before the first checkpoint. Start it again.

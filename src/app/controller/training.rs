@@ -285,7 +285,11 @@ impl TrainingController {
         for command in commands {
             match command {
                 Command::Send(request) => self.tell(request),
-                Command::SendSamples(samples) => self.send_samples(samples),
+                // Their description goes ahead: a file that none names is deleted at the next visit.
+                Command::SendSamples(samples) => {
+                    self.keep_project();
+                    self.send_samples(samples);
+                }
                 Command::Removed(removed) => {
                     let samples = removed.samples();
                     self.undo.offer(

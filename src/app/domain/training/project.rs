@@ -332,6 +332,15 @@ impl Project {
         id
     }
 
+    /// Takes in images that are stored but no longer described, as a class of their own.
+    pub fn recover(&mut self, samples: &[SampleId]) {
+        let class = self.new_class();
+        for &id in samples {
+            self.next_sample = id;
+            self.add(t!("image-number", number = id), String::new(), Some(class));
+        }
+    }
+
     /// Takes in another project, whose samples get numbers that are free here and
     /// larger than `used`. Returns those before and now.
     pub fn join(&mut self, other: Project, used: SampleId) -> Vec<(SampleId, SampleId)> {

@@ -670,9 +670,16 @@ impl TrainingSession {
                 .collect();
             commands.extend(self.send(all));
         } else {
+            let lost = kept.is_none() && !samples.is_empty();
             let mut kept = kept.unwrap_or_default();
             kept.samples.retain(|sample| samples.contains(&sample.id));
-            // A page that was closed before it could say what these are.
+            if lost {
+                kept.recover(&samples);
+                let count = samples.len();
+                let text = message!("images-recovered", count = count);
+                commands.push(Command::Notify(Notice::error(text)));
+            }
+            // What was removed just before the page was closed.
             let strays: Vec<SampleId> = (samples.iter().copied())
                 .filter(|id| kept.sample(*id).is_none())
                 .collect();
@@ -1027,6 +1034,28 @@ mod tests {
         );
         assert_eq!(fresh.project.classes.len(), 2);
         assert_eq!(fresh.project.samples[2].class, Some(2));
+    }
+
+    #[test]
+    fn images_whose_description_is_lost_are_kept() {
+        for unreadable in [None, Some("{".to_owned())] {
+            let mut session = TrainingSession::default();
+            let mut event = found(unreadable, None);
+            if let TrainingEvent::Found { samples, .. } = &mut event {
+                *samples = vec![3, 9];
+            }
+            let commands = session.on_event(event);
+            assert!(matches!(commands[0], Command::Notify(_)));
+            assert_eq!(
+                commands[1..],
+                [Command::Adopt(vec![3, 9]), Command::SendSamples(vec![3, 9])]
+            );
+            let samples = &session.project.samples;
+            assert_eq!(samples.iter().map(|s| s.id).collect::<Vec<_>>(), [3, 9]);
+            assert!(samples.iter().all(|s| s.class.is_some()));
+            let next = session.edit(|project| project.add("a".into(), String::new(), None));
+            assert!(next > 9);
+        }
     }
 
     #[test]
