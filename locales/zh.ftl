@@ -1187,6 +1187,7 @@ diagnostic-padding-unknown = 没有因果掩码、又用 transformers 分词器�
 diagnostic-preprocessing-settings = 模型的预处理设置无法使用：{ $reason }
 diagnostic-preprocessor-config = 模型的预处理配置：{ $reason }
 diagnostic-private-window = 隐私窗口无法保存文件
+diagnostic-program-not-loaded = 无法加载计算程序（{ $reason }）。请检查网络连接后重试。
 diagnostic-project = 无法打开项目 { $file }：{ $reason }
 diagnostic-project-damaged = 文件已损坏（{ $reason }）
 diagnostic-project-newer = 它由更新的版本写成（格式 { $version }），请更新或重新加载页面

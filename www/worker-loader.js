@@ -18,6 +18,13 @@ self.addEventListener("message", keep);
 const say = (message) => self.postMessage({ message });
 const text = (error) => String((error && error.message) || error);
 
+/** What the engine calls a diagnostic: a sentence, and code and values by which a page says it in another language. */
+const diagnostic = (code, sentence, values) => ({
+  code,
+  values: Object.entries(values),
+  text: sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]),
+});
+
 // A trap inside asynchronous code reaches nobody otherwise.
 self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
@@ -36,7 +43,9 @@ try {
 } catch (error) {
   say({
     OpenFailed: {
-      error: `The program that computes could not be loaded (${text(error)}). Check the connection and try again.`,
+      error: diagnostic("program-not-loaded", "The program that computes could not be loaded ({reason}). Check the connection and try again.", {
+        reason: text(error),
+      }),
       gpu,
     },
   });

@@ -604,6 +604,13 @@ mod tests {
             assert!(same, "`{code}` in {place} says something else elsewhere");
         }
         assert!(said.len() > 150, "the calls were not found");
+        // The worker's loader speaks before the engine is there.
+        let loader = include_str!("../../www/worker-loader.js");
+        for call in loader.split("diagnostic(\"").skip(1) {
+            let mut quoted = call.split('"').step_by(2);
+            let [code, sentence] = [(); 2].map(|()| quoted.next().unwrap().to_owned());
+            said.insert(code, sentence);
+        }
         let key = |code: &str| format!("diagnostic-{code}");
         for language in Language::ALL.into_iter().skip(1) {
             let there = keys(language);

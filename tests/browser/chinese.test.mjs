@@ -176,6 +176,16 @@ describe(`the page in Chinese (${MODE})`, suite, () => {
     }
   });
 
+  test("so does one from before the program is there", options, async () => {
+    const prepare = (page) => page.route(/worker-[cg]pu[^/]*\.js/, (route) => route.abort());
+    const { page, close } = await h.openPage(browser, server.url, { locale: "zh-CN", prepare });
+    try {
+      await page.getByText(/^无法加载计算程序（.*）。请检查网络连接后重试。/).first().waitFor();
+    } finally {
+      await close();
+    }
+  });
+
   test("no tab has English words left", options, async () => {
     const { page, problems, close } = await open("zh-CN");
     const left = {};
