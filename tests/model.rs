@@ -10,8 +10,8 @@ use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{
-    Activation, ClipConfig, FastVitConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision,
-    read_back,
+    Activation, ClipConfig, FastVitConfig, StoredPrecision, TokenBatch, VisionConfig, VitConfig,
+    WeightPrecision, read_back,
 };
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
@@ -162,10 +162,10 @@ fn nearly_agrees(folder: &Path, pictures: &[Vec<f32>], tokens: &[Vec<u32>], leas
     }
 }
 
-/// Copy of a file of weights with f32 values as f16, made in pieces as they come over a network.
-fn f16_copy(bytes: &[u8]) -> Vec<u8> {
+/// Copy of a file of weights with less precise matrices, made in pieces as they come over a network.
+fn copied(bytes: &[u8], precision: StoredPrecision) -> Vec<u8> {
     let options = CopyOptions {
-        f16: true,
+        precision,
         omit_table: false,
     };
     let mut copier = FileCopier::new(bytes.len() as u64, options);
@@ -174,15 +174,27 @@ fn f16_copy(bytes: &[u8]) -> Vec<u8> {
         copier.push(piece, &mut copy).unwrap();
     }
     assert_eq!(copy.len() as u64, copier.layout().unwrap().copy_bytes());
-    assert!(copy.len() < bytes.len(), "nothing is f32");
+    assert!(copy.len() < bytes.len(), "it has no matrix for that");
     copy
 }
 
 /// Farthest that a feature of an f16 copy may be from the exact one.
 const F16_COPY: f32 = 1e-3;
 
+/// The same of an int8 copy.
+const INT8_COPY: f32 = 1e-2;
+
 #[test]
 fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
+    has_nearly_the_same_features(StoredPrecision::F16, F16_COPY);
+}
+
+#[test]
+fn so_has_an_int8_copy() {
+    has_nearly_the_same_features(StoredPrecision::Int8, INT8_COPY);
+}
+
+fn has_nearly_the_same_features(precision: StoredPrecision, tolerance: f32) {
     for model in [
         "chinese-clip-f32",
         "hf-legacy-eos-f32",
@@ -195,7 +207,7 @@ fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
             let file = file.unwrap();
             let mut bytes = fs::read(file.path()).unwrap();
             if file.path().extension().is_some_and(|e| e == "safetensors") {
-                bytes = f16_copy(&bytes);
+                bytes = copied(&bytes, precision);
             }
             fs::write(copy.path().join(file.file_name()), bytes).unwrap();
         }
@@ -207,7 +219,7 @@ fn an_f16_copy_of_f32_weights_has_nearly_the_same_features() {
         let distance = farthest(&images, &expected.image_features)
             .max(farthest(&texts, &expected.text_features));
         println!("{model}: {distance}");
-        assert!(distance < F16_COPY, "{model}: {distance}");
+        assert!(distance < tolerance, "{model}: {distance}");
         assert!((engine.logit_scale() - expected.logit_scale).abs() < 1e-5);
     }
 }
@@ -396,7 +408,12 @@ fn agrees_when_small(name: &str, f16_copy_tolerance: f32) {
         let expected = Expected::read(&folder);
         computes(&config, &weights, &expected, CPU);
         if dtype == "f32" {
-            computes(&config, &f16_copy(&weights), &expected, f16_copy_tolerance);
+            computes(
+                &config,
+                &copied(&weights, StoredPrecision::F16),
+                &expected,
+                f16_copy_tolerance,
+            );
         }
     }
 }

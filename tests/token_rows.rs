@@ -11,6 +11,7 @@ use std::rc::Rc;
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, open_device};
 use clip::hub::{self, Chunk, ChunkSink, Folder, HubError, ModelFiles, RowsFuture, TokenRows};
+use clip::model::StoredPrecision;
 use clip::model::WeightPrecision;
 use clip::weights::{CopyLayout, CopyOptions, FileCopier, OmittedTable};
 use pollster::block_on;
@@ -27,7 +28,7 @@ const MODELS: &[&str] = &[
 ];
 
 const USED: CopyOptions = CopyOptions {
-    f16: false,
+    precision: StoredPrecision::AsDownloaded,
     omit_table: true,
 };
 
@@ -211,10 +212,12 @@ fn features_are_those_of_the_whole_model() {
 }
 
 #[test]
-fn features_of_an_f16_copy_are_those_of_the_whole_copy() {
-    let options = CopyOptions { f16: true, ..USED };
-    for model in ["chinese-clip-f32", "siglip-f32"] {
-        same_features(&golden(model), options, DeviceChoice::Cpu);
+fn features_of_a_smaller_copy_are_those_of_the_whole_copy() {
+    for precision in [StoredPrecision::F16, StoredPrecision::Int8] {
+        let options = CopyOptions { precision, ..USED };
+        for model in ["chinese-clip-f32", "siglip-f32"] {
+            same_features(&golden(model), options, DeviceChoice::Cpu);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::ModelLocation;
+use crate::model::StoredPrecision;
 
 pub use recommend::{DeviceProfile, EffectiveType, Reason, Recommendation, SizeLimit, recommend};
 
@@ -76,9 +77,15 @@ impl Published {
         }
     }
 
-    /// About the size of its f16 copy, bytes; `None` if its weights are f16 already.
-    pub fn f16_bytes(&self) -> Option<u64> {
-        (self.bytes > 3 * self.parameters).then_some(self.bytes / 2)
+    /// About what `bytes` of its weights take in storage, bytes.
+    pub fn stored_bytes(&self, bytes: u64, precision: StoredPrecision) -> u64 {
+        let f32 = self.bytes > 3 * self.parameters;
+        match precision {
+            StoredPrecision::Int8 if f32 => bytes / 4,
+            StoredPrecision::Int8 => bytes / 2,
+            StoredPrecision::F16 if f32 => bytes / 2,
+            StoredPrecision::F16 | StoredPrecision::AsDownloaded => bytes,
+        }
     }
 
     /// Location of its files, at the fixed revision.
@@ -120,7 +127,7 @@ mod tests {
             let place = model.place();
             assert_eq!(ModelLocation::parse(&place.to_string()), Ok(place));
             assert!(model.bytes > model.parameters);
-            let halved = model.f16_bytes().unwrap_or(model.bytes);
+            let halved = model.stored_bytes(model.bytes, StoredPrecision::F16);
             let of_parameters = halved as f64 / model.parameters as f64;
             assert!((1.9..2.1).contains(&of_parameters), "{}", model.name);
             assert!((1.0..300.0).contains(&model.image_gmacs), "{}", model.name);

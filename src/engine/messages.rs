@@ -22,7 +22,7 @@ use crate::train::{Method, MetricSeries, TrainingReport};
 pub use crate::data::Problem;
 pub use crate::diagnostic::Diagnostic;
 pub use crate::hub::{CachedModel, ModelLocation, hub_dataset};
-pub use crate::model::{Activation, ModelInfo};
+pub use crate::model::{Activation, ModelInfo, StoredPrecision};
 pub use crate::zero_shot::{Peak, Ranked};
 
 /// Requested device.
@@ -61,9 +61,9 @@ pub enum Request {
         source: ModelSource,
         /// URL of the hub.
         hub: String,
-        /// Whether f32 weights that are downloaded are kept as f16.
+        /// Precision in which weights that are downloaded are kept.
         #[serde(default)]
-        keep_f16: bool,
+        keep: StoredPrecision,
         /// Whether only those rows of a large token embedding are downloaded that texts use.
         #[serde(default)]
         used_words: bool,

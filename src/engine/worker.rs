@@ -204,14 +204,14 @@ impl State {
                 device,
                 source,
                 hub,
-                keep_f16,
+                keep,
                 used_words,
                 activation,
                 int8,
                 threads,
             } => {
                 let copy = CopyOptions {
-                    f16: keep_f16,
+                    precision: keep,
                     omit_table: used_words,
                 };
                 let files = source_files(source, &hub, copy, message.files).await;

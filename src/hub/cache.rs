@@ -19,6 +19,7 @@ use web_sys::{
 
 use super::CachedModel;
 use crate::diagnostic::{Diagnostic, diagnostic};
+use crate::model::StoredPrecision;
 use crate::weights::CopyLayout;
 
 /// Bytes per write.
@@ -304,10 +305,13 @@ impl ModelCache {
                 model: model.clone(),
                 bytes: 0,
                 complete: true,
-                f16: false,
+                precision: StoredPrecision::AsDownloaded,
                 used_words: false,
             });
-            cached.f16 |= found.copy().is_some_and(CopyLayout::f16);
+            match found.copy().map(CopyLayout::precision) {
+                Some(StoredPrecision::AsDownloaded) | None => {}
+                Some(precision) => cached.precision = precision,
+            }
             cached.used_words |= found.copy().is_some_and(|copy| copy.table().is_some());
             cached.bytes += bytes;
             cached.complete &= found.absent() || bytes == found.total();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::StoredPrecision;
+
 /// Model in the browser's cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedModel {
@@ -11,9 +13,9 @@ pub struct CachedModel {
     pub bytes: u64,
     /// `false` for an interrupted download.
     pub complete: bool,
-    /// Whether its f32 weights are kept as f16.
+    /// Precision of its weights as they are kept.
     #[serde(default)]
-    pub f16: bool,
+    pub precision: StoredPrecision,
     /// Whether only those rows of its token embedding are kept that were used.
     #[serde(default)]
     pub used_words: bool,

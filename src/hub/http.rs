@@ -19,6 +19,7 @@ use super::{
     BUNDLED_FILES, Chunk, ChunkSink, HubError, ModelFiles, ModelLocation, TokenRows, conversion,
 };
 use crate::diagnostic::{Diagnostic, diagnostic};
+use crate::model::StoredPrecision;
 use crate::weights::{CopyLayout, CopyOptions, FileCopier, WeightsError};
 
 /// URL of CLIP's own vocabulary, relative to the page.
@@ -257,9 +258,12 @@ impl ModelFiles for HttpFiles {
         let copier = match begun.map(CachedFile::copy) {
             Some(layout) => layout.cloned().map(FileCopier::with_layout),
             None => {
-                let copy = CopyOptions {
-                    f16: self.copy.f16 && cached.is_some(),
-                    ..self.copy
+                let copy = match cached {
+                    Some(_) => self.copy,
+                    None => CopyOptions {
+                        precision: StoredPrecision::AsDownloaded,
+                        ..self.copy
+                    },
                 };
                 (file.ends_with(".safetensors") && copy != CopyOptions::default())
                     .then(|| FileCopier::new(0, copy))
@@ -540,7 +544,7 @@ impl HttpFiles {
                         error
                     ));
                     let options = CopyOptions {
-                        f16: false,
+                        precision: StoredPrecision::AsDownloaded,
                         ..copier.options()
                     };
                     download.begin_anew().await;

@@ -27,6 +27,7 @@ mod positions;
 mod resnet;
 #[cfg(feature = "compute")]
 mod rotary;
+mod stored_precision;
 #[cfg(feature = "compute")]
 mod text;
 #[cfg(feature = "compute")]
@@ -56,3 +57,4 @@ pub use self::{
 pub use crate::ops::{ReadBackError, WeightPrecision, normalize, read_back};
 pub use activation::Activation;
 pub use info::{BUNDLED_NAME, ModelInfo};
+pub use stored_precision::StoredPrecision;

@@ -1,5 +1,7 @@
-//! Copy of a safetensors file that is made as its bytes arrive: f32 matrices as f16, at half the
-//! size, or without the table of token embeddings, of which most rows are never used.
+//! Copy of a safetensors file that is made as its bytes arrive: matrices as f16 or int8, at half or a
+//! quarter of f32's size, or without the table of token embeddings, of which most rows are never used.
+
+use std::collections::BTreeMap;
 
 use half::f16;
 use safetensors::Dtype;
@@ -7,9 +9,11 @@ use safetensors::tensor::TensorInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::WeightsError;
 use super::header::{HeaderReader, parse_metadata};
+use super::int8_rows::{self, Int8Rows};
+use super::{WeightsError, in_units};
 use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
+use crate::model::StoredPrecision;
 
 /// Ends of the names that a token embedding has.
 const TABLE_NAMES: [&str; 2] = [
@@ -25,15 +29,13 @@ const PROBE_BYTES: u64 = 64 << 10;
 /// How a copy differs from its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// f32 matrices are f16.
-    pub f16: bool,
+    /// Precision of the matrices.
+    pub precision: StoredPrecision,
     /// The token embedding is left out, if it is much of the file: its tensor has no rows.
     pub omit_table: bool,
 }
 
-/// Which bytes of a file are in its copy, and how. If it is for f16, f32 tensors with two axes or
-/// more are f16. Vectors (gains, biases, variances) stay f32: they are few, and the model is the
-/// more exact for it.
+/// Which bytes of a file are in its copy, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyLayout {
     /// Length of the file's header, with its length field.
@@ -52,17 +54,65 @@ pub struct CopyLayout {
 enum Run {
     /// Copied, as f16 if `true`.
     Copied(bool),
+    /// As int8.
+    Int8(Int8Rows),
     /// Left out.
     Omitted,
 }
 
 impl Run {
+    /// What a tensor becomes if it is not left out.
+    fn of(info: &TensorInfo, precision: StoredPrecision) -> Self {
+        match (precision, Int8Rows::of(info)) {
+            (StoredPrecision::Int8, Some(rows)) => Self::Int8(rows),
+            (StoredPrecision::F16, _) => {
+                Self::Copied(info.dtype == Dtype::F32 && info.shape.len() > 1)
+            }
+            _ => Self::Copied(false),
+        }
+    }
+
+    /// Bytes of the file that are converted together, and of what becomes of them.
+    fn unit(self) -> (u64, u64) {
+        match self {
+            Self::Copied(true) => (4, 2),
+            Self::Copied(false) => (1, 1),
+            Self::Int8(rows) => (rows.file_bytes() as u64, rows.copy_bytes() as u64),
+            Self::Omitted => (1, 0),
+        }
+    }
+
     /// Length in the copy.
     fn copied(self, length: u64) -> u64 {
+        let (from, to) = self.unit();
+        length / from * to
+    }
+
+    /// Appends bytes of the file as they are in the copy; an incomplete unit waits in `partial`.
+    fn convert(
+        self,
+        bytes: &[u8],
+        partial: &mut Vec<u8>,
+        copy: &mut Vec<u8>,
+    ) -> Result<(), F16Overflow> {
         match self {
-            Self::Copied(true) => length / 2,
-            Self::Copied(false) => length,
-            Self::Omitted => 0,
+            Self::Copied(false) => copy.extend_from_slice(bytes),
+            Self::Omitted => {}
+            Self::Copied(true) => in_units(bytes, 4, partial, |values| narrow(values, copy))?,
+            Self::Int8(rows) => in_units(bytes, rows.file_bytes(), partial, |whole| {
+                rows.quantize(whole, copy);
+                Ok(())
+            })?,
+        }
+        Ok(())
+    }
+
+    /// Precision of its matrices in the copy.
+    fn precision(self) -> StoredPrecision {
+        match self {
+            Self::Copied(true) => StoredPrecision::F16,
+            Self::Int8(_) => StoredPrecision::Int8,
+            Self::Copied(false) | Self::Omitted => StoredPrecision::AsDownloaded,
         }
     }
 }
@@ -76,8 +126,9 @@ pub struct OmittedTable {
     rows: u32,
     /// Bytes of a row in the file.
     row_bytes: u64,
-    /// Whether its rows are f32, and f16 in the copy.
-    halved: bool,
+    /// What becomes of its rows.
+    #[serde(rename = "halved")] // so stored by earlier versions
+    becomes: Run,
 }
 
 impl OmittedTable {
@@ -88,7 +139,7 @@ impl OmittedTable {
 
     /// Bytes of a row in the copy.
     pub fn copied_row_bytes(&self) -> usize {
-        Run::Copied(self.halved).copied(self.row_bytes) as usize
+        self.becomes.copied(self.row_bytes) as usize
     }
 
     /// Bytes of the file that have the rows `first..end`: start and end.
@@ -99,11 +150,11 @@ impl OmittedTable {
 
     /// Rows of the file as they are in the copy.
     pub fn convert(&self, rows: Vec<u8>) -> Result<Vec<u8>, F16Overflow> {
-        if !self.halved {
+        if self.becomes == Run::Copied(false) {
             return Ok(rows);
         }
-        let mut copy = Vec::with_capacity(rows.len() / 2);
-        narrow(&rows, &mut Vec::new(), &mut copy)?;
+        let mut copy = Vec::with_capacity(self.becomes.copied(rows.len() as u64) as usize);
+        self.becomes.convert(&rows, &mut Vec::new(), &mut copy)?;
         Ok(copy)
     }
 }
@@ -130,10 +181,8 @@ impl CopyLayout {
         let wrong = |error: serde_json::Error| WeightsError::Header(error.to_string());
         let metadata = parse_metadata(header)?;
         let mut tensors = Map::new();
-        if let Some(remarks) = metadata.metadata() {
-            let remarks = serde_json::to_value(remarks).map_err(wrong)?;
-            tensors.insert("__metadata__".into(), remarks);
-        }
+        let mut remarks = metadata.metadata().clone().unwrap_or_default();
+        let mut int8_shapes = BTreeMap::new();
         let mut runs: Vec<(u64, Run)> = Vec::new();
         let mut table = None;
         let mut start = 0;
@@ -143,7 +192,7 @@ impl CopyLayout {
             };
             let (offset, file_end) = info.data_offsets;
             let length = file_end - offset;
-            let halved = options.f16 && info.dtype == Dtype::F32 && info.shape.len() > 1;
+            let becomes = Run::of(info, options.precision);
             let mut shape = info.shape.clone();
             let much = length.saturating_mul(MIN_TABLE_SHARE) >= metadata.data_len();
             let run = match u32::try_from(shape.first().copied().unwrap_or_default()) {
@@ -158,15 +207,24 @@ impl CopyLayout {
                         start: (header.len() + offset) as u64,
                         rows,
                         row_bytes: length as u64 / u64::from(rows),
-                        halved,
+                        becomes,
                     });
                     Run::Omitted
                 }
-                _ => Run::Copied(halved),
+                _ => becomes,
             };
             let end = start + run.copied(length as u64) as usize;
+            let (dtype, shape) = match becomes {
+                Run::Copied(true) => (Dtype::F16, shape),
+                Run::Int8(rows) => {
+                    let stored = rows.copy_shape(shape[0]);
+                    int8_shapes.insert(name.clone(), shape);
+                    (Dtype::I8, stored)
+                }
+                _ => (info.dtype, shape),
+            };
             let copy = TensorInfo {
-                dtype: if halved { Dtype::F16 } else { info.dtype },
+                dtype,
                 shape,
                 data_offsets: (start, end),
             };
@@ -179,6 +237,14 @@ impl CopyLayout {
         }
         if runs.iter().all(|(_, run)| *run == Run::Copied(false)) {
             return Ok(None);
+        }
+        if !int8_shapes.is_empty() {
+            let shapes = serde_json::to_string(&int8_shapes).map_err(wrong)?;
+            remarks.insert(int8_rows::SHAPES.into(), shapes);
+        }
+        if !remarks.is_empty() {
+            let remarks = serde_json::to_value(remarks).map_err(wrong)?;
+            tensors.insert("__metadata__".into(), remarks);
         }
         let json = Value::Object(tensors).to_string();
         let copy = [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat();
@@ -214,20 +280,20 @@ impl CopyLayout {
             let copied = run.copied(*length);
             let here = left.min(copied);
             left -= here;
-            done += if here == copied {
-                *length
-            } else {
-                here * (length / copied)
-            };
+            let (from, to) = run.unit();
+            done += here * from / to;
             total += length;
         }
         (done, total)
     }
 
-    /// Whether f32 matrices are f16 in the copy.
-    pub fn f16(&self) -> bool {
-        let halved = |(_, run): &(u64, Run)| *run == Run::Copied(true);
-        self.runs.iter().any(halved) || self.table.as_ref().is_some_and(|table| table.halved)
+    /// Precision of the copy's matrices.
+    pub fn precision(&self) -> StoredPrecision {
+        let table = self.table.as_ref().map(|table| table.becomes);
+        let runs = self.runs.iter().map(|(_, run)| *run).chain(table);
+        (runs.map(Run::precision))
+            .find(|precision| *precision != StoredPrecision::AsDownloaded)
+            .unwrap_or_default()
     }
 
     /// Token embedding that the copy is without.
@@ -276,7 +342,7 @@ enum State {
         /// Index of the current run, and what is left of it in the file.
         run: usize,
         left: u64,
-        /// Bytes of an incomplete value.
+        /// Bytes of an incomplete value or row.
         partial: Vec<u8>,
     },
     AsItIs,
@@ -302,7 +368,7 @@ impl FileCopier {
     pub fn with_layout(layout: CopyLayout) -> Self {
         Self {
             options: CopyOptions {
-                f16: layout.f16(),
+                precision: layout.precision(),
                 omit_table: layout.table.is_some(),
             },
             announced: layout.file_bytes(),
@@ -367,8 +433,8 @@ impl FileCopier {
         let wanted = (wanted.clone().count() < rest.len())
             .then(|| file + wanted.map(|(length, _)| length).sum::<u64>());
         let within = position - copy;
-        let (offset, skip) = match rest.first() {
-            Some((_, Run::Copied(true))) => (within / 2 * 4, within % 2),
+        let (offset, skip) = match rest.first().map(|(_, run)| run.unit()) {
+            Some((from, to)) if to > 0 => (within / to * from, within % to),
             _ => (within, 0),
         };
         self.skip = skip;
@@ -446,11 +512,7 @@ impl FileCopier {
         {
             let count = usize::try_from(*left).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(count.min(bytes.len()));
-            match becomes {
-                Run::Copied(true) => narrow(now, partial, copy)?,
-                Run::Copied(false) => copy.extend_from_slice(now),
-                Run::Omitted => {}
-            }
+            becomes.convert(now, partial, copy)?;
             *left -= now.len() as u64;
             bytes = later;
             if *left == 0 {
@@ -464,9 +526,9 @@ impl FileCopier {
     }
 }
 
-/// Appends f32 values as f16; an incomplete one waits in `partial`.
-fn narrow(mut bytes: &[u8], partial: &mut Vec<u8>, copy: &mut Vec<u8>) -> Result<(), F16Overflow> {
-    let mut append = |value: &[u8; 4]| {
+/// Appends f32 values as f16.
+fn narrow(values: &[u8], copy: &mut Vec<u8>) -> Result<(), F16Overflow> {
+    values.as_chunks().0.iter().try_for_each(|value| {
         let value = f32::from_le_bytes(*value);
         let narrow = f16::from_f32(value);
         copy.extend(narrow.to_le_bytes());
@@ -474,20 +536,7 @@ fn narrow(mut bytes: &[u8], partial: &mut Vec<u8>, copy: &mut Vec<u8>) -> Result
             true => Err(F16Overflow(value)),
             false => Ok(()),
         }
-    };
-    if !partial.is_empty() {
-        let (rest, later) = bytes.split_at((4 - partial.len()).min(bytes.len()));
-        partial.extend_from_slice(rest);
-        bytes = later;
-        if let Some(value) = partial.first_chunk() {
-            append(value)?;
-            partial.clear();
-        }
-    }
-    let (values, rest) = bytes.as_chunks();
-    values.iter().try_for_each(append)?;
-    partial.extend_from_slice(rest);
-    Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -497,7 +546,11 @@ mod tests {
     use super::*;
 
     const F16: CopyOptions = CopyOptions {
-        f16: true,
+        precision: StoredPrecision::F16,
+        omit_table: false,
+    };
+    const INT8: CopyOptions = CopyOptions {
+        precision: StoredPrecision::Int8,
         omit_table: false,
     };
 
@@ -520,8 +573,47 @@ mod tests {
         file
     }
 
+    /// File with matrices of all dtypes whose rows are long, in a row and apart, and short ones.
+    fn file_of_long_rows() -> Vec<u8> {
+        let tensors = [
+            ("a.weight", Dtype::F32, vec![3, 64]),
+            ("b.weight", Dtype::F32, vec![2, 4, 4, 4]),
+            ("b.bias", Dtype::F32, vec![100]),
+            ("c.weight", Dtype::F16, vec![2, 65]),
+            ("d.weight", Dtype::BF16, vec![1, 70]),
+            ("short.weight", Dtype::F32, vec![2, 63]),
+        ];
+        let mut header = Map::new();
+        let mut data = Vec::new();
+        for (name, dtype, shape) in tensors {
+            let start = data.len();
+            for i in 0..shape.iter().product() {
+                let value = ((start + i) as f32 * 0.3).sin();
+                match dtype {
+                    Dtype::F32 => data.extend(value.to_le_bytes()),
+                    Dtype::F16 => data.extend(f16::from_f32(value).to_le_bytes()),
+                    _ => data.extend(half::bf16::from_f32(value).to_le_bytes()),
+                }
+            }
+            let info = TensorInfo {
+                dtype,
+                shape,
+                data_offsets: (start, data.len()),
+            };
+            header.insert(name.into(), serde_json::to_value(info).unwrap());
+        }
+        header.insert("__metadata__".into(), serde_json::json!({ "format": "pt" }));
+        let header = Value::Object(header).to_string();
+        let length = (header.len() as u64).to_le_bytes();
+        [&length, header.as_bytes(), &data].concat()
+    }
+
     fn converted(file: &[u8], piece: usize) -> Vec<u8> {
-        let mut copier = FileCopier::new(file.len() as u64, F16);
+        converted_to(file, piece, F16)
+    }
+
+    fn converted_to(file: &[u8], piece: usize, options: CopyOptions) -> Vec<u8> {
+        let mut copier = FileCopier::new(file.len() as u64, options);
         let mut copy = Vec::new();
         for piece in file.chunks(piece) {
             copier.push(piece, &mut copy).unwrap();
@@ -549,23 +641,65 @@ mod tests {
     }
 
     #[test]
+    fn long_rows_become_int8_and_the_rest_stays() {
+        let file = file_of_long_rows();
+        let copy = converted_to(&file, file.len(), INT8);
+        let (before, after) = [&file, &copy]
+            .map(|file| SafeTensors::deserialize(file).unwrap())
+            .into();
+        for (name, rows, bytes) in [("a", 3, 68), ("b", 2, 68), ("c", 2, 69), ("d", 1, 74)] {
+            let tensor = after.tensor(&format!("{name}.weight")).unwrap();
+            assert_eq!(
+                (tensor.dtype(), tensor.shape()),
+                (Dtype::I8, &[rows, bytes][..])
+            );
+        }
+        for name in ["b.bias", "short.weight"] {
+            let [before, after] = [&before, &after].map(|file| file.tensor(name).unwrap());
+            assert_eq!(before.data(), after.data());
+            assert_eq!(before.shape(), after.shape());
+        }
+        let (_, metadata) = SafeTensors::read_metadata(&copy).unwrap();
+        assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+        let own = int8_rows::int8_tensors(&metadata).unwrap();
+        assert_eq!(own["b.weight"].shape, [2, 4, 4, 4]);
+        let row = after.tensor("c.weight").unwrap();
+        let row: Vec<f32> = int8_rows::stored_rows(row.data(), 69)
+            .flat_map(int8_rows::values)
+            .collect();
+        let exact = before.tensor("c.weight").unwrap();
+        let exact = exact.data().as_chunks().0.iter();
+        let exact: Vec<f32> = exact.map(|b| f16::from_le_bytes(*b).to_f32()).collect();
+        assert_eq!(row.len(), exact.len());
+        assert!((row.iter().zip(&exact)).all(|(a, b)| (a - b).abs() < 0.5 / 127.0 + 1e-6));
+    }
+
+    #[test]
     fn the_pieces_make_no_difference() {
-        let file = file();
-        let whole = converted(&file, file.len());
-        for piece in [1, 2, 3, 5, 7, 50, 400] {
-            assert_eq!(converted(&file, piece), whole, "{piece}");
+        for (file, options) in [(file(), F16), (file_of_long_rows(), INT8)] {
+            let whole = converted_to(&file, file.len(), options);
+            for piece in [1, 2, 3, 5, 7, 50, 400] {
+                assert_eq!(converted_to(&file, piece, options), whole, "{piece}");
+            }
         }
     }
 
     #[test]
     fn a_broken_conversion_goes_on_anywhere() {
-        let file = file();
-        let whole = converted(&file, file.len());
-        let mut first = FileCopier::new(0, F16);
-        first.push(&file, &mut Vec::new()).unwrap();
+        goes_on_anywhere(&file(), F16);
+        goes_on_anywhere(&file_of_long_rows(), INT8);
+    }
+
+    fn goes_on_anywhere(file: &[u8], options: CopyOptions) {
+        let whole = converted_to(file, file.len(), options);
+        let mut first = FileCopier::new(0, options);
+        first.push(file, &mut Vec::new()).unwrap();
         let layout = first.layout().unwrap().clone();
         assert_eq!(layout.file_bytes(), file.len() as u64);
         assert_eq!(layout.copy_bytes(), whole.len() as u64);
+        assert_eq!(layout.precision(), options.precision);
+        let all = layout.progress(whole.len() as u64);
+        assert_eq!(all, (file.len() as u64, file.len() as u64));
         let kept = serde_json::to_vec(&layout).unwrap();
         assert_eq!(serde_json::from_slice::<CopyLayout>(&kept).unwrap(), layout);
         for position in 0..=whole.len() {
@@ -618,7 +752,8 @@ mod tests {
         let stored = r#"{"header":10,"copy_header":9,"runs":[[24,true],[8,false]]}"#;
         let layout: CopyLayout = serde_json::from_str(stored).unwrap();
         assert_eq!((layout.file_bytes(), layout.copy_bytes()), (42, 29));
-        assert!(layout.f16() && layout.table().is_none());
+        assert_eq!(layout.precision(), StoredPrecision::F16);
+        assert!(layout.table().is_none());
         assert_eq!(serde_json::to_string(&layout).unwrap(), stored);
     }
 
@@ -674,9 +809,10 @@ mod tests {
     fn a_copy_without_table_needs_only_the_rest_of_the_file() {
         let file = file_with_table();
         let table = ROWS * WIDTH * 4;
-        for f16 in [false, true] {
+        for precision in [StoredPrecision::AsDownloaded, StoredPrecision::F16] {
+            let f16 = precision == StoredPrecision::F16;
             let options = CopyOptions {
-                f16,
+                precision,
                 omit_table: true,
             };
             let (whole, copier, asked) = downloaded(&file, options, usize::MAX);
@@ -684,7 +820,7 @@ mod tests {
             let layout = copier.layout().unwrap();
             assert_eq!(layout.file_bytes(), file.len() as u64);
             assert_eq!(layout.copy_bytes(), whole.len() as u64);
-            assert_eq!(layout.f16(), f16);
+            assert_eq!(layout.precision(), precision);
             let wanted = (file.len() - table) as u64;
             assert_eq!(layout.progress(whole.len() as u64), (wanted, wanted));
             let before_last = layout.progress(whole.len() as u64 - 1).0;
@@ -725,8 +861,8 @@ mod tests {
     fn a_copy_without_table_can_be_made_of_a_whole_file() {
         let file = file_with_table();
         let options = CopyOptions {
-            f16: false,
             omit_table: true,
+            ..CopyOptions::default()
         };
         let mut copier = FileCopier::new(file.len() as u64, options);
         let mut copy = Vec::new();
@@ -744,8 +880,8 @@ mod tests {
         let mut file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
         file.extend([0; 44]);
         let options = CopyOptions {
-            f16: false,
             omit_table: true,
+            ..CopyOptions::default()
         };
         let (copy, copier, _) = downloaded(&file, options, usize::MAX);
         assert_eq!(copy, file);

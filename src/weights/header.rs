@@ -1,8 +1,12 @@
 //! Header of a safetensors file, parsed before any tensor data arrive.
 
-use safetensors::tensor::{Metadata, TensorInfo};
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::{Map, Value, json};
+
+use super::int8_rows::{self, int8_tensors};
 use super::key_map::Source;
 use super::{KeyMap, WeightsError};
 
@@ -19,6 +23,8 @@ const PREFIXES: &[&str] = &["module.", "_orig_mod.", "model.", "clip.", "clip_mo
 #[derive(Clone, Debug)]
 pub struct Header {
     metadata: Metadata,
+    /// Those that are stored as int8, with their own shapes.
+    int8: BTreeMap<String, TensorInfo>,
     key_map: KeyMap,
     /// Prefix of all names, which is not part of them here.
     prefix: String,
@@ -44,6 +50,7 @@ impl Header {
             }
         })?;
         Ok(Self {
+            int8: int8_tensors(&metadata)?,
             metadata,
             key_map,
             prefix,
@@ -67,10 +74,17 @@ impl Header {
     }
 
     pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        match self.prefix.is_empty() {
-            true => self.metadata.info(name),
-            false => self.metadata.info(&format!("{}{name}", self.prefix)),
-        }
+        let name = match self.prefix.is_empty() {
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(format!("{}{name}", self.prefix)),
+        };
+        let int8 = self.int8.get(&*name);
+        int8.or_else(|| self.metadata.info(&name))
+    }
+
+    /// Whether the tensor of that name is a matrix of floats that is stored as int8.
+    pub(super) fn is_int8(&self, name: &str) -> bool {
+        self.int8.contains_key(&format!("{}{name}", self.prefix))
     }
 
     /// In file order.
@@ -136,9 +150,13 @@ impl ShardHeader {
 
     /// Header of a file that has the tensors of all, one after the other.
     pub fn join(headers: &[Self]) -> Result<Vec<u8>, WeightsError> {
+        let wrong = |error: serde_json::Error| WeightsError::Header(error.to_string());
         let mut tensors = Map::new();
+        let mut int8_shapes = BTreeMap::new();
         let mut base = 0;
         for header in headers {
+            let int8 = int8_tensors(&header.metadata)?.into_iter();
+            int8_shapes.extend(int8.map(|(name, info)| (name, info.shape)));
             for name in header.metadata.offset_keys() {
                 let Some(info) = header.metadata.info(&name) else {
                     continue;
@@ -149,13 +167,16 @@ impl ShardHeader {
                     shape: info.shape.clone(),
                     data_offsets: (base + start, base + end),
                 };
-                let joined = serde_json::to_value(joined)
-                    .map_err(|error| WeightsError::Header(error.to_string()))?;
+                let joined = serde_json::to_value(joined).map_err(wrong)?;
                 if tensors.insert(name.clone(), joined).is_some() {
                     return Err(WeightsError::Header(format!("`{name}` is in two files")));
                 }
             }
             base += header.metadata.data_len();
+        }
+        if !int8_shapes.is_empty() {
+            let shapes = serde_json::to_string(&int8_shapes).map_err(wrong)?;
+            tensors.insert("__metadata__".into(), json!({ int8_rows::SHAPES: shapes }));
         }
         let json = Value::Object(tensors).to_string();
         Ok([&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat())

@@ -6,11 +6,13 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
 
 use super::fold::{Fold, Part};
 use super::header::{Header, HeaderReader};
+use super::int8_rows::{self, stored_rows};
 use super::key_map::{Source, Transform};
-use super::{RowFormat, WeightsError, transpose};
+use super::{RowFormat, WeightsError, in_units, transpose};
 use crate::model::{
     Clip, ClipConfig, ParamMapper, ParamVisitor, WeightPrecision, map_params, visit_params,
 };
@@ -186,11 +188,16 @@ impl Values {
         }
     }
 
-    /// Appends whole values of a dtype that [`LoadPlanner`] accepted; `false` if one is
-    /// not finite.
-    pub(super) fn append(&mut self, dtype: Dtype, bytes: &[u8]) -> bool {
+    /// Appends whole values of a dtype that [`LoadPlanner`] accepted, or whole rows of int8, of
+    /// `row_bytes` each; `false` if one is not finite.
+    pub(super) fn append(&mut self, dtype: Dtype, row_bytes: usize, bytes: &[u8]) -> bool {
         let halves = || bytes.as_chunks().0.iter();
         match (self, dtype) {
+            (Self::F32(values), Dtype::I8) => stored_rows(bytes, row_bytes)
+                .all(|row| extend(values, int8_rows::values(row), |v| v.is_finite())),
+            (Self::F16(values), Dtype::I8) => stored_rows(bytes, row_bytes)
+                .map(|row| int8_rows::values(row).map(f16::from_f32))
+                .all(|rounded| extend(values, rounded, |v| v.is_finite())),
             (Self::F16(values), Dtype::F16) => {
                 extend(values, halves().map(|b| f16::from_le_bytes(*b)), |v| {
                     v.is_finite()
@@ -266,6 +273,8 @@ fn extend<T: Copy>(
 struct FileTensor {
     name: String,
     dtype: Dtype,
+    /// Bytes that are read together: a value, or a row of int8.
+    unit: usize,
     /// End offset in the file.
     end: u64,
     values: usize,
@@ -326,6 +335,7 @@ impl Body {
                 let info = header.info(&name)?;
                 Some(FileTensor {
                     dtype: info.dtype,
+                    unit: unit_bytes(info),
                     end: header.data_start + info.data_offsets.1 as u64,
                     values: info.shape.iter().product(),
                     targets: planner.targets.get(&name).cloned().unwrap_or_default(),
@@ -450,33 +460,33 @@ impl Body {
 /// Appends values of a tensor; an incomplete one waits in `partial`.
 fn append(
     tensor: &FileTensor,
-    mut bytes: &[u8],
+    bytes: &[u8],
     partial: &mut Vec<u8>,
     values: &mut Values,
 ) -> Result<(), WeightsError> {
-    let size = dtype_bytes(tensor.dtype);
-    let mut finite = true;
-    if !partial.is_empty() {
-        let (rest, later) = bytes.split_at((size - partial.len()).min(bytes.len()));
-        partial.extend_from_slice(rest);
-        bytes = later;
-        if partial.len() == size {
-            finite &= values.append(tensor.dtype, partial);
-            partial.clear();
+    in_units(bytes, tensor.unit, partial, |units| {
+        match values.append(tensor.dtype, tensor.unit, units) {
+            true => Ok(()),
+            false => Err(WeightsError::NotFinite(tensor.name.clone())),
         }
-    }
-    let whole = bytes.len() - bytes.len() % size;
-    finite &= values.append(tensor.dtype, &bytes[..whole]);
-    partial.extend_from_slice(&bytes[whole..]);
-    match finite {
-        true => Ok(()),
-        false => Err(WeightsError::NotFinite(tensor.name.clone())),
+    })
+}
+
+/// Bytes that are read together, of a tensor that [`LoadPlanner`] accepts: a value, or a row of int8.
+fn unit_bytes(info: &TensorInfo) -> usize {
+    match info.dtype {
+        Dtype::I8 => int8_rows::row_bytes(&info.shape),
+        Dtype::F32 => 4,
+        _ => 2,
     }
 }
 
-/// Bytes of a value of a dtype that [`LoadPlanner`] accepts.
-pub(super) fn dtype_bytes(dtype: Dtype) -> usize {
-    if dtype == Dtype::F32 { 4 } else { 2 }
+/// Bytes of a row of a token embedding.
+fn table_row_bytes(info: &TensorInfo) -> usize {
+    match info.dtype {
+        Dtype::I8 => unit_bytes(info),
+        _ => unit_bytes(info) * info.shape.iter().skip(1).product::<usize>(),
+    }
 }
 
 /// Whether a tensor is a constant or a counter that files carry, and no model needs.
@@ -529,7 +539,8 @@ impl LoadPlanner<'_> {
         for (part, name) in names.iter().enumerate() {
             let info =
                 (self.header.info(name)).ok_or_else(|| WeightsError::Missing(name.clone()))?;
-            if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            let floats = matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16);
+            if !floats && !self.header.is_int8(name) {
                 return Err(WeightsError::Dtype {
                     name: name.clone(),
                     found: format!("{:?}", info.dtype),
@@ -570,11 +581,11 @@ impl LoadPlanner<'_> {
                 })
             }
         };
-        let dtype = names.first().and_then(|name| self.header.info(name));
-        let dtype = dtype.map_or(Dtype::F32, |info| info.dtype);
-        let stored_as_half = dtype != Dtype::F32;
+        let first = names.first().and_then(|name| self.header.info(name));
+        let dtype = first.map_or(Dtype::F32, |info| info.dtype);
+        let stored_as_less = dtype != Dtype::F32;
         let f16 = self.f16
-            && stored_as_half
+            && stored_as_less
             && folding.is_none()
             && may_be_f16(&path, expected, self.cpu);
         let omitted = path == TOKEN_TABLE && shape.first() == Some(&0);
@@ -590,6 +601,7 @@ impl LoadPlanner<'_> {
                 vocab_size,
                 width,
                 dtype,
+                row_bytes: first.map_or(0, table_row_bytes),
                 f16,
             });
             shape = expected.to_vec();

@@ -8,6 +8,7 @@ mod file_copy;
 mod fold;
 mod header;
 mod infer;
+mod int8_rows;
 mod key_map;
 mod load;
 mod save;
@@ -21,6 +22,29 @@ pub use key_map::KeyMap;
 pub use load::{Loader, load};
 pub use save::{Precision, save};
 pub use token_rows::RowFormat;
+
+/// Passes on bytes that come in pieces as whole units of `size` bytes, one or several at a time. An
+/// incomplete one waits in `partial`.
+fn in_units<E>(
+    mut bytes: &[u8],
+    size: usize,
+    partial: &mut Vec<u8>,
+    mut pass: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    if !partial.is_empty() {
+        let (rest, later) = bytes.split_at((size - partial.len()).min(bytes.len()));
+        partial.extend_from_slice(rest);
+        bytes = later;
+        if partial.len() == size {
+            pass(partial)?;
+            partial.clear();
+        }
+    }
+    let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % size);
+    pass(whole)?;
+    partial.extend_from_slice(rest);
+    Ok(())
+}
 
 /// Transposes a row-major `[rows, columns]` matrix.
 fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::WeightsError;
-use super::load::{Values, dtype_bytes};
+use super::load::Values;
 
 /// Format of the rows of a token embedding `[vocab_size, width]` of which the file has none.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct RowFormat {
     pub(super) width: usize,
     /// In the file.
     pub(super) dtype: Dtype,
+    /// Bytes of a row in the file.
+    pub(super) row_bytes: usize,
     /// Whether rows are f16 in the model.
     pub(super) f16: bool,
 }
@@ -27,7 +29,7 @@ impl RowFormat {
 
     /// Bytes of a row.
     pub fn row_bytes(&self) -> usize {
-        self.width * dtype_bytes(self.dtype)
+        self.row_bytes
     }
 
     /// Error for a file whose table has another number of rows than the model.
@@ -42,12 +44,12 @@ impl RowFormat {
     /// Some rows, one after the other in `bytes`, `[rows, width]`: the same values as in a table
     /// that is loaded as a whole.
     pub fn rows(&self, bytes: &[u8], device: &Device) -> Result<Tensor<2>, WeightsError> {
-        let rows = bytes.len() / self.row_bytes();
-        if rows == 0 || bytes.len() != rows * self.row_bytes() {
+        let rows = bytes.len() / self.row_bytes;
+        if rows == 0 || bytes.len() != rows * self.row_bytes {
             return Err(self.wrong_rows(rows));
         }
         let mut values = Values::with_capacity(self.f16, rows * self.width);
-        if !values.append(self.dtype, bytes) {
+        if !values.append(self.dtype, self.row_bytes, bytes) {
             return Err(WeightsError::NotFinite(self.name.clone()));
         }
         Ok(values.tensor(device).reshape([rows, self.width]))

@@ -33,7 +33,7 @@ use crate::data::file_safe;
 use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource,
-    OpenFailure, Request,
+    OpenFailure, Request, StoredPrecision,
 };
 
 /// A cancel that takes longer than this ends the worker instead.
@@ -57,8 +57,8 @@ pub struct ClassifyController {
     pub templates: RwSignal<TemplateSelection>,
     /// Whether cosine similarities are shown.
     pub similarity: RwSignal<bool>,
-    /// Whether f32 weights that are downloaded are kept as f16.
-    pub keep_f16: RwSignal<bool>,
+    /// Precision in which weights that are downloaded are kept.
+    pub stored_precision: RwSignal<StoredPrecision>,
     /// Whether only the words that texts use are downloaded.
     pub used_words: RwSignal<bool>,
     /// The labels that something trained has taken the place of.
@@ -124,10 +124,10 @@ impl ClassifyController {
             session.worker.source = ModelSource::Place(place);
         }
         let mut similarity = false;
-        let mut keep_f16 = false;
+        let mut stored_precision = StoredPrecision::default();
         let mut used_words = false;
         if !standalone {
-            keep_f16 = storage::load(storage::KEEP_F16).unwrap_or_default();
+            stored_precision = storage::stored_precision();
             used_words = storage::load(storage::USED_WORDS).unwrap_or_default();
             session.worker.int8 = storage::load(storage::INT8).unwrap_or_default();
             session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
@@ -141,7 +141,7 @@ impl ClassifyController {
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
             templates: RwSignal::new(templates.restored()),
             similarity: RwSignal::new(similarity),
-            keep_f16: RwSignal::new(keep_f16),
+            stored_precision: RwSignal::new(stored_precision),
             used_words: RwSignal::new(used_words),
             labels_before: RwSignal::new(None),
             labels_own: RwSignal::new(labels_own),
@@ -348,7 +348,7 @@ impl ClassifyController {
                     device,
                     source,
                     hub,
-                    keep_f16: self.keep_f16.get_untracked(),
+                    keep: self.stored_precision.get_untracked(),
                     used_words: self.used_words.get_untracked(),
                     activation,
                     int8,
@@ -799,9 +799,9 @@ impl ClassifyController {
     }
 
     /// The visitor chose how downloads are kept. What is kept already stays as it is.
-    pub fn choose_keep_f16(self, keep: bool) {
-        storage::save(storage::KEEP_F16, &keep);
-        self.keep_f16.set(keep);
+    pub fn choose_stored_precision(self, precision: StoredPrecision) {
+        storage::save(storage::STORED_PRECISION, &precision);
+        self.stored_precision.set(precision);
     }
 
     /// The visitor chose whether all words are downloaded. What is kept already stays as it is.

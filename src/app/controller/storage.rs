@@ -3,6 +3,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::engine::messages::StoredPrecision;
+
 /// The labels, as a list of texts.
 pub const LABELS: &str = "clip.labels";
 /// The prompt templates.
@@ -13,8 +15,10 @@ pub const DEVICE: &str = "clip.device";
 pub const FAILED_GPU: &str = "clip.failed-gpu";
 /// Whether the CPU has 8-bit weights.
 pub const INT8: &str = "clip.int8";
-/// Whether f32 weights that are downloaded are kept as f16.
-pub const KEEP_F16: &str = "clip.keep-f16";
+/// Precision in which weights that are downloaded are kept.
+pub const STORED_PRECISION: &str = "clip.stored-precision";
+/// Whether earlier versions kept them as f16.
+const KEEP_F16: &str = "clip.keep-f16";
 /// Whether only those rows of a large token embedding are downloaded that texts use.
 pub const USED_WORDS: &str = "clip.used-words";
 /// How many threads the CPU has, for those who want to choose.
@@ -52,6 +56,14 @@ pub fn first_visit() -> bool {
 /// What was kept under a key, if it is still understood.
 pub fn load<T: DeserializeOwned>(key: &str) -> Option<T> {
     serde_json::from_str(&load_text(key)?).ok()
+}
+
+/// Precision in which weights that are downloaded are kept.
+pub fn stored_precision() -> StoredPrecision {
+    load(STORED_PRECISION).unwrap_or_else(|| match load(KEEP_F16) {
+        Some(true) => StoredPrecision::F16,
+        _ => StoredPrecision::default(),
+    })
 }
 
 /// A text as it was kept.

@@ -11,7 +11,9 @@ use crate::app::domain::session::Session;
 use crate::app::domain::{format, recommendation};
 use crate::app::i18n::{self, t};
 use crate::catalogue::{Published, Recommended, published, recommend, recommended};
-use crate::engine::messages::{Activation, CachedModel, ModelLocation, ModelSource};
+use crate::engine::messages::{
+    Activation, CachedModel, ModelLocation, ModelSource, StoredPrecision,
+};
 
 /// Offer of the model that the page's link was made with.
 #[component]
@@ -117,20 +119,7 @@ pub fn ModelPanel(classify: ClassifyController) -> impl IntoView {
                 </p>
             </Show>
             <DeviceRecommendation classify />
-            <DownloadOption
-                name="keep-f16"
-                label=t!("keep-f16")
-                help=t!("keep-f16-help")
-                checked=classify.keep_f16
-                choose=move |keep| classify.choose_keep_f16(keep)
-            />
-            <DownloadOption
-                name="used-words"
-                label=t!("used-words")
-                help=t!("used-words-help")
-                checked=classify.used_words
-                choose=move |used| classify.choose_used_words(used)
-            />
+            <DownloadOptions classify />
             <Catalogue classify />
             <CustomModelForm classify />
             <DownloadedModels classify />
@@ -225,28 +214,62 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
     }
 }
 
-/// Choice that holds for downloads from now on, with its help.
+/// How models are downloaded and stored.
 #[component]
-fn DownloadOption(
-    name: &'static str,
-    label: &'static str,
-    help: &'static str,
-    checked: RwSignal<bool>,
-    choose: impl Fn(bool) + 'static,
-) -> impl IntoView {
+fn DownloadOptions(classify: ClassifyController) -> impl IntoView {
+    let stored = classify.stored_precision;
     view! {
+        <label class="device">
+            <span>{t!("store-downloads")}</span>
+            <select
+                data-testid="stored-precision"
+                on:change=move |event| {
+                    let value = event_target_value(&event);
+                    let chosen = PRECISIONS.into_iter().find(|(_, known)| *known == value);
+                    classify.choose_stored_precision(chosen.unwrap_or_default().0);
+                }
+            >
+                {PRECISIONS
+                    .map(|(precision, value)| {
+                        let text = match precision {
+                            StoredPrecision::AsDownloaded => t!("stored-as-downloaded"),
+                            StoredPrecision::F16 => t!("stored-f16"),
+                            StoredPrecision::Int8 => t!("stored-int8"),
+                        };
+                        view! {
+                            <option value=value selected=move || stored.get() == precision>
+                                {text}
+                            </option>
+                        }
+                    })}
+            </select>
+        </label>
+        <p class="help">
+            {move || match stored.get() {
+                StoredPrecision::AsDownloaded => t!("stored-as-downloaded-help"),
+                StoredPrecision::F16 => t!("stored-f16-help"),
+                StoredPrecision::Int8 => t!("stored-int8-help"),
+            }}
+        </p>
         <label class="tick">
             <input
                 type="checkbox"
-                data-testid=name
-                prop:checked=move || checked.get()
-                on:change=move |event| choose(event_target_checked(&event))
+                data-testid="used-words"
+                prop:checked=move || classify.used_words.get()
+                on:change=move |event| classify.choose_used_words(event_target_checked(&event))
             />
-            <span>{label}</span>
+            <span>{t!("used-words")}</span>
         </label>
-        <p class="help">{help}</p>
+        <p class="help">{t!("used-words-help")}</p>
     }
 }
+
+/// Precisions to choose from, with their values in the form.
+const PRECISIONS: [(StoredPrecision, &str); 3] = [
+    (StoredPrecision::AsDownloaded, ""),
+    (StoredPrecision::F16, "f16"),
+    (StoredPrecision::Int8, "int8"),
+];
 
 /// Published models, one click each.
 #[component]
@@ -271,14 +294,14 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                 .token_table_bytes
                 .filter(|_| classify.used_words.get());
             let bytes = model.bytes - table.unwrap_or_default();
-            let f16 = classify.keep_f16.get() && model.f16_bytes().is_some();
-            let kept = f16.then_some(bytes / 2);
+            let stored = model.stored_bytes(bytes, classify.stored_precision.get());
+            let kept = (stored < bytes).then_some(stored);
             let bytes = match table {
                 Some(_) => t!("bytes-and-words", bytes = format::bytes(bytes)),
                 None => format::bytes(bytes),
             };
             let bytes = match kept.map(format::bytes) {
-                Some(kept) => t!("bytes-kept-f16", bytes = bytes, kept = kept),
+                Some(kept) => t!("bytes-stored", bytes = bytes, kept = kept),
                 None => bytes,
             };
             t!(
@@ -448,9 +471,11 @@ fn DownloadedModels(classify: ClassifyController) -> impl IntoView {
         let name = model.model.clone();
         let place = ModelLocation::parse(&name).ok();
         let mut bytes = format::bytes(model.bytes);
-        if model.f16 {
-            bytes = t!("bytes-f16", bytes = bytes);
-        }
+        bytes = match model.precision {
+            StoredPrecision::AsDownloaded => bytes,
+            StoredPrecision::F16 => t!("bytes-f16", bytes = bytes),
+            StoredPrecision::Int8 => t!("bytes-int8", bytes = bytes),
+        };
         if model.used_words {
             bytes = t!("bytes-used-words", bytes = bytes);
         }
