@@ -193,6 +193,8 @@ pub struct TrainingSession {
     pub connected: bool,
     /// What the running training was started with.
     pub(in crate::app) plan: Option<TrainingPlan>,
+    /// Sample that a worker was reading when it died.
+    pub(in crate::app) suspect: Option<SampleId>,
 }
 
 impl TrainingSession {
@@ -546,14 +548,16 @@ impl TrainingSession {
         }
     }
 
-    /// The worker died. If it was reading samples, it was at the first of them:
-    /// not its fault where the GPU was lost.
+    /// The worker died. If it was reading samples, it was at the first of them: not its fault where the
+    /// GPU was lost, and by chance if that happens once. What is left out is not stored.
     pub fn died(&mut self, gpu: bool) {
         let reading = self.connected && !self.run.active() && !gpu;
-        let suspect = (self.project.samples.iter())
+        let first = (self.project.samples.iter())
             .find(|sample| sample.reading == Reading::Waiting)
             .map(|sample| sample.id);
-        if let Some(id) = suspect.filter(|_| reading) {
+        if let Some(id) = first.filter(|_| reading)
+            && self.suspect.replace(id) == Some(id)
+        {
             let why = message!("worker-crashed-on-file");
             self.edit(|project| project.note(id, Reading::Bad(why)));
         }
@@ -1127,7 +1131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_kills_the_worker_is_left_out() {
+    fn a_file_that_kills_the_worker_twice_is_left_out() {
         let mut session = ready();
         session.edit(|project| project.add("bad.png".into(), String::new(), None));
         session.died(true);
@@ -1136,6 +1140,9 @@ mod tests {
             1,
             "a lost GPU is no file's fault"
         );
+        session.on_event(found(None, None));
+        session.died(false);
+        assert_eq!(session.project.waiting(), 1, "once may be chance");
         session.on_event(found(None, None));
         session.died(false);
         let bad = &session.project.samples[8];
