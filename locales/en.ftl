@@ -242,6 +242,7 @@ back-to-bundled = Back to the bundled model
 source-bundled = bundled: everyday things
 source-files = your files
 published-facts = { $bytes } · { $parameters } M parameters · { $pixels } px input
+published-license = license { $license }
 bytes-stored = { $bytes } ({ $kept } stored)
 store-downloads = Store downloads
 stored-as-downloaded = as they are

@@ -239,6 +239,7 @@ back-to-bundled = 换回内置模型
 source-bundled = 内置：常见事物
 source-files = 你的文件
 published-facts = { $bytes } · { $parameters }M 参数 · 输入 { $pixels } 像素
+published-license = 许可证 { $license }
 bytes-stored = { $bytes }（存储 { $kept }）
 store-downloads = 下载的模型
 stored-as-downloaded = 原样存储

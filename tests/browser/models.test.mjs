@@ -209,6 +209,7 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
     const kept = (page) => page.locator(`${hook("kept-model")}[data-model="${other}"]`);
     await visit("/slow-6000000", async (page) => {
       await page.locator(hook("stored-precision")).selectOption(precision);
+      for (const facts of await page.locator(".published-facts").allTextContents()) assert.match(facts, / · license \S/);
       await load(page, other);
       // Its first chunk is stored by then. Progress is that of the download.
       await page.locator(hook("status")).filter({ hasText: begun }).waitFor();

@@ -284,7 +284,7 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                 .with(|s| matches!(&s.worker.source, ModelSource::Place(place) if *place == this))
         });
         let note = i18n::foreign(&model.note);
-        let about = [model.id.as_str(), model.license.as_str(), note.as_str()]
+        let about = [model.id.as_str(), note.as_str()]
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()
@@ -332,6 +332,8 @@ fn Catalogue(classify: ClassifyController) -> impl IntoView {
                     <span title=source>{i18n::foreign(&model.merit())}</span>
                     " · "
                     {facts}
+                    " · "
+                    {t!("published-license", license = model.license)}
                 </p>
                 <button
                     type="button"
