@@ -768,7 +768,7 @@ mod tests {
             foreign_html(html),
             "<p>Below:</p>\n<div aria-label=\"混淆矩阵\"><table>\n<tr><th scope=\"col\">\
              召回率</th></tr>\n<tr><th scope=\"row\">right</th><td>93.3%</td></tr></table></div>\n\
-             <b>right</b> 的准确率为 93.3%，相差 +1.2 个百分点，比较对象是 <b>a &lt;b&gt;</b>，可能只是偶然（p = 0.2）。\
+             <b>right</b> 的准确率为 93.3%，变化 +1.2 个百分点，基准为 <b>a &lt;b&gt;</b>，差异不显著（p = 0.2）。\
              <p>from here to there</p><text x=\"1\">真实</text><text>right</text><p>58.5 至 76.2</p>\
              <p>最擅长“&lt;i&gt;”（9%），最不擅长“b”（1%）；某个回答占比高，也可能只是总给这个回答。</p>"
         );
