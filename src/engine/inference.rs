@@ -13,8 +13,8 @@ use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles, TokenTab
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
 use crate::model::{
-    Clip, ClipConfig, ParamVisitor, ReadBackError, TokenBatch, VisionConfig, WeightPrecision,
-    read_back, visit_params,
+    Clip, ClipConfig, ParamVisitor, ReadBackError, StoredPrecision, TokenBatch, VisionConfig,
+    WeightPrecision, read_back, visit_params,
 };
 use crate::ops::Embedding;
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
@@ -212,10 +212,10 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: match (precision, loaded.f16) {
-                (WeightPrecision::Int8, _) => "8-bit",
-                (WeightPrecision::AsStored, true) => "f16",
-                (WeightPrecision::AsStored, false) => "f32",
+            precision: match (precision, loaded.stored) {
+                (WeightPrecision::Int8, _) | (_, StoredPrecision::Int8) => "8-bit",
+                (WeightPrecision::AsStored, StoredPrecision::F16) => "f16",
+                (WeightPrecision::AsStored, StoredPrecision::AsDownloaded) => "f32",
             }
             .into(),
             independent: logit_bias.is_some(),

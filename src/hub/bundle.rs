@@ -10,7 +10,8 @@ use super::twins::twin;
 use super::{ModelLocation, ModelLocationError, shards};
 use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 use crate::model::{
-    Activation, Clip, ClipConfig, ConfigError, VisionConfig, VitPooling, WeightPrecision,
+    Activation, Clip, ClipConfig, ConfigError, StoredPrecision, VisionConfig, VitPooling,
+    WeightPrecision,
 };
 use crate::preprocess::{PreprocessConfig, PreprocessError};
 use crate::tokenizer::{CLIP_VOCABULARY_SIZE, Cleaning, SpecialIds, Tokenizer, TokenizerError};
@@ -349,8 +350,8 @@ pub struct Loaded {
     pub model: Clip,
     /// Size of the weights file.
     pub bytes: u64,
-    /// Whether matrices are stored as f16.
-    pub f16: bool,
+    /// Precision of the matrices in the file; f16 only if they stay so.
+    pub stored: StoredPrecision,
     /// Number of parameters.
     pub parameters: u64,
     /// Token embedding, if its rows are fetched as texts use them.
@@ -393,7 +394,7 @@ pub async fn load(
         Some(loader) => {
             let format = loader.omitted_table().cloned();
             Ok(Loaded {
-                f16: loader.keeps_f16(),
+                stored: loader.stored_precision(),
                 parameters: loader.parameters(),
                 token_table: (format.map(|format| TokenTable::new(format, files.token_rows())))
                     .transpose()?,

@@ -12,6 +12,6 @@ pub enum StoredPrecision {
     AsDownloaded,
     /// f16 for f32.
     F16,
-    /// int8 with a scale per row, for rows of 64 values or more.
+    /// int8 with a scale per row, but for rows of less than 16 values and depthwise convolutions.
     Int8,
 }

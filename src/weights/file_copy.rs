@@ -100,8 +100,7 @@ impl Run {
             Self::Omitted => {}
             Self::Copied(true) => in_units(bytes, 4, partial, |values| narrow(values, copy))?,
             Self::Int8(rows) => in_units(bytes, rows.file_bytes(), partial, |whole| {
-                rows.quantize(whole, copy);
-                Ok(())
+                rows.quantize(whole, copy)
             })?,
         }
         Ok(())
@@ -216,10 +215,10 @@ impl CopyLayout {
             let end = start + run.copied(length as u64) as usize;
             let (dtype, shape) = match becomes {
                 Run::Copied(true) => (Dtype::F16, shape),
-                Run::Int8(rows) => {
-                    let stored = rows.copy_shape(shape[0]);
+                Run::Int8(_) => {
+                    let stored = int8_rows::stored_shape(&shape).unwrap_or_default();
                     int8_shapes.insert(name.clone(), shape);
-                    (Dtype::I8, stored)
+                    (Dtype::I8, stored.to_vec())
                 }
                 _ => (info.dtype, shape),
             };
@@ -305,7 +304,7 @@ impl CopyLayout {
 /// Value that is finite in f32 and not in f16.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{}", self.to_diagnostic())]
-pub struct F16Overflow(f32);
+pub struct F16Overflow(pub(super) f32);
 
 impl ToDiagnostic for F16Overflow {
     fn to_diagnostic(&self) -> Diagnostic {
@@ -544,6 +543,7 @@ mod tests {
     use safetensors::SafeTensors;
 
     use super::*;
+    use crate::weights::ShardHeader;
 
     const F16: CopyOptions = CopyOptions {
         precision: StoredPrecision::F16,
@@ -574,14 +574,14 @@ mod tests {
     }
 
     /// File with matrices of all dtypes whose rows are long, in a row and apart, and short ones.
-    fn file_of_long_rows() -> Vec<u8> {
+    fn file_of_long_rows(prefix: &str) -> Vec<u8> {
         let tensors = [
             ("a.weight", Dtype::F32, vec![3, 64]),
             ("b.weight", Dtype::F32, vec![2, 4, 4, 4]),
             ("b.bias", Dtype::F32, vec![100]),
             ("c.weight", Dtype::F16, vec![2, 65]),
-            ("d.weight", Dtype::BF16, vec![1, 70]),
-            ("short.weight", Dtype::F32, vec![2, 63]),
+            ("d.weight", Dtype::BF16, vec![2, 70]),
+            ("short.weight", Dtype::F32, vec![2, 15]),
         ];
         let mut header = Map::new();
         let mut data = Vec::new();
@@ -600,7 +600,10 @@ mod tests {
                 shape,
                 data_offsets: (start, data.len()),
             };
-            header.insert(name.into(), serde_json::to_value(info).unwrap());
+            header.insert(
+                format!("{prefix}{name}"),
+                serde_json::to_value(info).unwrap(),
+            );
         }
         header.insert("__metadata__".into(), serde_json::json!({ "format": "pt" }));
         let header = Value::Object(header).to_string();
@@ -642,12 +645,12 @@ mod tests {
 
     #[test]
     fn long_rows_become_int8_and_the_rest_stays() {
-        let file = file_of_long_rows();
+        let file = file_of_long_rows("");
         let copy = converted_to(&file, file.len(), INT8);
         let (before, after) = [&file, &copy]
             .map(|file| SafeTensors::deserialize(file).unwrap())
             .into();
-        for (name, rows, bytes) in [("a", 3, 68), ("b", 2, 68), ("c", 2, 69), ("d", 1, 74)] {
+        for (name, rows, bytes) in [("a", 3, 68), ("b", 2, 68), ("c", 2, 69), ("d", 2, 74)] {
             let tensor = after.tensor(&format!("{name}.weight")).unwrap();
             assert_eq!(
                 (tensor.dtype(), tensor.shape()),
@@ -675,8 +678,24 @@ mod tests {
     }
 
     #[test]
+    fn int8_copies_of_shards_are_joined() {
+        let copies = ["first.", "second."].map(|prefix| {
+            let file = file_of_long_rows(prefix);
+            converted_to(&file, file.len(), INT8)
+        });
+        let headers = [0, 1].map(|i| ShardHeader::parse(&copies[i]).unwrap().unwrap());
+        let data = [0, 1].map(|i| &copies[i][headers[i].data_start() as usize..]);
+        let joined = [ShardHeader::join(&headers).unwrap(), data.concat()].concat();
+        SafeTensors::deserialize(&joined).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&joined).unwrap();
+        let own = int8_rows::int8_tensors(&metadata).unwrap();
+        assert_eq!(own.len(), 8);
+        assert_eq!(own["second.b.weight"].shape, [2, 4, 4, 4]);
+    }
+
+    #[test]
     fn the_pieces_make_no_difference() {
-        for (file, options) in [(file(), F16), (file_of_long_rows(), INT8)] {
+        for (file, options) in [(file(), F16), (file_of_long_rows(""), INT8)] {
             let whole = converted_to(&file, file.len(), options);
             for piece in [1, 2, 3, 5, 7, 50, 400] {
                 assert_eq!(converted_to(&file, piece, options), whole, "{piece}");
@@ -687,7 +706,7 @@ mod tests {
     #[test]
     fn a_broken_conversion_goes_on_anywhere() {
         goes_on_anywhere(&file(), F16);
-        goes_on_anywhere(&file_of_long_rows(), INT8);
+        goes_on_anywhere(&file_of_long_rows(""), INT8);
     }
 
     fn goes_on_anywhere(file: &[u8], options: CopyOptions) {

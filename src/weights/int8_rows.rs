@@ -11,13 +11,13 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use super::WeightsError;
+use super::{F16Overflow, WeightsError};
 
 /// Key of the file's metadata: names of matrices and their shapes, as JSON.
 pub const SHAPES: &str = "clip_int8_shapes";
 
 /// Fewest values of a row that is worth a scale.
-const MIN_COLUMNS: usize = 64;
+const MIN_COLUMNS: usize = 16;
 /// Bytes of a scale.
 const SCALE_BYTES: usize = 4;
 /// Largest magnitude.
@@ -31,11 +31,13 @@ pub struct Int8Rows {
 }
 
 impl Int8Rows {
-    /// Those of a tensor; `None` if it is no matrix of floats, or has short rows.
+    /// Those of a tensor; `None` if it is no matrix of floats, or has short rows. Depthwise convolutions
+    /// stay as they are: they are few values, of which much depends on each.
     pub fn of(info: &TensorInfo) -> Option<Self> {
         let floats = matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16);
-        let columns = columns(&info.shape);
-        (floats && info.shape.len() > 1 && columns >= MIN_COLUMNS).then_some(Self {
+        let depthwise = matches!(info.shape[..], [outputs, 1, _, _] if outputs > 1);
+        let (_, columns) = rows_and_columns(&info.shape)?;
+        (floats && !depthwise && columns >= MIN_COLUMNS).then_some(Self {
             dtype: info.dtype,
             columns,
         })
@@ -51,14 +53,9 @@ impl Int8Rows {
         SCALE_BYTES + self.columns
     }
 
-    /// Shape of the copy's tensor.
-    pub fn copy_shape(self, rows: usize) -> Vec<usize> {
-        vec![rows, self.copy_bytes()]
-    }
-
     /// Appends whole rows of the file as int8. A row with a value that is not finite gets such a scale,
-    /// by which whoever loads it knows.
-    pub fn quantize(self, rows: &[u8], copy: &mut Vec<u8>) {
+    /// by which whoever loads it knows. Values beyond f16, as which the matrix may be loaded, are an error.
+    pub fn quantize(self, rows: &[u8], copy: &mut Vec<u8>) -> Result<(), F16Overflow> {
         let mut values = Vec::with_capacity(self.columns);
         for row in rows.chunks_exact(self.file_bytes()) {
             values.clear();
@@ -70,33 +67,36 @@ impl Int8Rows {
                 Dtype::F16 => values.extend(halves().map(|b| f16::from_le_bytes(*b).to_f32())),
                 _ => values.extend(halves().map(|b| bf16::from_le_bytes(*b).to_f32())),
             }
-            let scale = match values.iter().all(|value| value.is_finite()) {
-                true => {
-                    values
-                        .iter()
-                        .fold(0.0, |most: f32, value| most.max(value.abs()))
-                        / MAX
-                }
-                false => f32::NAN,
-            };
+            let finite = values.iter().all(|value: &f32| value.is_finite());
+            let most = (values.iter()).fold(0.0, |most: f32, value| most.max(value.abs()));
+            if finite && most > f16::MAX.to_f32() {
+                return Err(F16Overflow(most));
+            }
+            let scale = if finite { most / MAX } else { f32::NAN };
             copy.extend(scale.to_le_bytes());
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
             copy.extend(
-                values
-                    .iter()
-                    .map(|value| (value * inverse).round_ties_even() as i8 as u8),
+                (values.iter()).map(|value| (value * inverse).round_ties_even() as i8 as u8),
             );
         }
+        Ok(())
     }
 }
 
-/// Bytes of a stored row of a matrix of that shape.
-pub fn row_bytes(shape: &[usize]) -> usize {
-    SCALE_BYTES + columns(shape)
+/// Rows and values of a row of a tensor, without leading axes of length one; `None` of a vector.
+fn rows_and_columns(shape: &[usize]) -> Option<(usize, usize)> {
+    let first = shape.iter().position(|length| *length != 1)?;
+    let (rows, row) = shape[first..].split_first()?;
+    let columns = (row.iter()).try_fold(1_usize, |product, length| product.checked_mul(*length))?;
+    // A row of f32 has to be countable, too.
+    let countable = columns.checked_mul(size_of::<f32>()).is_some();
+    (!row.is_empty() && countable).then_some((*rows, columns))
 }
 
-fn columns(shape: &[usize]) -> usize {
-    shape.iter().skip(1).product()
+/// Shape that a matrix of that shape is stored in: rows, and bytes of a row. `None` of a vector.
+pub fn stored_shape(shape: &[usize]) -> Option<[usize; 2]> {
+    let (rows, columns) = rows_and_columns(shape)?;
+    Some([rows, SCALE_BYTES + columns])
 }
 
 /// Scales and integers of whole stored rows of `row_bytes` each.
@@ -125,12 +125,9 @@ pub fn int8_tensors(metadata: &Metadata) -> Result<BTreeMap<String, TensorInfo>,
         .map_err(|error| WeightsError::Header(format!("{SHAPES}: {error}")))?;
     let tensors = shapes.into_iter().map(|(name, shape)| {
         let info = metadata.info(&name);
-        let columns = (shape.iter().skip(1))
-            .try_fold(1_usize, |product, length| product.checked_mul(*length))
-            .and_then(|columns| columns.checked_add(SCALE_BYTES));
+        let stored = stored_shape(&shape);
         let fits = |info: &&TensorInfo| {
-            let stored = [shape.first().copied(), columns];
-            info.dtype == Dtype::I8 && info.shape.iter().copied().map(Some).eq(stored)
+            info.dtype == Dtype::I8 && stored.is_some_and(|stored| info.shape == stored)
         };
         match info.filter(fits) {
             Some(info) => Ok((
@@ -165,7 +162,7 @@ mod tests {
             columns: MIN_COLUMNS,
         };
         let mut copy = Vec::new();
-        rows.quantize(&file, &mut copy);
+        rows.quantize(&file, &mut copy).unwrap();
         assert_eq!(copy.len(), 2 * rows.copy_bytes());
         let back: Vec<f32> = (stored_rows(&copy, rows.copy_bytes()))
             .flat_map(values)
@@ -179,7 +176,7 @@ mod tests {
         // Again, it is the same.
         let file: Vec<u8> = back.iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut again = Vec::new();
-        rows.quantize(&file, &mut again);
+        rows.quantize(&file, &mut again).unwrap();
         assert_eq!(
             again[SCALE_BYTES..rows.copy_bytes()],
             copy[SCALE_BYTES..rows.copy_bytes()]
@@ -195,11 +192,47 @@ mod tests {
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for row in [[wrong, 1.0], [1.0, wrong]] {
                 let mut copy = Vec::new();
-                rows.quantize(&row.map(f32::to_le_bytes).concat(), &mut copy);
+                rows.quantize(&row.map(f32::to_le_bytes).concat(), &mut copy)
+                    .unwrap();
                 let mut back = stored_rows(&copy, rows.copy_bytes()).flat_map(values);
                 assert!(back.any(|value| !value.is_finite()), "{row:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_value_beyond_f16_is_refused() {
+        let rows = Int8Rows {
+            dtype: Dtype::F32,
+            columns: 2,
+        };
+        let quantized =
+            |row: [f32; 2]| rows.quantize(&row.map(f32::to_le_bytes).concat(), &mut Vec::new());
+        assert!(quantized([65504.0, 1.0]).is_ok());
+        assert!(quantized([1.0, -7e4]).is_err());
+    }
+
+    #[test]
+    fn a_row_is_what_shares_a_scale() {
+        let rows = |shape: &[usize]| {
+            let info = TensorInfo {
+                dtype: Dtype::F32,
+                shape: shape.into(),
+                data_offsets: (0, 0),
+            };
+            Int8Rows::of(&info).map(|rows| (rows.columns, stored_shape(shape).unwrap()))
+        };
+        assert_eq!(rows(&[3, 64]), Some((64, [3, 68])));
+        assert_eq!(rows(&[3, 2, 8, 8]), Some((128, [3, 132])));
+        // Positions with an axis for the batch.
+        assert_eq!(rows(&[1, 197, 768]), Some((768, [197, 772])));
+        let others: [&[usize]; 6] = [&[], &[768], &[1, 1, 768], &[3, 15], &[1], &[512, 1, 7, 7]];
+        for shape in others {
+            assert_eq!(rows(shape), None, "{shape:?}");
+        }
+        // Of a file that is no model.
+        assert_eq!(rows(&[0, usize::MAX, 2]), None);
+        assert_eq!(rows(&[0, usize::MAX / 2]), None);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::int8_rows::{self, stored_rows};
 use super::key_map::{Source, Transform};
 use super::{RowFormat, WeightsError, in_units, transpose};
 use crate::model::{
-    Clip, ClipConfig, ParamMapper, ParamVisitor, WeightPrecision, map_params, visit_params,
+    Clip, ClipConfig, ParamMapper, ParamVisitor, StoredPrecision, WeightPrecision, map_params,
+    visit_params,
 };
 use crate::ops;
 
@@ -86,10 +87,15 @@ impl Loader {
         Ok(())
     }
 
-    /// Whether any parameter is stored as f16.
-    pub fn keeps_f16(&self) -> bool {
-        let halves = |body: &Body| body.parameters.iter().any(|parameter| parameter.f16);
-        self.body.as_ref().is_some_and(halves)
+    /// Precision of the matrices: int8 if they come from such a copy, f16 if they stay so.
+    pub fn stored_precision(&self) -> StoredPrecision {
+        match &self.body {
+            Some(body) if body.int8 => StoredPrecision::Int8,
+            Some(body) if body.parameters.iter().any(|parameter| parameter.f16) => {
+                StoredPrecision::F16
+            }
+            _ => StoredPrecision::AsDownloaded,
+        }
     }
 
     /// Format of the rows of the token embedding, if the file has none of them. The model's
@@ -286,6 +292,8 @@ struct FileTensor {
 type Target = (usize, usize);
 
 struct Body {
+    /// Whether the file has matrices as int8.
+    int8: bool,
     file_bytes: u64,
     position: u64,
     /// In reverse file order.
@@ -345,6 +353,9 @@ impl Body {
             .collect();
         tensors.reverse();
         Ok(Self {
+            int8: tensors
+                .iter()
+                .any(|tensor| tensor.dtype == Dtype::I8 && !tensor.targets.is_empty()),
             file_bytes: header.file_bytes(),
             position: header.data_start,
             tensors,
@@ -475,17 +486,9 @@ fn append(
 /// Bytes that are read together, of a tensor that [`LoadPlanner`] accepts: a value, or a row of int8.
 fn unit_bytes(info: &TensorInfo) -> usize {
     match info.dtype {
-        Dtype::I8 => int8_rows::row_bytes(&info.shape),
+        Dtype::I8 => int8_rows::stored_shape(&info.shape).map_or(1, |[_, bytes]| bytes),
         Dtype::F32 => 4,
         _ => 2,
-    }
-}
-
-/// Bytes of a row of a token embedding.
-fn table_row_bytes(info: &TensorInfo) -> usize {
-    match info.dtype {
-        Dtype::I8 => unit_bytes(info),
-        _ => unit_bytes(info) * info.shape.iter().skip(1).product::<usize>(),
     }
 }
 
@@ -590,7 +593,8 @@ impl LoadPlanner<'_> {
             && may_be_f16(&path, expected, self.cpu);
         let omitted = path == TOKEN_TABLE && shape.first() == Some(&0);
         if let (true, &[vocab_size, width], [name]) = (omitted, expected, &names[..])
-            && shape.get(1) == Some(&width)
+            && shape == [0, width]
+            && let Some(info) = first
         {
             // Only an engine, which packs its model, fetches rows.
             if !self.f16 {
@@ -601,7 +605,10 @@ impl LoadPlanner<'_> {
                 vocab_size,
                 width,
                 dtype,
-                row_bytes: first.map_or(0, table_row_bytes),
+                row_bytes: match dtype {
+                    Dtype::I8 => unit_bytes(info),
+                    _ => width * unit_bytes(info),
+                },
                 f16,
             });
             shape = expected.to_vec();

@@ -27,13 +27,14 @@ use clip::library::{
     Entry, FileStamp, Filter, ImageFacts, Index, IndexSummary, ModelFingerprint, Sign, date_span,
     difference_hash, duplicates, parse_query,
 };
-use clip::model::{Clip, ClipConfig};
+use clip::model::{Clip, ClipConfig, StoredPrecision};
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
 use clip::tokenizer::{Cleaning, SpecialIds, Tokenizer};
 use clip::train::{
     AdamWHyperParameters, ClassFit, Head, Lora, Method, PeftFiles, Sampler, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, WarmupCosine, load_peft, save_peft,
 };
+use clip::weights::{CopyOptions, FileCopier};
 use pollster::block_on;
 
 /// Reader of files of a kind.
@@ -269,17 +270,42 @@ fn weights(bytes: &[u8]) {
     let _ = small(|files| with(files, WEIGHTS, bytes)).open();
     let alone = BTreeMap::from([("model.safetensors", bytes.to_vec())]);
     let _ = Memory(alone).open();
+    for precision in [StoredPrecision::F16, StoredPrecision::Int8] {
+        copied(bytes, precision);
+    }
 }
 
-/// The smallest one of each family.
+/// Copy of weights as a browser stores them, up to what cannot be converted.
+fn copied(bytes: &[u8], precision: StoredPrecision) -> Vec<u8> {
+    let options = CopyOptions {
+        precision,
+        omit_table: true,
+    };
+    let mut copier = FileCopier::new(0, options);
+    let mut copy = Vec::new();
+    for piece in bytes.chunks(1 << 16) {
+        if copier.push(piece, &mut copy).is_err() {
+            break;
+        }
+    }
+    copy
+}
+
+/// The smallest one of each family, and a copy in 8 bits.
 fn weight_seeds() -> Vec<(String, Vec<u8>)> {
-    named(&[
+    let mut files = named(&[
         "tests/golden/models/openclip-eos-f16/open_clip_model.safetensors",
         "tests/golden/models/hf-gelu-f16/model.safetensors",
         "tests/golden/models/siglip2-f16/model.safetensors",
         "tests/golden/models/timm-siglip-f16/open_clip_model.safetensors",
         "tests/golden/models/openclip-xlm-roberta-f16/open_clip_model.safetensors",
-    ])
+    ]);
+    let int8 = named(&["tests/golden/models/openclip-eos-f16/open_clip_model.safetensors"]);
+    files.extend((int8.into_iter()).map(|(name, bytes)| {
+        let copy = copied(&bytes, StoredPrecision::Int8);
+        (format!("int8-{name}"), copy)
+    }));
+    files
 }
 
 fn configs(bytes: &[u8]) {
