@@ -245,28 +245,27 @@ pub async fn open(
             Kind::HuggingFace => ClipConfig::from_hugging_face(&json),
             Kind::OpenClip => ClipConfig::from_open_clip(&json),
         };
-        let Some(header) = &header else {
-            match config {
-                Ok(config) => fitting.push((json, kind, config)),
-                Err(error) => refused.push(error.into()),
+        let config = match config {
+            Ok(config) => config,
+            // It may be that of the weights, whose shapes do not tell what is refused in it.
+            Err(error) => {
+                refused.push(error.into());
+                continue;
             }
-            continue;
         };
-        let misfit = match &config {
-            Err(error) => Some(error.to_string()),
-            Ok(config) => weights::misfit(header, config),
-        };
-        match (misfit, config) {
-            (None, Ok(config)) => {
-                fitting.push((json, kind, config));
-                break;
-            }
-            (why, _) => notes.push(diagnostic!(
+        let misfit = (header.as_ref()).and_then(|header| weights::misfit(header, &config));
+        if let Some(reason) = misfit {
+            notes.push(diagnostic!(
                 "config-not-used",
                 "{file} beside the weights belongs to another model and was not used: {reason}",
                 file = kind.config_file(),
-                reason = why.unwrap_or_default()
-            )),
+                reason
+            ));
+            continue;
+        }
+        fitting.push((json, kind, config));
+        if header.is_some() {
+            break;
         }
     }
     // Of several configs, the first whose weights are there and fit, or the first if there are
