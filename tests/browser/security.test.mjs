@@ -83,6 +83,10 @@ describe("the page's own and nothing else", { timeout: 6 * SLOW }, () => {
   test("labels, templates, names of files and classes are texts", options, async () => {
     const scene = await readFile(join(FIXTURES, "scene.png"));
     await h.setLabels(page, [HOSTILE.replaceAll(",", ""), "a house"]);
+    await page.locator("details.templates summary").click();
+    await page.locator(hook("template-input")).fill(`${HOSTILE} {label}`);
+    await page.locator(hook("template-input")).press("Enter");
+    await page.locator(hook("template-custom")).waitFor();
     const name = `${HOSTILE.replaceAll("/", "")}.png`;
     await page.evaluate(
       async ({ bytes, name }) => {
@@ -121,6 +125,38 @@ describe("the page's own and nothing else", { timeout: 6 * SLOW }, () => {
     );
     await page.locator(hook("evaluate-data")).filter({ hasText: "data" }).waitFor();
     await page.locator("#panel-evaluate").getByText("onerror").first().waitFor({ timeout: SLOW });
+    assert.equal(await page.evaluate(() => window.ran), undefined);
+    assert.equal(await page.locator('img[src="x"]').count(), 0);
+    assert.deepEqual(problems.splice(0), []);
+  });
+
+  test("cells of a table and keys of a config are texts", options, async () => {
+    const scene = await readFile(join(FIXTURES, "scene.png"));
+    const cell = `"${HOSTILE.replaceAll('"', '""')}"`;
+    const table = Buffer.from(`file,label\nscene.png,${cell}\nmissing${HOSTILE.replaceAll(/[",]/g, "")}.png,house\n`);
+    await page.goto(`${server.url}#train`);
+    await h.waitReady(page);
+    await page.locator(hook("train-files")).setInputFiles([
+      { name: "labels.csv", mimeType: "text/csv", buffer: table },
+      { name: "scene.png", mimeType: "image/png", buffer: scene },
+    ]);
+    const name = page.locator(`${hook("class-card")} ${hook("class-name")}`).first();
+    await name.waitFor();
+    assert.equal(await name.inputValue(), HOSTILE);
+
+    await page.goto(`${server.url}#classify`);
+    const model = join(h.ROOT, "tests/golden/models/openclip-eos-f16");
+    const config = JSON.parse(await readFile(join(model, "open_clip_config.json")));
+    config.model_cfg.text_cfg[HOSTILE] = 1;
+    await page.locator(`${hook("models")} summary`).click();
+    const files = ["open_clip_model.safetensors", "tokenizer.json"].map(async (name) => ({
+      name,
+      mimeType: "application/octet-stream",
+      buffer: await readFile(join(model, name)),
+    }));
+    const changed = { name: "open_clip_config.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(config)) };
+    await page.locator(hook("model-files")).setInputFiles([changed, ...(await Promise.all(files))]);
+    await page.locator(hook("error")).filter({ hasText: "onerror" }).first().waitFor();
     assert.equal(await page.evaluate(() => window.ran), undefined);
     assert.equal(await page.locator('img[src="x"]').count(), 0);
     assert.deepEqual(problems.splice(0), []);
