@@ -22,6 +22,8 @@ const MAX_PIXEL_BYTES: usize = 256 << 20;
 
 pub struct SampleStore<F> {
     files: BTreeMap<SampleId, F>,
+    /// New ones.
+    unstored: VecDeque<SampleId>,
     unread: VecDeque<SampleId>,
     readings: Vec<SampleReading>,
     last_report: f64,
@@ -39,6 +41,7 @@ impl<F> Default for SampleStore<F> {
     fn default() -> Self {
         Self {
             files: BTreeMap::new(),
+            unstored: VecDeque::new(),
             unread: VecDeque::new(),
             readings: Vec::new(),
             last_report: 0.0,
@@ -76,6 +79,7 @@ impl<F: Clone> SampleStore<F> {
     pub fn add(&mut self, samples: Vec<SampleId>, files: Vec<F>) {
         for (sample, file) in samples.into_iter().zip(files) {
             self.files.insert(sample, file);
+            self.unstored.push_back(sample);
             self.unread.push_back(sample);
         }
     }
@@ -87,17 +91,23 @@ impl<F: Clone> SampleStore<F> {
             if let Some(pixels) = self.pixels.remove(&sample) {
                 self.cached_values -= pixels.len();
             }
+            self.unstored.retain(|id| *id != sample);
             self.unread.retain(|id| *id != sample);
             host.delete(&file_name(sample)).await;
         }
     }
 
     pub fn unread(&self) -> bool {
-        !self.unread.is_empty() || !self.readings.is_empty()
+        !self.unstored.is_empty() || !self.unread.is_empty() || !self.readings.is_empty()
     }
 
-    /// Reads one pending file; `false` if there is none.
+    /// Stores one pending file, or reads one once all are stored: the page may be closed the next moment.
+    /// `false` if there is none.
     pub async fn read_one<H: Host<File = F>>(&mut self, host: &H) -> bool {
+        if let Some(sample) = self.unstored.pop_front() {
+            self.store(host, sample).await;
+            return true;
+        }
         if let Some(sample) = self.unread.pop_front()
             && let Some(file) = self.files.get(&sample).cloned()
         {
@@ -120,18 +130,14 @@ impl<F: Clone> SampleStore<F> {
         true
     }
 
-    /// Decodes a file, stores it, and returns its hash.
-    async fn examine<H: Host<File = F>>(
-        &mut self,
-        host: &H,
-        sample: SampleId,
-        file: &F,
-    ) -> Result<String, TrainingError> {
-        let bytes = host.read(file).await?;
-        decode(&bytes)?;
+    /// Stores a file, if it can be read.
+    async fn store<H: Host<File = F>>(&mut self, host: &H, sample: SampleId) {
         let name = file_name(sample);
         // A restarted worker gets samples again that are stored already.
-        if host.file(&name).await.is_none() {
+        if let Some(file) = self.files.get(&sample).cloned()
+            && host.file(&name).await.is_none()
+            && let Ok(bytes) = host.read(&file).await
+        {
             match host.put(&name, &bytes).await {
                 Ok(()) => {
                     // Used from here on: the visitor may delete the original.
@@ -141,6 +147,20 @@ impl<F: Clone> SampleStore<F> {
                 }
                 Err(why) => self.report_storage_error(host, &why),
             }
+        }
+    }
+
+    /// Decodes a file and returns its hash. One that is no image is not kept.
+    async fn examine<H: Host<File = F>>(
+        &mut self,
+        host: &H,
+        sample: SampleId,
+        file: &F,
+    ) -> Result<String, TrainingError> {
+        let bytes = host.read(file).await?;
+        if let Err(error) = decode(&bytes) {
+            host.delete(&file_name(sample)).await;
+            return Err(error.into());
         }
         Ok(fingerprint(&bytes))
     }

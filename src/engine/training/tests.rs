@@ -104,6 +104,29 @@ fn engine() -> Engine {
     block_on(bundled_engine())
 }
 
+#[test]
+fn files_are_stored_before_any_is_read() {
+    let host = Memory::default();
+    let mut samples = SampleStore::default();
+    let broken = b"no image".to_vec();
+    samples.add(vec![1, 2, 3], vec![picture(0, 0), broken, picture(1, 1)]);
+    let names = |host: &Memory| block_on(host.names());
+    for _ in 0..3 {
+        assert!(block_on(samples.read_one(&host)));
+    }
+    assert_eq!(names(&host), ["sample-1", "sample-2", "sample-3"]);
+    assert!(host.said.borrow().is_empty() && samples.unread());
+    while block_on(samples.read_one(&host)) {}
+    assert_eq!(names(&host), ["sample-1", "sample-3"], "what is no image");
+    let said = host.said.borrow();
+    let readings = said.iter().flat_map(|event| match event {
+        TrainingEvent::SamplesRead { samples } => samples.clone(),
+        other => panic!("{other:?}"),
+    });
+    let read: Vec<_> = (readings.map(|read| (read.sample, read.file.is_ok()))).collect();
+    assert_eq!(read, [(1, true), (2, false), (3, true)]);
+}
+
 /// A disc or a bar on white, each a little different.
 fn picture(class: u32, number: u32) -> Vec<u8> {
     let picture = image::RgbImage::from_fn(48, 48, |x, y| {
