@@ -4,7 +4,7 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as h from "./harness.mjs";
-import { Broken, Random, drawing } from "./soak-visit.mjs";
+import { Broken, FULL, Random, drawing } from "./soak-visit.mjs";
 import { header } from "./training.mjs";
 
 const { hook } = h;
@@ -378,7 +378,7 @@ export const STEPS = [
     name: "the language", weight: 4,
     async run(v, random) {
       // What still stands on the page is drawn, and so said, anew.
-      v.explain(...new Set(v.explained.flatMap(({ patterns }) => patterns)));
+      v.explain(...FULL, ...new Set(v.explained.flatMap(({ patterns }) => patterns)));
       await v.at("language").click();
       if (random.chance(0.5)) await v.at("language").click();
     },

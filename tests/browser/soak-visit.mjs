@@ -11,7 +11,7 @@ const { hook } = h;
 /** How long a page may take to be at rest: a busy machine, an emulated GPU. */
 const PATIENCE = 2 * h.SLOW;
 /** What may be said while the storage is full. */
-const FULL = [/storage|quota|space/i, /存储|空间/];
+export const FULL = [/storage|quota|space/i, /存储|空间/];
 /** What a step explains may be said a little later. */
 const LATER = 3;
 
@@ -169,6 +169,7 @@ function see(selector) {
     presets: [...document.querySelectorAll("input[data-template]")].filter((box) => box.checked).map((box) => box.dataset.template),
     inUse: one("in-use")?.querySelector(".help").textContent.split(", ") ?? null,
     classes: all("class-card").map((card) => [card.dataset.name, Number(all("class-count", card)[0].textContent)]),
+    refusal: one("train-refusal")?.textContent ?? "",
     run: one("train-run")?.dataset.state,
     interrupted: !!one("interrupted"),
     trained: !!one("trained"),
@@ -336,6 +337,8 @@ export class Visit {
     if (this.atTraining && JSON.stringify(seen.classes) !== JSON.stringify(this.classes)) {
       wrong.push(`classes ${JSON.stringify(this.classes)} expected, but there are ${JSON.stringify(seen.classes)}`);
     }
+    // The page says that it is not done with them; who leaves now may find fewer.
+    if (this.atTraining && keysOf(seen.refusal).includes("images-being-read")) wrong.push(seen.refusal);
     const run = { paused: "paused" }[this.run] ?? "idle";
     if (this.atTraining && seen.run !== run) wrong.push(`the training is ${seen.run}, not ${run}`);
     if (this.atTraining && ["interrupted", "stranded"].includes(this.run) && !seen.interrupted) wrong.push("no training can be resumed");
