@@ -219,31 +219,33 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
 fn DownloadOptions(classify: ClassifyController) -> impl IntoView {
     let stored = classify.stored_precision;
     view! {
-        <label class="device">
-            <span>{t!("store-downloads")}</span>
-            <select
-                data-testid="stored-precision"
-                on:change=move |event| {
-                    let value = event_target_value(&event);
-                    let chosen = PRECISIONS.into_iter().find(|(_, known)| *known == value);
-                    classify.choose_stored_precision(chosen.unwrap_or_default().0);
-                }
-            >
-                {PRECISIONS
-                    .map(|(precision, value)| {
-                        let text = match precision {
-                            StoredPrecision::AsDownloaded => t!("stored-as-downloaded"),
-                            StoredPrecision::F16 => t!("stored-f16"),
-                            StoredPrecision::Int8 => t!("stored-int8"),
-                        };
-                        view! {
-                            <option value=value selected=move || stored.get() == precision>
-                                {text}
-                            </option>
-                        }
-                    })}
-            </select>
-        </label>
+        <p class="ways">
+            <label class="device">
+                <span>{t!("store-downloads")}</span>
+                <select
+                    data-testid="stored-precision"
+                    on:change=move |event| {
+                        let value = event_target_value(&event);
+                        let chosen = PRECISIONS.into_iter().find(|(_, known)| *known == value);
+                        classify.choose_stored_precision(chosen.unwrap_or_default().0);
+                    }
+                >
+                    {PRECISIONS
+                        .map(|(precision, value)| {
+                            let text = match precision {
+                                StoredPrecision::AsDownloaded => t!("stored-as-downloaded"),
+                                StoredPrecision::F16 => t!("stored-f16"),
+                                StoredPrecision::Int8 => t!("stored-int8"),
+                            };
+                            view! {
+                                <option value=value selected=move || stored.get() == precision>
+                                    {text}
+                                </option>
+                            }
+                        })}
+                </select>
+            </label>
+        </p>
         <p class="help">
             {move || match stored.get() {
                 StoredPrecision::AsDownloaded => t!("stored-as-downloaded-help"),
