@@ -74,17 +74,22 @@ impl Header {
     }
 
     pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        let name = match self.prefix.is_empty() {
-            true => Cow::Borrowed(name),
-            false => Cow::Owned(format!("{}{name}", self.prefix)),
-        };
+        let name = self.name_in_file(name);
         let int8 = self.int8.get(&*name);
         int8.or_else(|| self.metadata.info(&name))
     }
 
     /// Whether the tensor of that name is a matrix of floats that is stored as int8.
     pub(super) fn is_int8(&self, name: &str) -> bool {
-        self.int8.contains_key(&format!("{}{name}", self.prefix))
+        self.int8.contains_key(&*self.name_in_file(name))
+    }
+
+    /// Name of a tensor with the prefix that all have.
+    fn name_in_file<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.prefix.is_empty() {
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(format!("{}{name}", self.prefix)),
+        }
     }
 
     /// In file order.

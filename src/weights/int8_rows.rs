@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use half::{bf16, f16};
+use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
+use super::load::widen;
 use super::{F16Overflow, WeightsError};
 
 /// Key of the file's metadata: names of matrices and their shapes, as JSON.
@@ -59,15 +60,7 @@ impl Int8Rows {
         let mut values = Vec::with_capacity(self.columns);
         for row in rows.chunks_exact(self.file_bytes()) {
             values.clear();
-            let halves = || row.as_chunks().0.iter();
-            match self.dtype {
-                Dtype::F32 => {
-                    values.extend(row.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)))
-                }
-                Dtype::F16 => values.extend(halves().map(|b| f16::from_le_bytes(*b).to_f32())),
-                _ => values.extend(halves().map(|b| bf16::from_le_bytes(*b).to_f32())),
-            }
-            let finite = values.iter().all(|value: &f32| value.is_finite());
+            let finite = widen(self.dtype, row, &mut values);
             let most = (values.iter()).fold(0.0, |most: f32, value| most.max(value.abs()));
             if finite && most > f16::MAX.to_f32() {
                 return Err(F16Overflow(most));

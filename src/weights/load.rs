@@ -213,18 +213,7 @@ impl Values {
                 let rounded = halves().map(|b| f16::from_f32(bf16::from_le_bytes(*b).to_f32()));
                 extend(values, rounded, |v| v.is_finite())
             }
-            (Self::F32(values), Dtype::F16) => {
-                let wide = halves().map(|b| f16::from_le_bytes(*b).to_f32());
-                extend(values, wide, |v| v.is_finite())
-            }
-            (Self::F32(values), Dtype::BF16) => {
-                let wide = halves().map(|b| bf16::from_le_bytes(*b).to_f32());
-                extend(values, wide, |v| v.is_finite())
-            }
-            (Self::F32(values), _) => {
-                let as_is = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
-                extend(values, as_is, |v| v.is_finite())
-            }
+            (Self::F32(values), _) => widen(dtype, bytes, values),
         }
     }
 
@@ -260,6 +249,28 @@ impl Values {
                 let count = values.len();
                 Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
             }
+        }
+    }
+}
+
+/// Appends values of a float dtype as f32; `false` if one is not finite.
+pub(super) fn widen(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) -> bool {
+    let halves = || bytes.as_chunks().0.iter();
+    let finite = |value: &f32| value.is_finite();
+    match dtype {
+        Dtype::F16 => extend(
+            values,
+            halves().map(|b| f16::from_le_bytes(*b).to_f32()),
+            finite,
+        ),
+        Dtype::BF16 => extend(
+            values,
+            halves().map(|b| bf16::from_le_bytes(*b).to_f32()),
+            finite,
+        ),
+        _ => {
+            let as_is = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+            extend(values, as_is, finite)
         }
     }
 }
