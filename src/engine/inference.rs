@@ -212,7 +212,7 @@ impl Engine {
             image_size: bundle.config.vision.image_size() as u32,
             context_length: bundle.config.text.context_length as u32,
             embed_dim: bundle.config.embed_dim as u32,
-            precision: match (precision, loaded.stored) {
+            precision: match (precision, loaded.stored_precision) {
                 (WeightPrecision::Int8, _) | (_, StoredPrecision::Int8) => "8-bit",
                 (WeightPrecision::AsStored, StoredPrecision::F16) => "f16",
                 (WeightPrecision::AsStored, StoredPrecision::AsDownloaded) => "f32",

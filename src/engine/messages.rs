@@ -63,7 +63,7 @@ pub enum Request {
         hub: String,
         /// Precision in which weights that are downloaded are kept.
         #[serde(default)]
-        keep: StoredPrecision,
+        stored_precision: StoredPrecision,
         /// Whether only those rows of a large token embedding are downloaded that texts use.
         #[serde(default)]
         used_words: bool,

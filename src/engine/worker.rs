@@ -204,14 +204,14 @@ impl State {
                 device,
                 source,
                 hub,
-                keep,
+                stored_precision,
                 used_words,
                 activation,
                 int8,
                 threads,
             } => {
                 let copy = CopyOptions {
-                    precision: keep,
+                    precision: stored_precision,
                     omit_table: used_words,
                 };
                 let files = source_files(source, &hub, copy, message.files).await;

@@ -350,7 +350,7 @@ pub struct Loaded {
     /// Size of the weights file.
     pub bytes: u64,
     /// Precision of the matrices in the file; f16 only if they stay so.
-    pub stored: StoredPrecision,
+    pub stored_precision: StoredPrecision,
     /// Number of parameters.
     pub parameters: u64,
     /// Token embedding, if its rows are fetched as texts use them.
@@ -393,7 +393,7 @@ pub async fn load(
         Some(loader) => {
             let format = loader.omitted_table().cloned();
             Ok(Loaded {
-                stored: loader.stored_precision(),
+                stored_precision: loader.stored_precision(),
                 parameters: loader.parameters(),
                 token_table: (format.map(|format| TokenTable::new(format, files.token_rows())))
                     .transpose()?,

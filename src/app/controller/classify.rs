@@ -348,7 +348,7 @@ impl ClassifyController {
                     device,
                     source,
                     hub,
-                    keep: self.stored_precision.get_untracked(),
+                    stored_precision: self.stored_precision.get_untracked(),
                     used_words: self.used_words.get_untracked(),
                     activation,
                     int8,

@@ -344,7 +344,7 @@ impl<H: Host> Training<H> {
 
     /// Stores everything that is not stored yet, and releases it.
     async fn hand_over(&mut self, engine: Option<&mut Engine>) {
-        while self.samples.read_one(&self.host).await {}
+        while self.samples.store_or_read_one(&self.host).await {}
         if let Some(Job::FineTune(job)) = &mut self.job {
             job.save_checkpoint(&self.host).await;
         }
@@ -414,7 +414,7 @@ impl<H: Host> Training<H> {
 
     /// One unit of work; `false` if there is none.
     pub async fn work(&mut self, engine: &mut Engine) -> bool {
-        if self.samples.read_one(&self.host).await {
+        if self.samples.store_or_read_one(&self.host).await {
             return true;
         }
         if self.paused {

@@ -22,7 +22,7 @@ const MAX_PIXEL_BYTES: usize = 256 << 20;
 
 pub struct SampleStore<F> {
     files: BTreeMap<SampleId, F>,
-    /// New ones.
+    /// Samples that are not stored yet.
     unstored: VecDeque<SampleId>,
     unread: VecDeque<SampleId>,
     readings: Vec<SampleReading>,
@@ -103,7 +103,7 @@ impl<F: Clone> SampleStore<F> {
 
     /// Stores one pending file, or reads one once all are stored: the page may be closed the next moment.
     /// `false` if there is none.
-    pub async fn read_one<H: Host<File = F>>(&mut self, host: &H) -> bool {
+    pub async fn store_or_read_one<H: Host<File = F>>(&mut self, host: &H) -> bool {
         if let Some(sample) = self.unstored.pop_front() {
             self.store(host, sample).await;
             return true;

@@ -112,11 +112,11 @@ fn files_are_stored_before_any_is_read() {
     samples.add(vec![1, 2, 3], vec![picture(0, 0), broken, picture(1, 1)]);
     let names = |host: &Memory| block_on(host.names());
     for _ in 0..3 {
-        assert!(block_on(samples.read_one(&host)));
+        assert!(block_on(samples.store_or_read_one(&host)));
     }
     assert_eq!(names(&host), ["sample-1", "sample-2", "sample-3"]);
     assert!(host.said.borrow().is_empty() && samples.unread());
-    while block_on(samples.read_one(&host)) {}
+    while block_on(samples.store_or_read_one(&host)) {}
     assert_eq!(names(&host), ["sample-1", "sample-3"], "what is no image");
     let said = host.said.borrow();
     let readings = said.iter().flat_map(|event| match event {
