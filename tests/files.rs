@@ -440,7 +440,14 @@ mod models {
             block_on(async {
                 let bundle = hub::open(self, None).await?;
                 let device = Device::flex();
-                let loaded = hub::load(self, &bundle, &device, None, &mut |_| ()).await?;
+                let loaded = hub::load(
+                    self,
+                    &bundle,
+                    &device,
+                    hub::LoadTarget::default(),
+                    &mut |_| (),
+                )
+                .await?;
                 let size = bundle.config.vision.image_size();
                 let pixels = TensorData::new(pixels(1, size).concat(), [1, 3, size, size]);
                 let image = loaded
@@ -461,7 +468,14 @@ mod models {
         fn open(&self) -> Result<hub::ModelBundle, String> {
             block_on(async {
                 let bundle = hub::open(self, None).await?;
-                hub::load(self, &bundle, &Device::flex(), None, &mut |_| ()).await?;
+                hub::load(
+                    self,
+                    &bundle,
+                    &Device::flex(),
+                    hub::LoadTarget::default(),
+                    &mut |_| (),
+                )
+                .await?;
                 Ok::<_, HubError>(bundle)
             })
             .map_err(|error| error.to_string())

@@ -10,8 +10,8 @@ use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{
-    Activation, ClipConfig, FastVitConfig, StoredPrecision, TokenBatch, VisionConfig, VitConfig,
-    WeightPrecision, read_back,
+    Activation, Clip, ClipConfig, FastVitConfig, StoredPrecision, TokenBatch, VisionConfig,
+    VitConfig, WeightPrecision, read_back,
 };
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
@@ -294,7 +294,44 @@ macro_rules! models {
                     opened(1000),
                     WeightPrecision::AsStored,
                 );
-                assert!(matches!(too_large, Err(EngineError::TooLarge { limit: 1000, .. })));
+                assert!(too_large.is_err_and(|error| error.is_of_the_device()));
+                for model in small_models() {
+                    model.computes(&device, GPU);
+                }
+                vit_l_14(opened(limits.max_storage_buffer_binding_size));
+            }
+
+            /// ViT-L/14 with two blocks of each encoder, against the CPU. In f32 its token embedding alone
+            /// is larger than a binding may be.
+            fn vit_l_14(opened: OpenedDevice) {
+                let config = r#"{
+                    "embed_dim": 768,
+                    "vision_cfg": {"image_size": 224, "layers": 2, "width": 1024, "patch_size": 14},
+                    "text_cfg": {
+                        "context_length": 77, "vocab_size": 49408, "width": 768, "heads": 12, "layers": 2
+                    }
+                }"#;
+                let model = ClipConfig::from_open_clip(config.as_bytes()).unwrap();
+                let table = 4 * model.text.vocab_size * model.text.width;
+                assert!(table as u64 > opened.max_tensor_bytes.unwrap());
+                let folder = tempfile::tempdir().unwrap();
+                let clip = Clip::init(&model, &Device::flex());
+                let weights = save(&clip, &model, KeyMap::OpenClip, Precision::F32);
+                let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+                write("open_clip_model.safetensors", &block_on(weights).unwrap());
+                let config = format!(r#"{{"model_cfg": {config}, "preprocess_cfg": {{}}}}"#);
+                write("open_clip_config.json", config.as_bytes());
+
+                let gpu = open_on(folder.path(), opened, WeightPrecision::AsStored).unwrap();
+                let cpu = open(folder.path(), DeviceChoice::Cpu);
+                let texts = ["a photo of a cat", "2 + 2 = 4"].map(|text| cpu.tokens(text).unwrap().ids);
+                let [found, expected] = [&gpu, &cpu].map(|engine| {
+                    let images = block_on(engine.image_features(&pixels(2, 224))).unwrap();
+                    let texts = block_on(engine.token_features(&texts)).unwrap();
+                    [images, texts].concat()
+                });
+                let distance = farthest(&found, &expected);
+                assert!(distance < GPU, "ViT-L/14: {distance}");
             }
 
             /// Device with the limits that every adapter has, and without WebGPU's optional features.
@@ -863,7 +900,17 @@ fn dense_features_equal_the_reference() {
                     let folder = Folder::new(&path).unwrap();
                     let bundle = hub::open(&folder, None).await.unwrap();
                     let device = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap().device;
-                    let loaded = hub::load(&folder, &bundle, &device, packing, &mut |_| ()).await;
+                    let loaded = hub::load(
+                        &folder,
+                        &bundle,
+                        &device,
+                        hub::LoadTarget {
+                            packing,
+                            ..Default::default()
+                        },
+                        &mut |_| (),
+                    )
+                    .await;
                     loaded.unwrap().model
                 }),
             };

@@ -10,7 +10,9 @@ use std::rc::Rc;
 
 use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, open_device};
-use clip::hub::{self, Chunk, ChunkSink, Folder, HubError, ModelFiles, RowsFuture, TokenRows};
+use clip::hub::{
+    self, Chunk, ChunkSink, Folder, HubError, LoadTarget, ModelFiles, RowsFuture, TokenRows,
+};
 use clip::model::StoredPrecision;
 use clip::model::WeightPrecision;
 use clip::weights::{CopyLayout, CopyOptions, FileCopier, OmittedTable};
@@ -221,6 +223,75 @@ fn features_of_a_smaller_copy_are_those_of_the_whole_copy() {
     }
 }
 
+/// As on a GPU whose tensors are smaller than the table.
+fn with_limit(folder: &Path, limit: u64) -> Result<Engine, EngineError> {
+    block_on(async {
+        let files = Folder::new(folder).unwrap();
+        let bundle = hub::open(&files, None).await.unwrap();
+        let mut opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
+        opened.max_tensor_bytes = Some(limit);
+        Engine::load(
+            &files,
+            bundle,
+            opened,
+            WeightPrecision::AsStored,
+            &mut |_| (),
+        )
+        .await
+    })
+}
+
+#[test]
+fn a_table_that_is_too_large_for_the_device_stays_in_memory() {
+    for model in ["openclip-gelu-f16", "hf-legacy-eos-f32", "metaclip2-f16"] {
+        let folder = golden(model);
+        let whole = with_limit(&folder, u64::MAX).unwrap();
+        let text = &whole.config().text;
+        let value = match model.ends_with("f16") {
+            true => 2,
+            false => 4,
+        };
+        let table = (text.vocab_size * text.width * value) as u64;
+        let engine = with_limit(&folder, table - 1).unwrap();
+        let texts = texts(&whole);
+        let [expected, found] =
+            [&whole, &engine].map(|engine| block_on(engine.token_features(&texts)).unwrap());
+        assert_eq!(found, expected, "{model}");
+        let [there, here] = [&whole, &engine].map(|engine| engine.model_info().parameters);
+        assert_eq!(here, there);
+
+        // To train it, the table has to be on the device.
+        let files = Folder::new(&folder).unwrap();
+        let bundle = block_on(hub::open(&files, None)).unwrap();
+        let target = engine.target_for_training();
+        let loaded = block_on(hub::load(
+            &files,
+            &bundle,
+            engine.device(),
+            target,
+            &mut |_| (),
+        ));
+        let Err(error) = loaded else {
+            panic!("{model}: loaded for training");
+        };
+        assert!(
+            error.to_string().contains("the CPU has no such limit"),
+            "{error}"
+        );
+
+        let Err(error) = with_limit(&folder, 100) else {
+            panic!("{model}: loaded");
+        };
+        assert!(error.is_of_the_device(), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("a tensor of the model has 1 MiB"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn the_table_is_not_asked_for() {
     for model in MODELS {
@@ -300,7 +371,7 @@ fn what_needs_the_whole_model_is_refused() {
         &files,
         &bundle,
         engine.device(),
-        None,
+        LoadTarget::default(),
         &mut |_| (),
     ));
     let Err(error) = loaded else {
@@ -327,8 +398,11 @@ fn a_table_of_another_size_is_refused() {
     let result = block_on(async {
         let bundle = hub::open(&files, None).await?;
         let device = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap().device;
-        let precision = Some(WeightPrecision::AsStored);
-        hub::load(&files, &bundle, &device, precision, &mut |_| ()).await
+        let target = LoadTarget {
+            packing: Some(WeightPrecision::AsStored),
+            ..Default::default()
+        };
+        hub::load(&files, &bundle, &device, target, &mut |_| ()).await
     });
     let Err(error) = result else {
         panic!("loaded");

@@ -9,16 +9,17 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::OpenedDevice;
 use super::messages::{DeviceInfo, Measured, ModelInfo, Ranked};
 use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
-use crate::hub::{self, HubError, LoadProgress, ModelBundle, ModelFiles, TokenTable};
+use crate::hub::{self, HubError, LoadProgress, LoadTarget, ModelBundle, ModelFiles, TokenTable};
 #[cfg(feature = "library")]
 use crate::library::ModelFingerprint;
 use crate::model::{
-    Clip, ClipConfig, ParamVisitor, ReadBackError, StoredPrecision, TokenBatch, VisionConfig,
-    WeightPrecision, read_back, visit_params,
+    Clip, ClipConfig, ReadBackError, StoredPrecision, TokenBatch, VisionConfig, WeightPrecision,
+    read_back,
 };
 use crate::ops::Embedding;
 use crate::preprocess::{DecodedImage, PreprocessConfig, preprocess};
 use crate::tokenizer::{TokenIds, Tokenizer, TokenizerError};
+use crate::weights::WeightsError;
 use crate::zero_shot::{self, QuestionError, Scoring};
 
 /// Error of the engine.
@@ -44,13 +45,6 @@ pub enum EngineError {
     },
     /// Rows of the token embedding cannot be fetched.
     TokenRows(#[source] HubError),
-    /// A tensor of the model is larger than the GPU allows.
-    TooLarge {
-        /// Size of the tensor.
-        bytes: u64,
-        /// Greatest size.
-        limit: u64,
-    },
     /// The features have infinities or NaN.
     NotFinite,
 }
@@ -81,16 +75,23 @@ impl ToDiagnostic for EngineError {
                 "words that are used for the first time have to be downloaded, and could not be: {reason}",
                 reason = error
             ),
-            Self::TooLarge { bytes, limit } => diagnostic!(
-                "tensor-too-large",
-                "a tensor of the model has {size} MiB, and this GPU allows no more than {limit} MiB",
-                size = bytes.div_ceil(1 << 20),
-                limit = limit >> 20
-            ),
             Self::NotFinite => diagnostic!(
                 "not-finite",
                 "the model's output is not finite: its weights are damaged, or the device computes incorrectly (try the CPU)"
             ),
+        }
+    }
+}
+
+impl EngineError {
+    /// Whether another device might do better with the same files.
+    pub fn is_of_the_device(&self) -> bool {
+        match self {
+            Self::Model(error) => {
+                matches!(error, HubError::Weights(WeightsError::TooLarge { .. }))
+            }
+            Self::TokenRows(_) => false,
+            _ => true,
         }
     }
 }
@@ -196,14 +197,12 @@ impl Engine {
             true => WeightPrecision::AsStored,
             false => precision,
         };
-        let loaded = hub::load(files, &bundle, &opened.device, Some(precision), progress).await?;
+        let target = LoadTarget {
+            packing: Some(precision),
+            max_tensor_bytes: opened.max_tensor_bytes,
+        };
+        let loaded = hub::load(files, &bundle, &opened.device, target, progress).await?;
         let model = loaded.model;
-        if let Some(limit) = opened.max_tensor_bytes {
-            let bytes = largest_parameter(&model);
-            if bytes > limit {
-                return Err(EngineError::TooLarge { bytes, limit });
-            }
-        }
         let (logit_scale, logit_bias) = scale_and_bias(&model).await?;
         let info = ModelInfo {
             name: bundle.name,
@@ -244,6 +243,14 @@ impl Engine {
     /// Device of the model.
     pub fn device(&self) -> &Device {
         &self.opened.device
+    }
+
+    /// To load the model once more, to train it on the same device.
+    pub fn target_for_training(&self) -> LoadTarget {
+        LoadTarget {
+            packing: None,
+            max_tensor_bytes: self.opened.max_tensor_bytes,
+        }
     }
 
     /// Precision of the packed weights.
@@ -554,21 +561,6 @@ fn images_within(limit: u64, vision: &VisionConfig) -> usize {
     usize::try_from(images).unwrap_or(usize::MAX).max(1)
 }
 
-/// Bytes of a model's largest parameter.
-fn largest_parameter(model: &Clip) -> u64 {
-    struct Largest(u64);
-    impl ParamVisitor for Largest {
-        fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
-            let values = param.val();
-            let bytes = values.shape().num_elements() * values.dtype().size();
-            self.0 = self.0.max(bytes as u64);
-        }
-    }
-    let mut largest = Largest(0);
-    visit_params(model, &mut largest);
-    largest.0
-}
-
 /// Log of the logit scale, and the logit bias.
 async fn scale_and_bias(model: &Clip) -> Result<(f32, Option<f32>), ReadBackError> {
     let scale = read_back(model.logit_scale.val()).await?;
@@ -615,16 +607,5 @@ mod tests {
         assert_eq!(resnet.largest_activation(), 112 * 112 * 64);
         assert_eq!(images_within(LEAST, &resnet), 41);
         assert_eq!(images_within(1, &large), 1);
-    }
-
-    #[test]
-    fn the_largest_parameter_is_found() {
-        // The bundled model's token embedding has more than its convolutions.
-        let bundled = pollster::block_on(hub::open(&hub::Bundled, None)).unwrap();
-        let device = Device::flex();
-        let model = Clip::init(&bundled.config, &device);
-        let text = &bundled.config.text;
-        let embedding = 4 * text.vocab_size * text.width;
-        assert_eq!(largest_parameter(&model), embedding as u64);
     }
 }

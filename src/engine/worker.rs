@@ -856,8 +856,7 @@ async fn open_from(
         opened.info.name = cpu_name();
     }
     let failed = |error: EngineError| OpenFailure {
-        // The files would be no better on the CPU.
-        gpu: gpu && !matches!(error, EngineError::Model(_) | EngineError::TokenRows(_)),
+        gpu: gpu && error.is_of_the_device(),
         ..OpenFailure::new(error)
     };
     let mut shown = 0.0;

@@ -353,20 +353,27 @@ pub struct Loaded {
     pub stored_precision: StoredPrecision,
     /// Number of parameters.
     pub parameters: u64,
-    /// Token embedding, if its rows are fetched as texts use them.
+    /// Token embedding, if it stays out of the model.
     pub token_table: Option<TokenTable>,
     /// Where the weights are from, if not from the model's own files, for display.
     pub note: Option<Diagnostic>,
 }
 
-/// Streams a model's weights to `device`, one parameter in memory at a time. With a
-/// `packing` the model is for inference only, see [`Loader::packed`]; training and saving
-/// need it unpacked, in f32.
+/// What a model is loaded for. The default is training and saving, which need it unpacked, in f32.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadTarget {
+    /// For inference only, see [`Loader::packed`].
+    pub packing: Option<WeightPrecision>,
+    /// Largest tensor of the device, bytes, see [`Loader::max_tensor_bytes`].
+    pub max_tensor_bytes: Option<u64>,
+}
+
+/// Streams a model's weights to `device`, one parameter in memory at a time.
 pub async fn load(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
     device: &Device,
-    packing: Option<WeightPrecision>,
+    target: LoadTarget,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Loaded, HubError> {
     let mut loader = None;
@@ -376,8 +383,9 @@ pub async fn load(
             loader = None;
         }
         let loader = loader.get_or_insert_with(|| {
-            let loader = Loader::new(&bundle.config, device, chunk.total);
-            match packing {
+            let loader = Loader::new(&bundle.config, device, chunk.total)
+                .max_tensor_bytes(target.max_tensor_bytes);
+            match target.packing {
                 Some(packing) => loader.packed(packing),
                 None => loader,
             }
@@ -390,13 +398,17 @@ pub async fn load(
     let note = stream_weights(files, bundle, &mut sink).await?;
     match loader {
         None => Err(WeightsError::NotSafetensors("it is empty").into()),
-        Some(loader) => {
-            let format = loader.omitted_table().cloned();
+        Some(mut loader) => {
+            let token_table = (loader.row_format().cloned())
+                .map(|format| match loader.take_held_rows() {
+                    Some(bytes) => Ok(TokenTable::held(format, bytes)),
+                    None => TokenTable::fetched(format, files.token_rows()),
+                })
+                .transpose()?;
             Ok(Loaded {
                 stored_precision: loader.stored_precision(),
                 parameters: loader.parameters(),
-                token_table: (format.map(|format| TokenTable::new(format, files.token_rows())))
-                    .transpose()?,
+                token_table,
                 bytes: done,
                 model: loader.finish()?,
                 note,

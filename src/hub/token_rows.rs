@@ -1,5 +1,6 @@
-//! Rows of a token embedding that are fetched when texts use them. SigLIP 2's table has 256,000,
-//! half of the download of a B model, and a visitor's labels need a few dozen.
+//! Rows of a token embedding that come to the device when texts use them. SigLIP 2's table has 256,000,
+//! half of the download of a B model, and a visitor's labels need a few dozen: they are fetched one by
+//! one. ViT-L/14's table in f32, of 145 MiB, is larger than a tensor of a GPU need be: it stays in memory.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,6 +24,27 @@ pub trait TokenRows {
     fn fetch<'a>(&'a self, ids: &'a [u32]) -> RowsFuture<'a>;
 }
 
+/// Rows of a token embedding in memory.
+struct HeldRows {
+    bytes: Vec<u8>,
+    row_bytes: usize,
+}
+
+impl TokenRows for HeldRows {
+    fn count(&self) -> usize {
+        self.bytes.len() / self.row_bytes
+    }
+
+    fn fetch<'a>(&'a self, ids: &'a [u32]) -> RowsFuture<'a> {
+        let row = |id: &u32| {
+            let start = *id as usize * self.row_bytes;
+            self.bytes.get(start..start + self.row_bytes)
+        };
+        let rows: Vec<&[u8]> = ids.iter().filter_map(row).collect();
+        Box::pin(std::future::ready(Ok(rows.concat())))
+    }
+}
+
 /// Token embedding of a model that has only a placeholder.
 #[derive(Clone)]
 pub struct TokenTable {
@@ -31,8 +53,15 @@ pub struct TokenTable {
 }
 
 impl TokenTable {
+    /// From all of its rows, in memory.
+    pub(super) fn held(format: RowFormat, bytes: Vec<u8>) -> Self {
+        let row_bytes = format.row_bytes();
+        let rows = Rc::new(HeldRows { bytes, row_bytes });
+        Self { format, rows }
+    }
+
     /// From the source of its rows. An error if there is none, or of another number of rows.
-    pub(super) fn new(
+    pub(super) fn fetched(
         format: RowFormat,
         rows: Option<Rc<dyn TokenRows>>,
     ) -> Result<Self, WeightsError> {

@@ -131,7 +131,14 @@ fn exported(
 ) -> Result<File, OnnxError> {
     block_on(async {
         let bundle = hub::open(files, None).await.unwrap();
-        let loaded = hub::load(files, &bundle, &Device::flex(), None, &mut |_| ()).await;
+        let loaded = hub::load(
+            files,
+            &bundle,
+            &Device::flex(),
+            hub::LoadTarget::default(),
+            &mut |_| (),
+        )
+        .await;
         let description = Description {
             name: "tiny",
             preprocess: &bundle.preprocess,
@@ -227,7 +234,14 @@ fn other_image_encoders_are_refused_by_name() {
     block_on(async {
         let files = golden_folder("openclip-quick-f32");
         let bundle = hub::open(&files, None).await.unwrap();
-        let loaded = hub::load(&files, &bundle, &Device::flex(), None, &mut |_| ()).await;
+        let loaded = hub::load(
+            &files,
+            &bundle,
+            &Device::flex(),
+            hub::LoadTarget::default(),
+            &mut |_| (),
+        )
+        .await;
         let model = loaded.unwrap().model;
         let refused = async |config: &ClipConfig| {
             let description = Description {

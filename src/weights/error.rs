@@ -57,6 +57,13 @@ pub enum WeightsError {
     NotFinite(String),
     /// File without the rows of its token embedding, for something that needs all of them.
     OmittedTable,
+    /// Parameter that is larger than a tensor of the device may be.
+    TooLarge {
+        /// Size of the parameter, bytes.
+        bytes: u64,
+        /// Greatest size, bytes.
+        limit: u64,
+    },
     /// Parameter that no key map names.
     Unknown(String),
     /// Configuration that the shapes do not tell.
@@ -150,6 +157,12 @@ impl ToDiagnostic for WeightsError {
             Self::OmittedTable => diagnostic!(
                 "words-left-out",
                 "the model was downloaded without the words that were not used, but training and export need the whole model: delete it from the downloaded models and download it again as a whole"
+            ),
+            Self::TooLarge { bytes, limit } => diagnostic!(
+                "tensor-too-large",
+                "a tensor of the model has {size} MiB, and this GPU allows no more than {limit} MiB; the CPU has no such limit",
+                size = bytes.div_ceil(1 << 20),
+                limit = limit >> 20
             ),
             Self::Unknown(name) => diagnostic!(
                 "tensor-unknown",

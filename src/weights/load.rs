@@ -37,6 +37,7 @@ pub struct Loader {
     expected_bytes: u64,
     /// Precision of the packed weights, for inference only.
     precision: Option<WeightPrecision>,
+    max_tensor_bytes: Option<u64>,
     head: HeaderReader,
     body: Option<Body>,
 }
@@ -50,6 +51,7 @@ impl Loader {
             device: device.clone(),
             expected_bytes: file_bytes,
             precision: None,
+            max_tensor_bytes: None,
             head: HeaderReader::default(),
             body: None,
         }
@@ -59,6 +61,14 @@ impl Loader {
     /// half the memory, and a transformer's are packed as they arrive.
     pub fn packed(mut self, precision: WeightPrecision) -> Self {
         self.precision = Some(precision);
+        self
+    }
+
+    /// Keeps within the largest tensor of the device, bytes. A larger token embedding of a packed model
+    /// stays in memory, see [`Loader::take_held_rows`]; any other parameter is an error as soon as the
+    /// header is read.
+    pub fn max_tensor_bytes(mut self, limit: Option<u64>) -> Self {
+        self.max_tensor_bytes = limit;
         self
     }
 
@@ -80,6 +90,7 @@ impl Loader {
                 &self.model,
                 &header,
                 self.precision,
+                self.max_tensor_bytes,
                 &self.device,
             )?);
             body.push(rest, &mut self.model, &self.device)?;
@@ -98,10 +109,15 @@ impl Loader {
         }
     }
 
-    /// Format of the rows of the token embedding, if the file has none of them. The model's
-    /// embedding is a placeholder then.
-    pub fn omitted_table(&self) -> Option<&RowFormat> {
-        self.body.as_ref()?.omitted.as_ref()
+    /// Format of the rows of the token embedding, if the model has a placeholder for it: the file has
+    /// no rows, or the device has no tensors of their size.
+    pub fn row_format(&self) -> Option<&RowFormat> {
+        self.body.as_ref()?.row_format.as_ref()
+    }
+
+    /// Rows of a token embedding that is too large for the device, as in the file.
+    pub fn take_held_rows(&mut self) -> Option<Vec<u8>> {
+        self.body.as_mut()?.held_rows.take()
     }
 
     /// Number of parameters.
@@ -126,7 +142,7 @@ impl Loader {
         let mut filler = ParamFiller {
             loaded: body.loaded,
             packed: body.packed,
-            placeholder: body.omitted.is_some(),
+            placeholder: body.row_format.is_some(),
             missing: None,
         };
         let model = map_params(self.model, &mut filler);
@@ -314,8 +330,10 @@ struct Body {
     values: Option<Values>,
     partial: Vec<u8>,
     precision: Option<WeightPrecision>,
-    /// Token embedding that the file has no rows of.
-    omitted: Option<RowFormat>,
+    /// Token embedding that the model has a placeholder for.
+    row_format: Option<RowFormat>,
+    /// Its rows so far, if the file has them.
+    held_rows: Option<Vec<u8>>,
     /// Paths of layers that are packed already.
     packed: HashSet<String>,
     /// Flat tensors by path; reshaped at the end.
@@ -328,15 +346,18 @@ impl Body {
         model: &Clip,
         header: &Header,
         precision: Option<WeightPrecision>,
+        max_tensor_bytes: Option<u64>,
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let mut planner = LoadPlanner {
             header,
             f16: precision.is_some(),
             cpu: ops::is_cpu(device),
+            max_tensor_bytes,
             parameters: Vec::new(),
             targets: HashMap::new(),
-            omitted: None,
+            row_format: None,
+            held: false,
             error: None,
         };
         visit_params(model, &mut planner);
@@ -374,7 +395,10 @@ impl Body {
             values: None,
             partial: Vec::new(),
             precision,
-            omitted: planner.omitted,
+            held_rows: (planner.row_format.as_ref())
+                .filter(|_| planner.held)
+                .map(|format| Vec::with_capacity(format.vocab_size() * format.row_bytes())),
+            row_format: planner.row_format,
             packed: HashSet::new(),
             loaded: HashMap::new(),
         })
@@ -401,7 +425,11 @@ impl Body {
                 .unwrap_or(usize::MAX)
                 .min(bytes.len());
             let (now, later) = bytes.split_at(count);
-            if let Some((parameter, _)) = tensor.targets.first() {
+            let target = tensor.targets.first();
+            let path = target.map(|(parameter, _)| self.parameters[*parameter].path.as_str());
+            if let (Some(rows), Some(TOKEN_TABLE)) = (&mut self.held_rows, path) {
+                rows.extend_from_slice(now);
+            } else if let Some((parameter, _)) = target {
                 let f16 = self.parameters[*parameter].f16;
                 let empty = || Values::with_capacity(f16, tensor.values);
                 let values = self.values.get_or_insert_with(empty);
@@ -411,6 +439,11 @@ impl Body {
             bytes = later;
             if self.position < tensor.end {
                 return Ok(()); // all bytes are consumed
+            }
+            if let (Some(rows), Some(TOKEN_TABLE)) = (&self.held_rows, path)
+                && !(self.row_format.as_ref()).is_some_and(|format| format.are_finite(rows))
+            {
+                return Err(WeightsError::NotFinite(tensor.name.clone()));
             }
             let mut targets = std::mem::take(&mut tensor.targets);
             self.tensors.pop();
@@ -441,7 +474,7 @@ impl Body {
             parts.insert(1, Values::F32(vec![0.0; parameter.rows / 2]));
         }
         if let Some(table) = self
-            .omitted
+            .row_format
             .as_ref()
             .filter(|_| parameter.path == TOKEN_TABLE)
         {
@@ -529,10 +562,14 @@ struct LoadPlanner<'a> {
     header: &'a Header,
     f16: bool,
     cpu: bool,
+    max_tensor_bytes: Option<u64>,
     parameters: Vec<Parameter>,
     /// By tensor name.
     targets: HashMap<String, Vec<Target>>,
-    omitted: Option<RowFormat>,
+    /// Of a token embedding that stays out of the model.
+    row_format: Option<RowFormat>,
+    /// Whether it does so for its size.
+    held: bool,
     error: Option<WeightsError>,
 }
 
@@ -602,16 +639,27 @@ impl LoadPlanner<'_> {
             && stored_as_less
             && folding.is_none()
             && may_be_f16(&path, expected, self.cpu);
-        let omitted = path == TOKEN_TABLE && shape.first() == Some(&0);
-        if let (true, &[vocab_size, width], [name]) = (omitted, expected, &names[..])
-            && shape == [0, width]
+        let size_of_value = if f16 {
+            size_of::<half::f16>()
+        } else {
+            size_of::<f32>()
+        };
+        let bytes = expected.iter().product::<usize>() as u64 * size_of_value as u64;
+        let too_large = self.max_tensor_bytes.filter(|limit| bytes > *limit);
+        // Only an engine, which packs its model, knows of rows out of it.
+        let may_be_held = self.f16 && path == TOKEN_TABLE;
+        if let (Some(limit), false) = (too_large, may_be_held) {
+            return Err(WeightsError::TooLarge { bytes, limit });
+        }
+        if let (TOKEN_TABLE, &[vocab_size, width], [name]) = (path.as_str(), expected, &names[..])
+            && (shape == [0, width] || too_large.is_some() && shape == expected)
             && let Some(info) = first
         {
-            // Only an engine, which packs its model, fetches rows.
             if !self.f16 {
                 return Err(WeightsError::OmittedTable);
             }
-            self.omitted = Some(RowFormat {
+            self.held = shape == expected;
+            self.row_format = Some(RowFormat {
                 name: name.clone(),
                 vocab_size,
                 width,

@@ -1,4 +1,4 @@
-//! Rows of a token embedding that is not loaded as a whole.
+//! Rows of a token embedding that the model has a placeholder for.
 
 use burn::tensor::{Device, Tensor};
 use safetensors::Dtype;
@@ -6,7 +6,8 @@ use safetensors::Dtype;
 use super::WeightsError;
 use super::load::Values;
 
-/// Format of the rows of a token embedding `[vocab_size, width]` of which the file has none.
+/// Format of the rows of a token embedding `[vocab_size, width]` that stays out of the model: the file has
+/// none of them, or they are too many for a tensor of the device.
 #[derive(Clone, Debug)]
 pub struct RowFormat {
     /// Name of the tensor.
@@ -39,6 +40,15 @@ impl RowFormat {
             found: vec![found, self.width],
             expected: vec![self.vocab_size, self.width],
         }
+    }
+
+    /// Whether the values of whole rows are finite, in the precision of the model.
+    pub(super) fn are_finite(&self, bytes: &[u8]) -> bool {
+        // Some at a time, so that there is no second table in memory.
+        bytes.chunks(self.row_bytes * 256).all(|rows| {
+            let count = rows.len() / self.row_bytes * self.width;
+            Values::with_capacity(self.f16, count).append(self.dtype, self.row_bytes, rows)
+        })
     }
 
     /// Some rows, one after the other in `bytes`, `[rows, width]`: the same values as in a table

@@ -220,7 +220,14 @@ impl Memory {
     fn open(&self) -> Result<(ClipConfig, Clip), HubError> {
         block_on(async {
             let bundle = hub::open(self, None).await?;
-            let loaded = hub::load(self, &bundle, &Device::flex(), None, &mut |_| ()).await?;
+            let loaded = hub::load(
+                self,
+                &bundle,
+                &Device::flex(),
+                hub::LoadTarget::default(),
+                &mut |_| (),
+            )
+            .await?;
             Ok((bundle.config, loaded.model))
         })
     }

@@ -213,7 +213,14 @@ pub async fn run(arguments: &Pretrain) -> Result<(), Failure> {
         Some(folder) => {
             let files = Folder::new(folder)?;
             let bundle = hub::open(&files, None).await?;
-            let loaded = hub::load(&files, &bundle, &Device::flex(), None, &mut |_| ()).await?;
+            let loaded = hub::load(
+                &files,
+                &bundle,
+                &Device::flex(),
+                hub::LoadTarget::default(),
+                &mut |_| (),
+            )
+            .await?;
             resize_positional_embedding(loaded.model, &config)
         }
     };

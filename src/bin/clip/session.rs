@@ -93,7 +93,8 @@ impl Session {
     pub async fn plain(&self, engine: &Engine) -> Result<Clip, HubError> {
         let files = self.files()?;
         let bundle = hub::open(&files, self.activation()).await?;
-        let loaded = hub::load(&files, &bundle, engine.device(), None, &mut |_| ()).await?;
+        let target = engine.target_for_training();
+        let loaded = hub::load(&files, &bundle, engine.device(), target, &mut |_| ()).await?;
         Ok(loaded.model)
     }
 

@@ -111,7 +111,8 @@ impl<M: ModelFiles> Host for Browser<M> {
     async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
         let (files, activation) = self.files().ok_or(HostError::NoModel)?;
         let bundle = hub::open(&*files, activation).await?;
-        let loaded = hub::load(&*files, &bundle, engine.device(), None, &mut |_| ()).await?;
+        let target = engine.target_for_training();
+        let loaded = hub::load(&*files, &bundle, engine.device(), target, &mut |_| ()).await?;
         Ok(loaded.model)
     }
 

@@ -54,7 +54,14 @@ impl Host for Memory {
 
     async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
         let bundle = hub::open(&Bundled, None).await.unwrap();
-        let loaded = hub::load(&Bundled, &bundle, engine.device(), None, &mut |_| ()).await;
+        let loaded = hub::load(
+            &Bundled,
+            &bundle,
+            engine.device(),
+            hub::LoadTarget::default(),
+            &mut |_| (),
+        )
+        .await;
         Ok(loaded.unwrap().model)
     }
 
