@@ -1092,6 +1092,7 @@ diagnostic-file-unusable = { $path }：{ $reason }
 diagnostic-fit-unknown = 无法判断标签是否合适：{ $error }。
 diagnostic-gpu-lost = GPU 丢失（{ $why }）
 diagnostic-gpu-not-opened = GPU 无法打开（{ $error }）
+diagnostic-gpu-slow = GPU 比 CPU 慢：同一矩阵乘法需 { $gpu } 毫秒，CPU 只需 { $cpu } 毫秒
 diagnostic-gpu-test-failed = GPU 未通过自检（{ $error }）
 diagnostic-gpu-test-wrong = GPU 未通过自检：计算结果偏差 { $number }
 diagnostic-gpu-unusable = GPU 无法使用：{ $reason }

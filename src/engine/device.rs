@@ -184,18 +184,29 @@ async fn gpu(
     };
     // A software rasteriser is slower than the CPU backend. In a browser it only appears
     // on explicit request, so it is accepted there.
-    if gpu.imitation && !chosen && cfg!(not(target_arch = "wasm32")) {
+    if gpu.emulated && !chosen && cfg!(not(target_arch = "wasm32")) {
         return Err(GpuUnavailable::Emulated(gpu.name.clone()));
     }
+    let failed = |error: &super::self_test::SelfTestError| GpuUnavailable::SelfTest {
+        gpu: gpu.name.clone(),
+        reason: error.to_diagnostic(),
+    };
     if gpu.self_test.get().is_none() {
         let result = super::self_test::self_test(&gpu.device).await;
         gpu.self_test.get_or_init(|| result);
     }
     if let Some(Err(error)) = gpu.self_test.get() {
-        return Err(GpuUnavailable::SelfTest {
-            gpu: gpu.name.clone(),
-            reason: error.to_diagnostic(),
-        });
+        return Err(failed(error));
+    }
+    // Whoever chose the GPU gets it.
+    if !chosen && !gpu.emulated {
+        if gpu.speed_test.get().is_none() {
+            let result = super::speed_test::speed_test(&gpu.device).await;
+            gpu.speed_test.get_or_init(|| result);
+        }
+        if let Some(Err(error)) = gpu.speed_test.get() {
+            return Err(failed(error));
+        }
     }
     Ok(OpenedDevice {
         device: gpu.device.clone(),
@@ -217,10 +228,12 @@ struct Gpu {
     device: Device,
     name: String,
     /// Whether it is a software rasteriser.
-    imitation: bool,
+    emulated: bool,
     max_tensor_bytes: u64,
     /// Result of its self-test, which runs when the GPU is first used.
     self_test: std::sync::OnceLock<Result<(), super::self_test::SelfTestError>>,
+    /// Whether it is fast enough, once that mattered.
+    speed_test: std::sync::OnceLock<Result<(), super::self_test::SelfTestError>>,
 }
 
 /// burn opens a GPU only once per process, so it is cached.
@@ -244,10 +257,11 @@ async fn first_gpu(lost: impl Fn(String) + Send + 'static) -> Result<Gpu, GpuUna
         lost(format!("{reason:?}: {message}"));
     });
     let adapter = setup.adapter.get_info();
+    let emulated = adapter.device_type == DeviceType::Cpu;
     #[cfg(all(target_arch = "wasm32", feature = "browser"))]
-    let name = match browser_gpu_name().await {
-        Some(name) => format!("WebGPU: {name}"),
-        None => "WebGPU".into(),
+    let (name, emulated) = match super::browser_gpu::browser_gpu().await {
+        Some(gpu) => (gpu.name, gpu.emulated),
+        None => ("WebGPU".into(), emulated),
     };
     #[cfg(all(target_arch = "wasm32", not(feature = "browser")))]
     let name = "WebGPU".to_owned();
@@ -258,9 +272,10 @@ async fn first_gpu(lost: impl Fn(String) + Send + 'static) -> Result<Gpu, GpuUna
     Ok(Gpu {
         device,
         name,
-        imitation: adapter.device_type == DeviceType::Cpu,
+        emulated,
         max_tensor_bytes: (limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
         self_test: std::sync::OnceLock::new(),
+        speed_test: std::sync::OnceLock::new(),
     })
 }
 
@@ -300,36 +315,11 @@ fn no_gpu() -> GpuUnavailable {
     }
 }
 
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
+use super::browser_gpu::has_webgpu as browser_has_webgpu;
+
 /// Unknown without the bindings of a browser; wgpu finds out.
 #[cfg(all(target_arch = "wasm32", feature = "gpu", not(feature = "browser")))]
 fn browser_has_webgpu() -> bool {
     true
-}
-
-#[cfg(all(target_arch = "wasm32", feature = "browser"))]
-fn browser_has_webgpu() -> bool {
-    let get = |object: &wasm_bindgen::JsValue, key: &str| {
-        js_sys::Reflect::get(object, &key.into()).unwrap_or_default()
-    };
-    let navigator = get(&js_sys::global(), "navigator");
-    navigator.is_object() && get(&navigator, "gpu").is_object()
-}
-
-/// The browser's description of its GPU, such as `nvidia ada-lovelace`. wgpu passes on
-/// another field, which browsers leave empty.
-#[cfg(all(feature = "gpu", target_arch = "wasm32", feature = "browser"))]
-async fn browser_gpu_name() -> Option<String> {
-    use wasm_bindgen::{JsCast, JsValue};
-
-    let get = |object: &JsValue, key: &str| js_sys::Reflect::get(object, &key.into()).ok();
-    let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
-    let request: js_sys::Function = get(&gpu, "requestAdapter")?.dyn_into().ok()?;
-    let promise: js_sys::Promise = request.call0(&gpu).ok()?.dyn_into().ok()?;
-    let adapter = wasm_bindgen_futures::JsFuture::from(promise).await.ok()?;
-    let info = get(&adapter, "info")?;
-    let words: Vec<String> = (["vendor", "architecture"].iter())
-        .filter_map(|key| get(&info, key)?.as_string())
-        .filter(|word| !word.is_empty())
-        .collect();
-    (!words.is_empty()).then(|| words.join(" "))
 }

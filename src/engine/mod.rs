@@ -3,6 +3,8 @@
 //! [`Engine`] is the same in the page's worker and in the command, which are thin loops
 //! around it.
 
+#[cfg(feature = "browser")]
+pub mod browser_gpu;
 #[cfg(all(target_arch = "wasm32", feature = "compute-worker"))]
 pub mod compute_worker;
 #[cfg(all(target_arch = "wasm32", feature = "decoder"))]
@@ -29,6 +31,8 @@ pub mod rankings;
 pub mod reports;
 #[cfg(feature = "gpu")]
 mod self_test;
+#[cfg(feature = "gpu")]
+mod speed_test;
 #[cfg(all(test, feature = "command"))]
 mod testing;
 #[cfg(feature = "training")]

@@ -17,6 +17,13 @@ pub enum SelfTestError {
     Device(String),
     /// Greatest difference of a feature from the CPU's.
     Wrong(f32),
+    /// Seconds for the same product, on the GPU and on the CPU.
+    Slow {
+        /// Of the GPU.
+        gpu: f64,
+        /// Of the CPU.
+        cpu: f64,
+    },
 }
 
 impl ToDiagnostic for SelfTestError {
@@ -31,6 +38,12 @@ impl ToDiagnostic for SelfTestError {
                 "gpu-test-wrong",
                 "the GPU failed its self-test: it computes wrongly, by {number}",
                 number = format!("{off:.3}")
+            ),
+            Self::Slow { gpu, cpu } => diagnostic!(
+                "gpu-slow",
+                "the GPU is slower than the CPU: {gpu} ms in place of {cpu} for the same matrix product",
+                gpu = format!("{:.0}", 1e3 * gpu),
+                cpu = format!("{:.0}", 1e3 * cpu)
             ),
         }
     }
@@ -203,9 +216,20 @@ mod tests {
     #[cfg(feature = "gpu")]
     fn a_gpu_passes() {
         use crate::engine::messages::DeviceChoice;
+        use crate::engine::speed_test::speed_test;
         use crate::engine::{DeviceError, GpuUnavailable, open_device};
         match pollster::block_on(open_device(DeviceChoice::Gpu, |_| ())) {
-            Ok(opened) => assert_eq!(pollster::block_on(self_test(&opened.device)), Ok(())),
+            Ok(opened) => {
+                assert_eq!(pollster::block_on(self_test(&opened.device)), Ok(()));
+                // Here too, since a process opens its GPU once.
+                let speed = pollster::block_on(speed_test(&opened.device));
+                if opened.info.name.contains("llvmpipe") {
+                    assert!(
+                        matches!(speed, Err(SelfTestError::Slow { .. })),
+                        "{speed:?}"
+                    );
+                }
+            }
             Err(DeviceError::Gpu(GpuUnavailable::NotFound)) => eprintln!("not tested: no GPU"),
             Err(error) => panic!("{error}"),
         }

@@ -31,6 +31,7 @@ use crate::app::domain::{export, labels};
 use crate::app::i18n::{self, Language, message};
 use crate::data::file_safe;
 use crate::diagnostic::Diagnostic;
+use crate::engine::browser_gpu::browser_gpu;
 use crate::engine::messages::{
     Activation, DeviceChoice, Event, HeatMapDrawing, ImageId, ModelLocation, ModelSource,
     OpenFailure, Request, StoredPrecision,
@@ -133,9 +134,6 @@ impl ClassifyController {
             session.rejection = storage::load(storage::REJECTION).unwrap_or_default();
             similarity = storage::load(storage::SIMILARITY).unwrap_or_default();
         }
-        session
-            .worker
-            .recall(storage::load(storage::FAILED_GPU), &browser_version());
         Self {
             session: RwSignal::new(session),
             labels: RwSignal::new(labels::merge(Vec::new(), labels).0),
@@ -164,7 +162,16 @@ impl ClassifyController {
 
     /// Starts the worker, and keeps it and the storage up with the page.
     pub fn start(self) {
-        self.run(Session::start);
+        match storage::load::<FailedGpu>(storage::FAILED_GPU) {
+            None => self.run(Session::start),
+            Some(failed) => spawn_local(async move {
+                let gpu = browser_gpu().await.map(|gpu| gpu.name);
+                self.run(|session| {
+                    (session.worker).recall(failed, &browser_version(), gpu.as_deref());
+                    session.start()
+                });
+            }),
+        }
         // As long as the page. Words may have been missing that the network has.
         let _ = window_event_listener(ev::online, move |_| self.run(Session::ask_once_more));
         if !self.standalone {

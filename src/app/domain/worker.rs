@@ -116,11 +116,11 @@ impl Worker {
         }
     }
 
-    /// Does not rely on a GPU that failed at an earlier visit with this version of the
-    /// browser, unless the visitor insists on it.
-    pub fn recall(&mut self, failed: Option<FailedGpu>, browser: &str) {
-        let failed = failed.filter(|failed| failed.browser == browser);
-        if let (Some(failed), DeviceChoice::Auto) = (failed, self.choice) {
+    /// Does not rely on a GPU that failed at an earlier visit, if `gpu` is the same with the same version
+    /// of the browser, unless the visitor insists on it.
+    pub fn recall(&mut self, failed: FailedGpu, browser: &str, gpu: Option<&str>) {
+        let same = failed.browser == browser && gpu == Some(&failed.gpu);
+        if same && self.choice == DeviceChoice::Auto {
             self.gpu_disabled_reason = Some(diagnostic!(
                 "reason-of-gpu",
                 "{reason} ({name})",
@@ -279,20 +279,21 @@ mod tests {
     use crate::engine::messages::ModelLocation;
 
     #[test]
-    fn a_gpu_that_failed_is_left_alone_until_the_browser_is_another() {
+    fn a_gpu_that_failed_is_left_alone_until_it_or_the_browser_is_another() {
         let failed = FailedGpu {
             gpu: "WebGPU: acme one".into(),
             browser: "Browser/1".into(),
             reason: "the GPU failed its self-test".into(),
         };
         let mut insisting = Worker::new(DeviceChoice::Gpu);
-        insisting.recall(Some(failed.clone()), "Browser/1");
+        insisting.recall(failed.clone(), "Browser/1", Some("WebGPU: acme one"));
         assert_eq!(insisting.start(), DeviceChoice::Gpu);
         let mut worker = Worker::new(DeviceChoice::Auto);
-        worker.recall(None, "Browser/1");
-        worker.recall(Some(failed.clone()), "Browser/2");
+        worker.recall(failed.clone(), "Browser/2", Some("WebGPU: acme one"));
+        worker.recall(failed.clone(), "Browser/1", Some("WebGPU: acme two"));
+        worker.recall(failed.clone(), "Browser/1", None);
         assert_eq!(worker.start(), DeviceChoice::Auto);
-        worker.recall(Some(failed), "Browser/1");
+        worker.recall(failed, "Browser/1", Some("WebGPU: acme one"));
         assert_eq!(worker.start(), DeviceChoice::Cpu);
         let reason = worker.gpu_disabled_reason.clone().unwrap();
         assert_eq!(reason, "the GPU failed its self-test (WebGPU: acme one)");

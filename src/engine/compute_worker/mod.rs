@@ -5,7 +5,7 @@
 #[cfg(feature = "worker")]
 mod spawn;
 #[cfg(feature = "worker")]
-pub use spawn::spawn_workers;
+pub use spawn::{available_threads, spawn_workers};
 
 use std::cell::Cell;
 

@@ -24,17 +24,12 @@ const STARTUP_TIMEOUT_MS: u32 = 10_000;
 /// the machine and the model. None without shared memory. Call once per engine, before
 /// the model is packed.
 pub async fn spawn_workers(config: &ClipConfig, threads: Option<u32>) {
-    let get = |object: &JsValue, key: &str| Reflect::get(object, &key.into()).unwrap_or_default();
-    let global = js_sys::global();
     let threads = match threads {
         Some(threads) => (threads as usize).clamp(1, MAX_THREADS),
         None if largest_matrix(config) < MIN_MATRIX_FOR_POOL => 1,
-        None => {
-            let cores = get(&get(&global, "navigator"), "hardwareConcurrency").as_f64();
-            default_threads(cores.map_or(1, |cores| cores as usize))
-        }
+        None => default_threads(),
     };
-    if threads > 1 && get(&global, "crossOriginIsolated").is_truthy() {
+    if threads > 1 && shares_memory() {
         let workers = threads - 1;
         // Without workers the engine computes everything itself.
         if let Ok(memory) = start(workers).await {
@@ -43,9 +38,27 @@ pub async fn spawn_workers(config: &ClipConfig, threads: Option<u32>) {
     }
 }
 
+/// Threads that a large model has on the CPU of this machine.
+pub fn available_threads() -> usize {
+    match shares_memory() {
+        true => default_threads(),
+        false => 1,
+    }
+}
+
+fn shares_memory() -> bool {
+    get(&js_sys::global(), "crossOriginIsolated").is_truthy()
+}
+
 /// Above four logical cores, half are usually SMT siblings or efficiency cores.
-fn default_threads(cores: usize) -> usize {
+fn default_threads() -> usize {
+    let cores = get(&get(&js_sys::global(), "navigator"), "hardwareConcurrency").as_f64();
+    let cores = cores.map_or(1, |cores| cores as usize);
     cores.min(4).max(cores / 2).min(MAX_THREADS)
+}
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &key.into()).unwrap_or_default()
 }
 
 /// A smaller matrix is multiplied before a worker wakes up.
