@@ -31,12 +31,34 @@ self.addEventListener("unhandledrejection", (event) => {
   say({ Died: { error: text(event.reason) } });
 });
 
+/**
+ * CubeCL ends its program where a GPU has no timestamps, though nothing is timed here. So each claims to have
+ * them, and is asked only for what it has.
+ */
+function claimTimestamps() {
+  if (!globalThis.GPUAdapter) return;
+  const { get } = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, "features");
+  const request = GPUAdapter.prototype.requestDevice;
+  Object.defineProperty(GPUAdapter.prototype, "features", {
+    get() {
+      const features = get.call(this);
+      return { has: (name) => name === "timestamp-query" || features.has(name) };
+    },
+  });
+  GPUAdapter.prototype.requestDevice = function (descriptor) {
+    const features = get.call(this);
+    const requiredFeatures = (descriptor?.requiredFeatures ?? []).filter((name) => features.has(name));
+    return request.call(this, { ...descriptor, requiredFeatures });
+  };
+}
+
 const findsGpu = async () => Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
 
 // The first message says which device is wanted: "gpu", "cpu", or "auto".
 const { device } = (await first).Open;
 const gpu = device === "gpu" || (device === "auto" && (await findsGpu()));
 try {
+  if (gpu) claimTimestamps();
   const cpu = hasRelaxedSimd() ? "./worker-cpu-relaxed.js" : "./worker-cpu.js";
   const { default: start } = await import(gpu ? "./worker-gpu.js" : cpu);
   await start();
