@@ -420,26 +420,6 @@ describe(`a worker that dies (${MODE})`, suite, () => {
     survives("lose a compute worker"));
 });
 
-describe("a GPU that does not work", { ...suite, skip: !WEBGPU && "no GPU" }, () => {
-  test("is left for the CPU, and the page says why", options, async () => {
-    needsPage();
-    const prelude = `GPUAdapter.prototype.requestDevice = async () => { throw new Error("out of order"); };`;
-    const broken = await h.startServer({ prelude });
-    const { page, close } = await h.openPage(browser, broken.url);
-    try {
-      await h.waitReady(page);
-      assert.match(await page.locator(hook("device-name")).textContent(), /^CPU/);
-      assert.match(await page.locator(hook("status")).textContent(), /GPU (cannot be used|did not work)/);
-      await h.drop(page, [SCENE]);
-      await h.setLabels(page, LABELS);
-      await h.ranking(page, "scene.png", LABELS);
-    } finally {
-      await close();
-      broken.stop();
-    }
-  });
-});
-
 describe("threads", { ...suite, skip: WEBGPU && "for the CPU" }, () => {
   /** The device's name and the answer where so many threads are asked for. */
   const ask = async (count, prelude) => {

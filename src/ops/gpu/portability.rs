@@ -1,6 +1,9 @@
 //! Tests that every kernel becomes a shader of each graphics API, and keeps within what WebGPU
 //! guarantees: no GPU is needed for them.
 
+use std::fs;
+use std::path::PathBuf;
+
 use burn::tensor::DType;
 use naga::back::{hlsl, msl, spv};
 use naga::front::wgsl;
@@ -86,6 +89,19 @@ fn every_kernel_becomes_spirv_msl_and_hlsl() {
                 .unwrap();
             assert!(text.contains("[numthreads("), "{name}");
         }
+    }
+}
+
+/// For a compiler that is not at hand here: the browser tests give them to Chromium's.
+#[test]
+fn every_kernel_can_be_written_to_a_folder() {
+    let Some(folder) = std::env::var_os("CLIP_WGSL").map(PathBuf::from) else {
+        return;
+    };
+    fs::create_dir_all(&folder).unwrap();
+    for (number, (name, kernel)) in kernels().into_iter().enumerate() {
+        let file = format!("{number:02} {name}.wgsl");
+        fs::write(folder.join(file), kernel.define("read", "read").wgsl()).unwrap();
     }
 }
 
