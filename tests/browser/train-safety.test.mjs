@@ -104,6 +104,22 @@ describe("two tabs", suite, () => {
     await close();
   });
 
+  test("a class that was removed right after another stays removed", onCpu, async () => {
+    const { page, close } = await open();
+    await takeSamples(page);
+    const left = [...CLASSES];
+    for (const pause of [150, 400]) {
+      await page.locator(`${hook("class-card")}[data-name="${left.pop()}"] ${hook("class-remove")}`).click();
+      await page.waitForTimeout(pause);
+    }
+    await page.reload();
+    await page.locator(hook("class-card")).first().waitFor();
+    await h.waitReady(page);
+    const names = await page.locator(hook("class-card")).evaluateAll((all) => all.map((card) => card.dataset.name));
+    assert.deepEqual(names, left);
+    await close();
+  });
+
   test("images stay when the description of their classes is broken", onCpu, async () => {
     const { page, close } = await open();
     await page.locator(hook("first-classes")).click();

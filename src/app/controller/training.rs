@@ -47,6 +47,8 @@ const WEIGHTS: &str = ".safetensors";
 
 /// How long a change has to rest before the worker hears of it.
 const REST: Duration = Duration::from_millis(500);
+/// Pause between two times that the project is kept: what comes in it could be lost.
+const KEEP_PAUSE: Duration = Duration::from_millis(100);
 
 /// What follows from the project, worked out once for each change of it.
 #[derive(Clone, Copy)]
@@ -145,24 +147,24 @@ impl TrainingController {
             revision, amount, ..
         } = self.derived();
         let connected = Memo::new(move |_| self.session.with(|t| t.connected));
-        // The first of several changes is kept at once, as the page may be closed the next moment, and the
-        // last one when they have come to rest.
-        let changed = StoredValue::new(f64::NEG_INFINITY);
+        // At once, as the page may be closed the next moment; what changes right after that is kept together.
+        let kept = StoredValue::new(f64::NEG_INFINITY);
+        let waiting = StoredValue::new(false);
+        let keep = move || {
+            kept.set_value(js_sys::Date::now());
+            waiting.set_value(false);
+            self.keep_project();
+        };
         Effect::new(move |before: Option<()>| {
-            let now = revision.get();
-            if connected.get() && before.is_some() {
-                let at = js_sys::Date::now();
-                let rested = at - changed.get_value() > REST.as_millis() as f64;
-                changed.set_value(at);
-                if rested {
-                    return self.keep_project();
-                }
-                let keep = move || {
-                    if revision.try_get_untracked() == Some(now) {
-                        self.keep_project();
+            revision.track();
+            if connected.get() && before.is_some() && !waiting.get_value() {
+                match Duration::try_from_secs_f64((js_sys::Date::now() - kept.get_value()) / 1e3) {
+                    Ok(since) if since < KEEP_PAUSE => {
+                        waiting.set_value(true);
+                        set_timeout(keep, KEEP_PAUSE - since);
                     }
-                };
-                set_timeout(keep, REST);
+                    _ => keep(),
+                }
             }
         });
         let asked = Memo::new(move |_| {
