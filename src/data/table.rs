@@ -440,8 +440,9 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// Characters that begin a formula in a spreadsheet.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// Characters that begin a formula in a spreadsheet, or come before one that it trims. With East Asian
+/// settings the wide forms do, too.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Field of a CSV file to write, quoted where it has to be. What a spreadsheet would compute gets
 /// an apostrophe before it, which marks a text there; reading a table takes it away again.
@@ -496,6 +497,8 @@ mod tests {
         let field = csv_field(formula);
         assert!(field.starts_with("\"'="), "{field}");
         assert_eq!(csv_field("-1"), "'-1");
+        assert_eq!(csv_field("＝1+1"), "'＝1+1");
+        assert_eq!(csv_field("\n=1"), "\"'\n=1\"");
         let table = format!("image,text\na.png,{field}\nb.png,{}\n", csv_field("'tis"));
         let found = rows("x.csv", table);
         assert_eq!(found, [row(2, "a.png", formula), row(3, "b.png", "'tis")]);
