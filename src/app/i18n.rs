@@ -69,10 +69,30 @@ fn open(language: Language) -> Texts {
     let mut texts = FluentBundle::new(vec![id]);
     // Marks around variables are for mixed directions of writing.
     texts.set_use_isolating(false);
+    texts.set_formatter(Some(grouped));
     // What cannot be read is left out; a test sees to it that there is nothing of the kind.
     let read = FluentResource::try_new(language.texts().to_owned());
     texts.add_resource_overriding(read.unwrap_or_else(|(part, _)| part));
     texts
+}
+
+/// A whole number in groups of three digits, which English and Chinese separate alike.
+fn grouped<M>(value: &FluentValue, _: &M) -> Option<String> {
+    let FluentValue::Number(number) = value else {
+        return None;
+    };
+    let whole = number.value.fract() == 0.0 && number.value.abs() < 1e15;
+    whole.then(|| {
+        let digits = format!("{:.0}", number.value.abs());
+        let mut text = String::from(if number.value < 0.0 { "-" } else { "" });
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    })
 }
 
 /// Language that texts are given in.
@@ -399,6 +419,17 @@ mod tests {
 
     use super::*;
     use crate::diagnostic::diagnostic;
+
+    #[test]
+    fn numbers_are_in_groups() {
+        let said = |number: f64| grouped(&FluentValue::from(number), &());
+        assert_eq!(said(999.0).as_deref(), Some("999"));
+        assert_eq!(said(1_000.0).as_deref(), Some("1,000"));
+        assert_eq!(said(-1_234_567.0).as_deref(), Some("-1,234,567"));
+        assert_eq!(said(0.5), None);
+        assert_eq!(grouped(&FluentValue::from("1000"), &()), None);
+        assert_eq!(t!("bytes", count = 4_096_usize), "4,096 bytes");
+    }
 
     /// Names of the variables of a pattern.
     fn variables(pattern: &Pattern<&str>, found: &mut BTreeSet<String>) {
