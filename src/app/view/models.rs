@@ -79,7 +79,7 @@ pub fn ModelScopeNote(classify: ClassifyController) -> impl IntoView {
                                 data-model=model.id.clone()
                                 on:click=move |_| classify.open_place(Some(place.clone()), None)
                             >
-                                {t!("recommended-model", name = short_name(model), bytes = format::bytes(model.bytes), merit = i18n::foreign(&model.merit()))}
+                                {t!("recommended-model", name = short_name(model), bytes = format::bytes(model.bytes), merit = i18n::foreign(&model.merit()), license = model.license)}
                             </button>
                         }
                     })
@@ -175,6 +175,7 @@ fn DeviceRecommendation(classify: ClassifyController) -> impl IntoView {
                 "recommendation-facts",
                 merit = i18n::foreign(&model.merit()),
                 bytes = format::bytes(model.bytes),
+                license = model.license,
                 reason = reason
             ),
             None => reason,
