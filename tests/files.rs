@@ -932,7 +932,7 @@ mod models {
                 ),
                 "which is not there",
             ),
-            (whole().without("tokenizer.json"), "no tokenizer.json"),
+            (whole().without("tokenizer.json"), "no file of a tokenizer"),
             (
                 whole()
                     .moved(WEIGHTS, "model-00001-of-00002.safetensors")

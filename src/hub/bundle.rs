@@ -14,7 +14,9 @@ use crate::model::{
     WeightPrecision,
 };
 use crate::preprocess::{PreprocessConfig, PreprocessError};
-use crate::tokenizer::{CLIP_VOCABULARY_SIZE, Cleaning, SpecialIds, Tokenizer, TokenizerError};
+use crate::tokenizer::{
+    CLIP_VOCABULARY_SIZE, Cleaning, SpecialIds, Tokenizer, TokenizerError, TokenizerFile,
+};
 use crate::weights::{self, Header, HeaderReader, Inferred, Loader, WeightsError};
 
 /// Files of the bundled model (`assets/model`).
@@ -177,7 +179,7 @@ impl ToDiagnostic for HubError {
             Self::Twin { name, twin } => diagnostic!("twin", "{name} has no safetensors, but its weights are also published as {twin}: open that model", name, twin),
             Self::Shards(file) => diagnostic!("weights-in-parts", "the weights are in several files ({file}): open the folder that has all of them, with their index and their config", file),
             Self::Index { index, why } => diagnostic!("weights-index", "{index} cannot be used: {reason}", index, reason = why),
-            Self::NoTokenizer(size) => diagnostic!("no-tokenizer", "the model has a vocabulary of its own ({size} tokens), but there is no tokenizer.json beside it", size),
+            Self::NoTokenizer(size) => diagnostic!("no-tokenizer", "the model has a vocabulary of its own ({size} tokens), but there is no file of a tokenizer beside it: tokenizer.json, or for SigLIP spiece.model or tokenizer.model", size),
             Self::Weights(error) => error.to_diagnostic(),
             Self::Refused(reason) => reason.clone(),
             // In the command alone.
@@ -561,6 +563,9 @@ async fn missing_weights(files: &impl ModelFiles, error: HubError) -> HubError {
     error
 }
 
+/// Tokens of a vocabulary whose `tokenizer.json` is large.
+const LARGE_VOCABULARY: usize = 100_000;
+
 fn is_siglip(config: &ClipConfig) -> bool {
     match &config.vision {
         VisionConfig::Vit(vision) => vision.pooling == VitPooling::Map,
@@ -703,6 +708,31 @@ impl<F: ModelFiles> Reader<'_, F> {
         header.ok_or(cut.into()).map(Some)
     }
 
+    /// SigLIP's tokenizer, from the smallest file that there is.
+    async fn siglip_tokenizer(
+        &mut self,
+        config: &ClipConfig,
+        cleaning: Option<Cleaning>,
+    ) -> Result<Rc<Tokenizer>, HubError> {
+        const JSON: &str = "tokenizer.json";
+        // Gemma's has 34 MB as tokenizer.json and 4 MB as tokenizer.model.
+        let names = match config.text.vocab_size > LARGE_VOCABULARY {
+            true => ["tokenizer.model", JSON],
+            false => [JSON, "spiece.model"],
+        };
+        for name in names {
+            if let Some(bytes) = self.optional(name).await? {
+                let file = match name {
+                    JSON => TokenizerFile::Json(&bytes),
+                    _ => TokenizerFile::SentencePiece(&bytes),
+                };
+                let tokenizer = Tokenizer::siglip(file, config.text.context_length, cleaning)?;
+                return Ok(Rc::new(tokenizer));
+            }
+        }
+        Err(HubError::NoTokenizer(config.text.vocab_size))
+    }
+
     /// The model's own tokenizer if its folder has one, else CLIP's. `cleaning`: what an
     /// OpenCLIP config says of a tokenizer that is not CLIP's.
     async fn tokenizer(
@@ -719,10 +749,10 @@ impl<F: ModelFiles> Reader<'_, F> {
                 None => (!config.text.causal).then_some(0),
             },
         };
+        if is_siglip(config) {
+            return self.siglip_tokenizer(config, cleaning).await;
+        }
         if let Some(json) = self.optional("tokenizer.json").await? {
-            if is_siglip(config) {
-                return Ok(Rc::new(Tokenizer::siglip(&json, length, cleaning)?));
-            }
             if !config.text.causal && config.text.bert.is_none() && cleaning.is_some() {
                 return Err(HubError::Refused(diagnostic!(
                     "padding-unknown",
@@ -732,7 +762,7 @@ impl<F: ModelFiles> Reader<'_, F> {
             let tokenizer = Tokenizer::from_json(&json, length, special)?;
             return Ok(Rc::new(tokenizer.cleaned(cleaning.unwrap_or_default())));
         }
-        if is_siglip(config) || cleaning.is_some() {
+        if cleaning.is_some() {
             return Err(HubError::NoTokenizer(config.text.vocab_size));
         }
         // A vocabulary of CLIP's size is CLIP's; only others need files of their own.

@@ -7,7 +7,7 @@
 //!   folder. Ids equal those of `transformers.CLIPTokenizer` 5.23. For most texts they are
 //!   the same as CLIP's own, but Hugging Face applies neither ftfy nor HTML unescaping.
 //!
-//! - [`Tokenizer::siglip`]: SigLIP's, a SentencePiece model in a `tokenizer.json`.
+//! - [`Tokenizer::siglip`]: SigLIP's, a SentencePiece model, as it is or in a `tokenizer.json`.
 //!
 //! Texts are wrapped in start and end-of-text tokens; SigLIP's have no start. One that is
 //! too long is truncated, with end-of-text as its last token, others are padded; a causal
@@ -19,12 +19,14 @@ mod code_pages;
 mod entities;
 mod file;
 mod ftfy;
+mod sentence_piece;
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
 pub use cleaning::Cleaning;
 use clip::ClipBpe;
+use sentence_piece::SentencePieceTokenizer;
 
 use crate::diagnostic::{Diagnostic, ToDiagnostic, diagnostic};
 
@@ -44,6 +46,8 @@ pub enum TokenizerError {
     Json(String),
     /// `vocab.json` that cannot be used.
     Vocabulary(String),
+    /// SentencePiece model that cannot be used.
+    SentencePiece(String),
     /// Tokenizer of a config that is not supported.
     Config(String),
     /// Context length that is not supported.
@@ -70,6 +74,11 @@ impl ToDiagnostic for TokenizerError {
             Self::Vocabulary(reason) => diagnostic!(
                 "vocabulary-unusable",
                 "vocab.json cannot be used: {reason}; use the file that belongs to the model",
+                reason
+            ),
+            Self::SentencePiece(reason) => diagnostic!(
+                "sentence-piece-unusable",
+                "the SentencePiece model of the tokenizer cannot be used: {reason}; use the file that belongs to the model",
                 reason
             ),
             Self::Config(reason) => diagnostic!(
@@ -122,6 +131,15 @@ pub struct SpecialIds {
     pub pad: Option<u32>,
 }
 
+/// File of a tokenizer.
+#[derive(Clone, Copy, Debug)]
+pub enum TokenizerFile<'a> {
+    /// `tokenizer.json`
+    Json(&'a [u8]),
+    /// `spiece.model` or `tokenizer.model`
+    SentencePiece(&'a [u8]),
+}
+
 /// Text to ids `[context_length]`.
 pub struct Tokenizer {
     kind: Kind,
@@ -135,6 +153,7 @@ enum Kind {
     Clip(Box<ClipBpe>),
     File(Box<tokenizers::Tokenizer>),
     Siglip(Box<tokenizers::Tokenizer>),
+    SentencePiece(Box<SentencePieceTokenizer>),
 }
 
 impl Tokenizer {
@@ -183,24 +202,33 @@ impl Tokenizer {
         })
     }
 
-    /// SigLIP's tokenizer from its `tokenizer.json`: no start, one token at the end, padding.
+    /// SigLIP's tokenizer: no start, one token at the end, padding.
     /// SigLIP's own vocabulary pads with the end of text, SigLIP 2's (Gemma's) has `<pad>`.
     /// `cleaning` is by default what transformers does for the one or the other.
     pub fn siglip(
-        bytes: &[u8],
+        file: TokenizerFile,
         context_length: usize,
         cleaning: Option<Cleaning>,
     ) -> Result<Self, TokenizerError> {
         let context_length = checked(context_length)?;
-        let (tokenizer, _) = file::read(bytes)?;
-        let id = |name: &str| tokenizer.token_to_id(name);
+        let kind = match file {
+            TokenizerFile::Json(bytes) => Kind::Siglip(Box::new(file::read(bytes)?.0)),
+            TokenizerFile::SentencePiece(bytes) => {
+                Kind::SentencePiece(Box::new(SentencePieceTokenizer::read(bytes)?))
+            }
+        };
+        let id = |name: &str| match &kind {
+            Kind::SentencePiece(tokenizer) => tokenizer.control(name),
+            Kind::Siglip(tokenizer) | Kind::File(tokenizer) => tokenizer.token_to_id(name),
+            Kind::Clip(_) => None,
+        };
         let (end_of_text, pad, usual) = match (id("<eos>"), id("</s>")) {
             (Some(end), _) => (end, id("<pad>").unwrap_or(end), Cleaning::Lower),
             (None, Some(end)) => (end, end, Cleaning::Siglip),
             (None, None) => return Err(TokenizerError::NoEnd),
         };
         Ok(Self {
-            kind: Kind::Siglip(Box::new(tokenizer)),
+            kind,
             cleaning: cleaning.unwrap_or(usual),
             context_length,
             end_of_text,
@@ -292,6 +320,11 @@ impl Tokenizer {
                 ids.push(self.end_of_text);
                 ids
             }
+            Kind::SentencePiece(tokenizer) => {
+                let mut ids = tokenizer.encode(text)?;
+                ids.push(self.end_of_text);
+                ids
+            }
         };
         let truncated = ids.len() > self.context_length;
         ids.truncate(self.context_length);
@@ -342,6 +375,7 @@ impl Tokenizer {
                 let ids = tokenizer.get_vocab(true).into_values();
                 ids.max().map_or(0, |id| id as usize + 1)
             }
+            Kind::SentencePiece(tokenizer) => tokenizer.size(),
         }
     }
 }

@@ -29,7 +29,7 @@ use clip::library::{
 };
 use clip::model::{Clip, ClipConfig, StoredPrecision};
 use clip::preprocess::{PreprocessConfig, decode, preprocess};
-use clip::tokenizer::{Cleaning, SpecialIds, Tokenizer};
+use clip::tokenizer::{Cleaning, SpecialIds, Tokenizer, TokenizerFile};
 use clip::train::{
     AdamWHyperParameters, ClassFit, Head, Lora, Method, PeftFiles, Sampler, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, WarmupCosine, load_peft, save_peft,
@@ -358,7 +358,8 @@ fn tokenizers(bytes: &[u8]) {
     let merges = String::from_utf8_lossy(merges);
     for tokenizer in [
         Tokenizer::from_json(bytes, 16, special),
-        Tokenizer::siglip(bytes, 16, None),
+        Tokenizer::siglip(TokenizerFile::Json(bytes), 16, None),
+        Tokenizer::siglip(TokenizerFile::SentencePiece(bytes), 16, None),
         Tokenizer::from_vocabulary(vocabulary, &merges, 16, special),
     ] {
         for text in TEXTS {
@@ -375,6 +376,8 @@ fn tokenizer_seeds() -> Vec<(String, Vec<u8>)> {
         "tests/golden/tiny_tokenizer.json",
         "tests/golden/tiny_unigram.json",
         "tests/golden/tiny_gemma.json",
+        "tests/golden/tiny_gemma.model",
+        "tests/golden/tiny_spiece.model",
         "tests/golden/models/chinese-clip-f32/tokenizer.json",
         "tests/golden/models/openclip-xlm-roberta-f16/tokenizer.json",
     ]);

@@ -307,7 +307,7 @@ fn split_model_files(files: Vec<File>) -> (Vec<File>, Vec<File>) {
         .any(|file| file.name().ends_with(".safetensors"));
     files.into_iter().partition(|file| {
         let ends = |name: &str| {
-            let kinds = [".safetensors", ".json", ".txt"];
+            let kinds = [".safetensors", ".json", ".txt", ".model"];
             kinds.iter().any(|end| name.ends_with(end))
         };
         weights && ends(&file.name())

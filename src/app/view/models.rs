@@ -439,7 +439,7 @@ fn CustomModelForm(classify: ClassifyController) -> impl IntoView {
                 class="sr-only"
                 type="file"
                 multiple
-                accept=".safetensors,.json,.txt"
+                accept=".safetensors,.json,.txt,.model"
                 on:change=picked
             />
             <span>{t!("or-drop-model")}</span>
