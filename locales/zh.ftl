@@ -1236,6 +1236,7 @@ diagnostic-trained-weights-gone = 训练好的权重已不存在，请重新训�
 diagnostic-trained-with-other-model = 分类器是用 { $made_with } 训练的，而不是 { $model }：除非两者是同一个模型，否则预测没有意义
 diagnostic-training-device-failed = 设备出错：{ $reason }
 diagnostic-twin = { $name } 没有 safetensors 文件，但其权重也以 { $twin } 发布：请打开那个模型
+diagnostic-twin-taken = { $name } 没有 safetensors 文件；其权重取自 { $place }，那里有同样的权重
 diagnostic-two-captions = 一批中至少要有两条不同的描述，这批只有 { $count } 条
 diagnostic-two-classes = 只有 { $class } 的图片，训练至少需要两个类别
 diagnostic-two-listed = { $path } 在表中有两个类别，只用第一个

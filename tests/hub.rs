@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use burn::tensor::Device;
+use clip::hub::{self, Folder};
+use clip::weights::{KeyMap, Precision, save};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -178,6 +181,48 @@ fn what_goes_wrong_is_said() {
     says("/offline", MODEL, MODEL);
     says("/html", MODEL, MODEL);
     says("/truncated-20000", MODEL, "end after 20000");
+}
+
+#[test]
+fn the_same_weights_of_another_repository_are_taken_and_told_of() {
+    const PICKLED: &str = "openai/clip-vit-base-patch32";
+    const TWIN: &str = "timm/vit_base_patch32_clip_224.openai";
+    let hub = Hub::start();
+    let expected = hub.embed("", MODEL).unwrap();
+    let tiny = hub.models.path().join(MODEL);
+    let [pickled, twin] = [PICKLED, TWIN].map(|name| hub.models.path().join(name));
+    fs::create_dir_all(&pickled).unwrap();
+    fs::create_dir_all(&twin).unwrap();
+    for file in ["config.json", "preprocessor_config.json", "tokenizer.json"] {
+        fs::copy(tiny.join(file), pickled.join(file)).unwrap();
+    }
+    fs::write(pickled.join("pytorch_model.bin"), b"\x80\x02").unwrap();
+    let missing = hub.embed("", PICKLED).unwrap_err();
+    assert!(missing.contains(TWIN), "{missing}");
+
+    // In OpenCLIP's names, as timm has them.
+    let weights = pollster::block_on(async {
+        let files = Folder::new(&tiny).unwrap();
+        let bundle = hub::open(&files, None).await.unwrap();
+        let device = Device::flex();
+        let loaded = hub::load(&files, &bundle, &device, Default::default(), &mut |_| ()).await;
+        let model = loaded.unwrap().model;
+        let saved = save(&model, &bundle.config, KeyMap::OpenClip, Precision::F32);
+        saved.await.unwrap()
+    });
+    fs::write(twin.join("open_clip_model.safetensors"), weights).unwrap();
+    for behaviour in ["", "/offline"] {
+        let (found, notes) = hub.embed_with_notes(behaviour, PICKLED).unwrap();
+        let [found, expected] =
+            [&found, &expected].map(|answer| features(answer).as_array().unwrap());
+        assert_eq!(found.len(), expected.len());
+        let pairs = found.iter().zip(expected);
+        let distance = pairs
+            .map(|(a, b)| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs())
+            .fold(0.0, f64::max);
+        assert!(distance < 1e-6, "{distance}");
+        assert!(notes.contains(TWIN), "{notes}");
+    }
 }
 
 #[test]

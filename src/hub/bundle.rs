@@ -88,6 +88,14 @@ pub trait ModelFiles {
     /// CLIP's own vocabulary (`assets/clip_vocabulary`), for models without one.
     async fn clip_vocabulary(&self) -> Result<Vec<u8>, HubError>;
 
+    /// Files of another model of the same hub, by its name there.
+    fn other(&self, _name: &str) -> Result<Option<Self>, HubError>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
     /// Files of the same model in which the hub's bot has converted its weights to safetensors,
     /// for a repository that has none.
     async fn converted(&self) -> Result<Option<Self>, HubError>
@@ -419,8 +427,8 @@ pub async fn load(
     }
 }
 
-/// Streams a model's weights to `sink`, from one file or several. Where there are none, but the
-/// hub's bot has converted them, those are taken, and a note says so.
+/// Streams a model's weights to `sink`, from one file or several. Where there are none, but another repository
+/// has the same, or the hub's bot has converted them, those are taken, and a note says so.
 pub async fn stream_weights(
     files: &impl ModelFiles,
     bundle: &ModelBundle,
@@ -430,8 +438,18 @@ pub async fn stream_weights(
         return Ok(None);
     }
     let name = files.name();
-    if twin(&name).is_none()
-        && let Some(converted) = files.converted().await?
+    if let Some(twin) = twin(&name) {
+        if let Some(other) = files.other(twin)?
+            && stream_any(&other, &OPEN_CLIP_WEIGHTS.map(Into::into), sink).await?
+        {
+            return Ok(Some(diagnostic!(
+                "twin-taken",
+                "{name} has no safetensors; its weights were taken from {place}, where the same ones are",
+                name,
+                place = twin
+            )));
+        }
+    } else if let Some(converted) = files.converted().await?
         && stream_any(&converted, &bundle.weights, sink).await?
     {
         return Ok(Some(diagnostic!(

@@ -119,6 +119,15 @@ impl HttpFiles {
         }
     }
 
+    /// Another model of the same hub. Rows of a token embedding are those of the last weights that were opened.
+    fn of(&self, location: &ModelLocation) -> Self {
+        let (cache, notify) = (self.cache.clone(), self.notify.clone());
+        Self {
+            rows: self.rows.clone(),
+            ..Self::at(location, &self.hub, cache, self.copy, notify)
+        }
+    }
+
     fn address(&self, file: &str) -> String {
         match &self.weights {
             Some(url) if self.weights().as_deref() == Some(file) => url.clone(),
@@ -310,6 +319,12 @@ impl ModelFiles for HttpFiles {
         page_file(CLIP_VOCABULARY).await
     }
 
+    fn other(&self, name: &str) -> Result<Option<Self>, HubError> {
+        Ok(ModelLocation::parse(name)
+            .ok()
+            .map(|location| self.of(&location)))
+    }
+
     async fn converted(&self) -> Result<Option<Self>, HubError> {
         let location = ModelLocation::parse(&self.name).ok();
         let Some(id) = location.as_ref().and_then(conversion::main_branch) else {
@@ -328,14 +343,7 @@ impl ModelFiles for HttpFiles {
                 }
             },
         };
-        Ok(found.map(|number| {
-            let location = conversion::location(id, number);
-            let (cache, notify) = (self.cache.clone(), self.notify.clone());
-            Self {
-                rows: self.rows.clone(),
-                ..Self::at(&location, &self.hub, cache, self.copy, notify)
-            }
-        }))
+        Ok(found.map(|number| self.of(&conversion::location(id, number))))
     }
 }
 

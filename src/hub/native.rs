@@ -88,6 +88,17 @@ impl ModelFiles for NativeModelFiles {
         }
     }
 
+    fn other(&self, name: &str) -> Result<Option<Self>, HubError> {
+        match self {
+            Self::Bundled | Self::Folder(_) => Ok(None),
+            #[cfg(feature = "hub")]
+            Self::Remote(files) => {
+                let other = files.other(name)?;
+                Ok(other.map(|files| Self::Remote(Box::new(files))))
+            }
+        }
+    }
+
     async fn converted(&self) -> Result<Option<Self>, HubError> {
         match self {
             Self::Bundled | Self::Folder(_) => Ok(None),

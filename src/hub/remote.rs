@@ -166,6 +166,11 @@ impl ModelFiles for Remote {
         Ok(CLIP_VOCABULARY.to_vec())
     }
 
+    fn other(&self, name: &str) -> Result<Option<Self>, HubError> {
+        let location = ModelLocation::parse(name).ok();
+        location.map(|location| Self::new(&location)).transpose()
+    }
+
     async fn converted(&self) -> Result<Option<Self>, HubError> {
         let location = ModelLocation::parse(&self.name).ok();
         let Some(id) = location.as_ref().and_then(conversion::main_branch) else {

@@ -55,6 +55,13 @@ impl ModelFiles for WebModelFiles {
         }
     }
 
+    fn other(&self, name: &str) -> Result<Option<Self>, HubError> {
+        match self {
+            Self::Http(files) => Ok(files.other(name)?.map(Self::Http)),
+            Self::Files(_) => Ok(None),
+        }
+    }
+
     async fn converted(&self) -> Result<Option<Self>, HubError> {
         match self {
             Self::Http(files) => Ok(files.converted().await?.map(Self::Http)),
