@@ -20,7 +20,7 @@ use clip::train::{
     WarmupCosine,
 };
 use clip::weights::{
-    CopyOptions, FileCopier, HeaderReader, KeyMap, Loader, Precision, infer, load, save,
+    CopyOptions, FileCopier, Header, HeaderReader, KeyMap, Loader, Precision, infer, load, save,
 };
 use clip::zero_shot;
 use pollster::block_on;
@@ -198,8 +198,10 @@ fn has_nearly_the_same_features(precision: StoredPrecision, tolerance: f32) {
     for model in [
         "chinese-clip-f32",
         "hf-legacy-eos-f32",
+        "metaclip2-f32",
         "openclip-quick-f32",
         "siglip-f32",
+        "siglip2-f32",
     ] {
         let folder = golden("models").join(model);
         let copy = tempfile::tempdir().unwrap();
@@ -370,6 +372,7 @@ models! {
     open_clip_quick_gelu_f32: "openclip-quick-f32",
     open_clip_gelu_f16: "openclip-gelu-f16",
     open_clip_custom_text_f16: "openclip-custom-text-f16",
+    open_clip_custom_text_f32: "openclip-custom-text-f32",
     open_clip_resnet_f16: "openclip-resnet-f16",
     hugging_face_legacy_eos_f32: "hf-legacy-eos-f32",
     hugging_face_gelu_f16: "hf-gelu-f16",
@@ -378,29 +381,117 @@ models! {
     open_clip_eos_f16: "openclip-eos-f16",
     open_clip_first_f16: "openclip-first-f16",
     siglip_f32: "siglip-f32",
+    siglip_f16: "siglip-f16",
+    siglip_2_f32: "siglip2-f32",
     siglip_2_f16: "siglip2-f16",
+    metaclip_2_f32: "metaclip2-f32",
     metaclip_2_f16: "metaclip2-f16",
     chinese_clip_f32: "chinese-clip-f32",
+    chinese_clip_f16: "chinese-clip-f16",
 }
 
 /// timm has no model of this size by a name, so the config is that of the same model in
 /// transformers.
-#[test]
-fn siglip_in_the_names_of_timm() {
+fn timm_siglip(dtype: &str) -> SmallModel {
     let twin = Folder::new(&golden("models/siglip-f32")).unwrap();
     let config = block_on(hub::open(&twin, None)).unwrap().config;
-    let folder = golden("models/timm-siglip-f16");
-    let expected = Expected::read(&folder);
-    let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
-    let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
-    assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
-    let inferred = infer(&header, Some(Activation::GeluTanh)).unwrap();
-    assert_eq!(
-        without_heads(inferred.config),
-        without_heads(config.clone())
-    );
+    SmallModel::new(&format!("timm-siglip-{dtype}"), config)
+}
 
-    computes(&config, &weights, &expected, CPU);
+#[test]
+fn siglip_in_the_names_of_timm() {
+    for model in ["f32", "f16"].map(timm_siglip) {
+        let header = model.header();
+        assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
+        let inferred = infer(&header, Some(Activation::GeluTanh)).unwrap();
+        assert_eq!(
+            without_heads(inferred.config),
+            without_heads(model.config.clone())
+        );
+        model.computes(&Device::flex(), CPU);
+    }
+}
+
+/// Models whose config names an image or text encoder that is made small here.
+const MADE_SMALL: &[&str] = &["eva02", "pe-core", "mobileclip-b", "mobileclip-s0"];
+
+/// Every small model.
+fn small_models() -> Vec<SmallModel> {
+    let both = |model: &dyn Fn(&str) -> SmallModel| ["f32", "f16"].map(model);
+    let made_small = (MADE_SMALL.iter()).flat_map(|name| both(&|dtype| timm(name, dtype)));
+    (made_small.chain(both(&timm_siglip)))
+        .chain(both(&xlm_roberta))
+        .chain([timm("mobileclip-s2", "f16")])
+        .collect()
+}
+
+fn timm(name: &str, dtype: &str) -> SmallModel {
+    let name = format!("{name}-{dtype}");
+    let config = made_small(&golden("models").join(&name));
+    SmallModel::new(&name, config)
+}
+
+/// Model without a config of its size in its folder.
+struct SmallModel {
+    name: String,
+    config: ClipConfig,
+    weights: Vec<u8>,
+    expected: Expected,
+}
+
+impl SmallModel {
+    fn new(name: &str, config: ClipConfig) -> Self {
+        let folder = golden("models").join(name);
+        Self {
+            name: name.into(),
+            config,
+            weights: fs::read(folder.join("open_clip_model.safetensors")).unwrap(),
+            expected: Expected::read(&folder),
+        }
+    }
+
+    fn header(&self) -> Header {
+        let (header, _) = HeaderReader::default()
+            .push(&self.weights)
+            .unwrap()
+            .unwrap();
+        header
+    }
+
+    /// The features of a model and of its packed twin are those that are expected.
+    fn computes(&self, device: &Device, tolerance: f32) {
+        let Self { name, config, .. } = self;
+        for packed in [false, true] {
+            let mut loader = Loader::new(config, device, 0);
+            if packed {
+                loader = loader.packed(WeightPrecision::AsStored);
+            }
+            loader.push(&self.weights).unwrap();
+            let model = loader.finish().unwrap();
+            let size = config.vision.image_size();
+            let pixels = TensorData::new(self.expected.images().concat(), [3, 3, size, size]);
+            let images = model.image_features(Tensor::from_data(pixels, device));
+            // Each by itself, without its padding where that is masked.
+            let texts = self.expected.tokens.iter().map(|ids| {
+                let ids = config.text.unmasked(ids);
+                let row = [(ids.to_vec(), config.text.pool_index(ids))];
+                model.text_features(TokenBatch::new(&row, config.text.causal, device))
+            });
+            let texts = Tensor::cat(texts.collect(), 0);
+            for (found, expected) in [
+                (images, &self.expected.image_features),
+                (texts, &self.expected.text_features),
+            ] {
+                let found = found.into_data().try_into_vec::<f32>().unwrap();
+                let rows: Vec<_> = found
+                    .chunks(config.embed_dim)
+                    .map(<[f32]>::to_vec)
+                    .collect();
+                let distance = farthest(&rows, expected);
+                assert!(distance < tolerance, "{name}, packed: {packed}, {distance}");
+            }
+        }
+    }
 }
 
 /// Config of a folder that names an image encoder of timm, which is made small.
@@ -428,7 +519,10 @@ fn made_small(folder: &Path) -> ClipConfig {
         VisionConfig::FastVit(_) => VisionConfig::FastVit(FastVitConfig {
             image_size: 64,
             width: 8,
-            layers: [1, 2, 1, 2],
+            layers: match name {
+                "mobileclip-s2-f16" => [2, 1, 2, 1],
+                _ => [1, 2, 1, 2],
+            },
         }),
         VisionConfig::ResNet(_) => panic!("timm's ResNets are not opened"),
     };
@@ -438,21 +532,22 @@ fn made_small(folder: &Path) -> ClipConfig {
 /// `tolerances`: farthest that a feature of an f16 copy, and of an int8 one, may be, of some 12 in a vector of unit
 /// length.
 fn agrees_when_small(name: &str, tolerances: &[f32]) {
+    assert!(MADE_SMALL.contains(&name));
+    let device = Device::flex();
     for dtype in ["f32", "f16"] {
-        let folder = golden("models").join(format!("{name}-{dtype}"));
-        let config = made_small(&folder);
-        assert!(!config.is_clip());
-        let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
-        let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+        let mut model = timm(name, dtype);
+        assert!(!model.config.is_clip());
+        let header = model.header();
         assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
         let error = infer(&header, None).unwrap_err().to_string();
         assert!(error.contains("image encoder"), "{error}");
-        let expected = Expected::read(&folder);
-        computes(&config, &weights, &expected, CPU);
+        model.computes(&device, CPU);
         if dtype == "f32" {
+            let weights = model.weights.clone();
             let copies = [StoredPrecision::F16, StoredPrecision::Int8];
             for (precision, tolerance) in copies.into_iter().zip(tolerances) {
-                computes(&config, &copied(&weights, precision), &expected, *tolerance);
+                model.weights = copied(&weights, precision);
+                model.computes(&device, *tolerance);
             }
         }
     }
@@ -478,6 +573,12 @@ fn mobile_clip_s0_is_folded_as_it_is_loaded() {
     // Each layer adds up branches, with batch norms of random statistics, which magnify what is rounded to int8 beyond
     // use. At full size the cosine is 0.9998 (benches/int8.md).
     agrees_when_small("mobileclip-s0", &[5.0 * F16_COPY]);
+}
+
+/// The image encoder of MobileCLIP 2's S2, mci2.
+#[test]
+fn mobile_clip_s2_is_as_s0_with_other_stages() {
+    timm("mobileclip-s2", "f16").computes(&Device::flex(), CPU);
 }
 
 /// Each tensor of a folded layer is needed, and must have its shape.
@@ -532,9 +633,9 @@ fn what_is_folded_is_not_guessed() {
 }
 
 /// XLM-RoBERTa's sizes come from its name, so the config is that of the name, made small.
-#[test]
-fn xlm_roberta_as_a_text_encoder() {
-    let folder = golden("models/openclip-xlm-roberta-f16");
+fn xlm_roberta(dtype: &str) -> SmallModel {
+    let name = format!("openclip-xlm-roberta-{dtype}");
+    let folder = golden("models").join(&name);
     let expected = Expected::read(&folder);
     let json = fs::read(folder.join("open_clip_config.json")).unwrap();
     let mut config = ClipConfig::from_open_clip(&json).unwrap();
@@ -559,55 +660,28 @@ fn xlm_roberta_as_a_text_encoder() {
     text.vocab_size = tokenizer.vocabulary_size();
     (text.width, text.layers, text.heads, text.mlp_width) = (16, 2, 2, 64);
     text.projection_width = Some((16 + 12) / 2);
-    let weights = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
-    let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
-    assert_eq!(header.key_map(), KeyMap::OpenClipBert);
-    let error = infer(&header, None).unwrap_err().to_string();
-    assert!(error.contains("config"), "{error}");
-    computes(&config, &weights, &expected, CPU);
+    SmallModel::new(&name, config)
+}
+
+#[test]
+fn xlm_roberta_as_a_text_encoder() {
+    for model in ["f32", "f16"].map(xlm_roberta) {
+        let header = model.header();
+        assert_eq!(header.key_map(), KeyMap::OpenClipBert);
+        let error = infer(&header, None).unwrap_err().to_string();
+        assert!(error.contains("config"), "{error}");
+        model.computes(&Device::flex(), CPU);
+    }
 }
 
 #[test]
 fn chinese_clip_reads_chinese() {
-    let folder = golden("models/chinese-clip-f32");
-    let expected = Expected::read(&folder);
-    let engine = open(&folder, DeviceChoice::Cpu);
-    for (text, ids) in expected.texts.iter().zip(&expected.tokens) {
-        assert_eq!(&engine.tokens(text).unwrap().ids, ids, "{text}");
-    }
-}
-
-/// The features of a model and of its packed twin are those that are expected.
-fn computes(config: &ClipConfig, weights: &[u8], expected: &Expected, tolerance: f32) {
-    let device = burn::tensor::Device::flex();
-    for packed in [false, true] {
-        let mut loader = Loader::new(config, &device, 0);
-        if packed {
-            loader = loader.packed(WeightPrecision::AsStored);
-        }
-        loader.push(weights).unwrap();
-        let model = loader.finish().unwrap();
-        let size = config.vision.image_size();
-        let pixels = burn::tensor::TensorData::new(expected.images().concat(), [3, 3, size, size]);
-        let images = model.image_features(burn::tensor::Tensor::from_data(pixels, &device));
-        // Each by itself, without its padding where that is masked.
-        let texts = expected.tokens.iter().map(|ids| {
-            let ids = config.text.unmasked(ids);
-            let row = [(ids.to_vec(), config.text.pool_index(ids))];
-            model.text_features(TokenBatch::new(&row, config.text.causal, &device))
-        });
-        let texts = burn::tensor::Tensor::cat(texts.collect(), 0);
-        for (found, expected) in [
-            (images, &expected.image_features),
-            (texts, &expected.text_features),
-        ] {
-            let found = found.into_data().try_into_vec::<f32>().unwrap();
-            let rows: Vec<_> = found
-                .chunks(config.embed_dim)
-                .map(<[f32]>::to_vec)
-                .collect();
-            let distance = farthest(&rows, expected);
-            assert!(distance < tolerance, "packed: {packed}, {distance}");
+    for name in ["chinese-clip-f32", "chinese-clip-f16"] {
+        let folder = golden("models").join(name);
+        let expected = Expected::read(&folder);
+        let engine = open(&folder, DeviceChoice::Cpu);
+        for (text, ids) in expected.texts.iter().zip(&expected.tokens) {
+            assert_eq!(&engine.tokens(text).unwrap().ids, ids, "{name}: {text}");
         }
     }
 }
@@ -730,6 +804,8 @@ fn the_architecture_is_read_from_names_and_shapes() {
         "hf-legacy-eos-f32",
         "hf-gelu-f16",
         "siglip-f32",
+        "siglip-f16",
+        "siglip2-f32",
         "siglip2-f16",
     ] {
         let files = Folder::new(&golden("models").join(name)).unwrap();

@@ -125,13 +125,19 @@ def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
     write_open_clip(folder, model, dtype, described, preprocess, tokens)
 
 
+BERTS = {
+    # folder: (how it is made, seed, data type)
+    "chinese-clip-f32": (make_chinese_clip, 320, "f32"),
+    "chinese-clip-f16": (make_chinese_clip, 322, "f16"),
+    "openclip-xlm-roberta-f32": (make_xlm_roberta, 323, "f32"),
+    "openclip-xlm-roberta-f16": (make_xlm_roberta, 321, "f16"),
+}
+
+
 def make() -> None:
-    names = ["chinese-clip-f32", "openclip-xlm-roberta-f16"]
-    for name in names:
+    for name, (make_one, *arguments) in BERTS.items():
         shutil.rmtree(MODELS / name, ignore_errors=True)
-    make_chinese_clip(names[0], 320, "f32")
-    make_xlm_roberta(names[1], 321, "f16")
-    for name in names:
+        make_one(name, *arguments)
         add_sentences(MODELS / name)
         for file in (MODELS / name).iterdir():
             file.chmod(0o644)  # safetensors writes 0600

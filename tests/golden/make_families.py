@@ -3,9 +3,8 @@ their tokenizers, and the ids that the reference gives for texts."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import open_clip
 import timm
@@ -36,9 +35,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import save_file
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import MetaClip2Config, MetaClip2Model, SiglipConfig, SiglipModel
-
-sys.modules.setdefault("sentencepiece", ModuleType("sentencepiece"))  # only its way to clean texts is needed
-from transformers.models.siglip.tokenization_siglip import SiglipTokenizer  # noqa: E402
+from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 
 TEXTS = json.loads((HERE / "texts.json").read_text())
 CONTEXT = 16
@@ -372,17 +369,31 @@ def make_metaclip_2(name: str, seed: int, dtype: str) -> None:
     write_hugging_face(folder, model, dtype, "metaclip_2", text, vision, top, settings, tokens)
 
 
+UNIGRAM = ("tiny_unigram.json", "siglip_transformers")
+GEMMA = ("tiny_gemma.json", "siglip2_transformers")
+
+OTHERS = {
+    # folder: (how it is made, seed, data type, what else that needs)
+    "siglip-f32": (make_siglip, 310, "f32", *UNIGRAM),
+    "siglip-f16": (make_siglip, 313, "f16", *UNIGRAM),
+    "siglip2-f32": (make_siglip, 314, "f32", *GEMMA),
+    "siglip2-f16": (make_siglip, 311, "f16", *GEMMA),
+    "timm-siglip-f32": (make_timm, 316, "f32"),
+    "timm-siglip-f16": (make_timm, 312, "f16"),
+    "metaclip2-f32": (make_metaclip_2, 318, "f32"),
+    "metaclip2-f16": (make_metaclip_2, 315, "f16"),
+}
+
+
 def make() -> None:
-    names = [*VARIANTS, "siglip-f32", "siglip2-f16", "timm-siglip-f16", "metaclip2-f16"]
+    names = [*VARIANTS, *OTHERS]
     for name in names:
         shutil.rmtree(MODELS / name, ignore_errors=True)
     make_tokens()
     for seed, name in enumerate(VARIANTS):
         make_variant(name, 300 + seed)
-    make_siglip("siglip-f32", 310, "f32", "tiny_unigram.json", "siglip_transformers")
-    make_siglip("siglip2-f16", 311, "f16", "tiny_gemma.json", "siglip2_transformers")
-    make_timm("timm-siglip-f16", 312, "f16")
-    make_metaclip_2("metaclip2-f16", 315, "f16")
+    for name, (make_one, *arguments) in OTHERS.items():
+        make_one(name, *arguments)
     for name in names:
         for file in (MODELS / name).iterdir():
             file.chmod(0o644)  # safetensors writes 0600

@@ -33,6 +33,20 @@ def mobile_clip_b(width: int, img_size: int, **kwargs) -> VisionTransformer:
     )
 
 
+def mobile_clip_s(layers: tuple[int, ...], **kwargs) -> FastVit:
+    """As timm makes `fastvit_mci0` and `fastvit_mci2`."""
+    return FastVit(
+        layers=layers,
+        embed_dims=(8, 16, 32, 64),
+        mlp_ratios=(3, 3, 3, 3),
+        se_downsamples=(False, False, True, True),
+        pos_embs=(None, None, None, functools.partial(RepConditionalPosEnc, spatial_shape=(7, 7))),
+        token_mixers=("repmixer", "repmixer", "repmixer", "attention"),
+        lkc_use_act=True,
+        **kwargs,
+    )
+
+
 # Smaller than the published ones, the same for both data types of a family.
 TINY = {
     "eva02_base_patch16_clip_224": functools.partial(
@@ -68,16 +82,9 @@ TINY = {
         norm_layer=lambda *args, **kwargs: LayerNorm(*args, **{"eps": 1e-5, **kwargs}),
     ),
     "vit_base_mci_224": functools.partial(mobile_clip_b, width=24, img_size=48, depth=2, num_heads=3),
-    "fastvit_mci0": functools.partial(
-        FastVit,
-        layers=(1, 2, 1, 2),
-        embed_dims=(8, 16, 32, 64),
-        mlp_ratios=(3, 3, 3, 3),
-        se_downsamples=(False, False, True, True),
-        pos_embs=(None, None, None, functools.partial(RepConditionalPosEnc, spatial_shape=(7, 7))),
-        token_mixers=("repmixer", "repmixer", "repmixer", "attention"),
-        lkc_use_act=True,
-    ),
+    "fastvit_mci0": functools.partial(mobile_clip_s, layers=(1, 2, 1, 2)),
+    # The published one is wider too; here both have the smallest width that there can be.
+    "fastvit_mci2": functools.partial(mobile_clip_s, layers=(2, 1, 2, 1)),
 }
 # Sides of their pictures, and of the published ones'.
 SIDES = {
@@ -85,6 +92,7 @@ SIDES = {
     "vit_pe_core_base_patch16_224": (32, 224),
     "vit_base_mci_224": (48, 224),
     "fastvit_mci0": (64, 256),
+    "fastvit_mci2": (64, 256),
 }
 
 PLAIN = ([0.0] * 3, [1.0] * 3, "bilinear", "shortest")
@@ -99,6 +107,8 @@ MODELS_OF_TIMM = {
     "mobileclip-b-f16": ("f16", "vit_base_mci_224", "token", PLAIN),
     "mobileclip-s0-f32": ("f32", "fastvit_mci0", "avg", PLAIN),
     "mobileclip-s0-f16": ("f16", "fastvit_mci0", "avg", PLAIN),
+    # In f16 only: a file in f32 would be large, and would be read as that of S0 is.
+    "mobileclip-s2-f16": ("f16", "fastvit_mci2", "avg", PLAIN),
 }
 
 
