@@ -2,7 +2,7 @@
 //
 //   node tests/browser/screenshots.mjs OUTDIR [REPORT.html]
 //
-// empty, answers, chinese, where, none, live, error, phone, dark, library, train, trained, trained-phone, page-download,
+// empty, answers, chinese, where, models, none, live, error, phone, dark, library, train, trained, trained-phone, page-download,
 // standalone, standalone-phone, evaluate, evaluate-phone, element (of the package in dist-npm/), or only those that ONLY names (ONLY=live,dark); from the built
 // page in dist/, on the CPU, with the sample pictures; and the upper part of a report of `clip evaluate`. Those in docs/
 // are made like this, reduced to 256 colours. The one in Chinese needs a font for it, such as Debian's fonts-noto-cjk.
@@ -43,6 +43,12 @@ try {
     await answers(page);
     await h.card(page, "soccer.png").locator(h.hook("ranking-row")).first().click();
     await page.locator(h.hook("heat-map")).waitFor();
+  });
+  await shoot("models", {}, async (page) => {
+    await h.waitReady(page);
+    const models = page.locator(h.hook("models"));
+    await models.locator("summary").click();
+    return models;
   });
   await shoot("none", {}, async (page) => {
     await answers(page);
@@ -186,16 +192,18 @@ async function evaluated(page) {
   await page.waitForFunction((q) => [...document.querySelectorAll(q)].every((image) => image.naturalWidth > 0), `${h.hook("cell-picture")} img`);
 }
 
+/** `act` may return the part of the page that is to be seen. */
 async function shoot(name, options, act, place = "") {
   if (only && !only.includes(name)) return;
   const prepare = (page) => page.addInitScript(() => localStorage.setItem("clip.tour", "shown"));
   const { page, problems, close } = await h.openPage(browser, server.url + place, { prepare, ...options });
   try {
-    await act(page);
+    const part = await act(page);
     const dismiss = page.locator(h.hook("undo-dismiss"));
     while (await dismiss.count()) await dismiss.first().click();
     const path = join(out, `${name}.png`);
-    await page.screenshot({ path, fullPage: true, animations: "disabled" });
+    if (part) await part.screenshot({ path, animations: "disabled" });
+    else await page.screenshot({ path, fullPage: true, animations: "disabled" });
     console.log(path, problems.length ? problems : "");
   } finally {
     await close();
