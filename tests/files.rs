@@ -873,6 +873,26 @@ mod models {
     }
 
     #[test]
+    fn any_file_of_siglips_tokenizer_will_do() {
+        const JSON: &str = "tokenizer.json";
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let spiece = fs::read(golden.join("tiny_spiece.model")).unwrap();
+        let without = || Memory::golden("siglip-f32").without(JSON);
+        without()
+            .with("spiece.model", spiece.clone())
+            .open()
+            .unwrap();
+        let gemma = fs::read(golden.join("tiny_gemma.model")).unwrap();
+        without().with("tokenizer.model", gemma).open().unwrap();
+        // What a server answers in place of a file that it has not.
+        let page = without().with(JSON, "<!doctype html>");
+        let error = page.open().err().unwrap();
+        assert!(error.contains(JSON), "{error}");
+        let beside = without().with(JSON, "<!doctype html>");
+        beside.with("spiece.model", spiece).open().unwrap();
+    }
+
+    #[test]
     fn what_is_no_model_is_named() {
         let safetensors = |name: &str, metadata: &str| {
             let header = format!(

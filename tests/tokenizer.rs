@@ -121,6 +121,17 @@ fn broken_sentence_piece_models_are_refused() {
         let error = open(bytes).err().expect("refused").to_string();
         assert!(error.contains("SentencePiece"), "{error}");
     }
+    // As deep as a piece is long would be the crate's trie.
+    for kind in [1, 2] {
+        let mut piece = vec![0x0a, 0x80, 0x80, 0x40];
+        piece.extend([b'a'; 1 << 20]);
+        let length = [0x84, 0x80, 0x40];
+        let unknown = [0x0a, 9, 0x0a, 5, b'<', b'u', b'n', b'k', b'>', 0x18, 2];
+        let trainer = [0x12, 2, 0x18, kind];
+        let file = [&[0x0a][..], &length, &piece, &unknown, &trainer].concat();
+        let error = open(&file).err().expect("refused").to_string();
+        assert!(error.contains("too long"), "{error}");
+    }
     // The table of characters is cut short, or points beyond its end: an error, or other ids.
     for at in (0..model.len()).step_by(997) {
         let mut changed = model.clone();

@@ -726,7 +726,7 @@ impl<F: ModelFiles> Reader<'_, F> {
         header.ok_or(cut.into()).map(Some)
     }
 
-    /// SigLIP's tokenizer, from the smallest file that there is.
+    /// SigLIP's tokenizer, from the first file that there is and that can be used.
     async fn siglip_tokenizer(
         &mut self,
         config: &ClipConfig,
@@ -735,20 +735,31 @@ impl<F: ModelFiles> Reader<'_, F> {
         const JSON: &str = "tokenizer.json";
         // Gemma's has 34 MB as tokenizer.json and 4 MB as tokenizer.model.
         let names = match config.text.vocab_size > LARGE_VOCABULARY {
-            true => ["tokenizer.model", JSON],
-            false => [JSON, "spiece.model"],
+            true => ["tokenizer.model", "spiece.model", JSON],
+            false => [JSON, "spiece.model", "tokenizer.model"],
         };
+        // Servers say in many ways that there is no such file, and without a network one may be kept.
+        let mut first_error = None;
         for name in names {
-            if let Some(bytes) = self.optional(name).await? {
-                let file = match name {
-                    JSON => TokenizerFile::Json(&bytes),
-                    _ => TokenizerFile::SentencePiece(&bytes),
-                };
-                let tokenizer = Tokenizer::siglip(file, config.text.context_length, cleaning)?;
-                return Ok(Rc::new(tokenizer));
+            let tokenizer = match self.optional(name).await {
+                Ok(None) => continue,
+                Err(error) => Err(error),
+                Ok(Some(bytes)) => {
+                    let file = match name {
+                        JSON => TokenizerFile::Json(&bytes),
+                        _ => TokenizerFile::SentencePiece(&bytes),
+                    };
+                    let length = config.text.context_length;
+                    Tokenizer::siglip(file, length, cleaning).map_err(HubError::from)
+                }
+            };
+            match tokenizer {
+                Ok(tokenizer) => return Ok(Rc::new(tokenizer)),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        Err(HubError::NoTokenizer(config.text.vocab_size))
+        let missing = HubError::NoTokenizer(config.text.vocab_size);
+        Err(first_error.unwrap_or(missing))
     }
 
     /// The model's own tokenizer if its folder has one, else CLIP's. `cleaning`: what an

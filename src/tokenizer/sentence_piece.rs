@@ -13,6 +13,10 @@ use super::TokenizerError;
 /// What stands for a space in pieces.
 const SPACE: char = '\u{2581}';
 
+/// Longest piece, bytes: the crate's trie is as deep, and there are as many ways to make it of two. Trainers
+/// make none above 16 characters.
+const MAX_PIECE_BYTES: usize = 256;
+
 /// The parts of `ModelProto` that matter for ids.
 #[derive(Default)]
 struct ModelProto {
@@ -232,6 +236,9 @@ impl SentencePieceTokenizer {
         }
         let mut known = HashSet::new();
         for (id, piece) in file.pieces.iter().enumerate() {
+            if piece.piece.len() > MAX_PIECE_BYTES {
+                return Err(broken(format!("piece {id} is too long")));
+            }
             if piece.piece.is_empty() || !known.insert(piece.piece.as_str()) {
                 return Err(broken(format!("piece {id} is empty or there twice")));
             }
