@@ -438,18 +438,19 @@ pub async fn stream_weights(
         return Ok(None);
     }
     let name = files.name();
-    if let Some(twin) = twin(&name) {
-        if let Some(other) = files.other(twin)?
-            && stream_any(&other, &OPEN_CLIP_WEIGHTS.map(Into::into), sink).await?
-        {
-            return Ok(Some(diagnostic!(
-                "twin-taken",
-                "{name} has no safetensors; its weights were taken from {place}, where the same ones are",
-                name,
-                place = twin
-            )));
-        }
-    } else if let Some(converted) = files.converted().await?
+    // A twin that cannot be had is none: a mirror need not have it.
+    if let Some(twin) = twin(&name)
+        && let Some(other) = files.other(twin)?
+        && let Ok(true) = stream_any(&other, &OPEN_CLIP_WEIGHTS.map(Into::into), sink).await
+    {
+        return Ok(Some(diagnostic!(
+            "twin-taken",
+            "{name} has no safetensors; its weights were taken from {place}, where the same ones are",
+            name,
+            place = twin
+        )));
+    }
+    if let Some(converted) = files.converted().await?
         && stream_any(&converted, &bundle.weights, sink).await?
     {
         return Ok(Some(diagnostic!(
