@@ -48,7 +48,7 @@ pub enum GpuUnavailable {
     NotFound,
     /// Only a software rasteriser, which is slower than the CPU; with its name.
     Emulated(String),
-    /// GPU that failed its self-test.
+    /// GPU that failed its self-test, or is slower than the CPU.
     SelfTest {
         /// Name of the GPU.
         gpu: String,
@@ -87,7 +87,7 @@ impl ToDiagnostic for GpuUnavailable {
 }
 
 impl DeviceError {
-    /// Name of a GPU that failed its self-test.
+    /// Name of a GPU that failed its self-test, or is slower than the CPU.
     pub fn failed_gpu(&self) -> Option<String> {
         match self {
             Self::Gpu(GpuUnavailable::SelfTest { gpu, .. }) => Some(gpu.clone()),
