@@ -166,10 +166,13 @@ impl ClassifyController {
             None => self.run(Session::start),
             Some(failed) => spawn_local(async move {
                 let gpu = browser_gpu().await.map(|gpu| gpu.name);
-                self.run(|session| {
-                    (session.worker).recall(failed, &browser_version(), gpu.as_deref());
-                    session.start()
-                });
+                // By a choice of the visitor it may have been started meanwhile.
+                if !self.engine.is_running() {
+                    self.run(|session| {
+                        (session.worker).recall(failed, &browser_version(), gpu.as_deref());
+                        session.start()
+                    });
+                }
             }),
         }
         // As long as the page. Words may have been missing that the network has.

@@ -103,6 +103,14 @@ impl EngineHandle {
         self.client.update_value(EngineClient::stop);
     }
 
+    /// Whether there is a worker.
+    pub fn is_running(self) -> bool {
+        (self
+            .client
+            .try_with_value(|client| client.running.is_some()))
+        .unwrap_or_default()
+    }
+
     /// Sends a message.
     pub fn send(self, request: &Request, attachments: Attachments) {
         let sent = (self.client).try_with_value(|client| client.send(request, attachments));
