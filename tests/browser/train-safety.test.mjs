@@ -108,7 +108,7 @@ describe("two tabs", suite, () => {
     const { page, close } = await open();
     await takeSamples(page);
     const left = [...CLASSES];
-    for (const pause of [150, 400]) {
+    for (const pause of [0, 400]) {
       await page.locator(`${hook("class-card")}[data-name="${left.pop()}"] ${hook("class-remove")}`).click();
       await page.waitForTimeout(pause);
     }

@@ -153,7 +153,10 @@ impl TrainingController {
         let keep = move || {
             kept.set_value(js_sys::Date::now());
             waiting.set_value(false);
-            self.keep_project();
+            // Another tab may have it by now.
+            if connected.try_get_untracked() == Some(true) {
+                self.keep_project();
+            }
         };
         Effect::new(move |before: Option<()>| {
             revision.track();
