@@ -384,6 +384,19 @@ impl Body {
             })
             .collect();
         tensors.reverse();
+        let held_rows = match (&planner.row_format, max_tensor_bytes) {
+            (Some(format), Some(limit)) if planner.held => {
+                let bytes = format.vocab_size() * format.row_bytes();
+                let mut rows = Vec::new();
+                let too_large = |_| WeightsError::TooLarge {
+                    bytes: bytes as u64,
+                    limit,
+                };
+                rows.try_reserve_exact(bytes).map_err(too_large)?;
+                Some(rows)
+            }
+            _ => None,
+        };
         Ok(Self {
             int8: tensors
                 .iter()
@@ -395,9 +408,7 @@ impl Body {
             values: None,
             partial: Vec::new(),
             precision,
-            held_rows: (planner.row_format.as_ref())
-                .filter(|_| planner.held)
-                .map(|format| Vec::with_capacity(format.vocab_size() * format.row_bytes())),
+            held_rows,
             row_format: planner.row_format,
             packed: HashSet::new(),
             loaded: HashMap::new(),
