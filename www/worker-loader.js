@@ -36,8 +36,8 @@ self.addEventListener("unhandledrejection", (event) => {
  * them, and is asked only for what it has.
  */
 function claimTimestamps() {
-  if (!globalThis.GPUAdapter) return;
-  const { get } = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, "features");
+  const get = Object.getOwnPropertyDescriptor(globalThis.GPUAdapter?.prototype ?? {}, "features")?.get;
+  if (!get) return;
   const request = GPUAdapter.prototype.requestDevice;
   Object.defineProperty(GPUAdapter.prototype, "features", {
     get() {

@@ -17,20 +17,18 @@ h.useBrowser({ skip: options.skip });
 const LABELS = ["cat", "house", "rocket"];
 const SCENE = join(FIXTURES, "scene.png");
 
-/** Opens the page whose worker runs `prelude` before its own code. */
-async function openWith(prelude, prepare) {
+/** Opens the page whose worker runs `prelude` before its own code, until the test ends. */
+async function openWith(t, prelude) {
   const server = await h.startServer({ prelude });
-  const { page, problems, close } = await h.openPage(browser, server.url, { prepare });
+  t.after(() => server.stop());
+  const { page, problems, close } = await h.openPage(browser, server.url);
+  t.after(close);
   const programs = [];
   page.on("request", (request) => {
     const program = request.url().match(/worker-(gpu|cpu)[\w-]*_bg\.wasm/);
     if (program) programs.push(program[1]);
   });
-  const end = async () => {
-    await close();
-    server.stop();
-  };
-  return { page, problems, programs, end };
+  return { page, problems, programs };
 }
 
 const device = (page) => page.locator(hook("device-name")).textContent();
@@ -56,21 +54,21 @@ describe("a GPU that is of no use", () => {
     await answers(page);
   }
 
-  test("that does not open is left for the CPU", options, async () => {
-    const { page, end } = await openWith(
+  test("that does not open is left for the CPU", options, async (t) => {
+    const { page } = await openWith(
+      t,
       `GPUAdapter.prototype.requestDevice = async () => { throw new Error("out of order"); };`,
     );
     await leftForTheCpu(page, /GPU (cannot be used|did not work)/);
-    await end();
   });
 
-  test("that computes wrongly fails its self-test, and is remembered", options, async () => {
+  test("that computes wrongly fails its self-test, and is remembered", options, async (t) => {
     const wrong = `
       const create = GPUDevice.prototype.createShaderModule;
       GPUDevice.prototype.createShaderModule = function (descriptor) {
         return create.call(this, { ...descriptor, code: descriptor.code.replaceAll("inverseSqrt(", "1.01 * inverseSqrt(") });
       };`;
-    const { page, problems, programs, end } = await openWith(wrong);
+    const { page, problems, programs } = await openWith(t, wrong);
     await leftForTheCpu(page, /GPU failed its self-test: it computes wrongly, by 0\.0\d+/);
     assert.deepEqual(programs, ["gpu", "cpu"]);
 
@@ -84,16 +82,14 @@ describe("a GPU that is of no use", () => {
     await h.waitReady(page);
     assert.equal(programs[3], "gpu", "another one is tried");
     assert.deepEqual(problems, []);
-    await end();
   });
 
-  test("that is slower than the CPU is left for it, but can be chosen", options, async () => {
-    const { page, problems, end } = await openWith(named("one"));
+  test("that is slower than the CPU is left for it, but can be chosen", options, async (t) => {
+    const { page, problems } = await openWith(t, named("one"));
     await leftForTheCpu(page, /GPU is slower than the CPU: \d+ ms in place of \d+/);
     await h.chooseDevice(page, "gpu", /WebGPU: acme one/);
     await answers(page);
     assert.deepEqual(problems, []);
-    await end();
   });
 });
 
@@ -126,8 +122,8 @@ const LEAST = `
   };`;
 
 describe("a GPU with no more than WebGPU guarantees", () => {
-  test("classifies, and trains the whole model", { ...options, timeout: 5 * SLOW }, async () => {
-    const { page, problems, end } = await openWith(LEAST);
+  test("classifies, and trains the whole model", { ...options, timeout: 5 * SLOW }, async (t) => {
+    const { page, problems } = await openWith(t, LEAST);
     await h.waitReady(page);
     assert.match(await device(page), /GPU/);
     const found = await answers(page);
@@ -145,9 +141,8 @@ describe("a GPU with no more than WebGPU guarantees", () => {
     await page.locator(hook("data-amount")).filter({ hasText: "4 images" }).waitFor();
     await train(page, "full", { epochs: 1 });
     // Each kernel of the gradients is compiled for the first time.
-    await page.locator(hook("after")).waitFor({ timeout: 3 * SLOW });
+    await page.locator(hook("trained")).waitFor({ timeout: 3 * SLOW });
     assert.deepEqual(problems, []);
-    await end();
   });
 });
 
