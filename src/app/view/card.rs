@@ -158,7 +158,11 @@ pub fn Card(
             let Some((width, height)) = p.as_ref().and_then(|p| p.size) else {
                 return String::new();
             };
-            t!("pixels", width = width, height = height)
+            t!(
+                "pixels",
+                width = width.to_string(),
+                height = height.to_string()
+            )
         })
     };
     let timing = move || {
