@@ -438,17 +438,24 @@ pub async fn stream_weights(
         return Ok(None);
     }
     let name = files.name();
-    // A twin that cannot be had is none: a mirror need not have it.
+    let mut twin_error = None;
     if let Some(twin) = twin(&name)
         && let Some(other) = files.other(twin)?
-        && let Ok(true) = stream_any(&other, &OPEN_CLIP_WEIGHTS.map(Into::into), sink).await
     {
-        return Ok(Some(diagnostic!(
-            "twin-taken",
-            "{name} has no safetensors; its weights were taken from {place}, where the same ones are",
-            name,
-            place = twin
-        )));
+        match stream_any(&other, &OPEN_CLIP_WEIGHTS.map(Into::into), sink).await {
+            Ok(true) => {
+                return Ok(Some(diagnostic!(
+                    "twin-taken",
+                    "{name} has no safetensors; its weights were taken from {place}, where the same ones are",
+                    name,
+                    place = twin
+                )));
+            }
+            Ok(false) => {}
+            Err(error @ HubError::Weights(_)) => return Err(error),
+            // A mirror of the hub need not have it.
+            Err(error) => twin_error = Some(error),
+        }
     }
     if let Some(converted) = files.converted().await?
         && stream_any(&converted, &bundle.weights, sink).await?
@@ -459,6 +466,9 @@ pub async fn stream_weights(
             name,
             place = converted.name()
         )));
+    }
+    if let Some(error) = twin_error {
+        return Err(error);
     }
     let error = match bundle.config_file {
         None => HubError::NoModel(name),
