@@ -19,8 +19,11 @@ const NAMES = new Set(
   PNG JPEG WebP GIF BMP TIFF AVIF HEIC CSV TSV JSONL JSON safetensors zip config json https Ctrl kbd
   QuickGELU GELU LoRA PEFT ONNX MLP alpha Alpha softmax Transformer OpenCLIP DataComp open_clip transformers WiSE FT GDA CLIP_benchmark
   Top top ECE NLL Brier Wilson Wald McNemar scikit learn label hf datasets clip benchmark wds_cifar10 model all
-  adapter_model adapter_config TinyCLIP MetaCLIP XLM RoBERTa photo imagenet google swiftshader MIT`.split(/\s+/),
+  adapter_model adapter_config TinyCLIP MetaCLIP XLM RoBERTa photo imagenet google swiftshader`.split(/\s+/),
 );
+// Which model is recommended, and so which license is named, depends on the machine.
+for (const { license } of JSON.parse(await readFile(join(h.ROOT, "assets/catalogue.json"), "utf8")))
+  for (const word of license.split(/[^A-Za-z]+/)) NAMES.add(word);
 
 h.useBrowser();
 
