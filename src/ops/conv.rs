@@ -78,38 +78,45 @@ impl ConvNorm {
         };
         match fast {
             Some(y) => y,
-            #[cfg(feature = "gpu")]
-            None if x.device().is_autodiff() && !cpu::is_cpu(&x.device().inner()) => {
-                self.as_matmul(x, epilogue)
-            }
             None => self.reference(x, epilogue),
         }
     }
 
     /// Accelerated forward pass that supports autodiff.
-    #[cfg(all(feature = "cpu", feature = "training"))]
+    #[cfg(feature = "training")]
     pub(super) fn accelerated_training(
         &self,
         x: &Tensor<4>,
         epilogue: &Epilogue<4>,
     ) -> Option<Tensor<4>> {
-        use cpu::training::{Normalization, conv_norm};
-        let norm = &self.norm;
-        let running = || [&norm.running_mean, &norm.running_var].map(|noted| noted.value().inner());
-        let norm = Normalization {
-            gamma: norm.gamma.val(),
-            beta: norm.beta.val(),
-            epsilon: norm.epsilon,
-            running: (!norm.training.is_enabled()).then(running),
+        let (weight, params) = (self.conv.weight.val(), self.params());
+        let norm = || {
+            let norm = &self.norm;
+            let running = [&norm.running_mean, &norm.running_var];
+            Normalization {
+                gamma: norm.gamma.val(),
+                beta: norm.beta.val(),
+                epsilon: norm.epsilon,
+                running: (!norm.training.is_enabled())
+                    .then(|| running.map(|noted| noted.value().inner())),
+            }
         };
-        let normalized = conv_norm(x, self.conv.weight.val(), self.params(), norm, epilogue)?;
+        let normalized: Option<Normalized> = None;
+        #[cfg(feature = "cpu")]
+        let normalized = normalized
+            .or_else(|| cpu::training::conv_norm(x, weight.clone(), params, norm(), epilogue));
+        #[cfg(feature = "gpu")]
+        let normalized = normalized.or_else(|| {
+            super::gpu::training::conv_norm(x, weight.clone(), params, norm(), epilogue)
+        });
+        let normalized = normalized?;
         if let Some(batch_moments) = normalized.batch_moments {
             self.update_running_stats(batch_moments);
         }
         Some(normalized.y)
     }
 
-    #[cfg(not(all(feature = "cpu", feature = "training")))]
+    #[cfg(not(feature = "training"))]
     fn accelerated_training(&self, _: &Tensor<4>, _: &Epilogue<4>) -> Option<Tensor<4>> {
         None
     }
@@ -138,58 +145,6 @@ impl ConvNorm {
         let x = x.permute([0, 3, 1, 2]);
         let y = self.normalize(self.conv.forward(x));
         epilogue.reference(y.permute([0, 2, 3, 1]))
-    }
-
-    /// [`Self::reference`] for training on a GPU: convolution as a matmul per image, and
-    /// normalisation over the places of an image, then over images. The gradients of
-    /// burn's own have a thread per channel, which leaves a GPU idle.
-    #[cfg(any(feature = "gpu", test))]
-    pub(super) fn as_matmul(&self, x: Tensor<4>, epilogue: Epilogue<4>) -> Tensor<4> {
-        let ConvParams {
-            kernel,
-            stride,
-            out,
-        } = self.params();
-        let [batch, height, width, channels] = x.dims();
-        let [rows, columns] = [height, width].map(|side| (side - 1) / stride + 1);
-        let weight = self.conv.weight.val().permute([2, 3, 1, 0]);
-        let weight = weight.reshape([1, kernel * kernel * channels, out]);
-        let y = match (kernel, stride) {
-            (1, 1) => x.reshape([batch, height * width, channels]),
-            _ => unfold(x, [rows, columns], kernel, stride),
-        };
-        let y = y.matmul(weight);
-        let y = match self.norm.training.is_enabled() {
-            true => {
-                let y = self.normalize_places(y);
-                y.reshape([batch, rows, columns, out])
-            }
-            false => {
-                let y = y.reshape([batch, rows, columns, out]);
-                self.norm
-                    .forward(y.permute([0, 3, 1, 2]))
-                    .permute([0, 2, 3, 1])
-            }
-        };
-        epilogue.reference(y)
-    }
-
-    /// Batch normalisation of `[batch, places, channels]` in training.
-    #[cfg(any(feature = "gpu", test))]
-    fn normalize_places(&self, x: Tensor<3>) -> Tensor<3> {
-        let norm = &self.norm;
-        let [batch, places, channels] = x.dims();
-        let mean = |x: Tensor<3>| x.mean_dim(1).mean_dim(0);
-        let count = (batch * places) as f64;
-        let average = mean(x.clone());
-        let centered = x - average.clone();
-        let variance = mean(centered.clone().square());
-        // As PyTorch's running variance: the unbiased estimate.
-        let unbiased = variance.clone().inner() * (count / (count - 1.0).max(1.0));
-        self.update_running_stats([average.inner(), unbiased].map(|x| x.reshape([channels])));
-        let gamma = norm.gamma.val().unsqueeze::<3>();
-        let scale = gamma / (variance + norm.epsilon).sqrt();
-        centered * scale + norm.beta.val().unsqueeze::<3>()
     }
 
     /// Batch normalisation of `[batch, channels, height, width]`. In training, the
@@ -273,6 +228,24 @@ impl ConvNorm {
     }
 }
 
+/// Batch normalisation parameters, each `[channels]`.
+#[cfg(feature = "training")]
+pub(super) struct Normalization {
+    pub gamma: Tensor<1>,
+    pub beta: Tensor<1>,
+    pub epsilon: f64,
+    /// Running mean and variance; `None` for the batch's own.
+    pub running: Option<[Tensor<1>; 2]>,
+}
+
+/// Convolution with batch normalisation in training.
+#[cfg(feature = "training")]
+pub(super) struct Normalized {
+    pub y: Tensor<4>,
+    /// Mean and unbiased variance by channel, if the batch's own were used.
+    pub batch_moments: Option<[Tensor<1>; 2]>,
+}
+
 /// Square convolution with a bias, padded by `kernel / 2`, channels last.
 #[derive(Module, Debug)]
 pub struct Conv {
@@ -308,27 +281,6 @@ impl Conv {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         (self.conv.forward(x.permute([0, 3, 1, 2]))).permute([0, 2, 3, 1])
     }
-}
-
-/// What each place of a convolution sees, padded with zeros by `kernel / 2`: `[batch,
-/// height, width, channels]` to `[batch, rows * columns, kernel² * channels]`.
-#[cfg(any(feature = "gpu", test))]
-fn unfold(x: Tensor<4>, [rows, columns]: [usize; 2], kernel: usize, stride: usize) -> Tensor<3> {
-    let [batch, _, _, channels] = x.dims();
-    let before = kernel / 2;
-    // At the end what the last step reaches over, too.
-    let ends = (before, before + stride - 1);
-    let x = x.pad([(0, 0), ends, ends, (0, 0)], 0.0);
-    let seen = (0..kernel * kernel).map(|place| {
-        let (down, right) = (place / kernel, place % kernel);
-        (x.clone().narrow(1, down, rows * stride))
-            .narrow(2, right, columns * stride)
-            .reshape([batch, rows, stride, columns, stride * channels])
-            .narrow(2, 0, 1)
-            .narrow(4, 0, channels)
-            .reshape([batch, rows * columns, channels])
-    });
-    Tensor::cat(seen.collect(), 2)
 }
 
 /// burn's initialisation, except for the statistics: burn's would run GPU kernels that

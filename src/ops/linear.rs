@@ -4,6 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::{Epilogue, Initializer, WeightPrecision, cpu};
+#[cfg(all(feature = "gpu", feature = "training"))]
+use crate::kernels::ActivationFunction;
 use crate::kernels::pool::ShardedMatrix;
 
 /// `x W + b`.
@@ -79,6 +81,7 @@ impl Linear {
             true => self.fast(&x, &epilogue),
             false => None,
         };
+        let fast = fast.or_else(|| self.accelerated_training(&x, &epilogue));
         match fast {
             Some(y) => y,
             None => self.reference(x, epilogue),
@@ -125,6 +128,42 @@ impl Linear {
             Some(y.reshape(shape))
         }
         #[cfg(not(feature = "gpu"))]
+        None
+    }
+
+    /// Accelerated forward pass that supports autodiff.
+    #[cfg(all(feature = "gpu", feature = "training"))]
+    pub(super) fn accelerated_training<const D: usize>(
+        &self,
+        x: &Tensor<D>,
+        epilogue: &Epilogue<D>,
+    ) -> Option<Tensor<D>> {
+        use super::gpu::training;
+        let mut shape = x.dims();
+        let d_input = shape[D - 1];
+        shape[D - 1] = self.d_output;
+        let x = x.clone().reshape([-1, d_input as isize]);
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        let mut y = training::linear(&x, self.weight.val().cast(x.dtype()), bias)?;
+        if let Some(added) = self.low_rank(x) {
+            y = y + added;
+        }
+        let (residual, activation) = epilogue.split();
+        if let Some(residual) = residual {
+            y = y.clone() + residual.clone().reshape(y.dims());
+        }
+        if activation != ActivationFunction::Identity {
+            y = training::activate(&y, activation)?;
+        }
+        Some(y.reshape(shape))
+    }
+
+    #[cfg(not(all(feature = "gpu", feature = "training")))]
+    fn accelerated_training<const D: usize>(
+        &self,
+        _: &Tensor<D>,
+        _: &Epilogue<D>,
+    ) -> Option<Tensor<D>> {
         None
     }
 
@@ -246,11 +285,20 @@ impl LowRank {
 
     /// `[rows, d_input]` to `[rows, columns]`, through `[rows, rank]`.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        (x.matmul(self.a.val()) * self.scale).matmul(self.b.val())
+        matmul(matmul(x, self.a.val()) * self.scale, self.b.val())
     }
 
     /// The full matrix, `[d_input, columns]`.
     fn product(&self) -> Tensor<2> {
         self.a.val().matmul(self.b.val()) * self.scale
     }
+}
+
+/// Product of two matrices.
+fn matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    #[cfg(all(feature = "gpu", feature = "training"))]
+    if let Some(y) = super::gpu::training::linear(&x, weight.clone(), None) {
+        return y;
+    }
+    x.matmul(weight)
 }

@@ -16,6 +16,8 @@ mod cpu;
 mod embedding;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(all(feature = "training", any(feature = "cpu", feature = "gpu")))]
+mod graph;
 mod init;
 mod linear;
 mod norm;
@@ -26,6 +28,8 @@ pub use attention::{PackedPool, attention, multi_head, pool_attention, pool_valu
 pub use conv::{Conv, ConvNorm, average_pool};
 pub use cpu::is_cpu;
 pub use embedding::{Embedding, select_rows};
+#[cfg(all(feature = "gpu", feature = "training"))]
+pub use gpu::sum_of_squares;
 #[cfg(feature = "gpu")]
 pub use gpu::{AdamWStep, KernelChoice, MatmulKernel, adamw, choose_kernels};
 pub use init::{Initializer, seed};
@@ -96,6 +100,16 @@ impl<const D: usize> Epilogue<D> {
             Self::Relu => relu(x),
             Self::Add(other) => x + other,
             Self::AddRelu(other) => relu(x + other),
+        }
+    }
+
+    /// Residual, and whether the activation is ReLU. `None` for other activations.
+    #[cfg(all(feature = "training", any(feature = "cpu", feature = "gpu")))]
+    fn split_relu(&self) -> Option<(Option<&Tensor<D>>, bool)> {
+        match self.split() {
+            (residual, ActivationFunction::Identity) => Some((residual, false)),
+            (residual, ActivationFunction::Relu) => Some((residual, true)),
+            _ => None,
         }
     }
 

@@ -46,6 +46,11 @@ impl LayerNorm {
             let (gamma, beta) = (gamma.clone(), beta.clone());
             cpu::training::layer_norm(&x, gamma, beta, self.epsilon)
         });
+        #[cfg(all(feature = "gpu", feature = "training"))]
+        let y = y.or_else(|| {
+            let (gamma, beta) = (gamma.clone(), beta.clone());
+            super::gpu::training::layer_norm(&x, gamma, beta, self.epsilon)
+        });
         #[cfg(feature = "gpu")]
         let y = y.or_else(|| super::gpu::layer_norm(x, gamma, beta, self.epsilon));
         Some(y?.reshape(shape))

@@ -257,32 +257,57 @@ fn fast_ways_back_on_the_cpu() {
 }
 
 #[cfg(feature = "training")]
+fn convolutions_back_on(device: &Device) {
+    for ([input, out], kernel, stride, size, batch) in [
+        ([3, 8], 3, 2, [12, 12], 3),
+        ([8, 16], 3, 1, [5, 7], 2),
+        ([20, 36], 1, 1, [4, 3], 37),
+        ([16, 64], 3, 1, [1, 2], 5),
+        ([32, 80], 1, 1, [2, 2], 70),
+    ] {
+        for batch_stats in [true, false] {
+            for epilogue in [0, 1, 2, 3] {
+                conv_back(
+                    [input, out],
+                    kernel,
+                    stride,
+                    [batch, size[0], size[1]],
+                    batch_stats,
+                    epilogue,
+                    device,
+                );
+            }
+        }
+    }
+}
+
+/// The same on a GPU.
+#[test]
+#[cfg(all(feature = "training", feature = "gpu", feature = "command"))]
+fn fast_ways_back_on_a_gpu() {
+    let Some(gpu) = gpu::tests::device() else {
+        return;
+    };
+    let many = [1, 5000].map(|count| random([count], gpu));
+    let expected = many.iter().map(|x| x.clone().square().sum());
+    let expected = expected.reduce(|sum, more| sum + more).unwrap();
+    let found = sum_of_squares(&many).expect("not fast");
+    compare("sum of squares", vec![found], vec![expected]);
+    let device = gpu.clone().autodiff();
+    convolutions_back_on(&device);
+    for shape in [[3, 64, 8], [7, 100, 36], [300, 96, 132]] {
+        linear_back(shape, &device);
+        layer_norm_back([2, shape[0], shape[1]], &device);
+    }
+}
+
+#[cfg(feature = "training")]
 fn convolutions_back() {
     for device in [
         Device::flex().autodiff(),
         Device::flex().autodiff().gradient_checkpointing(),
     ] {
-        for ([input, out], kernel, stride, size, batch) in [
-            ([3, 8], 3, 2, [12, 12], 3),
-            ([8, 16], 3, 1, [5, 7], 2),
-            ([20, 36], 1, 1, [4, 3], 37),
-            ([16, 64], 3, 1, [1, 2], 5),
-            ([32, 80], 1, 1, [2, 2], 70),
-        ] {
-            for batch_stats in [true, false] {
-                for epilogue in [0, 1, 2, 3] {
-                    conv_back(
-                        [input, out],
-                        kernel,
-                        stride,
-                        [batch, size[0], size[1]],
-                        batch_stats,
-                        epilogue,
-                        &device,
-                    );
-                }
-            }
-        }
+        convolutions_back_on(&device);
         let x = random([3, 7, 4, 20], &device).require_grad();
         let grad_output = random([3, 3, 2, 20], &device);
         let reference = x.clone().narrow(1, 0, 6).reshape([3, 3, 2, 2, 2, 20]);
@@ -303,37 +328,120 @@ fn fast_ways_back_of_transformers_on_the_cpu() {
     at_every_level(transformers_back);
 }
 
+/// Gradients of the `inputs` of `run`, and its output.
+#[cfg(feature = "training")]
+fn differentiate(inputs: &[Tensor<1>], run: impl Fn(&[Tensor<1>]) -> Tensor<3>) -> Vec<Tensor<1>> {
+    let inputs: Vec<_> = (inputs.iter())
+        .map(|input| input.clone().require_grad())
+        .collect();
+    let y = run(&inputs);
+    let numbers = 0..y.shape().num_elements() as i64;
+    let grad_output = Tensor::<1, Int>::arange(numbers, &y.device());
+    let grad_output = (grad_output.float() * 0.7).sin().reshape(y.dims());
+    let mut gradients = (y.clone() * grad_output).sum().backward();
+    let found = inputs.iter().map(|input| {
+        let found = input.grad_remove(&mut gradients);
+        found.expect("no gradient")
+    });
+    let mut found: Vec<_> = found.collect();
+    found.push(y.inner().reshape([-1]));
+    found
+}
+
+#[cfg(feature = "training")]
+#[track_caller]
+fn compare(what: &str, found: Vec<Tensor<1>>, expected: Vec<Tensor<1>>) {
+    for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+        // Sums of many values have larger errors.
+        let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
+        same(found / size, expected / size, &format!("{what}: {index}"));
+    }
+}
+
+#[cfg(feature = "training")]
+fn layer_norm_back([batch, length, width]: [usize; 3], device: &Device) {
+    let x = random([batch * length * width], device) * 3.0 + 7.0;
+    let inputs = [x, random([width], device), random([width], device)];
+    let run = |fast: bool| {
+        differentiate(&inputs, |inputs| {
+            let mut norm = LayerNorm::init(width, 1e-5, device);
+            norm.gamma = Param::from_tensor(inputs[1].clone());
+            norm.beta = Param::from_tensor(inputs[2].clone());
+            let x = inputs[0].clone().reshape([batch, length, width]);
+            match fast {
+                true => norm.fast(&x).expect("not fast"),
+                false => norm.reference(x),
+            }
+        })
+    };
+    compare("layer norm", run(true), run(false));
+}
+
+/// Parameter of a tensor that may depend on others.
+#[cfg(all(feature = "training", feature = "gpu", feature = "command"))]
+fn param<const D: usize>(tensor: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(burn::module::ParamId::new(), tensor)
+}
+
+/// With every epilogue, with and without LoRA. The reference runs on the CPU: burn's gradient of
+/// GELU is that of its tanh approximation on a GPU.
+#[cfg(all(feature = "training", feature = "gpu", feature = "command"))]
+fn linear_back([rows, d_input, d_output]: [usize; 3], gpu: &Device) {
+    let cpu = Device::flex().autodiff();
+    let inputs = [
+        random([rows * d_input], &cpu),
+        random([d_input * d_output], &cpu) * (d_input as f64).powf(-0.5),
+        random([d_output], &cpu),
+        random([rows * d_output], &cpu),
+        random([d_input * 4], &cpu),
+        random([4 * d_output], &cpu) * 0.1,
+    ];
+    let run = |device: &Device, epilogue: fn(Tensor<3>) -> Epilogue<3>, lora: bool| {
+        let inputs = (inputs.clone()).map(|input| Tensor::from_data(input.into_data(), device));
+        let found = differentiate(&inputs, |inputs| {
+            let [x, weight, bias, other, a, b] = inputs else {
+                unreachable!()
+            };
+            let normal = Initializer::Normal(1.0);
+            let mut layer = Linear::init([d_input, d_output], normal, true, device);
+            layer.weight = param(weight.clone().reshape([d_input, d_output]));
+            layer.bias = Some(param(bias.clone()));
+            if lora {
+                let a = param(a.clone().reshape([d_input, 4]));
+                let b = param(b.clone().reshape([4, d_output]));
+                layer.lora = vec![Some(LowRank::new(a, b, 0.5))];
+            }
+            let x = x.clone().reshape([1, rows, d_input]);
+            let other = other.clone().reshape([1, rows, d_output]);
+            let epilogue = epilogue(other.clone());
+            let y = match device == gpu {
+                true => layer.accelerated_training(&x, &epilogue).expect("not fast"),
+                false => layer.reference(x, epilogue),
+            };
+            // Every input takes part, so that it has a gradient.
+            y + other + (a.clone().sum() + b.clone().sum()).unsqueeze()
+        });
+        (found.into_iter())
+            .map(|tensor| Tensor::from_data(tensor.into_data(), &cpu))
+            .collect()
+    };
+    for (index, epilogue) in EPILOGUES.into_iter().enumerate() {
+        for lora in [false, true] {
+            let (found, expected) = (run(gpu, epilogue, lora), run(&cpu, epilogue, lora));
+            compare(&format!("linear {index}, {lora}"), found, expected);
+        }
+    }
+}
+
 #[cfg(feature = "training")]
 fn transformers_back() {
     let device = Device::flex().autodiff();
-    // Outputs of `run` and gradients of its `inputs`.
-    let differentiate = |inputs: &[Tensor<1>], run: &dyn Fn(&[Tensor<1>]) -> Tensor<3>| {
-        let inputs: Vec<_> = (inputs.iter())
-            .map(|input| input.clone().require_grad())
-            .collect();
-        let y = run(&inputs);
-        let grad_output = Tensor::<1, Int>::arange(0..y.shape().num_elements() as i64, &device);
-        let grad_output = (grad_output.float() * 0.7).sin().reshape(y.dims());
-        let mut gradients = (y.clone() * grad_output).sum().backward();
-        let found = inputs.iter().map(|input| {
-            let found = input.grad_remove(&mut gradients);
-            found.expect("no gradient")
-        });
-        let mut found: Vec<_> = found.collect();
-        found.push(y.inner().reshape([-1]));
-        found
-    };
-    let compare = |what: &str, found: Vec<Tensor<1>>, expected: Vec<Tensor<1>>| {
-        for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
-            same(found, expected, &format!("{what}: {index}"));
-        }
-    };
     for [batch, length, heads, head_dim] in [[1, 50, 3, 64], [2, 77, 2, 36], [3, 1, 1, 8]] {
         let width = heads * head_dim;
         let qkv = random([batch * length * 3 * width], &device);
         for causal in [false, true] {
             let run = |fast: bool| {
-                differentiate(std::slice::from_ref(&qkv), &|inputs| {
+                differentiate(std::slice::from_ref(&qkv), |inputs| {
                     let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
                     match fast {
                         true => attention::fast(&qkv, heads, causal).expect("not fast"),
@@ -343,21 +451,7 @@ fn transformers_back() {
             };
             compare("attention", run(true), run(false));
         }
-        let x = random([batch * length * width], &device) * 3.0 + 7.0;
-        let inputs = [x, random([width], &device), random([width], &device)];
-        let run = |fast: bool| {
-            differentiate(&inputs, &|inputs| {
-                let mut norm = LayerNorm::init(width, 1e-5, &device);
-                norm.gamma = Param::from_tensor(inputs[1].clone());
-                norm.beta = Param::from_tensor(inputs[2].clone());
-                let x = inputs[0].clone().reshape([batch, length, width]);
-                match fast {
-                    true => norm.fast(&x).expect("not fast"),
-                    false => norm.reference(x),
-                }
-            })
-        };
-        compare("layer norm", run(true), run(false));
+        layer_norm_back([batch, length, width], &device);
     }
     for [rows, columns] in [[3, 36], [700, 132]] {
         let (x, bias) = (
@@ -367,7 +461,7 @@ fn transformers_back() {
         let inputs = [x, bias, random([rows * columns], &device)];
         for (index, epilogue) in EPILOGUES.into_iter().enumerate() {
             let run = |fast: bool| {
-                differentiate(&inputs, &|inputs| {
+                differentiate(&inputs, |inputs| {
                     let [x, bias, other] = inputs else {
                         unreachable!()
                     };
@@ -441,7 +535,7 @@ fn conv_back(
         let x = Tensor::<4>::from_data(x.clone(), device);
         if stride == 1 { x.require_grad() } else { x }
     };
-    let run = |way: usize| {
+    let run = |fast: bool| {
         let (layer, x) = (layer(), input());
         let add = Tensor::<4>::from_data(add.clone(), device).require_grad();
         let epilogue = match epilogue {
@@ -450,10 +544,9 @@ fn conv_back(
             2 => Epilogue::Add(add.clone()),
             _ => Epilogue::AddRelu(add.clone()),
         };
-        let y = match way {
-            0 => layer.reference(x.clone(), epilogue),
-            1 => layer.accelerated_training(&x, &epilogue).expect("not fast"),
-            _ => layer.as_matmul(x.clone(), epilogue),
+        let y = match fast {
+            true => layer.accelerated_training(&x, &epilogue).expect("not fast"),
+            false => layer.reference(x.clone(), epilogue),
         };
         let mut gradients = (y.clone() * grad_output.clone()).sum().backward();
         let norm = &layer.norm;
@@ -476,20 +569,9 @@ fn conv_back(
         ]);
         flat
     };
-    let expected = run(0);
-    for way in [1, 2] {
-        let found = run(way);
-        assert_eq!(found.len(), expected.len(), "{what}");
-        for (index, (found, expected)) in found.into_iter().zip(expected.clone()).enumerate() {
-            // Sums of many values have larger errors.
-            let size = expected.clone().abs().max().into_scalar::<f32>().max(1.0);
-            same::<1>(
-                found / size,
-                expected / size,
-                &format!("{what}, {way}: {index}"),
-            );
-        }
-    }
+    let (found, expected) = (run(true), run(false));
+    assert_eq!(found.len(), expected.len(), "{what}");
+    compare(&what, found, expected);
 }
 
 #[test]

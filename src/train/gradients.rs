@@ -46,6 +46,10 @@ impl Gradients {
 
     /// Global L2 norm, `[1]`; `None` without gradients.
     pub fn norm(&self) -> Option<Tensor<1>> {
+        #[cfg(feature = "gpu")]
+        if let Some(squares) = crate::ops::sum_of_squares(self.by_path.values()) {
+            return Some(squares.sqrt());
+        }
         let squares = self.by_path.values().map(sum_of_squares);
         squares
             .reduce(|sum, squares| sum + squares)

@@ -1,8 +1,6 @@
 //! Fast paths for tensors in CPU memory: burn's tensors in, kernels over slices within.
 
 #[cfg(feature = "training")]
-mod graph;
-#[cfg(feature = "training")]
 pub mod training;
 
 use std::ops::Range;

@@ -1,15 +1,23 @@
 //! Fast paths with autodiff for tensors in CPU memory.
 
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, Tensor, TensorData};
 
 use super::super::Epilogue;
-use super::graph::{CustomBackward, custom_op};
+use super::super::conv::{Normalization, Normalized};
+use super::super::graph::{CustomBackward, CustomOps, custom_op};
 use super::{primitive, tensor};
 use crate::kernels::attention::attention as attention_forward;
 use crate::kernels::conv::{self, ConvParams};
 use crate::kernels::conv_norm::{self, ConvBnCtx, ConvDims};
 use crate::kernels::{ActivationFunction, attention_backward, bias_act, norm, parallel};
+
+impl CustomOps for Flex {
+    fn contiguous(tensor: FlexTensor) -> Option<FlexTensor> {
+        Some(tensor.to_contiguous())
+    }
+}
 
 fn shaped(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
@@ -17,22 +25,6 @@ fn shaped(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 
 fn like(values: Vec<f32>, of: &FlexTensor) -> FlexTensor {
     shaped(values, of.layout().shape().clone())
-}
-
-/// Batch normalisation parameters, each `[channels]`.
-pub struct Normalization {
-    pub gamma: Tensor<1>,
-    pub beta: Tensor<1>,
-    pub epsilon: f64,
-    /// Running mean and variance; `None` for the batch's own.
-    pub running: Option<[Tensor<1>; 2]>,
-}
-
-/// Output of [`conv_norm()`].
-pub struct Normalized {
-    pub y: Tensor<4>,
-    /// Mean and unbiased variance by channel, if the batch's own were used.
-    pub batch_moments: Option<[Tensor<1>; 2]>,
 }
 
 /// See [`super::super::ConvNorm`]: convolution with weights `[out, in, kernel, kernel]`,
@@ -44,14 +36,7 @@ pub fn conv_norm(
     norm: Normalization,
     epilogue: &Epilogue<4>,
 ) -> Option<Normalized> {
-    let (residual, activation) = epilogue.split();
-    let relu = match activation {
-        ActivationFunction::Identity => false,
-        ActivationFunction::Relu => true,
-        ActivationFunction::QuickGelu | ActivationFunction::Gelu | ActivationFunction::GeluTanh => {
-            return None;
-        }
-    };
+    let (residual, relu) = epilogue.split_relu()?;
     // Strided input gradients are left to the reference implementation.
     if params.stride > 1 && x.is_tracked() || x.shape().num_elements() == 0 {
         return None;
@@ -108,10 +93,10 @@ pub fn conv_norm(
     let (x, weight) = (x.clone().into_dispatch(), weight.into_dispatch());
     let (gamma, beta) = (norm.gamma.into_dispatch(), norm.beta.into_dispatch());
     let y = match residual {
-        None => custom_op([x, weight, gamma, beta], |values| run(values)),
+        None => custom_op::<Flex, _, _>([x, weight, gamma, beta], |values| run(values)),
         Some(residual) => {
             let residual = residual.clone().into_dispatch();
-            custom_op([x, weight, gamma, beta, residual], |values| run(values))
+            custom_op::<Flex, _, _>([x, weight, gamma, beta, residual], |values| run(values))
         }
     };
     let y = Tensor::from_dispatch(y?);
@@ -142,7 +127,7 @@ struct ConvNormCtx {
     batch_stats: bool,
 }
 
-impl<const N: usize> CustomBackward<N> for ConvNormCtx {
+impl<const N: usize> CustomBackward<Flex, N> for ConvNormCtx {
     fn backward(
         self,
         grad_output: FlexTensor,
@@ -192,7 +177,7 @@ pub fn average_pool(x: &Tensor<4>, side: usize) -> Option<Tensor<4>> {
         return None;
     }
     let output_shape = [batch, height / side, width / side, channels];
-    let y = custom_op([x.clone().into_dispatch()], |[x]| {
+    let y = custom_op::<Flex, _, _>([x.clone().into_dispatch()], |[x]| {
         let y = conv::average_pool(x.as_slice()?, shape, side);
         Some((shaped(y, output_shape), AveragePoolCtx { shape, side }))
     });
@@ -206,7 +191,7 @@ struct AveragePoolCtx {
     side: usize,
 }
 
-impl CustomBackward<1> for AveragePoolCtx {
+impl CustomBackward<Flex, 1> for AveragePoolCtx {
     fn backward(self, grad_output: FlexTensor, _: [bool; 1]) -> Option<[Option<FlexTensor>; 1]> {
         let x = conv::average_pool_backward(grad_output.as_slice()?, self.shape, self.side);
         Some([Some(shaped(x, self.shape))])
@@ -251,8 +236,10 @@ pub fn bias_act<const D: usize>(
     };
     let (x, bias) = (x.clone().into_dispatch(), bias.into_dispatch());
     let y = match residual {
-        None => custom_op([x, bias], |values| run(values)),
-        Some(residual) => custom_op([x, bias, residual.into_dispatch()], |values| run(values)),
+        None => custom_op::<Flex, _, _>([x, bias], |values| run(values)),
+        Some(residual) => {
+            custom_op::<Flex, _, _>([x, bias, residual.into_dispatch()], |values| run(values))
+        }
     };
     Some(Tensor::from_dispatch(y?))
 }
@@ -264,7 +251,7 @@ struct BiasActCtx {
     bias: FlexTensor,
 }
 
-impl<const N: usize> CustomBackward<N> for BiasActCtx {
+impl<const N: usize> CustomBackward<Flex, N> for BiasActCtx {
     fn backward(
         self,
         grad_output: FlexTensor,
@@ -307,7 +294,7 @@ pub fn layer_norm(
         gamma.into_dispatch(),
         beta.into_dispatch(),
     ];
-    let y = custom_op(inputs, |[x, gamma, beta]| {
+    let y = custom_op::<Flex, _, _>(inputs, |[x, gamma, beta]| {
         let (gain, bias) = (gamma.as_slice()?, beta.as_slice()?);
         let y = norm::layer_norm(x.as_slice()?, gain, bias, epsilon);
         let (x, gamma) = (x.clone(), gamma.clone());
@@ -324,7 +311,7 @@ struct LayerNormCtx {
     epsilon: f32,
 }
 
-impl CustomBackward<3> for LayerNormCtx {
+impl CustomBackward<Flex, 3> for LayerNormCtx {
     fn backward(self, grad_output: FlexTensor, _: [bool; 3]) -> Option<[Option<FlexTensor>; 3]> {
         let (x, gamma) = (self.x.as_slice()?, self.gamma.as_slice()?);
         let [x, gamma, beta] =
@@ -344,7 +331,7 @@ pub fn attention(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3
         return None;
     }
     let shape = [batch, length, triple / 3];
-    let output = custom_op([qkv.clone().into_dispatch()], |[qkv]| {
+    let output = custom_op::<Flex, _, _>([qkv.clone().into_dispatch()], |[qkv]| {
         let output = attention_forward(qkv.as_slice()?, shape, heads, causal);
         let ctx = AttentionCtx {
             qkv: qkv.clone(),
@@ -366,7 +353,7 @@ struct AttentionCtx {
     causal: bool,
 }
 
-impl CustomBackward<1> for AttentionCtx {
+impl CustomBackward<Flex, 1> for AttentionCtx {
     fn backward(self, grad_output: FlexTensor, _: [bool; 1]) -> Option<[Option<FlexTensor>; 1]> {
         let [_, length, width] = self.shape;
         let (grad_output, qkv) = (grad_output.as_slice()?, self.qkv.as_slice()?);

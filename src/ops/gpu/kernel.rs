@@ -210,7 +210,8 @@ pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTen
     }
 }
 
-fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
+/// Contiguous copy of an f32 tensor.
+pub fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
     const AXES: usize = 8;
 
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());

@@ -19,14 +19,7 @@ pub fn linear(
 ) -> Option<Tensor<2>> {
     let [rows, channels] = x.dims();
     let [_, out] = weight.dims();
-    let geometry = ConvGeometry {
-        batch: rows,
-        height: 1,
-        width: 1,
-        channels,
-        kernel: 1,
-        stride: 1,
-    };
+    let geometry = ConvGeometry::matmul(rows, channels);
     let x = on_gpu(x, DType::F32)?;
     let residual = residual.map(|residual| residual.reshape([rows * out]));
     let y = matmul_conv(x, geometry, weight, [None, bias, residual], activation)?;
@@ -73,30 +66,42 @@ pub fn conv(
 }
 
 /// Convolution geometry; a matmul is a batch of single pixels.
-#[derive(Clone, Copy)]
-struct ConvGeometry {
-    batch: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel: usize,
-    stride: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct ConvGeometry {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub kernel: usize,
+    pub stride: usize,
 }
 
 impl ConvGeometry {
+    /// Geometry of a matmul of `rows` rows of `channels`.
+    pub fn matmul(rows: usize, channels: usize) -> Self {
+        Self {
+            batch: rows,
+            height: 1,
+            width: 1,
+            channels,
+            kernel: 1,
+            stride: 1,
+        }
+    }
+
     /// Output side for an input side.
-    fn output_side(&self, side: usize) -> usize {
+    pub fn output_side(&self, side: usize) -> usize {
         (side + self.kernel / 2 * 2 - self.kernel) / self.stride + 1
     }
 
     /// Output pixels.
-    fn output_pixels(&self) -> usize {
+    pub fn output_pixels(&self) -> usize {
         self.batch * self.output_side(self.height) * self.output_side(self.width)
     }
 }
 
 /// `parts` are scale, bias and residual.
-fn matmul_conv(
+pub fn matmul_conv(
     x: CubeTensor,
     geometry: ConvGeometry,
     weight: Tensor<2>,
@@ -179,15 +184,20 @@ fn matmul_conv(
         scale,
         bias,
         residual,
-        match activation {
-            ActivationFunction::Identity => 0,
-            ActivationFunction::QuickGelu => 1,
-            ActivationFunction::Gelu => 2,
-            ActivationFunction::Relu => 3,
-            ActivationFunction::GeluTanh => 4,
-        },
+        activation_number(activation) as usize,
     ];
     kernel.run(&inputs, &arguments.map(|n| n as u32), groups, [rows, out])
+}
+
+/// An activation as the kernels know it.
+pub fn activation_number(activation: ActivationFunction) -> u32 {
+    match activation {
+        ActivationFunction::Identity => 0,
+        ActivationFunction::QuickGelu => 1,
+        ActivationFunction::Gelu => 2,
+        ActivationFunction::Relu => 3,
+        ActivationFunction::GeluTanh => 4,
+    }
 }
 
 /// Kernel for `tile` rows per thread, `step` channels at a time, and a weight type.
@@ -254,7 +264,7 @@ pub fn tensor(weight: DType) -> Option<Kernel> {
 }
 
 /// Reads the input in vectors of four channels.
-fn in_fours(kernel: Kernel) -> Kernel {
+pub fn in_fours(kernel: Kernel) -> Kernel {
     kernel.define("input", "vec4f").define("as_input", "v")
 }
 

@@ -16,6 +16,8 @@ mod portability;
 #[cfg(all(test, feature = "command"))]
 pub(super) mod tests;
 mod tokens;
+#[cfg(feature = "training")]
+pub mod training;
 
 use std::sync::{PoisonError, RwLock};
 
@@ -28,6 +30,8 @@ pub use gather::gather;
 pub use matmul_conv::{conv, linear};
 pub use norm::{fold, layer_norm, normalize};
 pub use tokens::{add_cls_and_position, average_pool, into_contiguous};
+#[cfg(feature = "training")]
+pub use training::sum_of_squares;
 
 /// Kernels to choose from: which are the fastest depends on the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor};
 use super::kernel::{Kernel, on_gpu};
 
 /// Workgroup size; row normalisations use one workgroup per row.
-const WORKGROUP_SIZE: u32 = 32;
+pub const WORKGROUP_SIZE: u32 = 32;
 
 /// `[rows, width]`, see [`crate::ops::LayerNorm`].
 pub fn layer_norm(

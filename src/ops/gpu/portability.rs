@@ -29,6 +29,10 @@ fn kernels() -> Vec<(String, Kernel)> {
         ("average pool".into(), tokens::average_pool_kernel()),
         ("contiguous".into(), kernel::into_contiguous_kernel()),
     ];
+    #[cfg(feature = "training")]
+    kernels.extend(
+        (super::training::kernels().into_iter()).map(|(name, kernel)| (name.into(), kernel)),
+    );
     for head_dim in [4, 32, 64, 80, 128] {
         for held in [false, true] {
             let name = format!("attention, heads of {head_dim}, {held}");

@@ -10,54 +10,62 @@ use burn::backend::autodiff::checkpoint::strategy::{
 };
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Autodiff, BackendTensor, DispatchAutodiffContext, DispatchKindConversion, DispatchTensor, Flex,
-    GradientCheckpointingStrategy,
+    Autodiff, Backend, BackendTensor, DispatchAutodiffContext, DispatchKindConversion,
+    DispatchTensor, GradientCheckpointingStrategy, TensorMetadata,
 };
 use burn::tensor::DType;
 
+/// Backend with custom operations.
+pub trait CustomOps: Backend {
+    /// Contiguous copy of a tensor, or the tensor itself.
+    fn contiguous(tensor: FloatTensor<Self>) -> Option<FloatTensor<Self>>;
+}
+
 /// Saved state of an operation with `N` inputs, and its backward pass.
-pub trait CustomBackward<const N: usize>: Clone + Debug + Send + 'static {
+pub trait CustomBackward<B: Backend, const N: usize>: Clone + Debug + Send + 'static {
     /// Given dL/d(output), returns dL/d(input) for every input flagged in `needs_grad`.
     /// All tensors are contiguous f32.
     fn backward(
         self,
-        grad_output: FlexTensor,
+        grad_output: FloatTensor<B>,
         needs_grad: [bool; N],
-    ) -> Option<[Option<FlexTensor>; N]>;
+    ) -> Option<[Option<FloatTensor<B>>; N]>;
 }
 
 /// Runs `forward` and records the operation in the graph of its inputs. `None` unless all
-/// of them are f32 in CPU memory and tracked.
-pub fn custom_op<const N: usize, S: CustomBackward<N>>(
+/// of them are f32, of the backend `B`, and tracked.
+pub fn custom_op<B: CustomOps, const N: usize, S: CustomBackward<B, N>>(
     inputs: [DispatchTensor; N],
-    forward: impl FnOnce(&[FlexTensor; N]) -> Option<(FlexTensor, S)>,
-) -> Option<DispatchTensor> {
+    forward: impl FnOnce(&[FloatTensor<B>; N]) -> Option<(FloatTensor<B>, S)>,
+) -> Option<DispatchTensor>
+where
+    DispatchTensor: DispatchKindConversion<Autodiff<B, NoCheckpointing>>
+        + DispatchKindConversion<Autodiff<B, BalancedCheckpointing>>,
+{
     use GradientCheckpointingStrategy::{Balanced, Disabled};
     match inputs.first()?.autodiff {
         DispatchAutodiffContext::Disabled => None,
         DispatchAutodiffContext::Enabled(Disabled) => {
-            record::<NoCheckpointing, N, S>(inputs, forward)
+            record::<B, NoCheckpointing, N, S>(inputs, forward)
         }
         DispatchAutodiffContext::Enabled(Balanced) => {
-            record::<BalancedCheckpointing, N, S>(inputs, forward)
+            record::<B, BalancedCheckpointing, N, S>(inputs, forward)
         }
     }
 }
 
-fn record<C: CheckpointStrategy, const N: usize, S: CustomBackward<N>>(
+fn record<B: CustomOps, C: CheckpointStrategy, const N: usize, S: CustomBackward<B, N>>(
     inputs: [DispatchTensor; N],
-    forward: impl FnOnce(&[FlexTensor; N]) -> Option<(FlexTensor, S)>,
+    forward: impl FnOnce(&[FloatTensor<B>; N]) -> Option<(FloatTensor<B>, S)>,
 ) -> Option<DispatchTensor>
 where
-    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+    DispatchTensor: DispatchKindConversion<Autodiff<B, C>>,
 {
-    let mut tracked: Vec<FloatTensor<Autodiff<Flex, C>>> = Vec::with_capacity(N);
+    let mut tracked: Vec<FloatTensor<Autodiff<B, C>>> = Vec::with_capacity(N);
     for input in inputs {
-        match <DispatchTensor as DispatchKindConversion<Autodiff<Flex, C>>>::try_into_backend(input)
-        {
+        match <DispatchTensor as DispatchKindConversion<Autodiff<B, C>>>::try_into_backend(input) {
             Ok(BackendTensor::Float(input)) if input.primitive().dtype() == DType::F32 => {
                 tracked.push(input);
             }
@@ -66,32 +74,34 @@ where
     }
     let values = tracked
         .iter()
-        .map(|input| input.primitive().to_contiguous());
-    let values: [FlexTensor; N] = values.collect::<Vec<_>>().try_into().ok()?;
+        .map(|input| B::contiguous(input.primitive().clone()));
+    let values: Vec<_> = values.collect::<Option<_>>()?;
+    let values: [FloatTensor<B>; N] = values.try_into().ok()?;
     let (output, state) = forward(&values)?;
     let nodes = tracked.iter().map(|input| input.node()).collect::<Vec<_>>();
-    let step = BackwardNode(PhantomData).prepare::<C>(nodes.try_into().ok()?);
+    let step = BackwardNode::<S>(PhantomData).prepare::<C>(nodes.try_into().ok()?);
     let output = match step.compute_bound().stateful() {
         OpsKind::Tracked(step) => step.finish(state, output),
         OpsKind::UnTracked(step) => step.finish(output),
     };
-    let output = BackendTensor::<Autodiff<Flex, C>>::Float(output);
+    let output = BackendTensor::<Autodiff<B, C>>::Float(output);
     Some(DispatchTensor::from_backend(output))
 }
 
 #[derive(Debug)]
 struct BackwardNode<S>(PhantomData<S>);
 
-impl<const N: usize, S: CustomBackward<N>> Backward<Flex, N> for BackwardNode<S> {
+impl<B: CustomOps, const N: usize, S: CustomBackward<B, N>> Backward<B, N> for BackwardNode<S> {
     type State = S;
 
     fn backward(self, ops: Ops<S, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad_output = grads.consume::<Flex>(&ops.node).to_contiguous();
         let needs_grad = ops.parents.each_ref().map(Option::is_some);
-        let input_grads = ops.state.backward(grad_output, needs_grad);
+        let grad_output = B::contiguous(grads.consume::<B>(&ops.node));
+        let input_grads =
+            grad_output.and_then(|grad_output| ops.state.backward(grad_output, needs_grad));
         for (parent, gradient) in ops.parents.iter().zip(input_grads.into_iter().flatten()) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                grads.register::<Flex>(parent.id, gradient);
+                grads.register::<B>(parent.id, gradient);
             }
         }
     }
