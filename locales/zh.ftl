@@ -288,6 +288,9 @@ foreign-purpose-chinese = 中文标签
 foreign-purpose-clothes = 服装、鞋和配饰
 foreign-purpose-species = 动物、植物和真菌的物种
 foreign-purpose-street = 街景照片的拍摄地点
+foreign-purpose-aerial = 航拍和卫星图像
+foreign-purpose-tissue = 显微镜下的组织切片（组织病理学）
+foreign-purpose-skin = 皮肤（皮肤病学）
 foreign-purpose = 用于{ $purpose }
 foreign-catalogue-independent = 各标签概率相互独立
 foreign-catalogue-languages = 支持 100 多种语言；各标签概率相互独立
@@ -296,6 +299,8 @@ foreign-catalogue-nearly-b16 = 准确率接近同样大小的 ViT-B/16，每张�
 foreign-catalogue-smallest = 最小，便于快速试用
 foreign-catalogue-chinese = 用 2 亿中文图文对训练；中文 CIFAR-10 96.0%，CIFAR-100 79.7%（官方数据）
 foreign-catalogue-products = 用 80 万件商品训练
+foreign-catalogue-rsicd = 在 RSICD 的 30 个类别上训练后，准确率 88.3%（OpenAI 的 ViT-B/32：57.2%）
+foreign-catalogue-research = 仅供研究，不可用于诊断
 
 ## Training: several tabs, import
 
