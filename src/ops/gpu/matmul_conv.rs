@@ -67,7 +67,7 @@ pub fn conv(
 
 /// Convolution geometry; a matmul is a batch of single pixels.
 #[derive(Clone, Copy, Debug)]
-pub struct ConvGeometry {
+pub(super) struct ConvGeometry {
     pub batch: usize,
     pub height: usize,
     pub width: usize,
@@ -101,7 +101,7 @@ impl ConvGeometry {
 }
 
 /// `parts` are scale, bias and residual.
-pub fn matmul_conv(
+pub(super) fn matmul_conv(
     x: CubeTensor,
     geometry: ConvGeometry,
     weight: Tensor<2>,
