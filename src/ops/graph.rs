@@ -35,7 +35,7 @@ pub trait CustomBackward<B: Backend, const N: usize>: Clone + Debug + Send + 'st
 }
 
 /// Runs `forward` and records the operation in the graph of its inputs. `None` unless all
-/// of them are f32, of the backend `B`, and tracked.
+/// of them are f32, of the backend `B`, and on a device with autodiff.
 pub fn custom_op<B: CustomOps, const N: usize, S: CustomBackward<B, N>>(
     inputs: [DispatchTensor; N],
     forward: impl FnOnce(&[FloatTensor<B>; N]) -> Option<(FloatTensor<B>, S)>,

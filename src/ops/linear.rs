@@ -139,6 +139,9 @@ impl Linear {
         epilogue: &Epilogue<D>,
     ) -> Option<Tensor<D>> {
         use super::gpu::training;
+        if !x.device().is_autodiff() || cpu::is_cpu(&x.device().inner()) {
+            return None;
+        }
         let mut shape = x.dims();
         let d_input = shape[D - 1];
         shape[D - 1] = self.d_output;
@@ -150,7 +153,8 @@ impl Linear {
         }
         let (residual, activation) = epilogue.split();
         if let Some(residual) = residual {
-            y = y.clone() + residual.clone().reshape(y.dims());
+            let residual = residual.clone().reshape(y.dims());
+            y = y + residual;
         }
         if activation != ActivationFunction::Identity {
             y = training::activate(&y, activation)?;

@@ -1,6 +1,6 @@
 //! Operations that CLIP is built from. Each has a reference implementation in burn, for
 //! every device and with autodiff, and fast paths: kernels for CPU memory, and WGSL
-//! kernels for inference on a GPU. A fast path returns `None` for tensors that it does
+//! kernels for a GPU. A fast path returns `None` for tensors that it does
 //! not support, and the reference implementation runs.
 //!
 //! [`Linear::pack`] and [`ConvNorm::pack`] convert weights to the layout of the fast

@@ -294,10 +294,12 @@ fn fast_ways_back_on_a_gpu() {
     let found = sum_of_squares(&many).expect("not fast");
     compare("sum of squares", vec![found], vec![expected]);
     let device = gpu.clone().autodiff();
-    convolutions_back_on(&device);
-    for shape in [[3, 64, 8], [7, 100, 36], [300, 96, 132]] {
-        linear_back(shape, &device);
-        layer_norm_back([2, shape[0], shape[1]], &device);
+    for device in [device.clone(), device.gradient_checkpointing()] {
+        convolutions_back_on(&device);
+        for shape in [[3, 64, 8], [7, 100, 36], [300, 96, 132]] {
+            linear_back(shape, &device);
+            layer_norm_back([2, shape[0], shape[1]], &device);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ struct Shape {
     row: u32, // threads in a row of the dispatch
     channels: u32, // in fours
     relu: u32,
+    residual: u32, // whether there is one
 }
 
 @group(0) @binding(0) var<storage, {{ read }}> grad_output: array<vec4f>;
@@ -29,6 +30,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (shape.relu != 0u) {
         g = select(vec4f(), g, y[i] > vec4f());
     }
-    grad_residual[i] = g;
+    if (shape.residual != 0u) {
+        grad_residual[i] = g;
+    }
     grad_x[i] = factors[channel] * g + factors[n + channel] * (x[i] - mean[channel]) + factors[2u * n + channel];
 }

@@ -22,7 +22,8 @@ pub fn linear(
     let geometry = ConvGeometry::matmul(rows, channels);
     let x = on_gpu(x, DType::F32)?;
     let residual = residual.map(|residual| residual.reshape([rows * out]));
-    let y = matmul_conv(x, geometry, weight, [None, bias, residual], activation)?;
+    let parts = [None, bias, residual];
+    let y = matmul_conv(x, geometry, weight, parts, activation, choice().matmul)?;
     Some(y.reshape([rows, out]))
 }
 
@@ -56,7 +57,7 @@ pub fn conv(
     let residual =
         (residual.clone()).map(|residual| residual.reshape([geometry.output_pixels() * out]));
     let parts = [Some(scale.clone()), Some(bias.clone()), residual];
-    let y = matmul_conv(x, geometry, weight, parts, activation)?;
+    let y = matmul_conv(x, geometry, weight, parts, activation, choice().matmul)?;
     Some(y.reshape([
         batch,
         geometry.output_side(height),
@@ -107,6 +108,7 @@ pub(super) fn matmul_conv(
     weight: Tensor<2>,
     parts: [Option<Tensor<1>>; 3],
     activation: ActivationFunction,
+    chosen: MatmulKernel,
 ) -> Option<Tensor<2>> {
     /// Below this number of threads a GPU is underused, and a smaller tile is faster.
     const MIN_THREADS: usize = 8192;
@@ -127,7 +129,7 @@ pub(super) fn matmul_conv(
     };
     let tiles = |side: usize| rows.div_ceil(side) * out.div_ceil(side);
     let mut chosen = match step {
-        4 => choice().matmul,
+        4 => chosen,
         _ => MatmulKernel::Direct,
     };
     if chosen == MatmulKernel::Tensor && tiles(128) < MIN_TENSOR_TILES {

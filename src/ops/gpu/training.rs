@@ -1,6 +1,6 @@
 //! Fast paths with autodiff on a GPU: what training needs of convolutions with their batch
-//! norms, linear layers, layer norms and activations, each in a few launches where burn's own
-//! have dozens, with a thread per channel.
+//! norms, linear layers, layer norms and activations. burn's own gradients take dozens of launches
+//! for each, and for some a single thread per channel.
 
 use burn::backend::Wgpu;
 use burn::backend::wgpu::CubeTensor;
@@ -11,7 +11,7 @@ use super::super::conv::{Normalization, Normalized};
 use super::super::graph::{CustomBackward, CustomOps, custom_op};
 use super::kernel::{Kernel, WORKGROUP_SIZE, make_contiguous, on_gpu, rows_of_workgroups};
 use super::matmul_conv::{ConvGeometry, activation_number, in_fours, matmul_conv};
-use super::norm;
+use super::{MatmulKernel, choice, norm};
 use crate::kernels::ActivationFunction;
 use crate::kernels::conv::ConvParams;
 
@@ -74,7 +74,8 @@ fn matrix_of(window: Tensor<4>, out: usize) -> Option<CubeTensor> {
     primitive(window.reshape([-1, out as isize]))
 }
 
-/// Product with weights `[kernel² * channels, out]`, plus `bias`.
+/// Product with weights `[kernel² * channels, out]`, plus `bias`. In f32, also where inference has
+/// cooperative matrices in f16: gradients are smaller than its smallest numbers.
 fn product(
     x: CubeTensor,
     geometry: ConvGeometry,
@@ -83,7 +84,12 @@ fn product(
 ) -> Option<CubeTensor> {
     let parts = [None, bias.map(tensor), None];
     let activation = ActivationFunction::Identity;
-    primitive(matmul_conv(x, geometry, tensor(weight), parts, activation)?)
+    let kernel = match choice().matmul {
+        MatmulKernel::Tensor => MatmulKernel::BySize,
+        other => other,
+    };
+    let weight = tensor(weight);
+    primitive(matmul_conv(x, geometry, weight, parts, activation, kernel)?)
 }
 
 /// `x W + b`, `[rows, d_input]` to `[rows, d_output]`.
@@ -242,9 +248,10 @@ pub fn conv_norm(
         stride,
     };
     let rows = geometry.output_pixels();
-    // Strided input gradients are left to the reference implementation.
-    let way_back = !x.is_tracked() || stride == 1 && channels.is_multiple_of(4);
-    if !way_back || rows == 0 || batch * height * width > MAX_ROWS || !out.is_multiple_of(4) {
+    // Gradients of other inputs are left to the reference implementation.
+    let way_back = !x.is_tracked()
+        || stride == 1 && channels.is_multiple_of(4) && batch * height * width <= MAX_ROWS;
+    if !way_back || rows == 0 || rows > MAX_ROWS || !out.is_multiple_of(4) {
         return None;
     }
     let running = match norm.running {
@@ -382,14 +389,24 @@ impl<const N: usize> CustomBackward<Wgpu, N> for ConvNormState {
             batch_norm_total_kernel().launch(&inputs, &arguments, groups, shapes)?;
 
         let (groups, row) = rows_of_workgroups(rows * fours);
-        let arguments = [(rows * fours) as u32, row, fours as u32, relu];
-        let shape = || {
-            let sides = [geometry.height, geometry.width].map(|side| geometry.output_side(side));
-            [geometry.batch, sides[0], sides[1], out].into()
-        };
+        let residual = residual.first() == Some(&true);
+        let arguments = [
+            (rows * fours) as u32,
+            row,
+            fours as u32,
+            relu,
+            u32::from(residual),
+        ];
+        let sides = [geometry.height, geometry.width].map(|side| geometry.output_side(side));
+        let shape = [geometry.batch, sides[0], sides[1], out];
+        // What is not written needs no room.
+        let shapes = [
+            shape.into(),
+            if residual { shape } else { [1, 1, 1, 4] }.into(),
+        ];
         let inputs = [grad_output, self.z, y, self.mean, factors];
         let [grad_z, grad_residual] =
-            batch_norm_input_kernel().launch(&inputs, &arguments, groups, [shape(), shape()])?;
+            batch_norm_input_kernel().launch(&inputs, &arguments, groups, shapes)?;
 
         let ConvGeometry {
             kernel, channels, ..
@@ -425,7 +442,7 @@ impl<const N: usize> CustomBackward<Wgpu, N> for ConvNormState {
             grad_weight,
             gamma.then_some(grad_gamma),
             beta.then_some(grad_beta),
-            (residual.first() == Some(&true)).then_some(grad_residual),
+            residual.then_some(grad_residual),
         ];
         let mut grads = grads.into_iter();
         Some(std::array::from_fn(|_| grads.next().flatten()))
