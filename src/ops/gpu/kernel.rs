@@ -203,17 +203,19 @@ pub fn on_gpu<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Option<CubeTen
         return None;
     }
     let tensor = tensor.try_into_primitive::<Wgpu>().ok()?;
-    match tensor.is_contiguous() {
-        true => Some(tensor),
-        false if dtype == DType::F32 => make_contiguous(tensor),
-        false => Some(into_contiguous(tensor)),
+    match dtype {
+        DType::F32 => contiguous(tensor),
+        _ => Some(into_contiguous(tensor)),
     }
 }
 
-/// Contiguous copy of an f32 tensor.
-pub fn make_contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
+/// Contiguous copy of an f32 tensor, or the tensor itself.
+pub fn contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
     const AXES: usize = 8;
 
+    if tensor.is_contiguous() {
+        return Some(tensor);
+    }
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
     let count = shape.num_elements();
     let (mut sizes, mut steps) = ([1; AXES], [0; AXES]);

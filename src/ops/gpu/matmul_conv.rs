@@ -38,32 +38,17 @@ pub fn conv(
     residual: &Option<Tensor<4>>,
     activation: ActivationFunction,
 ) -> Option<Tensor<4>> {
-    let [batch, height, width, channels] = x.dims();
-    let ConvParams {
-        kernel,
-        stride,
-        out,
-    } = params;
-    let geometry = ConvGeometry {
-        batch,
-        height,
-        width,
-        channels,
-        kernel,
-        stride,
-    };
+    let geometry = ConvGeometry::new(x.dims(), params);
+    let ConvParams { kernel, out, .. } = params;
     let x = on_gpu(x.clone(), DType::F32)?;
-    let weight = weight.clone().reshape([kernel * kernel * channels, out]);
+    let weight = weight
+        .clone()
+        .reshape([kernel * kernel * geometry.channels, out]);
     let residual =
         (residual.clone()).map(|residual| residual.reshape([geometry.output_pixels() * out]));
     let parts = [Some(scale.clone()), Some(bias.clone()), residual];
     let y = matmul_conv(x, geometry, weight, parts, activation, choice().matmul)?;
-    Some(y.reshape([
-        batch,
-        geometry.output_side(height),
-        geometry.output_side(width),
-        out,
-    ]))
+    Some(y.reshape(geometry.output_shape(out)))
 }
 
 /// Convolution geometry; a matmul is a batch of single pixels.
@@ -78,6 +63,18 @@ pub(super) struct ConvGeometry {
 }
 
 impl ConvGeometry {
+    /// Geometry of a convolution of `[batch, height, width, channels]`.
+    pub fn new([batch, height, width, channels]: [usize; 4], params: ConvParams) -> Self {
+        Self {
+            batch,
+            height,
+            width,
+            channels,
+            kernel: params.kernel,
+            stride: params.stride,
+        }
+    }
+
     /// Geometry of a matmul of `rows` rows of `channels`.
     pub fn matmul(rows: usize, channels: usize) -> Self {
         Self {
@@ -93,6 +90,12 @@ impl ConvGeometry {
     /// Output side for an input side.
     pub fn output_side(&self, side: usize) -> usize {
         (side + self.kernel / 2 * 2 - self.kernel) / self.stride + 1
+    }
+
+    /// Output shape with `out` channels.
+    pub fn output_shape(&self, out: usize) -> [usize; 4] {
+        let [height, width] = [self.height, self.width].map(|side| self.output_side(side));
+        [self.batch, height, width, out]
     }
 
     /// Output pixels.

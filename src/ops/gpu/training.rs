@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor};
 use super::super::Epilogue;
 use super::super::conv::{Normalization, Normalized};
 use super::super::graph::{CustomBackward, CustomOps, custom_op};
-use super::kernel::{Kernel, WORKGROUP_SIZE, make_contiguous, on_gpu, rows_of_workgroups};
+use super::kernel::{Kernel, WORKGROUP_SIZE, contiguous, on_gpu, rows_of_workgroups};
 use super::matmul_conv::{ConvGeometry, activation_number, in_fours, matmul_conv};
 use super::{MatmulKernel, choice, norm};
 use crate::kernels::ActivationFunction;
@@ -17,10 +17,7 @@ use crate::kernels::conv::ConvParams;
 
 impl CustomOps for Wgpu {
     fn contiguous(tensor: CubeTensor) -> Option<CubeTensor> {
-        match tensor.is_contiguous() {
-            true => Some(tensor),
-            false => make_contiguous(tensor),
-        }
+        contiguous(tensor)
     }
 }
 
@@ -233,20 +230,9 @@ pub fn conv_norm(
     const MAX_ROWS: usize = 1 << 21;
 
     let (residual, relu) = epilogue.split_relu()?;
-    let [batch, height, width, channels] = x.dims();
-    let ConvParams {
-        kernel,
-        stride,
-        out,
-    } = params;
-    let geometry = ConvGeometry {
-        batch,
-        height,
-        width,
-        channels,
-        kernel,
-        stride,
-    };
+    let size @ [batch, height, width, channels] = x.dims();
+    let ConvParams { stride, out, .. } = params;
+    let geometry = ConvGeometry::new(size, params);
     let rows = geometry.output_pixels();
     // Gradients of other inputs are left to the reference implementation.
     let way_back = !x.is_tracked()
@@ -287,9 +273,8 @@ pub fn conv_norm(
         ];
         let residual = residual.first().unwrap_or(&z);
         let inputs = [&z, &mean, &variance, gamma, beta, residual].map(CubeTensor::clone);
-        let sides = [height, width].map(|side| geometry.output_side(side));
-        let shape = [batch, sides[0], sides[1], out];
-        let [y] = batch_norm_kernel().launch(&inputs, &arguments, groups, [shape.into()])?;
+        let shapes = [geometry.output_shape(out).into()];
+        let [y] = batch_norm_kernel().launch(&inputs, &arguments, groups, shapes)?;
         let state = ConvNormState {
             geometry,
             out,
@@ -397,8 +382,7 @@ impl<const N: usize> CustomBackward<Wgpu, N> for ConvNormState {
             relu,
             u32::from(residual),
         ];
-        let sides = [geometry.height, geometry.width].map(|side| geometry.output_side(side));
-        let shape = [geometry.batch, sides[0], sides[1], out];
+        let shape = geometry.output_shape(out);
         // What is not written needs no room.
         let shapes = [
             shape.into(),
