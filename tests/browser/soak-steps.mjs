@@ -11,7 +11,7 @@ const { hook } = h;
 const GOLDEN = join(h.ROOT, "tests/golden/models");
 const MODELS = ["hf-tokenizer-bf16", "openclip-gelu-f16", "openclip-resnet-f16", "chinese-clip-f32", "siglip-f32", "openclip-custom-text-f16"];
 /** Those that a LoRA may be trained of. */
-const ADAPTABLE = ["hf-tokenizer-bf16", "openclip-gelu-f16"];
+const ADAPTABLE = ["hf-tokenizer-bf16", "openclip-gelu-f16", "chinese-clip-f32", "siglip-f32"];
 export const HUB_MODEL = "someone/tiny-clip";
 const WORDS = [
   "cat", "a red house", "the sun", "umbrella", "rocket", "pizza", "a blue square", "green leaves", "noise", "a flag", "猫", "一座红色的房子",
@@ -635,6 +635,8 @@ export const STEPS = [
     name: "the storage is full", weight: 2,
     when: (v) => !v.full,
     async run(v) {
+      // An image to train on that is not stored by now would not outlast the tab, as the page then says.
+      await v.until("the images to be stored", async () => !(await v.at("reading").count()));
       v.full = true;
       await v.cdp.send("Storage.overrideQuotaForOrigin", { origin: v.url, quotaSize: 2048 });
     },
