@@ -10,8 +10,8 @@ use clip::engine::messages::DeviceChoice;
 use clip::engine::{Engine, EngineError, OpenedDevice, open_device};
 use clip::hub::{self, Folder, HubError};
 use clip::model::{
-    Activation, Clip, ClipConfig, FastVitConfig, StoredPrecision, TokenBatch, VisionConfig,
-    VitConfig, WeightPrecision, read_back,
+    Activation, Clip, ClipConfig, StoredPrecision, TokenBatch, VisionConfig, WeightPrecision,
+    read_back,
 };
 use clip::preprocess::decode;
 use clip::tokenizer::{SpecialIds, Tokenizer};
@@ -20,13 +20,14 @@ use clip::train::{
     WarmupCosine,
 };
 use clip::weights::{
-    CopyOptions, FileCopier, Header, HeaderReader, KeyMap, Loader, Precision, infer, load, save,
+    CopyOptions, FileCopier, Header, HeaderReader, KeyMap, Loader, Precision, WeightsError, infer,
+    load, save,
 };
 use clip::zero_shot;
 use pollster::block_on;
 use serde::Deserialize;
 
-use common::{formula, golden, pixels};
+use common::{config_of, formula, golden, pixels};
 
 mod common;
 
@@ -390,17 +391,9 @@ models! {
     chinese_clip_f16: "chinese-clip-f16",
 }
 
-/// timm has no model of this size by a name, so the config is that of the same model in
-/// transformers.
-fn timm_siglip(dtype: &str) -> SmallModel {
-    let twin = Folder::new(&golden("models/siglip-f32")).unwrap();
-    let config = block_on(hub::open(&twin, None)).unwrap().config;
-    SmallModel::new(&format!("timm-siglip-{dtype}"), config)
-}
-
 #[test]
 fn siglip_in_the_names_of_timm() {
-    for model in ["f32", "f16"].map(timm_siglip) {
+    for model in ["timm-siglip-f32", "timm-siglip-f16"].map(SmallModel::new) {
         let header = model.header();
         assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
         let inferred = infer(&header, Some(Activation::GeluTanh)).unwrap();
@@ -417,18 +410,13 @@ const MADE_SMALL: &[&str] = &["eva02", "pe-core", "mobileclip-b", "mobileclip-s0
 
 /// Every small model.
 fn small_models() -> Vec<SmallModel> {
-    let both = |model: &dyn Fn(&str) -> SmallModel| ["f32", "f16"].map(model);
-    let made_small = (MADE_SMALL.iter()).flat_map(|name| both(&|dtype| timm(name, dtype)));
-    (made_small.chain(both(&timm_siglip)))
-        .chain(both(&xlm_roberta))
-        .chain([timm("mobileclip-s2", "f16")])
+    let families = MADE_SMALL
+        .iter()
+        .chain(&["timm-siglip", "openclip-xlm-roberta"]);
+    let names = families.flat_map(|name| ["f32", "f16"].map(|dtype| format!("{name}-{dtype}")));
+    (names.chain(["mobileclip-s2-f16".into()]))
+        .map(|name| SmallModel::new(&name))
         .collect()
-}
-
-fn timm(name: &str, dtype: &str) -> SmallModel {
-    let name = format!("{name}-{dtype}");
-    let config = made_small(&golden("models").join(&name));
-    SmallModel::new(&name, config)
 }
 
 /// Model without a config of its size in its folder.
@@ -440,11 +428,11 @@ struct SmallModel {
 }
 
 impl SmallModel {
-    fn new(name: &str, config: ClipConfig) -> Self {
+    fn new(name: &str) -> Self {
         let folder = golden("models").join(name);
         Self {
             name: name.into(),
-            config,
+            config: config_of(name),
             weights: fs::read(folder.join("open_clip_model.safetensors")).unwrap(),
             expected: Expected::read(&folder),
         }
@@ -494,49 +482,13 @@ impl SmallModel {
     }
 }
 
-/// Config of a folder that names an image encoder of timm, which is made small.
-fn made_small(folder: &Path) -> ClipConfig {
-    let json = fs::read(folder.join("open_clip_config.json")).unwrap();
-    let config = ClipConfig::from_open_clip(&json).unwrap();
-    let name = folder.file_name().unwrap().to_str().unwrap();
-    let vision = match config.vision {
-        VisionConfig::Vit(vision) => {
-            let (image_size, patch_size, width, heads, mlp_width) = match name {
-                "eva02-f32" | "eva02-f16" => (32, 8, 24, 3, 64),
-                "pe-core-f32" | "pe-core-f16" => (32, 8, 32, 4, 128),
-                _ => (48, 16, 24, 3, 96),
-            };
-            VisionConfig::Vit(VitConfig {
-                image_size,
-                patch_size,
-                width,
-                layers: 2,
-                heads,
-                mlp_width,
-                ..vision
-            })
-        }
-        VisionConfig::FastVit(_) => VisionConfig::FastVit(FastVitConfig {
-            image_size: 64,
-            width: 8,
-            layers: match name {
-                "mobileclip-s2-f16" => [2, 1, 2, 1],
-                _ => [1, 2, 1, 2],
-            },
-        }),
-        VisionConfig::ResNet(_) => panic!("timm's ResNets are not opened"),
-    };
-    ClipConfig { vision, ..config }
-}
-
 /// `tolerances`: farthest that a feature of an f16 copy, and of an int8 one, may be, of some 12 in a vector of unit
 /// length.
 fn agrees_when_small(name: &str, tolerances: &[f32]) {
     assert!(MADE_SMALL.contains(&name));
     let device = Device::flex();
     for dtype in ["f32", "f16"] {
-        let mut model = timm(name, dtype);
-        assert!(!model.config.is_clip());
+        let mut model = SmallModel::new(&format!("{name}-{dtype}"));
         let header = model.header();
         assert_eq!(header.key_map(), KeyMap::OpenClipTimm);
         let error = infer(&header, None).unwrap_err().to_string();
@@ -578,14 +530,14 @@ fn mobile_clip_s0_is_folded_as_it_is_loaded() {
 /// The image encoder of MobileCLIP 2's S2, mci2.
 #[test]
 fn mobile_clip_s2_is_as_s0_with_other_stages() {
-    timm("mobileclip-s2", "f16").computes(&Device::flex(), CPU);
+    SmallModel::new("mobileclip-s2-f16").computes(&Device::flex(), CPU);
 }
 
 /// Each tensor of a folded layer is needed, and must have its shape.
 #[test]
 fn what_is_folded_is_not_guessed() {
     let folder = golden("models/mobileclip-s0-f32");
-    let config = made_small(&folder);
+    let config = config_of("mobileclip-s0-f32");
     let file = fs::read(folder.join("open_clip_model.safetensors")).unwrap();
     let device = burn::tensor::Device::flex();
     let names: Vec<String> = (HeaderReader::default()
@@ -632,40 +584,20 @@ fn what_is_folded_is_not_guessed() {
     }
 }
 
-/// XLM-RoBERTa's sizes come from its name, so the config is that of the name, made small.
-fn xlm_roberta(dtype: &str) -> SmallModel {
-    let name = format!("openclip-xlm-roberta-{dtype}");
-    let folder = golden("models").join(&name);
-    let expected = Expected::read(&folder);
-    let json = fs::read(folder.join("open_clip_config.json")).unwrap();
-    let mut config = ClipConfig::from_open_clip(&json).unwrap();
-    let text = &mut config.text;
-    assert_eq!(
-        (text.vocab_size, text.width, text.layers),
-        (250_002, 768, 12)
-    );
-    assert_eq!(text.projection_width, Some((768 + 12) / 2));
-    let bert = text.bert.as_mut().unwrap();
-    assert_eq!(bert.positions, 514);
-    bert.positions = 16 + 2;
-    let tokenizer = fs::read(folder.join("tokenizer.json")).unwrap();
-    let special = SpecialIds {
-        end_of_text: None,
-        pad: Some(bert.pad),
-    };
-    let tokenizer = Tokenizer::from_json(&tokenizer, 16, special).unwrap();
-    for (text, ids) in expected.texts.iter().zip(&expected.tokens) {
-        assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text}");
-    }
-    text.vocab_size = tokenizer.vocabulary_size();
-    (text.width, text.layers, text.heads, text.mlp_width) = (16, 2, 2, 64);
-    text.projection_width = Some((16 + 12) / 2);
-    SmallModel::new(&name, config)
-}
-
 #[test]
 fn xlm_roberta_as_a_text_encoder() {
-    for model in ["f32", "f16"].map(xlm_roberta) {
+    for name in ["openclip-xlm-roberta-f32", "openclip-xlm-roberta-f16"] {
+        let model = SmallModel::new(name);
+        let json = fs::read(golden("models").join(name).join("tokenizer.json")).unwrap();
+        let special = SpecialIds {
+            end_of_text: None,
+            pad: model.config.text.bert.map(|bert| bert.pad),
+        };
+        let tokenizer = Tokenizer::from_json(&json, 16, special).unwrap();
+        assert_eq!(tokenizer.vocabulary_size(), model.config.text.vocab_size);
+        for (text, ids) in model.expected.texts.iter().zip(&model.expected.tokens) {
+            assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{text}");
+        }
         let header = model.header();
         assert_eq!(header.key_map(), KeyMap::OpenClipBert);
         let error = infer(&header, None).unwrap_err().to_string();
@@ -702,31 +634,124 @@ fn siglip_answers_each_label_by_itself() {
 }
 
 #[test]
-fn siglip_is_trained_by_its_features_only() {
-    let folder = golden("models/siglip-f32");
-    let bundle = block_on(hub::open(&Folder::new(&folder).unwrap(), None)).unwrap();
-    let weights = fs::read(folder.join("model.safetensors")).unwrap();
-    let model = load(&bundle.config, &weights, &burn::tensor::Device::flex()).unwrap();
-    let options = TrainOptions {
-        method: TrainMode::Full(TrainableParams::ALL),
-        schedule: WarmupCosine {
-            learning_rate: 1e-3,
-            warmup_steps: 1,
-            steps: 2,
-        },
-        optimizer: AdamWHyperParameters {
-            beta1: 0.9,
-            beta2: 0.98,
-            epsilon: 1e-6,
-            weight_decay: 0.0,
-        },
-        clip_norm: None,
-        micro_batch: 2,
-        gradient_checkpointing: false,
-        seed: 0,
-    };
-    let refused = Trainer::new(model, bundle.config, options);
-    assert!(matches!(refused, Err(TrainError::NotClip)));
+fn mobile_clip_is_trained_by_its_features_only() {
+    for name in ["mobileclip-b-f32", "mobileclip-s0-f32"] {
+        let small = SmallModel::new(name);
+        let model = load(&small.config, &small.weights, &Device::flex()).unwrap();
+        let options = TrainOptions {
+            method: TrainMode::Full(TrainableParams::ALL),
+            schedule: WarmupCosine {
+                learning_rate: 1e-3,
+                warmup_steps: 1,
+                steps: 2,
+            },
+            optimizer: AdamWHyperParameters {
+                beta1: 0.9,
+                beta2: 0.98,
+                epsilon: 1e-6,
+                weight_decay: 0.0,
+            },
+            clip_norm: None,
+            micro_batch: 2,
+            gradient_checkpointing: false,
+            seed: 0,
+        };
+        let refused = Trainer::new(model.clone(), small.config.clone(), options);
+        assert!(matches!(refused, Err(TrainError::Folded)));
+        let saved = block_on(save(
+            &model,
+            &small.config,
+            KeyMap::open_clip(&small.config),
+            Precision::F32,
+        ));
+        assert!(matches!(saved, Err(WeightsError::Unknown(_))));
+    }
+}
+
+/// Name, shape and values of every tensor of a file, but for those that no model uses.
+fn tensors(file: &[u8]) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let file = safetensors::SafeTensors::deserialize(file).unwrap();
+    (file.iter())
+        .filter(|(name, _)| !name.ends_with("position_ids"))
+        .map(|(name, view)| (name.into(), (view.shape().to_vec(), view.data().to_vec())))
+        .collect()
+}
+
+/// What is saved is the file that the reference wrote, tensor by tensor.
+#[test]
+fn every_family_is_saved_as_its_library_names_it() {
+    for (name, file, names) in [
+        ("siglip-f32", "model.safetensors", KeyMap::HuggingFaceSiglip),
+        (
+            "siglip2-f32",
+            "model.safetensors",
+            KeyMap::HuggingFaceSiglip,
+        ),
+        (
+            "chinese-clip-f32",
+            "model.safetensors",
+            KeyMap::HuggingFaceBert,
+        ),
+        ("metaclip2-f32", "model.safetensors", KeyMap::HuggingFace),
+        ("openclip-variants-f32", OPEN_CLIP, KeyMap::OpenClip),
+        ("openclip-xlm-roberta-f32", OPEN_CLIP, KeyMap::OpenClipBert),
+        ("eva02-f32", OPEN_CLIP, KeyMap::OpenClipTimm),
+        ("pe-core-f32", OPEN_CLIP, KeyMap::OpenClipTimm),
+        ("timm-siglip-f32", OPEN_CLIP, KeyMap::OpenClipTimm),
+    ] {
+        let config = config_of(name);
+        let expected = match file {
+            OPEN_CLIP => KeyMap::open_clip(&config),
+            _ => KeyMap::hugging_face(&config),
+        };
+        assert_eq!(names, expected, "{name}");
+        let file = fs::read(golden("models").join(name).join(file)).unwrap();
+        let model = load(&config, &file, &Device::flex()).unwrap();
+        let saved = block_on(save(&model, &config, names, Precision::F32)).unwrap();
+        let (saved, expected) = (tensors(&saved), tensors(&file));
+        for (tensor, value) in &expected {
+            let found = saved
+                .get(tensor)
+                .unwrap_or_else(|| panic!("{name}: no {tensor}"));
+            assert_eq!(found.0, value.0, "{name}: {tensor}");
+            assert!(found.1 == value.1, "{name}: {tensor}");
+        }
+        assert_eq!(saved.len(), expected.len(), "{name}");
+    }
+}
+
+const OPEN_CLIP: &str = "open_clip_model.safetensors";
+
+/// What is written says the same as what was read: of every family, as published.
+#[test]
+fn configs_are_written_as_they_are_read() {
+    let folders = fs::read_dir(golden("models")).unwrap();
+    let (mut hugging_face, mut open_clip) = (0, 0);
+    for folder in folders.map(|entry| entry.unwrap().path()) {
+        let read = |file: &str| fs::read(folder.join(file)).ok();
+        if let Some(json) = read("config.json") {
+            let config = ClipConfig::from_hugging_face(&json).unwrap();
+            let written = config.to_hugging_face().unwrap().to_string();
+            let again = ClipConfig::from_hugging_face(written.as_bytes()).unwrap();
+            assert_eq!(again, config, "{folder:?}");
+            hugging_face += 1;
+        }
+        if let Some(json) = read("open_clip_config.json") {
+            let config = ClipConfig::from_open_clip(&json).unwrap();
+            match config.to_open_clip() {
+                None => assert!(!config.is_unfolded(), "{folder:?}"),
+                Some(written) => {
+                    let again = ClipConfig::from_open_clip(written.to_string().as_bytes());
+                    assert_eq!(again.unwrap(), config, "{folder:?}");
+                    open_clip += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        hugging_face >= 10 && open_clip >= 10,
+        "{hugging_face} {open_clip}"
+    );
 }
 
 /// Saves a model of `folder` in `key_map` and opens that again.
@@ -965,7 +990,7 @@ fn dense_features_equal_the_reference() {
             let path = golden("models").join(&name);
             let model = match fs::read(path.join("open_clip_model.safetensors")) {
                 Ok(weights) if of_timm(&name) => {
-                    let mut loader = Loader::new(&made_small(&path), &Device::flex(), 0);
+                    let mut loader = Loader::new(&config_of(&name), &Device::flex(), 0);
                     if let Some(packing) = packing {
                         loader = loader.packed(packing);
                     }

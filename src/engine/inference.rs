@@ -1,6 +1,6 @@
 //! Inference engine: a device, a model, and a cache of text features.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::module::Param;
@@ -341,11 +341,7 @@ impl Engine {
 
     /// How the model's similarities become probabilities.
     pub fn scoring(&self) -> Scoring {
-        let scale = self.logit_scale.exp();
-        match self.logit_bias {
-            None => Scoring::Softmax { scale },
-            Some(logit_bias) => Scoring::Sigmoid { scale, logit_bias },
-        }
+        scoring_of(self.logit_scale, self.logit_bias)
     }
 
     /// Preprocessed picture, `[3, image_size, image_size]`.
@@ -400,25 +396,20 @@ impl Engine {
             }
         };
         let text = &self.config.text;
-        // Where padding is masked, texts of one length are encoded together, without it.
-        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, ids) in ids.iter().enumerate() {
-            let length = text.unmasked(ids).len();
-            groups.entry(length).or_default().push(index);
-        }
+        let texts: Vec<(Vec<u32>, usize)> = (ids.iter())
+            .map(|ids| {
+                let ids = text.unmasked(ids);
+                let rows = match &rows_in_use {
+                    None => ids.to_vec(),
+                    Some((_, used)) => used_rows(ids, used),
+                };
+                (rows, text.pool_index(ids))
+            })
+            .collect();
         let mut features = vec![Vec::new(); ids.len()];
-        for group in groups.into_values() {
-            let ends: Vec<(Vec<u32>, usize)> = (group.iter())
-                .map(|index| {
-                    let ids = text.unmasked(&ids[*index]);
-                    let rows = match &rows_in_use {
-                        None => ids.to_vec(),
-                        Some((_, used)) => used_rows(ids, used),
-                    };
-                    (rows, text.pool_index(ids))
-                })
-                .collect();
-            let mut tokens = TokenBatch::new(&ends, text.causal, &self.opened.device);
+        for group in self.model.text.groups(&texts) {
+            let texts: Vec<_> = group.iter().map(|index| texts[*index].clone()).collect();
+            let mut tokens = TokenBatch::new(&texts, text.causal, &self.opened.device);
             tokens.embedding = rows_in_use.as_ref().map(|(embedding, _)| embedding.clone());
             let found = rows(self.model.text_features(tokens), self.config.embed_dim).await?;
             for (index, row) in group.into_iter().zip(found) {
@@ -559,6 +550,20 @@ fn images_within(limit: u64, vision: &VisionConfig) -> usize {
     let bytes = size_of::<f32>() * vision.largest_activation();
     let images = limit / bytes.max(1) as u64;
     usize::try_from(images).unwrap_or(usize::MAX).max(1)
+}
+
+/// How a model's similarities become probabilities.
+pub(super) async fn scoring(model: &Clip) -> Result<Scoring, EngineError> {
+    let (logit_scale, logit_bias) = scale_and_bias(model).await?;
+    Ok(scoring_of(logit_scale, logit_bias))
+}
+
+fn scoring_of(logit_scale: f32, logit_bias: Option<f32>) -> Scoring {
+    let scale = logit_scale.exp();
+    match logit_bias {
+        None => Scoring::Softmax { scale },
+        Some(logit_bias) => Scoring::Sigmoid { scale, logit_bias },
+    }
 }
 
 /// Log of the logit scale, and the logit bias.

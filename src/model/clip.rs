@@ -1,7 +1,7 @@
 //! The image and text encoders, and their shared embedding space.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{
     ClipConfig, FastVit, ModifiedResNet, TextTransformer, TokenBatch, VisionConfig,
@@ -49,6 +49,26 @@ impl Clip {
     /// Token ids `[batch, length]` to unit vectors `[batch, embed_dim]`.
     pub fn text_features(&self, tokens: TokenBatch) -> Tensor<2> {
         normalize(self.text.forward(tokens))
+    }
+
+    /// Texts as rows of token ids, each with the index of the pooled token, to unit vectors
+    /// `[texts, embed_dim]`. Rows are as [`TokenBatch::new`] takes them, but of any length.
+    pub fn encode_texts(&self, rows: &[(Vec<u32>, usize)], device: &Device) -> Tensor<2> {
+        let groups = self.text.groups(rows);
+        let features = (groups.iter()).map(|group| {
+            let rows: Vec<_> = group.iter().map(|row| rows[*row].clone()).collect();
+            self.text_features(TokenBatch::new(&rows, self.text.is_causal(), device))
+        });
+        let features = Tensor::cat(features.collect(), 0);
+        if groups.len() == 1 {
+            return features;
+        }
+        let mut places = vec![0; rows.len()];
+        for (place, row) in groups.into_iter().flatten().enumerate() {
+            places[row] = place as i32;
+        }
+        let places = Tensor::<1, Int>::from_data(TensorData::from(places.as_slice()), device);
+        features.select(0, places)
     }
 
     /// Logits `[images, texts]`: cosine similarities times the logit scale, plus the bias.

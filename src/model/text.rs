@@ -1,6 +1,8 @@
 //! Text encoder: a transformer, causal and pooled at the end-of-text token in CLIP,
 //! bidirectional in SigLIP and BERT.
 
+use std::collections::BTreeMap;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -113,6 +115,24 @@ impl TextTransformer {
             first_position: bert.map_or(0, |bert| bert.first_position),
             pooling: text.pooling,
         }
+    }
+
+    /// Whether a token attends to those before it only.
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    /// Indices of the rows that can be encoded together: without a mask a text reads all of its
+    /// row, so those of one length.
+    pub fn groups(&self, rows: &[(Vec<u32>, usize)]) -> Vec<Vec<usize>> {
+        if self.causal {
+            return vec![(0..rows.len()).collect()];
+        }
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, (ids, _)) in rows.iter().enumerate() {
+            groups.entry(ids.len()).or_default().push(index);
+        }
+        groups.into_values().collect()
     }
 
     /// Token ids `[batch, length]` to `[batch, embed_dim]`, before normalisation.

@@ -5,17 +5,15 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::optimizer::{in_graph, map_untracked};
-use super::{Gradients, TrainError, contrastive_loss};
-use crate::model::{
-    Clip, ImageEncoder, ParamMapper, ParamVisitor, TokenBatch, map_params, visit_params,
-};
+use super::{Gradients, TrainError, contrastive_loss, sigmoid_loss};
+use crate::model::{Clip, ImageEncoder, ParamMapper, ParamVisitor, map_params, visit_params};
 
 /// Batch of image-text pairs.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Preprocessed pixels of each pair, `[3, image_size, image_size]`.
     pub pixels: Vec<Vec<f32>>,
-    /// Token ids of each pair, and the index of the end-of-text token.
+    /// Token ids of each pair, as [`Clip::encode_texts`] takes them.
     pub texts: Vec<(Vec<u32>, usize)>,
     /// Caption or class id of each pair: pairs with equal ids are no negatives of each
     /// other.
@@ -83,9 +81,14 @@ impl Batch {
         Tensor::from_data(TensorData::new(pixels, shape), device)
     }
 
-    fn tokens(&self, part: BatchRange, device: &Device) -> TokenBatch {
-        // A model that is trained has a causal text encoder, see `Trainer::new`.
-        TokenBatch::new(&self.texts[part], true, device)
+    /// Loss of the features, `[1]`: the one that the model was trained with.
+    fn loss(&self, model: &Clip, images: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
+        let logits = model.logits(images, texts);
+        let ignored = |image, text| self.ignores(image, text);
+        match model.logit_bias {
+            None => contrastive_loss(logits, ignored),
+            Some(_) => sigmoid_loss(logits, ignored),
+        }
     }
 }
 
@@ -117,10 +120,10 @@ pub fn loss_and_gradients(
         let part = batch.len().div_ceil(TEXT_CHUNKS);
         let texts = (0..batch.len()).step_by(part).map(|start| {
             let part = start..(start + part).min(batch.len());
-            model.text_features(batch.tokens(part, &device))
+            model.encode_texts(&batch.texts[part], &device)
         });
         let texts = Tensor::cat(texts.collect(), 0);
-        let loss = contrastive_loss(model.logits(images, texts), |i, j| batch.ignores(i, j));
+        let loss = batch.loss(model, images, texts);
         let gradients = Gradients::of(model, loss.backward());
         return (loss.inner(), gradients);
     }
@@ -133,7 +136,7 @@ pub fn loss_and_gradients(
     };
     let texts = |model: &Clip, start| {
         let device = model.logit_scale.val().device();
-        model.text_features(batch.tokens(part(start), &device))
+        model.encode_texts(&batch.texts[part(start)], &device)
     };
 
     // All features, as leaves of a graph of their own. The running statistics that this
@@ -153,8 +156,7 @@ pub fn loss_and_gradients(
     let (image_features, text_features) = (all(&images), all(&texts));
     statistics.restore(&no_grad_model);
 
-    let logits = model.logits(image_features.clone(), text_features.clone());
-    let loss = contrastive_loss(logits, |i, j| batch.ignores(i, j));
+    let loss = batch.loss(model, image_features.clone(), text_features.clone());
     let mut grads = loss.backward();
     let feature_grads =
         [image_features, text_features].map(|features| features.grad_remove(&mut grads));

@@ -12,8 +12,8 @@ pub enum TrainError {
         /// Value of the loss.
         loss: f32,
     },
-    /// Model of another architecture.
-    NotClip,
+    /// Model that is not [`ClipConfig::is_unfolded`](crate::model::ClipConfig::is_unfolded).
+    Folded,
     /// Model without trainable parameters.
     NothingToTrain,
     /// Batch with this many different captions.
@@ -43,9 +43,9 @@ impl ToDiagnostic for TrainError {
                 loss = loss.to_string(),
                 step
             ),
-            Self::NotClip => diagnostic!(
-                "siglip-training",
-                "LoRA and fine-tuning are for CLIP models; on the features of this one (a SigLIP, or another variant) train a probe or an adapter"
+            Self::Folded => diagnostic!(
+                "folded-training",
+                "the weights of a MobileCLIP are folded when it is loaded, so that LoRA and fine-tuning have no place in its file: train a probe or an adapter on its features"
             ),
             Self::NothingToTrain => diagnostic!(
                 "nothing-to-train",

@@ -9,7 +9,7 @@ use crate::model::{ClipConfig, VisionConfig};
 pub enum Unfreeze {
     /// A locked tower (Zhai et al. 2021).
     Frozen,
-    /// The output layers (last layer norm and projection, or attention pool) and this
+    /// The output layers (last layer norm, attention pool and projection) and this
     /// many blocks before them. A ResNet's four stages count as blocks.
     #[serde(rename = "Last")]
     LastBlocks(usize),
@@ -61,7 +61,7 @@ fn image_distance(path: &str, config: &ClipConfig) -> usize {
     match &config.vision {
         VisionConfig::Vit(vision) => {
             let path = path.strip_prefix("Vit.").unwrap_or(path);
-            transformer_distance(path, vision.layers, &["ln_post", "proj"])
+            transformer_distance(path, vision.layers, &["ln_post", "head", "proj"])
         }
         VisionConfig::ResNet(_) => {
             let path = path.strip_prefix("ResNet.").unwrap_or(path);
@@ -72,13 +72,13 @@ fn image_distance(path: &str, config: &ClipConfig) -> usize {
                 None => 5,
             }
         }
-        // Trained by its features only.
-        VisionConfig::FastVit(_) => 0,
+        VisionConfig::FastVit(_) => 0, // is not trained
     }
 }
 
 fn text_distance(path: &str, config: &ClipConfig) -> usize {
-    transformer_distance(path, config.text.layers, &["ln_final", "text_projection"])
+    const OUTPUT: &[&str] = &["ln_final", "projection_hidden", "text_projection"];
+    transformer_distance(path, config.text.layers, OUTPUT)
 }
 
 fn transformer_distance(path: &str, layers: usize, output: &[&str]) -> usize {

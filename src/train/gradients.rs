@@ -56,6 +56,18 @@ impl Gradients {
             .map(Tensor::sqrt)
     }
 
+    /// Sets those of the image encoder's key biases to zero.
+    pub(super) fn zero_key_biases(&mut self) {
+        for (path, gradient) in &mut self.by_path {
+            if path.starts_with("visual.") && path.ends_with("attn.in_proj.bias") {
+                let width = gradient.dims()[0] / 3;
+                let parts = [0, 1, 2].map(|part| gradient.clone().narrow(0, part * width, width));
+                let [query, key, value] = parts;
+                *gradient = Tensor::cat(vec![query, key.zeros_like(), value], 0);
+            }
+        }
+    }
+
     /// The gradient of the parameter at `path`, flat.
     pub fn get(&self, path: &str) -> Option<&Tensor<1>> {
         self.by_path.get(path)

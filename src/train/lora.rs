@@ -136,12 +136,34 @@ impl Site<'_> {
     }
 }
 
+/// Names of a block's layers in transformers: queries, keys and values, their output, the MLP's two.
+type Names = ([&'static str; 3], [&'static str; 3]);
+
+const CLIP: Names = (
+    ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    ["self_attn.out_proj", "mlp.fc1", "mlp.fc2"],
+);
+
+const BERT: Names = (
+    [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+    ],
+    [
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    ],
+);
+
 /// All layers that LoRA can adapt.
 pub(super) fn sites(model: &mut Clip) -> Vec<Site<'_>> {
     let mut found = Vec::new();
     match &mut model.visual {
         ImageEncoder::Vit(vit) => {
-            blocks(&mut vit.transformer, "vision_model", true, &mut found);
+            let layers = "vision_model.encoder.layers";
+            blocks(&mut vit.transformer, layers, CLIP, true, &mut found);
         }
         ImageEncoder::ResNet(resnet) => {
             // transformers has no ResNet: these names are OpenCLIP's.
@@ -159,34 +181,37 @@ pub(super) fn sites(model: &mut Clip) -> Vec<Site<'_>> {
                 names: vec![format!("visual.attnpool.{name}")],
             }));
         }
-        // Trained by its features only.
-        ImageEncoder::FastVit(_) => {}
+        ImageEncoder::FastVit(_) => {} // is not trained
     }
-    blocks(&mut model.text.transformer, "text_model", false, &mut found);
+    let (layers, names) = match model.text.token_type_embedding {
+        None => ("text_model.encoder.layers", CLIP),
+        Some(_) => ("text_model.encoder.layer", BERT),
+    };
+    blocks(
+        &mut model.text.transformer,
+        layers,
+        names,
+        false,
+        &mut found,
+    );
     found
 }
 
 fn blocks<'a>(
     transformer: &'a mut Transformer,
-    tower: &str,
+    prefix: &str,
+    (fused, [out, fc1, fc2]): Names,
     is_image: bool,
     found: &mut Vec<Site<'a>>,
 ) {
-    const FUSED: &[Target] = &[Target::Query, Target::Key, Target::Value];
     for (number, block) in transformer.resblocks.iter_mut().enumerate() {
+        const FUSED: &[Target] = &[Target::Query, Target::Key, Target::Value];
+        let (attn, mlp) = (&mut block.attn, &mut block.mlp);
         let layers: [(&mut Linear, &'static [Target], &[&str]); 4] = [
-            (
-                &mut block.attn.in_proj,
-                FUSED,
-                &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-            ),
-            (
-                &mut block.attn.out_proj,
-                &[Target::Out],
-                &["self_attn.out_proj"],
-            ),
-            (&mut block.mlp.c_fc, &[Target::Fc1], &["mlp.fc1"]),
-            (&mut block.mlp.c_proj, &[Target::Fc2], &["mlp.fc2"]),
+            (&mut attn.in_proj, FUSED, &fused),
+            (&mut attn.out_proj, &[Target::Out], &[out]),
+            (&mut mlp.c_fc, &[Target::Fc1], &[fc1]),
+            (&mut mlp.c_proj, &[Target::Fc2], &[fc2]),
         ];
         found.extend(layers.map(|(layer, targets, names)| {
             Site {
@@ -194,7 +219,7 @@ fn blocks<'a>(
                 is_image,
                 targets,
                 names: (names.iter())
-                    .map(|name| format!("{tower}.encoder.layers.{number}.{name}"))
+                    .map(|name| format!("{prefix}.{number}.{name}"))
                     .collect(),
             }
         }));

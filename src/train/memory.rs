@@ -109,15 +109,22 @@ fn image_layers(config: &ClipConfig) -> Vec<u64> {
     match &config.vision {
         VisionConfig::Vit(vision) => {
             let length = vision.tokens();
-            let block = block_activations(
+            let mut block = block_activations(
                 [length, vision.width, vision.mlp_width, vision.heads],
                 vision.activation,
             );
+            if vision.rotary.is_some() {
+                // Queries and keys, swapped, by cosine and by sine, and joined to the values.
+                block += (11 * length * vision.width) as u64;
+            }
+            if vision.swiglu {
+                // The gate, what it gates, their product and its layer norm.
+                block += (5 * length * vision.mlp_width) as u64;
+            }
             vec![block; vision.layers]
         }
         VisionConfig::ResNet(vision) => resnet_stages(vision),
-        // Trained by its features only.
-        VisionConfig::FastVit(_) => Vec::new(),
+        VisionConfig::FastVit(_) => Vec::new(), // is not trained
     }
 }
 

@@ -82,7 +82,7 @@ pub use self::{
     init::init_from_seed,
     logistic::{Cancelled, FeatureMatrix},
     lora::{Lora, Target, merge_lora},
-    loss::contrastive_loss,
+    loss::{contrastive_loss, sigmoid_loss},
     memory::{MemoryEstimate, estimate_memory, largest_micro_batch},
     optimizer::{AdamW, AdamWHyperParameters, clip_factor},
     peft::{PeftFiles, load_peft, save_peft},

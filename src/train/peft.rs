@@ -1,7 +1,7 @@
 //! LoRA in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`, with
-//! transformers' names for the projections. PEFT applies it to a transformers
-//! `CLIPModel`; the attention pool of a ResNet, which transformers does not have, is
-//! stored under OpenCLIP's names and can only be read here.
+//! transformers' names for the projections. PEFT applies it to a transformers `CLIPModel`,
+//! `SiglipModel`, `ChineseCLIPModel` or `MetaClip2Model`. That of an encoder that transformers does
+//! not have (a ResNet, EVA02, Perception Encoder) can only be read here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

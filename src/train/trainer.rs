@@ -12,7 +12,7 @@ use super::{
     AdamW, AdamWHyperParameters, Batch, Gradients, Lora, TrainError, TrainableParams, WarmupCosine,
     clip_factor, loss_and_gradients, merge_lora,
 };
-use crate::model::{Clip, ClipConfig, ParamMapper, map_params, read_back};
+use crate::model::{Clip, ClipConfig, ParamMapper, VisionConfig, map_params, read_back};
 
 /// Which parameters are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,8 +74,8 @@ impl Trainer {
     /// Prepares `model` for training. It may be on any device, with or without autodiff,
     /// but must not be packed.
     pub fn new(model: Clip, config: ClipConfig, options: TrainOptions) -> Result<Self, TrainError> {
-        if !config.is_clip() {
-            return Err(TrainError::NotClip);
+        if !config.is_unfolded() {
+            return Err(TrainError::Folded);
         }
         let model = match &options.method {
             TrainMode::Lora(lora) => lora.attach(model, options.seed)?,
@@ -91,8 +91,8 @@ impl Trainer {
         config: ClipConfig,
         options: TrainOptions,
     ) -> Result<Self, TrainError> {
-        if !config.is_clip() {
-            return Err(TrainError::NotClip);
+        if !config.is_unfolded() {
+            return Err(TrainError::Folded);
         }
         malloc::retain_freed_memory();
         let device = model.logit_scale.val().device().inner().autodiff();
@@ -137,9 +137,15 @@ impl Trainer {
     pub(super) async fn learn(
         &mut self,
         loss: Tensor<1>,
-        gradients: Gradients,
+        mut gradients: Gradients,
     ) -> Result<StepReport, TrainError> {
         sync_running_stats(&self.model);
+        if let VisionConfig::Vit(vision) = &self.config.vision
+            && vision.swiglu
+        {
+            // EVA02 has none, and no place for them in its file.
+            gradients.zero_key_biases();
+        }
         let (step, scale) = (self.optimizer.step, self.model.logit_scale.val().inner());
         let norm = gradients.norm().unwrap_or_else(|| loss.zeros_like());
         // A single read-back from the device.
@@ -168,10 +174,12 @@ impl Trainer {
         // Unique ownership lets the optimiser update in place.
         let model = std::mem::replace(&mut self.model, self.placeholder.clone());
         let mut model = self.optimizer.step(model, gradients, learning_rate, factor);
-        // "To prevent scaling the logits by more than 100".
-        model.logit_scale = map_untracked(model.logit_scale, |scale| {
-            scale.clamp(0.0, Clip::MAX_LOGIT_SCALE_EXP.ln())
-        });
+        // "To prevent scaling the logits by more than 100": SigLIPs scale them by more.
+        if model.logit_bias.is_none() {
+            model.logit_scale = map_untracked(model.logit_scale, |scale| {
+                scale.clamp(0.0, Clip::MAX_LOGIT_SCALE_EXP.ln())
+            });
+        }
         self.model = model;
     }
 

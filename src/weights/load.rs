@@ -688,7 +688,11 @@ impl LoadPlanner<'_> {
         let (loaded_shape, rank_fits) = match transform {
             Transform::Identity => (shape.clone(), true),
             Transform::Flatten => (vec![rows * columns], true),
-            Transform::Squeeze => (shape.iter().skip(1).copied().collect(), rows == 1),
+            Transform::Squeeze => {
+                let (ones, rest) = shape.split_at(shape.len().saturating_sub(expected.len()));
+                let fits = shape.len() == 3 && ones.iter().all(|axis| *axis == 1);
+                (rest.to_vec(), fits)
+            }
             Transform::Transpose => (vec![columns, rows], shape.len() == 2),
             Transform::FlattenTranspose => (vec![columns, rows], shape.len() == 4),
             Transform::WithoutKeyBias => {

@@ -21,9 +21,10 @@ pub enum Precision {
     F16,
 }
 
-/// Serialises a model as safetensors. With Hugging Face's names, next to
-/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers loads it; ResNets exist
-/// only in OpenCLIP's naming.
+/// Serialises a model as safetensors. With [`KeyMap::hugging_face`], next to
+/// [`ClipConfig::to_hugging_face`] as `config.json`, transformers loads it; with
+/// [`KeyMap::open_clip`] and [`ClipConfig::to_open_clip`] OpenCLIP does. A model that is not
+/// [`ClipConfig::is_unfolded`] cannot be saved.
 pub async fn save(
     model: &Clip,
     config: &ClipConfig,
@@ -32,15 +33,11 @@ pub async fn save(
 ) -> Result<Vec<u8>, WeightsError> {
     let mut collector = ParamCollector::default();
     visit_params(model, &mut collector);
-    let patch_size = match &config.vision {
-        VisionConfig::Vit(vision) => vision.patch_size,
-        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => 1,
-    };
     let mut encoded: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (path, shape, tensor) in collector.params {
         let values =
             (read_back(tensor).await).map_err(|error| WeightsError::Device(error.to_string()))?;
-        for (name, shape, values) in to_file_tensors(key_map, patch_size, path, shape, values)? {
+        for (name, shape, values) in to_file_tensors(key_map, config, path, shape, values)? {
             encoded.insert(name, (shape, encode(&values, precision)));
         }
     }
@@ -71,16 +68,25 @@ type Named = (String, Vec<usize>, Vec<f32>);
 /// Converts a parameter to the tensors of a file: renamed, transposed, or split.
 fn to_file_tensors(
     key_map: KeyMap,
-    patch_size: usize,
+    config: &ClipConfig,
     path: String,
     shape: Vec<usize>,
     values: Vec<f32>,
 ) -> Result<Vec<Named>, WeightsError> {
-    let Source {
-        names, transform, ..
-    } = (key_map.source(&path)).ok_or(WeightsError::Unknown(path))?;
-    let p = patch_size;
-    let (mut shape, values) = match (transform, shape.as_slice()) {
+    let source = key_map.source(&path, config);
+    let Some(Source {
+        names,
+        transform,
+        fold: None,
+    }) = source
+    else {
+        return Err(WeightsError::Unknown(path));
+    };
+    let p = match &config.vision {
+        VisionConfig::Vit(vision) => vision.patch_size,
+        VisionConfig::ResNet(_) | VisionConfig::FastVit(_) => 1,
+    };
+    let (shape, values) = match (transform, shape.as_slice()) {
         (Transform::Transpose, &[rows, columns]) => {
             (vec![columns, rows], transpose(&values, rows, columns))
         }
@@ -88,16 +94,35 @@ fn to_file_tensors(
             vec![columns, rows / (p * p), p, p],
             transpose(&values, rows, columns),
         ),
-        (Transform::Flatten, _) => (vec![], values),
+        // A scalar, which transformers' SigLIP has on an axis.
+        (Transform::Flatten, _) if key_map != KeyMap::HuggingFaceSiglip => (vec![], values),
+        (Transform::Squeeze, _) => {
+            let ones = vec![1; 3usize.saturating_sub(shape.len())];
+            ([ones, shape].concat(), values)
+        }
+        (Transform::WithoutKeyBias, &[triple]) => {
+            let width = triple / 3;
+            let kept = [&values[..width], &values[2 * width..]].concat();
+            (vec![kept.len()], kept)
+        }
         _ => (shape, values),
     };
-    let part = values.len() / names.len();
-    if let Some(rows) = shape.first_mut() {
-        *rows /= names.len();
-    }
-    Ok((names.into_iter())
-        .zip(values.chunks(part))
-        .map(|(name, values)| (name, shape.clone(), values.to_vec()))
+    // Keys and values that are one tensor are two of the three parts.
+    let parts: Vec<usize> = (names.iter())
+        .map(|name| if name.contains(".kv.") { 2 } else { 1 })
+        .collect();
+    let all: usize = parts.iter().sum();
+    let mut rest = values.as_slice();
+    Ok((names.into_iter().zip(parts))
+        .map(|(name, part)| {
+            let (values, after) = rest.split_at(values.len() / all * part);
+            rest = after;
+            let mut shape = shape.clone();
+            if let Some(rows) = shape.first_mut() {
+                *rows = *rows / all * part;
+            }
+            (name, shape, values.to_vec())
+        })
         .collect())
 }
 

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as h from "./harness.mjs";
-import { CLASSES, DRAWINGS, choose, download, finished, opened, shown, stored, takeSamples, train } from "./training.mjs";
+import { CLASSES, DRAWINGS, download, finished, opened, shown, stored, takeSamples, train } from "./training.mjs";
 
 const { hook, SLOW, WEBGPU } = h;
 const options = { timeout: 5 * SLOW, skip: WEBGPU && "as on the CPU" };
@@ -190,26 +190,45 @@ describe("models", suite, () => {
     }
   });
 
-  test("a vision transformer learns as well", options, async () => {
-    const golden = join(h.ROOT, "tests/golden/models/hf-tokenizer-bf16");
-    const names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
-    const { page, problems, close } = await open();
-    await h.waitReady(page);
+  /** Opens a model from its files. */
+  async function openModel(page, files) {
     await page.locator(hook("tab-classify")).click();
-    await h.drop(page, names.map((name) => join(golden, name)));
+    await h.drop(page, files);
     await page.locator(hook("model-source")).filter({ hasNotText: /bundled/i }).waitFor({ state: "attached" });
     await h.waitReady(page);
-    await page.locator(hook("tab-train")).click();
-    await takeSamples(page);
-    for (const method of ["lora", "full"]) {
-      await train(page, method, { epochs: 1 });
-      await page.locator(`${hook("train-run")}[data-state="running"]`).waitFor();
-      await page.locator(`${hook("train-run")}[data-state="idle"]`).waitFor();
-      await finished(page);
-      assert.ok(Number(await page.locator(hook("chart")).first().getAttribute("data-points")) > 0);
-    }
-    await choose(page, "lora");
-    assert.deepEqual(problems, []);
-    await close();
-  });
+  }
+
+  for (const [model, exports] of [["hf-tokenizer-bf16", ["HuggingFace", "OpenClip"]], ["siglip-f32", ["HuggingFace"]]]) {
+    test(`${model} learns as well, and what it learnt is a model`, options, async () => {
+      const golden = join(h.ROOT, "tests/golden/models", model);
+      const names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
+      const first = await open();
+      await h.waitReady(first.page);
+      await openModel(first.page, names.map((name) => join(golden, name)));
+      await first.page.locator(hook("tab-train")).click();
+      await takeSamples(first.page);
+      for (const method of ["lora", "full"]) {
+        await train(first.page, method, { epochs: 1 });
+        await first.page.locator(`${hook("train-run")}[data-state="running"]`).waitFor();
+        await first.page.locator(`${hook("train-run")}[data-state="idle"]`).waitFor();
+        await finished(first.page);
+        assert.ok(Number(await first.page.locator(hook("chart")).first().getAttribute("data-points")) > 0);
+      }
+      const offered = await first.page.locator("[data-export]").evaluateAll((all) => all.map((a) => a.dataset.export));
+      assert.deepEqual(offered.filter((name) => name !== "Project"), exports);
+      const taken = await download(first.page, () => first.page.locator('[data-export="HuggingFace"]').click());
+      const expected = await answers(first.page, "pizza.png");
+      assert.deepEqual(first.problems, []);
+      await first.close();
+
+      const { page, problems, close } = await open();
+      await h.waitReady(page);
+      await openModel(page, stored(taken.bytes));
+      await h.setLabels(page, CLASSES);
+      await h.drop(page, [join(DRAWINGS, "pizza.png")]);
+      h.assertClose(await h.ranking(page, "pizza.png", CLASSES), expected, 1e-5, model);
+      assert.deepEqual(problems, []);
+      await close();
+    });
+  }
 });

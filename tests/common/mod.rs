@@ -1,14 +1,90 @@
 //! Helpers of several test programs, of which each uses some.
 #![allow(dead_code)]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+
+use clip::hub::{self, Folder};
+use clip::model::{ClipConfig, FastVitConfig, VisionConfig, VitConfig};
+use clip::weights::HeaderReader;
+use pollster::block_on;
 
 /// Path of what the reference computed.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name)
+}
+
+/// Config of a golden model. Where its file has but the name of a published encoder, which the
+/// script made smaller, it is as small here.
+pub fn config_of(name: &str) -> ClipConfig {
+    let folder = golden("models").join(name);
+    if name.starts_with("timm-siglip") {
+        // timm has no model of this size by a name: this is the same one in transformers.
+        return config_of("siglip-f32");
+    }
+    if let Ok(json) = fs::read(folder.join("open_clip_config.json")) {
+        return made_small(name, ClipConfig::from_open_clip(&json).unwrap());
+    }
+    block_on(hub::open(&Folder::new(&folder).unwrap(), None))
+        .unwrap()
+        .config
+}
+
+fn made_small(name: &str, mut config: ClipConfig) -> ClipConfig {
+    let small = |image_size, patch_size, width, heads, mlp_width| {
+        move |vision: VitConfig| VitConfig {
+            image_size,
+            patch_size,
+            width,
+            layers: 2,
+            heads,
+            mlp_width,
+            ..vision
+        }
+    };
+    let family = name.rsplit_once('-').map_or(name, |(family, _)| family);
+    config.vision = match (config.vision, family) {
+        (VisionConfig::Vit(vision), "eva02") => VisionConfig::Vit(small(32, 8, 24, 3, 64)(vision)),
+        (VisionConfig::Vit(vision), "pe-core") => {
+            VisionConfig::Vit(small(32, 8, 32, 4, 128)(vision))
+        }
+        (VisionConfig::Vit(vision), "mobileclip-b") => {
+            VisionConfig::Vit(small(48, 16, 24, 3, 96)(vision))
+        }
+        (VisionConfig::FastVit(_), _) => VisionConfig::FastVit(FastVitConfig {
+            image_size: 64,
+            width: 8,
+            layers: match family {
+                "mobileclip-s2" => [2, 1, 2, 1],
+                _ => [1, 2, 1, 2],
+            },
+        }),
+        (vision, _) => vision,
+    };
+    if let Some(bert) = &mut config.text.bert {
+        let published = (
+            config.text.vocab_size,
+            config.text.width,
+            config.text.layers,
+        );
+        assert_eq!((published, bert.positions), ((250_002, 768, 12), 514));
+        assert_eq!(config.text.projection_width, Some((768 + 12) / 2));
+        bert.positions = 16 + 2;
+        let weights = golden("models")
+            .join(name)
+            .join("open_clip_model.safetensors");
+        let weights = fs::read(weights).unwrap();
+        let (header, _) = HeaderReader::default().push(&weights).unwrap().unwrap();
+        let words = "text.transformer.embeddings.word_embeddings.weight";
+        let text = &mut config.text;
+        text.vocab_size = header.shape(words).unwrap()[0];
+        (text.width, text.layers, text.heads, text.mlp_width) = (16, 2, 2, 64);
+        text.projection_width = Some((16 + 12) / 2);
+    }
+    config
 }
 
 /// Images as the golden scripts make them, by a formula, `[3, image_size, image_size]`

@@ -382,9 +382,11 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
             KeyMap::HuggingFace
         }
         None => {
+            let model_cfg = config.to_open_clip();
+            let model_cfg = model_cfg.ok_or("OpenCLIP has no model of these sizes")?;
             let described = serde_json::json!({
                 "_name_or_path": BUNDLED_NAME,
-                "model_cfg": config.to_open_clip(),
+                "model_cfg": model_cfg,
                 "preprocess_cfg": {
                     "mean": MEAN, "std": STD,
                     "interpolation": "bicubic", "resize_mode": "shortest",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clip::data::{DataFiles, Dataset};
 use clip::engine::evaluation::{self, EvaluationSet};
-use clip::engine::training::open_clip_files;
+use clip::engine::training::{hugging_face_files, open_clip_files, tokenizer_files};
 use clip::engine::{Engine, ModelSlot};
 use clip::eval::IntervalEstimate;
 use clip::hub::ModelFiles;
@@ -123,9 +123,14 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
     .map_or(1.0, |(alpha, _)| *alpha);
     if let Some(out) = &arguments.out {
         let mixed = interpolate(&base, tuned, best)?;
-        let tokenizer = arguments.session.files()?.read("tokenizer.json").await?;
+        let own = arguments.session.files()?;
+        let tokenizer = tokenizer_files(async |name| own.read(name).await.ok().flatten()).await;
         let (config, preprocess) = (engine.config(), engine.preprocess());
-        for (name, bytes) in open_clip_files(&mixed, config, preprocess, tokenizer).await? {
+        let files = match config.to_open_clip() {
+            Some(_) => open_clip_files(&mixed, config, preprocess, tokenizer).await?,
+            None => hugging_face_files(&mixed, config, preprocess, None, tokenizer).await?,
+        };
+        for (name, bytes) in files {
             write_file(&out.join(name), &bytes)?;
         }
     }

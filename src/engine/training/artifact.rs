@@ -75,7 +75,8 @@ impl TrainedArtifact {
             }
             TrainMode::Full(_) => {
                 let (model, config) = (trainer.model(), trainer.config());
-                let weights = save(&model, config, KeyMap::OpenClip, Precision::F32).await?;
+                let names = KeyMap::open_clip(config);
+                let weights = save(&model, config, names, Precision::F32).await?;
                 let weights = Some(weights);
                 Ok(Self::Model { info, weights })
             }
@@ -96,10 +97,16 @@ impl TrainedArtifact {
 
     pub fn describe(&self) -> Trained {
         let info = self.info();
-        let hugging_face =
-            (info.config.as_ref()).is_some_and(|config| config.to_hugging_face().is_some());
-        let whole = hugging_face.then_some(Export::HuggingFace).into_iter();
-        let whole = whole.chain([Export::OpenClip]);
+        let written = |write: fn(&ClipConfig) -> Option<Value>| {
+            info.config.as_ref().and_then(write).is_some()
+        };
+        let whole = [
+            (Export::HuggingFace, written(ClipConfig::to_hugging_face)),
+            (Export::OpenClip, written(ClipConfig::to_open_clip)),
+        ];
+        let whole = whole
+            .into_iter()
+            .filter_map(|(what, is)| is.then_some(what));
         Trained {
             method: info.method,
             model: info.model,
@@ -342,47 +349,84 @@ impl TrainedArtifact {
             .info()
             .config
             .unwrap_or_else(|| engine.config().clone());
-        let tokenizer = host.model_file("tokenizer.json").await;
+        let tokenizer = tokenizer_files(async |name| host.model_file(name).await).await;
         if what != Export::HuggingFace {
             return open_clip_files(&model, &config, engine.preprocess(), tokenizer).await;
         }
-        let pretty = |value: &Value| serde_json::to_vec_pretty(value);
-        let described = config.to_hugging_face();
-        let described = described.ok_or(TrainingError::ResNetInTransformers)?;
         // A newer file goes before the model's own, which may then say otherwise.
         let newer = host.model_file("processor_config.json").await;
         let own = host.model_file("preprocessor_config.json").await;
-        let preprocessor = match own.filter(|_| newer.is_none()) {
-            Some(own) => own,
-            None => pretty(&engine.preprocess().to_hugging_face())?,
-        };
-        let mut files = vec![
-            ("config.json".into(), pretty(&described)?),
-            ("preprocessor_config.json".into(), preprocessor),
-        ];
-        files.extend(tokenizer.map(|tokenizer| ("tokenizer.json".into(), tokenizer)));
-        let weights = save(&model, &config, KeyMap::HuggingFace, Precision::F32).await?;
-        files.push(("model.safetensors".into(), weights));
-        Ok(files)
+        let own = own.filter(|_| newer.is_none());
+        hugging_face_files(&model, &config, engine.preprocess(), own, tokenizer).await
     }
 }
 
+/// Files of a model's tokenizer by their names: those that come first below and that `read` has.
+pub async fn tokenizer_files(mut read: impl AsyncFnMut(&str) -> Option<Vec<u8>>) -> NamedFiles {
+    const TOKENIZERS: &[&[&str]] = &[
+        &["tokenizer.json"],
+        &["tokenizer.model"],
+        &["spiece.model"],
+        &["vocab.json", "merges.txt"],
+    ];
+    for names in TOKENIZERS {
+        let mut files = Vec::new();
+        for name in *names {
+            let file = read(name).await;
+            files.extend(file.map(|file| ((*name).into(), file)));
+        }
+        if files.len() == names.len() {
+            return files;
+        }
+    }
+    Vec::new()
+}
+
+/// Files of a model as transformers opens it, in f32. The model must not be packed.
+/// `preprocessor`: its own `preprocessor_config.json`, if that is to stay as it is. An error if
+/// transformers has no such model.
+pub async fn hugging_face_files(
+    model: &Clip,
+    config: &ClipConfig,
+    preprocess: &PreprocessConfig,
+    preprocessor: Option<Vec<u8>>,
+    tokenizer: NamedFiles,
+) -> Result<NamedFiles, TrainingError> {
+    let pretty = |value: &Value| serde_json::to_vec_pretty(value);
+    let described = config.to_hugging_face();
+    let described = described.ok_or(TrainingError::NoSuchModelIn("transformers"))?;
+    let preprocessor = match preprocessor {
+        Some(own) => own,
+        None => pretty(&preprocess.to_hugging_face())?,
+    };
+    let mut files = vec![
+        ("config.json".into(), pretty(&described)?),
+        ("preprocessor_config.json".into(), preprocessor),
+    ];
+    files.extend(tokenizer);
+    let weights = save(model, config, KeyMap::hugging_face(config), Precision::F32).await?;
+    files.push(("model.safetensors".into(), weights));
+    Ok(files)
+}
+
 /// Files of a model as OpenCLIP opens it, in f32. The model must not be packed; `tokenizer` is
-/// its `tokenizer.json`, if it has one.
+/// the files of its own, if it has one. An error if OpenCLIP has no such model.
 pub async fn open_clip_files(
     model: &Clip,
     config: &ClipConfig,
     preprocess: &PreprocessConfig,
-    tokenizer: Option<Vec<u8>>,
+    tokenizer: NamedFiles,
 ) -> Result<NamedFiles, TrainingError> {
+    let model_cfg = config.to_open_clip();
+    let model_cfg = model_cfg.ok_or(TrainingError::NoSuchModelIn("OpenCLIP"))?;
     let described = json!({
-        "model_cfg": config.to_open_clip(),
+        "model_cfg": model_cfg,
         "preprocess_cfg": preprocess.to_open_clip(),
     });
     let described = serde_json::to_vec_pretty(&described)?;
     let mut files = vec![("open_clip_config.json".into(), described)];
-    files.extend(tokenizer.map(|tokenizer| ("tokenizer.json".into(), tokenizer)));
-    let weights = save(model, config, KeyMap::OpenClip, Precision::F32).await?;
+    files.extend(tokenizer);
+    let weights = save(model, config, KeyMap::open_clip(config), Precision::F32).await?;
     files.push(("open_clip_model.safetensors".into(), weights));
     Ok(files)
 }

@@ -118,8 +118,10 @@ pub enum TrainingError {
     NothingToExport,
     /// The result has no such format.
     NoSuchFormat,
-    /// `transformers` knows no ResNet.
-    ResNetInTransformers,
+    /// The library has no model of this architecture.
+    NoSuchModelIn(&'static str),
+    /// Pre-training with the tokenizer of a model that is not CLIP.
+    PretrainLikeOther,
 }
 
 impl ToDiagnostic for TrainingError {
@@ -236,9 +238,14 @@ impl ToDiagnostic for TrainingError {
             Self::NoSuchFormat => {
                 diagnostic!("no-such-format", "it cannot be exported in this format")
             }
-            Self::ResNetInTransformers => diagnostic!(
-                "resnet-in-transformers",
-                "transformers does not support CLIP with a ResNet"
+            Self::NoSuchModelIn(library) => diagnostic!(
+                "no-such-model-in",
+                "{library} has no model of this architecture",
+                library
+            ),
+            Self::PretrainLikeOther => diagnostic!(
+                "pretrain-like-other",
+                "training from scratch takes the tokenizer of the loaded model, which must be a CLIP: load another model, or choose LoRA or fine-tuning"
             ),
         }
     }

@@ -125,14 +125,15 @@ impl EncodingSpeed {
     }
 }
 
-/// Configuration and trainable parameters; `None` for methods that fit features.
+/// Configuration and trainable parameters; `None` for methods that fit features, and for a training
+/// that will be refused.
 fn training_target(
     engine: &Engine,
     settings: &TrainingSettings,
 ) -> Option<(ClipConfig, TrainMode)> {
     let config = match settings.method {
         Method::Probe | Method::Adapter => return None,
-        Method::Pretrain => super::fine_tune::small_config_like(engine.config(), settings),
+        Method::Pretrain => super::fine_tune::small_config_like(engine.config(), settings).ok()?,
         _ => engine.config().clone(),
     };
     Some((config, super::fine_tune::train_mode(settings)))

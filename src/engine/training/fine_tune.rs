@@ -12,15 +12,13 @@ use super::held_out::{HeldOutSet, data_report};
 use super::samples::SampleStore;
 use super::{EventAttachments, Host, ProgressThrottle, StepResult, TrainingError};
 use crate::diagnostic::{Diagnostic, diagnostic};
-use crate::engine::Engine;
 use crate::engine::messages::{
     Outcome, SampleId, TrainedPart, TrainingEvent, TrainingPlan, TrainingProgress,
     TrainingSettings, TrainingStage, TrainingStep,
 };
+use crate::engine::{Engine, scoring};
 use crate::eval::Evaluation;
-use crate::model::{
-    Clip, ClipConfig, TokenBatch, VisionConfig, VitConfig, WeightPrecision, read_back,
-};
+use crate::model::{Clip, ClipConfig, VisionConfig, VitConfig, WeightPrecision, read_back};
 use crate::train::{
     AdamWHyperParameters, Batch, Lora, MIXTURES, Method, MetricSeries, Sampler, Target, TrainMode,
     TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
@@ -157,14 +155,21 @@ enum Stage {
 }
 
 /// Small configuration for pre-training, with the vocabulary and the image size of the
-/// loaded model.
-pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> ClipConfig {
+/// loaded model, which must have a causal text encoder: other tokenizers do not end a text where
+/// such a model reads it.
+pub fn small_config_like(
+    like: &ClipConfig,
+    settings: &TrainingSettings,
+) -> Result<ClipConfig, TrainingError> {
+    if !like.text.causal {
+        return Err(TrainingError::PretrainLikeOther);
+    }
     let (width, layers) = (settings.width as usize, settings.layers as usize);
     let image_size = like.vision.image_size();
     let heads = (width / 32).max(1);
     let mut text = like.text.clone();
     (text.width, text.layers, text.heads, text.mlp_width) = (width, layers, heads, 4 * width);
-    ClipConfig {
+    let config = ClipConfig {
         embed_dim: width,
         vision: VisionConfig::Vit(VitConfig {
             image_size,
@@ -178,7 +183,8 @@ pub fn small_config_like(like: &ClipConfig, settings: &TrainingSettings) -> Clip
         }),
         text,
         logit_bias: false,
-    }
+    };
+    Ok(config.checked("the settings")?)
 }
 
 fn unfreeze(part: TrainedPart) -> Unfreeze {
@@ -326,8 +332,7 @@ impl FineTuneJob {
         let steps = settings.epochs as usize * sampler.batches_per_epoch();
         let (model, config) = match settings.method {
             Method::Pretrain => {
-                let config = small_config_like(engine.config(), settings);
-                let config = config.checked("the settings")?;
+                let config = small_config_like(engine.config(), settings)?;
                 (
                     init_from_seed(&config, settings.seed.into(), engine.device()),
                     config,
@@ -406,8 +411,7 @@ impl FineTuneJob {
         let settings = &run.plan.settings;
         let (model, config) = match settings.method {
             Method::Pretrain => {
-                let config = small_config_like(engine.config(), settings);
-                let config = config.checked("the settings")?;
+                let config = small_config_like(engine.config(), settings)?;
                 (
                     init_from_seed(&config, settings.seed.into(), engine.device()),
                     config,
@@ -597,8 +601,10 @@ impl FineTuneJob {
         if let Some(known) = self.tokens.get(&text) {
             return Ok(known.clone());
         }
+        let config = &engine.config().text;
         let ids = engine.tokens(&text)?.ids;
-        let end = engine.config().text.pool_index(&ids);
+        let ids = config.unmasked(&ids).to_vec();
+        let end = config.pool_index(&ids);
         self.tokens.insert(text, (ids.clone(), end));
         Ok((ids, end))
     }
@@ -662,19 +668,15 @@ impl FineTuneJob {
                 for prompt in zero_shot::prompts(&answer, &templates) {
                     ids.push(self.tokens(engine, prompt)?);
                 }
-                let tokens = TokenBatch::new(&ids, engine.config().text.causal, engine.device());
-                let rows = rows(model.text_features(tokens)).await?;
+                let rows = rows(model.encode_texts(&ids, engine.device())).await?;
                 let features: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 classifier.push(zero_shot::ensemble(&features));
             }
         }
-        let log_scale = rows(model.logit_scale.val().reshape([1, 1])).await?;
-        let log_scale = log_scale.iter().flatten().next();
+        let scoring = scoring(&model).await?;
         self.stage = Stage::Measuring {
             model: Box::new(model),
-            scoring: Scoring::Softmax {
-                scale: log_scale.copied().unwrap_or_default().exp(),
-            },
+            scoring,
             classifier,
             probabilities: Vec::new(),
             ms: 0.0,

@@ -25,7 +25,7 @@ mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
 
-pub use artifact::open_clip_files;
+pub use artifact::{hugging_face_files, open_clip_files, tokenizer_files};
 pub use error::{HostError, TrainingError};
 pub use host::{EventAttachments, Host};
 

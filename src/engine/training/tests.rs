@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Cursor;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use pollster::block_on;
@@ -10,10 +12,12 @@ use pollster::block_on;
 use super::*;
 use crate::engine::messages::{Export, PlannedSample, SampleId, TrainedPart};
 use crate::engine::messages::{TrainingSettings, TrainingStep};
-use crate::engine::testing::bundled_engine;
-use crate::hub::{self, Bundled};
+use crate::engine::testing::{bundled_engine, engine_of};
+use crate::hub::{self, Bundled, Folder, ModelFiles};
 use crate::model::Clip;
+use crate::preprocess::decode;
 use crate::train::MIXTURES;
+use crate::zero_shot;
 
 /// A worker that is none: what it keeps outlives it.
 #[derive(Clone, Default)]
@@ -22,6 +26,8 @@ struct Memory {
     said: Rc<RefCell<Vec<TrainingEvent>>>,
     given: Rc<RefCell<Vec<Vec<u8>>>>,
     clock: Rc<Cell<f64>>,
+    /// Folder of the model, if it is not the bundled one.
+    folder: Option<PathBuf>,
 }
 
 impl Host for Memory {
@@ -53,20 +59,20 @@ impl Host for Memory {
     }
 
     async fn model(&self, engine: &Engine) -> Result<Clip, HostError> {
-        let bundle = hub::open(&Bundled, None).await.unwrap();
-        let loaded = hub::load(
-            &Bundled,
-            &bundle,
-            engine.device(),
-            hub::LoadTarget::default(),
-            &mut |_| (),
-        )
-        .await;
-        Ok(loaded.unwrap().model)
+        async fn load(files: &impl ModelFiles, engine: &Engine) -> Clip {
+            let bundle = hub::open(files, None).await.unwrap();
+            let target = hub::LoadTarget::default();
+            let loaded = hub::load(files, &bundle, engine.device(), target, &mut |_| ()).await;
+            loaded.unwrap().model
+        }
+        Ok(match &self.folder {
+            None => load(&Bundled, engine).await,
+            Some(folder) => load(&Folder::new(folder).unwrap(), engine).await,
+        })
     }
 
-    async fn model_file(&self, _: &str) -> Option<Vec<u8>> {
-        None
+    async fn model_file(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.folder.as_ref()?.join(name)).ok()
     }
 
     fn now(&self) -> f64 {
@@ -196,7 +202,10 @@ fn plan(method: Method) -> TrainingPlan {
 }
 
 fn begun(engine: &Engine) -> (Training<Memory>, Memory) {
-    let host = Memory::default();
+    begun_on(Memory::default(), engine)
+}
+
+fn begun_on(host: Memory, engine: &Engine) -> (Training<Memory>, Memory) {
     let mut training = Training::new(host.clone());
     block_on(training.begin(engine));
     let samples: Vec<SampleId> = (0..2 * EACH).collect();
@@ -449,6 +458,74 @@ fn a_run_that_breaks_off_goes_on_as_if_it_had_not() {
         block_on(third.begin(&engine));
         ask(&mut third, TrainingRequest::Export { what }, &mut engine);
         assert_eq!(*host.given.borrow(), before_visit);
+    }
+}
+
+/// SigLIP and Chinese-CLIP are tuned, answer, and are taken away as files that give the same answers.
+#[test]
+fn other_families_are_tuned_and_opened_again() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models");
+    for (name, label, exports) in [
+        ("siglip-f32", "disc", &[Export::HuggingFace][..]),
+        ("chinese-clip-f32", "猫", &[Export::HuggingFace]),
+        ("openclip-variants-f32", "disc", &[Export::OpenClip]),
+    ] {
+        let folder = models.join(name);
+        let mut engine = block_on(engine_of(&Folder::new(&folder).unwrap()));
+        let independent = engine.model_info().independent;
+        for method in [Method::Lora, Method::Full] {
+            let host = Memory {
+                folder: Some(folder.clone()),
+                ..Memory::default()
+            };
+            let (mut training, host) = begun_on(host, &engine);
+            let mut plan = plan(method);
+            plan.classes[0] = label.into();
+            plan.settings.text_tower = TrainedPart::Whole;
+            let start = TrainingRequest::Start { plan };
+            ask(&mut training, start, &mut engine);
+            finish(&mut training, &mut engine);
+            let outcome = host.outcome();
+            assert_eq!(outcome.answers.len(), 4, "{name}");
+            let whole = (outcome.trained.exports.iter()).filter(|what| **what != Export::Lora);
+            assert_eq!(whole.copied().collect::<Vec<_>>(), exports, "{name}");
+
+            // A later visit.
+            let mut training = Training::new(host.clone());
+            block_on(training.begin(&engine));
+            let answers = |engine: &mut Engine| {
+                let pixels = engine.pixels(&decode(&picture(0, 3)).unwrap());
+                let image = block_on(engine.image_features(&[pixels])).unwrap().concat();
+                let labels = [label.into(), "bar".into()];
+                let classes = block_on(engine.classifier(&labels, &["{label}".into()])).unwrap();
+                zero_shot::probabilities(&image, &classes, engine.scoring())
+            };
+            let before = answers(&mut engine);
+            let using = |trained| TrainingRequest::Use { trained };
+            ask(&mut training, using(true), &mut engine);
+            let trained = answers(&mut engine);
+            assert_ne!(before, trained, "{name}");
+            assert_eq!(engine.model_info().independent, independent);
+            ask(&mut training, using(false), &mut engine);
+            assert_eq!(before, answers(&mut engine), "{name}");
+
+            for what in exports.iter().copied() {
+                ask(&mut training, TrainingRequest::Export { what }, &mut engine);
+                let exported = tempfile::tempdir().unwrap();
+                let said = host.said.borrow();
+                let Some(TrainingEvent::Exported { files: names }) = said.last() else {
+                    panic!("{name}: {:?}", said.last());
+                };
+                for (file, bytes) in names.iter().zip(&*host.given.borrow()) {
+                    fs::write(exported.path().join(file), bytes).unwrap();
+                }
+                let files = Folder::new(exported.path()).unwrap();
+                let again = answers(&mut block_on(engine_of(&files)));
+                for (again, trained) in again.iter().zip(&trained) {
+                    assert!((again - trained).abs() < 1e-5, "{name}: {again}, {trained}");
+                }
+            }
+        }
     }
 }
 

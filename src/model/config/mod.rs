@@ -8,6 +8,7 @@ mod hugging_face;
 mod open_clip;
 mod siglip;
 mod timm;
+mod write;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -435,112 +436,25 @@ impl ClipConfig {
         open_clip::read(json)
     }
 
-    /// Whether this is the paper's architecture, which can be trained and saved: one of its
-    /// image encoders, a causal text encoder pooled at its end, and a softmax over the texts.
-    pub fn is_clip(&self) -> bool {
-        let image = match &self.vision {
-            VisionConfig::Vit(vit) => {
-                vit.pooling == VitPooling::ClassToken
-                    && !vit.layer_scale
-                    && !vit.patch_bias
-                    && !vit.projection_bias
-                    && !vit.swiglu
-                    && !vit.conv_stem
-                    && vit.rotary.is_none()
-                    && vit.activation != Activation::GeluTanh
-            }
+    /// Whether the model is as in its file. MobileCLIP's convolutions are folded as they are
+    /// loaded: what is learnt on top of that has no place in such a file.
+    pub fn is_unfolded(&self) -> bool {
+        match &self.vision {
+            VisionConfig::Vit(vision) => !vision.conv_stem,
             VisionConfig::ResNet(_) => true,
             VisionConfig::FastVit(_) => false,
-        };
-        let text = &self.text;
-        image
-            && text.causal
-            && text.pooling == TextPooling::EndOfText
-            && !text.projection_bias
-            && !text.layer_scale
-            && text.bert.is_none()
-            && text.activation != Activation::GeluTanh
-            && !self.logit_bias
+        }
     }
 
-    /// Hugging Face's `config.json` of this model, which [`Self::is_clip`]; `None` for a
-    /// ResNet, which transformers does not support.
+    /// Hugging Face's `config.json` of this model; `None` if transformers has no such model, as
+    /// of a ResNet.
     pub fn to_hugging_face(&self) -> Option<Value> {
-        let VisionConfig::Vit(vision) = &self.vision else {
-            return None;
-        };
-        let end = self.text.eos_token_id.unwrap_or(2);
-        Some(serde_json::json!({
-            "architectures": ["CLIPModel"],
-            "model_type": "clip",
-            "projection_dim": self.embed_dim,
-            "logit_scale_init_value": 2.6592,
-            "text_config": {
-                "model_type": "clip_text_model",
-                "vocab_size": self.text.vocab_size,
-                "max_position_embeddings": self.text.context_length,
-                "hidden_size": self.text.width,
-                "num_hidden_layers": self.text.layers,
-                "num_attention_heads": self.text.heads,
-                "intermediate_size": self.text.mlp_width,
-                "projection_dim": self.embed_dim,
-                "hidden_act": self.text.activation.name(),
-                "layer_norm_eps": self.text.layer_norm_eps,
-                "bos_token_id": end.saturating_sub(1),
-                "eos_token_id": end,
-                "pad_token_id": 0,
-            },
-            "vision_config": {
-                "model_type": "clip_vision_model",
-                "image_size": vision.image_size,
-                "patch_size": vision.patch_size,
-                "hidden_size": vision.width,
-                "num_hidden_layers": vision.layers,
-                "num_attention_heads": vision.heads,
-                "intermediate_size": vision.mlp_width,
-                "projection_dim": self.embed_dim,
-                "hidden_act": vision.activation.name(),
-                "layer_norm_eps": vision.layer_norm_eps,
-            },
-        }))
+        write::hugging_face(self)
     }
 
-    /// OpenCLIP's `model_cfg` of this model, which [`Self::is_clip`]. It has one activation for both towers and
-    /// the default epsilon.
-    pub fn to_open_clip(&self) -> Value {
-        let vision = match &self.vision {
-            VisionConfig::Vit(vision) => serde_json::json!({
-                "image_size": vision.image_size,
-                "patch_size": vision.patch_size,
-                "width": vision.width,
-                "layers": vision.layers,
-                "head_width": vision.width / vision.heads,
-                "mlp_ratio": vision.mlp_width as f64 / vision.width as f64,
-            }),
-            VisionConfig::ResNet(vision) => serde_json::json!({
-                "image_size": vision.image_size,
-                "layers": vision.layers,
-                "width": vision.width,
-                "head_width": vision.channels() / vision.heads,
-            }),
-            // Not of a name that it was given.
-            VisionConfig::FastVit(vision) => serde_json::json!({
-                "image_size": vision.image_size,
-            }),
-        };
-        serde_json::json!({
-            "embed_dim": self.embed_dim,
-            "quick_gelu": self.text.activation == Activation::QuickGelu,
-            "vision_cfg": vision,
-            "text_cfg": {
-                "context_length": self.text.context_length,
-                "vocab_size": self.text.vocab_size,
-                "width": self.text.width,
-                "heads": self.text.heads,
-                "layers": self.text.layers,
-                "mlp_ratio": self.text.mlp_width as f64 / self.text.width as f64,
-            },
-        })
+    /// OpenCLIP's `model_cfg` of this model; `None` if it has no place for it there.
+    pub fn to_open_clip(&self) -> Option<Value> {
+        write::open_clip(self)
     }
 
     /// Validates shapes before anything is allocated.
@@ -691,14 +605,13 @@ mod tests {
     fn what_a_config_lacks_has_the_defaults_of_its_family() {
         let clip = hugging_face(r#"{"model_type":"clip"}"#).unwrap();
         assert_eq!((clip.embed_dim, clip.text.vocab_size), (512, 49_408));
-        assert!(clip.is_clip());
         // google/siglip2-base-patch16-512.
         let json = r#"{"architectures":["SiglipModel"],"initializer_factor":1.0,"model_type":"siglip",
             "text_config":{"model_type":"siglip_text_model","vocab_size":256000},"torch_dtype":"float32",
             "transformers_version":"4.49.0.dev0",
             "vision_config":{"image_size":512,"model_type":"siglip_vision_model"}}"#;
         let siglip = hugging_face(json).unwrap();
-        assert!(siglip.logit_bias && !siglip.text.causal && !siglip.is_clip());
+        assert!(siglip.logit_bias && !siglip.text.causal);
         assert_eq!((siglip.embed_dim, siglip.text.context_length), (768, 64));
         let vision = vit(siglip);
         assert_eq!(
@@ -740,7 +653,7 @@ mod tests {
     fn encoders_of_timm_by_their_names() {
         let null = r#","timm_proj":null"#;
         let eva = named("eva02_large_patch14_clip_336", 336, "token", null).unwrap();
-        assert!(!eva.is_clip() && eva.text.causal && !eva.logit_bias);
+        assert!(eva.is_unfolded() && eva.text.causal && !eva.logit_bias);
         let vision = vit(eva);
         assert_eq!((vision.tokens(), vision.mlp_width), (577, 2730));
         assert!(vision.swiglu && vision.patch_bias && vision.projection_bias);
@@ -752,8 +665,9 @@ mod tests {
         assert_eq!(pe.rotary.map(|rotary| rotary.grid), Some(24));
         let mobile = vit(named("vit_base_mci_224", 224, "token", null).unwrap());
         assert!(mobile.conv_stem && mobile.rotary.is_none());
+        assert_eq!(timm::name(&mobile), None);
         let mobile = named("fastvit_mci2", 256, "avg", null).unwrap();
-        assert!(!mobile.is_clip());
+        assert!(!mobile.is_unfolded());
         let VisionConfig::FastVit(mobile) = mobile.vision else {
             panic!("no FastViT")
         };

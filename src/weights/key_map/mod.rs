@@ -2,6 +2,7 @@
 //! This file has those of CLIP; the others refer to it.
 
 use super::fold::Fold;
+use crate::model::{ClipConfig, VisionConfig, VitPooling};
 
 mod bert;
 mod fast_vit;
@@ -38,7 +39,7 @@ pub enum Transform {
     FlattenTranspose,
     /// Any shape to one axis: a scalar to `[1]`.
     Flatten,
-    /// `[1, rows, columns]` to `[rows, columns]`.
+    /// Three axes, the first ones of one: `[1, rows, columns]` to `[rows, columns]`.
     Squeeze,
     /// Biases of queries and of values, `[width]` each, to `[3 * width]`: keys have none.
     WithoutKeyBias,
@@ -320,10 +321,45 @@ impl KeyMap {
         matches!(self, Self::HuggingFaceBert | Self::OpenClipBert)
     }
 
-    /// Source of the parameter at `path` (burn's path); `None` if the table does not have
-    /// it.
-    pub fn source(self, path: &str) -> Option<Source> {
-        self.sources(path).into_iter().next()
+    /// transformers' names of a model.
+    pub fn hugging_face(config: &ClipConfig) -> Self {
+        match (&config.vision, &config.text.bert) {
+            (_, Some(_)) => Self::HuggingFaceBert,
+            (VisionConfig::Vit(vision), _) if vision.pooling == VitPooling::Map => {
+                Self::HuggingFaceSiglip
+            }
+            _ => Self::HuggingFace,
+        }
+    }
+
+    /// OpenCLIP's names of a model.
+    pub fn open_clip(config: &ClipConfig) -> Self {
+        match (&config.vision, &config.text.bert) {
+            (_, Some(_)) => Self::OpenClipBert,
+            (VisionConfig::FastVit(_), _) => Self::OpenClipTimm,
+            (VisionConfig::Vit(vision), _)
+                if vision.rotary.is_some() || vision.pooling == VitPooling::Map =>
+            {
+                Self::OpenClipTimm
+            }
+            _ => Self::OpenClip,
+        }
+    }
+
+    /// Where a model of this `config` has the parameter at `path` (burn's path) in its file; `None`
+    /// if the table does not have it.
+    pub fn source(self, path: &str, config: &ClipConfig) -> Option<Source> {
+        let mut sources = self.sources(path);
+        let swiglu = matches!(&config.vision, VisionConfig::Vit(vision) if vision.swiglu);
+        let text = &config.text;
+        let second = match path {
+            "text.text_projection.weight" => {
+                text.projection_bias || text.projection_width.is_some()
+            }
+            _ => swiglu && path.starts_with("visual.Vit.transformer."),
+        };
+        let place = usize::from(second).min(sources.len().checked_sub(1)?);
+        Some(sources.swap_remove(place))
     }
 
     /// All sources that the parameter at `path` may have: a file has one of them.
@@ -420,7 +456,7 @@ mod tests {
     #[test]
     fn one_parameter_in_every_layout() {
         let path = "text.transformer.resblocks.3.attn.in_proj.weight";
-        let names = |key_map: KeyMap| key_map.source(path).unwrap().names;
+        let names = |key_map: KeyMap| key_map.sources(path).remove(0).names;
         assert_eq!(
             names(KeyMap::OpenClip),
             ["transformer.resblocks.3.attn.in_proj_weight"]
@@ -438,8 +474,12 @@ mod tests {
 
     #[test]
     fn only_transformers_projections_are_transposed() {
-        let transform =
-            |key_map: KeyMap| key_map.source("visual.Vit.proj.weight").unwrap().transform;
+        let transform = |key_map: KeyMap| {
+            key_map
+                .sources("visual.Vit.proj.weight")
+                .remove(0)
+                .transform
+        };
         assert_eq!(transform(KeyMap::OpenClip), Identity);
         assert_eq!(transform(KeyMap::HuggingFace), Transpose);
     }
@@ -447,10 +487,10 @@ mod tests {
     #[test]
     fn a_resnet_has_names_in_open_clip_only() {
         let path = "visual.ResNet.layer2.0.downsample.norm.running_mean";
-        let names = KeyMap::OpenClip.source(path).unwrap().names;
+        let names = KeyMap::OpenClip.sources(path).remove(0).names;
         assert_eq!(names, ["visual.layer2.0.downsample.1.running_mean"]);
-        assert_eq!(KeyMap::HuggingFace.source(path), None);
-        let names = |path| KeyMap::OpenClip.source(path).unwrap().names;
+        assert_eq!(KeyMap::HuggingFace.sources(path), []);
+        let names = |path| KeyMap::OpenClip.sources(path).remove(0).names;
         let path = "visual.ResNet.layer1.0.conv2.norm.gamma";
         assert_eq!(names(path), ["visual.layer1.0.bn2.weight"]);
         assert_eq!(
@@ -465,6 +505,6 @@ mod tests {
             KeyMap::detect(["bert.embeddings.word_embeddings.weight"]),
             None
         );
-        assert_eq!(KeyMap::HuggingFace.source("visual.no_such"), None);
+        assert_eq!(KeyMap::HuggingFace.sources("visual.no_such"), []);
     }
 }

@@ -1,7 +1,7 @@
 //! Names of SigLIP in transformers, where they differ from CLIP's.
 
 use super::Source;
-use super::Transform::{self, Flatten, Identity, Transpose};
+use super::Transform::{self, Identity, Squeeze, Transpose};
 
 /// Tensor that such a file has, and no other.
 pub(super) const MARK: &str = "vision_model.head.probe";
@@ -13,7 +13,7 @@ const NAMES: &[(&str, &str, Transform)] = &[
         "vision_model.embeddings.patch_embedding.bias",
         Identity,
     ),
-    ("visual.Vit.head.probe", MARK, Flatten),
+    ("visual.Vit.head.probe", MARK, Squeeze),
     (
         "visual.Vit.head.in_proj.weight",
         "vision_model.head.attention.in_proj_weight",

@@ -1,9 +1,7 @@
 //! Names of an image encoder of timm: `visual.trunk.…`.
 
 use super::Source;
-use super::Transform::{
-    self, Flatten, FlattenTranspose, Identity, Squeeze, Transpose, WithoutKeyBias,
-};
+use super::Transform::{self, FlattenTranspose, Identity, Squeeze, Transpose, WithoutKeyBias};
 use super::fast_vit::conv_norm;
 use crate::weights::fold::Fold;
 
@@ -39,14 +37,14 @@ const TRUNK: &[(&str, &[&str], Transform)] = &[
         &["patch_embed.backbone.2.conv.bias"],
         Identity,
     ),
-    ("class_embedding", &["cls_token"], Flatten),
+    ("class_embedding", &["cls_token"], Squeeze),
     ("ln_pre.gamma", &["norm_pre.weight"], Identity),
     ("ln_pre.beta", &["norm_pre.bias"], Identity),
     ("ln_post.gamma", &["norm.weight"], Identity),
     ("ln_post.beta", &["norm.bias"], Identity),
     ("proj.weight", &["head.weight"], Transpose),
     ("proj.bias", &["head.bias"], Identity),
-    ("head.probe", &["attn_pool.latent"], Flatten),
+    ("head.probe", &["attn_pool.latent"], Squeeze),
     (
         "head.in_proj.weight",
         &["attn_pool.q.weight", "attn_pool.kv.weight"],
@@ -81,7 +79,6 @@ const TRUNK: &[(&str, &[&str], Transform)] = &[
         &["attn_pool.mlp.fc2.bias"],
         Identity,
     ),
-    // Of one image: a leading axis of one.
     ("positional_embedding", &["pos_embed"], Squeeze),
 ];
 
