@@ -11,6 +11,7 @@ tests/golden/requirements.txt; a minute. Not run by scripts/test, since those pa
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,16 @@ def open_clip_vit(folder: Path) -> Path:
     return folder
 
 
-# Padding of transformers' models, and what it is after the end of a text that is not in tokenizer.json.
+def metaclip_2(folder: Path) -> Path:
+    """With a tokenizer that ends a text as the config says, with 2."""
+    shutil.copytree(GOLDEN / "metaclip2-f32", folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["post_processor"]["sep"] = [next(t for t, id in tokenizer["model"]["vocab"].items() if id == 2), 2]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+# What transformers' models pad with.
 PADDING = {"clip": 0, "metaclip_2": 0, "chinese_clip": 0, "siglip": 1}
 
 
@@ -117,7 +127,7 @@ def main() -> None:
     pictures = []
     for name in SAMPLES:
         # Neither square nor with alpha, which each program treats in its own way.
-        picture = Image.open(ROOT / f"assets/samples/{name}.png").convert("RGBA")
+        picture = Image.open(ROOT / f"tests/fixtures/drawings/{name}.png").convert("RGBA")
         opaque = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
         wide = Image.new("RGB", (picture.width * 3 // 2, picture.height), "lightblue")
         wide.paste(opaque, (picture.width // 4, 0))
@@ -129,7 +139,7 @@ def main() -> None:
         "a ViT of open_clip": open_clip_vit(folder / "open-clip-vit"),
         "SigLIP": GOLDEN / "siglip-f32",
         "Chinese-CLIP": GOLDEN / "chinese-clip-f32",
-        "MetaCLIP 2": GOLDEN / "metaclip2-f32",
+        "MetaCLIP 2": metaclip_2(folder / "metaclip-2"),
         "CLIP with a sigmoid loss": GOLDEN / "openclip-variants-f32",
     }
     failed = False
