@@ -238,6 +238,7 @@ impl State {
                 if let Some(cache) = ModelCache::open().await {
                     cache.remove(&model).await;
                 }
+                self.training.try_again();
                 post_cached_models().await;
             }
             Request::AddImage { image, name } => match message.bytes {

@@ -129,6 +129,11 @@ impl<H: Host> Training<H> {
         self.samples.prepare(sample, picture, engine);
     }
 
+    /// Stores what could not be stored before: something else was deleted.
+    pub fn try_again(&mut self) {
+        self.samples.try_again();
+    }
+
     /// Handles a request with its attached `files`.
     pub async fn handle(
         &mut self,

@@ -24,6 +24,8 @@ pub struct SampleStore<F> {
     files: BTreeMap<SampleId, F>,
     /// Samples that are not stored yet.
     unstored: VecDeque<SampleId>,
+    /// Samples for which there was no space.
+    refused: Vec<SampleId>,
     unread: VecDeque<SampleId>,
     readings: Vec<SampleReading>,
     last_report: f64,
@@ -42,6 +44,7 @@ impl<F> Default for SampleStore<F> {
         Self {
             files: BTreeMap::new(),
             unstored: VecDeque::new(),
+            refused: Vec::new(),
             unread: VecDeque::new(),
             readings: Vec::new(),
             last_report: 0.0,
@@ -76,6 +79,11 @@ impl<F: Clone> SampleStore<F> {
         (samples, files)
     }
 
+    /// Lets those be stored that could not be before: there may be space now.
+    pub fn try_again(&mut self) {
+        self.unstored.extend(self.refused.drain(..));
+    }
+
     pub fn add(&mut self, samples: Vec<SampleId>, files: Vec<F>) {
         for (sample, file) in samples.into_iter().zip(files) {
             self.files.insert(sample, file);
@@ -92,9 +100,11 @@ impl<F: Clone> SampleStore<F> {
                 self.cached_values -= pixels.len();
             }
             self.unstored.retain(|id| *id != sample);
+            self.refused.retain(|id| *id != sample);
             self.unread.retain(|id| *id != sample);
             host.delete(&file_name(sample)).await;
         }
+        self.try_again();
     }
 
     pub fn unread(&self) -> bool {
@@ -140,12 +150,18 @@ impl<F: Clone> SampleStore<F> {
         {
             match host.put(&name, &bytes).await {
                 Ok(()) => {
+                    self.warned = false;
                     // Used from here on: the visitor may delete the original.
                     if let Some(stored) = host.file(&name).await {
                         self.files.insert(sample, stored);
                     }
                 }
-                Err(why) => self.report_storage_error(host, &why),
+                Err(why) => {
+                    if let HostError::StorageFull = why {
+                        self.refused.push(sample);
+                    }
+                    self.report_storage_error(host, &why);
+                }
             }
         }
     }
@@ -160,12 +176,13 @@ impl<F: Clone> SampleStore<F> {
         let bytes = host.read(file).await?;
         if let Err(error) = decode(&bytes) {
             host.delete(&file_name(sample)).await;
+            self.refused.retain(|id| *id != sample);
             return Err(error.into());
         }
         Ok(fingerprint(&bytes))
     }
 
-    /// Reported once.
+    /// Reported once, until something can be stored again.
     pub fn report_storage_error<H: Host<File = F>>(&mut self, host: &H, why: &HostError) {
         if !std::mem::replace(&mut self.warned, true) {
             let text = diagnostic!(

@@ -28,6 +28,8 @@ struct Memory {
     clock: Rc<Cell<f64>>,
     /// Folder of the model, if it is not the bundled one.
     folder: Option<PathBuf>,
+    /// Whether nothing more can be stored.
+    full: Rc<Cell<bool>>,
 }
 
 impl Host for Memory {
@@ -38,6 +40,9 @@ impl Host for Memory {
     }
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
+        if self.full.get() {
+            return Err(HostError::StorageFull);
+        }
         self.kept.borrow_mut().insert(name.into(), bytes.into());
         Ok(())
     }
@@ -138,6 +143,34 @@ fn files_are_stored_before_any_is_read() {
     });
     let read: Vec<_> = (readings.map(|read| (read.sample, read.file.is_ok()))).collect();
     assert_eq!(read, [(1, true), (2, false), (3, true)]);
+}
+
+#[test]
+fn what_could_not_be_stored_is_stored_once_there_is_space() {
+    let host = Memory::default();
+    let mut samples = SampleStore::default();
+    let work = |samples: &mut SampleStore<_>| {
+        while block_on(samples.store_or_read_one(&host)) {}
+        block_on(host.names())
+    };
+    let warnings = || {
+        let said = host.said.borrow();
+        let is_warning = |event: &&TrainingEvent| matches!(event, TrainingEvent::Remark { .. });
+        said.iter().filter(is_warning).count()
+    };
+    host.full.set(true);
+    samples.add(vec![1, 2], vec![picture(0, 0), picture(0, 1)]);
+    assert_eq!(work(&mut samples), [""; 0]);
+    samples.add(vec![3], vec![picture(0, 2)]);
+    assert_eq!(work(&mut samples), [""; 0]);
+    assert_eq!(warnings(), 1);
+    host.full.set(false);
+    block_on(samples.remove(&host, vec![2]));
+    assert_eq!(work(&mut samples), ["sample-1", "sample-3"]);
+    host.full.set(true);
+    samples.add(vec![4], vec![picture(0, 3)]);
+    work(&mut samples);
+    assert_eq!(warnings(), 2, "it is full anew");
 }
 
 /// A disc or a bar on white, each a little different.
