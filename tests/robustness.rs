@@ -146,7 +146,8 @@ fn read(target: &Target, bytes: &[u8], what: &str) {
     }
 }
 
-/// Reads the corpus of a target, and so many changed files.
+/// Reads the corpus of a target, and so many changed files: more of them for as long as
+/// `CLIP_FUZZ_SECONDS` says.
 fn survives(name: &str, rounds: usize) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let files = corpus(target);
@@ -156,8 +157,14 @@ fn survives(name: &str, rounds: usize) {
     for (file, bytes) in &files {
         read(target, bytes, &format!("{name}, {file}"));
     }
-    let mut random = Random::new(7);
-    for round in 0..rounds {
+    let seconds = std::env::var("CLIP_FUZZ_SECONDS").ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    let time = Duration::from_secs(seconds.unwrap_or(0));
+    let (begun, mut random) = (Instant::now(), Random::new(7));
+    for round in 0.. {
+        if round >= rounds && begun.elapsed() >= time {
+            return eprintln!("{name}: {round} changed files");
+        }
         let [file, other] = [(); 2].map(|()| &files[random.below(files.len())]);
         let bytes = changed(&file.1, &other.1, &mut random);
         read(

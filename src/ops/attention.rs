@@ -23,6 +23,8 @@ pub(super) fn fast(qkv: &Tensor<3>, heads: usize, causal: bool) -> Option<Tensor
     let output = output.or_else(|| cpu::training::attention(qkv, heads, causal));
     #[cfg(feature = "gpu")]
     let output = output.or_else(|| super::gpu::attention(qkv.clone(), heads, causal));
+    #[cfg(all(feature = "gpu", feature = "training"))]
+    let output = output.or_else(|| super::gpu::training::attention(qkv.clone(), heads, causal));
     output
 }
 
@@ -98,6 +100,21 @@ pub fn multi_head(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usi
     {
         return output;
     }
+    #[cfg(all(feature = "gpu", feature = "training"))]
+    if let Some(output) =
+        super::gpu::training::multi_head(query.clone(), key.clone(), value.clone(), heads)
+    {
+        return output;
+    }
+    multi_head_reference(query, key, value, heads)
+}
+
+pub(super) fn multi_head_reference(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+) -> Tensor<3> {
     let [batch, queries, width] = query.dims();
     let head_dim = width / heads;
     let split = |x: Tensor<3>| {

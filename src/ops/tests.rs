@@ -300,6 +300,9 @@ fn fast_ways_back_on_a_gpu() {
             linear_back(shape, &device);
             layer_norm_back([2, shape[0], shape[1]], &device);
         }
+        for shape in [[2, 1, 3, 8], [1, 7, 2, 4], [3, 50, 2, 20], [2, 77, 3, 64]] {
+            attention_back(shape, &device);
+        }
     }
 }
 
@@ -377,6 +380,41 @@ fn layer_norm_back([batch, length, width]: [usize; 3], device: &Device) {
         })
     };
     compare("layer norm", run(true), run(false));
+}
+
+/// With and without a mask; and with a few queries to all keys.
+#[cfg(all(feature = "training", feature = "gpu", feature = "command"))]
+fn attention_back([batch, length, heads, head_dim]: [usize; 4], device: &Device) {
+    use super::attention::{fast, multi_head_reference, reference};
+
+    let width = heads * head_dim;
+    let qkv = random([batch * length * 3 * width], device) * 2.0;
+    for causal in [false, true] {
+        let run = |accelerated: bool| {
+            differentiate(&[qkv.clone()], |inputs| {
+                let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
+                match accelerated {
+                    true => fast(&qkv, heads, causal).expect("not fast"),
+                    false => reference(qkv, heads, causal),
+                }
+            })
+        };
+        compare("attention", run(true), run(false));
+    }
+    for queries in [1, 3] {
+        let inputs = [queries, length, length].map(|rows| random([batch * rows * width], device));
+        let run = |accelerated: bool| {
+            differentiate(&inputs, |inputs| {
+                let input = |i: usize, rows: usize| inputs[i].clone().reshape([batch, rows, width]);
+                let [query, key, value] = [input(0, queries), input(1, length), input(2, length)];
+                match accelerated {
+                    true => gpu::training::multi_head(query, key, value, heads).expect("not fast"),
+                    false => multi_head_reference(query, key, value, heads),
+                }
+            })
+        };
+        compare("pool", run(true), run(false));
+    }
 }
 
 /// Parameter of a tensor that may depend on others.

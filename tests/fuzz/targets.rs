@@ -316,6 +316,11 @@ fn weight_seeds() -> Vec<(String, Vec<u8>)> {
 }
 
 fn configs(bytes: &[u8]) {
+    for read in [ClipConfig::from_hugging_face, ClipConfig::from_open_clip] {
+        if let Ok(config) = read(bytes) {
+            let _ = (config.to_hugging_face(), config.to_open_clip());
+        }
+    }
     let _ = small(|files| with(files, CONFIG, bytes)).open();
     let _ = with(transformers(), "config.json", bytes).open();
     let _ = with(transformers(), "preprocessor_config.json", bytes).open();

@@ -8,6 +8,7 @@ use crate::model::Activation;
 
 /// Hugging Face's `config.json`.
 pub(super) fn hugging_face(config: &ClipConfig) -> Option<Value> {
+    let config = &config.clone().checked("it").ok()?;
     let VisionConfig::Vit(vision) = &config.vision else {
         return None;
     };
@@ -72,6 +73,7 @@ pub(super) fn hugging_face(config: &ClipConfig) -> Option<Value> {
 /// OpenCLIP's `model_cfg`. What it says of a tokenizer is not in a [`ClipConfig`]: SigLIP's, whose
 /// clean-up of texts is named there, is not written.
 pub(super) fn open_clip(config: &ClipConfig) -> Option<Value> {
+    let config = &config.clone().checked("it").ok()?;
     let text = &config.text;
     let vision = match &config.vision {
         VisionConfig::Vit(vision) if vision.pooling == VitPooling::Map => return None,

@@ -8,23 +8,9 @@ use super::kernel::{Kernel, on_gpu};
 
 /// See [`crate::ops::attention`].
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
-    let [batch, length, triple] = qkv.dims();
-    let width = triple / 3;
+    let layout = Layout::fused(qkv.dims(), heads, causal);
     let qkv = on_gpu(qkv, DType::F32)?;
-    attend(
-        [qkv.clone(), qkv.clone(), qkv],
-        Attention {
-            queries: length,
-            keys: length,
-            query_row: triple,
-            key_row: triple,
-            key_start: width,
-            value_start: 2 * width,
-            causal,
-        },
-        heads,
-        [batch, length, width],
-    )
+    layout.attend([qkv.clone(), qkv.clone(), qkv])
 }
 
 /// See [`crate::ops::pool_attention`].
@@ -34,61 +20,96 @@ pub fn pool_attention(
     value: Tensor<3>,
     heads: usize,
 ) -> Option<Tensor<3>> {
-    let shape = query.dims();
-    let [_, queries, width] = shape;
-    let [_, keys, _] = key.dims();
-    let inputs = [
-        on_gpu(query, DType::F32)?,
-        on_gpu(key, DType::F32)?,
-        on_gpu(value, DType::F32)?,
-    ];
-    let how = Attention {
-        queries,
-        keys,
-        query_row: width,
-        key_row: width,
-        key_start: 0,
-        value_start: 0,
-        causal: false,
+    let layout = Layout::apart(query.dims(), key.dims(), heads);
+    let inputs = [query, key, value].map(|input| on_gpu(input, DType::F32));
+    let [Some(query), Some(key), Some(value)] = inputs else {
+        return None;
     };
-    attend(inputs, how, heads, shape)
+    layout.attend([query, key, value])
 }
 
 /// Layout of queries, keys and values in their tensors.
-struct Attention {
-    queries: usize,
-    keys: usize,
-    query_row: usize,
-    key_row: usize,
-    key_start: usize,
-    value_start: usize,
-    causal: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    pub batch: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub width: usize,
+    pub heads: usize,
+    pub query_row: usize,
+    pub key_row: usize,
+    pub key_start: usize,
+    pub value_start: usize,
+    pub causal: bool,
 }
 
-fn attend(
-    inputs: [CubeTensor; 3],
-    how: Attention,
-    heads: usize,
-    shape: [usize; 3],
-) -> Option<Tensor<3>> {
-    let [batch, _, width] = shape;
-    let head_dim = width / heads;
-    if !head_dim.is_multiple_of(4) {
-        return None;
+impl Layout {
+    /// All three in rows of one tensor, `[batch, length, 3 * width]`.
+    pub fn fused([batch, length, triple]: [usize; 3], heads: usize, causal: bool) -> Self {
+        let width = triple / 3;
+        Self {
+            batch,
+            queries: length,
+            keys: length,
+            width,
+            heads,
+            query_row: triple,
+            key_row: triple,
+            key_start: width,
+            value_start: 2 * width,
+            causal,
+        }
     }
-    let arguments = [
-        how.queries as u32,
-        how.keys as u32,
-        (width / 4) as u32,
-        (how.query_row / 4) as u32,
-        (how.key_row / 4) as u32,
-        (how.key_start / 4) as u32,
-        (how.value_start / 4) as u32,
-        how.causal.into(),
-        (head_dim as f32).powf(-0.5).to_bits(),
-    ];
-    let groups = [how.queries.div_ceil(WORKGROUP_SIZE), heads, batch];
-    kernel(head_dim, choice().queries_in_registers).run(&inputs, &arguments, groups, shape)
+
+    /// Each in a tensor of its own, given the shapes of queries and keys.
+    pub fn apart(
+        [batch, queries, width]: [usize; 3],
+        [_, keys, _]: [usize; 3],
+        heads: usize,
+    ) -> Self {
+        Self {
+            batch,
+            queries,
+            keys,
+            width,
+            heads,
+            query_row: width,
+            key_row: width,
+            key_start: 0,
+            value_start: 0,
+            causal: false,
+        }
+    }
+
+    pub fn scale(&self) -> f32 {
+        ((self.width / self.heads) as f32).powf(-0.5)
+    }
+
+    /// Queries, keys and values to `[batch, queries, width]`.
+    pub fn attend(&self, inputs: [CubeTensor; 3]) -> Option<Tensor<3>> {
+        let head_dim = self.width / self.heads;
+        if !head_dim.is_multiple_of(4) {
+            return None;
+        }
+        let arguments = [
+            self.queries as u32,
+            self.keys as u32,
+            (self.width / 4) as u32,
+            (self.query_row / 4) as u32,
+            (self.key_row / 4) as u32,
+            (self.key_start / 4) as u32,
+            (self.value_start / 4) as u32,
+            self.causal.into(),
+            self.scale().to_bits(),
+        ];
+        let groups = [
+            self.queries.div_ceil(WORKGROUP_SIZE),
+            self.heads,
+            self.batch,
+        ];
+        let shape = [self.batch, self.queries, self.width];
+        kernel(head_dim, choice().queries_in_registers).run(&inputs, &arguments, groups, shape)
+    }
 }
 
 /// Queries per workgroup: the subgroup size of most GPUs.

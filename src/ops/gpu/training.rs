@@ -1,5 +1,5 @@
 //! Fast paths with autodiff on a GPU: what training needs of convolutions with their batch
-//! norms, linear layers, layer norms and activations. burn's own gradients take dozens of launches
+//! norms, linear layers, layer norms, attention and activations. burn's own gradients take dozens of launches
 //! for each, and for some a single thread per channel.
 
 use burn::backend::Wgpu;
@@ -9,6 +9,7 @@ use burn::tensor::{DType, Tensor};
 use super::super::Epilogue;
 use super::super::conv::{Normalization, Normalized};
 use super::super::graph::{CustomBackward, CustomOps, custom_op};
+use super::attention::Layout;
 use super::kernel::{Kernel, WORKGROUP_SIZE, contiguous, on_gpu, rows_of_workgroups};
 use super::matmul_conv::{ConvGeometry, activation_number, in_fours, matmul_conv};
 use super::{MatmulKernel, choice, norm};
@@ -506,6 +507,156 @@ impl CustomBackward<Wgpu, 3> for LayerNormState {
     }
 }
 
+/// See [`crate::ops::attention`].
+pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Option<Tensor<3>> {
+    let layout = Layout::fused(qkv.dims(), heads, causal);
+    check(&layout)?;
+    let y = custom_op::<Wgpu, _, _>([qkv.into_dispatch()], |[qkv]| {
+        let inputs = [qkv, qkv, qkv].map(CubeTensor::clone);
+        let y = layout.attend(inputs.clone())?;
+        Some((primitive(y)?, AttentionState { layout, inputs }))
+    });
+    Some(Tensor::from_dispatch(y?))
+}
+
+/// Multi-head attention of queries `[batch, queries, width]` to keys and values `[batch, keys,
+/// width]`.
+pub fn multi_head(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+) -> Option<Tensor<3>> {
+    let layout = Layout::apart(query.dims(), key.dims(), heads);
+    check(&layout)?;
+    let inputs = [query, key, value].map(Tensor::into_dispatch);
+    let y = custom_op::<Wgpu, _, _>(inputs, |inputs| {
+        let y = layout.attend(inputs.clone())?;
+        let inputs = inputs.clone();
+        Some((primitive(y)?, AttentionState { layout, inputs }))
+    });
+    Some(Tensor::from_dispatch(y?))
+}
+
+/// Whether the gradient will find room for its scores, and workgroups enough.
+fn check(layout: &Layout) -> Option<()> {
+    /// Largest binding that WebGPU guarantees.
+    const MAX_BYTES: usize = 128 << 20;
+    /// Most workgroups along an axis.
+    const MAX_GROUPS: usize = 65_535;
+
+    let Layout {
+        batch,
+        queries,
+        keys,
+        heads,
+        ..
+    } = *layout;
+    let bytes = size_of::<f32>() * batch * heads * queries * keys;
+    let fits = [batch, queries, heads]
+        .iter()
+        .all(|n| (1..=MAX_GROUPS).contains(n));
+    (fits && (1..=MAX_BYTES).contains(&bytes)).then_some(())
+}
+
+/// Saved state of [`attention`] and [`multi_head`]: queries, keys and values.
+#[derive(Clone, Debug)]
+struct AttentionState {
+    layout: Layout,
+    inputs: [CubeTensor; 3],
+}
+
+impl AttentionState {
+    /// Probabilities, and the gradient of the scores.
+    fn scores(&self, grad_output: &CubeTensor) -> Option<[CubeTensor; 2]> {
+        let layout = &self.layout;
+        let [query, key, value] = self.inputs.each_ref().map(CubeTensor::clone);
+        let arguments = [
+            layout.queries,
+            layout.keys,
+            layout.width / 4,
+            layout.width / layout.heads / 4,
+            layout.query_row / 4,
+            layout.key_row / 4,
+            layout.key_start / 4,
+            layout.value_start / 4,
+            layout.causal.into(),
+        ];
+        let mut arguments = arguments.map(|n| n as u32).to_vec();
+        arguments.push(layout.scale().to_bits());
+        let shape = || [layout.batch, layout.heads, layout.queries, layout.keys].into();
+        attention_scores_kernel().launch(
+            &[query, key, value, grad_output.clone()],
+            &arguments,
+            [layout.queries, layout.heads, layout.batch],
+            [shape(), shape()],
+        )
+    }
+
+    /// Gradient of what has the shape `[batch, rows, columns]`, whose first column is of `part`.
+    fn grad(
+        &self,
+        grad_output: &CubeTensor,
+        [probabilities, grad_scores]: &[CubeTensor; 2],
+        part: usize,
+        [rows, columns]: [usize; 2],
+    ) -> Option<CubeTensor> {
+        let layout = &self.layout;
+        let count = layout.batch * rows * columns / 4;
+        let (groups, row) = rows_of_workgroups(count);
+        let arguments = [
+            count,
+            row as usize,
+            layout.queries,
+            layout.keys,
+            layout.width / 4,
+            layout.width / layout.heads / 4,
+            layout.query_row / 4,
+            layout.key_row / 4,
+            layout.key_start / 4,
+            columns / 4,
+            part,
+        ];
+        let [query, key, _] = &self.inputs;
+        let inputs = [query, key, grad_output, probabilities, grad_scores];
+        let [grad] = attention_back_kernel().launch(
+            &inputs.map(CubeTensor::clone),
+            &arguments.map(|n| n as u32),
+            groups,
+            [[layout.batch, rows, columns].into()],
+        )?;
+        Some(grad)
+    }
+}
+
+impl<const N: usize> CustomBackward<Wgpu, N> for AttentionState {
+    fn backward(
+        self,
+        grad_output: CubeTensor,
+        needs_grad: [bool; N],
+    ) -> Option<[Option<CubeTensor>; N]> {
+        let scores = self.scores(&grad_output)?;
+        let Layout {
+            queries,
+            keys,
+            width,
+            ..
+        } = self.layout;
+        let mut grads = [const { None }; N];
+        for (part, (grad, needed)) in grads.iter_mut().zip(needs_grad).enumerate() {
+            let shape = match (N, part) {
+                (1, _) => [queries, 3 * width],
+                (_, 0) => [queries, width],
+                _ => [keys, width],
+            };
+            if needed {
+                *grad = Some(self.grad(&grad_output, &scores, part, shape)?);
+            }
+        }
+        Some(grads)
+    }
+}
+
 /// Activation of `[rows, width]`.
 pub fn activate(x: &Tensor<2>, activation: ActivationFunction) -> Option<Tensor<2>> {
     let shape = x.dims();
@@ -587,6 +738,8 @@ pub fn kernels() -> Vec<(&'static str, Kernel)> {
         ("batch norm total", batch_norm_total_kernel()),
         ("batch norm input", batch_norm_input_kernel()),
         ("layer norm back", layer_norm_back_kernel()),
+        ("attention scores", attention_scores_kernel()),
+        ("attention back", attention_back_kernel()),
         ("activation", activation_kernel()),
         ("sum squares", sum_squares_kernel()),
     ]
@@ -648,6 +801,18 @@ fn layer_norm_back_kernel() -> Kernel {
         include_str!("layer_norm_back.wgsl"),
         [norm::WORKGROUP_SIZE, 1],
     )
+}
+
+fn attention_scores_kernel() -> Kernel {
+    Kernel::new(
+        "attention_scores",
+        include_str!("attention_scores.wgsl"),
+        [32, 1],
+    )
+}
+
+fn attention_back_kernel() -> Kernel {
+    elementwise_kernel("attention_back", include_str!("attention_back.wgsl"))
 }
 
 fn activation_kernel() -> Kernel {
