@@ -36,7 +36,7 @@ use clip::model::{
     WeightPrecision, map_params, read_back,
 };
 use clip::ops::{KernelChoice, MatmulKernel, choose_kernels};
-use clip::train::{RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine};
+use clip::train::{Lora, RECIPES, TrainMode, TrainOptions, TrainableParams, Trainer, WarmupCosine};
 use cubecl::logging::{LaunchObservation, LaunchObserver, TimingRequest};
 use cubecl::profile::ProfileDuration;
 use half::f16;
@@ -113,6 +113,10 @@ enum Task {
     Texts,
     /// Training steps of the bundled model's size.
     Training,
+    /// The same of a LoRA.
+    Lora,
+    /// Training steps of a ViT-B/32 with the text encoder of the paper.
+    TrainingVit,
     /// The bundled model's image encoder, to try the benchmark out.
     Bundled,
 }
@@ -125,6 +129,8 @@ impl Task {
             Self::Rn50 => "rn50",
             Self::Texts => "texts",
             Self::Training => "training",
+            Self::Lora => "lora",
+            Self::TrainingVit => "training-vit",
             Self::Bundled => "bundled",
         }
     }
@@ -132,13 +138,15 @@ impl Task {
     /// The model, whose other encoder is made small where it is not used.
     fn config(self) -> Result<ClipConfig, Box<dyn Error>> {
         let mut config = match self {
-            Self::VitB32 | Self::Texts => common::vit_b_32()?,
+            Self::VitB32 | Self::Texts | Self::TrainingVit => common::vit_b_32()?,
             Self::VitL14 => common::vit_l_14()?,
             Self::Rn50 => common::rn50()?,
-            Self::Training | Self::Bundled => block_on(hub::open(&Bundled, None))?.config,
+            Self::Training | Self::Lora | Self::Bundled => {
+                block_on(hub::open(&Bundled, None))?.config
+            }
         };
         match (self, &mut config.vision) {
-            (Self::Training, _) => {}
+            (Self::Training | Self::Lora | Self::TrainingVit, _) => {}
             (Self::Texts, VisionConfig::Vit(vision)) => vision.layers = 1,
             _ => config.text.layers = 1,
         }
@@ -335,8 +343,13 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         line["device"] = opened.info.name.as_str().into();
         println!("{line}");
     };
-    if task == Task::Training {
-        return measure_training(options, config, &gpu, say);
+    let trained = match task {
+        Task::Training | Task::TrainingVit => Some(TrainMode::Full(TrainableParams::ALL)),
+        Task::Lora => Some(TrainMode::Lora(Lora::default())),
+        _ => None,
+    };
+    if let Some(method) = trained {
+        return measure_training(options, config, method, &gpu, say);
     }
 
     let cpu = Device::flex();
@@ -487,6 +500,7 @@ impl Placed {
 fn measure_training(
     options: &Options,
     config: ClipConfig,
+    method: TrainMode,
     gpu: &Device,
     say: impl Fn(Value),
 ) -> Result<(), Box<dyn Error>> {
@@ -497,7 +511,7 @@ fn measure_training(
     let batch = pairs(options.pairs, &config);
     let recipe = &RECIPES[0];
     let settings = TrainOptions {
-        method: TrainMode::Full(TrainableParams::ALL),
+        method,
         schedule: WarmupCosine {
             learning_rate: recipe.learning_rate,
             warmup_steps: recipe.warmup_steps,

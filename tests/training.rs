@@ -7,9 +7,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use clip::model::{Clip, ClipConfig, WeightPrecision};
 use clip::train::{
-    AdamWHyperParameters, Batch, Gradients, Lora, PeftFiles, Sampler, Target, TrainError,
-    TrainMode, TrainOptions, TrainableParams, Trainer, Unfreeze, WarmupCosine, load_peft,
-    loss_and_gradients, merge_lora, save_peft,
+    AdamWHyperParameters, Batch, FrozenPrefix, Gradients, Lora, PeftFiles, Sampler, Target,
+    TrainError, TrainMode, TrainOptions, TrainableParams, Trainer, Unfreeze, WarmupCosine,
+    load_peft, loss_and_gradients, merge_lora, save_peft,
 };
 use clip::weights::{KeyMap, Precision, load, save};
 use pollster::block_on;
@@ -47,6 +47,7 @@ fn batch(count: usize, config: &ClipConfig) -> Batch {
         pixels: pixels(count, config.vision.image_size()),
         texts: (0..count).map(text).collect(),
         captions: (0..count as u64).collect(),
+        prefix: None,
         false_negatives: Vec::new(),
     }
 }
@@ -57,6 +58,7 @@ fn some(batch: &Batch, indices: &[usize]) -> Batch {
         pixels: indices.iter().map(|i| batch.pixels[*i].clone()).collect(),
         texts: indices.iter().map(|i| batch.texts[*i].clone()).collect(),
         captions: indices.iter().map(|i| batch.captions[*i]).collect(),
+        prefix: None,
         false_negatives: Vec::new(),
     }
 }
@@ -198,6 +200,7 @@ mod reference {
                 .map(|ids| (ids.clone(), ends(ids)))
                 .collect(),
             captions: (0..expected.tokens.len() as u64).collect(),
+            prefix: None,
             false_negatives: Vec::new(),
         };
         let mut apart: Vec<(String, f32)> = Vec::new();
@@ -362,6 +365,7 @@ mod families {
             pixels: pixels(run.tokens.len(), config.vision.image_size()),
             texts: run.tokens.iter().map(text).collect(),
             captions: (0..run.tokens.len() as u64).collect(),
+            prefix: None,
             false_negatives: Vec::new(),
         }
     }
@@ -573,6 +577,64 @@ mod gradients {
             .map(|((start, first), second)| 0.9 * (0.9 * start + 0.1 * first) + 0.1 * second)
             .collect();
         assert!(farthest(&running(&after), &expected) < 1e-5);
+    }
+
+    /// Steps with what the frozen part made of the images are those with the images.
+    #[test]
+    fn a_frozen_part_is_computed_once() {
+        let frozen = |image| {
+            TrainMode::Full(TrainableParams {
+                image,
+                ..TrainableParams::ALL
+            })
+        };
+        let lora = TrainMode::Lora(Lora::default());
+        let texts = TrainMode::Lora(Lora {
+            image: false,
+            ..Lora::default()
+        });
+        use FrozenPrefix::{Tower, Trunk};
+        for (name, method, prefix) in [
+            (RESNET, lora.clone(), Some(Trunk)),
+            (RESNET, frozen(Unfreeze::LastBlocks(0)), Some(Trunk)),
+            (RESNET, frozen(Unfreeze::Frozen), Some(Tower)),
+            (RESNET, frozen(Unfreeze::LastBlocks(1)), None),
+            (VIT, lora, None),
+            (VIT, frozen(Unfreeze::LastBlocks(0)), None),
+            (VIT, texts, Some(Tower)),
+            (VIT, frozen(Unfreeze::Frozen), Some(Tower)),
+        ] {
+            for micro_batch in [64, 3] {
+                let mut options = options(method.clone());
+                options.micro_batch = micro_batch;
+                let [mut whole, mut cut] = [(); 2].map(|()| trainer(name, options.clone()));
+                let config = whole.config().clone();
+                assert_eq!(
+                    FrozenPrefix::of(&config, &method),
+                    prefix,
+                    "{name} {method:?}"
+                );
+                let Some(prefix) = prefix else { continue };
+                let batch = batch(8, &config);
+                let outputs = block_on(cut.encode_prefix(prefix, &batch.pixels)).unwrap();
+                assert_eq!(outputs[0].len(), prefix.output_len(&config));
+                let after = Batch {
+                    pixels: outputs,
+                    prefix: Some(prefix),
+                    ..batch.clone()
+                };
+                for _ in 0..3 {
+                    let [a, b] = [(&mut whole, &batch), (&mut cut, &after)]
+                        .map(|(trainer, batch)| block_on(trainer.step(batch)).unwrap());
+                    assert!(
+                        (a.loss - b.loss).abs() < 1e-5 * a.loss,
+                        "{name}: {a:?} {b:?}"
+                    );
+                    let off = (a.gradient_norm - b.gradient_norm).abs();
+                    assert!(off < 1e-4 * a.gradient_norm, "{name}: {a:?} {b:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -881,6 +943,7 @@ mod peft {
             pixels: pixels(3, size),
             texts: texts.collect(),
             captions: vec![0, 1, 2],
+            prefix: None,
             false_negatives: Vec::new(),
         };
         let [images, texts] = features(&model, &batch, size);

@@ -57,6 +57,7 @@ pub fn pairs(count: usize, config: &ClipConfig) -> Batch {
             .collect(),
         texts: (0..count).map(text).collect(),
         captions: (0..count as u64).collect(),
+        prefix: None,
         false_negatives: Vec::new(),
     }
 }

@@ -73,7 +73,7 @@ impl ModifiedResNet {
 
     /// Output of the last stage: `[batch, 3, height, width]` to `[batch, height / 32, width / 32,
     /// channels]`.
-    pub(super) fn feature_map(&self, images: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn feature_map(&self, images: Tensor<4>) -> Tensor<4> {
         let x = images.permute([0, 2, 3, 1]);
         let x = map_samples(x, |x| {
             let x = self.stem(x);
@@ -175,7 +175,7 @@ impl AttentionPool2d {
     }
 
     /// `[batch, height, width, channels]` to `[batch, embed_dim]`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<2> {
         let [batch, height, width, channels] = x.dims();
         let pixels = x.reshape([batch, height * width, channels]);
         let tokens = add_cls_and_position(None, pixels, self.positions(height, width));

@@ -2,17 +2,24 @@
 //! micro-batch.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::optimizer::{in_graph, map_untracked};
-use super::{Gradients, TrainError, contrastive_loss, sigmoid_loss};
-use crate::model::{Clip, ImageEncoder, ParamMapper, ParamVisitor, map_params, visit_params};
+use super::{FrozenPrefix, Gradients, TrainError, contrastive_loss, sigmoid_loss};
+use crate::model::{
+    Clip, ClipConfig, ImageEncoder, ParamMapper, ParamVisitor, map_params, visit_params,
+};
 
 /// Batch of image-text pairs.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Preprocessed pixels of each pair, `[3, image_size, image_size]`.
+    /// Preprocessed pixels of each pair, `[3, image_size, image_size]`, or what `prefix` made of
+    /// them.
     pub pixels: Vec<Vec<f32>>,
+    /// Part of the image encoder that the images have been through ([`Trainer::encode_prefix`]).
+    ///
+    /// [`Trainer::encode_prefix`]: super::Trainer::encode_prefix
+    pub prefix: Option<FrozenPrefix>,
     /// Token ids of each pair, as [`Clip::encode_texts`] takes them.
     pub texts: Vec<(Vec<u32>, usize)>,
     /// Caption or class id of each pair: pairs with equal ids are no negatives of each
@@ -39,8 +46,9 @@ impl Batch {
         self.captions[image] == self.captions[text] || known == Some(&true)
     }
 
-    /// Validates the batch for a model's image size and context length.
-    pub(super) fn check(&self, image_size: usize, context: usize) -> Result<(), TrainError> {
+    /// Validates the batch for a model.
+    pub(super) fn check(&self, config: &ClipConfig) -> Result<(), TrainError> {
+        let context = config.text.context_length;
         let misfit = |what: String| Err(TrainError::Batch(what));
         let (pixels, texts) = (self.pixels.len(), self.texts.len());
         if pixels != texts || pixels != self.captions.len() {
@@ -56,7 +64,10 @@ impl Batch {
                 self.false_negatives.len()
             ));
         }
-        let numbers = 3 * image_size * image_size;
+        let numbers = match self.prefix {
+            None => 3 * config.vision.image_size().pow(2),
+            Some(prefix) => prefix.output_len(config),
+        };
         if let Some(picture) = self.pixels.iter().find(|p| p.len() != numbers) {
             return misfit(format!(
                 "an image has {} values, not {numbers}",
@@ -74,11 +85,22 @@ impl Batch {
         }
     }
 
-    /// Pixels of a range of the batch, `[len, 3, image_size, image_size]`.
-    fn images(&self, part: BatchRange, image_size: usize, device: &Device) -> Tensor<4> {
-        let pixels = self.pixels[part.clone()].concat();
-        let shape = [part.len(), 3, image_size, image_size];
-        Tensor::from_data(TensorData::new(pixels, shape), device)
+    /// Image features of a range of the batch, `[len, embed_dim]`.
+    fn image_features(&self, model: &Clip, part: BatchRange, image_size: usize) -> Tensor<2> {
+        let device = model.logit_scale.val().device();
+        let values = self.pixels[part.clone()].concat();
+        match self.prefix {
+            None => {
+                let shape = [part.len(), 3, image_size, image_size];
+                let values = TensorData::new(values, shape);
+                model.image_features(Tensor::from_data(values, &device))
+            }
+            Some(prefix) => {
+                let shape = [part.len(), values.len() / part.len().max(1)];
+                let values = TensorData::new(values, shape);
+                prefix.image_features(model, Tensor::from_data(values, &device))
+            }
+        }
     }
 
     /// Loss of the features, `[1]`: the one that the model was trained with.
@@ -114,7 +136,7 @@ pub fn loss_and_gradients(
     let device = model.logit_scale.val().device();
     let micro_batch = micro_batch.clamp(1, batch.len().max(1));
     if batch.len() <= micro_batch {
-        let images = model.image_features(batch.images(0..batch.len(), image_size, &device));
+        let images = batch.image_features(model, 0..batch.len(), image_size);
         // A chunk is padded to its longest text: in a batch sorted by length, chunks
         // waste less.
         let part = batch.len().div_ceil(TEXT_CHUNKS);
@@ -130,10 +152,7 @@ pub fn loss_and_gradients(
     let strategy = device.gradient_checkpointing_strategy();
     let parts = || (0..batch.len()).step_by(micro_batch);
     let part = |start: usize| start..(start + micro_batch).min(batch.len());
-    let images = |model: &Clip, start| {
-        let device = model.logit_scale.val().device();
-        model.image_features(batch.images(part(start), image_size, &device))
-    };
+    let images = |model: &Clip, start| batch.image_features(model, part(start), image_size);
     let texts = |model: &Clip, start| {
         let device = model.logit_scale.val().device();
         model.encode_texts(&batch.texts[part(start)], &device)

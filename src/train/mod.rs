@@ -19,6 +19,8 @@ mod fit_head;
 #[cfg(feature = "training")]
 mod freeze;
 #[cfg(feature = "training")]
+mod frozen_prefix;
+#[cfg(feature = "training")]
 mod gda;
 #[cfg(feature = "training")]
 mod gradients;
@@ -76,6 +78,7 @@ pub use self::{
     few_shot::{FewShotData, FewShotSettings, few_shot_curve, fit_few_shot},
     fit_head::{HeadData, HeadSettings, TrainedHead, fit_head},
     freeze::{TrainableParams, Unfreeze},
+    frozen_prefix::FrozenPrefix,
     gda::{Gda, fit_gda},
     gradients::Gradients,
     head::{Head, HeadFileError},

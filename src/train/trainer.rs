@@ -9,8 +9,8 @@ use super::lora::is_lora;
 use super::malloc;
 use super::optimizer::{in_graph, map_untracked};
 use super::{
-    AdamW, AdamWHyperParameters, Batch, Gradients, Lora, TrainError, TrainableParams, WarmupCosine,
-    clip_factor, loss_and_gradients, merge_lora,
+    AdamW, AdamWHyperParameters, Batch, FrozenPrefix, Gradients, Lora, TrainError, TrainableParams,
+    WarmupCosine, clip_factor, loss_and_gradients, merge_lora,
 };
 use crate::model::{Clip, ClipConfig, ParamMapper, VisionConfig, map_params, read_back};
 
@@ -125,12 +125,27 @@ impl Trainer {
     pub async fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
         let start = monotonic_ms();
         let image_size = self.config.vision.image_size();
-        batch.check(image_size, self.config.text.context_length)?;
+        batch.check(&self.config)?;
         let micro_batch = self.options.micro_batch;
         let (loss, gradients) = loss_and_gradients(&self.model, batch, image_size, micro_batch);
         let mut report = self.learn(loss, gradients).await?;
         report.milliseconds = monotonic_ms() - start;
         Ok(report)
+    }
+
+    /// What the frozen part of the image encoder makes of preprocessed pixels, `[3, image_size,
+    /// image_size]` each. It is the same throughout the run: a [`Batch`] with these takes steps
+    /// without that part.
+    pub async fn encode_prefix(
+        &self,
+        prefix: FrozenPrefix,
+        pixels: &[Vec<f32>],
+    ) -> Result<Vec<Vec<f32>>, TrainError> {
+        let device = self.model.logit_scale.val().device();
+        let image_size = self.config.vision.image_size();
+        prefix
+            .encode(&self.model, pixels, image_size, &device)
+            .await
     }
 
     /// Applies gradients, given the loss `[1]` they belong to.

@@ -369,17 +369,24 @@ pub async fn tokenizer_files(mut read: impl AsyncFnMut(&str) -> Option<Vec<u8>>)
         &["spiece.model"],
         &["vocab.json", "merges.txt"],
     ];
-    for names in TOKENIZERS {
-        let mut files = Vec::new();
-        for name in *names {
+    // Of use to transformers alone.
+    const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json"];
+    let mut all = async |names: &[&str]| {
+        let mut files = NamedFiles::new();
+        for name in names {
             let file = read(name).await;
             files.extend(file.map(|file| ((*name).into(), file)));
         }
+        files
+    };
+    for names in TOKENIZERS {
+        let mut files = all(names).await;
         if files.len() == names.len() {
+            files.extend(all(BESIDE).await);
             return files;
         }
     }
-    Vec::new()
+    NamedFiles::new()
 }
 
 /// Files of a model as transformers opens it, in f32. The model must not be packed.

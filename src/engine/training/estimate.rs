@@ -3,16 +3,15 @@
 use crate::engine::messages::{Estimate, TrainingSettings};
 use crate::engine::{Engine, EngineError};
 use crate::kernels::pool;
-use crate::model::{ClipConfig, VisionConfig};
-use crate::train::{Method, TrainMode, estimate_memory, largest_micro_batch};
+use crate::model::ClipConfig;
+use crate::train::{FrozenPrefix, Method, TrainMode, estimate_memory, largest_micro_batch};
 
 /// Memory beside the training: the program, cached pictures.
 const BASELINE_BYTES: u64 = 64_000_000;
-/// Cost of a training step in forward passes: of trainable weights, of frozen weights
-/// with LoRA, and of a ResNet, where LoRA is only in the last layer.
+/// Cost of a training step in forward passes: of trainable weights, and of frozen weights with
+/// LoRA.
 const TRAIN_STEP_FACTOR: f64 = 3.0;
 const LORA_STEP_FACTOR: f64 = 2.2;
-const FROZEN_STEP_FACTOR: f64 = 1.1;
 /// Slowdown of unpacked weights, which training uses.
 const UNPACKED_SLOWDOWN: f64 = 1.3;
 /// Typical length of a text relative to the maximum, at which texts are benchmarked.
@@ -73,14 +72,20 @@ impl EncodingSpeed {
         let seconds = match settings.method {
             Method::Probe | Method::Adapter => (train + held_out) * image + 1.0,
             _ => {
-                let resnet = matches!(engine.config().vision, VisionConfig::ResNet(_));
-                let (images, texts) = match settings.method {
-                    Method::Lora if resnet => (FROZEN_STEP_FACTOR, LORA_STEP_FACTOR),
-                    Method::Lora => (LORA_STEP_FACTOR, LORA_STEP_FACTOR),
-                    _ => (TRAIN_STEP_FACTOR, TRAIN_STEP_FACTOR),
+                let epochs = f64::from(settings.epochs);
+                let prefix = (training_target.as_ref())
+                    .and_then(|(config, mode)| FrozenPrefix::of(config, mode));
+                let factor = match settings.method {
+                    Method::Lora => LORA_STEP_FACTOR,
+                    _ => TRAIN_STEP_FACTOR,
                 };
-                let mut seconds_per_sample =
-                    (image * images + text * CAPTION_LENGTH_RATIO * texts) * UNPACKED_SLOWDOWN;
+                // What a frozen part makes of an image is computed once.
+                let images = match prefix {
+                    Some(_) => 1.0,
+                    None => factor * epochs,
+                };
+                let texts = factor * epochs * CAPTION_LENGTH_RATIO;
+                let mut seconds_per_sample = (image * images + text * texts) * UNPACKED_SLOWDOWN;
                 let extra_threads = pool::threads() - 1;
                 seconds_per_sample *= 1.0 + EFFICIENCY_PER_THREAD * extra_threads as f64;
                 if settings.micro_batch < settings.batch_size {
@@ -89,7 +94,7 @@ impl EncodingSpeed {
                 if settings.gradient_checkpointing {
                     seconds_per_sample *= RECOMPUTE_FACTOR;
                 }
-                f64::from(settings.epochs) * train * seconds_per_sample + 2.0 * held_out * image
+                train * seconds_per_sample + 2.0 * held_out * image
             }
         };
         Ok(Estimate {

@@ -20,9 +20,9 @@ use crate::engine::{Engine, scoring};
 use crate::eval::Evaluation;
 use crate::model::{Clip, ClipConfig, VisionConfig, VitConfig, WeightPrecision, read_back};
 use crate::train::{
-    AdamWHyperParameters, Batch, Lora, MIXTURES, Method, MetricSeries, Sampler, Target, TrainMode,
-    TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze, WarmupCosine, init_from_seed,
-    interpolate, merge_lora,
+    AdamWHyperParameters, Batch, FrozenPrefix, Lora, MIXTURES, Method, MetricSeries, Sampler,
+    Target, TrainMode, TrainOptions, TrainableParams, Trainer, TrainingReport, Unfreeze,
+    WarmupCosine, init_from_seed, interpolate, merge_lora,
 };
 use crate::zero_shot::{self, Scoring};
 
@@ -38,6 +38,8 @@ const MAX_EVAL_SHARE: f64 = 0.1;
 const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 /// That takes no longer, or as much of the training's time as [`MAX_EVAL_SHARE`].
 const MIXTURES_MS: f64 = 20e3;
+/// Most that is kept of what the frozen part of an image encoder makes of the samples.
+const MAX_OUTPUT_BYTES: usize = 256 << 20;
 /// Pictures per evaluation batch.
 const EVAL_BATCH: usize = 16;
 
@@ -115,6 +117,10 @@ pub struct FineTuneJob {
     sampler: Sampler,
     /// Indices of the training samples.
     train: Vec<usize>,
+    /// Part of the image encoder that does not learn, if what it makes of the samples can be kept.
+    prefix: Option<FrozenPrefix>,
+    /// What it made of them.
+    outputs: HashMap<SampleId, Vec<f32>>,
     held_out: HeldOutSet,
     stage: Stage,
     tokens: HashMap<String, (Vec<u32>, usize)>,
@@ -430,7 +436,7 @@ impl FineTuneJob {
 
     fn new<H: Host>(run: Checkpoint, trainer: Trainer, sampler: Sampler, host: &H) -> Self {
         let now = host.now();
-        let train = (run.plan.samples.iter().enumerate())
+        let train: Vec<usize> = (run.plan.samples.iter().enumerate())
             .filter(|(_, sample)| !sample.held_out)
             .map(|(index, _)| index)
             .collect();
@@ -441,6 +447,13 @@ impl FineTuneJob {
             } else {
                 Stage::Steps
             },
+            prefix: FrozenPrefix::of(trainer.config(), &trainer.options().method).filter(
+                |prefix| {
+                    let bytes = size_of::<f32>() * prefix.output_len(trainer.config());
+                    train.len().saturating_mul(bytes) <= MAX_OUTPUT_BYTES
+                },
+            ),
+            outputs: HashMap::new(),
             train,
             trainer,
             sampler,
@@ -538,6 +551,7 @@ impl FineTuneJob {
         let start = host.now();
         let batch_indices = self.sampler.draw();
         let mut batch = Batch::default();
+        let mut ids: Vec<SampleId> = Vec::new();
         for (position, index) in batch_indices.indices.iter().enumerate() {
             let sample: &_ = &self.run.plan.samples[self.train[*index]];
             let (text, caption_id) = sample_caption(
@@ -545,10 +559,9 @@ impl FineTuneJob {
                 sample,
                 batch_indices.seed.wrapping_add(position as u64),
             );
-            let id: SampleId = sample.sample;
+            ids.push(sample.sample);
             batch.captions.push(caption_id);
             batch.texts.push(self.tokens(engine, text)?);
-            batch.pixels.push(samples.pixels(host, engine, id).await?);
         }
         // All samples happen to be of one class: no negatives, no step.
         let same = batch.captions.windows(2).all(|pair| pair[0] == pair[1]);
@@ -556,6 +569,8 @@ impl FineTuneJob {
             self.run.step += 1;
             return Ok(StepResult::More);
         }
+        (batch.pixels, batch.prefix) =
+            (self.images(host, samples, engine, &ids).await?, self.prefix);
         let pictures = batch.len() as f64;
         let report = self.trainer.step(&batch).await?;
         self.run.step += 1;
@@ -591,6 +606,29 @@ impl FineTuneJob {
             return self.start_evaluation(engine).await;
         }
         Ok(StepResult::More)
+    }
+
+    /// Pixels of samples, or what the frozen part of the image encoder makes of them.
+    async fn images<H: Host>(
+        &mut self,
+        host: &H,
+        samples: &mut SampleStore<H::File>,
+        engine: &Engine,
+        ids: &[SampleId],
+    ) -> Result<Vec<Vec<f32>>, TrainingError> {
+        let missing = ids.iter().filter(|id| !self.outputs.contains_key(*id));
+        let missing: Vec<SampleId> = missing.copied().collect();
+        let mut pixels = Vec::with_capacity(missing.len());
+        for id in &missing {
+            pixels.push(samples.pixels(host, engine, *id).await?);
+        }
+        let Some(prefix) = self.prefix else {
+            return Ok(pixels);
+        };
+        let outputs = self.trainer.encode_prefix(prefix, &pixels).await?;
+        self.outputs.extend(missing.into_iter().zip(outputs));
+        let known = ids.iter().filter_map(|id| self.outputs.get(id).cloned());
+        Ok(known.collect())
     }
 
     fn tokens(

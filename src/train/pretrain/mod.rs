@@ -206,6 +206,7 @@ fn batch(
         pixels: (pairs.iter())
             .map(|(image, ..)| augment.random(data.sprite(*image), data.kind(*image), rng))
             .collect(),
+        prefix: None,
         texts: pairs.into_iter().map(|(.., text)| text).collect(),
         captions: (0..drawn.len() as u64).collect(),
         false_negatives,
