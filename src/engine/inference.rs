@@ -106,6 +106,7 @@ impl From<ReadBackError> for EngineError {
 pub struct Engine {
     pub(super) model: Clip,
     config: ClipConfig,
+    config_file: Option<&'static str>,
     /// Token embedding, if its rows are fetched as texts use them.
     token_table: Option<TokenTable>,
     tokenizer: Rc<Tokenizer>,
@@ -223,6 +224,7 @@ impl Engine {
         Ok(Self {
             model,
             config: bundle.config,
+            config_file: bundle.config_file,
             token_table: loaded.token_table,
             tokenizer: bundle.tokenizer,
             preprocess: bundle.preprocess,
@@ -238,6 +240,12 @@ impl Engine {
     /// Configuration of the model.
     pub fn config(&self) -> &ClipConfig {
         &self.config
+    }
+
+    /// Name of the file that the model's configuration is from; `None` if it was read from the
+    /// weights.
+    pub fn config_file(&self) -> Option<&'static str> {
+        self.config_file
     }
 
     /// Device of the model.
@@ -553,6 +561,7 @@ fn images_within(limit: u64, vision: &VisionConfig) -> usize {
 }
 
 /// How a model's similarities become probabilities.
+#[cfg(feature = "training")]
 pub(super) async fn scoring(model: &Clip) -> Result<Scoring, EngineError> {
     let (logit_scale, logit_bias) = scale_and_bias(model).await?;
     Ok(scoring_of(logit_scale, logit_bias))

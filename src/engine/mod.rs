@@ -44,6 +44,7 @@ pub mod worker;
 
 #[cfg(feature = "compute")]
 pub use device::{DeviceError, GpuUnavailable, OpenedDevice, cpu_name, open_device};
+#[cfg(feature = "training")]
 use inference::scoring;
 #[cfg(feature = "compute")]
 pub use inference::{Engine, EngineError, ModelSlot, PendingPrompts, TextFeatures};

@@ -238,7 +238,7 @@ impl State {
                 if let Some(cache) = ModelCache::open().await {
                     cache.remove(&model).await;
                 }
-                self.training.try_again();
+                self.training.try_again().await;
                 post_cached_models().await;
             }
             Request::AddImage { image, name } => match message.bytes {

@@ -216,7 +216,7 @@ pub struct ModelBundle {
     /// Possible names of the safetensors file.
     pub weights: Vec<String>,
     /// Config that implies these weights, if any.
-    config_file: Option<&'static str>,
+    pub config_file: Option<&'static str>,
     /// Total size of the small files.
     pub bytes: u64,
     /// Assumptions made, for display.

@@ -52,7 +52,8 @@ impl Clip {
     }
 
     /// Texts as rows of token ids, each with the index of the pooled token, to unit vectors
-    /// `[texts, embed_dim]`. Rows are as [`TokenBatch::new`] takes them, but of any length.
+    /// `[texts, embed_dim]`; at least one. Rows are as [`TokenBatch::new`] takes them, but of any
+    /// length.
     pub fn encode_texts(&self, rows: &[(Vec<u32>, usize)], device: &Device) -> Tensor<2> {
         let groups = self.text.groups(rows);
         let features = (groups.iter()).map(|group| {

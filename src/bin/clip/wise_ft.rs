@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clip::data::{DataFiles, Dataset};
 use clip::engine::evaluation::{self, EvaluationSet};
-use clip::engine::training::{hugging_face_files, open_clip_files, tokenizer_files};
+use clip::engine::messages::Export;
+use clip::engine::training::{model_files, own_format};
 use clip::engine::{Engine, ModelSlot};
 use clip::eval::IntervalEstimate;
 use clip::hub::ModelFiles;
@@ -124,13 +125,14 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
     if let Some(out) = &arguments.out {
         let mixed = interpolate(&base, tuned, best)?;
         let own = arguments.session.files()?;
-        let tokenizer = tokenizer_files(async |name| own.read(name).await.ok().flatten()).await;
-        let (config, preprocess) = (engine.config(), engine.preprocess());
-        let files = match config.to_open_clip() {
-            Some(_) => open_clip_files(&mixed, config, preprocess, tokenizer).await?,
-            None => hugging_face_files(&mixed, config, preprocess, None, tokenizer).await?,
+        let read = async |name: &str| own.read(name).await.ok().flatten();
+        let config = engine.config();
+        let what = match (own_format(&engine), config.to_open_clip()) {
+            (Some(own), None) => own,
+            _ => Export::OpenClip,
         };
-        for (name, bytes) in files {
+        let is_own = own_format(&engine) == Some(what);
+        for (name, bytes) in model_files(what, is_own, &mixed, config, &engine, read).await? {
             write_file(&out.join(name), &bytes)?;
         }
     }

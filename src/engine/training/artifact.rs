@@ -9,7 +9,6 @@ use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::onnx::{export_onnx, head_layer};
 use crate::engine::{Engine, ModelSlot};
 use crate::model::{Clip, ClipConfig};
-use crate::preprocess::PreprocessConfig;
 use crate::train::{
     Head, Method, PeftFiles, TrainMode, Trainer, interpolate, load_peft, merge_lora, save_peft,
 };
@@ -43,6 +42,9 @@ pub struct ArtifactInfo {
     model: String,
     classes: Vec<String>,
     config: Option<ClipConfig>,
+    /// Format of the base model, whose files describe the result as well.
+    #[serde(default)]
+    own: Option<Export>,
 }
 
 /// Result of [`TrainedArtifact::activate`].
@@ -67,6 +69,10 @@ impl TrainedArtifact {
             model: engine.model_info().name.clone(),
             classes: plan.classes.clone(),
             config: Some(trainer.config().clone()),
+            own: match plan.settings.method {
+                Method::Pretrain => None,
+                _ => own_format(engine),
+            },
         };
         match trainer.options().method {
             TrainMode::Lora(_) => {
@@ -90,6 +96,7 @@ impl TrainedArtifact {
                 model: head.model.clone(),
                 classes: head.classes.clone(),
                 config: None,
+                own: None,
             },
             Self::Lora { info, .. } | Self::Model { info, .. } => info.clone(),
         }
@@ -97,16 +104,18 @@ impl TrainedArtifact {
 
     pub fn describe(&self) -> Trained {
         let info = self.info();
-        let written = |write: fn(&ClipConfig) -> Option<Value>| {
-            info.config.as_ref().and_then(write).is_some()
+        let written = |what: Export, write: fn(&ClipConfig) -> Option<Value>| {
+            info.own == Some(what) || info.config.as_ref().and_then(write).is_some()
         };
         let whole = [
-            (Export::HuggingFace, written(ClipConfig::to_hugging_face)),
-            (Export::OpenClip, written(ClipConfig::to_open_clip)),
+            (
+                Export::HuggingFace,
+                ClipConfig::to_hugging_face as fn(&_) -> _,
+            ),
+            (Export::OpenClip, ClipConfig::to_open_clip),
         ];
-        let whole = whole
-            .into_iter()
-            .filter_map(|(what, is)| is.then_some(what));
+        let whole = (whole.into_iter()).filter(|(what, write)| written(*what, *write));
+        let whole = whole.map(|(what, _)| what);
         Trained {
             method: info.method,
             model: info.model,
@@ -214,6 +223,7 @@ impl TrainedArtifact {
             model: model_info.name.clone(),
             classes,
             config: Some(engine.config().clone()),
+            own: own_format(engine),
         };
         Ok((Self::Lora { info, files }, None))
     }
@@ -349,91 +359,105 @@ impl TrainedArtifact {
             .info()
             .config
             .unwrap_or_else(|| engine.config().clone());
-        let tokenizer = tokenizer_files(async |name| host.model_file(name).await).await;
-        if what != Export::HuggingFace {
-            return open_clip_files(&model, &config, engine.preprocess(), tokenizer).await;
-        }
-        // A newer file goes before the model's own, which may then say otherwise.
-        let newer = host.model_file("processor_config.json").await;
-        let own = host.model_file("preprocessor_config.json").await;
-        let own = own.filter(|_| newer.is_none());
-        hugging_face_files(&model, &config, engine.preprocess(), own, tokenizer).await
+        let own = self.info().own == Some(what);
+        let read = async |name: &str| host.model_file(name).await;
+        model_files(what, own, &model, &config, engine, read).await
     }
 }
 
-/// Files of a model's tokenizer by their names: those that come first below and that `read` has.
-pub async fn tokenizer_files(mut read: impl AsyncFnMut(&str) -> Option<Vec<u8>>) -> NamedFiles {
-    const TOKENIZERS: &[&[&str]] = &[
-        &["tokenizer.json"],
-        &["tokenizer.model"],
-        &["spiece.model"],
-        &["vocab.json", "merges.txt"],
-    ];
-    // Of use to transformers alone.
-    const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json"];
-    let mut all = async |names: &[&str]| {
-        let mut files = NamedFiles::new();
-        for name in names {
+/// Format of the files that the engine's model was opened from.
+pub fn own_format(engine: &Engine) -> Option<Export> {
+    [Export::HuggingFace, Export::OpenClip]
+        .into_iter()
+        .find(|what| engine.config_file() == Some(config_file(*what)))
+}
+
+fn config_file(what: Export) -> &'static str {
+    match what {
+        Export::OpenClip => "open_clip_config.json",
+        _ => "config.json",
+    }
+}
+
+/// Files of a tokenizer, of which a model has some.
+const TOKENIZER_FILES: [&str; 8] = [
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+/// Files of a model as transformers ([`Export::HuggingFace`]) or OpenCLIP ([`Export::OpenClip`])
+/// opens it, in f32. The model must not be packed. If the engine's model is of that format (`own`),
+/// its files describe this one, too; otherwise it must be a CLIP. `read`: one of those files.
+pub async fn model_files(
+    what: Export,
+    own: bool,
+    model: &Clip,
+    config: &ClipConfig,
+    engine: &Engine,
+    mut read: impl AsyncFnMut(&str) -> Option<Vec<u8>>,
+) -> Result<NamedFiles, TrainingError> {
+    let hugging_face = what == Export::HuggingFace;
+    let preprocessors = match hugging_face {
+        true => &["preprocessor_config.json", "processor_config.json"][..],
+        false => &[],
+    };
+    let mut files = NamedFiles::new();
+    let known = match own {
+        true => read(config_file(what)).await,
+        false => None,
+    };
+    let pretty = |value: &Value| serde_json::to_vec_pretty(value);
+    let preprocess = engine.preprocess();
+    if let Some(known) = known {
+        files.push((config_file(what).into(), pretty(&of_result(&known)?)?));
+        for name in preprocessors {
             let file = read(name).await;
             files.extend(file.map(|file| ((*name).into(), file)));
         }
-        files
+    } else if hugging_face {
+        let described = config.to_hugging_face();
+        let described = described.ok_or(TrainingError::NoSuchModelIn("transformers"))?;
+        files.push(("config.json".into(), pretty(&described)?));
+        let preprocessor = pretty(&preprocess.to_hugging_face())?;
+        files.push(("preprocessor_config.json".into(), preprocessor));
+    } else {
+        let model_cfg = config.to_open_clip();
+        let model_cfg = model_cfg.ok_or(TrainingError::NoSuchModelIn("OpenCLIP"))?;
+        let preprocess_cfg = preprocess.to_open_clip();
+        let described = json!({ "model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg });
+        files.push(("open_clip_config.json".into(), pretty(&described)?));
+    }
+    for name in TOKENIZER_FILES {
+        let file = read(name).await;
+        files.extend(file.map(|file| (name.into(), file)));
+    }
+    let (weights, names) = match hugging_face {
+        true => ("model.safetensors", KeyMap::hugging_face(config)),
+        false => ("open_clip_model.safetensors", KeyMap::open_clip(config)),
     };
-    for names in TOKENIZERS {
-        let mut files = all(names).await;
-        if files.len() == names.len() {
-            files.extend(all(BESIDE).await);
-            return files;
+    let bytes = save(model, config, names, Precision::F32).await?;
+    files.push((weights.into(), bytes));
+    Ok(files)
+}
+
+/// Config of a model for another one of the same shape, in f32: without the name of the first, and
+/// the precision of its weights.
+fn of_result(config: &[u8]) -> Result<Value, TrainingError> {
+    let mut config: Value = serde_json::from_slice(config)?;
+    let mut parts = vec![&mut config];
+    while let Some(part) = parts.pop() {
+        if let Value::Object(keys) = part {
+            for key in ["_name_or_path", "torch_dtype", "dtype"] {
+                keys.remove(key);
+            }
+            parts.extend(keys.values_mut());
         }
     }
-    NamedFiles::new()
-}
-
-/// Files of a model as transformers opens it, in f32. The model must not be packed.
-/// `preprocessor`: its own `preprocessor_config.json`, if that is to stay as it is. An error if
-/// transformers has no such model.
-pub async fn hugging_face_files(
-    model: &Clip,
-    config: &ClipConfig,
-    preprocess: &PreprocessConfig,
-    preprocessor: Option<Vec<u8>>,
-    tokenizer: NamedFiles,
-) -> Result<NamedFiles, TrainingError> {
-    let pretty = |value: &Value| serde_json::to_vec_pretty(value);
-    let described = config.to_hugging_face();
-    let described = described.ok_or(TrainingError::NoSuchModelIn("transformers"))?;
-    let preprocessor = match preprocessor {
-        Some(own) => own,
-        None => pretty(&preprocess.to_hugging_face())?,
-    };
-    let mut files = vec![
-        ("config.json".into(), pretty(&described)?),
-        ("preprocessor_config.json".into(), preprocessor),
-    ];
-    files.extend(tokenizer);
-    let weights = save(model, config, KeyMap::hugging_face(config), Precision::F32).await?;
-    files.push(("model.safetensors".into(), weights));
-    Ok(files)
-}
-
-/// Files of a model as OpenCLIP opens it, in f32. The model must not be packed; `tokenizer` is
-/// the files of its own, if it has one. An error if OpenCLIP has no such model.
-pub async fn open_clip_files(
-    model: &Clip,
-    config: &ClipConfig,
-    preprocess: &PreprocessConfig,
-    tokenizer: NamedFiles,
-) -> Result<NamedFiles, TrainingError> {
-    let model_cfg = config.to_open_clip();
-    let model_cfg = model_cfg.ok_or(TrainingError::NoSuchModelIn("OpenCLIP"))?;
-    let described = json!({
-        "model_cfg": model_cfg,
-        "preprocess_cfg": preprocess.to_open_clip(),
-    });
-    let described = serde_json::to_vec_pretty(&described)?;
-    let mut files = vec![("open_clip_config.json".into(), described)];
-    files.extend(tokenizer);
-    let weights = save(model, config, KeyMap::open_clip(config), Precision::F32).await?;
-    files.push(("open_clip_model.safetensors".into(), weights));
-    Ok(files)
+    Ok(config)
 }

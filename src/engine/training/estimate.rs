@@ -84,7 +84,13 @@ impl EncodingSpeed {
                     Some(_) => 1.0,
                     None => factor * epochs,
                 };
-                let texts = factor * epochs * CAPTION_LENGTH_RATIO;
+                let config = &engine.config().text;
+                // Without a mask a text reads its padding, too.
+                let length = match !config.causal && config.bert.is_none() {
+                    true => 1.0,
+                    false => CAPTION_LENGTH_RATIO,
+                };
+                let texts = factor * epochs * length;
                 let mut seconds_per_sample = (image * images + text * texts) * UNPACKED_SLOWDOWN;
                 let extra_threads = pool::threads() - 1;
                 seconds_per_sample *= 1.0 + EFFICIENCY_PER_THREAD * extra_threads as f64;
@@ -141,5 +147,8 @@ fn training_target(
         Method::Pretrain => super::fine_tune::small_config_like(engine.config(), settings).ok()?,
         _ => engine.config().clone(),
     };
+    if !config.is_unfolded() {
+        return None;
+    }
     Some((config, super::fine_tune::train_mode(settings)))
 }

@@ -161,15 +161,11 @@ enum Stage {
 }
 
 /// Small configuration for pre-training, with the vocabulary and the image size of the
-/// loaded model, which must have a causal text encoder: other tokenizers do not end a text where
-/// such a model reads it.
+/// loaded model. Its texts must be a CLIP's: others are read in another place.
 pub fn small_config_like(
     like: &ClipConfig,
     settings: &TrainingSettings,
 ) -> Result<ClipConfig, TrainingError> {
-    if !like.text.causal {
-        return Err(TrainingError::PretrainLikeOther);
-    }
     let (width, layers) = (settings.width as usize, settings.layers as usize);
     let image_size = like.vision.image_size();
     let heads = (width / 32).max(1);
@@ -190,7 +186,11 @@ pub fn small_config_like(
         text,
         logit_bias: false,
     };
-    Ok(config.checked("the settings")?)
+    let config = config.checked("the settings")?;
+    match config.to_open_clip() {
+        Some(_) => Ok(config),
+        None => Err(TrainingError::PretrainLikeOther),
+    }
 }
 
 fn unfreeze(part: TrainedPart) -> Unfreeze {
@@ -788,7 +788,7 @@ impl FineTuneJob {
             false => Ok(StepResult::More),
             true => {
                 self.after = probabilities;
-                if self.has_mixtures(ms, self.seconds(host)) {
+                if self.has_mixtures(host, engine, ms) {
                     self.shares = SHARES.into();
                 }
                 self.next_mixture(host, engine).await
@@ -797,13 +797,17 @@ impl FineTuneJob {
     }
 
     /// Whether mixtures of the weights before and after training are to be measured, if the last
-    /// evaluation took `ms` and the run so many `seconds`.
-    fn has_mixtures(&self, ms: f64, seconds: f64) -> bool {
+    /// evaluation took `ms`, and there is memory for them.
+    fn has_mixtures<H: Host>(&self, host: &H, engine: &Engine, ms: f64) -> bool {
+        let seconds = self.seconds(host);
         let kept = self.run.plan.settings.method != Method::Pretrain;
         let learnt = self.trainer.steps() > 0;
         let known = !self.held_out.is_empty() && self.run.before.is_some();
         let quick = SHARES.len() as f64 * ms <= MIXTURES_MS.max(MAX_EVAL_SHARE * 1e3 * seconds);
-        kept && learnt && known && quick
+        // The engine's model, the trained one, the original and the mixture.
+        let bytes = 4 * size_of::<f32>() as u64 * engine.model_info().parameters;
+        let fits = (host.memory(engine.device_info().gpu)).is_none_or(|memory| bytes <= memory);
+        kept && learnt && known && quick && fits
     }
 
     /// Measures the next mixture, or finishes.

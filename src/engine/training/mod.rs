@@ -25,7 +25,7 @@ mod samples;
 #[cfg(all(test, feature = "command"))]
 mod tests;
 
-pub use artifact::{hugging_face_files, open_clip_files, tokenizer_files};
+pub use artifact::{model_files, own_format};
 pub use error::{HostError, TrainingError};
 pub use host::{EventAttachments, Host};
 
@@ -62,6 +62,8 @@ pub struct Training<H: Host> {
     /// The engine's original model, while a trained one is in use.
     original_model: Option<ModelSlot>,
     speed: estimate::EncodingSpeed,
+    /// The page's project, if there was no space for it.
+    refused_project: Option<String>,
     /// Counts model swaps.
     model_version: u32,
 }
@@ -92,6 +94,7 @@ impl<H: Host> Training<H> {
             head: None,
             original_model: None,
             speed: estimate::EncodingSpeed::default(),
+            refused_project: None,
             model_version: 0,
         }
     }
@@ -130,8 +133,24 @@ impl<H: Host> Training<H> {
     }
 
     /// Stores what could not be stored before: something else was deleted.
-    pub fn try_again(&mut self) {
+    pub async fn try_again(&mut self) {
         self.samples.try_again();
+        if let Some(project) = self.refused_project.take() {
+            self.keep_project(project).await;
+        }
+    }
+
+    async fn delete_checkpoints(&mut self) {
+        fine_tune::delete_checkpoints(&self.host).await;
+        self.try_again().await;
+    }
+
+    async fn keep_project(&mut self, project: String) {
+        self.refused_project = None;
+        if let Err(why) = self.host.put(PROJECT, project.as_bytes()).await {
+            self.samples.report_storage_error(&self.host, &why);
+            self.refused_project = Some(project);
+        }
     }
 
     /// Handles a request with its attached `files`.
@@ -146,11 +165,10 @@ impl<H: Host> Training<H> {
             TrainingRequest::HandOver => self.hand_over(engine).await,
             TrainingRequest::RemoveSamples { samples } => {
                 self.samples.remove(&self.host, samples).await;
+                self.try_again().await;
             }
             TrainingRequest::KeepProject { project } => {
-                if let Err(why) = self.host.put(PROJECT, project.as_bytes()).await {
-                    self.samples.report_storage_error(&self.host, &why);
-                }
+                self.keep_project(project).await;
             }
             TrainingRequest::Pause => {
                 if self.job.is_some() {
@@ -164,7 +182,7 @@ impl<H: Host> Training<H> {
             TrainingRequest::ForgetAside => self.aside = None,
             TrainingRequest::Stop { discard } => self.stop(discard).await,
             TrainingRequest::Discard => {
-                fine_tune::delete_checkpoints(&self.host).await;
+                self.delete_checkpoints().await;
                 self.emit(TrainingEvent::Stopped);
             }
             request => match engine {
@@ -376,7 +394,7 @@ impl<H: Host> Training<H> {
         };
         match job {
             Ok(job) => {
-                fine_tune::delete_checkpoints(&self.host).await;
+                self.delete_checkpoints().await;
                 self.run(job);
             }
             Err(error) => self.fail(error),
@@ -396,7 +414,7 @@ impl<H: Host> Training<H> {
             // A half-fitted classifier is useless.
             _ => {
                 self.job = None;
-                fine_tune::delete_checkpoints(&self.host).await;
+                self.delete_checkpoints().await;
                 self.emit(TrainingEvent::Stopped);
             }
         }
@@ -435,7 +453,7 @@ impl<H: Host> Training<H> {
             Ok(StepResult::Done(outcome, artifact)) => {
                 self.job = None;
                 artifact.save(&self.host).await;
-                fine_tune::delete_checkpoints(&self.host).await;
+                self.delete_checkpoints().await;
                 self.artifact = Some(*artifact);
                 self.share = 1.0;
                 self.emit(TrainingEvent::Finished(outcome));

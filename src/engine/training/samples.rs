@@ -104,7 +104,6 @@ impl<F: Clone> SampleStore<F> {
             self.unread.retain(|id| *id != sample);
             host.delete(&file_name(sample)).await;
         }
-        self.try_again();
     }
 
     pub fn unread(&self) -> bool {
@@ -150,7 +149,7 @@ impl<F: Clone> SampleStore<F> {
         {
             match host.put(&name, &bytes).await {
                 Ok(()) => {
-                    self.warned = false;
+                    self.warned &= !self.refused.is_empty();
                     // Used from here on: the visitor may delete the original.
                     if let Some(stored) = host.file(&name).await {
                         self.files.insert(sample, stored);
@@ -158,7 +157,9 @@ impl<F: Clone> SampleStore<F> {
                 }
                 Err(why) => {
                     if let HostError::StorageFull = why {
+                        // Nor is there for the others.
                         self.refused.push(sample);
+                        self.refused.extend(self.unstored.drain(..));
                     }
                     self.report_storage_error(host, &why);
                 }

@@ -122,6 +122,26 @@ fn engine() -> Engine {
     block_on(bundled_engine())
 }
 
+/// What a project is kept under, once there is space.
+#[test]
+fn a_project_without_space_is_kept_later() {
+    let host = Memory::default();
+    let mut training = Training::new(host.clone());
+    let handle = |training: &mut Training<_>, request| {
+        block_on(training.handle(request, Vec::new(), None));
+        block_on(host.get(PROJECT))
+    };
+    let keep = |project: &str| TrainingRequest::KeepProject {
+        project: project.into(),
+    };
+    host.full.set(true);
+    assert_eq!(handle(&mut training, keep("one")), None);
+    assert_eq!(handle(&mut training, keep("two")), None);
+    host.full.set(false);
+    let remove = TrainingRequest::RemoveSamples { samples: vec![7] };
+    assert_eq!(handle(&mut training, remove), Some(b"two".into()));
+}
+
 #[test]
 fn files_are_stored_before_any_is_read() {
     let host = Memory::default();
@@ -166,6 +186,7 @@ fn what_could_not_be_stored_is_stored_once_there_is_space() {
     assert_eq!(warnings(), 1);
     host.full.set(false);
     block_on(samples.remove(&host, vec![2]));
+    samples.try_again();
     assert_eq!(work(&mut samples), ["sample-1", "sample-3"]);
     host.full.set(true);
     samples.add(vec![4], vec![picture(0, 3)]);
@@ -501,7 +522,13 @@ fn other_families_are_tuned_and_opened_again() {
     for (name, label, exports) in [
         ("siglip-f32", "disc", &[Export::HuggingFace][..]),
         ("chinese-clip-f32", "猫", &[Export::HuggingFace]),
+        ("metaclip2-f32", "disc", &[Export::HuggingFace]),
         ("openclip-variants-f32", "disc", &[Export::OpenClip]),
+        (
+            "openclip-quick-f32",
+            "disc",
+            &[Export::HuggingFace, Export::OpenClip],
+        ),
     ] {
         let folder = models.join(name);
         let mut engine = block_on(engine_of(&Folder::new(&folder).unwrap()));

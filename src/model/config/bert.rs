@@ -1,8 +1,6 @@
 //! BERT and RoBERTa as text encoders: Chinese-CLIP in transformers (`ChineseCLIPConfig`), and
 //! transformers' encoders by their names in OpenCLIP's configs.
 
-use serde_json::{Value, json};
-
 use super::fields::Fields;
 use super::hugging_face::{text, tower, vit};
 use super::{
@@ -154,30 +152,6 @@ pub(super) fn by_name(
         bert: Some(named.bert),
         ..TEXT
     })
-}
-
-/// Keys of an OpenCLIP config by the name of transformers' encoder; `None` if it has none.
-pub(super) fn named(text: &TextConfig, embed_dim: usize) -> Option<Value> {
-    let named = NAMED.iter().find(|known| {
-        (known.vocab_size, known.width, known.layers) == (text.vocab_size, text.width, text.layers)
-    })?;
-    let projection = match text.projection_width {
-        Some(width) if width == (named.width + embed_dim) / 2 => "mlp",
-        Some(_) => return None,
-        None => "linear",
-    };
-    let pooler = match text.pooling {
-        TextPooling::Mean => "mean_pooler",
-        TextPooling::First => "cls_last_hidden_state_pooler",
-        TextPooling::EndOfText | TextPooling::Last => return None,
-    };
-    Some(json!({
-        "hf_model_name": named.name,
-        "hf_tokenizer_name": named.name,
-        "hf_proj_type": projection,
-        "hf_pooler_type": pooler,
-        "context_length": text.context_length,
-    }))
 }
 
 /// `FacebookAI/xlm-roberta-base` is another name of `xlm-roberta-base`.

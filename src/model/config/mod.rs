@@ -446,13 +446,13 @@ impl ClipConfig {
         }
     }
 
-    /// Hugging Face's `config.json` of this model; `None` if transformers has no such model, as
-    /// of a ResNet.
+    /// Hugging Face's `config.json` of a CLIP; `None` of any other model, and of a ResNet, which
+    /// transformers does not have.
     pub fn to_hugging_face(&self) -> Option<Value> {
         write::hugging_face(self)
     }
 
-    /// OpenCLIP's `model_cfg` of this model; `None` if it has no place for it there.
+    /// OpenCLIP's `model_cfg` of a CLIP; `None` of any other model.
     pub fn to_open_clip(&self) -> Option<Value> {
         write::open_clip(self)
     }
@@ -665,7 +665,6 @@ mod tests {
         assert_eq!(pe.rotary.map(|rotary| rotary.grid), Some(24));
         let mobile = vit(named("vit_base_mci_224", 224, "token", null).unwrap());
         assert!(mobile.conv_stem && mobile.rotary.is_none());
-        assert_eq!(timm::name(&mobile), None);
         let mobile = named("fastvit_mci2", 256, "avg", null).unwrap();
         assert!(!mobile.is_unfolded());
         let VisionConfig::FastVit(mobile) = mobile.vision else {

@@ -93,7 +93,11 @@ pub(super) fn image_encoder(
     vision.ignore(&["timm_model_pretrained", "timm_drop", "timm_drop_path"]);
     // The bias of a projection that is not there: timm's own always has one.
     vision.ignore(&["timm_proj_bias"]);
-    let pool = pool(pooling);
+    let pool = match pooling {
+        VitPooling::Map | VitPooling::MapWithClassToken { .. } => "map",
+        VitPooling::ClassToken => "token",
+        VitPooling::Mean => "avg",
+    };
     match vision.text("timm_pool")?.as_deref() {
         Some(found) if found == pool => {}
         Some(found) => return Err(vision.unsupported("timm_pool", &found.into())),
@@ -117,23 +121,6 @@ pub(super) fn image_encoder(
     vision.ignore(&["layers", "width", "head_width", "mlp_ratio", "patch_size"]);
     vision.finish()?;
     Ok(config)
-}
-
-/// `timm_pool` of a pooling.
-pub(super) fn pool(pooling: VitPooling) -> &'static str {
-    match pooling {
-        VitPooling::Map | VitPooling::MapWithClassToken { .. } => "map",
-        VitPooling::ClassToken => "token",
-        VitPooling::Mean => "avg",
-    }
-}
-
-/// Name of an EVA02 or a Perception Encoder.
-pub(super) fn name(vision: &VitConfig) -> Option<&'static str> {
-    let names = (EVA02.iter().chain(PE_CORE)).map(|(name, ..)| *name);
-    let mut found =
-        names.filter(|name| eva02(name).or_else(|| pe_core(name)).as_ref() == Some(vision));
-    found.next()
 }
 
 fn sized(

@@ -541,7 +541,7 @@ pub fn multi_head(
 /// Whether the gradient will find room for its scores, and workgroups enough.
 fn check(layout: &Layout) -> Option<()> {
     /// Largest binding that WebGPU guarantees.
-    const MAX_BYTES: usize = 128 << 20;
+    const MAX_BYTES: u64 = 128 << 20;
     /// Most workgroups along an axis.
     const MAX_GROUPS: usize = 65_535;
 
@@ -552,7 +552,10 @@ fn check(layout: &Layout) -> Option<()> {
         heads,
         ..
     } = *layout;
-    let bytes = size_of::<f32>() * batch * heads * queries * keys;
+    let sizes = [size_of::<f32>(), batch, heads, queries, keys];
+    let bytes = sizes
+        .iter()
+        .try_fold(1u64, |product, n| product.checked_mul(*n as u64))?;
     let fits = [batch, queries, heads]
         .iter()
         .all(|n| (1..=MAX_GROUPS).contains(n));

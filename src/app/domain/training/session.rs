@@ -385,9 +385,13 @@ impl TrainingSession {
             Some(why) if is_head => Err(why),
             _ => {
                 self.export_for = ExportFor::Page(title);
+                let whole = [Export::OpenClip, Export::HuggingFace];
+                let whole = whole
+                    .into_iter()
+                    .find(|what| trained.exports.contains(what));
                 Ok(self.export(match is_head {
                     true => Export::Head,
-                    false => Export::OpenClip,
+                    false => whole.unwrap_or(Export::OpenClip),
                 }))
             }
         }
