@@ -377,6 +377,10 @@ tap-to-capture = Tap to capture one image, hold to capture four per second.
 captured = { $images } captured.
 class-number = Class { $number }
 image-number = Image { $number }
+images-not-kept = { $count ->
+    [one] The image { $name } was not stored before the page was closed. Add it again.
+   *[other] { $count } images, { $name } among them, were not stored before the page was closed. Add them again.
+}
 images-recovered = { $count ->
     [one] The classes of your last visit could not be read. Its image is in a new class.
    *[other] The classes of your last visit could not be read. All its { $count } images are in a new class.

@@ -368,6 +368,7 @@ tap-to-capture = 点一下拍一张，按住每秒拍四张。
 captured = 已拍摄 { $images }。
 class-number = 类别 { $number }
 image-number = 图片 { $number }
+images-not-kept = 关闭页面前有 { $count } 张图片未及保存（包括 { $name }），请重新添加。
 images-recovered = 无法读取上次的类别，其中 { $count } 张图片已放入一个新类别。
 worker-crashed-on-file = 后台程序处理此文件时崩溃
 imported = { $what }已导入，现在可以用它分类。

@@ -389,7 +389,7 @@ mod models {
     use pollster::block_on;
     use serde_json::{Value, json};
 
-    use super::common::pixels;
+    use super::common::{golden, pixels};
 
     /// A model's files in memory.
     #[derive(Default)]
@@ -804,6 +804,60 @@ mod models {
             }
         }
         assert!(tried > 1500 && refused > tried / 3, "{refused} of {tried}");
+    }
+
+    /// A value that is obeyed means what it means to open_clip or transformers; what they refuse
+    /// is refused.
+    #[test]
+    fn changed_values_mean_what_they_mean_to_the_reference() {
+        #[derive(serde::Deserialize)]
+        struct Golden {
+            changes: Vec<Change>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Change {
+            model: String,
+            path: String,
+            value: Value,
+            features: Option<[Vec<f32>; 2]>,
+        }
+        let json = std::fs::read(golden("configs.json")).unwrap();
+        let golden: Golden = serde_json::from_slice(&json).unwrap();
+        let (mut obeyed, mut refused) = (0, 0);
+        for Change {
+            model,
+            path,
+            value,
+            features,
+        } in golden.changes
+        {
+            let files = Memory::golden(&model);
+            let file = match files.files.contains_key(CONFIG) {
+                true => CONFIG,
+                false => "config.json",
+            };
+            let mut config: Value = serde_json::from_slice(&files.files[file]).unwrap();
+            let (parent, key) = path.rsplit_once('/').unwrap();
+            config.pointer_mut(parent).unwrap()[key] = value.clone();
+            let what = format!("{model} {path} = {value}");
+            match (files.with(file, config.to_string()).features(), features) {
+                (Ok(_), None) => panic!("{what} is refused by the reference"),
+                (Err(_), _) => refused += 1,
+                (Ok(found), Some(expected)) => {
+                    obeyed += 1;
+                    for (found, expected) in found.iter().zip(&expected) {
+                        assert_eq!(found.len(), expected.len(), "{what}");
+                        let off = (found.iter().zip(expected)).map(|(a, b)| (a - b).abs());
+                        let off = off.fold(0.0, f32::max);
+                        assert!(off < 1e-4, "{what}: {off}");
+                    }
+                }
+            }
+        }
+        assert!(
+            obeyed > 180 && refused > 38,
+            "{obeyed} obeyed, {refused} refused"
+        );
     }
 
     /// Numbers below a bound, always the same.

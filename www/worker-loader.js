@@ -28,7 +28,7 @@ const diagnostic = (code, sentence, values) => ({
 // A trap inside asynchronous code reaches nobody otherwise.
 self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  say({ Died: { error: text(event.reason) } });
+  say({ Died: { error: text(event.reason), gpu: false } });
 });
 
 /**

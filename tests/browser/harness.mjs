@@ -118,6 +118,8 @@ export async function openPage(browser, url, { prepare, ...options } = {}) {
   });
   page.on("pageerror", (error) => problems.push(`thrown: ${error.stack ?? error}`));
   page.on("crash", () => problems.push("the page crashed"));
+  // A visitor who is asked whether to leave, leaves.
+  page.on("dialog", (dialog) => (dialog.type() === "beforeunload" ? dialog.accept() : dialog.dismiss()));
   await prepare?.(page);
   await page.goto(url);
   return { page, problems, close: () => context.close() };
@@ -277,9 +279,11 @@ export const SABOTEUR = `
     return post.call(this, message, ...more);
   };
   addEventListener("message", (event) => {
-    if (!["trap", "lose the GPU", "lose a compute worker"].includes(event.data)) return;
+    if (!["trap", "reject", "lose the GPU", "lose a compute worker"].includes(event.data)) return;
     event.stopImmediatePropagation();
     if (event.data === "trap") trap = true;
+    // What becomes of a trap in asynchronous code that nobody waits for.
+    else if (event.data === "reject") Promise.reject(new WebAssembly.RuntimeError("unreachable"));
     else if (event.data === "lose a compute worker") signals[3] = 1;
     else lastDevice.destroy();
   });`;
@@ -304,7 +308,7 @@ export async function sabotage(page) {
   });
 }
 
-/** Breaks the page's worker: "trap", "lose the GPU" or "lose a compute worker". */
+/** Breaks the page's worker: "trap", "reject", "lose the GPU" or "lose a compute worker". */
 export const order = (page, what) => page.evaluate((what) => window.workers.at(-1).postMessage(what), what);
 
 // ---------------------------------------------------------------- the native answer

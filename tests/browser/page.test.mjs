@@ -414,6 +414,7 @@ describe(`a worker that dies (${MODE})`, suite, () => {
   };
 
   test("by a trap: told, restarted, answers again", options, () => survives("trap"));
+  test("by a trap that nobody waits for: told, restarted, answers again", options, () => survives("reject"));
   test("by a lost GPU: told, restarted, answers again", { ...options, skip: !WEBGPU && "no GPU to lose" }, () =>
     survives("lose the GPU"));
   test("by a lost thread: told, restarted, answers again", { ...options, skip: WEBGPU && "for the CPU" }, () =>

@@ -100,7 +100,13 @@ async function finished(visit) {
   visit.trained = true;
 }
 
+/** An image to train on that is not stored yet does not outlast the tab, as the page says: a visitor waits. */
+async function stored(visit) {
+  await visit.until("the images to be stored", async () => !(await visit.at("reading").count()));
+}
+
 async function reload(visit, random) {
+  await stored(visit);
   await visit.page.reload();
   await visit.at("label-input").waitFor({ state: "attached" });
   visit.cameBack();
@@ -405,6 +411,7 @@ export const STEPS = [
     name: "close the tab and come back", weight: 2,
     when: (v) => !v.full,
     async run(v, random) {
+      await stored(v);
       await v.page.close();
       v.cameBack();
       await v.newPage();
@@ -635,8 +642,7 @@ export const STEPS = [
     name: "the storage is full", weight: 2,
     when: (v) => !v.full,
     async run(v) {
-      // An image to train on that is not stored by now would not outlast the tab, as the page then says.
-      await v.until("the images to be stored", async () => !(await v.at("reading").count()));
+      await stored(v);
       v.full = true;
       await v.cdp.send("Storage.overrideQuotaForOrigin", { origin: v.url, quotaSize: 2048 });
     },

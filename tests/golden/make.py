@@ -1,14 +1,27 @@
 """Make the golden data: what the Python reference says, for the Rust tests to agree with.
 
     venv/bin/python tests/golden/make.py [tokens] [pictures] [models] [families] [sentence_piece]
-        [bert] [timm] [dense] [training] [peft] [family_training]
+        [bert] [timm] [dense] [training] [peft] [family_training] [configs]
 
 Run by hand, not by the tests; the outputs are committed. README.md beside this file describes them.
 """
 
 import sys
 
-STEPS = ("tokens", "pictures", "models", "families", "sentence_piece", "bert", "timm", "dense", "training", "peft", "family_training")
+STEPS = (
+    "tokens",
+    "pictures",
+    "models",
+    "families",
+    "sentence_piece",
+    "bert",
+    "timm",
+    "dense",
+    "training",
+    "peft",
+    "family_training",
+    "configs",
+)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
-use leptos::{prelude::*, task::spawn_local};
+use leptos::{ev, prelude::*, task::spawn_local};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, File};
 
@@ -132,6 +132,13 @@ impl TrainingController {
 
     /// Keeps worker and storage up with what is on the page.
     pub fn start(self, tab: CurrentTab) {
+        // As long as the page. Images that wait may not be stored yet.
+        let _ = window_event_listener(ev::beforeunload, move |event| {
+            let waiting = |t: &TrainingSession| t.connected && t.project.waiting() > 0;
+            if self.session.with_untracked(waiting) {
+                event.prevent_default();
+            }
+        });
         // A visitor who only classifies is in no other tab's way.
         Effect::new(move |asked: Option<bool>| {
             let asked = asked.unwrap_or_default();

@@ -332,13 +332,10 @@ impl TextConfig {
     }
 
     /// Index of the first end-of-text token, or of the highest id if the config names none
-    /// that occurs (OpenAI's rule).
+    /// (OpenAI's rule); 0 if there is none, as in the references.
     fn end_of_text(&self, ids: &[u32]) -> usize {
-        let named = self.eos_token_id;
-        let highest = ids.iter().max();
-        (ids.iter().position(|id| Some(*id) == named))
-            .or_else(|| ids.iter().position(|id| Some(id) == highest))
-            .unwrap_or(0)
+        let end = self.eos_token_id.or_else(|| ids.iter().max().copied());
+        ids.iter().position(|id| Some(*id) == end).unwrap_or(0)
     }
 }
 

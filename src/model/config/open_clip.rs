@@ -192,7 +192,9 @@ fn activation(tower: &mut Fields, quick_gelu: bool) -> Result<Activation, Config
         return Ok(plain);
     };
     let activation = match arguments.text("approximate")?.as_deref() {
-        None | Some("none") => plain,
+        None => plain,
+        // QuickGELU takes no argument.
+        Some("none") if !quick_gelu => plain,
         Some("tanh") if !quick_gelu => Activation::GeluTanh,
         Some(other) => return Err(arguments.unsupported("approximate", &other.into())),
     };

@@ -2,7 +2,7 @@
 //! what was chosen, how far it is, what came of it. As with
 //! [`crate::app::domain::session`], each step returns commands for the controller.
 
-use super::project::{Part, Project, Reading, Removed, Role};
+use super::project::{Part, Project, Reading, Removed, Role, TrainingSample};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
 use crate::app::i18n::{message, t};
@@ -680,7 +680,19 @@ impl TrainingSession {
         } else {
             let lost = kept.is_none() && !samples.is_empty();
             let mut kept = kept.unwrap_or_default();
-            kept.samples.retain(|sample| samples.contains(&sample.id));
+            let (mut found, missing): (Vec<_>, Vec<_>) = (std::mem::take(&mut kept.samples))
+                .into_iter()
+                .partition(|sample| samples.contains(&sample.id));
+            kept.samples.append(&mut found);
+            // The page was closed before they were stored, or there was no space.
+            let missing: Vec<&TrainingSample> = (missing.iter())
+                .filter(|sample| !matches!(sample.reading, Reading::Bad(_)))
+                .collect();
+            if let Some(first) = missing.first() {
+                let (count, name) = (missing.len(), first.name.clone());
+                let text = message!("images-not-kept", count = count, name = name);
+                commands.push(Command::Notify(Notice::error(text)));
+            }
             if lost {
                 kept.recover(&samples);
                 let count = samples.len();
@@ -844,6 +856,41 @@ mod tests {
         assert_eq!(session.start(None, vec![]), [], "not twice");
     }
 
+    /// The description of a project is stored ahead of its files.
+    #[test]
+    fn images_that_were_not_stored_are_named() {
+        let mut session = ready();
+        session.on_event(TrainingEvent::SamplesRead {
+            samples: vec![SampleReading {
+                sample: 3,
+                file: Err("broken".into()),
+            }],
+        });
+        let kept = serde_json::to_string(&session.project).unwrap();
+        let told = |stored: Vec<SampleId>| {
+            let commands = TrainingSession::default().on_event(TrainingEvent::Found {
+                project: Some(kept.clone()),
+                samples: stored,
+                interrupted: None,
+                trained: None,
+            });
+            let told = commands.into_iter().find_map(|command| match command {
+                Command::Notify(notice) => Some(notice.text.text().to_owned()),
+                _ => None,
+            });
+            told.unwrap_or_default()
+        };
+        let all: Vec<SampleId> = session.project.samples.iter().map(|s| s.id).collect();
+        let without = |missing: &[SampleId]| {
+            let stored = all.iter().filter(|id| !missing.contains(id));
+            told(stored.copied().collect())
+        };
+        assert_eq!(without(&[3]), "", "what is no image is not stored");
+        let name = &session.project.samples[1].name;
+        assert!(without(&[2]).starts_with(&format!("The image {name} was not stored")));
+        assert!(without(&[2, 3, 5]).starts_with(&format!("2 images, {name} among them, were")));
+    }
+
     #[test]
     fn pause_resume_and_stop() {
         let mut session = ready();
@@ -999,7 +1046,8 @@ mod tests {
         let kept = serde_json::to_string(&session.project).unwrap();
         let mut fresh = TrainingSession::default();
         let commands = fresh.on_event(found(Some(kept), Some(broken_off())));
-        assert_eq!(commands, [Command::Adopt(vec![1, 2])]);
+        assert!(matches!(commands[0], Command::Notify(_)), "others are lost");
+        assert_eq!(commands[1..], [Command::Adopt(vec![1, 2])]);
         assert_eq!(
             fresh.project.samples.len(),
             2,
@@ -1031,7 +1079,7 @@ mod tests {
         }
         let commands = fresh.on_event(event);
         assert_eq!(
-            commands,
+            commands[1..],
             [
                 Command::Renumber(vec![(1, 31)]),
                 Command::Adopt(vec![1, 2, 30]),
