@@ -375,6 +375,7 @@ models! {
     open_clip_custom_text_f16: "openclip-custom-text-f16",
     open_clip_custom_text_f32: "openclip-custom-text-f32",
     open_clip_resnet_f16: "openclip-resnet-f16",
+    open_clip_resnet_f32: "openclip-resnet-f32",
     hugging_face_legacy_eos_f32: "hf-legacy-eos-f32",
     hugging_face_gelu_f16: "hf-gelu-f16",
     hugging_face_tokenizer_bf16: "hf-tokenizer-bf16",
@@ -414,7 +415,7 @@ fn small_models() -> Vec<SmallModel> {
         .iter()
         .chain(&["timm-siglip", "openclip-xlm-roberta"]);
     let names = families.flat_map(|name| ["f32", "f16"].map(|dtype| format!("{name}-{dtype}")));
-    (names.chain(["mobileclip-s2-f16".into()]))
+    (names.chain(["mobileclip-s2-f16", "mobileclip-s2-f32"].map(Into::into)))
         .map(|name| SmallModel::new(&name))
         .collect()
 }
@@ -530,7 +531,9 @@ fn mobile_clip_s0_is_folded_as_it_is_loaded() {
 /// The image encoder of MobileCLIP 2's S2, mci2.
 #[test]
 fn mobile_clip_s2_is_as_s0_with_other_stages() {
-    SmallModel::new("mobileclip-s2-f16").computes(&Device::flex(), CPU);
+    for name in ["mobileclip-s2-f16", "mobileclip-s2-f32"] {
+        SmallModel::new(name).computes(&Device::flex(), CPU);
+    }
 }
 
 /// Each tensor of a folded layer is needed, and must have its shape.

@@ -198,7 +198,8 @@ describe("models", suite, () => {
     await h.waitReady(page);
   }
 
-  for (const [model, exports] of [["hf-tokenizer-bf16", ["HuggingFace", "OpenClip"]], ["siglip-f32", ["HuggingFace"]]]) {
+  // Neither has a place in OpenCLIP's format: a text that does not end with the highest id, and a SigLIP.
+  for (const model of ["hf-tokenizer-bf16", "siglip-f32"]) {
     test(`${model} learns as well, and what it learnt is a model`, options, async () => {
       const golden = join(h.ROOT, "tests/golden/models", model);
       const names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
@@ -215,7 +216,7 @@ describe("models", suite, () => {
         assert.ok(Number(await first.page.locator(hook("chart")).first().getAttribute("data-points")) > 0);
       }
       const offered = await first.page.locator("[data-export]").evaluateAll((all) => all.map((a) => a.dataset.export));
-      assert.deepEqual(offered.filter((name) => name !== "Project"), exports);
+      assert.deepEqual(offered, ["HuggingFace"]);
       const taken = await download(first.page, () => first.page.locator('[data-export="HuggingFace"]').click());
       const expected = await answers(first.page, "pizza.png");
       assert.deepEqual(first.problems, []);

@@ -67,7 +67,8 @@ OPENCLIP = {
         dict(mean=OPENAI_MEAN, std=OPENAI_STD, interpolation="bicubic", resize_mode="shortest"),
     ),
 }
-OPENCLIP["openclip-custom-text-f32"] = ("f32", *OPENCLIP["openclip-custom-text-f16"][1:])
+for other in ("custom-text", "resnet"):
+    OPENCLIP[f"openclip-{other}-f32"] = ("f32", *OPENCLIP[f"openclip-{other}-f16"][1:])
 
 HF_TEXT = dict(
     vocab_size=600,

@@ -107,8 +107,8 @@ MODELS_OF_TIMM = {
     "mobileclip-b-f16": ("f16", "vit_base_mci_224", "token", PLAIN),
     "mobileclip-s0-f32": ("f32", "fastvit_mci0", "avg", PLAIN),
     "mobileclip-s0-f16": ("f16", "fastvit_mci0", "avg", PLAIN),
-    # In f16 only: a file in f32 would be large, and would be read as that of S0 is.
     "mobileclip-s2-f16": ("f16", "fastvit_mci2", "avg", PLAIN),
+    "mobileclip-s2-f32": ("f32", "fastvit_mci2", "avg", PLAIN),
 }
 
 
