@@ -391,7 +391,7 @@ fn attention_back([batch, length, heads, head_dim]: [usize; 4], device: &Device)
     let qkv = random([batch * length * 3 * width], device) * 2.0;
     for causal in [false, true] {
         let run = |accelerated: bool| {
-            differentiate(&[qkv.clone()], |inputs| {
+            differentiate(std::slice::from_ref(&qkv), |inputs| {
                 let qkv = inputs[0].clone().reshape([batch, length, 3 * width]);
                 match accelerated {
                     true => fast(&qkv, heads, causal).expect("not fast"),

@@ -83,15 +83,9 @@ def make_chinese_clip(name: str, seed: int, dtype: str) -> None:
     )
 
 
-@torch.no_grad()
-def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
-    folder = MODELS / name
-    folder.mkdir(parents=True)
-    # XLM-RoBERTa's special tokens and places.
-    tokenizer = unigram([*TEXTS, *CHINESE], ["<s>", "<pad>", "</s>", "<unk>"], "<s> $A </s>")
-    tokenizer.save(str(folder / "tokenizer.json"))
+def tiny_xlm_roberta(vocabulary: int, embed_dim: int) -> open_clip.CustomTextCLIP:
     config = XLMRobertaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=vocabulary,
         hidden_size=16,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -101,6 +95,21 @@ def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
         pad_token_id=1,
         layer_norm_eps=1e-5,
     )
+    placeholder = dict(vocab_size=8, width=8, heads=1, layers=1)
+    model = open_clip.CustomTextCLIP(embed_dim=embed_dim, vision_cfg=VISION, text_cfg=placeholder)
+    model.text = HFTextEncoder("", embed_dim, config, pooler_type="mean_pooler", proj_type="mlp")
+    # Without the layer that only another way of pooling has, as OpenCLIP makes it from a name.
+    model.text.transformer = XLMRobertaModel(config, add_pooling_layer=False)
+    return model.eval()
+
+
+@torch.no_grad()
+def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
+    folder = MODELS / name
+    folder.mkdir(parents=True)
+    # XLM-RoBERTa's special tokens and places.
+    tokenizer = unigram([*TEXTS, *CHINESE], ["<s>", "<pad>", "</s>", "<unk>"], "<s> $A </s>")
+    tokenizer.save(str(folder / "tokenizer.json"))
     embed_dim = 12
     described = dict(
         embed_dim=embed_dim,
@@ -112,13 +121,7 @@ def make_xlm_roberta(name: str, seed: int, dtype: str) -> None:
             context_length=CONTEXT,
         ),
     )
-    model = open_clip.CustomTextCLIP(
-        embed_dim=embed_dim, vision_cfg=VISION, text_cfg=dict(vocab_size=8, width=8, heads=1, layers=1)
-    )
-    model.text = HFTextEncoder("", embed_dim, config, pooler_type="mean_pooler", proj_type="mlp")
-    # Without the layer that only another way of pooling has, as OpenCLIP makes it from a name.
-    model.text.transformer = XLMRobertaModel(config, add_pooling_layer=False)
-    model = model.eval()
+    model = tiny_xlm_roberta(tokenizer.get_vocab_size(), embed_dim)
     randomise(model, seed, DTYPES[dtype])
     tokens, _ = encode(tokenizer, "<pad>")
     preprocess = dict(mean=OPENAI_MEAN, std=OPENAI_STD, interpolation="bicubic", resize_mode="shortest")

@@ -12,14 +12,14 @@ import peft
 import timm
 import torch
 import transformers
-from make_bert import CONTEXT, HFTextEncoder
-from make_models import VISION, formula
+from make_bert import CONTEXT, tiny_xlm_roberta
+from make_models import formula
 from make_timm import MODELS_OF_TIMM, SIDES, tiny
 from make_training import COMMON, PAIRS, STEPS, TRAINING
 from open_clip.loss import SigLipLoss
 from open_clip_train.scheduler import cosine_lr
 from safetensors.torch import load_file
-from transformers import ChineseCLIPModel, SiglipModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import ChineseCLIPModel, SiglipModel
 
 MODELS = Path(__file__).parent / "models"
 # Weight decay is not tried: which parameters it spares differs with the number of their axes, which differs with the
@@ -72,24 +72,10 @@ def of_open_clip(name: str):
     return model, tokens, loss
 
 
-def xlm_roberta(folder: Path, embed_dim: int):
-    vocabulary = load_file(folder / "open_clip_model.safetensors")["text.transformer.embeddings.word_embeddings.weight"].shape[0]
-    config = XLMRobertaConfig(
-        vocab_size=vocabulary,
-        hidden_size=16,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=CONTEXT + 2,
-        type_vocab_size=1,
-        pad_token_id=1,
-        layer_norm_eps=1e-5,
-    )
-    placeholder = dict(vocab_size=8, width=8, heads=1, layers=1)
-    model = open_clip.CustomTextCLIP(embed_dim=embed_dim, vision_cfg=VISION, text_cfg=placeholder)
-    model.text = HFTextEncoder("", embed_dim, config, pooler_type="mean_pooler", proj_type="mlp")
-    model.text.transformer = XLMRobertaModel(config, add_pooling_layer=False)
-    return model
+def xlm_roberta(folder: Path, embed_dim: int) -> open_clip.CustomTextCLIP:
+    words = "text.transformer.embeddings.word_embeddings.weight"
+    weights = load_file(folder / "open_clip_model.safetensors")
+    return tiny_xlm_roberta(weights[words].shape[0], embed_dim)
 
 
 RUNS = {

@@ -570,11 +570,10 @@ struct AttentionState {
 }
 
 impl AttentionState {
-    /// Probabilities, and the gradient of the scores.
-    fn scores(&self, grad_output: &CubeTensor) -> Option<[CubeTensor; 2]> {
+    /// What both kernels know of the layout: numbers of queries and keys, and lengths in fours.
+    fn layout_arguments(&self) -> [usize; 7] {
         let layout = &self.layout;
-        let [query, key, value] = self.inputs.each_ref().map(CubeTensor::clone);
-        let arguments = [
+        [
             layout.queries,
             layout.keys,
             layout.width / 4,
@@ -582,11 +581,16 @@ impl AttentionState {
             layout.query_row / 4,
             layout.key_row / 4,
             layout.key_start / 4,
-            layout.value_start / 4,
-            layout.causal.into(),
-        ];
-        let mut arguments = arguments.map(|n| n as u32).to_vec();
-        arguments.push(layout.scale().to_bits());
+        ]
+    }
+
+    /// Probabilities, and the gradient of the scores.
+    fn scores(&self, grad_output: &CubeTensor) -> Option<[CubeTensor; 2]> {
+        let layout = &self.layout;
+        let [query, key, value] = self.inputs.each_ref().map(CubeTensor::clone);
+        let mut arguments = self.layout_arguments().map(|n| n as u32).to_vec();
+        let value_start = (layout.value_start / 4) as u32;
+        arguments.extend([value_start, layout.causal.into(), layout.scale().to_bits()]);
         let shape = || [layout.batch, layout.heads, layout.queries, layout.keys].into();
         attention_scores_kernel().launch(
             &[query, key, value, grad_output.clone()],
@@ -607,24 +611,14 @@ impl AttentionState {
         let layout = &self.layout;
         let count = layout.batch * rows * columns / 4;
         let (groups, row) = rows_of_workgroups(count);
-        let arguments = [
-            count,
-            row as usize,
-            layout.queries,
-            layout.keys,
-            layout.width / 4,
-            layout.width / layout.heads / 4,
-            layout.query_row / 4,
-            layout.key_row / 4,
-            layout.key_start / 4,
-            columns / 4,
-            part,
-        ];
+        let mut arguments = vec![count as u32, row];
+        arguments.extend(self.layout_arguments().map(|n| n as u32));
+        arguments.extend([(columns / 4) as u32, part as u32]);
         let [query, key, _] = &self.inputs;
         let inputs = [query, key, grad_output, probabilities, grad_scores];
         let [grad] = attention_back_kernel().launch(
             &inputs.map(CubeTensor::clone),
-            &arguments.map(|n| n as u32),
+            &arguments,
             groups,
             [[layout.batch, rows, columns].into()],
         )?;
