@@ -354,6 +354,11 @@ impl Index {
                 features.shape()
             )));
         }
+        let mut fingerprint = listing.model.image.iter().chain(&listing.model.text);
+        // JSON has no infinity: it could not be written again.
+        if fingerprint.any(|value| !value.is_finite()) {
+            return Err(wrong("its fingerprint is not of finite numbers".into()));
+        }
         let features: Vec<f16> = (features.data().chunks_exact(2))
             .map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]))
             .collect();

@@ -697,7 +697,9 @@ fn indexes(bytes: &[u8]) {
     assert_eq!(index.scores(&query).len(), index.entries().len());
     duplicates(&index, 0.9);
     let again = index.write().unwrap_or_else(|error| panic!("{error}"));
-    assert!(Index::read(&again).is_ok());
+    if let Err(error) = Index::read(&again) {
+        panic!("what was written is not read: {error}");
+    }
     index.sync(Vec::new());
 }
 
