@@ -104,9 +104,6 @@ impl Kernel {
         groups: [usize; 3],
         shapes: [Shape; N],
     ) -> Option<[CubeTensor; N]> {
-        /// Limit that WebGPU guarantees.
-        const MAX_WORKGROUPS: usize = 65_535;
-
         if groups
             .iter()
             .any(|count| !(1..=MAX_WORKGROUPS).contains(count))
@@ -243,6 +240,9 @@ pub fn rows_of_workgroups(count: usize) -> ([usize; 3], u32) {
     let rows = count.div_ceil(row * WORKGROUP_SIZE);
     ([row, rows, 1], (row * WORKGROUP_SIZE) as u32)
 }
+
+/// Workgroups along an axis that WebGPU guarantees.
+pub const MAX_WORKGROUPS: usize = 65_535;
 
 /// Threads of a workgroup of elementwise kernels.
 pub const WORKGROUP_SIZE: usize = 64;

@@ -10,7 +10,9 @@ use super::super::Epilogue;
 use super::super::conv::{Normalization, Normalized};
 use super::super::graph::{CustomBackward, CustomOps, custom_op};
 use super::attention::Layout;
-use super::kernel::{Kernel, WORKGROUP_SIZE, contiguous, on_gpu, rows_of_workgroups};
+use super::kernel::{
+    Kernel, MAX_WORKGROUPS, WORKGROUP_SIZE, contiguous, on_gpu, rows_of_workgroups,
+};
 use super::matmul_conv::{ConvGeometry, activation_number, in_fours, matmul_conv};
 use super::{MatmulKernel, choice, norm};
 use crate::kernels::ActivationFunction;
@@ -542,8 +544,6 @@ pub fn multi_head(
 fn check(layout: &Layout) -> Option<()> {
     /// Largest binding that WebGPU guarantees.
     const MAX_BYTES: u64 = 128 << 20;
-    /// Most workgroups along an axis.
-    const MAX_GROUPS: usize = 65_535;
 
     let Layout {
         batch,
@@ -558,7 +558,7 @@ fn check(layout: &Layout) -> Option<()> {
         .try_fold(1u64, |product, n| product.checked_mul(*n as u64))?;
     let fits = [batch, queries, heads]
         .iter()
-        .all(|n| (1..=MAX_GROUPS).contains(n));
+        .all(|n| (1..=MAX_WORKGROUPS).contains(n));
     (fits && (1..=MAX_BYTES).contains(&bytes)).then_some(())
 }
 
