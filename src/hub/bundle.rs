@@ -21,7 +21,7 @@ use crate::weights::{self, Header, HeaderReader, Inferred, Loader, WeightsError}
 
 /// Files of the bundled model (`assets/model`).
 pub const BUNDLED_FILES: &[&str] = &[
-    "open_clip_config.json",
+    OPEN_CLIP_CONFIG,
     "open_clip_model.safetensors",
     "tokenizer.json",
 ];
@@ -499,9 +499,11 @@ async fn stream_any(
     Ok(false)
 }
 
-const HUGGING_FACE_CONFIG: &str = "config.json";
+/// Name of the config of a model in Hugging Face's layout.
+pub const HUGGING_FACE_CONFIG: &str = "config.json";
 const HUGGING_FACE_WEIGHTS: &str = "model.safetensors";
-const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
+/// Name of the config of a model in OpenCLIP's layout.
+pub const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
 /// The second is the name after a conversion of OpenCLIP's older files.
 const OPEN_CLIP_WEIGHTS: [&str; 2] = [
     "open_clip_model.safetensors",

@@ -41,8 +41,8 @@ mod web;
 
 #[cfg(feature = "compute")]
 pub use bundle::{
-    BUNDLED_FILES, Chunk, ChunkSink, HubError, LoadProgress, LoadTarget, Loaded, ModelBundle,
-    ModelFiles, load, open, stream_weights,
+    BUNDLED_FILES, Chunk, ChunkSink, HUGGING_FACE_CONFIG, HubError, LoadProgress, LoadTarget,
+    Loaded, ModelBundle, ModelFiles, OPEN_CLIP_CONFIG, load, open, stream_weights,
 };
 pub use cached_model::CachedModel;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

@@ -393,7 +393,7 @@ fn write(out: &Path, model: &Clip, config: &ClipConfig, tokenizer: &[u8]) -> Res
                     "background": BACKGROUND, // a key of our own
                 },
             });
-            write_file(&out.join("open_clip_config.json"), &json(&described)?)?;
+            write_file(&out.join(hub::OPEN_CLIP_CONFIG), &json(&described)?)?;
             KeyMap::OpenClip
         }
     };

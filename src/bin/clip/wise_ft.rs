@@ -127,11 +127,12 @@ pub async fn run(arguments: &WiseFt) -> Result<(), Failure> {
         let own = arguments.session.files()?;
         let read = async |name: &str| own.read(name).await.ok().flatten();
         let config = engine.config();
-        let what = match (own_format(&engine), config.to_open_clip()) {
+        let own_format = own_format(&engine);
+        let what = match (own_format, config.to_open_clip()) {
             (Some(own), None) => own,
             _ => Export::OpenClip,
         };
-        let is_own = own_format(&engine) == Some(what);
+        let is_own = own_format == Some(what);
         for (name, bytes) in model_files(what, is_own, &mixed, config, &engine, read).await? {
             write_file(&out.join(name), &bytes)?;
         }

@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::messages::{Export, Trained, TrainingPlan};
 use crate::engine::onnx::{export_onnx, head_layer};
 use crate::engine::{Engine, ModelSlot};
+use crate::hub::{HUGGING_FACE_CONFIG, OPEN_CLIP_CONFIG};
 use crate::model::{Clip, ClipConfig};
 use crate::train::{
     Head, Method, PeftFiles, TrainMode, Trainer, interpolate, load_peft, merge_lora, save_peft,
@@ -374,8 +375,8 @@ pub fn own_format(engine: &Engine) -> Option<Export> {
 
 fn config_file(what: Export) -> &'static str {
     match what {
-        Export::OpenClip => "open_clip_config.json",
-        _ => "config.json",
+        Export::OpenClip => OPEN_CLIP_CONFIG,
+        _ => HUGGING_FACE_CONFIG,
     }
 }
 
@@ -423,7 +424,7 @@ pub async fn model_files(
     } else if hugging_face {
         let described = config.to_hugging_face();
         let described = described.ok_or(TrainingError::NoSuchModelIn("transformers"))?;
-        files.push(("config.json".into(), pretty(&described)?));
+        files.push((HUGGING_FACE_CONFIG.into(), pretty(&described)?));
         let preprocessor = pretty(&preprocess.to_hugging_face())?;
         files.push(("preprocessor_config.json".into(), preprocessor));
     } else {
@@ -431,7 +432,7 @@ pub async fn model_files(
         let model_cfg = model_cfg.ok_or(TrainingError::NoSuchModelIn("OpenCLIP"))?;
         let preprocess_cfg = preprocess.to_open_clip();
         let described = json!({ "model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg });
-        files.push(("open_clip_config.json".into(), pretty(&described)?));
+        files.push((OPEN_CLIP_CONFIG.into(), pretty(&described)?));
     }
     for name in TOKENIZER_FILES {
         let file = read(name).await;

@@ -2,6 +2,8 @@
 //! what was chosen, how far it is, what came of it. As with
 //! [`crate::app::domain::session`], each step returns commands for the controller.
 
+use std::collections::HashSet;
+
 use super::project::{Part, Project, Reading, Removed, Role, TrainingSample};
 use super::recommendation::{self, DatasetStats};
 use crate::app::domain::notice::Notice;
@@ -680,9 +682,10 @@ impl TrainingSession {
         } else {
             let lost = kept.is_none() && !samples.is_empty();
             let mut kept = kept.unwrap_or_default();
+            let stored: HashSet<SampleId> = samples.iter().copied().collect();
             let (mut found, missing): (Vec<_>, Vec<_>) = (std::mem::take(&mut kept.samples))
                 .into_iter()
-                .partition(|sample| samples.contains(&sample.id));
+                .partition(|sample| stored.contains(&sample.id));
             kept.samples.append(&mut found);
             // The page was closed before they were stored, or there was no space.
             let missing: Vec<&TrainingSample> = (missing.iter())
