@@ -1259,5 +1259,6 @@ diagnostic-weights-length = 权重文件有 { $found } 字节，而文件头说�
 diagnostic-weights-not-clip = 这些权重不是 CLIP 或同类模型：文件中没有 `visual.conv1.weight`、`visual.trunk.…` 或 `vision_model.…`
 diagnostic-weights-not-read-back = 无法从设备读回权重：{ $reason }
 diagnostic-weights-not-written = 权重无法写出：{ $reason }
+diagnostic-weights-too-large = 权重有 { $size } MB，而网页最多能用 4294 MB；请选小一些的模型，或改用命令行工具
 diagnostic-words-left-out = 下载此模型时略去了未用到的词，而训练和导出需要完整的模型：请在“已下载的模型”中删除它，再重新完整下载
 diagnostic-words-not-fetched = 首次使用的词需要下载，但下载失败：{ $reason }

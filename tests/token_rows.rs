@@ -224,44 +224,46 @@ fn features_of_a_smaller_copy_are_those_of_the_whole_copy() {
 }
 
 /// As on a GPU whose tensors are smaller than the table.
-fn with_limit(folder: &Path, limit: u64) -> Result<Engine, EngineError> {
+fn with_limit(files: &impl ModelFiles, limit: u64) -> Result<Engine, EngineError> {
     block_on(async {
-        let files = Folder::new(folder).unwrap();
-        let bundle = hub::open(&files, None).await.unwrap();
+        let bundle = hub::open(files, None).await.unwrap();
         let mut opened = open_device(DeviceChoice::Cpu, |_| ()).await.unwrap();
         opened.max_tensor_bytes = Some(limit);
-        Engine::load(
-            &files,
-            bundle,
-            opened,
-            WeightPrecision::AsStored,
-            &mut |_| (),
-        )
-        .await
+        let precision = WeightPrecision::AsStored;
+        Engine::load(files, bundle, opened, precision, &mut |_| ()).await
     })
+}
+
+/// The same features with the table in memory, where its values have so many bytes each.
+fn same_features_held(files: &impl ModelFiles, value: usize) {
+    let whole = with_limit(files, u64::MAX).unwrap();
+    let text = &whole.config().text;
+    let table = (text.vocab_size * text.width * value) as u64;
+    let held = with_limit(files, table - 1).unwrap();
+    let texts = texts(&whole);
+    let [expected, found] =
+        [&whole, &held].map(|engine| block_on(engine.token_features(&texts)).unwrap());
+    assert_eq!(found, expected);
+    let [there, here] = [&whole, &held].map(Engine::model_info);
+    assert_eq!(here.parameters, there.parameters);
+    assert_eq!(here.precision, there.precision);
 }
 
 #[test]
 fn a_table_that_is_too_large_for_the_device_stays_in_memory() {
     for model in ["openclip-gelu-f16", "hf-legacy-eos-f32", "metaclip2-f16"] {
-        let folder = golden(model);
-        let whole = with_limit(&folder, u64::MAX).unwrap();
-        let text = &whole.config().text;
+        let files = Folder::new(&golden(model)).unwrap();
         let value = match model.ends_with("f16") {
             true => 2,
             false => 4,
         };
-        let table = (text.vocab_size * text.width * value) as u64;
-        let engine = with_limit(&folder, table - 1).unwrap();
-        let texts = texts(&whole);
-        let [expected, found] =
-            [&whole, &engine].map(|engine| block_on(engine.token_features(&texts)).unwrap());
-        assert_eq!(found, expected, "{model}");
-        let [there, here] = [&whole, &engine].map(|engine| engine.model_info().parameters);
-        assert_eq!(here, there);
+        same_features_held(&files, value);
 
         // To train it, the table has to be on the device.
-        let files = Folder::new(&folder).unwrap();
+        let whole = with_limit(&files, u64::MAX).unwrap();
+        let text = &whole.config().text;
+        let table = (text.vocab_size * text.width * value) as u64;
+        let engine = with_limit(&files, table - 1).unwrap();
         let bundle = block_on(hub::open(&files, None)).unwrap();
         let target = engine.target_for_training();
         let loaded = block_on(hub::load(
@@ -279,7 +281,7 @@ fn a_table_that_is_too_large_for_the_device_stays_in_memory() {
             "{error}"
         );
 
-        let Err(error) = with_limit(&folder, 100) else {
+        let Err(error) = with_limit(&files, 100) else {
             panic!("{model}: loaded");
         };
         assert!(error.is_of_the_device(), "{error}");
@@ -290,6 +292,45 @@ fn a_table_that_is_too_large_for_the_device_stays_in_memory() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_table_of_a_smaller_copy_or_of_several_files_stays_in_memory() {
+    for (precision, value) in [(StoredPrecision::F16, 2), (StoredPrecision::Int8, 2)] {
+        let options = CopyOptions {
+            precision,
+            omit_table: false,
+        };
+        for model in ["chinese-clip-f32", "siglip-f32"] {
+            same_features_held(&Copies::of(&golden(model), options), value);
+        }
+    }
+    let folder = in_several_files("siglip2-f16");
+    same_features_held(&Folder::new(folder.path()).unwrap(), 2);
+}
+
+#[test]
+fn a_table_in_memory_has_finite_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = golden("hf-legacy-eos-f32");
+    for file in fs::read_dir(&from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let weights = folder.path().join("model.safetensors");
+    let mut file = fs::read(&weights).unwrap();
+    let part = Copies::of(&from, USED);
+    open(&part, DeviceChoice::Cpu);
+    let table = &part.rows().table;
+    let (start, end) = table.byte_range(0, table.rows());
+    // In the last row, which no text uses.
+    file[end as usize - 4..end as usize].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    fs::write(&weights, file).unwrap();
+    let files = Folder::new(folder.path()).unwrap();
+    let Err(error) = with_limit(&files, end - start - 1) else {
+        panic!("loaded");
+    };
+    assert!(error.to_string().contains("not finite"), "{error}");
 }
 
 #[test]
@@ -307,14 +348,13 @@ fn the_table_is_not_asked_for() {
     }
 }
 
-#[test]
-fn weights_in_several_files_work_too() {
+/// Folder of a model with the weights of its text encoder in one file, and the rest in another.
+fn in_several_files(model: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let from = golden("siglip2-f16");
+    let from = golden(model);
     for file in ["config.json", "preprocessor_config.json", "tokenizer.json"] {
         fs::copy(from.join(file), folder.path().join(file)).unwrap();
     }
-    // The text encoder in one file, the rest in another.
     let file = fs::read(from.join("model.safetensors")).unwrap();
     let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
     let header: BTreeMap<String, Value> = serde_json::from_slice(&file[8..8 + length]).unwrap();
@@ -341,6 +381,12 @@ fn weights_in_several_files_work_too() {
     }
     let index = json!({ "weight_map": weight_map }).to_string();
     fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    folder
+}
+
+#[test]
+fn weights_in_several_files_work_too() {
+    let folder = in_several_files("siglip2-f16");
     same_features(folder.path(), USED, DeviceChoice::Cpu);
 }
 

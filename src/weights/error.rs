@@ -57,6 +57,8 @@ pub enum WeightsError {
     NotFinite(String),
     /// File without the rows of its token embedding, for something that needs all of them.
     OmittedTable,
+    /// File of that many bytes, more than can be counted here.
+    FileTooLarge(u64),
     /// Parameter that is larger than a tensor of the device may be.
     TooLarge {
         /// Size of the parameter, bytes.
@@ -157,6 +159,11 @@ impl ToDiagnostic for WeightsError {
             Self::OmittedTable => diagnostic!(
                 "words-left-out",
                 "the model was downloaded without the words that were not used, but training and export need the whole model: delete it from the downloaded models and download it again as a whole"
+            ),
+            Self::FileTooLarge(bytes) => diagnostic!(
+                "weights-too-large",
+                "the weights have {size} MB, and a page can use 4294 MB at most: choose a smaller model, or use the command",
+                size = bytes.div_ceil(1_000_000)
             ),
             Self::TooLarge { bytes, limit } => diagnostic!(
                 "tensor-too-large",

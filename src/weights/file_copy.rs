@@ -167,10 +167,8 @@ fn is_token_table(name: &str, info: &TensorInfo) -> bool {
 
 /// Whether a file has a token embedding, by its header.
 fn has_table(header: &[u8]) -> bool {
-    parse_metadata(header).is_ok_and(|metadata| {
-        let tensors = metadata.tensors();
-        (tensors.iter()).any(|(name, info)| is_token_table(name, info))
-    })
+    parse_metadata(header)
+        .is_ok_and(|metadata| (metadata.tensors()).any(|(name, info)| is_token_table(name, info)))
 }
 
 impl CopyLayout {
@@ -180,15 +178,12 @@ impl CopyLayout {
         let wrong = |error: serde_json::Error| WeightsError::Header(error.to_string());
         let metadata = parse_metadata(header)?;
         let mut tensors = Map::new();
-        let mut remarks = metadata.metadata().clone().unwrap_or_default();
+        let mut remarks = metadata.remarks().clone();
         let mut int8_shapes = BTreeMap::new();
         let mut runs: Vec<(u64, Run)> = Vec::new();
         let mut table = None;
         let mut start = 0;
-        for name in metadata.offset_keys() {
-            let Some(info) = metadata.info(&name) else {
-                continue;
-            };
+        for (name, info) in metadata.tensors() {
             let (offset, file_end) = info.data_offsets;
             let length = file_end - offset;
             let becomes = Run::of(info, options.precision);
@@ -199,7 +194,7 @@ impl CopyLayout {
                     if options.omit_table
                         && table.is_none()
                         && much
-                        && is_token_table(&name, info) =>
+                        && is_token_table(name, info) =>
                 {
                     shape[0] = 0;
                     table = Some(OmittedTable {
@@ -217,7 +212,7 @@ impl CopyLayout {
                 Run::Copied(true) => (Dtype::F16, shape),
                 Run::Int8(_) => {
                     let stored = int8_rows::stored_shape(&shape).unwrap_or_default();
-                    int8_shapes.insert(name.clone(), shape);
+                    int8_shapes.insert(name.to_owned(), shape);
                     (Dtype::I8, stored.to_vec())
                 }
                 _ => (info.dtype, shape),
@@ -227,7 +222,7 @@ impl CopyLayout {
                 shape,
                 data_offsets: (start, end),
             };
-            tensors.insert(name, serde_json::to_value(copy).map_err(wrong)?);
+            tensors.insert(name.into(), serde_json::to_value(copy).map_err(wrong)?);
             start = end;
             match runs.last_mut() {
                 Some((length_so_far, same)) if *same == run => *length_so_far += length as u64,
@@ -542,6 +537,7 @@ fn narrow(values: &[u8], copy: &mut Vec<u8>) -> Result<(), F16Overflow> {
 mod tests {
     use safetensors::SafeTensors;
 
+    use super::super::metadata::Metadata;
     use super::*;
     use crate::weights::ShardHeader;
 
@@ -611,6 +607,12 @@ mod tests {
         [&length, header.as_bytes(), &data].concat()
     }
 
+    fn metadata_of(file: &[u8]) -> Metadata {
+        let mut reader = HeaderReader::default();
+        reader.take(file).unwrap().unwrap();
+        parse_metadata(reader.bytes()).unwrap()
+    }
+
     fn converted(file: &[u8], piece: usize) -> Vec<u8> {
         converted_to(file, piece, F16)
     }
@@ -662,8 +664,8 @@ mod tests {
             assert_eq!(before.data(), after.data());
             assert_eq!(before.shape(), after.shape());
         }
-        let (_, metadata) = SafeTensors::read_metadata(&copy).unwrap();
-        assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+        let metadata = metadata_of(&copy);
+        assert_eq!(metadata.remarks()["format"], "pt");
         let own = int8_rows::int8_tensors(&metadata).unwrap();
         assert_eq!(own["b.weight"].shape, [2, 4, 4, 4]);
         let row = after.tensor("c.weight").unwrap();
@@ -687,8 +689,7 @@ mod tests {
         let data = [0, 1].map(|i| &copies[i][headers[i].data_start() as usize..]);
         let joined = [ShardHeader::join(&headers).unwrap(), data.concat()].concat();
         SafeTensors::deserialize(&joined).unwrap();
-        let (_, metadata) = SafeTensors::read_metadata(&joined).unwrap();
-        let own = int8_rows::int8_tensors(&metadata).unwrap();
+        let own = int8_rows::int8_tensors(&metadata_of(&joined)).unwrap();
         assert_eq!(own.len(), 8);
         assert_eq!(own["second.b.weight"].shape, [2, 4, 4, 4]);
     }

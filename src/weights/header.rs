@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
 
 use super::int8_rows::{self, int8_tensors};
 use super::key_map::Source;
+use super::metadata::Metadata;
 use super::{KeyMap, WeightsError};
 
 /// Size of the length field.
@@ -18,8 +19,7 @@ const MAX_HEADER_BYTES: usize = 16 << 20;
 /// Prefixes of all names in a file, which wrappers of a model leave behind.
 const PREFIXES: &[&str] = &["module.", "_orig_mod.", "model.", "clip.", "clip_model."];
 
-/// Names, shapes, dtypes and offsets of a file's tensors, validated: contiguous without
-/// gap or overlap, and as long as their shapes say.
+/// Header of a file with a model's weights.
 #[derive(Clone, Debug)]
 pub struct Header {
     metadata: Metadata,
@@ -35,13 +35,11 @@ pub struct Header {
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
         let metadata = parse_metadata(bytes)?;
-        let names = metadata.offset_keys();
+        let names: Vec<&str> = metadata.tensors().map(|(name, _)| name).collect();
         let prefix = common_prefix(&names);
         let key_map = KeyMap::detect(names.iter().map(|name| &name[prefix.len()..]));
         let key_map = key_map.ok_or_else(|| {
-            let is_head =
-                (metadata.metadata().as_ref()).is_some_and(|m| m.contains_key("clip_head"));
-            if is_head {
+            if metadata.remarks().contains_key("clip_head") {
                 WeightsError::Head
             } else if names.iter().any(|name| name.contains(".lora_A.")) {
                 WeightsError::Adapter
@@ -94,11 +92,8 @@ impl Header {
 
     /// In file order.
     pub fn names(&self) -> Vec<String> {
-        let mut names = self.metadata.offset_keys();
-        names.iter_mut().for_each(|name| {
-            name.drain(..self.prefix.len());
-        });
-        names
+        let without_prefix = |(name, _): (&str, _)| name[self.prefix.len()..].to_owned();
+        self.metadata.tensors().map(without_prefix).collect()
     }
 
     /// Source of the parameter at `path`: of those that the key map has, the one that is in
@@ -112,7 +107,7 @@ impl Header {
 }
 
 /// Prefix of all names that is none of theirs.
-fn common_prefix(names: &[String]) -> String {
+fn common_prefix(names: &[&str]) -> String {
     let mut prefix = String::new();
     while let Some(next) = PREFIXES.iter().find(|next| {
         (!names.is_empty()) && (names.iter()).all(|name| name[prefix.len()..].starts_with(**next))
@@ -158,14 +153,15 @@ impl ShardHeader {
         let wrong = |error: serde_json::Error| WeightsError::Header(error.to_string());
         let mut tensors = Map::new();
         let mut int8_shapes = BTreeMap::new();
-        let mut base = 0;
+        let mut base = 0_usize;
         for header in headers {
             let int8 = int8_tensors(&header.metadata)?.into_iter();
             int8_shapes.extend(int8.map(|(name, info)| (name, info.shape)));
-            for name in header.metadata.offset_keys() {
-                let Some(info) = header.metadata.info(&name) else {
-                    continue;
-                };
+            let Some(end) = base.checked_add(header.metadata.data_len()) else {
+                let bytes = headers.iter().map(Self::data_bytes).sum();
+                return Err(WeightsError::FileTooLarge(bytes));
+            };
+            for (name, info) in header.metadata.tensors() {
                 let (start, end) = info.data_offsets;
                 let joined = TensorInfo {
                     dtype: info.dtype,
@@ -173,11 +169,11 @@ impl ShardHeader {
                     data_offsets: (base + start, base + end),
                 };
                 let joined = serde_json::to_value(joined).map_err(wrong)?;
-                if tensors.insert(name.clone(), joined).is_some() {
+                if tensors.insert(name.into(), joined).is_some() {
                     return Err(WeightsError::Header(format!("`{name}` is in two files")));
                 }
             }
-            base += header.metadata.data_len();
+            base = end;
         }
         if !int8_shapes.is_empty() {
             let shapes = serde_json::to_string(&int8_shapes).map_err(wrong)?;
@@ -188,9 +184,9 @@ impl ShardHeader {
     }
 }
 
+/// From the bytes of a whole header.
 pub(super) fn parse_metadata(bytes: &[u8]) -> Result<Metadata, WeightsError> {
-    serde_json::from_slice(&bytes[LENGTH_BYTES..])
-        .map_err(|error| WeightsError::Header(error.to_string()))
+    Metadata::parse(&bytes[LENGTH_BYTES..])
 }
 
 /// Incremental header parser.

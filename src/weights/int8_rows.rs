@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use half::f16;
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 use serde::{Deserialize, Serialize};
 
 use super::load::widen;
+use super::metadata::Metadata;
 use super::{F16Overflow, WeightsError};
 
 /// Key of the file's metadata: names of matrices and their shapes, as JSON.
@@ -110,8 +111,7 @@ pub fn values((scale, integers): (f32, &[u8])) -> impl Iterator<Item = f32> {
 /// Matrices that a file has as int8: their own shapes with the dtype and offsets of what is stored.
 /// An error if the metadata does not fit what is stored.
 pub fn int8_tensors(metadata: &Metadata) -> Result<BTreeMap<String, TensorInfo>, WeightsError> {
-    let remarks = metadata.metadata().as_ref();
-    let Some(shapes) = remarks.and_then(|remarks| remarks.get(SHAPES)) else {
+    let Some(shapes) = metadata.remarks().get(SHAPES) else {
         return Ok(BTreeMap::new());
     };
     let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(shapes)
@@ -235,7 +235,7 @@ mod tests {
                 r#"{{"__metadata__":{{"{SHAPES}":"{{\"a\":{shape}}}"}},
                 "a":{{"dtype":"{dtype}","shape":{stored},"data_offsets":[0,20]}}}}"#
             );
-            serde_json::from_str(&header).unwrap()
+            Metadata::parse(header.as_bytes()).unwrap()
         };
         let found = int8_tensors(&metadata("[2,3,2]", "I8", "[2,10]")).unwrap();
         assert_eq!(found["a"].shape, [2, 3, 2]);

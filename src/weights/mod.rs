@@ -11,6 +11,7 @@ mod infer;
 mod int8_rows;
 mod key_map;
 mod load;
+mod metadata;
 mod save;
 mod token_rows;
 

@@ -3,7 +3,7 @@
 // On the CPU: fetching is the same on every device, and this one is the faster.
 
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, open, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -60,8 +60,36 @@ function padded(file, bytes, dtype = "U8") {
   return Buffer.concat([size, text, file.subarray(8 + length), values]);
 }
 
-/** The same model with so many rows in its token embedding, which no text uses. */
-async function withLargeTable(folder, rows) {
+/** The weights of a folder in two files, each with every second tensor, and an index. */
+async function inParts(folder) {
+  const weights = join(folder, "model.safetensors");
+  const file = await readFile(weights);
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  delete header.__metadata__;
+  const weight_map = {};
+  for (const part of [0, 1]) {
+    const name = `model-0000${part + 1}-of-00002.safetensors`;
+    const tensors = {};
+    const data = [];
+    let position = 0;
+    for (const [tensor, info] of Object.entries(header).filter((_, place) => place % 2 === part)) {
+      const bytes = file.subarray(8 + length + info.data_offsets[0], 8 + length + info.data_offsets[1]);
+      tensors[tensor] = { ...info, data_offsets: [position, (position += bytes.length)] };
+      data.push(bytes);
+      weight_map[tensor] = name;
+    }
+    const text = Buffer.from(JSON.stringify(tensors));
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(text.length));
+    await writeFile(join(folder, name), Buffer.concat([size, text, ...data]));
+  }
+  await writeFile(`${weights}.index.json`, JSON.stringify({ metadata: {}, weight_map }));
+  await rm(weights);
+}
+
+/** The same model with so many rows in its token embedding, which no text uses, as long as its own or longer. */
+async function withLargeTable(folder, rows, columns) {
   const weights = join(folder, "model.safetensors");
   const file = await readFile(weights);
   const length = Number(file.readBigUInt64LE(0));
@@ -69,8 +97,9 @@ async function withLargeTable(folder, rows) {
   const [name, table] = Object.entries(header).find(([name]) => name.endsWith("token_embedding.weight"));
   const [, end] = table.data_offsets;
   const [before, width] = table.shape;
-  const more = (rows - before) * width * { F32: 4, F16: 2, BF16: 2 }[table.dtype];
-  table.shape[0] = rows;
+  const value = { F32: 4, F16: 2, BF16: 2 }[table.dtype];
+  table.shape = [rows, columns ?? width];
+  const more = (table.shape[0] * table.shape[1] - before * width) * value;
   for (const [other, tensor] of Object.entries(header)) {
     if (other === "__metadata__") continue;
     const later = tensor.data_offsets[0] >= end;
@@ -81,12 +110,18 @@ async function withLargeTable(folder, rows) {
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(text.length));
   const data = file.subarray(8 + length);
-  await writeFile(weights, Buffer.concat([size, text, data.subarray(0, end), Buffer.alloc(more), data.subarray(end)]));
+  // With a hole in place of the new rows: they may be many.
+  const handle = await open(weights, "w");
+  const start = Buffer.concat([size, text, data.subarray(0, end)]);
+  await handle.write(start, 0, start.length, 0);
+  await handle.truncate(start.length + more);
+  await handle.write(data, end, data.length - end, start.length + more);
+  await handle.close();
   const config = join(folder, "config.json");
   const json = JSON.parse(await readFile(config));
   json.text_config.vocab_size = rows;
   await writeFile(config, JSON.stringify(json));
-  return { table: table.data_offsets[1] - table.data_offsets[0], row: width * (more / (rows - before) / width) };
+  return { table: table.data_offsets[1] - table.data_offsets[0], row: width * value };
 }
 
 /** A visitor whose hub behaves as told. */
@@ -250,6 +285,54 @@ describe("models from a hub", { timeout: 40 * SLOW, skip }, () => {
       assert.equal(await page.locator(hook("stored-precision")).inputValue(), precision, "the choice is remembered");
     });
   }
+
+  test("weights in several files are read as one, from the hub and from one's own", options, async () => {
+    const other = "someone/in-parts";
+    const folder = join(models, other);
+    await cp(join(GOLDEN, "hf-tokenizer-bf16"), folder, { recursive: true });
+    await inParts(folder);
+    const [exact] = await h.nativeAnswer([SCENE], LABELS, ["A photo of a {label}."], folder);
+    for (const precision of ["", "int8"]) {
+      const tolerance = precision === "int8" ? 0.01 : 1e-3;
+      await visit("", async (page) => {
+        await page.locator(hook("stored-precision")).selectOption(precision);
+        await load(page, other);
+        await ready(page, other);
+        h.assertClose(await answer(page), exact, tolerance, precision);
+        await page.addInitScript((url) => localStorage.setItem("clip.hub", url), `${hub.url}/offline`);
+        await page.reload();
+        await ready(page, other);
+        h.assertClose(await answer(page), exact, tolerance, `${precision}, offline`);
+      });
+    }
+    await visit("", async (page) => {
+      const files = (await readdir(folder)).map((name) => join(folder, name));
+      await h.drop(page, files);
+      await page.locator(hook("model-source")).filter({ hasNotText: /bundled/i }).waitFor({ state: "attached" });
+      await h.waitReady(page);
+      h.assertClose(await answer(page), exact, 1e-3, "dropped");
+    });
+  });
+
+  test("a token embedding may have more bits than 32 bits count", options, async () => {
+    // The header is read: it is the model that has no place for rows of this length, which are left out.
+    const refused = [
+      [32, 2 ** 29, /token_embedding.* has shape \[0, 32\].* requires \[4194304, 16\]/],
+      [256, 2 ** 32, /the weights have 4296 MB, and a page can use 4294 MB/],
+    ];
+    for (const [columns, bytes, words] of refused) {
+      const other = `someone/rows-of-${columns}`;
+      const folder = join(models, other);
+      await cp(join(GOLDEN, "siglip2-f32"), folder, { recursive: true });
+      assert.equal((await withLargeTable(folder, 2 ** 22, columns)).table, bytes);
+      await visit("", async (page) => {
+        await page.locator(hook("used-words")).check();
+        await load(page, other);
+        assert.match(await failure(page), words);
+      });
+      await rm(folder, { recursive: true });
+    }
+  });
 
   test("only the words that are used are downloaded when asked, and what is begun goes on", options, async () => {
     const other = "someone/many-words";
