@@ -100,7 +100,7 @@ def tokenizer_of_words(special, vocabulary, context):
     have ids from all over the vocabulary, the last one included."""
     words = sorted(set(re.findall(r"\w+", " ".join(TEXTS).lower())))
     ids = {word: vocabulary - 1 - place * (vocabulary // len(words)) for place, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel({**special.ids, **ids}, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel({**special.ids, "<unk>": 3, **ids}, unk_token="<unk>"))
     # As in the cleaning of texts that some models have, which then changes no ids.
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\W+"), "removed")
