@@ -155,6 +155,12 @@ impl Session {
         self.fit_of(ranking, self.pictures.fit_of(picture))
     }
 
+    /// Whether it is still to be heard how well the labels fit a picture that was answered before.
+    pub fn fit_is_pending(&self, picture: &Picture) -> bool {
+        let told = self.rejection.on && self.fit_kind() != FitKind::Unknown;
+        told && picture.answer.is_some() && self.fit(picture).is_none()
+    }
+
     /// The same of a ranking; `share` is what the worker said of it.
     fn fit_of(&self, ranking: &Ranking, share: Option<f32>) -> Option<(bool, f32)> {
         if !self.rejection.on {
@@ -639,10 +645,19 @@ mod tests {
         assert_eq!(fit(&session), None);
         session.head_tells_fit = None;
         // Of an older question.
+        let pending = |session: &Session| {
+            session.fit_is_pending(session.pictures.get(1).expect("it is there"))
+        };
+        assert!(!pending(&session));
         session.ask(vec!["dog".into()], vec!["{label}".into()]);
+        assert!(pending(&session));
         session.on_event(answer(question + 1, 1), 0.0);
         session.on_event(fits(question), 0.0);
         assert_eq!(fit(&session), None);
+        assert!(pending(&session));
+        session.head_tells_fit = Some(false);
+        assert!(!pending(&session), "it is never heard");
+        session.head_tells_fit = None;
         // A sigmoid model: the highest probability, which is 1.
         if let Some(model) = &mut session.worker.model {
             model.independent = true;

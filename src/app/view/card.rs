@@ -122,10 +122,14 @@ pub fn Card(
         let picture = picture.get()?;
         session.with_untracked(|session| session.pictures.heat_of(&picture).cloned())
     });
-    let unfit = Memo::new(move |_| {
+    let unfit = Memo::new(move |before: Option<&Option<String>>| {
         context.track();
         let picture = picture.get()?;
-        session.with_untracked(|session| none_fits(session, &picture))
+        session.with_untracked(|session| match session.fit_is_pending(&picture) {
+            // Until then nothing moves away under the pointer.
+            true => before.cloned().flatten(),
+            false => none_fits(session, &picture),
+        })
     });
     let failure = Memo::new(move |_| {
         picture.with(|p| match p.as_ref().map(|p| &p.state) {
