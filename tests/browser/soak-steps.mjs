@@ -163,7 +163,7 @@ export const STEPS = [
     async run(v, random) {
       await v.tab("classify");
       const [picture] = v.pictures.splice(random.below(v.pictures.length), 1);
-      await h.card(v.page, picture.name).locator(hook("image-remove")).click();
+      await v.remove(picture);
       if (random.chance(0.5)) {
         await v.undo();
         v.restore([picture]);

@@ -181,7 +181,7 @@ export class Broken extends Error {}
 
 export class Visit {
   constructor(browser, url) {
-    Object.assign(this, { browser, url, problems: [], explained: [], step: 0, batch: 0, numbers: 0 });
+    Object.assign(this, { browser, url, problems: [], explained: [], step: 0, batch: 0, numbers: 0, missed: 0 });
     /** Bytes of the pictures, by name. */
     this.files = new Map();
     /** What is there to be seen. Pictures in the order of the page. */
@@ -279,6 +279,18 @@ export class Visit {
   restore(pictures) {
     this.pictures.push(...pictures);
     this.pictures.sort((a, b) => a.order[0] - b.order[0] || a.order[1] - b.order[1]);
+  }
+
+  /** Takes a picture away. Between press and release another card may grow; then that was no click, and one clicks again. */
+  async remove({ name }) {
+    const card = h.card(this.page, name);
+    const gone = () => card.waitFor({ state: "detached", timeout: 5000 });
+    await card.locator(hook("image-remove")).click();
+    await gone().catch(async () => {
+      this.missed++;
+      await card.locator(hook("image-remove")).click();
+      await gone();
+    });
   }
 
   /** Takes back what was removed last. */

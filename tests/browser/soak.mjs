@@ -171,6 +171,8 @@ async function round(browser, seed, report, { minutes, every, load, passed, root
       const at = Date.now();
       await inTime(step.run(visit, new Random(seed, visit.step, 1)).then(() => visit.settle()));
       for (const what of await visit.unexplained()) fail(what);
+      if (visit.missed) say(`step ${visit.step}: ${visit.missed} clicks missed what they were meant for`);
+      visit.missed = 0;
       report.steps++;
       report.kinds[step.name] = (report.kinds[step.name] ?? 0) + 1;
       report.minutes = passed();
