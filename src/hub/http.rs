@@ -263,7 +263,7 @@ impl ModelFiles for HttpFiles {
             }
         }
         // What is cached in part goes on as it began.
-        let begun = cached.as_ref().filter(|cached| cached.chunks() > 0);
+        let begun = cached.as_ref().filter(|cached| cached.kept_bytes() > 0);
         let copier = match begun.map(CachedFile::copy) {
             Some(layout) => layout.cloned().map(FileCopier::with_layout),
             None => {
@@ -617,15 +617,10 @@ impl Download<'_, '_> {
 
     /// Passes the cached bytes to the sink. `Break` if it has seen enough.
     async fn take_cached(&mut self) -> Result<ControlFlow<()>, HubError> {
-        let chunks = self.cached.as_ref().map_or(0, CachedFile::chunks);
-        let ask = |download: &Self, index| {
-            let cached = download.cached.as_ref().filter(|_| index < chunks);
-            cached.map(|cached| cached.request_chunk(index))
-        };
+        let ask = |download: &Self, from| download.cached.as_ref()?.request(from);
         let mut next = ask(self, 0);
-        for index in 0..chunks {
-            let Some(asked) = next.take() else { break };
-            next = ask(self, index + 1);
+        while let Some(asked) = next.take() {
+            next = ask(self, asked.end());
             let Some(chunk) = asked.read().await else {
                 // Damaged: downloaded again.
                 self.begin_anew().await;
