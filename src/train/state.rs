@@ -18,6 +18,7 @@ use super::{Sampler, TrainError, TrainMode, TrainOptions, Trainer};
 use crate::model::{
     Clip, ClipConfig, ParamMapper, ParamVisitor, map_params, read_back, visit_params,
 };
+use crate::weights::begin_file;
 
 /// Metadata key.
 const KEY: &str = "clip.training";
@@ -98,7 +99,11 @@ impl Trainer {
         }
         let progress = serde_json::to_string(&progress);
         let progress = progress.map_err(|error| TrainError::Keep(error.to_string()))?;
-        let mut bytes = header(&tensors, &progress);
+        let shapes: Vec<[usize; 1]> = tensors.iter().map(|(_, values)| values.dims()).collect();
+        let entries = (tensors.iter().zip(&shapes))
+            .map(|((name, _), shape)| (name.as_str(), Dtype::F32, &shape[..]));
+        let mut bytes = begin_file(entries, json!({ KEY: progress }))
+            .map_err(|error| TrainError::Keep(error.to_string()))?;
         for (_, values) in tensors {
             let values = read_back(values).await?;
             bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
@@ -147,22 +152,6 @@ impl Trainer {
         trainer.optimizer.step = progress.step;
         Ok((trainer, progress.sampler))
     }
-}
-
-/// Length and header of a safetensors file.
-fn header(tensors: &[(String, Tensor<1>)], progress: &str) -> Vec<u8> {
-    let mut entries = serde_json::Map::new();
-    entries.insert("__metadata__".into(), json!({ KEY: progress }));
-    let mut end = 0;
-    for (name, values) in tensors {
-        let [count] = values.dims();
-        let start = end;
-        end += count * size_of::<f32>();
-        let entry = json!({ "dtype": "F32", "shape": [count], "data_offsets": [start, end] });
-        entries.insert(name.clone(), entry);
-    }
-    let entries = serde_json::Value::Object(entries).to_string();
-    [&(entries.len() as u64).to_le_bytes(), entries.as_bytes()].concat()
 }
 
 /// Collects the flat values of trainable parameters and running statistics.

@@ -72,8 +72,8 @@ pub enum WeightsError {
     NotInferred(String),
     /// Failure of the device.
     Device(String),
-    /// Safetensors that could not be written.
-    Write(#[from] safetensors::SafeTensorError),
+    /// File of that many bytes, for which there is no memory.
+    NoMemory(u64),
 }
 
 impl ToDiagnostic for WeightsError {
@@ -186,10 +186,10 @@ impl ToDiagnostic for WeightsError {
                 "the weights could not be read back from the device: {reason}",
                 reason
             ),
-            Self::Write(error) => diagnostic!(
-                "weights-not-written",
-                "the weights could not be written: {reason}",
-                reason = error.to_string()
+            Self::NoMemory(bytes) => diagnostic!(
+                "weights-no-memory",
+                "there is no memory for a file of {size} MB: close other tabs and programs, or use the command",
+                size = bytes.div_ceil(1_000_000)
             ),
         }
     }

@@ -8,11 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::int8_rows::{self, int8_tensors};
 use super::key_map::Source;
-use super::metadata::Metadata;
+use super::metadata::{LENGTH_BYTES, Metadata};
 use super::{KeyMap, WeightsError};
 
-/// Size of the length field.
-const LENGTH_BYTES: usize = 8;
 /// A CLIP's header has some 100 kB; the format allows 100 MB.
 const MAX_HEADER_BYTES: usize = 16 << 20;
 

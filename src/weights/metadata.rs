@@ -1,12 +1,16 @@
-//! What the header of a safetensors file says. The crate's own reader counts bits in a `usize`: in a
-//! browser, where that has 32 bits, it refuses tensors of 512 MiB, as SigLIP 2's token embedding is.
+//! Headers of safetensors files. The crate's own reader and writer count bits in a `usize`: in a browser,
+//! where that has 32 bits, they refuse tensors of 512 MiB or more, such as SigLIP 2's token embedding in f32.
 
 use std::collections::HashMap;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
+use serde_json::{Map, Value, json};
 
 use super::WeightsError;
+
+/// Size of the length field.
+pub const LENGTH_BYTES: usize = 8;
 
 /// Names, shapes, dtypes and offsets of a file's tensors, validated: contiguous without gap or overlap,
 /// and as long as their shapes say.
@@ -120,6 +124,34 @@ impl JsonTensor {
     }
 }
 
+/// Start of a file: its header, with room for the values of `tensors` (name, dtype of whole bytes, shape),
+/// which follow in that order. `remarks`: text entries, an object. An error if there is no memory.
+pub fn begin_file<'a>(
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>,
+    remarks: Value,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut entries = Map::from_iter([("__metadata__".to_owned(), remarks)]);
+    let mut end = 0;
+    for (name, dtype, shape) in tensors {
+        let values: u64 = shape.iter().map(|length| *length as u64).product();
+        let start = end;
+        end += values * dtype.bitsize() as u64 / 8;
+        let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+        entries.insert(name.into(), entry);
+    }
+    let mut header = Value::Object(entries).to_string().into_bytes();
+    // Values begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let bytes = (LENGTH_BYTES + header.len()) as u64 + end;
+    let mut file = Vec::new();
+    let room = usize::try_from(bytes).unwrap_or(usize::MAX);
+    file.try_reserve_exact(room)
+        .map_err(|_| WeightsError::NoMemory(bytes))?;
+    file.extend((header.len() as u64).to_le_bytes());
+    file.extend(header);
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +166,21 @@ mod tests {
             Metadata::within(json.as_bytes(), 1_846_536_191),
             Err(WeightsError::FileTooLarge(1_846_536_192))
         ));
+    }
+
+    #[test]
+    fn a_file_that_is_begun_has_its_header() {
+        let tensors = [("b", Dtype::F16, &[3, 1][..]), ("a", Dtype::F32, &[])];
+        let mut file = begin_file(tensors.into_iter(), json!({ "format": "pt" })).unwrap();
+        assert_eq!(file.len() % LENGTH_BYTES, 0);
+        file.extend([1; 10]);
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(file.tensor("b").unwrap().shape(), [3, 1]);
+        assert_eq!(file.tensor("a").unwrap().data(), [1; 4]);
+
+        let tensors = [("a", Dtype::F32, &[usize::MAX >> 4][..])];
+        let refused = begin_file(tensors.into_iter(), json!({}));
+        assert!(matches!(refused, Err(WeightsError::NoMemory(_))));
     }
 
     #[test]

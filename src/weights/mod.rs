@@ -21,6 +21,7 @@ pub use header::{Header, HeaderReader, ShardHeader};
 pub use infer::{Inferred, infer, misfit};
 pub use key_map::KeyMap;
 pub use load::{Loader, load};
+pub use metadata::begin_file;
 pub use save::{Precision, save};
 pub use token_rows::RowFormat;
 

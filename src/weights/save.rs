@@ -6,10 +6,10 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use half::f16;
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use serde_json::json;
 
 use super::key_map::{KeyMap, Source, Transform};
-use super::{WeightsError, transpose};
+use super::{WeightsError, begin_file, transpose};
 use crate::model::{Clip, ClipConfig, ParamVisitor, VisionConfig, read_back, visit_params};
 
 /// Storage precision.
@@ -45,12 +45,13 @@ pub async fn save(
         Precision::F32 => Dtype::F32,
         Precision::F16 => Dtype::F16,
     };
-    let views = (encoded.iter())
-        .map(|(name, (shape, bytes))| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, WeightsError>>()?;
+    let tensors = (encoded.iter()).map(|(name, (shape, _))| (name.as_str(), dtype, &shape[..]));
     // transformers rejects a file without PyTorch's format tag.
-    let metadata = std::collections::HashMap::from([("format".into(), "pt".into())]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
+    let mut file = begin_file(tensors, json!({ "format": "pt" }))?;
+    for (_, bytes) in encoded.into_values() {
+        file.extend(bytes);
+    }
+    Ok(file)
 }
 
 fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
