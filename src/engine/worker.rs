@@ -600,11 +600,12 @@ impl Question {
         let Some(rankings) = self.rankings(engine, training, pictures) else {
             return;
         };
+        // The page shows both at once.
+        self.post_fits(engine, training, words, pictures);
         post(&Event::Answers {
             question: self.number,
             rankings,
         });
-        self.post_fits(engine, training, words, pictures);
     }
 
     /// Rankings of pictures, once the prompts are encoded.

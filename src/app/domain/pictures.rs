@@ -500,12 +500,15 @@ impl Pictures {
         (picture.heat.as_ref()).filter(|heat| heat.question == self.lists.question)
     }
 
-    /// Forgets all answers.
+    /// Forgets all answers, and how well labels fit.
     pub fn forget_answers(&mut self) {
-        let answered = self.iter().filter(|picture| picture.answer.is_some());
-        let answered: Vec<ImageId> = answered.map(|picture| picture.id).collect();
-        for id in answered {
-            self.change(id, |picture| picture.answer = None);
+        let told = |picture: &&Picture| picture.answer.is_some() || picture.fit.is_some();
+        let told: Vec<ImageId> = self.iter().filter(told).map(|picture| picture.id).collect();
+        for id in told {
+            self.change(id, |picture| {
+                picture.answer = None;
+                picture.fit = None;
+            });
         }
     }
 

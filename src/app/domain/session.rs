@@ -155,10 +155,12 @@ impl Session {
         self.fit_of(ranking, self.pictures.fit_of(picture))
     }
 
-    /// Whether it is still to be heard how well the labels fit a picture that was answered before.
+    /// Whether it was told how well labels fit a picture, and an answer to other labels is awaited.
     pub fn fit_is_pending(&self, picture: &Picture) -> bool {
         let told = self.rejection.on && self.fit_kind() != FitKind::Unknown;
-        told && picture.answer.is_some() && self.fit(picture).is_none()
+        let given_up = self.question.error.is_some() || self.question.cancelled();
+        let stale = picture.answer.is_some() && self.pictures.answer_of(picture).is_none();
+        told && stale && !given_up
     }
 
     /// The same of a ranking; `share` is what the worker said of it.
@@ -651,13 +653,14 @@ mod tests {
         assert!(!pending(&session));
         session.ask(vec!["dog".into()], vec!["{label}".into()]);
         assert!(pending(&session));
-        session.on_event(answer(question + 1, 1), 0.0);
-        session.on_event(fits(question), 0.0);
-        assert_eq!(fit(&session), None);
-        assert!(pending(&session));
         session.head_tells_fit = Some(false);
-        assert!(!pending(&session), "it is never heard");
+        assert!(!pending(&session), "it is never told");
         session.head_tells_fit = None;
+        session.on_event(fits(question), 0.0);
+        assert!(pending(&session));
+        session.on_event(answer(question + 1, 1), 0.0);
+        assert!(!pending(&session));
+        assert_eq!(fit(&session), None);
         // A sigmoid model: the highest probability, which is 1.
         if let Some(model) = &mut session.worker.model {
             model.independent = true;
