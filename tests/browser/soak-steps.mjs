@@ -313,7 +313,7 @@ export const STEPS = [
       await v.page.locator(`${hook("label-chip")}[data-label="for a moment"] button`).click();
       await v.add(newPictures(v, random, 1));
       const [picture] = v.pictures.splice(1, 1);
-      await h.card(v.page, picture.name).locator(hook("image-remove")).click();
+      await v.remove(picture);
     },
   },
   // ---------------------------------------------------------------- model and device

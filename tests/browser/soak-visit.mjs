@@ -287,6 +287,7 @@ export class Visit {
     const gone = () => card.waitFor({ state: "detached", timeout: 5000 });
     await card.locator(hook("image-remove")).click();
     await gone().catch(async () => {
+      if (!(await card.count())) return;
       this.missed++;
       await card.locator(hook("image-remove")).click();
       await gone();
