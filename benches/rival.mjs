@@ -120,7 +120,7 @@ async function race() {
 /** All that is measured of one model. */
 async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
   const room = () => Object.fromEntries(programs.map(({ name }) => [name, []]));
-  const result = { answers: room(), memory: room(), times: jobs.map(room), cosines: [], cosines8: [], devices: {} };
+  const result = { answers: room(), steps: [], reading: [], memory: room(), times: jobs.map(room), cosines: [], cosines8: [], devices: {} };
 
   // A visit before: what ours keeps of the model is there, and the browser knows both programs' code.
   for (const program of programs) {
@@ -134,7 +134,13 @@ async function compare(model, programs, jobs, { webgpu, rounds, turns, hub }) {
 
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 ? [...programs].reverse() : programs;
-    for (const program of order) result.answers[program.name].push((await program.start()).answer);
+    for (const program of order) {
+      const { answer, steps } = await program.start();
+      result.answers[program.name].push(answer);
+      if (program.name === "ours") result.steps.push({ ...steps, answer });
+    }
+    const ours = programs.find(({ name }) => name === "ours");
+    if (ours) result.reading.push(await ours.read(`rival/${model}`));
     for (const [j, job] of jobs.entries()) {
       for (const program of order) {
         for (let warm = 0; warm < WARM; ) warm += (await program.measure(job)).ms;
@@ -175,6 +181,10 @@ class Program {
     return this.page.evaluate((name) => programs.stop(name), this.name);
   }
 
+  read(model) {
+    return this.page.evaluate((model) => programs.read(model), model);
+  }
+
   /** Milliseconds of one run, and the features of the first picture or text. */
   async measure({ images, texts }) {
     const what = [this.name, { images, texts, runs: 1 }];
@@ -196,7 +206,7 @@ async function lay(site, names) {
   for (const path of ["page/models", "page/ours", "page/rival", "hub/rival"]) await mkdir(join(site, path), { recursive: true });
   await writeFile(join(page, "page.html"), '<!doctype html><title>bench</title><link rel="icon" href="data:,"><script src="page.js"></script>');
   await copyFile(join(RIVAL, "page.js"), join(page, "page.js"));
-  for (const name of ["worker.js", "memory.js"]) await copyFile(join(RIVAL, name), join(page, "rival", name));
+  for (const name of ["worker.js", "memory.js", "read.js"]) await copyFile(join(RIVAL, name), join(page, "rival", name));
   for (const name of SHIPPED) await put(join(ORT, "dist", name), join(page, "rival", name));
   if (options.only !== "rival") {
     // Neither program comes compressed: over no network it would only take time.
@@ -297,6 +307,18 @@ function print(results, { browser, webgpu, threads, jobs, rounds, turns }) {
   for (const { name, answers, memory } of results.filter(({ failed }) => !failed)) {
     console.log(`| ${name} | first answer | ${cells(answers, seconds)} |`);
     console.log(`| ${name} | WebAssembly's memory, at its peak | ${cells(memory, megabytes)} |`);
+  }
+  if (options.only === "rival") return;
+  const steps = ["code", "weights", "model", "answer"];
+  console.log(`\nOurs, step by step: the program's code; config, tokenizer, a device, and the weights, which are turned to the kernels'`);
+  console.log(`layout while they are read; the rest of the model; a picture and a text. Beside them what reading the file alone takes.`);
+  console.log(`\n| model | ${steps.join(" | ")} | all | reading alone | all, less reading |\n| --- ${"| --: ".repeat(steps.length + 3)}|`);
+  for (const { name, steps: taken = [], reading } of results.filter(({ steps }) => steps?.length)) {
+    const until = steps.map((step) => median(taken.map((times) => times[step] ?? NaN)));
+    const each = until.map((time, i) => time - (until[i - 1] ?? 0));
+    const read = median(reading);
+    const all = until.at(-1);
+    console.log(`| ${name} | ${[...each, all, read, all - read].map(seconds).join(" | ")} |`);
   }
 }
 

@@ -33,15 +33,34 @@ function ask(worker, message, ...kinds) {
 }
 
 window.programs = {
-  /** Starts a program's worker; milliseconds until it has the features of a picture and a text. */
+  /**
+   * Starts a program's worker; milliseconds until it has the features of a picture and a text, and until
+   * each step on the way, as far as it tells of them.
+   */
   async start(program, script, open) {
     const began = performance.now();
+    const steps = {};
     const worker = new Worker(script, { type: "module" });
+    worker.addEventListener("message", ({ data: { message } }) => {
+      const now = performance.now() - began;
+      steps.code ??= now;
+      const { stage, done } = message.Loading ?? {};
+      if (stage === "Download" && done > 0) steps.weights = now;
+    });
     workers.set(program, worker);
     const { device } = await ask(worker, { Open: open }, "Ready");
-    const ready = performance.now() - began;
+    steps.model = performance.now() - began;
     await ask(worker, { Measure: { images: 1, texts: 1, runs: 1 } }, "Measured");
-    return { device, ready, answer: performance.now() - began };
+    return { device, steps, answer: performance.now() - began };
+  },
+  /** Milliseconds in which a worker that does nothing else reads the weights that ours keeps of a model. */
+  read(model) {
+    return new Promise((found, failed) => {
+      const worker = new Worker("rival/read.js");
+      worker.onmessage = ({ data: { ms, error } }) => (worker.terminate(), error ? failed(new Error(error)) : found(ms));
+      worker.onerror = (event) => failed(new Error(event.message));
+      worker.postMessage(model);
+    });
   },
   measure: (program, what) => ask(workers.get(program), { Measure: what }, "Measured"),
   stop(program) {
