@@ -158,6 +158,16 @@ fn golden(model: &str) -> PathBuf {
     root.join("tests/golden/models").join(model)
 }
 
+/// Copy of a model's folder, to change.
+fn copy_of(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    copy
+}
+
 fn open(files: &impl ModelFiles, device: DeviceChoice) -> Engine {
     block_on(async {
         let opened = open_device(device, |_| ()).await.unwrap();
@@ -311,12 +321,8 @@ fn a_table_of_a_smaller_copy_or_of_several_files_stays_in_memory() {
 
 #[test]
 fn a_table_in_memory_has_finite_values() {
-    let folder = tempfile::tempdir().unwrap();
     let from = golden("hf-legacy-eos-f32");
-    for file in fs::read_dir(&from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
-    }
+    let folder = copy_of(&from);
     let weights = folder.path().join("model.safetensors");
     let mut file = fs::read(&weights).unwrap();
     let part = Copies::of(&from, USED);
@@ -429,12 +435,7 @@ fn what_needs_the_whole_model_is_refused() {
 
 #[test]
 fn a_table_of_another_size_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let from = golden("siglip2-f16");
-    for file in fs::read_dir(&from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
-    }
+    let folder = copy_of(&golden("siglip2-f16"));
     let config = folder.path().join("config.json");
     let text = fs::read_to_string(&config).unwrap();
     let larger = text.replace("\"vocab_size\": 600", "\"vocab_size\": 700");

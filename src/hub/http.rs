@@ -538,7 +538,7 @@ impl HttpFiles {
                 Err(error) => return broken(error),
             }
             received += bytes.len() as u64;
-            let over = (skip as usize).min(bytes.len());
+            let over = skip.min(bytes.len() as u64) as usize;
             skip -= over as u64;
             let mut new = &bytes[over..];
             let mut at_gap = false;

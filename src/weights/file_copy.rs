@@ -198,7 +198,7 @@ impl CopyLayout {
                 {
                     shape[0] = 0;
                     table = Some(OmittedTable {
-                        start: (header.len() + offset) as u64,
+                        start: header.len() as u64 + offset as u64,
                         rows,
                         row_bytes: length as u64 / u64::from(rows),
                         becomes,
