@@ -46,26 +46,34 @@ async function repository(id) {
   return folder;
 }
 
-/** The same tensors, and one more of so many bytes, which is of no use to any model. */
-function padded(file, bytes, dtype = "U8") {
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, 8 + length).toString());
-  const end = Math.max(...Object.values(header).flatMap((t) => t.data_offsets?.[1] ?? []));
-  const shape = dtype === "F32" ? [bytes / 1024, 256] : [bytes];
-  header["padding.position_ids"] = { dtype, shape, data_offsets: [end, end + bytes] };
+/** Header of a safetensors file, and the values behind it. */
+function parted(file) {
+  const end = 8 + Number(file.readBigUInt64LE(0));
+  return { header: JSON.parse(file.subarray(8, end).toString()), data: file.subarray(end) };
+}
+
+/** Start of a safetensors file with that header. */
+function headed(header) {
   const text = Buffer.from(JSON.stringify(header));
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text]);
+}
+
+/** The same tensors, and one more of so many bytes, which is of no use to any model. */
+function padded(file, bytes, dtype = "U8") {
+  const { header, data } = parted(file);
+  const end = Math.max(...Object.values(header).flatMap((t) => t.data_offsets?.[1] ?? []));
+  const shape = dtype === "F32" ? [bytes / 1024, 256] : [bytes];
+  header["padding.position_ids"] = { dtype, shape, data_offsets: [end, end + bytes] };
   const values = dtype === "F32" ? Buffer.from(new Float32Array(bytes / 4).fill(1.5).buffer) : h.noise(bytes);
-  return Buffer.concat([size, text, file.subarray(8 + length), values]);
+  return Buffer.concat([headed(header), data, values]);
 }
 
 /** The weights of a folder in two files, each with every second tensor, and an index. */
 async function inParts(folder) {
   const weights = join(folder, "model.safetensors");
-  const file = await readFile(weights);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  const { header, data: all } = parted(await readFile(weights));
   delete header.__metadata__;
   const weight_map = {};
   for (const part of [0, 1]) {
@@ -74,15 +82,12 @@ async function inParts(folder) {
     const data = [];
     let position = 0;
     for (const [tensor, info] of Object.entries(header).filter((_, place) => place % 2 === part)) {
-      const bytes = file.subarray(8 + length + info.data_offsets[0], 8 + length + info.data_offsets[1]);
+      const bytes = all.subarray(...info.data_offsets);
       tensors[tensor] = { ...info, data_offsets: [position, (position += bytes.length)] };
       data.push(bytes);
       weight_map[tensor] = name;
     }
-    const text = Buffer.from(JSON.stringify(tensors));
-    const size = Buffer.alloc(8);
-    size.writeBigUInt64LE(BigInt(text.length));
-    await writeFile(join(folder, name), Buffer.concat([size, text, ...data]));
+    await writeFile(join(folder, name), Buffer.concat([headed(tensors), ...data]));
   }
   await writeFile(`${weights}.index.json`, JSON.stringify({ metadata: {}, weight_map }));
   await rm(weights);
@@ -91,9 +96,7 @@ async function inParts(folder) {
 /** The same model with so many rows in its token embedding, which no text uses, as long as its own or longer. */
 async function withLargeTable(folder, rows, columns) {
   const weights = join(folder, "model.safetensors");
-  const file = await readFile(weights);
-  const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, 8 + length).toString());
+  const { header, data } = parted(await readFile(weights));
   const [name, table] = Object.entries(header).find(([name]) => name.endsWith("token_embedding.weight"));
   const [, end] = table.data_offsets;
   const [before, width] = table.shape;
@@ -106,13 +109,9 @@ async function withLargeTable(folder, rows, columns) {
     if (later) tensor.data_offsets[0] += more;
     if (later || other === name) tensor.data_offsets[1] += more;
   }
-  const text = Buffer.from(JSON.stringify(header));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(text.length));
-  const data = file.subarray(8 + length);
   // With a hole in place of the new rows: they may be many.
   const handle = await open(weights, "w");
-  const start = Buffer.concat([size, text, data.subarray(0, end)]);
+  const start = Buffer.concat([headed(header), data.subarray(0, end)]);
   await handle.write(start, 0, start.length, 0);
   await handle.truncate(start.length + more);
   await handle.write(data, end, data.length - end, start.length + more);

@@ -155,14 +155,6 @@ impl Session {
         self.fit_of(ranking, self.pictures.fit_of(picture))
     }
 
-    /// Whether it was told how well labels fit a picture, and an answer to other labels is awaited.
-    pub fn fit_is_pending(&self, picture: &Picture) -> bool {
-        let told = self.rejection.on && self.fit_kind() != FitKind::Unknown;
-        let given_up = self.question.error.is_some() || self.question.cancelled();
-        let stale = picture.answer.is_some() && self.pictures.answer_of(picture).is_none();
-        told && stale && !given_up
-    }
-
     /// The same of a ranking; `share` is what the worker said of it.
     fn fit_of(&self, ranking: &Ranking, share: Option<f32>) -> Option<(bool, f32)> {
         if !self.rejection.on {
@@ -183,6 +175,14 @@ impl Session {
         let closest = ranking.iter().next()?.label;
         let fit = format::percent(fit);
         rejected.then(|| t!("none-fits", fit = fit, closest = closest))
+    }
+
+    /// Whether it was told how well labels fit a picture, and an answer to other labels is awaited.
+    pub fn fit_is_pending(&self, picture: &Picture) -> bool {
+        let told = self.rejection.on && self.fit_kind() != FitKind::Unknown;
+        let given_up = self.question.error.is_some() || self.question.cancelled();
+        let stale = picture.answer.is_some() && self.pictures.answer_of(picture).is_none();
+        told && stale && !given_up
     }
 
     /// Whether each label has a probability of its own. The classes of a trained head exclude each
